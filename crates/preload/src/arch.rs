@@ -1,0 +1,199 @@
+//! What differs between processors: the system call instruction, and the numbers.
+
+#[cfg(target_arch = "x86_64")]
+pub use x86_64::*;
+
+#[cfg(target_arch = "x86_64")]
+mod x86_64 {
+    #[cfg(feature = "library")]
+    use core::arch::global_asm;
+    use core::arch::{asm, naked_asm};
+
+    /// System call numbers, from the kernel's `syscall_64.tbl`.
+    pub(crate) mod nr {
+        pub(crate) const READ: usize = 0;
+        pub(crate) const CLOSE: usize = 3;
+        pub(crate) const SOCKET: usize = 41;
+        pub(crate) const CONNECT: usize = 42;
+        pub(crate) const ACCEPT: usize = 43;
+        pub(crate) const SENDMSG: usize = 46;
+        pub(crate) const RECVMSG: usize = 47;
+        pub(crate) const BIND: usize = 49;
+        pub(crate) const LISTEN: usize = 50;
+        pub(crate) const GETSOCKNAME: usize = 51;
+        pub(crate) const GETPEERNAME: usize = 52;
+        pub(crate) const SETSOCKOPT: usize = 54;
+        pub(crate) const GETSOCKOPT: usize = 55;
+        pub(crate) const FCNTL: usize = 72;
+        pub(crate) const GETPPID: usize = 110;
+        pub(crate) const GETTID: usize = 186;
+        pub(crate) const GETDENTS64: usize = 217;
+        pub(crate) const EXIT_GROUP: usize = 231;
+        pub(crate) const EPOLL_CTL: usize = 233;
+        pub(crate) const OPENAT: usize = 257;
+        pub(crate) const READLINKAT: usize = 267;
+        pub(crate) const ACCEPT4: usize = 288;
+        pub(crate) const DUP3: usize = 292;
+        pub(crate) const PRLIMIT64: usize = 302;
+    }
+
+    /// Makes a system call; a failure comes back as the negated error number.
+    ///
+    /// # Safety
+    /// The arguments must be what the call numbered `n` expects.
+    pub(crate) unsafe fn syscall6(n: usize, a: [usize; 6]) -> isize {
+        let result;
+        // SAFETY: the kernel's convention on x86-64: number in rax, arguments in rdi, rsi, rdx,
+        // r10, r8, r9, result in rax, rcx and r11 overwritten. What the call does with its
+        // arguments is the caller's promise.
+        unsafe {
+            asm!(
+                "syscall",
+                inlateout("rax") n as isize => result,
+                in("rdi") a[0],
+                in("rsi") a[1],
+                in("rdx") a[2],
+                in("r10") a[3],
+                in("r8") a[4],
+                in("r9") a[5],
+                lateout("rcx") _,
+                lateout("r11") _,
+                options(nostack),
+            );
+        }
+        result
+    }
+
+    /// Address of `environ`, or null in a program that has none.
+    pub(crate) fn environ() -> *const *const *const u8 {
+        let at;
+        // SAFETY: reads one pointer out of the global offset table. The symbol is weak: where no
+        // library defines it, the entry is 0.
+        unsafe {
+            asm!(
+                ".weak environ",
+                "mov {}, qword ptr [rip + environ@GOTPCREL]",
+                out(reg) at,
+                options(nostack, pure, readonly, preserves_flags),
+            );
+        }
+        at
+    }
+
+    /// Address of the function that tells where errno is, or 0.
+    pub(crate) fn errno_location() -> usize {
+        let at;
+        // SAFETY: as for `environ`.
+        unsafe {
+            asm!(
+                ".weak __errno_location",
+                "mov {}, qword ptr [rip + __errno_location@GOTPCREL]",
+                out(reg) at,
+                options(nostack, pure, readonly, preserves_flags),
+            );
+        }
+        at
+    }
+
+    // The compiler calls these for larger copies. They are hidden: the program's own stay in
+    // place, and the library needs nobody's.
+    #[cfg(feature = "library")]
+    global_asm!(
+        ".globl memcpy",
+        ".hidden memcpy",
+        "memcpy:",
+        "mov rax, rdi",
+        "mov rcx, rdx",
+        "rep movsb",
+        "ret",
+        ".globl memset",
+        ".hidden memset",
+        "memset:",
+        "mov r8, rdi",
+        "mov eax, esi",
+        "mov rcx, rdx",
+        "rep stosb",
+        "mov rax, r8",
+        "ret",
+        ".globl memcmp",
+        ".hidden memcmp",
+        ".globl bcmp",
+        ".hidden bcmp",
+        "memcmp:",
+        "bcmp:",
+        "xor eax, eax",
+        "xor ecx, ecx",
+        "2:",
+        "cmp rcx, rdx",
+        "je 3f",
+        "movzx eax, byte ptr [rdi + rcx]",
+        "movzx r8d, byte ptr [rsi + rcx]",
+        "inc rcx",
+        "sub eax, r8d",
+        "je 2b",
+        "3:",
+        "ret",
+    );
+
+    // Nothing here unwinds, and the linker has dropped all that could; the tables of the core
+    // library still name this function.
+    #[cfg(feature = "library")]
+    global_asm!(
+        ".globl rust_eh_personality",
+        ".hidden rust_eh_personality",
+        "rust_eh_personality:",
+        "ud2",
+    );
+
+    /// `long syscall(long number, ...)`: variadic in C, but the arguments are passed as to any
+    /// function. A leaf without a frame, as libc's own is: calls like vfork come back twice on
+    /// one stack. What is not ours goes to the kernel with all six arguments.
+    ///
+    /// # Safety
+    /// The arguments must be what the call numbered `rdi` expects.
+    #[cfg_attr(feature = "library", unsafe(no_mangle))]
+    #[unsafe(naked)]
+    pub unsafe extern "C" fn syscall() {
+        naked_asm!(
+            "cmp rdi, {close}",
+            "je 4f",
+            "cmp rdi, {accept4}",
+            "je 4f",
+            "cmp rdi, {accept}",
+            "je 4f",
+            "lea rax, [rdi - {bind}]", // bind, listen and getsockname are neighbours
+            "cmp rax, {span}",
+            "jbe 4f",
+            "lea rax, [rdi - {setsockopt}]", // setsockopt and getsockopt too
+            "cmp rax, 1",
+            "jbe 4f",
+            "mov rax, rdi",
+            "mov rdi, rsi",
+            "mov rsi, rdx",
+            "mov rdx, rcx",
+            "mov r10, r8",
+            "mov r8, r9",
+            "mov r9, qword ptr [rsp + 8]",
+            "syscall",
+            "cmp rax, -4095",
+            "jae 5f",
+            "ret",
+            "4:",
+            "jmp {ours}",
+            "5:",
+            "mov rdi, rax",
+            "jmp {fail}",
+            close = const nr::CLOSE,
+            accept4 = const nr::ACCEPT4,
+            accept = const nr::ACCEPT,
+            bind = const nr::BIND,
+            span = const nr::GETSOCKNAME - nr::BIND,
+            setsockopt = const nr::SETSOCKOPT,
+            ours = sym crate::hooks::syscall_ours,
+            fail = sym crate::hooks::syscall_failed,
+        )
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+compile_error!("the preload library knows the system calls of x86-64 only");

@@ -1,0 +1,175 @@
+//! What the library remembers of a program's descriptors.
+//!
+//! A fixed table of atomics: nothing is allocated or locked, and it may be read from any thread
+//! and in a forked child. An entry can be stale, for a `close` may pass unseen and its number
+//! then serve another file; so whoever acts on an entry lets the kernel confirm it.
+
+use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
+
+use wire::Address;
+
+/// How many listening sockets one process may have through us; further ones stay native.
+const SLOTS: usize = 64;
+
+/// Some bytes that may be read while they are written; torn, then, but never wild.
+pub(crate) struct Words {
+    len: AtomicUsize,
+    words: [AtomicU64; Self::SIZE / 8],
+}
+
+impl Words {
+    pub(crate) const SIZE: usize = 112;
+
+    pub(crate) const fn new() -> Self {
+        Self {
+            len: AtomicUsize::new(0),
+            words: [const { AtomicU64::new(0) }; Self::SIZE / 8],
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len.load(Acquire) == 0
+    }
+
+    /// Keeps up to [`Self::SIZE`] bytes.
+    pub(crate) fn store(&self, bytes: &[u8]) {
+        for (word, bytes) in self.words.iter().zip(bytes.chunks(8)) {
+            let mut eight = [0; 8];
+            for (to, from) in eight.iter_mut().zip(bytes) {
+                *to = *from;
+            }
+            word.store(u64::from_ne_bytes(eight), Relaxed);
+        }
+        self.len.store(bytes.len().min(Self::SIZE), Release);
+    }
+
+    /// Copies the bytes out; how many there are.
+    pub(crate) fn load(&self, bytes: &mut [u8; Self::SIZE]) -> usize {
+        let len = self.len.load(Acquire);
+        for (bytes, word) in bytes.chunks_mut(8).zip(&self.words) {
+            for (to, from) in bytes.iter_mut().zip(word.load(Relaxed).to_ne_bytes()) {
+                *to = from;
+            }
+        }
+        len.min(Self::SIZE)
+    }
+}
+
+/// What a descriptor is to us.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Bound only in pretence, to an address that other workers share.
+    Claimed,
+    /// Replaced by the channel of this number.
+    Channel(u64),
+}
+
+pub(crate) struct Slot {
+    /// The descriptor plus one; 0 while the slot is free.
+    fd: AtomicI32,
+    /// The channel's number; 0 for [`Kind::Claimed`].
+    channel: AtomicU64,
+    /// The listener's address.
+    address: Words,
+    /// The thread that was last reported to accept here.
+    pub(crate) tid: AtomicI32,
+    /// How many threads have been reported.
+    pub(crate) reports: AtomicU32,
+    /// The descriptor limit as last read.
+    pub(crate) limit: AtomicU64,
+}
+
+impl Slot {
+    const FREE: Self = Self {
+        fd: AtomicI32::new(0),
+        channel: AtomicU64::new(0),
+        address: Words::new(),
+        tid: AtomicI32::new(0),
+        reports: AtomicU32::new(0),
+        limit: AtomicU64::new(0),
+    };
+
+    pub(crate) fn kind(&self) -> Kind {
+        match self.channel.load(Acquire) {
+            0 => Kind::Claimed,
+            channel => Kind::Channel(channel),
+        }
+    }
+
+    pub(crate) fn address(&self) -> Address {
+        let mut bytes = [0; Words::SIZE];
+        let len = self.address.load(&mut bytes);
+        bytes
+            .get(..len)
+            .and_then(Address::new)
+            .unwrap_or(Address::NONE)
+    }
+
+    pub(crate) fn forget(&self) {
+        self.fd.store(0, Release);
+    }
+}
+
+static TABLE: [Slot; SLOTS] = [const { Slot::FREE }; SLOTS];
+/// One more than the highest slot that was ever used: most look-ups end after it.
+static USED: AtomicUsize = AtomicUsize::new(0);
+
+/// What is remembered of this descriptor.
+#[inline]
+pub(crate) fn find(fd: i32) -> Option<&'static Slot> {
+    let used = USED.load(Acquire);
+    // 0 and less mark slots without a descriptor.
+    let wanted = fd.checked_add(1).filter(|wanted| *wanted > 0)?;
+    TABLE
+        .iter()
+        .take(used)
+        .find(|slot| slot.fd.load(Acquire) == wanted)
+}
+
+/// Remembers a descriptor, in place of what was known of its number. `false` if there is no room.
+pub(crate) fn remember(fd: i32, kind: Kind, address: &Address, tid: i32) -> bool {
+    let slot = match find(fd) {
+        Some(slot) => slot,
+        None => {
+            // -1 marks a slot that is being filled, so that nobody finds or takes it.
+            let Some((at, slot)) = TABLE.iter().enumerate().find(|(_, slot)| {
+                slot.fd.compare_exchange(0, -1, AcqRel, Relaxed).is_ok()
+            }) else {
+                return false;
+            };
+            USED.fetch_max(at + 1, AcqRel);
+            slot
+        }
+    };
+    slot.address.store(address.as_bytes());
+    slot.channel.store(
+        match kind {
+            Kind::Claimed => 0,
+            Kind::Channel(channel) => channel,
+        },
+        Release,
+    );
+    slot.tid.store(tid, Relaxed);
+    slot.reports.store(0, Relaxed);
+    slot.limit.store(crate::kernel::descriptor_limit(), Relaxed);
+    slot.fd.store(fd.wrapping_add(1), Release);
+    true
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_number_that_is_used_again_replaces_what_was_known() {
+        let first = Address::new(b"first").unwrap();
+        let second = Address::new(b"second").unwrap();
+        assert!(remember(1000, Kind::Claimed, &first, 1));
+        assert!(remember(1000, Kind::Channel(8), &second, 1));
+        let slot = find(1000).unwrap();
+        assert_eq!((slot.kind(), slot.address()), (Kind::Channel(8), second));
+        slot.forget();
+        assert!(find(1000).is_none());
+        assert!(find(-1).is_none());
+    }
+}

@@ -1,0 +1,35 @@
+//! The messages between the preload library in a worker and the supervisor.
+//!
+//! Two conversations share this crate. On the *door*, a Unix SEQPACKET socket, the library asks
+//! one [`Request`] for each connection and reads one [`Reply`]; file descriptors travel beside
+//! them. On a *channel*, the socket that stands in for a worker's listener, the supervisor sends
+//! [`Handoff`]s. All messages have a fixed size, so that a reader needs no allocation and can
+//! refuse whatever has another length. Both sides run on one machine: integers are in its order.
+
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod address;
+mod door;
+mod handoff;
+
+pub use address::Address;
+pub use door::{Outcome, REPLY_LEN, REQUEST_LEN, Reply, Request, Verb};
+pub use handoff::{HANDOFF_LEN, Handoff, PROBE_LEN};
+
+/// The version of all messages here. A door refuses another one, and the library then passes
+/// every call through to the kernel.
+pub const VERSION: u16 = 1;
+
+/// Environment variable with the path of the door.
+pub const DOOR_VAR: &str = "MAITRED_DOOR";
+
+/// Environment variable with the number of the instance a process belongs to.
+pub const INSTANCE_VAR: &str = "MAITRED_INSTANCE";
+
+/// Environment variable with the process id of the supervisor: its direct children report in.
+pub const SUPERVISOR_VAR: &str = "MAITRED_SUPERVISOR";
+
+/// What the name of a worker's end of a channel begins with (in the abstract namespace of Unix
+/// sockets, behind the leading zero byte). A listener that a program inherited is known by it.
+pub const CHANNEL_NAME: &[u8] = b"maitred/channel/";
