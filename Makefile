@@ -1,0 +1,45 @@
+# What there is to do with a checkout. Rust, Node.js (20 or newer) with npm, and make are all that
+# has to be there; the rest is installed on the way, tools from npm into folders of this checkout.
+
+PORT ?= 5555
+INSTANCES ?= 3
+
+.PHONY: help run test lint bench fmt clean setup-run setup-test
+.DEFAULT_GOAL := help
+
+help: ## Show this list
+	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while read -r name what; do printf '  make %-6s %s\n' "$$name" "$$what"; done
+
+run: setup-run ## Serve the demo on http://localhost:5555 with three workers
+	cargo build --release --package maitred
+	@echo "Open http://localhost:$(PORT) (Ctrl-C stops it)"
+	@PATH="$(CURDIR)/examples/node_modules/.bin:$$PATH" PORT=$(PORT) \
+		exec target/release/maitred run examples/bun-serve/server.ts -i $(INSTANCES)
+
+test: setup-test lint ## Check and test everything, as this user and (if root) as an ordinary one
+	cargo test --workspace
+	scripts/test-as-user.sh
+
+lint:
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+	@! grep -n 'https\?://' examples/package-lock.json tests/tools/package-lock.json || \
+		{ echo "error: a lock file holds download addresses; see the .npmrc beside it"; exit 1; }
+
+bench: setup-test ## Measure maitred beside SO_REUSEPORT, Node's cluster and nginx
+	cargo build --release --workspace
+	cargo run --release --package maitred-bench --
+
+fmt: ## Format the code
+	cargo fmt --all
+
+clean: ## Remove what was built and installed in this checkout
+	cargo clean
+	rm -rf examples/node_modules tests/tools/node_modules
+
+setup-run:
+	@scripts/setup-npm.sh examples bun
+
+setup-test:
+	@scripts/setup-npm.sh tests/tools bun deno playwright-core
+	@scripts/setup-debian.sh chromium nginx musl-gcc gcc python3 curl

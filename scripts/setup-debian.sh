@@ -1,0 +1,67 @@
+#!/usr/bin/env bash
+# setup-debian.sh COMMAND...: installs the Debian package of each COMMAND that is missing, and
+# nothing when all are there.
+set -euo pipefail
+
+fail() {
+    echo "error: $*" >&2
+    exit 1
+}
+
+# Which package brings a command, and what it is needed for.
+package_of() {
+    case $1 in
+    chromium) echo "chromium" ;;
+    nginx) echo "nginx" ;;
+    musl-gcc) echo "musl-tools" ;;
+    gcc) echo "gcc libc6-dev" ;;
+    python3) echo "python3" ;;
+    curl) echo "curl" ;;
+    *) fail "no Debian package is known for $1" ;;
+    esac
+}
+purpose_of() {
+    case $1 in
+    chromium) echo "opens the demo page as a user would" ;;
+    nginx) echo "is what maitred is measured against" ;;
+    musl-gcc) echo "builds the test programs for musl" ;;
+    gcc) echo "builds the test programs" ;;
+    python3) echo "runs the Python example" ;;
+    curl) echo "asks the servers of the tests" ;;
+    esac
+}
+
+# /usr/sbin is not on an ordinary user's PATH, but nginx lives there.
+PATH=$PATH:/usr/sbin:/sbin
+
+missing=()
+packages=()
+for command in "$@"; do
+    command -v "$command" >/dev/null && continue
+    missing+=("$command")
+    read -r -a more <<<"$(package_of "$command")"
+    packages+=("${more[@]}")
+    echo "Missing: $command, which $(purpose_of "$command") (Debian: ${more[*]})"
+done
+[ ${#missing[@]} -gt 0 ] || exit 0
+
+command -v apt-get >/dev/null ||
+    fail "${missing[*]} missing, and there is no apt-get here: please install by hand."
+as_root=()
+if [ "$(id -u)" -ne 0 ]; then
+    command -v sudo >/dev/null ||
+        fail "${missing[*]} missing. As root: apt-get install ${packages[*]}"
+    as_root=(sudo)
+fi
+
+echo "Installing ${packages[*]} with apt-get"
+# The last two keep a package (nginx) from starting its service on this machine.
+as_root+=(env DEBIAN_FRONTEND=noninteractive SYSTEMD_OFFLINE=1 RUNLEVEL=1)
+"${as_root[@]}" apt-get update -qq </dev/null || echo "apt-get update failed; trying with the package lists there are" >&2
+"${as_root[@]}" apt-get install -y -qq --no-install-recommends "${packages[@]}" </dev/null >/dev/null ||
+    fail "apt-get could not install ${packages[*]}, needed for ${missing[*]}; its message is above."
+
+for command in "${missing[@]}"; do
+    command -v "$command" >/dev/null ||
+        fail "${packages[*]} installed, but $command is still missing."
+done
