@@ -1,0 +1,323 @@
+//! Members, queue and events of one listener.
+
+use crate::choose::{choose, free};
+use crate::member::{Member, MemberFigures, MemberId, SLOW_FOR};
+use crate::queue::{Queue, Waiting, Waits};
+use crate::{Channels, MILLISECOND, Nanos, Policy, Refusal, Settings};
+
+/// What lies untaken for so long is taken back when another member is free.
+const OVERDUE: Nanos = MILLISECOND;
+
+/// What lies untaken for so long is taken back in any case. It is longer than the kernel makes a
+/// busy process wait for its turn on a processor: moving a connection between two workers that
+/// both want the processor helps nobody.
+const STALE: Nanos = 8 * MILLISECOND;
+
+/// Divides connections over the members of one listener. See the crate's documentation for the
+/// rules.
+#[derive(Debug)]
+pub struct Balancer<C: Channels> {
+    settings: Settings,
+    members: Vec<Member>,
+    waiting: Queue<C::Connection>,
+    waits: Waits,
+    refused: u64,
+    /// The next connection's ticket.
+    ticket: u64,
+    /// The next turn to be had.
+    turn: u64,
+    /// The place that is next in rotation.
+    next: usize,
+    /// When [`Balancer::tick`] is due; none while nothing is untaken and nothing waits.
+    tick_at: Option<Nanos>,
+}
+
+impl<C: Channels> Balancer<C> {
+    /// A balancer without members.
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            members: Vec::new(),
+            waiting: Queue::new(),
+            waits: Waits::default(),
+            refused: 0,
+            ticket: 0,
+            turn: 0,
+            next: 0,
+            tick_at: None,
+        }
+    }
+
+    /// Whether another connection may be accepted; else it should stay with the kernel.
+    pub fn has_room(&self) -> bool {
+        self.waiting.len() < self.settings.queue
+    }
+
+    /// How many connections wait in the queue.
+    pub fn waiting(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// How long connections waited there.
+    pub fn waits(&self) -> Waits {
+        self.waits
+    }
+
+    /// How many connections were given up.
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// The members, in the order in which they joined, and what was counted of each.
+    pub fn members(&self) -> impl Iterator<Item = (MemberId, MemberFigures)> + '_ {
+        self.members
+            .iter()
+            .map(|member| (member.id, member.figures))
+    }
+
+    /// A worker begins to listen.
+    pub fn join(&mut self, now: Nanos, id: MemberId, channels: &mut C) {
+        self.members.push(Member::new(id));
+        self.serve(now, channels);
+    }
+
+    /// A worker has died, or listens no more. What it has not taken goes to others.
+    pub fn leave(&mut self, now: Nanos, id: MemberId, channels: &mut C) {
+        let Some(at) = self.place(id) else {
+            return;
+        };
+        let mut member = self.members.remove(at);
+        // Rotation goes on with the one that has moved into its place.
+        if at < self.next {
+            self.next -= 1;
+        }
+        for (sent, connection) in member.take_back(now, channels) {
+            self.queue(sent.ticket, sent.arrived, connection);
+        }
+        self.serve(now, channels);
+    }
+
+    /// A connection has been accepted.
+    pub fn arrive(&mut self, now: Nanos, connection: C::Connection, channels: &mut C) {
+        let ticket = self.ticket;
+        self.ticket += 1;
+        let connection = if self.waiting.is_empty() {
+            match self.dispatch(now, ticket, now, connection, channels) {
+                Ok(()) => return,
+                Err(connection) => connection,
+            }
+        } else {
+            connection
+        };
+        self.queue(ticket, now, connection);
+        self.await_turns(now, channels);
+    }
+
+    /// A watched member may have taken something.
+    pub fn turned(&mut self, now: Nanos, id: MemberId, channels: &mut C) {
+        let Some(at) = self.place(id) else {
+            return;
+        };
+        let Some(member) = self.members.get_mut(at) else {
+            return;
+        };
+        let probed = member.probed;
+        member.sync(now, channels);
+        // It has come to the end of its channel, and stands at its loop.
+        let at_loop = probed && !member.probed && member.sent.is_empty();
+        let fresh = member.is_slow(now) && member.is_fresh(now);
+        if at_loop && !fresh && self.settings.policy == Policy::NextAvailable {
+            self.serve_one(now, at, channels);
+        }
+        self.serve(now, channels);
+    }
+
+    /// When [`Balancer::tick`] wants to be called; `None` while there is nothing to watch over.
+    pub fn deadline(&self) -> Option<Nanos> {
+        self.tick_at
+    }
+
+    /// Time has passed: looks after what lies untaken and what has waited too long.
+    pub fn tick(&mut self, now: Nanos, channels: &mut C) {
+        self.tick_at = None;
+        for at in 0..self.members.len() {
+            self.take_back_overdue(now, at, channels);
+        }
+        self.serve(now, channels);
+        while let Some(oldest) = self.waiting.oldest()
+            && now >= oldest.saturating_add(self.settings.patience)
+            && let Some(waiting) = self.waiting.pop()
+        {
+            self.refused += 1;
+            channels.refuse(waiting.connection, Refusal::Patience);
+        }
+        if !self.waiting.is_empty() || self.members.iter().any(|member| !member.sent.is_empty()) {
+            self.wake_by(now + OVERDUE);
+        }
+    }
+
+    /// Ends: everything that no worker has taken, oldest first.
+    pub fn end(mut self, now: Nanos, channels: &mut C) -> Vec<C::Connection> {
+        for mut member in std::mem::take(&mut self.members) {
+            for (sent, connection) in member.take_back(now, channels) {
+                self.queue(sent.ticket, sent.arrived, connection);
+            }
+        }
+        std::iter::from_fn(|| self.waiting.pop())
+            .map(|waiting| waiting.connection)
+            .collect()
+    }
+
+    fn place(&self, id: MemberId) -> Option<usize> {
+        self.members.iter().position(|member| member.id == id)
+    }
+
+    fn queue(&mut self, ticket: u64, arrived: Nanos, connection: C::Connection) {
+        self.waiting.insert(Waiting {
+            ticket,
+            arrived,
+            connection,
+        });
+    }
+
+    fn wake_by(&mut self, at: Nanos) {
+        self.tick_at = Some(self.tick_at.map_or(at, |tick_at| tick_at.min(at)));
+    }
+
+    /// Sends a connection to whom the policy chooses; gives it back if there is nobody.
+    fn dispatch(
+        &mut self,
+        now: Nanos,
+        ticket: u64,
+        arrived: Nanos,
+        connection: C::Connection,
+        channels: &mut C,
+    ) -> Result<(), C::Connection> {
+        let chosen = choose(
+            self.settings.policy,
+            now,
+            &mut self.members,
+            self.next,
+            channels,
+        );
+        match chosen {
+            Some(at) => self.give(now, at, ticket, arrived, connection, channels),
+            None => Err(connection),
+        }
+    }
+
+    fn give(
+        &mut self,
+        now: Nanos,
+        at: usize,
+        ticket: u64,
+        arrived: Nanos,
+        connection: C::Connection,
+        channels: &mut C,
+    ) -> Result<(), C::Connection> {
+        let Some(member) = self.members.get_mut(at) else {
+            return Err(connection);
+        };
+        self.turn += 1;
+        member.turn = self.turn;
+        self.next = at + 1;
+        let given = member.give(now, channels, ticket, arrived, connection);
+        self.wake_by(now + OVERDUE);
+        given
+    }
+
+    /// Gives what waits to whoever can have it, and sees to it that the rest is woken for.
+    fn serve(&mut self, now: Nanos, channels: &mut C) {
+        while !self.waiting.is_empty() {
+            let chosen = choose(
+                self.settings.policy,
+                now,
+                &mut self.members,
+                self.next,
+                channels,
+            );
+            if !chosen.is_some_and(|at| self.serve_one(now, at, channels)) {
+                break;
+            }
+        }
+        self.await_turns(now, channels);
+    }
+
+    /// Gives the one that has waited longest to the member at this place.
+    fn serve_one(&mut self, now: Nanos, at: usize, channels: &mut C) -> bool {
+        let Some(first) = self.waiting.pop() else {
+            return false;
+        };
+        let (ticket, arrived) = (first.ticket, first.arrived);
+        match self.give(now, at, ticket, arrived, first.connection, channels) {
+            Ok(()) => {
+                self.waits.record(now.saturating_sub(arrived));
+                true
+            }
+            Err(connection) => {
+                self.queue(ticket, arrived, connection);
+                false
+            }
+        }
+    }
+
+    /// While something waits, every member is watched, and one with an empty channel has a
+    /// probe in it; when nothing waits any more, nobody is disturbed.
+    fn await_turns(&mut self, now: Nanos, channels: &mut C) {
+        let wanted = !self.waiting.is_empty();
+        let probes = wanted && self.settings.policy == Policy::NextAvailable;
+        let mut wake_by = now + OVERDUE;
+        for member in &mut self.members {
+            if member.watched != wanted {
+                member.watched = wanted;
+                channels.watch(member.id, wanted);
+            }
+            if !probes || member.probed || !member.sent.is_empty() {
+                continue;
+            }
+            if member.is_fresh(now) {
+                wake_by = wake_by.min(member.fresh_until());
+            } else {
+                member.probed = channels.probe(member.id);
+            }
+        }
+        if wanted {
+            self.wake_by(wake_by);
+        }
+    }
+
+    /// Takes back what the member at this place left lying, if that helps.
+    fn take_back_overdue(&mut self, now: Nanos, at: usize, channels: &mut C) {
+        let overdue = |member: &Member, after| {
+            member
+                .sent
+                .front()
+                .is_some_and(|oldest| now >= oldest.sent.max(member.took_at) + after)
+        };
+        let Some(member) = self.members.get_mut(at) else {
+            return;
+        };
+        member.sync(now, channels);
+        if self.settings.policy != Policy::NextAvailable || !overdue(member, OVERDUE) {
+            return;
+        }
+        let stale = overdue(member, STALE);
+        // While all are quick, a queue is no sign of a blocked worker, only of many connections.
+        let queued = !self.waiting.is_empty() && self.members.iter().any(|it| it.is_slow(now));
+        if !stale && !queued && free(now, &mut self.members, channels).is_none() {
+            return;
+        }
+        let Some(member) = self.members.get_mut(at) else {
+            return;
+        };
+        let taken = member.take_back(now, channels);
+        if !taken.is_empty() {
+            member.blocked = true;
+            member.slow_until = now + SLOW_FOR;
+            member.probed = channels.probe(member.id);
+        }
+        for (sent, connection) in taken {
+            self.queue(sent.ticket, sent.arrived, connection);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! Who is served next.
+//!
+//! A [`Balancer`] holds the members behind one listener and the connections that wait for them.
+//! It does no I/O and reads no clock: events come in with the time at which they happened, and
+//! all effects go through the [`Channels`] that it is given. So a day of arrivals, crashes and
+//! blocked workers can be simulated in a moment, from a seed.
+//!
+//! What is known of a member, and how:
+//!
+//! - What lies untaken in its channel is exact, and may be asked for at any time.
+//! - Whether its loop waits for work is a hint ([`Look`]): true when looked, perhaps not later.
+//! - That it takes something shows that its loop has turned. Where nothing else would, a *probe*
+//!   is put into its channel: a message without a connection, which a worker that comes back to
+//!   its loop consumes, and the kernel then wakes the dispatcher.
+//!
+//! For [`Policy::NextAvailable`] these rules follow. A connection goes to a member that waits for
+//! work. When none does, members that have lately been *quick* (whatever was sent to them was
+//! taken within a millisecond) are sent connections ahead, so that throughput does not suffer;
+//! what then lies untaken for a millisecond is taken back, and its member is *slow* for a second:
+//! it gets a connection only when it is seen to be free. What no member can have now waits in
+//! one queue, first come first served, and nothing that comes later overtakes it.
+
+#![forbid(unsafe_code)]
+
+mod balancer;
+mod choose;
+mod member;
+mod queue;
+
+pub use balancer::Balancer;
+pub use member::{MemberFigures, MemberId};
+pub use queue::Waits;
+
+/// A moment, in nanoseconds from any fixed start. Only differences count.
+pub type Nanos = u64;
+
+/// One millisecond.
+pub(crate) const MILLISECOND: Nanos = 1_000_000;
+
+/// How the next member is chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Policy {
+    /// The first that is free; when none is, the first that becomes free.
+    #[default]
+    NextAvailable,
+    /// Strictly in turn, whatever they do.
+    RoundRobin,
+}
+
+/// What a balancer is to do.
+#[derive(Clone, Copy, Debug)]
+pub struct Settings {
+    /// How to choose.
+    pub policy: Policy,
+    /// How many connections may wait in the queue before no more should be accepted.
+    pub queue: usize,
+    /// How long a connection may wait there, in nanoseconds, before it is refused.
+    pub patience: Nanos,
+}
+
+/// What a look at a member's loop shows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Look {
+    /// It waits for work.
+    Waiting,
+    /// It computes, or is about to.
+    Running,
+    /// It waits for something else: a sleep, a lock, a loop of another kind.
+    Away,
+    /// Nobody can tell.
+    Unknown,
+}
+
+/// What lies in a member's channel.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Untaken {
+    /// Connections.
+    pub connections: usize,
+    /// Whether a probe is among it.
+    pub probe: bool,
+}
+
+/// Why a connection is given up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It waited longer than [`Settings::patience`].
+    Patience,
+}
+
+/// What a balancer can see and do of the workers.
+pub trait Channels {
+    /// An accepted connection, owned.
+    type Connection;
+
+    /// Looks at the member's loop.
+    fn look(&mut self, member: MemberId) -> Look;
+
+    /// What lies in its channel now.
+    fn untaken(&mut self, member: MemberId) -> Untaken;
+
+    /// Sends a connection down its channel.
+    ///
+    /// # Errors
+    /// Gives the connection back if the channel takes no more at the moment.
+    fn send(
+        &mut self,
+        member: MemberId,
+        connection: Self::Connection,
+    ) -> Result<(), Self::Connection>;
+
+    /// Takes the oldest untaken connection back out of the channel, and any probe before it.
+    fn take_back(&mut self, member: MemberId) -> Option<Self::Connection>;
+
+    /// Puts a probe into the channel; `false` if this member cannot have one.
+    fn probe(&mut self, member: MemberId) -> bool;
+
+    /// Whether [`Balancer::turned`] shall be called whenever the member takes something.
+    fn watch(&mut self, member: MemberId, on: bool);
+
+    /// Ends a connection that no worker gets.
+    fn refuse(&mut self, connection: Self::Connection, why: Refusal);
+}

@@ -1,0 +1,15 @@
+//! Safe wrappers over system calls that rustix does not offer: socket addresses as plain bytes,
+//! socket options by number, fork, and what a child does before it becomes another program.
+//!
+//! Next to the preload library this is the only place with `unsafe` code.
+
+mod process;
+mod signals;
+mod socket;
+
+pub use process::{ChildSetup, Forked, exit_now, fork, set_up_child};
+pub use signals::{Signalled, block_signals, next_signal};
+pub use socket::{
+    RawAddress, accept, bind, connect_unix, local_address, read_option, receive, send,
+    write_option,
+};

@@ -1,0 +1,79 @@
+//! Processes: fork, and what a child sets up before it becomes another program.
+
+use std::io;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
+
+use rustix::process::{Pid, Signal};
+
+/// Which side of a [`fork`] this is.
+#[derive(Debug)]
+pub enum Forked {
+    /// The process that forked, and its child.
+    Parent(Pid),
+    /// The new process.
+    Child,
+}
+
+/// Forks this process.
+///
+/// # Errors
+/// `Unsupported` if it has more than one thread, else those of `fork(2)`.
+pub fn fork() -> io::Result<Forked> {
+    if std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() > 1) {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    // SAFETY: there is one thread, checked above, so no lock can be left held in the child.
+    match unsafe { libc::fork() } {
+        -1 => Err(io::Error::last_os_error()),
+        0 => Ok(Forked::Child),
+        pid => match Pid::from_raw(pid) {
+            Some(pid) => Ok(Forked::Parent(pid)),
+            None => Err(io::ErrorKind::Other.into()),
+        },
+    }
+}
+
+/// Ends the process at once, without running anything else of it.
+pub fn exit_now(code: i32) -> ! {
+    // SAFETY: _exit takes a number, and does not return.
+    unsafe { libc::_exit(code) }
+}
+
+/// What a child does before it becomes another program.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ChildSetup {
+    /// Its soft limit of open descriptors, if not ours.
+    pub descriptors: Option<u64>,
+    /// Whether it begins a process group of its own.
+    pub own_group: bool,
+}
+
+/// Lets the command's child end together with the thread that starts it, with signals as a
+/// program expects to find them.
+pub fn set_up_child(command: &mut Command, setup: ChildSetup) {
+    let before_exec = move || {
+        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
+        if setup.own_group {
+            rustix::process::setpgid(None, None)?;
+        }
+        if let Some(soft) = setup.descriptors {
+            use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+            let hard = getrlimit(Resource::Nofile).maximum;
+            setrlimit(
+                Resource::Nofile,
+                Rlimit {
+                    current: Some(soft),
+                    maximum: hard,
+                },
+            )?;
+        }
+        crate::signals::restore();
+        Ok(())
+    };
+    // SAFETY: between fork and exec only system calls are made: nothing is allocated, and no
+    // lock is taken that another thread might hold.
+    unsafe {
+        command.pre_exec(before_exec);
+    }
+}

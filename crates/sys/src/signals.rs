@@ -1,0 +1,98 @@
+//! Signals, waited for instead of handled.
+
+use std::io;
+use std::mem::MaybeUninit;
+
+use rustix::process::Signal;
+
+/// A signal that arrived.
+#[derive(Clone, Copy, Debug)]
+pub struct Signalled {
+    /// Which.
+    pub signal: Signal,
+    /// Whether the kernel sent it, as it does to all processes of a terminal, not a process.
+    pub by_kernel: bool,
+}
+
+/// The signals a supervisor or guard wants to know of.
+const WANTED: [Signal; 10] = [
+    Signal::INT,
+    Signal::TERM,
+    Signal::QUIT,
+    Signal::HUP,
+    Signal::USR1,
+    Signal::USR2,
+    Signal::WINCH,
+    Signal::CONT,
+    Signal::CHILD,
+    Signal::PIPE,
+];
+
+fn wanted() -> libc::sigset_t {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: sigemptyset initialises the set; sigaddset changes an initialised one.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        for signal in WANTED {
+            libc::sigaddset(set.as_mut_ptr(), signal.as_raw());
+        }
+        set.assume_init()
+    }
+}
+
+/// Blocks the signals of interest in this thread and those that it starts, so that
+/// [`next_signal`] gets them. One that was ignored when the program began (`nohup`) stays so.
+///
+/// # Errors
+/// Those of `sigprocmask(2)`.
+pub fn block_signals() -> io::Result<()> {
+    let set = wanted();
+    // SAFETY: reads the set; the old one is not asked for.
+    let result = unsafe { libc::pthread_sigmask(libc::SIG_BLOCK, &set, std::ptr::null_mut()) };
+    if result == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::from_raw_os_error(result))
+    }
+}
+
+/// Waits for the next signal.
+///
+/// # Errors
+/// Those of `sigwaitinfo(2)`, but for interruption.
+pub fn next_signal() -> io::Result<Signalled> {
+    let set = wanted();
+    loop {
+        let mut info = MaybeUninit::<libc::siginfo_t>::uninit();
+        // SAFETY: reads the set, and writes a siginfo_t.
+        let number = unsafe { libc::sigwaitinfo(&set, info.as_mut_ptr()) };
+        if number < 0 {
+            let error = io::Error::last_os_error();
+            if error.kind() == io::ErrorKind::Interrupted {
+                continue;
+            }
+            return Err(error);
+        }
+        // SAFETY: the call succeeded, so it has written the structure.
+        let info = unsafe { info.assume_init() };
+        if let Some(signal) = Signal::from_named_raw(number) {
+            return Ok(Signalled {
+                signal,
+                by_kernel: info.si_code == libc::SI_KERNEL,
+            });
+        }
+    }
+}
+
+/// In a child before exec: no signal is blocked, and a broken pipe ends the program, as a program
+/// expects to find it.
+pub(crate) fn restore() {
+    let mut set = MaybeUninit::uninit();
+    // SAFETY: the set is initialised before it is read; SIG_DFL is a valid disposition; all of
+    // these may be called between fork and exec.
+    unsafe {
+        libc::sigemptyset(set.as_mut_ptr());
+        libc::pthread_sigmask(libc::SIG_SETMASK, set.as_ptr(), std::ptr::null_mut());
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+    }
+}

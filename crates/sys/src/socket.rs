@@ -1,0 +1,213 @@
+//! Sockets whose addresses and options are bytes: what a worker hands over is of any family.
+
+use std::io;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd};
+use std::path::Path;
+
+/// A `sockaddr` of any family.
+#[derive(Clone, Copy)]
+pub struct RawAddress {
+    bytes: [u8; Self::SIZE],
+    len: usize,
+}
+
+impl RawAddress {
+    const SIZE: usize = size_of::<libc::sockaddr_storage>();
+
+    /// The bytes of the `sockaddr`.
+    pub fn as_bytes(&self) -> &[u8] {
+        self.bytes.get(..self.len).unwrap_or(&[])
+    }
+
+    /// Lets a call fill in an address.
+    fn filled(
+        call: impl FnOnce(*mut libc::sockaddr, *mut libc::socklen_t) -> io::Result<i32>,
+    ) -> io::Result<(i32, Self)> {
+        let mut address = Self {
+            bytes: [0; Self::SIZE],
+            len: 0,
+        };
+        let mut len = Self::SIZE as libc::socklen_t;
+        let result = call(address.bytes.as_mut_ptr().cast(), &mut len)?;
+        address.len = (len as usize).min(Self::SIZE);
+        Ok((result, address))
+    }
+}
+
+fn check(result: libc::c_int) -> io::Result<i32> {
+    if result < 0 {
+        Err(io::Error::last_os_error())
+    } else {
+        Ok(result)
+    }
+}
+
+/// Accepts a connection: close-on-exec, not blocking.
+///
+/// # Errors
+/// Those of `accept4(2)`.
+pub fn accept(listener: BorrowedFd<'_>) -> io::Result<(OwnedFd, RawAddress)> {
+    let (fd, peer) = RawAddress::filled(|address, len| {
+        // SAFETY: `address` has room for `*len` bytes, and both live until the call is over.
+        check(unsafe {
+            libc::accept4(
+                listener.as_raw_fd(),
+                address,
+                len,
+                libc::SOCK_CLOEXEC | libc::SOCK_NONBLOCK,
+            )
+        })
+    })?;
+    // SAFETY: the call has just made this descriptor, and nobody else knows it.
+    Ok((unsafe { OwnedFd::from_raw_fd(fd) }, peer))
+}
+
+/// Binds a socket to an address given as the bytes of a `sockaddr`.
+///
+/// # Errors
+/// Those of `bind(2)`.
+pub fn bind(socket: BorrowedFd<'_>, address: &[u8]) -> io::Result<()> {
+    // SAFETY: the kernel reads `len` bytes at the pointer.
+    check(unsafe {
+        libc::bind(
+            socket.as_raw_fd(),
+            address.as_ptr().cast(),
+            address.len() as libc::socklen_t,
+        )
+    })
+    .map(drop)
+}
+
+/// The address that a socket is bound to.
+///
+/// # Errors
+/// Those of `getsockname(2)`.
+pub fn local_address(socket: BorrowedFd<'_>) -> io::Result<RawAddress> {
+    RawAddress::filled(|address, len| {
+        // SAFETY: `address` has room for `*len` bytes, and both live until the call is over.
+        check(unsafe { libc::getsockname(socket.as_raw_fd(), address, len) })
+    })
+    .map(|(_, address)| address)
+}
+
+/// Connects to a Unix socket by its path.
+///
+/// # Errors
+/// `InvalidInput` for a path of more than 107 bytes, else those of `connect(2)`.
+pub fn connect_unix(socket: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
+    let address = rustix::net::SocketAddrUnix::new(path)?;
+    Ok(rustix::net::connect(socket, &address)?)
+}
+
+/// Sets a socket option whose value is plain data.
+///
+/// # Errors
+/// `InvalidInput` for an option whose value holds pointers, else those of `setsockopt(2)`.
+pub fn write_option(
+    socket: BorrowedFd<'_>,
+    level: i32,
+    option: i32,
+    value: &[u8],
+) -> io::Result<()> {
+    if has_pointers(level, option) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // SAFETY: the kernel reads `len` bytes at the pointer; options that would make it follow
+    // pointers among them are refused above.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            value.as_ptr().cast(),
+            value.len() as libc::socklen_t,
+        )
+    })
+    .map(drop)
+}
+
+/// Reads a socket option into `value`; how many bytes it has.
+///
+/// # Errors
+/// `InvalidInput` for an option whose value holds pointers, else those of `getsockopt(2)`.
+pub fn read_option(
+    socket: BorrowedFd<'_>,
+    level: i32,
+    option: i32,
+    value: &mut [u8],
+) -> io::Result<usize> {
+    if has_pointers(level, option) {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut len = value.len() as libc::socklen_t;
+    // SAFETY: the kernel writes at most `len` bytes at the pointer, and the length; options that
+    // would make it follow pointers found there are refused above.
+    check(unsafe {
+        libc::getsockopt(
+            socket.as_raw_fd(),
+            level,
+            option,
+            value.as_mut_ptr().cast(),
+            &mut len,
+        )
+    })?;
+    Ok((len as usize).min(value.len()))
+}
+
+/// Options that read or write memory which their value points to.
+fn has_pointers(level: i32, option: i32) -> bool {
+    match level {
+        libc::SOL_SOCKET => matches!(
+            option,
+            libc::SO_ATTACH_FILTER | libc::SO_ATTACH_REUSEPORT_CBPF
+        ),
+        libc::IPPROTO_TCP => option == libc::TCP_ZEROCOPY_RECEIVE,
+        // Netfilter's tables lie above these.
+        libc::IPPROTO_IP | libc::IPPROTO_IPV6 => option >= 64,
+        _ => true,
+    }
+}
+
+/// Sends one message, and a copy of `fd` beside it if there is one. Never blocks.
+///
+/// # Errors
+/// Those of `sendmsg(2)`; `WouldBlock` when the socket takes no more.
+pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let fds = fd.map(|fd| [fd]);
+    if let Some(fds) = &fds {
+        control.push(SendAncillaryMessage::ScmRights(fds));
+    }
+    sendmsg(
+        socket,
+        &[io::IoSlice::new(bytes)],
+        &mut control,
+        SendFlags::DONTWAIT | SendFlags::NOSIGNAL,
+    )?;
+    Ok(())
+}
+
+/// Receives one message, and the descriptor that came with it, close-on-exec. Never blocks.
+///
+/// # Errors
+/// Those of `recvmsg(2)`; `WouldBlock` when there is nothing.
+pub fn receive(socket: BorrowedFd<'_>, bytes: &mut [u8]) -> io::Result<(usize, Option<OwnedFd>)> {
+    use rustix::net::{RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, recvmsg};
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(1))];
+    let mut control = RecvAncillaryBuffer::new(&mut space);
+    let received = recvmsg(
+        socket,
+        &mut [io::IoSliceMut::new(bytes)],
+        &mut control,
+        RecvFlags::DONTWAIT | RecvFlags::CMSG_CLOEXEC,
+    )?;
+    let mut descriptor = None;
+    for message in control.drain() {
+        if let RecvAncillaryMessage::ScmRights(fds) = message {
+            descriptor = fds.last().or(descriptor);
+        }
+    }
+    Ok((received.bytes, descriptor))
+}
