@@ -1,0 +1,436 @@
+//! `tail`: latency under Poisson arrivals of mixed blocking work, beside an
+//! ideal central queue that is simulated on the same arrivals.
+//!
+//! A real request costs more than its work: the connection, HTTP, a sleep that
+//! ends late. This *floor* is measured in each run, at 3 % load, and taken off
+//! the mean, so that what remains is the waiting. It is the mean excess over
+//! the work of those requests that found nobody else in flight: the mean of
+//! all would hold, for those that distribute blindly, waiting already (1 ms
+//! for SO_REUSEPORT), which would then flatter them. Percentiles are as they
+//! are.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use serde_json::{Map, Value, json};
+
+use crate::arrivals::{Arrival, poisson};
+use crate::contender::{Kind, Running, WORK};
+use crate::goal::{self, Goal};
+use crate::load::closed::{Close, ClosedLoop, Mode, Settings};
+use crate::load::open::{self, Outcome};
+use crate::scratch::Scratch;
+use crate::stats::{mean, percentile, sorted};
+use crate::table::{Table, figure};
+use crate::{ideal, machine, svg, tools};
+
+#[derive(clap::Args)]
+pub(crate) struct Arguments {
+    /// Loads in per cent, separated by commas
+    #[arg(long, value_delimiter = ',', default_value = "50,70,90", value_parser = clap::value_parser!(u8).range(1..=99))]
+    loads: Vec<u8>,
+    /// Length of the arrivals at each load
+    #[arg(long, default_value_t = 30.0, value_parser = super::seconds)]
+    seconds: f64,
+    /// Length of the arrivals at 3 % load that tell the floor
+    #[arg(long, default_value_t = 20.0, value_parser = super::seconds)]
+    floor_seconds: f64,
+    /// Fixes arrivals, sizes and clients
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
+    workers: u16,
+    /// Contenders, separated by commas: raw, node-cluster, nginx, maitred (all
+    /// its policies), maitred:next_available and so on
+    #[arg(long, value_delimiter = ',')]
+    only: Vec<String>,
+    /// The maitred to measure instead of the one beside this program
+    #[arg(long)]
+    maitred: Option<PathBuf>,
+    /// Draw the latency distributions
+    #[arg(long, value_name = "FILE.svg")]
+    svg: Option<PathBuf>,
+    /// Write all figures to this file
+    #[arg(long, value_name = "FILE.json")]
+    out: Option<PathBuf>,
+}
+
+const FLOOR_LOAD: f64 = 0.03;
+const WARM_UP: Duration = Duration::from_secs(2);
+const POLICIES: [&str; 4] = ["next_available", "round_robin", "least_conn", "ip_hash"];
+
+/// A contender, or the ideal. Times in milliseconds.
+struct Row {
+    name: String,
+    title: String,
+    floor: Floor,
+    /// One for each load.
+    runs: Vec<Run>,
+}
+
+#[derive(Default)]
+struct Floor {
+    /// Of the requests that were alone: what is taken off.
+    alone: f64,
+    /// Of all at 3 % load.
+    all: f64,
+}
+
+struct Run {
+    /// Ascending.
+    latencies: Vec<f64>,
+    errors: usize,
+    /// How late the generator sent, ascending.
+    late: Vec<f64>,
+}
+
+pub(crate) fn run(arguments: &Arguments) -> Result<()> {
+    super::prepare()?;
+    let kinds = kinds(arguments)?;
+    let machine = machine::describe();
+    let versions = tools::versions(&super::programs(&kinds, arguments.maitred.as_deref())?);
+    let scratch = Scratch::new()?;
+    let workers = usize::from(arguments.workers);
+
+    let loads: Vec<Vec<Arrival>> = arguments
+        .loads
+        .iter()
+        .map(|&load| {
+            poisson(
+                arguments.seed,
+                f64::from(load) / 100.0,
+                workers,
+                arguments.seconds,
+            )
+        })
+        .collect();
+    let floor = poisson(arguments.seed, FLOOR_LOAD, workers, arguments.floor_seconds);
+    if floor.is_empty() || loads.iter().any(Vec::is_empty) {
+        bail!("nobody arrives in so short a time; give more --seconds or --floor-seconds");
+    }
+
+    let mut rows = Vec::new();
+    for kind in &kinds {
+        let row = measure(arguments, kind, &floor, &loads, &scratch)
+            .with_context(|| format!("measuring {}", kind.name()))?;
+        rows.push(row);
+    }
+    rows.push(ideal(&loads, workers));
+
+    for (n, &load) in arguments.loads.iter().enumerate() {
+        print(load, n, &rows);
+    }
+    let goals = goals(&arguments.loads, &rows);
+    goal::print(&goals);
+    if let Some(path) = &arguments.svg {
+        std::fs::write(path, picture(&arguments.loads, &rows))
+            .with_context(|| format!("writing {}", path.display()))?;
+        println!("\nPicture: {}", path.display());
+    }
+    let value = json!({
+        "benchmark": "tail",
+        "machine": machine,
+        "versions": versions,
+        "settings": {
+            "seconds": arguments.seconds,
+            "floor_seconds": arguments.floor_seconds,
+            "seed": arguments.seed,
+            "workers": workers,
+            "work": "90 % of 5 ms, 10 % of 100 ms, blocking",
+        },
+        "contenders": to_json(&arguments.loads, &rows),
+        "goals": goal::to_json(&goals),
+    });
+    super::write_json(arguments.out.as_deref(), &value)
+}
+
+/// Everybody who was asked for. A policy that this maitred does not have yet
+/// is left out, audibly.
+fn kinds(arguments: &Arguments) -> Result<Vec<Kind>> {
+    let policies = POLICIES.map(|policy| Kind::Maitred(Some(policy)));
+    let mut kinds: Vec<Kind> = [Kind::Raw, Kind::NodeCluster, Kind::Nginx]
+        .into_iter()
+        .chain(policies)
+        .filter(|kind| kind.is_named(&arguments.only))
+        .collect();
+    if kinds.iter().any(|kind| matches!(kind, Kind::Maitred(_))) {
+        let maitred = tools::maitred(arguments.maitred.as_deref())?;
+        let help = std::process::Command::new(maitred)
+            .args(["run", "--help"])
+            .output()
+            .context("asking maitred for its policies")?;
+        let help = String::from_utf8_lossy(&help.stdout).into_owned();
+        kinds.retain(|kind| match kind {
+            Kind::Maitred(Some(policy)) if !help.contains(policy) => {
+                println!(
+                    "{} is left out: this maitred has no such policy",
+                    kind.name()
+                );
+                false
+            }
+            _ => true,
+        });
+    }
+    Ok(kinds)
+}
+
+fn measure(
+    arguments: &Arguments,
+    kind: &Kind,
+    floor: &[Arrival],
+    loads: &[Vec<Arrival>],
+    scratch: &Scratch,
+) -> Result<Row> {
+    eprintln!("starting {}", kind.name());
+    let running = kind.start(
+        WORK,
+        arguments.workers.into(),
+        arguments.maitred.as_deref(),
+        scratch,
+    )?;
+    warm_up(&running)?;
+    let outcomes = open::run(running.port, floor)?;
+    let floor = Floor {
+        alone: mean(&excess(floor, &outcomes, |outcome| outcome.alone)),
+        all: mean(&excess(floor, &outcomes, |_| true)),
+    };
+    let mut runs = Vec::new();
+    for (arrivals, load) in loads.iter().zip(&arguments.loads) {
+        eprintln!("{} at {load} %: {} requests", kind.name(), arrivals.len());
+        runs.push(Run::new(&open::run(running.port, arrivals)?));
+    }
+    Ok(Row {
+        name: kind.name(),
+        title: kind.title(),
+        floor,
+        runs,
+    })
+}
+
+fn warm_up(running: &Running) -> Result<()> {
+    let settings = Settings {
+        port: running.port,
+        path: "/?ms=0",
+        body: WORK.body,
+        connections: 32,
+        mode: Mode::NewConnections,
+        close: Close::Reset,
+    };
+    let mut client = ClosedLoop::new(settings)?;
+    client.run(WARM_UP)?;
+    client.drain()?;
+    Ok(())
+}
+
+/// Latency less the work, of those that `which` picks.
+fn excess(
+    arrivals: &[Arrival],
+    outcomes: &[Outcome],
+    which: impl Fn(&Outcome) -> bool,
+) -> Vec<f64> {
+    arrivals
+        .iter()
+        .zip(outcomes)
+        .filter(|(_, outcome)| which(outcome))
+        .filter_map(|(arrival, outcome)| Some(ms(outcome.latency?) - f64::from(arrival.service_ms)))
+        .collect()
+}
+
+fn ideal(loads: &[Vec<Arrival>], workers: usize) -> Row {
+    let runs = loads
+        .iter()
+        .map(|arrivals| {
+            let latencies: Vec<f64> = ideal::central_queue(arrivals, workers)
+                .into_iter()
+                .map(ms)
+                .collect();
+            Run {
+                latencies: sorted(&latencies),
+                errors: 0,
+                late: vec![0.0],
+            }
+        })
+        .collect();
+    Row {
+        name: "ideal".to_owned(),
+        title: "ideal central queue (simulated)".to_owned(),
+        floor: Floor::default(),
+        runs,
+    }
+}
+
+impl Run {
+    fn new(outcomes: &[Outcome]) -> Self {
+        let latencies: Vec<f64> = outcomes
+            .iter()
+            .filter_map(|outcome| outcome.latency)
+            .map(ms)
+            .collect();
+        let late: Vec<f64> = outcomes.iter().map(|outcome| ms(outcome.late)).collect();
+        Self {
+            errors: outcomes.len() - latencies.len(),
+            latencies: sorted(&latencies),
+            late: sorted(&late),
+        }
+    }
+
+    fn percentile(&self, p: f64) -> f64 {
+        if self.latencies.is_empty() {
+            f64::NAN
+        } else {
+            percentile(&self.latencies, p)
+        }
+    }
+
+    fn mean(&self) -> f64 {
+        mean(&self.latencies)
+    }
+}
+
+impl Row {
+    /// The mean latency less the floor.
+    fn net_mean(&self, load: usize) -> f64 {
+        self.runs[load].mean() - self.floor.alone
+    }
+}
+
+fn print(load: u8, n: usize, rows: &[Row]) {
+    let Some((ideal, _)) = rows.split_last() else {
+        return;
+    };
+    println!("\n{load} % load (milliseconds)");
+    let mut table = Table::new([
+        "",
+        "mean",
+        "floor",
+        "mean − floor",
+        "÷ ideal",
+        "p50",
+        "p99",
+        "÷ ideal",
+        "p99.9",
+        "max",
+        "sent late p99",
+        "errors",
+    ]);
+    for row in rows {
+        let run = &row.runs[n];
+        table.row([
+            row.title.clone(),
+            figure(Some(run.mean()), 2),
+            figure(Some(row.floor.alone), 2),
+            figure(Some(row.net_mean(n)), 2),
+            figure(Some(row.net_mean(n) / ideal.net_mean(n)), 3),
+            figure(Some(run.percentile(0.5)), 1),
+            figure(Some(run.percentile(0.99)), 1),
+            figure(
+                Some(run.percentile(0.99) / ideal.runs[n].percentile(0.99)),
+                3,
+            ),
+            figure(Some(run.percentile(0.999)), 1),
+            figure(Some(run.percentile(1.0)), 1),
+            figure(Some(percentile(&run.late, 0.99)), 2),
+            run.errors.to_string(),
+        ]);
+    }
+    table.print();
+}
+
+fn goals(loads: &[u8], rows: &[Row]) -> Vec<Goal> {
+    let find = |name: &str| rows.iter().find(|row| row.name == name);
+    let (maitred, nginx, ideal) = (find("maitred:next_available"), find("nginx"), find("ideal"));
+    let mut goals = Vec::new();
+    for (n, &load) in loads.iter().enumerate() {
+        if load == 70 {
+            let ratio = |of: &dyn Fn(&Row) -> f64| Some(of(maitred?) / of(ideal?));
+            goals.push(Goal::at_most(
+                "next_available at 70 %: (mean − floor) ÷ ideal",
+                1.05,
+                ratio(&|row| row.net_mean(n)),
+            ));
+            goals.push(Goal::at_most(
+                "next_available at 70 %: p99 ÷ ideal",
+                1.03,
+                ratio(&|row| row.runs[n].percentile(0.99)),
+            ));
+        }
+        let to_nginx = maitred
+            .zip(nginx)
+            .map(|(a, b)| a.net_mean(n) / b.net_mean(n));
+        goals.push(Goal::below(
+            format!("next_available at {load} %: mean ÷ nginx's, each less its floor"),
+            1.0,
+            to_nginx,
+        ));
+    }
+    goals
+}
+
+/// Shares that lie evenly on the picture's axis: each nine more has as many.
+fn shares() -> impl Iterator<Item = f64> {
+    (0..=120).map(|n| 1.0 - 10f64.powf(-3.0 * f64::from(n) / 120.0))
+}
+
+fn picture(loads: &[u8], rows: &[Row]) -> String {
+    let panels: Vec<svg::Panel> = loads
+        .iter()
+        .enumerate()
+        .map(|(n, load)| svg::Panel {
+            title: format!("Latency by percentile, {load} % load"),
+            series: rows
+                .iter()
+                .filter(|row| !row.runs[n].latencies.is_empty())
+                .map(|row| svg::Series {
+                    name: row.name.clone(),
+                    title: row.title.clone(),
+                    points: shares().map(|p| (p, row.runs[n].percentile(p))).collect(),
+                })
+                .collect(),
+        })
+        .collect();
+    svg::draw(&panels)
+}
+
+fn to_json(loads: &[u8], rows: &[Row]) -> Value {
+    let contenders: Map<String, Value> = rows
+        .iter()
+        .map(|row| {
+            let runs: Vec<Value> = row
+                .runs
+                .iter()
+                .zip(loads)
+                .enumerate()
+                .map(|(n, (run, load))| {
+                    json!({
+                        "load_per_cent": load,
+                        "answered": run.latencies.len(),
+                        "errors": run.errors,
+                        "mean_ms": run.mean(),
+                        "mean_less_floor_ms": row.net_mean(n),
+                        "p50_ms": run.percentile(0.5),
+                        "p90_ms": run.percentile(0.9),
+                        "p99_ms": run.percentile(0.99),
+                        "p999_ms": run.percentile(0.999),
+                        "max_ms": run.percentile(1.0),
+                        "sent_late_mean_ms": mean(&run.late),
+                        "sent_late_p99_ms": percentile(&run.late, 0.99),
+                        "sent_late_max_ms": percentile(&run.late, 1.0),
+                        "distribution": shares().map(|p| [p, run.percentile(p)]).collect::<Vec<_>>(),
+                    })
+                })
+                .collect();
+            let figures = json!({
+                "floor_ms": row.floor.alone,
+                "floor_of_all_at_3_per_cent_ms": row.floor.all,
+                "loads": runs,
+            });
+            (row.name.clone(), figures)
+        })
+        .collect();
+    contenders.into()
+}
+
+fn ms(nanoseconds: u64) -> f64 {
+    nanoseconds as f64 / 1e6
+}

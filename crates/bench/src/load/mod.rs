@@ -1,0 +1,9 @@
+//! The load generators: each an epoll loop on one thread. The closed loop measures
+//! throughput (so many connections, each with one request in flight), the open
+//! loop latency (requests leave when they are due, whatever came back so far).
+
+pub(crate) mod clients;
+pub(crate) mod closed;
+pub(crate) mod open;
+mod response;
+mod socket;

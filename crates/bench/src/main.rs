@@ -1,0 +1,59 @@
+//! Measures maitred beside the usual ways to run several copies of a server:
+//! throughput, tail latency, and what one connection costs its supervisor.
+
+#![forbid(unsafe_code)]
+
+mod arrivals;
+mod child;
+mod command;
+mod contender;
+mod goal;
+mod ideal;
+mod load;
+mod machine;
+mod nginx;
+mod random;
+mod scratch;
+mod stats;
+mod strace;
+mod svg;
+mod table;
+mod tools;
+mod tree;
+
+use clap::{Parser, Subcommand};
+
+use command::{cost, exec, tail, throughput, worker};
+
+#[derive(Parser)]
+#[command(version, about)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Requests per second beside SO_REUSEPORT, Node's cluster and nginx
+    Throughput(throughput::Arguments),
+    /// Latency under Poisson arrivals of mixed blocking work
+    Tail(tail::Arguments),
+    /// CPU time and system calls of maitred for each new connection
+    Cost(cost::Arguments),
+    /// The light server that `cost` runs many of
+    #[command(hide = true)]
+    Worker,
+    /// Runs a program that ends when this one's parent does
+    #[command(hide = true)]
+    Exec(exec::Arguments),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Throughput(arguments) => throughput::run(&arguments),
+        Command::Tail(arguments) => tail::run(&arguments),
+        Command::Cost(arguments) => cost::run(&arguments),
+        Command::Worker => worker::run(),
+        Command::Exec(arguments) => exec::run(&arguments),
+    }
+}
