@@ -43,16 +43,45 @@ pub(crate) fn end_children_on_signals() -> Result<()> {
     signals.thread_block().context("blocking signals")?;
     std::thread::spawn(move || {
         let Ok(signal) = signals.wait() else { return };
-        for &group in GROUPS.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            let _ = kill(group, Signal::SIGTERM);
-        }
-        std::thread::sleep(Duration::from_millis(300));
-        for &group in GROUPS.lock().unwrap_or_else(PoisonError::into_inner).iter() {
-            let _ = killpg(group, Signal::SIGKILL);
-        }
+        end_all();
+        crate::scratch::remove();
         std::process::exit(128 + signal as i32);
     });
     Ok(())
+}
+
+/// SIGTERM first: those with workers of their own then end them too.
+fn end_all() {
+    let groups = GROUPS
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone();
+    for &group in &groups {
+        let _ = kill(group, Signal::SIGTERM);
+    }
+    let deadline = Instant::now() + GRACE;
+    for &group in &groups {
+        // An error means that the main thread has reaped it meanwhile.
+        while matches!(ended(group), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(POLL);
+        }
+        if ended(group).is_ok() {
+            let _ = killpg(group, Signal::SIGKILL);
+        }
+    }
+}
+
+/// How a child ended, if it did. It stays a zombie, so that its number, which
+/// is its group's too, is nobody else's until the drop.
+fn ended(pid: Pid) -> Result<Option<String>> {
+    let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+    Ok(
+        match waitid(Id::Pid(pid), flags).context("watching a process")? {
+            WaitStatus::Exited(_, code) => Some(format!("exited with code {code}")),
+            WaitStatus::Signaled(_, signal, _) => Some(format!("was ended by {signal}")),
+            _ => None,
+        },
+    )
 }
 
 impl Program {
@@ -110,7 +139,7 @@ impl Child {
             if ready(&output) {
                 return Ok(());
             }
-            if let Some(end) = self.ended()? {
+            if let Some(end) = ended(self.pid())? {
                 bail!("it {end}{}", said(&output));
             }
             if Instant::now() > deadline {
@@ -127,26 +156,13 @@ impl Child {
     /// Waits for its end.
     pub(crate) fn finish(&self, patience: Duration) -> Result<()> {
         let deadline = Instant::now() + patience;
-        while self.ended()?.is_none() {
+        while ended(self.pid())?.is_none() {
             if Instant::now() > deadline {
                 bail!("it did not end within {patience:?}");
             }
             std::thread::sleep(POLL);
         }
         Ok(())
-    }
-
-    /// How it ended, if it did. It stays a zombie, so that its number, which is
-    /// its group's too, is nobody else's until the drop.
-    fn ended(&self) -> Result<Option<String>> {
-        let flags = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
-        Ok(
-            match waitid(Id::Pid(self.pid()), flags).context("watching a process")? {
-                WaitStatus::Exited(_, code) => Some(format!("exited with code {code}")),
-                WaitStatus::Signaled(_, signal, _) => Some(format!("was ended by {signal}")),
-                _ => None,
-            },
-        )
     }
 }
 

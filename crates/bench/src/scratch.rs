@@ -3,15 +3,27 @@
 
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
 
 use anyhow::{Context, Result};
 
 pub(crate) struct Scratch(PathBuf);
 
+/// For the end by a signal, which drops nothing.
+static FOLDER: Mutex<Option<PathBuf>> = Mutex::new(None);
+
+/// Takes the folder away, if there is one.
+pub(crate) fn remove() {
+    let folder = FOLDER.lock().unwrap_or_else(PoisonError::into_inner).take();
+    // Nothing to be done about a folder that does not go away.
+    let _ = folder.map(fs::remove_dir_all);
+}
+
 impl Scratch {
     pub(crate) fn new() -> Result<Self> {
         let path = std::env::temp_dir().join(format!("maitred-bench-{}", std::process::id()));
         fs::create_dir(&path).with_context(|| format!("creating {}", path.display()))?;
+        *FOLDER.lock().unwrap_or_else(PoisonError::into_inner) = Some(path.clone());
         Ok(Self(path))
     }
 
@@ -28,7 +40,6 @@ impl Scratch {
 
 impl Drop for Scratch {
     fn drop(&mut self) {
-        // Nothing to be done about a folder that does not go away.
-        let _ = fs::remove_dir_all(&self.0);
+        remove();
     }
 }

@@ -21,12 +21,12 @@ const PANEL: f64 = 300.0;
 const HEIGHT: f64 = 320.0;
 const LEFT: f64 = 62.0;
 const TOP: f64 = 40.0;
-const GAP: f64 = 20.0;
+const GAP: f64 = 26.0;
 const LEGEND_LINE: f64 = 22.0;
-const LEGEND_COLUMN: f64 = 240.0;
+const LEGEND_COLUMN: f64 = 300.0;
 
 const PERCENTILES: [(f64, &str); 5] = [
-    (0.0, "0"),
+    (0.0, ""),
     (0.5, "50"),
     (0.9, "90"),
     (0.99, "99"),
@@ -39,7 +39,7 @@ const LATENCIES: [f64; 10] = [
 /// The page's colours are not known: greys and middle tones that stand out
 /// from white and from black, and lines that differ in their dashes as well.
 const STYLE: &str = "
-text { font: 13px system-ui, sans-serif; fill: #57606a }
+text { font: 13px system-ui, sans-serif; fill: #6e7781 }
 .title { font-weight: 600; font-size: 14px }
 .grid { stroke: #8c959f; stroke-opacity: .3 }
 polyline { fill: none; stroke-linejoin: round }

@@ -44,12 +44,23 @@ fn write_json(path: Option<&Path>, value: &Value) -> Result<()> {
     Ok(())
 }
 
+/// Those that `only` names, or all.
+fn choose(all: Vec<Kind>, only: &[String]) -> Result<Vec<Kind>> {
+    for name in only {
+        if !all
+            .iter()
+            .any(|kind| kind.is_named(std::slice::from_ref(name)))
+        {
+            let names: Vec<String> = all.iter().map(Kind::name).collect();
+            bail!("--only knows no {name}, but {}", names.join(", "));
+        }
+    }
+    Ok(all.into_iter().filter(|kind| kind.is_named(only)).collect())
+}
+
 /// The programs that the contenders need, each once, or the error that names a
 /// missing one.
 fn programs(kinds: &[Kind], maitred: Option<&Path>) -> Result<Vec<(&'static str, PathBuf)>> {
-    if kinds.is_empty() {
-        bail!("--only leaves nobody to measure");
-    }
     let mut programs = Vec::new();
     for kind in kinds {
         programs.extend(kind.programs(maitred)?);

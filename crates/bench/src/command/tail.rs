@@ -148,12 +148,9 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// Everybody who was asked for. A policy that this maitred does not have yet
 /// is left out, audibly.
 fn kinds(arguments: &Arguments) -> Result<Vec<Kind>> {
-    let policies = POLICIES.map(|policy| Kind::Maitred(Some(policy)));
-    let mut kinds: Vec<Kind> = [Kind::Raw, Kind::NodeCluster, Kind::Nginx]
-        .into_iter()
-        .chain(policies)
-        .filter(|kind| kind.is_named(&arguments.only))
-        .collect();
+    let mut all = vec![Kind::Raw, Kind::NodeCluster, Kind::Nginx];
+    all.extend(POLICIES.map(|policy| Kind::Maitred(Some(policy))));
+    let mut kinds = super::choose(all, &arguments.only)?;
     if kinds.iter().any(|kind| matches!(kind, Kind::Maitred(_))) {
         let maitred = tools::maitred(arguments.maitred.as_deref())?;
         let help = std::process::Command::new(maitred)

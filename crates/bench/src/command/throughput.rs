@@ -85,15 +85,13 @@ struct Series {
 
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     super::prepare()?;
-    let kinds: Vec<Kind> = [
+    let all = vec![
         Kind::Raw,
         Kind::NodeCluster,
         Kind::Nginx,
         Kind::Maitred(None),
-    ]
-    .into_iter()
-    .filter(|kind| kind.is_named(&arguments.only))
-    .collect();
+    ];
+    let kinds = super::choose(all, &arguments.only)?;
     let machine = machine::describe();
     let versions = tools::versions(&super::programs(&kinds, arguments.maitred.as_deref())?);
     let scratch = Scratch::new()?;
