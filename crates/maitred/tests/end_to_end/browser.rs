@@ -1,0 +1,63 @@
+//! The demo page in a real browser, which opens and keeps connections as browsers do.
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use serde_json::Value;
+
+use crate::harness::{Setup, alone, path_with_tools, repository, tool};
+
+const RUNS: usize = 20;
+const WORK: f64 = 200.0;
+
+/// Every time, the page's three requests are answered by three different instances, each in about
+/// the time of one piece of work.
+#[test]
+fn three_requests_of_the_page_go_to_three_workers() {
+    let _turn = alone();
+    let mut run = Setup::example("bun-serve/server.ts")
+        .instances(3)
+        .limit(120)
+        .start();
+    run.listening(3);
+
+    let url = format!("http://127.0.0.1:{}/?ms={WORK}&how=sleep", run.port);
+    let seen = Command::new(tool("node"))
+        .arg(repository().join("tests/tools/page.mjs"))
+        .arg(tool("chromium"))
+        .args([&url, &RUNS.to_string()])
+        .env("PATH", path_with_tools())
+        .output()
+        .unwrap();
+    let lines = String::from_utf8_lossy(&seen.stdout);
+    assert!(
+        seen.status.success(),
+        "{lines}\n{}",
+        String::from_utf8_lossy(&seen.stderr)
+    );
+
+    let mut visits = 0;
+    let mut wrong = Vec::new();
+    for line in lines.lines() {
+        let view: Value = serde_json::from_str(line).unwrap();
+        let results = view["results"].as_array().unwrap();
+        let instances: BTreeSet<_> = results
+            .iter()
+            .map(|result| result["instance"].as_str())
+            .collect();
+        let slow = results
+            .iter()
+            .any(|result| result["ms"].as_f64().unwrap() > 1.6 * WORK);
+        if instances.len() != 3 || slow || view["verdict"] != "spread" {
+            wrong.push(line);
+        }
+        visits += 1;
+    }
+    assert_eq!(visits, 2 * RUNS + 1, "{lines}");
+    assert!(
+        wrong.is_empty(),
+        "{} of {visits} went wrong:\n{}",
+        wrong.len(),
+        wrong.join("\n")
+    );
+}

@@ -1,0 +1,118 @@
+//! The promise: simultaneous requests go to different workers, in every round, in every runtime;
+//! and `round_robin` deals strictly in turn.
+
+use crate::harness::{Setup, beside_others, deal, rounds, rounds_of_simultaneous_requests};
+
+const WORKERS: usize = 3;
+
+/// An app whose instances are the workers.
+fn every_instance_answers_one(setup: Setup) {
+    let _turn = beside_others();
+    let mut run = setup.instances(WORKERS).limit(180).start();
+    run.listening(WORKERS as u64);
+    rounds_of_simultaneous_requests(&run.door(), WORKERS, rounds());
+}
+
+/// An app of one instance, whose children are the workers.
+fn every_child_answers_one(setup: Setup) {
+    let _turn = beside_others();
+    let mut run = setup
+        .instances(1)
+        .env("WORKERS", WORKERS.to_string())
+        .limit(180)
+        .start();
+    run.listening(WORKERS as u64);
+    rounds_of_simultaneous_requests(&run.door(), WORKERS, rounds());
+}
+
+#[test]
+fn bun_serve() {
+    every_instance_answers_one(Setup::example("bun-serve/server.ts"));
+}
+
+#[test]
+fn bun_http() {
+    every_instance_answers_one(Setup::example("bun-http/server.ts"));
+}
+
+#[test]
+fn bun_cluster() {
+    every_child_answers_one(Setup::example("bun-cluster/server.ts"));
+}
+
+#[test]
+fn bun_spawn() {
+    every_child_answers_one(Setup::example("bun-spawn/server.ts"));
+}
+
+#[test]
+fn node_http() {
+    every_instance_answers_one(Setup::example("node-http/server.mjs"));
+}
+
+/// Node's primary listens alone, and passes connections on by a rotation of its own.
+#[test]
+fn node_cluster() {
+    let _turn = beside_others();
+    let setup = Setup::example("node-cluster/server.mjs");
+    let mut run = setup
+        .instances(1)
+        .env("WORKERS", WORKERS.to_string())
+        .limit(180)
+        .start();
+    run.listening(1);
+    run.output("all of Node's workers", |text| {
+        text.matches("listening on port").count() == WORKERS
+    });
+    rounds_of_simultaneous_requests(&run.door(), WORKERS, rounds());
+}
+
+#[test]
+fn deno() {
+    let setup = Setup::example("deno/server.ts").option("--interpreter", "deno");
+    every_instance_answers_one(setup);
+}
+
+#[test]
+fn python() {
+    every_instance_answers_one(Setup::example("python/server.py"));
+}
+
+/// A thousand connections one after another, over four workers.
+fn round_robin_deals_exactly(setup: Setup) {
+    const CONNECTIONS: usize = 1000;
+    let _turn = beside_others();
+    let mut run = setup
+        .instances(4)
+        .option("--balance", "round_robin")
+        .limit(120)
+        .start();
+    run.listening(4);
+    let shares = deal(&run.door(), "/api?ms=0", CONNECTIONS);
+    assert_eq!(
+        shares.values().copied().collect::<Vec<_>>(),
+        [CONNECTIONS / 4; 4],
+        "{shares:?}"
+    );
+}
+
+#[test]
+fn round_robin_bun_serve() {
+    round_robin_deals_exactly(Setup::example("bun-serve/server.ts"));
+}
+
+#[test]
+fn round_robin_node_http() {
+    round_robin_deals_exactly(Setup::example("node-http/server.mjs"));
+}
+
+#[test]
+fn round_robin_deno() {
+    let setup = Setup::example("deno/server.ts").option("--interpreter", "deno");
+    round_robin_deals_exactly(setup);
+}
+
+#[test]
+fn round_robin_python() {
+    round_robin_deals_exactly(Setup::example("python/server.py"));
+}
