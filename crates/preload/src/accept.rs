@@ -129,14 +129,7 @@ unsafe fn write_peer(
         unsafe {
             kernel::call(
                 nr::GETPEERNAME,
-                [
-                    connection as usize,
-                    address as usize,
-                    len as usize,
-                    0,
-                    0,
-                    0,
-                ],
+                [connection as usize, address as usize, len as usize, 0, 0, 0],
             );
         }
         return;

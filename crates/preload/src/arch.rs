@@ -28,6 +28,7 @@ mod x86_64 {
         pub(crate) const GETPPID: usize = 110;
         pub(crate) const GETTID: usize = 186;
         pub(crate) const GETDENTS64: usize = 217;
+        #[cfg(feature = "library")]
         pub(crate) const EXIT_GROUP: usize = 231;
         pub(crate) const EPOLL_CTL: usize = 233;
         pub(crate) const OPENAT: usize = 257;

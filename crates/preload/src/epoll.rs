@@ -222,15 +222,17 @@ mod tests {
         }
         let (fd, event) = line.parse().unwrap();
         let (events, data) = (event.events, event.data);
-        assert_eq!(
-            (fd, events, data),
-            (12, 0x8000_0019, 0xffff_ffff_0000_000c)
-        );
+        assert_eq!((fd, events, data), (12, 0x8000_0019, 0xffff_ffff_0000_000c));
     }
 
     #[test]
     fn other_lines_are_not() {
-        for text in ["", "pos:\t0", "tfd: x events: 1 data: 1", "tfd: 1 events: 1"] {
+        for text in [
+            "",
+            "pos:\t0",
+            "tfd: x events: 1 data: 1",
+            "tfd: 1 events: 1",
+        ] {
             let mut line = Line::default();
             for byte in text.bytes() {
                 line.push(byte);
@@ -245,7 +247,10 @@ mod tests {
             let mut path = [0; 40];
             write_path(&mut path, fd).unwrap();
             let text = std::ffi::CStr::from_bytes_until_nul(&path).unwrap();
-            assert_eq!(text.to_str().unwrap(), format!("/proc/self/fdinfo/{digits}"));
+            assert_eq!(
+                text.to_str().unwrap(),
+                format!("/proc/self/fdinfo/{digits}")
+            );
         }
         assert!(write_path(&mut [0; 40], -1).is_none());
     }

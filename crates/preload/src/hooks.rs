@@ -109,9 +109,7 @@ pub(crate) unsafe extern "C" fn syscall_ours(
             nr::BIND => listener::bind(fd, b as *const u8, c as u32),
             nr::LISTEN => listener::listen(fd, b as i32),
             nr::GETSOCKNAME => listener::getsockname(fd, b as *mut u8, c as *mut u32),
-            nr::SETSOCKOPT => {
-                options::setsockopt(fd, b as i32, c as i32, d as *const u8, e as u32)
-            }
+            nr::SETSOCKOPT => options::setsockopt(fd, b as i32, c as i32, d as *const u8, e as u32),
             nr::GETSOCKOPT => {
                 options::getsockopt(fd, b as i32, c as i32, d as *mut u8, e as *mut u32)
             }

@@ -16,7 +16,10 @@ pub(crate) static CLUSTER_WORKER: AtomicBool = AtomicBool::new(false);
 
 /// Runs when the library is loaded, before the program: reads the environment while it is as
 /// `execve` gave it, and reports in.
-#[cfg_attr(not(feature = "library"), expect(dead_code, reason = "called by the loader"))]
+#[cfg_attr(
+    not(feature = "library"),
+    expect(dead_code, reason = "called by the loader")
+)]
 pub(crate) extern "C" fn at_load() {
     let mut supervisor = -1;
     each_variable(|name, value| {

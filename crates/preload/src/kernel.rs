@@ -324,14 +324,7 @@ pub(crate) fn descriptor_limit() -> u64 {
     let result = unsafe {
         call(
             nr::PRLIMIT64,
-            [
-                0,
-                RLIMIT_NOFILE,
-                0,
-                limit.as_mut_ptr() as usize,
-                0,
-                0,
-            ],
+            [0, RLIMIT_NOFILE, 0, limit.as_mut_ptr() as usize, 0, 0],
         )
     };
     if result == 0 { limit[0] } else { 0 }

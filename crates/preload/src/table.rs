@@ -80,14 +80,16 @@ pub(crate) struct Slot {
 }
 
 impl Slot {
-    const FREE: Self = Self {
-        fd: AtomicI32::new(0),
-        channel: AtomicU64::new(0),
-        address: Words::new(),
-        tid: AtomicI32::new(0),
-        reports: AtomicU32::new(0),
-        limit: AtomicU64::new(0),
-    };
+    const fn free() -> Self {
+        Self {
+            fd: AtomicI32::new(0),
+            channel: AtomicU64::new(0),
+            address: Words::new(),
+            tid: AtomicI32::new(0),
+            reports: AtomicU32::new(0),
+            limit: AtomicU64::new(0),
+        }
+    }
 
     pub(crate) fn kind(&self) -> Kind {
         match self.channel.load(Acquire) {
@@ -110,7 +112,7 @@ impl Slot {
     }
 }
 
-static TABLE: [Slot; SLOTS] = [const { Slot::FREE }; SLOTS];
+static TABLE: [Slot; SLOTS] = [const { Slot::free() }; SLOTS];
 /// One more than the highest slot that was ever used: most look-ups end after it.
 static USED: AtomicUsize = AtomicUsize::new(0);
 
@@ -132,9 +134,11 @@ pub(crate) fn remember(fd: i32, kind: Kind, address: &Address, tid: i32) -> bool
         Some(slot) => slot,
         None => {
             // -1 marks a slot that is being filled, so that nobody finds or takes it.
-            let Some((at, slot)) = TABLE.iter().enumerate().find(|(_, slot)| {
-                slot.fd.compare_exchange(0, -1, AcqRel, Relaxed).is_ok()
-            }) else {
+            let Some((at, slot)) = TABLE
+                .iter()
+                .enumerate()
+                .find(|(_, slot)| slot.fd.compare_exchange(0, -1, AcqRel, Relaxed).is_ok())
+            else {
                 return false;
             };
             USED.fetch_max(at + 1, AcqRel);

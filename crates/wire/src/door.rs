@@ -74,7 +74,11 @@ impl Request {
     pub fn encode(&self) -> [u8; REQUEST_LEN] {
         let mut to = [0; REQUEST_LEN];
         put(&mut to, 0, &VERSION.to_ne_bytes());
-        put(&mut to, 2, &[self.verb as u8, u8::from(self.cluster_worker)]);
+        put(
+            &mut to,
+            2,
+            &[self.verb as u8, u8::from(self.cluster_worker)],
+        );
         put(&mut to, 4, &self.instance.to_ne_bytes());
         put(&mut to, 8, &self.tid.to_ne_bytes());
         put(&mut to, 12, &self.fd.to_ne_bytes());

@@ -7,6 +7,47 @@ pub const HANDOFF_LEN: usize = 32;
 /// in a channel tells how many of each there are.
 pub const PROBE_LEN: usize = 1;
 
+/// What the name of a worker's end of a channel begins with, in the abstract namespace of Unix
+/// sockets: a family, a zero byte, then this.
+const NAME: &[u8] = b"maitred/channel/";
+
+/// Bytes of the `sockaddr` that names a channel: family, zero byte, prefix, 16 digits.
+pub const CHANNEL_NAME_LEN: usize = 2 + 1 + NAME.len() + 16;
+
+/// The `sockaddr` that names the worker's end of a channel. A program that inherited a listener
+/// is seen by it to have one.
+pub fn channel_name(id: u64) -> [u8; CHANNEL_NAME_LEN] {
+    let mut name = [0; CHANNEL_NAME_LEN];
+    name[0] = 1; // AF_UNIX, below 256 on every system
+    if cfg!(target_endian = "big") {
+        name.swap(0, 1);
+    }
+    for (to, from) in name.iter_mut().skip(3).zip(NAME) {
+        *to = *from;
+    }
+    for (digit, to) in name.iter_mut().rev().take(16).enumerate() {
+        let value = (id >> (4 * digit)) as u8 & 15;
+        *to = match value {
+            0..=9 => b'0' + value,
+            _ => b'a' + value - 10,
+        };
+    }
+    name
+}
+
+/// The number of the channel that a `sockaddr` names; `None` if it names something else.
+pub fn channel_id(sockaddr: &[u8]) -> Option<u64> {
+    let digits = sockaddr.get(3 + NAME.len()..)?;
+    if sockaddr.len() != CHANNEL_NAME_LEN {
+        return None;
+    }
+    let mut id = 0;
+    for digit in digits {
+        id = id << 4 | u64::from(char::from(*digit).to_digit(16)?);
+    }
+    (channel_name(id) == sockaddr).then_some(id)
+}
+
 /// Marks the length of a peer address that does not fit: the library asks the kernel for it.
 const ASK: u8 = u8::MAX;
 
@@ -92,6 +133,21 @@ mod tests {
             let (bytes, len) = message.encode();
             assert_eq!(Handoff::decode(&bytes[..len]), Some(message));
         }
+    }
+
+    #[test]
+    fn a_channel_is_known_by_its_whole_name() {
+        let good = channel_name(255);
+        assert!(good.ends_with(b"maitred/channel/00000000000000ff"));
+        assert_eq!(channel_id(&good), Some(255));
+        assert_eq!(channel_id(&channel_name(u64::MAX)), Some(u64::MAX));
+        for (at, byte) in [(0, 2), (2, 1), (3, b'M'), (34, b'F'), (34, b'g')] {
+            let mut bad = good;
+            bad[at] = byte;
+            assert_eq!(channel_id(&bad), None, "byte {at} = {byte}");
+        }
+        assert_eq!(channel_id(&good[..34]), None);
+        assert_eq!(channel_id(&[]), None);
     }
 
     #[test]

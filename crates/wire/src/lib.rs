@@ -15,7 +15,7 @@ mod handoff;
 
 pub use address::Address;
 pub use door::{Outcome, REPLY_LEN, REQUEST_LEN, Reply, Request, Verb};
-pub use handoff::{HANDOFF_LEN, Handoff, PROBE_LEN};
+pub use handoff::{CHANNEL_NAME_LEN, HANDOFF_LEN, Handoff, PROBE_LEN, channel_id, channel_name};
 
 /// The version of all messages here. A door refuses another one, and the library then passes
 /// every call through to the kernel.
@@ -29,7 +29,3 @@ pub const INSTANCE_VAR: &str = "MAITRED_INSTANCE";
 
 /// Environment variable with the process id of the supervisor: its direct children report in.
 pub const SUPERVISOR_VAR: &str = "MAITRED_SUPERVISOR";
-
-/// What the name of a worker's end of a channel begins with (in the abstract namespace of Unix
-/// sockets, behind the leading zero byte). A listener that a program inherited is known by it.
-pub const CHANNEL_NAME: &[u8] = b"maitred/channel/";

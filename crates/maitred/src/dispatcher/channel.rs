@@ -1,0 +1,284 @@
+//! Channels: the sockets over which connections go to workers.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+
+use balance::{Channels, Look, MemberId, Refusal, Untaken};
+use rustix::event::epoll;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use wire::{HANDOFF_LEN, Handoff, PROBE_LEN, channel_name};
+
+use super::oracle::Oracle;
+
+/// An accepted connection on its way to a worker.
+#[derive(Debug)]
+pub(crate) struct Connection {
+    socket: OwnedFd,
+    /// The message that goes with it: the peer's address.
+    message: [u8; HANDOFF_LEN],
+}
+
+impl Connection {
+    pub(crate) fn new(socket: OwnedFd, peer: &[u8]) -> Self {
+        Self {
+            socket,
+            message: Handoff::connection(peer).encode().0,
+        }
+    }
+}
+
+/// One worker's channel.
+#[derive(Debug)]
+pub(crate) struct Channel {
+    ours: OwnedFd,
+    /// A copy of the worker's end: what it has not taken is taken back through it, and while it
+    /// is open the channel lives on when the worker dies. None while processes unknown to us
+    /// hold the channel: then its hang-up must tell when the last of them is gone.
+    theirs: Option<OwnedFd>,
+    pub(crate) oracle: Oracle,
+}
+
+impl Channel {
+    /// A channel, and the end for the worker.
+    pub(crate) fn new(id: MemberId) -> io::Result<(Self, OwnedFd)> {
+        let (ours, theirs) = rustix::net::socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
+        sys::bind(theirs.as_fd(), &channel_name(id.0))?;
+        let channel = Self {
+            ours,
+            theirs: Some(theirs.try_clone()?),
+            oracle: Oracle::blind(),
+        };
+        Ok((channel, theirs))
+    }
+
+    pub(crate) fn ours(&self) -> BorrowedFd<'_> {
+        self.ours.as_fd()
+    }
+
+    /// Gives up the copy of the worker's end. Whether anybody else still has one.
+    pub(crate) fn release(&mut self) -> bool {
+        self.theirs = None;
+        !self.is_hung_up()
+    }
+
+    /// Takes a new copy of the worker's end.
+    pub(crate) fn hold(&mut self, theirs: OwnedFd) {
+        self.theirs.get_or_insert(theirs);
+    }
+
+    fn is_hung_up(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut fds = [PollFd::new(&self.ours, PollFlags::empty())];
+        let now = Timespec::default();
+        poll(&mut fds, Some(&now)).is_ok()
+            && fds
+                .first()
+                .is_some_and(|fd| fd.revents().contains(PollFlags::HUP))
+    }
+
+    /// Whether the worker accepts without blocking. If not, a probe could make it wait in an
+    /// accept that was said not to block.
+    fn takes_probes(&self) -> bool {
+        self.theirs.as_ref().is_some_and(|theirs| {
+            rustix::fs::fcntl_getfl(theirs)
+                .is_ok_and(|flags| flags.contains(rustix::fs::OFlags::NONBLOCK))
+        })
+    }
+}
+
+/// All channels, and what the dispatcher's epoll knows of them.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    pub(crate) channels: HashMap<MemberId, Channel>,
+    epoll: Arc<OwnedFd>,
+    /// Makes an epoll event's data of a member.
+    token: fn(MemberId) -> u64,
+}
+
+impl Workers {
+    pub(crate) fn new(epoll: Arc<OwnedFd>, token: fn(MemberId) -> u64) -> Self {
+        Self {
+            channels: HashMap::new(),
+            epoll,
+            token,
+        }
+    }
+
+    /// Takes a channel into the epoll: from now on its hang-up is seen.
+    pub(crate) fn add(&mut self, id: MemberId, channel: Channel) -> io::Result<()> {
+        epoll::add(
+            &*self.epoll,
+            channel.ours(),
+            epoll::EventData::new_u64((self.token)(id)),
+            epoll::EventFlags::ET,
+        )?;
+        self.channels.insert(id, channel);
+        Ok(())
+    }
+}
+
+impl Channels for Workers {
+    type Connection = Connection;
+
+    fn look(&mut self, member: MemberId) -> Look {
+        match self.channels.get_mut(&member) {
+            Some(channel) => channel.oracle.look(),
+            None => Look::Unknown,
+        }
+    }
+
+    fn untaken(&mut self, member: MemberId) -> Untaken {
+        let bytes = self
+            .channels
+            .get(&member)
+            .and_then(|channel| channel.theirs.as_ref())
+            .and_then(|theirs| rustix::io::ioctl_fionread(theirs).ok())
+            .map_or(0, |bytes| usize::try_from(bytes).unwrap_or(0));
+        Untaken {
+            connections: bytes / HANDOFF_LEN,
+            probe: !bytes.is_multiple_of(HANDOFF_LEN),
+        }
+    }
+
+    fn send(&mut self, member: MemberId, connection: Connection) -> Result<(), Connection> {
+        match self.channels.get(&member) {
+            Some(channel)
+                if sys::send(
+                    channel.ours(),
+                    &connection.message,
+                    Some(connection.socket.as_fd()),
+                )
+                .is_ok() =>
+            {
+                Ok(())
+            }
+            _ => Err(connection),
+        }
+    }
+
+    fn take_back(&mut self, member: MemberId) -> Option<Connection> {
+        let theirs = self.channels.get(&member)?.theirs.as_ref()?;
+        loop {
+            let mut message = [0; HANDOFF_LEN];
+            match sys::receive(theirs.as_fd(), &mut message) {
+                Ok((HANDOFF_LEN, Some(socket))) => return Some(Connection { socket, message }),
+                Ok((PROBE_LEN, None)) => {}
+                Ok((0, _)) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    fn probe(&mut self, member: MemberId) -> bool {
+        let (message, len) = Handoff::Probe.encode();
+        let message = message.get(..len).unwrap_or(&[]);
+        self.channels.get(&member).is_some_and(|channel| {
+            channel.takes_probes() && sys::send(channel.ours(), message, None).is_ok()
+        })
+    }
+
+    fn watch(&mut self, member: MemberId, on: bool) {
+        // The kernel tells a sender that there is room again whenever something is taken.
+        let flags = if on {
+            epoll::EventFlags::ET | epoll::EventFlags::OUT
+        } else {
+            epoll::EventFlags::ET
+        };
+        if let Some(channel) = self.channels.get(&member) {
+            // Of a descriptor that is in the epoll this cannot fail.
+            let _ = epoll::modify(
+                &*self.epoll,
+                channel.ours(),
+                epoll::EventData::new_u64((self.token)(member)),
+                flags,
+            );
+        }
+    }
+
+    fn refuse(&mut self, connection: Connection, _why: Refusal) {
+        drop(connection);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn workers() -> (Workers, OwnedFd) {
+        let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC).unwrap());
+        let mut workers = Workers::new(epoll, |id| id.0);
+        let (channel, theirs) = Channel::new(MemberId(7)).unwrap();
+        rustix::io::ioctl_fionbio(&theirs, true).unwrap();
+        workers.add(MemberId(7), channel).unwrap();
+        (workers, theirs)
+    }
+
+    fn connection() -> Connection {
+        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        Connection::new(socket, &[2, 0])
+    }
+
+    #[test]
+    fn what_is_not_taken_comes_back_in_order_and_leaves_nothing() {
+        let (mut workers, theirs) = workers();
+        let id = MemberId(7);
+        let sockets: Vec<_> = (0..3)
+            .map(|_| {
+                let connection = connection();
+                let cookie = rustix::net::sockopt::socket_cookie(&connection.socket).unwrap();
+                workers.send(id, connection).unwrap();
+                cookie
+            })
+            .collect();
+        assert!(workers.probe(id));
+        let untaken = |connections, probe| Untaken { connections, probe };
+        assert_eq!(workers.untaken(id), untaken(3, true));
+        let mut message = [0; HANDOFF_LEN];
+        let (_, taken) = sys::receive(theirs.as_fd(), &mut message).unwrap();
+        assert!(taken.is_some());
+        assert_eq!(workers.untaken(id), untaken(2, true));
+        let back = std::iter::from_fn(|| workers.take_back(id));
+        let back: Vec<_> = back
+            .map(|c| rustix::net::sockopt::socket_cookie(&c.socket).unwrap())
+            .collect();
+        assert_eq!(back, sockets[1..]);
+        assert_eq!(workers.untaken(id), untaken(0, false));
+    }
+
+    #[test]
+    fn a_full_channel_gives_the_connection_back() {
+        let (mut workers, _theirs) = workers();
+        let id = MemberId(7);
+        let mut sent = 0;
+        while workers.send(id, connection()).is_ok() {
+            sent += 1;
+            assert!(sent < 10_000);
+        }
+        assert_eq!(workers.untaken(id).connections, sent);
+        assert!(workers.take_back(id).is_some());
+        assert!(workers.send(id, connection()).is_ok());
+    }
+
+    #[test]
+    fn a_blocking_listener_gets_no_probe() {
+        let (mut workers, theirs) = workers();
+        rustix::io::ioctl_fionbio(&theirs, false).unwrap();
+        assert!(!workers.probe(MemberId(7)));
+    }
+
+    #[test]
+    fn a_channel_without_holders_hangs_up() {
+        let (mut workers, theirs) = workers();
+        let channel = workers.channels.get_mut(&MemberId(7)).unwrap();
+        assert!(channel.release());
+        drop(theirs);
+        assert!(!channel.release());
+    }
+}

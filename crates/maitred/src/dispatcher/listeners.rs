@@ -1,0 +1,97 @@
+//! The listeners of an app: real sockets, and what is only bound so far.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Instant;
+
+use balance::Balancer;
+use rustix::event::epoll;
+use wire::Address;
+
+use super::address::ListenAddress;
+use super::channel::Workers;
+use super::unix_path::UnixPath;
+
+/// Names a listener; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ListenerId(pub(crate) u64);
+
+/// A listening socket that the supervisor owns.
+#[derive(Debug)]
+pub(crate) struct Listener {
+    pub(crate) socket: OwnedFd,
+    pub(crate) address: ListenAddress,
+    /// The address as the kernel writes it, for the workers' `getsockname`.
+    pub(crate) sockaddr: Address,
+    pub(crate) balancer: Balancer<Workers>,
+    /// Whether the epoll tells of new connections.
+    pub(crate) accepting: bool,
+    /// When to give the socket up, if its last worker has closed it and nobody comes back.
+    pub(crate) closing: Option<Instant>,
+    /// The path of a Unix socket is kept alive while workers come and go.
+    pub(crate) path: Option<UnixPath>,
+    /// Refusals that have been told of.
+    pub(crate) refused: u64,
+}
+
+impl Listener {
+    /// Lets the epoll tell of new connections, or not: then they wait in the kernel's backlog.
+    pub(crate) fn accept(&mut self, id: ListenerId, on: bool, epoll: &OwnedFd) -> io::Result<()> {
+        if self.accepting != on {
+            let flags = if on {
+                epoll::EventFlags::IN
+            } else {
+                epoll::EventFlags::empty()
+            };
+            let data = super::turn::Token::Listener(id).data();
+            epoll::modify(epoll, &self.socket, data, flags)?;
+            self.accepting = on;
+        }
+        Ok(())
+    }
+}
+
+/// An address that a worker has bound, and not listened on yet.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Bound {
+    pub(crate) pid: i32,
+}
+
+/// All listeners, and all addresses that are about to become some.
+#[derive(Debug, Default)]
+pub(crate) struct Listeners {
+    pub(crate) all: HashMap<ListenerId, Listener>,
+    pub(crate) bound: HashMap<ListenAddress, Bound>,
+}
+
+// ListenAddress holds socket addresses, which are hashed by what makes them equal.
+impl std::hash::Hash for ListenAddress {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Tcp { socket, .. } => socket.hash(state),
+            Self::Path(path) => path.hash(state),
+            Self::Abstract(name) => name.hash(state),
+        }
+    }
+}
+
+impl Listeners {
+    /// The listener at an address.
+    pub(crate) fn at(&self, address: &ListenAddress) -> Option<ListenerId> {
+        self.all
+            .iter()
+            .find(|(_, listener)| listener.address == *address)
+            .map(|(id, _)| *id)
+    }
+
+    /// A process has ended: what it had only bound is free again.
+    pub(crate) fn forget_bound_by(&mut self, pid: i32) {
+        self.bound.retain(|_, bound| bound.pid != pid);
+    }
+}
+
+/// Whether an IPv6 socket leaves IPv4 to others.
+pub(crate) fn only_v6(socket: impl AsFd) -> bool {
+    rustix::net::sockopt::ipv6_v6only(socket).unwrap_or(false)
+}

@@ -1,0 +1,257 @@
+//! Members: which worker holds which channel, and what becomes of it when the worker ends.
+
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::{Duration, Instant};
+
+use balance::MemberId;
+use rustix::event::epoll;
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+
+use super::Notice;
+use super::channel::Channel;
+use super::listeners::ListenerId;
+use super::oracle::Oracle;
+use super::turn::{Token, Turn};
+
+/// A listener that its last worker closed is kept so long: a worker that is shut down closes
+/// first and ends then, and its successor shall find the port open.
+const CLOSING: Duration = Duration::from_secs(3);
+
+/// A process that accepts from a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Holder {
+    pub(crate) pid: i32,
+    pub(crate) tid: i32,
+}
+
+/// A channel's place behind a listener.
+#[derive(Debug)]
+pub(crate) struct Membership {
+    pub(crate) listener: ListenerId,
+    pub(crate) instance: u32,
+    /// The processes that are known to accept from it: one, unless it was inherited.
+    pub(crate) holders: Vec<Holder>,
+    /// Whether the balancer may give it connections.
+    pub(crate) joined: bool,
+}
+
+/// A process that has asked at the door.
+#[derive(Debug)]
+pub(crate) struct Process {
+    /// Becomes readable when the process ends.
+    pidfd: OwnedFd,
+    /// How many sockets with port 0 it has listened on.
+    pub(crate) any_ports: u32,
+}
+
+impl Process {
+    fn has_ended(&self) -> bool {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
+        matches!(poll(&mut fds, Some(&Timespec::default())), Ok(1))
+    }
+}
+
+impl Turn {
+    /// Watches over a process, so that its end is seen. `false` if it has ended already.
+    pub(crate) fn watch_process(&mut self, pid: i32) -> bool {
+        if let Some(known) = self.processes.get(&pid) {
+            if !known.has_ended() {
+                return true;
+            }
+            // The number belongs to another process by now.
+            self.process_ended(pid);
+        }
+        let watched = || -> io::Result<OwnedFd> {
+            let pid_ = Pid::from_raw(pid).ok_or(io::ErrorKind::NotFound)?;
+            let pidfd = pidfd_open(pid_, PidfdFlags::empty())?;
+            let data = Token::Process(pid).data();
+            epoll::add(&*self.epoll, &pidfd, data, epoll::EventFlags::IN)?;
+            Ok(pidfd)
+        };
+        match watched() {
+            Ok(pidfd) => {
+                let process = Process {
+                    pidfd,
+                    any_ports: 0,
+                };
+                self.processes.insert(pid, process);
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Makes a channel for a worker; the end for it comes back.
+    pub(crate) fn add_member(
+        &mut self,
+        listener: ListenerId,
+        instance: u32,
+        holder: Holder,
+        fd: i32,
+    ) -> io::Result<(MemberId, OwnedFd)> {
+        let id = MemberId(self.next_id());
+        let (mut channel, theirs) = Channel::new(id)?;
+        let inode = rustix::fs::fstat(&theirs)?.st_ino;
+        channel.oracle = Oracle::new(holder.pid, holder.tid, fd, inode);
+        let blind = !channel.oracle.is_readable();
+        self.workers.add(id, channel)?;
+        self.members.insert(
+            id,
+            Membership {
+                listener,
+                instance,
+                holders: vec![holder],
+                joined: false,
+            },
+        );
+        if blind {
+            self.tell(Notice::Blind { pid: holder.pid });
+        }
+        Ok((id, theirs))
+    }
+
+    /// Lets the balancer give connections to a member.
+    pub(crate) fn join(&mut self, id: MemberId) {
+        let now = self.now();
+        let Some(member) = self.members.get_mut(&id) else {
+            return;
+        };
+        let Some(listener) = self.listeners.all.get_mut(&member.listener) else {
+            return;
+        };
+        if member.joined {
+            return;
+        }
+        member.joined = true;
+        listener.closing = None;
+        listener.balancer.join(now, id, &mut self.workers);
+        let notice = Notice::Listening {
+            pid: member.holders.first().map_or(0, |holder| holder.pid),
+            instance: member.instance,
+            address: listener.address.clone(),
+            members: listener.balancer.members().count(),
+        };
+        self.tell(notice);
+    }
+
+    /// The balancer gives this member nothing any more, and what it has not taken to others.
+    fn leave(&mut self, id: MemberId) {
+        let now = self.now();
+        let Some(member) = self.members.get_mut(&id).filter(|member| member.joined) else {
+            return;
+        };
+        member.joined = false;
+        let Some(listener) = self.listeners.all.get_mut(&member.listener) else {
+            return;
+        };
+        listener.balancer.leave(now, id, &mut self.workers);
+        let notice = Notice::Left {
+            pid: member.holders.first().map_or(0, |holder| holder.pid),
+            instance: member.instance,
+            address: listener.address.clone(),
+            members: listener.balancer.members().count(),
+        };
+        self.tell(notice);
+    }
+
+    /// A process accepts from a channel that it did not ask for, or with another thread.
+    pub(crate) fn adopt(&mut self, id: MemberId, holder: Holder, fd: i32, theirs: OwnedFd) {
+        let (Some(member), Some(channel)) = (
+            self.members.get_mut(&id),
+            self.workers.channels.get_mut(&id),
+        ) else {
+            return;
+        };
+        let same = |other: &Holder| other.pid == holder.pid;
+        if member.holders.len() == 1 && member.holders.iter().all(same) {
+            member.holders = vec![holder];
+            let inode = rustix::fs::fstat(&theirs).map_or(0, |stat| stat.st_ino);
+            channel.oracle = Oracle::new(holder.pid, holder.tid, fd, inode);
+        } else {
+            // Several processes accept: whether one of them is free tells nothing of the rest.
+            if !member.holders.iter().any(same) {
+                member.holders.push(holder);
+            }
+            channel.oracle = Oracle::blind();
+        }
+        channel.hold(theirs);
+        self.join(id);
+    }
+
+    /// A worker closes a channel.
+    pub(crate) fn closed(&mut self, id: MemberId, pid: i32) {
+        let Some(member) = self.members.get_mut(&id) else {
+            return;
+        };
+        if member.holders.iter().any(|holder| holder.pid != pid) {
+            member.holders.retain(|holder| holder.pid != pid);
+            return;
+        }
+        let listener = member.listener;
+        self.leave(id);
+        // Somebody who inherited it may still come: the channel ends when it hangs up.
+        if let Some(channel) = self.workers.channels.get_mut(&id)
+            && !channel.release()
+        {
+            self.hung_up(id);
+        }
+        if let Some(listener) = self.listeners.all.get_mut(&listener)
+            && listener.balancer.members().next().is_none()
+        {
+            listener.closing = Some(Instant::now() + CLOSING);
+        }
+    }
+
+    /// Nobody holds the worker's end any more.
+    pub(crate) fn hung_up(&mut self, id: MemberId) {
+        self.leave(id);
+        self.members.remove(&id);
+        self.workers.channels.remove(&id);
+    }
+
+    /// A process has ended: its channels go to whoever else holds them, or end.
+    pub(crate) fn process_ended(&mut self, pid: i32) {
+        self.processes.remove(&pid);
+        self.listeners.forget_bound_by(pid);
+        let held: Vec<_> = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.holders.iter().any(|holder| holder.pid == pid))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in held {
+            let Some(member) = self.members.get_mut(&id) else {
+                continue;
+            };
+            if member.holders.iter().any(|holder| holder.pid != pid) {
+                member.holders.retain(|holder| holder.pid != pid);
+                continue;
+            }
+            self.leave(id);
+            let inherited = self
+                .workers
+                .channels
+                .get_mut(&id)
+                .is_some_and(Channel::release);
+            if inherited {
+                // A child that has not accepted yet: it serves in the stead of its parent.
+                if let Some(channel) = self.workers.channels.get_mut(&id) {
+                    channel.oracle = Oracle::blind();
+                }
+                self.join(id);
+            } else {
+                self.hung_up(id);
+            }
+        }
+        self.answer_parked();
+    }
+
+    /// The member that a descriptor of a worker is the channel of.
+    pub(crate) fn member_of(&self, channel: impl AsFd) -> Option<MemberId> {
+        let name = sys::local_address(channel.as_fd()).ok()?;
+        let id = MemberId(wire::channel_id(name.as_bytes())?);
+        self.members.contains_key(&id).then_some(id)
+    }
+}

@@ -1,0 +1,131 @@
+//! The dispatcher: it owns the app's listening sockets, and hands each connection to a worker.
+//!
+//! One thread, one epoll. Workers ask for their listeners at the door ([`door`]) and become
+//! members of a listener ([`members`]); the loop ([`turn`]) accepts, lets the pure balancer
+//! choose, and sends. It knows of processes only that they live or have ended. What the rest of
+//! the supervisor should know, it says in [`Notice`]s, and never waits for it.
+
+mod address;
+mod channel;
+mod door;
+mod listeners;
+mod members;
+mod oracle;
+mod port_owner;
+mod turn;
+mod unix_path;
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+
+pub(crate) use address::ListenAddress;
+use rustix::event::{EventfdFlags, eventfd};
+
+/// What a dispatcher is to do.
+#[derive(Debug)]
+pub(crate) struct Settings {
+    /// How to choose, and how much may wait.
+    pub(crate) balance: balance::Settings,
+    /// TCP ports that stay with each worker.
+    pub(crate) private_ports: Vec<u16>,
+    /// The socket at which workers ask.
+    pub(crate) door: OwnedFd,
+    /// A folder of our own, for links to the sockets of Unix listeners.
+    pub(crate) folder: PathBuf,
+}
+
+/// What happened that others should know.
+#[derive(Debug)]
+pub(crate) enum Notice {
+    /// The library is loaded in this direct child.
+    Loaded { pid: i32 },
+    /// A worker has begun to listen.
+    Listening {
+        pid: i32,
+        instance: u32,
+        address: ListenAddress,
+        /// How many workers listen there now.
+        members: usize,
+    },
+    /// A worker has ended, or listens no more.
+    Left {
+        pid: i32,
+        instance: u32,
+        address: ListenAddress,
+        members: usize,
+    },
+    /// An address that a worker wants is taken by somebody else.
+    InUse {
+        instance: u32,
+        address: ListenAddress,
+        /// Who has it, where the kernel tells.
+        by: Option<String>,
+    },
+    /// The kernel does not tell whether this worker's loop is free.
+    Blind { pid: i32 },
+    /// No more connections can be accepted for want of descriptors; they wait in the backlog.
+    OutOfDescriptors { limit: u64 },
+    /// Connections were given up after they had waited too long.
+    Refused { address: ListenAddress, total: u64 },
+}
+
+enum Command {
+    /// Accept no more.
+    Close,
+    /// Leave.
+    End,
+}
+
+/// The dispatcher's thread, from outside.
+#[derive(Debug)]
+pub(crate) struct Dispatcher {
+    commands: mpsc::Sender<Command>,
+    wake: Arc<OwnedFd>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Dispatcher {
+    /// Starts the thread. Notices that do not fit into the channel are dropped.
+    ///
+    /// # Errors
+    /// If the kernel grants no epoll, eventfd or thread.
+    pub(crate) fn start(
+        settings: Settings,
+        notices: tokio::sync::mpsc::Sender<Notice>,
+    ) -> io::Result<Self> {
+        let (commands, inbox) = mpsc::channel();
+        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+        let turn = turn::Turn::new(settings, notices, inbox, wake.clone())?;
+        let thread = std::thread::Builder::new()
+            .name("dispatcher".into())
+            .spawn(move || turn.run())?;
+        Ok(Self {
+            commands,
+            wake,
+            thread: Some(thread),
+        })
+    }
+
+    /// Stops accepting. What has been accepted is still handed out.
+    pub(crate) fn close(&self) {
+        self.say(Command::Close);
+    }
+
+    fn say(&self, command: Command) {
+        // If the thread has ended there is nothing left to say it to.
+        let _ = self.commands.send(command);
+        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+    }
+}
+
+impl Drop for Dispatcher {
+    fn drop(&mut self) {
+        self.say(Command::End);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

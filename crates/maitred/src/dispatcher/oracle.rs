@@ -1,0 +1,180 @@
+//! Whether a worker's loop waits for work: `/proc/<pid>/task/<tid>/syscall`.
+//!
+//! The file reads `running` while the thread computes, and else the number and the arguments of
+//! the system call in which it waits. It is a hint, not the truth: a nested loop (`spawnSync`)
+//! waits in an epoll of its own, so the epoll must be the one that holds the listener; a stopped
+//! process shows its last call.
+
+use std::fs::File;
+use std::os::unix::fs::FileExt;
+
+use balance::Look;
+
+/// Calls in which an event loop waits that names its epoll first (x86-64).
+const EPOLL_WAITS: [u64; 3] = [232, 281, 441]; // epoll_wait, epoll_pwait, epoll_pwait2
+/// Calls in which a thread waits for a connection, a descriptor, or any of several.
+const OTHER_WAITS: [u64; 10] = [
+    7,   // poll
+    23,  // select
+    43,  // accept
+    45,  // recvfrom
+    47,  // recvmsg
+    219, // restart_syscall: poll, after a signal
+    270, // pselect6
+    271, // ppoll
+    288, // accept4
+    426, // io_uring_enter
+];
+
+/// So often the epoll that holds the listener is searched for, at the most, when the one that
+/// the loop waits in is another.
+const SEARCHES: u32 = 16;
+
+/// Looks at one thread.
+#[derive(Debug)]
+pub(crate) struct Oracle {
+    pid: i32,
+    syscall: Option<File>,
+    /// The number of the listener in the worker, and the channel's inode behind it.
+    listener: i32,
+    inode: u64,
+    /// The descriptor of the epoll that is known to hold the listener.
+    epoll: Option<u64>,
+    searches: u32,
+}
+
+impl Oracle {
+    /// Looks at the thread that accepts. Whether that is allowed, the first look tells.
+    pub(crate) fn new(pid: i32, tid: i32, listener: i32, inode: u64) -> Self {
+        Self {
+            pid,
+            syscall: File::open(format!("/proc/{pid}/task/{tid}/syscall")).ok(),
+            listener,
+            inode,
+            epoll: None,
+            searches: 0,
+        }
+    }
+
+    /// An oracle that knows nothing: several threads accept, and none speaks for all.
+    pub(crate) fn blind() -> Self {
+        Self {
+            pid: 0,
+            syscall: None,
+            listener: -1,
+            inode: 0,
+            epoll: None,
+            searches: 0,
+        }
+    }
+
+    /// Whether looks tell anything.
+    pub(crate) fn is_readable(&mut self) -> bool {
+        self.look() != Look::Unknown
+    }
+
+    /// Looks: one read, about a microsecond.
+    pub(crate) fn look(&mut self) -> Look {
+        let mut text = [0; 128];
+        let Some(file) = &self.syscall else {
+            return Look::Unknown;
+        };
+        let Ok(len) = file.read_at(&mut text, 0) else {
+            return Look::Unknown;
+        };
+        let text = text.get(..len).unwrap_or(&[]);
+        if text.starts_with(b"running") {
+            return Look::Running;
+        }
+        let Some((call, first)) = parse(text) else {
+            return Look::Unknown;
+        };
+        if EPOLL_WAITS.contains(&call) {
+            if self.holds_listener(first) {
+                Look::Waiting
+            } else {
+                Look::Away
+            }
+        } else if OTHER_WAITS.contains(&call) {
+            Look::Waiting
+        } else {
+            Look::Away
+        }
+    }
+
+    /// Whether the loop's epoll leads to the listener. Where that cannot be found out (the
+    /// listener is not registered right now, or in an epoll within an epoll), it is assumed.
+    fn holds_listener(&mut self, epoll: u64) -> bool {
+        if self.epoll == Some(epoll) {
+            return true;
+        }
+        if self.searches >= SEARCHES {
+            return self.epoll.is_none();
+        }
+        self.searches += 1;
+        if self.registers(epoll) {
+            self.epoll = Some(epoll);
+            self.searches = 0;
+            return true;
+        }
+        match self.epoll {
+            Some(known) if self.registers(known) => false,
+            _ => {
+                self.epoll = None;
+                true
+            }
+        }
+    }
+
+    /// Whether this epoll of the worker has the listener registered.
+    fn registers(&self, epoll: u64) -> bool {
+        let Ok(text) = std::fs::read_to_string(format!("/proc/{}/fdinfo/{epoll}", self.pid)) else {
+            return false;
+        };
+        text.lines().any(|line| {
+            let mut words = line.split_whitespace();
+            words.next() == Some("tfd:")
+                && words.next().and_then(|fd| fd.parse().ok()) == Some(self.listener)
+                && words.any(|word| {
+                    word.strip_prefix("ino:")
+                        .and_then(|inode| u64::from_str_radix(inode, 16).ok())
+                        == Some(self.inode)
+                })
+        })
+    }
+}
+
+/// The call's number and first argument.
+fn parse(text: &[u8]) -> Option<(u64, u64)> {
+    let text = std::str::from_utf8(text).ok()?;
+    let mut words = text.split_ascii_whitespace();
+    let call = words.next()?.parse().ok()?;
+    let first = words.next()?.strip_prefix("0x")?;
+    Some((call, u64::from_str_radix(first, 16).ok()?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_of_the_kernel_are_read() {
+        assert_eq!(
+            parse(b"441 0xd 0x7ffc 0x400 0x0 0x0 0x8 0x7ff 0x7f\n"),
+            Some((441, 13))
+        );
+        for other in [&b"-1 0x7ffc 0x7f\n"[..], b"running\n", b"", b"\xff"] {
+            assert_eq!(parse(other), None);
+        }
+    }
+
+    #[test]
+    fn this_thread_runs() {
+        let pid = std::process::id() as i32;
+        let tid = rustix::thread::gettid().as_raw_nonzero().get();
+        let mut oracle = Oracle::new(pid, tid, 0, 0);
+        assert!(matches!(oracle.look(), Look::Running | Look::Away));
+        assert_eq!(Oracle::blind().look(), Look::Unknown);
+        assert_eq!(Oracle::new(-5, 1, 0, 0).look(), Look::Unknown);
+    }
+}

@@ -1,0 +1,133 @@
+//! What happens to an app, as typed events: shown to people as sentences, and written for
+//! programs as JSON lines.
+
+use std::fs::File;
+use std::io::Write;
+
+use serde::Serialize;
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub(crate) enum Event {
+    /// An instance's process was started.
+    Started { instance: u32, pid: i32 },
+    /// An instance could not be started.
+    StartFailed { instance: u32, reason: String },
+    /// A process listens; `members` is how many do so at this address now.
+    Listening {
+        instance: u32,
+        pid: i32,
+        address: String,
+        members: usize,
+    },
+    /// A process listens no more.
+    Left {
+        instance: u32,
+        pid: i32,
+        address: String,
+        members: usize,
+    },
+    /// An instance's process has ended.
+    Exited {
+        instance: u32,
+        pid: i32,
+        code: Option<i32>,
+        signal: Option<i32>,
+        /// How long it ran, in milliseconds.
+        uptime: u64,
+        #[serde(flatten)]
+        next: Next,
+    },
+    /// The library is not in this process: its connections are not distributed.
+    NotPreloaded {
+        instance: u32,
+        pid: i32,
+        reason: String,
+    },
+    /// A process runs for a while, and listens nowhere.
+    Silent { instance: u32, pid: i32 },
+    /// Somebody else has the address that a worker wants.
+    InUse {
+        instance: u32,
+        address: String,
+        by: Option<String>,
+    },
+    /// The kernel does not tell whether a worker's loop is free.
+    Blind { pid: i32 },
+    /// No more connections can be accepted for want of descriptors.
+    OutOfDescriptors { limit: u64 },
+    /// Connections were given up after they had waited too long; `total` so far.
+    Refused { address: String, total: u64 },
+    /// The app is being stopped.
+    Stopping { reason: String },
+    /// The app has stopped; the supervisor ends with this exit code.
+    Stopped { code: u8 },
+}
+
+/// What follows an exit.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(tag = "next", rename_all = "snake_case")]
+pub(crate) enum Next {
+    /// Another process in its place.
+    Restart {
+        /// In so many milliseconds.
+        delay: u64,
+        /// The how-manieth unstable restart in a row this is.
+        attempt: u32,
+        /// How many there may be.
+        max: u32,
+    },
+    /// Nothing: it was unstable too often.
+    Errored {
+        /// Unstable restarts that were tried.
+        attempts: u32,
+    },
+    /// Nothing: the app is being stopped.
+    Stopped,
+    /// Nothing: it is not to be restarted.
+    Ended,
+}
+
+/// A file that gets every event as a line of JSON.
+#[derive(Debug)]
+pub(crate) struct EventFile(File);
+
+impl EventFile {
+    pub(crate) fn new(file: File) -> Self {
+        Self(file)
+    }
+
+    /// Appends the event. A full disk must not stop the app.
+    pub(crate) fn write(&mut self, event: &Event) {
+        if let Ok(mut line) = serde_json::to_vec(event) {
+            line.push(b'\n');
+            let _ = self.0.write_all(&line);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_flat_object() {
+        let event = Event::Exited {
+            instance: 2,
+            pid: 7,
+            code: Some(1),
+            signal: None,
+            uptime: 300,
+            next: Next::Restart {
+                delay: 1500,
+                attempt: 3,
+                max: 16,
+            },
+        };
+        assert_eq!(
+            serde_json::to_string(&event).unwrap(),
+            r#"{"event":"exited","instance":2,"pid":7,"code":1,"signal":null,"uptime":300,"next":"restart","delay":1500,"attempt":3,"max":16}"#
+        );
+    }
+}

@@ -1,0 +1,23 @@
+//! maitred runs an app as N worker processes behind one door.
+//!
+//! This file only connects the rooms: what the user wrote ([`cli`], [`config`]) becomes an app
+//! that a supervisor runs ([`supervisor`]), under the eyes of a guard ([`guard`]), while a
+//! dispatcher ([`dispatcher`]) hands its connections out.
+
+#![forbid(unsafe_code)]
+
+mod cli;
+mod config;
+mod dispatcher;
+mod events;
+mod guard;
+mod output;
+mod process_tree;
+mod runtime_folder;
+mod supervisor;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

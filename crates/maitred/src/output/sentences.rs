@@ -1,0 +1,283 @@
+//! Events as sentences: what happened, why, and what comes next.
+
+use std::collections::BTreeSet;
+use std::fmt::Write;
+
+use anstyle::{AnsiColor, Style};
+
+use crate::config::App;
+use crate::events::{Event, Next};
+
+/// Colours for the names of instances, in turn.
+const COLOURS: [AnsiColor; 6] = [
+    AnsiColor::Cyan,
+    AnsiColor::Green,
+    AnsiColor::Magenta,
+    AnsiColor::Yellow,
+    AnsiColor::Blue,
+    AnsiColor::BrightCyan,
+];
+
+/// What stands before each line of an instance.
+pub(super) fn prefix(name: &str, instance: u32, colours: bool) -> String {
+    if !colours {
+        return format!("{name}-{instance} | ");
+    }
+    let colour = COLOURS
+        .get(instance as usize % COLOURS.len())
+        .copied()
+        .unwrap_or(AnsiColor::Cyan);
+    let style = Style::new().fg_color(Some(colour.into()));
+    format!("{style}{name}-{instance} |{style:#} ")
+}
+
+/// Turns events into sentences.
+#[derive(Debug)]
+pub(super) struct Sentences {
+    name: String,
+    instances: usize,
+    /// Only what is a problem is told.
+    quiet: bool,
+    colours: bool,
+    /// Addresses at which all instances have been seen to listen.
+    complete: BTreeSet<String>,
+    /// Instances whose program is known to take no library.
+    not_preloaded: bool,
+    blind: bool,
+}
+
+impl Sentences {
+    pub(super) fn new(app: &App, colours: bool) -> Self {
+        Self {
+            name: app.name.clone(),
+            instances: app.instances as usize,
+            quiet: app.pass_through,
+            colours,
+            complete: BTreeSet::new(),
+            not_preloaded: false,
+            blind: false,
+        }
+    }
+
+    /// The sentence for an event, with a line end, if it is worth one.
+    pub(super) fn of(&mut self, event: &Event) -> Option<String> {
+        let text = self.text(event)?;
+        let style = Style::new().dimmed();
+        Some(if self.colours {
+            format!("{style}maitred:{style:#} {text}\n")
+        } else {
+            format!("maitred: {text}\n")
+        })
+    }
+
+    fn text(&mut self, event: &Event) -> Option<String> {
+        let name = self.name.clone();
+        match event {
+            Event::Started { .. } | Event::Left { .. } => None,
+            Event::StartFailed { instance, reason } => {
+                Some(format!("{name}-{instance} could not be started: {reason}"))
+            }
+            Event::Listening {
+                address, members, ..
+            } => self.listening(address, *members),
+            Event::Exited {
+                instance,
+                code,
+                signal,
+                uptime,
+                next,
+                ..
+            } => self.exited(*instance, *code, *signal, *uptime, next),
+            Event::NotPreloaded { reason, .. } => {
+                if std::mem::replace(&mut self.not_preloaded, true) {
+                    return None;
+                }
+                let mut text = format!(
+                    "{name} runs without connections being distributed: {reason}, so maitred \
+                     cannot give it its listening sockets"
+                );
+                if self.instances > 1 {
+                    text.push_str(
+                        ". Each instance needs a port of its own; NODE_APP_INSTANCE tells it its \
+                         number",
+                    );
+                }
+                Some(text)
+            }
+            Event::Silent { instance, .. } => (!self.quiet).then(|| {
+                format!(
+                    "{name}-{instance} has run for 10 s and listens on no address that could be \
+                     shared: there is nothing to distribute. If it should, see what it writes \
+                     above; if it is a job without a port, all is well"
+                )
+            }),
+            Event::InUse {
+                instance,
+                address,
+                by,
+            } => {
+                let by = by.as_deref().unwrap_or("another program");
+                Some(format!(
+                    "{name}-{instance} cannot listen on {address}: it is in use by {by}. Stop \
+                     that, or choose another port"
+                ))
+            }
+            Event::Blind { .. } => {
+                if std::mem::replace(&mut self.blind, true) {
+                    return None;
+                }
+                Some(format!(
+                    "the kernel does not let maitred see whether the workers of {name} are busy \
+                     (another user's process, or a strict container); it goes by what they \
+                     have taken"
+                ))
+            }
+            Event::OutOfDescriptors { limit } => Some(format!(
+                "{limit} files are open, which is the limit (ulimit -n): new connections wait in \
+                 the kernel until some are closed"
+            )),
+            Event::Refused { address, total } => Some(format!(
+                "connections to {address} were closed unserved after waiting 30 s for a worker: \
+                 {total} so far"
+            )),
+            Event::Stopping { reason } => {
+                (!self.quiet).then(|| format!("{reason}: stopping {name}"))
+            }
+            Event::Stopped { code } => (!self.quiet && *code != 0)
+                .then(|| format!("{name} has ended with exit code {code}")),
+        }
+    }
+
+    fn listening(&mut self, address: &str, members: usize) -> Option<String> {
+        if self.quiet || self.complete.contains(address) {
+            return None;
+        }
+        let shown = as_url(address);
+        if members < self.instances {
+            return (members == 1)
+                .then(|| format!("{} listens on {shown}; more to come", self.name));
+        }
+        self.complete.insert(address.to_owned());
+        Some(match members {
+            1 => format!("{} listens on {shown}", self.name),
+            _ => format!("{members} workers of {} share {shown}", self.name),
+        })
+    }
+
+    fn exited(
+        &self,
+        instance: u32,
+        code: Option<i32>,
+        signal: Option<i32>,
+        uptime: u64,
+        next: &Next,
+    ) -> Option<String> {
+        if matches!(next, Next::Stopped) || (self.quiet && matches!(next, Next::Ended)) {
+            return None;
+        }
+        let mut text = format!("{}-{instance}", self.name);
+        // Writing to a string does not fail.
+        let _ = match (code, signal) {
+            (_, Some(signal)) => write!(text, " was killed by signal {signal}"),
+            (code, None) => write!(text, " exited with code {}", code.unwrap_or(0)),
+        };
+        let _ = write!(text, " after {}", seconds(uptime));
+        let _ = match next {
+            Next::Restart {
+                delay,
+                attempt,
+                max,
+            } => write!(
+                text,
+                "; restarting in {} (attempt {attempt} of {max})",
+                seconds(*delay)
+            ),
+            Next::Errored { attempts } => write!(
+                text,
+                "; it has ended too soon {} times in a row, and is not restarted any more",
+                attempts + 1
+            ),
+            Next::Stopped | Next::Ended => Ok(()),
+        };
+        Some(text)
+    }
+}
+
+fn seconds(ms: u64) -> String {
+    format!("{}.{} s", ms / 1000, ms % 1000 / 100)
+}
+
+/// How a user would open a TCP address in a browser.
+fn as_url(address: &str) -> String {
+    if address.starts_with("unix:") {
+        return address.to_owned();
+    }
+    match address.rsplit_once(':') {
+        Some(("0.0.0.0" | "[::]" | "127.0.0.1" | "[::1]", port)) => {
+            format!("http://localhost:{port}")
+        }
+        _ => format!("http://{address}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sentences() -> Sentences {
+        Sentences {
+            name: "server".into(),
+            instances: 3,
+            quiet: false,
+            colours: false,
+            complete: BTreeSet::new(),
+            not_preloaded: false,
+            blind: false,
+        }
+    }
+
+    #[test]
+    fn an_exit_says_what_and_why_and_what_next() {
+        let exited = |signal: Option<i32>, next| Event::Exited {
+            instance: 2,
+            pid: 1,
+            code: signal.is_none().then_some(1),
+            signal,
+            uptime: 300,
+            next,
+        };
+        let restart = Next::Restart {
+            delay: 1500,
+            attempt: 3,
+            max: 16,
+        };
+        assert_eq!(
+            sentences().of(&exited(None, restart)).unwrap(),
+            "maitred: server-2 exited with code 1 after 0.3 s; restarting in 1.5 s (attempt 3 of \
+             16)\n"
+        );
+        let killed = sentences().of(&exited(Some(9), Next::Ended)).unwrap();
+        assert_eq!(
+            killed,
+            "maitred: server-2 was killed by signal 9 after 0.3 s\n"
+        );
+        assert_eq!(sentences().of(&exited(None, Next::Stopped)), None);
+    }
+
+    #[test]
+    fn listening_is_told_at_the_first_and_the_last() {
+        let mut sentences = sentences();
+        let told: Vec<_> = (1..=4)
+            .filter_map(|members| {
+                sentences.of(&Event::Listening {
+                    instance: 0,
+                    pid: 1,
+                    address: "0.0.0.0:5555".into(),
+                    members,
+                })
+            })
+            .collect();
+        assert_eq!(told.len(), 2);
+        assert!(told[1].contains("3 workers of server share http://localhost:5555"));
+    }
+}

@@ -1,0 +1,71 @@
+//! Ending what is left of a process tree.
+//!
+//! A subreaper becomes the parent of every descendant whose own parent has ended. So killing all
+//! its children, again and again until there are none, leaves no process of the tree behind,
+//! whatever sessions or groups they have made for themselves.
+
+use std::fs;
+use std::time::{Duration, Instant};
+
+use rustix::io::Errno;
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
+
+/// After so long a process that cannot be killed (it hangs in the kernel) is given up.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// The children of this process.
+pub(crate) fn children() -> Vec<Pid> {
+    let Ok(threads) = fs::read_dir("/proc/self/task") else {
+        return Vec::new();
+    };
+    let mut children = Vec::new();
+    for thread in threads.flatten() {
+        match fs::read_to_string(thread.path().join("children")) {
+            Ok(text) => children.extend(text.split_whitespace().filter_map(parse_pid)),
+            Err(_) => return children_by_parent(),
+        }
+    }
+    children
+}
+
+/// The same for kernels that do not list children: every process tells its parent.
+fn children_by_parent() -> Vec<Pid> {
+    let own = std::process::id();
+    let Ok(processes) = fs::read_dir("/proc") else {
+        return Vec::new();
+    };
+    processes
+        .flatten()
+        .filter_map(|process| {
+            let pid = parse_pid(process.file_name().to_str()?)?;
+            let stat = fs::read_to_string(process.path().join("stat")).ok()?;
+            let (_, rest) = stat.rsplit_once(')')?;
+            (rest.split_whitespace().nth(1)?.parse() == Ok(own)).then_some(pid)
+        })
+        .collect()
+}
+
+fn parse_pid(text: &str) -> Option<Pid> {
+    Pid::from_raw(text.parse().ok()?)
+}
+
+/// Kills all descendants of this process, and waits for their end.
+pub(crate) fn kill_all() {
+    let until = Instant::now() + PATIENCE;
+    while Instant::now() < until {
+        for child in children() {
+            // One that has ended in the meantime is waited for below.
+            let _ = kill_process(child, Signal::KILL);
+        }
+        loop {
+            match wait(WaitOptions::NOHANG) {
+                Ok(Some(_)) => {}
+                Ok(None) => break,
+                Err(Errno::CHILD) => return,
+                Err(_) => break,
+            }
+        }
+        // The killed take a moment to end, and their children to become ours.
+        std::thread::yield_now();
+    }
+}

@@ -1,0 +1,130 @@
+//! A private folder for one running supervisor: the door, and the preload library.
+
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::Write;
+use std::os::fd::OwnedFd;
+use std::os::unix::ffi::OsStrExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+use rustix::fs::{StatVfsMountFlags, statvfs};
+use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+
+/// The library, as it was built together with this executable.
+const LIBRARY: &[u8] = include_bytes!(env!("MAITRED_PRELOAD"));
+
+/// How many workers may stand before the door at once.
+const DOOR_BACKLOG: i32 = 1024;
+
+/// The folder, with what lies in it.
+#[derive(Debug)]
+pub(crate) struct RuntimeFolder {
+    path: PathBuf,
+}
+
+impl RuntimeFolder {
+    /// Makes a new folder that only this user may enter, and writes the library into it.
+    ///
+    /// # Errors
+    /// If there is no place whose path fits into `LD_PRELOAD` and a socket's address, and from
+    /// which a library may be loaded.
+    pub(crate) fn create() -> anyhow::Result<Self> {
+        let mut tried = Vec::new();
+        for place in places() {
+            match Self::create_in(&place) {
+                Ok(folder) => return Ok(folder),
+                Err(reason) => tried.push(format!("{}: {reason:#}", place.display())),
+            }
+        }
+        bail!(
+            "no place for a private folder:\n  {}\nSet XDG_RUNTIME_DIR or TMPDIR to a folder that \
+             you may write to, with a short path without spaces and colons, on a file system that \
+             is not mounted noexec",
+            tried.join("\n  ")
+        );
+    }
+
+    fn create_in(place: &Path) -> anyhow::Result<Self> {
+        let bytes = place.as_os_str().as_bytes();
+        if !place.is_absolute() || bytes.iter().any(|byte| b" :\t\n$".contains(byte)) {
+            bail!("LD_PRELOAD cannot hold this path");
+        }
+        if bytes.len() > 64 {
+            bail!("the path is too long for a Unix socket");
+        }
+        let flags = statvfs(place).context("looking at the file system")?.f_flag;
+        if flags.contains(StatVfsMountFlags::NOEXEC) {
+            bail!("mounted noexec, so that no library can be loaded from it");
+        }
+        let mut nonce = [0; 8];
+        rustix::rand::getrandom(&mut nonce, rustix::rand::GetRandomFlags::empty())
+            .context("drawing a name")?;
+        let path = place.join(format!("maitred-{:016x}", u64::from_ne_bytes(nonce)));
+        DirBuilder::new()
+            .mode(0o700)
+            .create(&path)
+            .context("creating the folder")?;
+        let folder = Self { path };
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o500)
+            .open(folder.library())
+            .and_then(|mut file| file.write_all(LIBRARY))
+            .context("writing the preload library")?;
+        Ok(folder)
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the library lies.
+    pub(crate) fn library(&self) -> PathBuf {
+        self.path.join("libmaitred.so")
+    }
+
+    /// Where workers find the door.
+    pub(crate) fn door(&self) -> PathBuf {
+        self.path.join("door")
+    }
+
+    /// Opens the door.
+    ///
+    /// # Errors
+    /// If the socket cannot be made.
+    pub(crate) fn open_door(&self) -> anyhow::Result<OwnedFd> {
+        let socket = rustix::net::socket_with(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+            None,
+        )?;
+        let door = self.door();
+        rustix::net::bind(&socket, &SocketAddrUnix::new(&door)?)
+            .with_context(|| format!("binding to {}", door.display()))?;
+        rustix::fs::chmod(&door, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)?;
+        rustix::net::listen(&socket, DOOR_BACKLOG)?;
+        Ok(socket)
+    }
+
+    /// Removes the folder.
+    pub(crate) fn remove(&self) {
+        let _ = fs::remove_dir_all(&self.path);
+    }
+}
+
+/// Where a private folder may be made, the best first.
+fn places() -> Vec<PathBuf> {
+    let named = ["XDG_RUNTIME_DIR", "TMPDIR"]
+        .iter()
+        .filter_map(std::env::var_os)
+        .filter(|path| !path.is_empty())
+        .map(PathBuf::from);
+    let home = std::env::var_os("HOME").map(PathBuf::from);
+    named
+        .chain(["/tmp", "/dev/shm", "/var/tmp"].map(PathBuf::from))
+        .chain(home)
+        .collect()
+}

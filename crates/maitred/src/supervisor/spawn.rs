@@ -1,0 +1,95 @@
+//! Starting a worker: its environment, its place in the process tree, its output.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use sys::ChildSetup;
+
+use crate::config::App;
+use crate::runtime_folder::RuntimeFolder;
+
+/// What every worker of an app is given.
+#[derive(Debug)]
+pub(super) struct Spawner {
+    library: PathBuf,
+    door: PathBuf,
+    /// The soft limit of descriptors that we were started with: ours is raised, theirs stays.
+    descriptors: Option<u64>,
+}
+
+/// A worker that was started.
+#[derive(Debug)]
+pub(super) struct Spawned {
+    pub(super) pid: i32,
+    /// Its standard output and error, unless they are the caller's.
+    pub(super) output: Option<(OwnedFd, OwnedFd)>,
+}
+
+impl Spawner {
+    /// Raises our own limit of descriptors as far as it goes: connections on their way need some.
+    pub(super) fn new(folder: &RuntimeFolder) -> Self {
+        let limit = getrlimit(Resource::Nofile);
+        // Where it may not be raised, the old one serves.
+        let _ = setrlimit(
+            Resource::Nofile,
+            Rlimit {
+                current: limit.maximum,
+                maximum: limit.maximum,
+            },
+        );
+        Self {
+            library: folder.library(),
+            door: folder.door(),
+            descriptors: limit.current,
+        }
+    }
+
+    /// Starts one worker. It ends with the thread that calls this.
+    ///
+    /// # Errors
+    /// If the program cannot be executed.
+    pub(super) fn spawn(&self, app: &App, instance: u32) -> io::Result<Spawned> {
+        let mut command = Command::new(&app.program);
+        command
+            .args(&app.args)
+            .current_dir(&app.cwd)
+            .env("NODE_APP_INSTANCE", instance.to_string())
+            .env(wire::INSTANCE_VAR, instance.to_string())
+            .env(wire::SUPERVISOR_VAR, std::process::id().to_string())
+            .env(wire::DOOR_VAR, &self.door)
+            .env("LD_PRELOAD", self.preloaded());
+        if !app.pass_through {
+            command
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .stderr(Stdio::piped());
+        }
+        sys::set_up_child(
+            &mut command,
+            ChildSetup {
+                descriptors: self.descriptors,
+                own_group: !app.pass_through,
+            },
+        );
+        let mut child = command.spawn()?;
+        let output = child.stdout.take().zip(child.stderr.take());
+        Ok(Spawned {
+            pid: i32::try_from(child.id()).map_err(io::Error::other)?,
+            output: output.map(|(out, err)| (out.into(), err.into())),
+        })
+    }
+
+    /// Our library, and after it what the user preloads.
+    fn preloaded(&self) -> OsString {
+        let mut value = self.library.clone().into_os_string();
+        if let Some(theirs) = std::env::var_os("LD_PRELOAD").filter(|theirs| !theirs.is_empty()) {
+            value.push(":");
+            value.push(theirs);
+        }
+        value
+    }
+}
