@@ -43,7 +43,8 @@ impl Strace {
 
     /// Lets the processes go, and returns what they called.
     pub(crate) fn finish(self) -> Result<Counts> {
-        self.child.signal(Signal::SIGINT)?;
+        // SIGINT may be ignored, as it is in what a script starts with `&`.
+        self.child.signal(Signal::SIGTERM)?;
         self.child
             .finish(Duration::from_secs(10))
             .context("ending strace")?;

@@ -209,15 +209,20 @@ impl Channels for Workers {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
     use super::*;
 
-    fn workers() -> (Workers, OwnedFd) {
+    fn workers() -> (Workers, MemberId, OwnedFd) {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let id = MemberId(u64::from(std::process::id()) << 24 | next);
         let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC).unwrap());
         let mut workers = Workers::new(epoll, |id| id.0);
-        let (channel, theirs) = Channel::new(MemberId(7)).unwrap();
+        let (channel, theirs) = Channel::new(id).unwrap();
         rustix::io::ioctl_fionbio(&theirs, true).unwrap();
-        workers.add(MemberId(7), channel).unwrap();
-        (workers, theirs)
+        workers.add(id, channel).unwrap();
+        (workers, id, theirs)
     }
 
     fn connection() -> Connection {
@@ -227,8 +232,7 @@ mod tests {
 
     #[test]
     fn what_is_not_taken_comes_back_in_order_and_leaves_nothing() {
-        let (mut workers, theirs) = workers();
-        let id = MemberId(7);
+        let (mut workers, id, theirs) = workers();
         let sockets: Vec<_> = (0..3)
             .map(|_| {
                 let connection = connection();
@@ -254,8 +258,7 @@ mod tests {
 
     #[test]
     fn a_full_channel_gives_the_connection_back() {
-        let (mut workers, _theirs) = workers();
-        let id = MemberId(7);
+        let (mut workers, id, _theirs) = workers();
         let mut sent = 0;
         while workers.send(id, connection()).is_ok() {
             sent += 1;
@@ -268,15 +271,15 @@ mod tests {
 
     #[test]
     fn a_blocking_listener_gets_no_probe() {
-        let (mut workers, theirs) = workers();
+        let (mut workers, id, theirs) = workers();
         rustix::io::ioctl_fionbio(&theirs, false).unwrap();
-        assert!(!workers.probe(MemberId(7)));
+        assert!(!workers.probe(id));
     }
 
     #[test]
     fn a_channel_without_holders_hangs_up() {
-        let (mut workers, theirs) = workers();
-        let channel = workers.channels.get_mut(&MemberId(7)).unwrap();
+        let (mut workers, id, theirs) = workers();
+        let channel = workers.channels.get_mut(&id).unwrap();
         assert!(channel.release());
         drop(theirs);
         assert!(!channel.release());

@@ -40,8 +40,8 @@ pub(crate) enum Token {
     Paths,
 }
 
-/// The lower bits of an event's data number the thing; identifiers are counted up from 1 and do
-/// not reach the kind above them.
+/// The lower bits of an event's data number the thing; identifiers do not reach the kind above
+/// them.
 const KIND: u32 = 56;
 
 impl Token {
@@ -135,7 +135,7 @@ impl Turn {
             wake,
             paths: None,
             started: Instant::now(),
-            last_id: 0,
+            last_id: random_start()?,
             breather: None,
             reminded: None,
             closed: false,
@@ -419,6 +419,14 @@ impl Turn {
     pub(crate) fn tell(&self, notice: Notice) {
         let _ = self.notices.try_send(notice);
     }
+}
+
+/// Identifiers are counted up from here. The names of channels are made of them, and all
+/// supervisors share one namespace for such names.
+fn random_start() -> io::Result<u64> {
+    let mut bytes = [0; 8];
+    rustix::rand::getrandom(&mut bytes, rustix::rand::GetRandomFlags::empty())?;
+    Ok(u64::from_ne_bytes(bytes) >> (64 - KIND + 1))
 }
 
 fn nanos(since: Instant) -> Nanos {
