@@ -6,7 +6,7 @@ use std::os::unix::process::CommandExt;
 
 use anyhow::{Context, Result, anyhow, bail};
 use nix::sys::prctl::set_pdeathsig;
-use nix::sys::signal::Signal;
+use nix::sys::signal::{SigSet, Signal};
 use nix::unistd::getppid;
 
 #[derive(clap::Args)]
@@ -21,6 +21,11 @@ pub(crate) struct Arguments {
 pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     // SIGTERM, so that those with workers of their own end them too.
     set_pdeathsig(Signal::SIGTERM).context("tying this process to its parent")?;
+    // The benchmark waits for its signals in a thread, and blocks them
+    // everywhere else; a blocked signal stays blocked in a new program.
+    SigSet::empty()
+        .thread_set_mask()
+        .context("unblocking signals")?;
     // The parent may have ended before: then nobody sends the signal.
     if getppid().as_raw() != arguments.parent {
         bail!("the benchmark has ended already");
