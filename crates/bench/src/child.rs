@@ -91,6 +91,8 @@ impl Program {
         command
             .args(["exec", "--parent", &std::process::id().to_string(), "--"])
             .arg(program);
+        // Its last words would be a backtrace instead of the reason.
+        command.env_remove("RUST_BACKTRACE");
         command.process_group(0).stdin(Stdio::null());
         Ok(Self { command })
     }

@@ -3,9 +3,10 @@
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Context, Result, bail};
 use nix::unistd::Pid;
 use serde_json::Value;
 
@@ -284,13 +285,21 @@ fn all_ready(mut running: Running) -> Result<Running> {
     Ok(running)
 }
 
-/// A port that nobody listened on a moment ago.
+/// A port that nobody listened on a moment ago. It lies below those that the
+/// kernel gives to clients (32,768 and up): a connection of the load generator
+/// could have it the next moment.
 fn free_port() -> Result<u16> {
-    let listener = TcpListener::bind("0.0.0.0:0").context("looking for a free port")?;
-    Ok(listener
-        .local_addr()
-        .map_err(|error| anyhow!(error))?
-        .port())
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    const PORTS: std::ops::Range<u32> = 15_000..32_000;
+    for _ in PORTS {
+        // Benchmarks that run side by side begin far from each other.
+        let n = NEXT.fetch_add(1, Ordering::Relaxed) + std::process::id().wrapping_mul(97);
+        let port = (PORTS.start + n % PORTS.len() as u32) as u16;
+        if TcpListener::bind(("0.0.0.0", port)).is_ok() {
+            return Ok(port);
+        }
+    }
+    bail!("no port between {} and {} is free", PORTS.start, PORTS.end)
 }
 
 #[cfg(test)]
