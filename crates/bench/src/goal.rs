@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 pub(crate) struct Goal {
     pub(crate) what: String,
     pub(crate) wanted: String,
-    /// None where a contender that it takes was left out.
+    /// None where a contender that it takes was left out, or its run spoiled.
     pub(crate) measured: Option<f64>,
     pub(crate) met: bool,
 }
