@@ -133,6 +133,12 @@ fn a_port_in_use_names_who_uses_it() {
     holder.kill().unwrap();
     holder.wait().unwrap();
     assert_eq!(code, 1, "{}", run.story());
+    let event = run.event("who uses it", |event| event.is("in_use"));
+    assert!(
+        event.text("address").ends_with(&format!(":{port}")),
+        "{}",
+        event.json
+    );
     let (_, errors) = run.everything_printed();
     let errors = String::from_utf8_lossy(&errors);
     assert!(

@@ -154,7 +154,7 @@ fn names_are_coloured_on_a_terminal_only() {
     const ESCAPE: char = '\x1b';
     let _turn = beside_others();
     let program = || {
-        Setup::program("hello.sh", "echo hello\n")
+        Setup::program("greet.sh", "echo hello\n")
             .instances(2)
             .flag("--no-autorestart")
     };

@@ -100,33 +100,27 @@ fn nobody_waits_behind_a_stopped_worker() {
     rounds_of_simultaneous_requests(&run.door(), 2, 2);
 }
 
-/// A worker that is killed takes with it what it was working on, and nothing else.
+/// A worker that is killed takes with it what it was working on, and nothing else. These programs
+/// say when they begin to work.
 fn a_killed_worker_loses_only_its_own_work(setup: Setup) {
     const QUEUED: usize = 60;
     let _turn = beside_others();
     let mut run = setup.instances(2).start();
     run.listening(2);
     let door = run.door();
-    let mut working = Vec::new();
-    for _ in 0..2 {
+    let ask = |path| {
         let mut request = Request::connect(&door).unwrap();
-        request.send("/api?ms=1000&how=sleep").unwrap();
-        working.push(request);
-    }
-    let mut queued = Vec::new();
-    for _ in 0..QUEUED {
-        let mut request = Request::connect(&door).unwrap();
-        request.send("/api?ms=0").unwrap();
-        queued.push(request);
-    }
+        request.send(path).unwrap();
+        request
+    };
+    let working: Vec<_> = (0..2).map(|_| ask("/api?ms=2000&how=sleep")).collect();
+    run.output("both at work", |text| text.matches("working").count() == 2);
+    let queued: Vec<_> = (0..QUEUED).map(|_| ask("/api?ms=0&how=sleep")).collect();
     kill(&run.started(0), Signal::KILL);
 
     let outcomes: Vec<io::Result<_>> = working.into_iter().map(Request::receive).collect();
-    assert_eq!(
-        outcomes.iter().filter(|outcome| outcome.is_ok()).count(),
-        1,
-        "{outcomes:?}"
-    );
+    let done = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
+    assert_eq!(done, 1, "{outcomes:?}");
     let lost: Vec<_> = queued
         .into_iter()
         .filter_map(|request| request.receive().err())
@@ -134,25 +128,45 @@ fn a_killed_worker_loses_only_its_own_work(setup: Setup) {
     assert!(lost.is_empty(), "{} of {QUEUED} lost: {lost:?}", lost.len());
 }
 
+const WORK: &str = r#"
+const { work } = await import(process.env.EXAMPLES + "/work.mjs");
+const answer = (url) => {
+  const query = new URL(url, "http://localhost").searchParams;
+  if (query.get("ms") !== "0") console.log("working");
+  return JSON.stringify(work(query));
+};
+"#;
+
 #[test]
 fn a_killed_bun_loses_only_its_own_work() {
-    a_killed_worker_loses_only_its_own_work(Setup::example("bun-serve/server.ts"));
+    let text =
+        "Bun.serve({ port: process.env.PORT, fetch: ({ url }) => new Response(answer(url)) });";
+    a_killed_worker_loses_only_its_own_work(Setup::program("app.ts", &format!("{WORK}{text}")));
 }
 
 #[test]
 fn a_killed_node_loses_only_its_own_work() {
-    a_killed_worker_loses_only_its_own_work(Setup::example("node-http/server.mjs"));
+    let text = "import { createServer } from 'node:http';
+        createServer(({ url }, response) => response.end(answer(url))).listen(process.env.PORT);";
+    a_killed_worker_loses_only_its_own_work(Setup::program("app.mjs", &format!("{WORK}{text}")));
 }
 
 #[test]
 fn a_killed_deno_loses_only_its_own_work() {
-    let setup = Setup::example("deno/server.ts").option("--interpreter", "deno");
+    let text = "Deno.serve({ port: +process.env.PORT }, ({ url }) => new Response(answer(url)));";
+    let text = format!("import process from 'node:process';{WORK}{text}");
+    let setup = Setup::program("app.mjs", &text).option("--interpreter", "deno");
     a_killed_worker_loses_only_its_own_work(setup);
 }
 
 #[test]
 fn a_killed_python_loses_only_its_own_work() {
-    a_killed_worker_loses_only_its_own_work(Setup::example("python/server.py"));
+    let text = "import os, sys
+path = os.environ['EXAMPLES'] + '/python/server.py'
+text = open(path).read().replace('time.sleep(', 'print(\"working\", flush=True) if ms else 0; time.sleep(')
+exec(compile(text, path, 'exec'), {'__file__': path})
+";
+    a_killed_worker_loses_only_its_own_work(Setup::program("app.py", text));
 }
 
 /// Workers die all the time, and no connection is refused or left without an answer, but for those
