@@ -83,27 +83,23 @@ fn a_worker_that_keeps_crashing_is_given_up() {
 
 #[test]
 fn the_pauses_between_restarts_grow() {
-    let _turn = alone();
-    let mut run = Setup::program("crash.sh", "exit 7\n")
-        .instances(1)
-        .option("--max-restarts", "4")
-        .start();
+    let _turn = beside_others();
+    let setup = Setup::program("crash.sh", "exit 7\n").instances(1);
+    let start = Instant::now();
+    let mut run = setup.option("--max-restarts", "4").start();
     assert_eq!(run.exit_code(), 1);
+    let took = start.elapsed();
 
-    let mut pauses = Vec::new();
-    let mut exit = None;
-    for event in run.events() {
-        if event.is("exited") {
-            exit = Some(event.at);
-        } else if event.is("started")
-            && let Some(exit) = exit
-        {
-            pauses.push(event.at - exit);
-        }
-    }
+    let exits = run
+        .events()
+        .into_iter()
+        .filter(|event| event.json["next"] == "restart");
+    let pauses: Vec<u64> = exits.map(|event| event.number("delay")).collect();
     assert_eq!(pauses.len(), 4);
-    let grown = pauses.windows(2).all(|pair| pair[1] > pair[0].mul_f64(1.2));
-    assert!(grown, "{pauses:?}");
+    assert!(pauses.is_sorted_by(|one, next| one < next), "{pauses:?}");
+    // What is announced is kept.
+    let announced = Duration::from_millis(pauses.iter().sum());
+    assert!(took >= announced, "{took:?} for pauses of {pauses:?}");
 }
 
 #[test]

@@ -10,11 +10,10 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
 use serde_json::Value;
 
-/// One event, and when the test saw it.
+/// One event.
 #[derive(Clone, Debug)]
 pub(crate) struct Event {
     pub(crate) index: usize,
-    pub(crate) at: Instant,
     pub(crate) json: Value,
 }
 
@@ -94,7 +93,6 @@ impl Events {
             self.partial.clear();
             self.seen.push(Event {
                 index: self.seen.len(),
-                at: Instant::now(),
                 json,
             });
         }

@@ -381,8 +381,6 @@ impl Run {
             return status;
         }
         while !self.has_ended() {
-            // Read as they come, for the sake of the time that each was seen.
-            self.events.read();
             if self
                 .events
                 .wait(self.handle.as_fd(), self.deadline)
