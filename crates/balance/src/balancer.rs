@@ -1,17 +1,9 @@
 //! Members, queue and events of one listener.
 
 use crate::choose::{choose, free};
-use crate::member::{Member, MemberFigures, MemberId, SLOW_FOR};
+use crate::member::{Member, MemberFigures, MemberId, OVERDUE, SLOW_FOR};
 use crate::queue::{Queue, Waiting, Waits};
-use crate::{Channels, MILLISECOND, Nanos, Policy, Refusal, Settings};
-
-/// What lies untaken for so long is taken back when another member is free.
-const OVERDUE: Nanos = MILLISECOND;
-
-/// What lies untaken for so long is taken back in any case. It is longer than the kernel makes a
-/// busy process wait for its turn on a processor: moving a connection between two workers that
-/// both want the processor helps nobody.
-const STALE: Nanos = 8 * MILLISECOND;
+use crate::{Channels, Nanos, Policy, Refusal, Settings};
 
 /// Divides connections over the members of one listener. See the crate's documentation for the
 /// rules.
@@ -121,10 +113,10 @@ impl<C: Channels> Balancer<C> {
         let Some(member) = self.members.get_mut(at) else {
             return;
         };
-        let probed = member.probed;
+        let probed = member.probed.is_some();
         member.sync(now, channels);
         // It has come to the end of its channel, and stands at its loop.
-        let at_loop = probed && !member.probed && member.sent.is_empty();
+        let at_loop = probed && member.probed.is_none() && member.sent.is_empty();
         let fresh = member.is_slow(now) && member.is_fresh(now);
         if at_loop && !fresh && self.settings.policy == Policy::NextAvailable {
             self.serve_one(now, at, channels);
@@ -272,13 +264,13 @@ impl<C: Channels> Balancer<C> {
                 member.watched = wanted;
                 channels.watch(member.id, wanted);
             }
-            if !probes || member.probed || !member.sent.is_empty() {
+            if !probes || member.probed.is_some() || !member.sent.is_empty() {
                 continue;
             }
             if member.is_fresh(now) {
                 wake_by = wake_by.min(member.fresh_until());
             } else {
-                member.probed = channels.probe(member.id);
+                member.probe(now, channels);
             }
         }
         if wanted {
@@ -286,38 +278,36 @@ impl<C: Channels> Balancer<C> {
         }
     }
 
-    /// Takes back what the member at this place left lying, if that helps.
+    /// Takes back what the member at this place left lying: at once if it is seen to be blocked,
+    /// and else if another is free to have it.
     fn take_back_overdue(&mut self, now: Nanos, at: usize, channels: &mut C) {
-        let overdue = |member: &Member, after| {
-            member
-                .sent
-                .front()
-                .is_some_and(|oldest| now >= oldest.sent.max(member.took_at) + after)
-        };
         let Some(member) = self.members.get_mut(at) else {
             return;
         };
         member.sync(now, channels);
-        if self.settings.policy != Policy::NextAvailable || !overdue(member, OVERDUE) {
+        if self.settings.policy != Policy::NextAvailable || !member.is_overdue(now) {
             return;
         }
-        let stale = overdue(member, STALE);
-        // While all are quick, a queue is no sign of a blocked worker, only of many connections.
-        let queued = !self.waiting.is_empty() && self.members.iter().any(|it| it.is_slow(now));
-        if !stale && !queued && free(now, &mut self.members, channels).is_none() {
+        let stuck = member.is_stuck(now, channels);
+        if !stuck && free(now, &mut self.members, channels).is_none() {
             return;
         }
         let Some(member) = self.members.get_mut(at) else {
             return;
         };
-        let taken = member.take_back(now, channels);
-        if !taken.is_empty() {
+        for (sent, connection) in member.take_back(now, channels) {
             member.blocked = true;
-            member.slow_until = now + SLOW_FOR;
-            member.probed = channels.probe(member.id);
+            self.waiting.insert(Waiting {
+                ticket: sent.ticket,
+                arrived: sent.arrived,
+                connection,
+            });
         }
-        for (sent, connection) in taken {
-            self.queue(sent.ticket, sent.arrived, connection);
+        if member.blocked {
+            if stuck {
+                member.slow_until = now + SLOW_FOR;
+            }
+            member.probe(now, channels);
         }
     }
 }

@@ -17,10 +17,10 @@ pub(crate) fn choose<C: Channels>(
     channels: &mut C,
 ) -> Option<usize> {
     match policy {
-        Policy::NextAvailable => match looked_at(now, members, channels) {
-            Looked::Free(at) => Some(at),
-            Looked::NoneFree(away) => ahead(now, members, &away),
-        },
+        Policy::NextAvailable => {
+            let found = look_around(now, members, channels);
+            found.free.or(found.ahead)
+        }
         Policy::RoundRobin => in_turn(now, members, next, channels),
     }
 }
@@ -31,47 +31,72 @@ pub(crate) fn free<C: Channels>(
     members: &mut [Member],
     channels: &mut C,
 ) -> Option<usize> {
-    match looked_at(now, members, channels) {
-        Looked::Free(at) => Some(at),
-        Looked::NoneFree(_) => None,
-    }
+    look_around(now, members, channels).free
 }
 
-enum Looked {
-    Free(usize),
-    /// None was seen to be free; these wait for something else than work.
-    NoneFree([Option<usize>; LOOKS]),
+/// What a few looks have found.
+#[derive(Default)]
+struct Found {
+    /// A member that waits for work.
+    free: Option<usize>,
+    /// One that computes, and will come back to its loop soon.
+    ahead: Option<usize>,
 }
 
-/// Looks at those whose turn is the longest ago.
-fn looked_at<C: Channels>(now: Nanos, members: &mut [Member], channels: &mut C) -> Looked {
-    let mut away = [None; LOOKS];
-    for (at, note) in longest_ago(now, members).into_iter().zip(&mut away) {
-        let Some((at, member)) = at.and_then(|at| Some((at, members.get_mut(at)?))) else {
+/// Looks at those whose turn is the longest ago, until one is free.
+fn look_around<C: Channels>(now: Nanos, members: &mut [Member], channels: &mut C) -> Found {
+    let mut found = Found::default();
+    let mut least = usize::MAX;
+    for at in longest_ago(now, members).into_iter().flatten() {
+        let Some(member) = members.get_mut(at) else {
             break;
         };
+        if member.is_streaming(now) {
+            found.free = Some(at);
+            break;
+        }
         member.sync(now, channels);
-        if !member.sent.is_empty() || member.probed {
-            continue;
-        }
-        let look = channels.look(member.id);
-        if member.blocked {
-            // It can have no probe: only a look, or time, can clear it.
-            let cleared =
-                look == Look::Waiting || (look == Look::Unknown && !member.is_just_blocked(now));
-            if !cleared {
-                continue;
+        match state(now, member, channels) {
+            Look::Waiting | Look::Unknown => {
+                found.free = Some(at);
+                break;
             }
-            member.blocked = false;
-        }
-        match look {
-            // Nobody can tell: then what it has taken counts.
-            Look::Waiting | Look::Unknown => return Looked::Free(at),
-            Look::Running => {}
-            Look::Away => *note = Some(at),
+            // Least in its channel; among equals the one whose turn is the longest ago.
+            Look::Running if !member.is_slow(now) && member.sent.len() < least => {
+                least = member.sent.len();
+                found.ahead = Some(at);
+            }
+            Look::Running | Look::Away => {}
         }
     }
-    Looked::NoneFree(away)
+    found
+}
+
+/// What the member does, as far as it concerns a connection that could be sent to it.
+fn state<C: Channels>(now: Nanos, member: &mut Member, channels: &mut C) -> Look {
+    if member.probed.is_some() {
+        // It would have been seen to come back.
+        return Look::Away;
+    }
+    if !member.sent.is_empty() {
+        // It has not come to its channel yet.
+        return if member.is_overdue(now) {
+            Look::Away
+        } else {
+            Look::Running
+        };
+    }
+    let look = channels.look(member.id);
+    if member.blocked {
+        // It takes no probes: only a look, or time, can clear it.
+        match look {
+            Look::Waiting => {}
+            Look::Unknown if !member.is_just_blocked(now) => {}
+            _ => return Look::Away,
+        }
+        member.blocked = false;
+    }
+    look
 }
 
 /// The places of up to [`LOOKS`] members that may be free, the longest without a turn first.
@@ -82,7 +107,7 @@ fn longest_ago(now: Nanos, members: &[Member]) -> [Option<usize>; LOOKS] {
             continue;
         }
         // Those that are known to be busy come last, but they come: they may be free by now.
-        let busy = member.blocked || member.probed || !member.sent.is_empty();
+        let busy = member.blocked || member.probed.is_some() || !member.sent.is_empty();
         let mut candidate = Some((u64::from(busy) << 63 | member.turn, at));
         for place in &mut found {
             if place.is_none() || candidate < *place {
@@ -94,21 +119,6 @@ fn longest_ago(now: Nanos, members: &[Member]) -> [Option<usize>; LOOKS] {
         }
     }
     found.map(|found| found.map(|(_, at)| at))
-}
-
-/// The member to send to ahead of time: the quick one with the least in its channel.
-fn ahead(now: Nanos, members: &[Member], away: &[Option<usize>; LOOKS]) -> Option<usize> {
-    members
-        .iter()
-        .enumerate()
-        .filter(|(at, member)| {
-            !member.blocked
-                && !member.is_slow(now)
-                && member.has_room(now)
-                && !away.contains(&Some(*at))
-        })
-        .min_by_key(|(_, member)| (member.sent.len(), member.turn))
-        .map(|(at, _)| at)
 }
 
 /// The next in rotation whose channel takes anything.

@@ -14,11 +14,12 @@
 //!   its loop consumes, and the kernel then wakes the dispatcher.
 //!
 //! For [`Policy::NextAvailable`] these rules follow. A connection goes to a member that waits for
-//! work. When none does, members that have lately been *quick* (whatever was sent to them was
-//! taken within a millisecond) are sent connections ahead, so that throughput does not suffer;
-//! what then lies untaken for a millisecond is taken back, and its member is *slow* for a second:
-//! it gets a connection only when it is seen to be free. What no member can have now waits in
-//! one queue, first come first served, and nothing that comes later overtakes it.
+//! work. When none does, it is sent ahead to one that computes, so that throughput does not suffer
+//! where loops are busy for microseconds only. What lies untaken for a millisecond is taken back
+//! as soon as another member is free, or its own is seen to be blocked. Such a member is *slow*
+//! for a second, unless it proves to be quick again: nothing is sent ahead to it. What no member
+//! can have now waits in one queue, first come first served, and nothing that comes later
+//! overtakes it.
 
 #![forbid(unsafe_code)]
 
@@ -94,6 +95,10 @@ pub trait Channels {
 
     /// Looks at the member's loop.
     fn look(&mut self, member: MemberId) -> Look;
+
+    /// How long the member's thread has computed so far, in nanoseconds; `None` where nobody can
+    /// tell.
+    fn computed(&mut self, member: MemberId) -> Option<Nanos>;
 
     /// What lies in its channel now.
     fn untaken(&mut self, member: MemberId) -> Untaken;

@@ -2,7 +2,21 @@
 
 use std::collections::VecDeque;
 
-use crate::{Channels, MILLISECOND, Nanos};
+use crate::{Channels, Look, MILLISECOND, Nanos};
+
+/// What lies untaken for so long is looked after.
+pub(crate) const OVERDUE: Nanos = MILLISECOND;
+
+/// A member that computed for so long without a look at its channel is blocked, not only short of
+/// a processor.
+const COMPUTING: Nanos = 3 * MILLISECOND;
+
+/// A member of which it cannot be told what it does is taken for blocked after this. It is longer
+/// than a process usually waits for its turn on a processor.
+const STALE: Nanos = 8 * MILLISECOND;
+
+/// A slow member that took so many probes in a row without delay is quick again.
+const QUICK_TURNS: u32 = 3;
 
 /// Names a member; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -17,6 +31,13 @@ pub(crate) const FRESH: Nanos = MILLISECOND / 2;
 
 /// Where nothing tells whether a blocked member has come back, it is tried again after this.
 const BLOCKED_FOR: Nanos = 10 * MILLISECOND;
+
+/// A member that took so many connections within a millisecond streams: its turns are so short
+/// that a look at what it does would tell nothing.
+const STREAM: u32 = 4;
+
+/// How many connections may be sent to a streaming member before it is asked what it has taken.
+const STREAM_AHEAD: usize = 16;
 
 /// A channel that took no more is tried again after this.
 const FULL_FOR: Nanos = MILLISECOND;
@@ -49,8 +70,12 @@ pub(crate) struct Member {
     pub(crate) id: MemberId,
     /// What lies in its channel, oldest first; true as of the last [`Member::sync`].
     pub(crate) sent: VecDeque<Sent>,
-    /// A probe lies there too.
-    pub(crate) probed: bool,
+    /// A probe lies there too, since then.
+    pub(crate) probed: Option<Nanos>,
+    /// Probes in a row that it took without delay.
+    quick_turns: u32,
+    /// When it was first seen to leave something lying, and what it had computed by then.
+    overdue_since: Option<(Nanos, Nanos)>,
     /// The dispatcher is told when it takes something.
     pub(crate) watched: bool,
     /// It left something untaken, and has not been seen at its loop since.
@@ -58,6 +83,8 @@ pub(crate) struct Member {
     pub(crate) slow_until: Nanos,
     full_until: Nanos,
     pub(crate) given_at: Nanos,
+    /// How many connections it took in the millisecond that began then.
+    streak: (Nanos, u32),
     /// When it last took something.
     pub(crate) took_at: Nanos,
     /// The smaller, the longer ago it had its turn.
@@ -70,13 +97,16 @@ impl Member {
         Self {
             id,
             sent: VecDeque::new(),
-            probed: false,
+            probed: None,
+            quick_turns: 0,
+            overdue_since: None,
             watched: false,
             blocked: false,
             slow_until: 0,
             full_until: 0,
             given_at: 0,
             took_at: 0,
+            streak: (0, 0),
             turn: 0,
             figures: MemberFigures::default(),
         }
@@ -107,28 +137,96 @@ impl Member {
         self.sent.len() < DEPTH && now >= self.full_until
     }
 
-    /// Compares what was sent with what still lies in the channel. Returns whether anything was
-    /// taken since: the member has been at its loop.
-    pub(crate) fn sync<C: Channels>(&mut self, now: Nanos, channels: &mut C) -> bool {
-        if self.sent.is_empty() && !self.probed {
-            return false;
+    /// Compares what was sent with what still lies in the channel.
+    pub(crate) fn sync<C: Channels>(&mut self, now: Nanos, channels: &mut C) {
+        if self.sent.is_empty() && self.probed.is_none() {
+            return;
         }
         let untaken = channels.untaken(self.id);
-        let mut moved = false;
-        if self.probed && !untaken.probe {
-            self.probed = false;
-            moved = true;
+        if let Some(since) = self.probed.filter(|_| !untaken.probe) {
+            self.probed = None;
+            self.progressed();
+            self.turned_after(now, now.saturating_sub(since));
         }
         while self.sent.len() > untaken.connections {
             self.sent.pop_front();
             self.took_at = now;
-            moved = true;
+            self.progressed();
+            if now.saturating_sub(self.streak.0) > OVERDUE {
+                self.streak = (now, 0);
+            }
+            self.streak.1 += 1;
         }
         self.figures.untaken = self.sent.len();
-        if moved {
-            self.blocked = false;
+    }
+
+    /// Whether it may be sent a connection without asking what it does.
+    pub(crate) fn is_streaming(&self, now: Nanos) -> bool {
+        self.streak.1 >= STREAM
+            && now.saturating_sub(self.streak.0) <= 2 * OVERDUE
+            && self.sent.len() < STREAM_AHEAD
+            && !self.blocked
+    }
+
+    /// It has been at its loop.
+    fn progressed(&mut self) {
+        self.blocked = false;
+        self.overdue_since = None;
+    }
+
+    /// It took a probe after so long a time. Only while it is watched that is known exactly.
+    fn turned_after(&mut self, now: Nanos, turn: Nanos) {
+        if !self.watched {
+            return;
         }
-        moved
+        if turn >= OVERDUE {
+            self.quick_turns = 0;
+            if self.is_slow(now) {
+                self.slow_until = now + SLOW_FOR;
+            }
+        } else {
+            self.quick_turns += 1;
+            if self.quick_turns >= QUICK_TURNS {
+                self.slow_until = 0;
+            }
+        }
+    }
+
+    /// Puts a probe into its channel, if it takes any.
+    pub(crate) fn probe<C: Channels>(&mut self, now: Nanos, channels: &mut C) {
+        if self.probed.is_none() && channels.probe(self.id) {
+            self.probed = Some(now);
+        }
+    }
+
+    /// Whether it has left something lying for longer than it should.
+    pub(crate) fn is_overdue(&self, now: Nanos) -> bool {
+        self.untaken_for(now) >= OVERDUE
+    }
+
+    fn untaken_for(&self, now: Nanos) -> Nanos {
+        match self.sent.front() {
+            Some(oldest) => now.saturating_sub(oldest.sent.max(self.took_at)),
+            None => 0,
+        }
+    }
+
+    /// Whether an overdue member is blocked by what it does, and does not only wait for a
+    /// processor: then others that want the same processors would not be faster.
+    pub(crate) fn is_stuck<C: Channels>(&mut self, now: Nanos, channels: &mut C) -> bool {
+        match channels.look(self.id) {
+            Look::Away => true,
+            Look::Running => {
+                let Some(computed) = channels.computed(self.id) else {
+                    return self.untaken_for(now) >= STALE;
+                };
+                let (since, before) = *self.overdue_since.get_or_insert((now, computed));
+                let passed = now.saturating_sub(since);
+                passed >= COMPUTING && computed.saturating_sub(before) >= passed / 4 * 3
+            }
+            // A stopped process seems to wait.
+            Look::Waiting | Look::Unknown => self.untaken_for(now) >= STALE,
+        }
     }
 
     /// Sends it a connection. Gives it back if the channel is full.
@@ -166,7 +264,8 @@ impl Member {
         while let Some(connection) = channels.take_back(self.id) {
             taken.push(connection);
         }
-        self.probed = false;
+        self.probed = None;
+        self.overdue_since = None;
         let first = self.sent.len().saturating_sub(taken.len());
         if first > 0 {
             self.took_at = now;

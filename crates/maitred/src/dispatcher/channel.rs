@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use balance::{Channels, Look, MemberId, Refusal, Untaken};
+use balance::{Channels, Look, MemberId, Nanos, Refusal, Untaken};
 use rustix::event::epoll;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use wire::{HANDOFF_LEN, Handoff, PROBE_LEN, channel_name};
@@ -132,6 +132,10 @@ impl Channels for Workers {
             Some(channel) => channel.oracle.look(),
             None => Look::Unknown,
         }
+    }
+
+    fn computed(&mut self, member: MemberId) -> Option<Nanos> {
+        self.channels.get(&member)?.oracle.computed()
     }
 
     fn untaken(&mut self, member: MemberId) -> Untaken {

@@ -35,6 +35,7 @@ const SEARCHES: u32 = 16;
 pub(crate) struct Oracle {
     pid: i32,
     syscall: Option<File>,
+    schedstat: Option<File>,
     /// The number of the listener in the worker, and the channel's inode behind it.
     listener: i32,
     inode: u64,
@@ -49,6 +50,7 @@ impl Oracle {
         Self {
             pid,
             syscall: File::open(format!("/proc/{pid}/task/{tid}/syscall")).ok(),
+            schedstat: File::open(format!("/proc/{pid}/task/{tid}/schedstat")).ok(),
             listener,
             inode,
             epoll: None,
@@ -61,6 +63,7 @@ impl Oracle {
         Self {
             pid: 0,
             syscall: None,
+            schedstat: None,
             listener: -1,
             inode: 0,
             epoll: None,
@@ -100,6 +103,14 @@ impl Oracle {
         } else {
             Look::Away
         }
+    }
+
+    /// How long the thread has computed, in nanoseconds: the first number of its `schedstat`.
+    pub(crate) fn computed(&self) -> Option<u64> {
+        let mut text = [0; 64];
+        let len = self.schedstat.as_ref()?.read_at(&mut text, 0).ok()?;
+        let text = std::str::from_utf8(text.get(..len)?).ok()?;
+        text.split_ascii_whitespace().next()?.parse().ok()
     }
 
     /// Whether the loop's epoll leads to the listener. Where that cannot be found out (the
@@ -174,7 +185,9 @@ mod tests {
         let tid = rustix::thread::gettid().as_raw_nonzero().get();
         let mut oracle = Oracle::new(pid, tid, 0, 0);
         assert!(matches!(oracle.look(), Look::Running | Look::Away));
+        assert!(oracle.computed().unwrap() > 0);
         assert_eq!(Oracle::blind().look(), Look::Unknown);
+        assert_eq!(Oracle::blind().computed(), None);
         assert_eq!(Oracle::new(-5, 1, 0, 0).look(), Look::Unknown);
     }
 }
