@@ -1,6 +1,6 @@
 //! Members, queue and events of one listener.
 
-use crate::choose::{choose, free};
+use crate::choose::{Turns, choose, free};
 use crate::member::{Member, MemberFigures, MemberId, OVERDUE, SLOW_FOR};
 use crate::queue::{Queue, Waiting, Waits};
 use crate::{Channels, Nanos, Policy, Refusal, Settings};
@@ -16,10 +16,7 @@ pub struct Balancer<C: Channels> {
     refused: u64,
     /// The next connection's ticket.
     ticket: u64,
-    /// The next turn to be had.
-    turn: u64,
-    /// The place that is next in rotation.
-    next: usize,
+    turns: Turns,
     /// When [`Balancer::tick`] is due; none while nothing is untaken and nothing waits.
     tick_at: Option<Nanos>,
 }
@@ -34,8 +31,7 @@ impl<C: Channels> Balancer<C> {
             waits: Waits::default(),
             refused: 0,
             ticket: 0,
-            turn: 0,
-            next: 0,
+            turns: Turns::default(),
             tick_at: None,
         }
     }
@@ -48,6 +44,11 @@ impl<C: Channels> Balancer<C> {
     /// How many connections wait in the queue.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// When the one that has waited longest arrived.
+    pub fn oldest(&self) -> Option<Nanos> {
+        self.waiting.oldest()
     }
 
     /// How long connections waited there.
@@ -80,8 +81,8 @@ impl<C: Channels> Balancer<C> {
         };
         let mut member = self.members.remove(at);
         // Rotation goes on with the one that has moved into its place.
-        if at < self.next {
-            self.next -= 1;
+        if at < self.turns.next {
+            self.turns.next -= 1;
         }
         for (sent, connection) in member.take_back(now, channels) {
             self.queue(sent.ticket, sent.arrived, connection);
@@ -189,7 +190,7 @@ impl<C: Channels> Balancer<C> {
             self.settings.policy,
             now,
             &mut self.members,
-            self.next,
+            &mut self.turns,
             channels,
         );
         match chosen {
@@ -210,9 +211,7 @@ impl<C: Channels> Balancer<C> {
         let Some(member) = self.members.get_mut(at) else {
             return Err(connection);
         };
-        self.turn += 1;
-        member.turn = self.turn;
-        self.next = at + 1;
+        self.turns.take(at, member);
         let given = member.give(now, channels, ticket, arrived, connection);
         self.wake_by(now + OVERDUE);
         given
@@ -225,7 +224,7 @@ impl<C: Channels> Balancer<C> {
                 self.settings.policy,
                 now,
                 &mut self.members,
-                self.next,
+                &mut self.turns,
                 channels,
             );
             if !chosen.is_some_and(|at| self.serve_one(now, at, channels)) {
@@ -289,7 +288,7 @@ impl<C: Channels> Balancer<C> {
             return;
         }
         let stuck = member.is_stuck(now, channels);
-        if !stuck && free(now, &mut self.members, channels).is_none() {
+        if !stuck && free(now, &mut self.members, &mut self.turns, channels).is_none() {
             return;
         }
         let Some(member) = self.members.get_mut(at) else {

@@ -8,20 +8,43 @@ use crate::{Channels, Look, Nanos, Policy};
 const LOOKS: usize = 4;
 
 /// The member for the next connection, by its place in `members`, which are in the order in
-/// which they joined. `next` is the place whose turn it is under [`Policy::RoundRobin`].
+/// which they joined.
 pub(crate) fn choose<C: Channels>(
     policy: Policy,
     now: Nanos,
     members: &mut [Member],
-    next: usize,
+    turns: &mut Turns,
     channels: &mut C,
 ) -> Option<usize> {
     match policy {
         Policy::NextAvailable => {
-            let found = look_around(now, members, channels);
+            let found = look_around(now, members, turns, channels);
             found.free.or(found.ahead)
         }
-        Policy::RoundRobin => in_turn(now, members, next, channels),
+        Policy::RoundRobin => in_turn(now, members, turns.next, channels),
+    }
+}
+
+/// Whose turn it is.
+#[derive(Debug, Default)]
+pub(crate) struct Turns {
+    /// The last turn that was had.
+    last: u64,
+    /// The place that is next in rotation.
+    pub(crate) next: usize,
+}
+
+impl Turns {
+    /// The member at this place has its turn now.
+    pub(crate) fn take(&mut self, at: usize, member: &mut Member) {
+        self.pass(member);
+        self.next = at + 1;
+    }
+
+    /// It has had its chance: others come first the next time.
+    fn pass(&mut self, member: &mut Member) {
+        self.last += 1;
+        member.turn = self.last;
     }
 }
 
@@ -29,9 +52,10 @@ pub(crate) fn choose<C: Channels>(
 pub(crate) fn free<C: Channels>(
     now: Nanos,
     members: &mut [Member],
+    turns: &mut Turns,
     channels: &mut C,
 ) -> Option<usize> {
-    look_around(now, members, channels).free
+    look_around(now, members, turns, channels).free
 }
 
 /// What a few looks have found.
@@ -44,7 +68,12 @@ struct Found {
 }
 
 /// Looks at those whose turn is the longest ago, until one is free.
-fn look_around<C: Channels>(now: Nanos, members: &mut [Member], channels: &mut C) -> Found {
+fn look_around<C: Channels>(
+    now: Nanos,
+    members: &mut [Member],
+    turns: &mut Turns,
+    channels: &mut C,
+) -> Found {
     let mut found = Found::default();
     let mut least = usize::MAX;
     for at in longest_ago(now, members).into_iter().flatten() {
@@ -68,6 +97,7 @@ fn look_around<C: Channels>(now: Nanos, members: &mut [Member], channels: &mut C
             }
             Look::Running | Look::Away => {}
         }
+        turns.pass(member);
     }
     found
 }
@@ -106,8 +136,12 @@ fn longest_ago(now: Nanos, members: &[Member]) -> [Option<usize>; LOOKS] {
         if !member.has_room(now) || (member.is_slow(now) && member.is_fresh(now)) {
             continue;
         }
+        if member.probed.is_some() && member.watched {
+            // It is seen when it comes back.
+            continue;
+        }
         // Those that are known to be busy come last, but they come: they may be free by now.
-        let busy = member.blocked || member.probed.is_some() || !member.sent.is_empty();
+        let busy = member.probed.is_some() || !member.sent.is_empty();
         let mut candidate = Some((u64::from(busy) << 63 | member.turn, at));
         for place in &mut found {
             if place.is_none() || candidate < *place {

@@ -1,0 +1,58 @@
+//! A day of arrivals, slow requests, crashes and stops in a moment: the balancer in a simulated
+//! world, from many seeds. After every event the invariants are checked.
+//!
+//! A seed that fails is printed; `SIMULATION_SEED=n cargo test -p balance` runs it alone.
+
+mod random;
+mod world;
+
+use random::Random;
+use world::World;
+
+/// How many worlds are lived through.
+const SEEDS: u64 = 12_000;
+
+#[test]
+fn invariants_hold_in_every_world() {
+    let seeds = match std::env::var("SIMULATION_SEED") {
+        Ok(seed) => {
+            let seed = seed.parse().expect("SIMULATION_SEED is a number");
+            seed..=seed
+        }
+        Err(_) => 1..=SEEDS,
+    };
+    for seed in seeds {
+        let lived = std::panic::catch_unwind(|| World::new(Random::new(seed)).live());
+        if let Err(panic) = lived {
+            eprintln!("SIMULATION_SEED={seed} fails");
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+#[test]
+fn simultaneous_connections_go_to_different_free_workers() {
+    for seed in 1..=500 {
+        let mut random = Random::new(seed);
+        let workers = random.below(16) + 1;
+        for policy in [balance::Policy::NextAvailable, balance::Policy::RoundRobin] {
+            let mut world = World::idle(Random::new(seed), policy, workers);
+            for _ in 0..20 {
+                let served = world.burst(workers);
+                assert_eq!(served.len() as u64, workers, "seed {seed}, {policy:?}");
+            }
+        }
+    }
+}
+
+#[test]
+fn rotation_is_exact() {
+    let mut world = World::idle(Random::new(1), balance::Policy::RoundRobin, 4);
+    let mut counts = std::collections::BTreeMap::new();
+    for _ in 0..1000 {
+        for worker in world.burst(1) {
+            *counts.entry(worker).or_insert(0) += 1;
+        }
+    }
+    assert_eq!(counts.into_values().collect::<Vec<_>>(), [250; 4]);
+}

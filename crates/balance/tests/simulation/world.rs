@@ -1,0 +1,550 @@
+//! The simulated world: clients, workers with event loops, and a dispatcher that takes its turns.
+
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+
+use balance::{Balancer, Channels, Look, MemberId, Nanos, Policy, Refusal, Settings, Untaken};
+
+use crate::random::Random;
+
+const US: Nanos = 1_000;
+const MS: Nanos = 1_000_000;
+
+/// No worker may stay idle for so long while something waits: a tick of the balancer (1 ms), the
+/// pause before a probe (0.5 ms), a few ways through the kernel.
+const IDLE_WHILE_WAITING: Nanos = 3 * MS;
+
+/// Nor may one of which nothing can be seen: it is only tried again every 10 ms.
+const IDLE_UNSEEN: Nanos = 13 * MS;
+
+/// A connection: its number, in the order of arrival.
+type Connection = u64;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Message {
+    Connection(Connection),
+    Probe,
+}
+
+/// What a worker's loop does. A worker takes all that lies in its channel, and then works through
+/// what it took, before it looks again: as runtimes do that accept until there is no more.
+#[derive(Debug)]
+struct Worker {
+    channel: VecDeque<Message>,
+    taken: VecDeque<Connection>,
+    /// Until when it works on the first of `taken`.
+    busy_until: Option<Nanos>,
+    stopped: bool,
+    /// Its loop blocks in a sleep, which can be seen, and not in a computation.
+    sleeps: bool,
+    /// Nobody can see what it does.
+    blind: bool,
+    /// It accepts without waiting, and so can have probes.
+    probes: bool,
+    watched: bool,
+    idle_since: Option<Nanos>,
+}
+
+impl Worker {
+    fn is_idle(&self) -> bool {
+        self.busy_until.is_none() && self.taken.is_empty() && !self.stopped
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Event {
+    Arrive,
+    /// A worker looks at its channel, or has finished a piece of work.
+    Loop(MemberId),
+    /// The kernel tells that a watched worker has taken something.
+    Taken(MemberId),
+    Tick,
+    Join,
+    Crash,
+    Stop,
+    Continue(MemberId),
+}
+
+/// What the balancer sees and does.
+#[derive(Debug)]
+struct Floor {
+    random: Random,
+    now: Nanos,
+    workers: BTreeMap<MemberId, Worker>,
+    events: BinaryHeap<std::cmp::Reverse<(Nanos, u64, Event)>>,
+    event: u64,
+    /// Accepted by us, and neither in a channel nor taken: what the central queue must hold.
+    central: BTreeSet<Connection>,
+    taken_by: BTreeMap<Connection, MemberId>,
+    refused: u64,
+    typical_work: Nanos,
+    policy: Policy,
+    /// A channel now and then takes no more, as when too many descriptors are on their way.
+    refusing: bool,
+}
+
+impl Floor {
+    fn at(&mut self, delay: Nanos, event: Event) {
+        self.event += 1;
+        self.events
+            .push(std::cmp::Reverse((self.now + delay, self.event, event)));
+    }
+
+    fn work(&mut self) -> Nanos {
+        let typical = self.typical_work;
+        if self.random.once_in(10) {
+            typical * 20
+        } else {
+            typical / 2 + self.random.below(typical)
+        }
+    }
+
+    /// Something was put into a channel: an idle worker sees it soon.
+    fn wake(&mut self, id: MemberId) {
+        if self.workers[&id].is_idle() {
+            let delay = US + self.random.below(50 * US);
+            self.at(delay, Event::Loop(id));
+        }
+    }
+
+    /// The worker's loop turns.
+    fn turn(&mut self, id: MemberId) {
+        let now = self.now;
+        let Some(worker) = self.workers.get_mut(&id) else {
+            return;
+        };
+        if worker.stopped || worker.busy_until.is_some_and(|until| until > now) {
+            return;
+        }
+        if worker.busy_until.take().is_some() {
+            worker.taken.pop_front();
+        }
+        if worker.taken.is_empty() {
+            let took = !worker.channel.is_empty();
+            while let Some(message) = worker.channel.pop_front() {
+                if let Message::Connection(connection) = message {
+                    worker.taken.push_back(connection);
+                    let before = self.taken_by.insert(connection, id);
+                    assert_eq!(before, None, "{connection} was given twice");
+                }
+            }
+            if took && worker.watched {
+                let delay = US + self.random.below(100 * US);
+                self.at(delay, Event::Taken(id));
+            }
+        }
+        let work = self.work();
+        let worker = self.workers.get_mut(&id).expect("it was there before");
+        if worker.taken.is_empty() {
+            worker.idle_since = worker.idle_since.or(Some(now));
+        } else {
+            worker.idle_since = None;
+            worker.busy_until = Some(now + work);
+            self.at(work, Event::Loop(id));
+        }
+    }
+}
+
+impl Channels for Floor {
+    type Connection = Connection;
+
+    fn look(&mut self, member: MemberId) -> Look {
+        let worker = &self.workers[&member];
+        if worker.blind {
+            Look::Unknown
+        } else if worker.is_idle() || worker.stopped {
+            Look::Waiting
+        } else if worker.sleeps {
+            Look::Away
+        } else {
+            Look::Running
+        }
+    }
+
+    fn computed(&mut self, member: MemberId) -> Option<Nanos> {
+        let worker = &self.workers[&member];
+        (!worker.blind).then_some(if worker.sleeps { 0 } else { self.now })
+    }
+
+    fn untaken(&mut self, member: MemberId) -> Untaken {
+        let channel = &self.workers[&member].channel;
+        let probe = channel.contains(&Message::Probe);
+        Untaken {
+            connections: channel.len() - usize::from(probe),
+            probe,
+        }
+    }
+
+    fn send(&mut self, member: MemberId, connection: Connection) -> Result<(), Connection> {
+        if self.refusing && self.random.once_in(500) {
+            return Err(connection);
+        }
+        assert!(
+            !self.taken_by.contains_key(&connection),
+            "{connection} was given twice"
+        );
+        self.central.remove(&connection);
+        if let Some(oldest) = self.central.first() {
+            assert!(connection < *oldest, "{connection} overtook {oldest}");
+        }
+        let worker = self.workers.get_mut(&member).expect("a member is alive");
+        worker.channel.push_back(Message::Connection(connection));
+        self.wake(member);
+        Ok(())
+    }
+
+    fn take_back(&mut self, member: MemberId) -> Option<Connection> {
+        let worker = self.workers.get_mut(&member)?;
+        while let Some(message) = worker.channel.pop_front() {
+            if let Message::Connection(connection) = message {
+                self.central.insert(connection);
+                return Some(connection);
+            }
+        }
+        None
+    }
+
+    fn probe(&mut self, member: MemberId) -> bool {
+        let worker = self.workers.get_mut(&member).expect("a member is alive");
+        if !worker.probes {
+            return false;
+        }
+        assert!(
+            !worker.channel.contains(&Message::Probe),
+            "two probes in one channel"
+        );
+        worker.channel.push_back(Message::Probe);
+        self.wake(member);
+        true
+    }
+
+    fn watch(&mut self, member: MemberId, on: bool) {
+        self.workers
+            .get_mut(&member)
+            .expect("a member is alive")
+            .watched = on;
+        if on {
+            // An epoll tells the present state once.
+            self.at(US, Event::Taken(member));
+        }
+    }
+
+    fn refuse(&mut self, connection: Connection, _why: Refusal) {
+        assert!(
+            self.central.remove(&connection),
+            "{connection} was not ours"
+        );
+        self.refused += 1;
+    }
+}
+
+pub(crate) struct World {
+    floor: Floor,
+    balancer: Balancer<Floor>,
+    settings: Settings,
+    /// Connections that the kernel's backlog holds.
+    backlog: u64,
+    arrived: u64,
+    to_arrive: u64,
+    gap: Nanos,
+    next_worker: u64,
+    ticking: Option<Nanos>,
+}
+
+impl World {
+    /// A world with everything in it that can happen.
+    pub(crate) fn new(mut random: Random) -> Self {
+        let policy = if random.once_in(4) {
+            Policy::RoundRobin
+        } else {
+            Policy::NextAvailable
+        };
+        let settings = Settings {
+            policy,
+            queue: 1 + random.below(64) as usize,
+            patience: if random.once_in(4) {
+                20 * MS
+            } else {
+                60_000 * MS
+            },
+        };
+        // From microseconds to tens of milliseconds.
+        let typical_work = US << random.below(15);
+        let workers = 1 + random.below(8);
+        let load = 1 + random.below(12);
+        let mut world = Self::empty(random, settings, typical_work);
+        // The mean work is about three times the typical one.
+        world.gap = (3 * typical_work * 10 / load / workers).max(1);
+        world.floor.refusing = true;
+        world.to_arrive = 1 + world.floor.random.below(150);
+        for _ in 0..workers {
+            let delay = world.floor.random.below(MS);
+            world.floor.at(delay, Event::Join);
+        }
+        world.floor.at(0, Event::Arrive);
+        for trouble in [Event::Crash, Event::Stop] {
+            for _ in 0..world.floor.random.below(3) {
+                let delay = world.floor.random.below(world.gap * world.to_arrive);
+                world.floor.at(delay, trouble);
+            }
+        }
+        world
+    }
+
+    /// A world of idle workers that answer at once, for [`World::burst`].
+    pub(crate) fn idle(random: Random, policy: Policy, workers: u64) -> Self {
+        let settings = Settings {
+            policy,
+            queue: 1000,
+            patience: 60_000 * MS,
+        };
+        let mut world = Self::empty(random, settings, 200 * MS);
+        for _ in 0..workers {
+            world.join(false);
+        }
+        world
+    }
+
+    fn empty(random: Random, settings: Settings, typical_work: Nanos) -> Self {
+        Self {
+            floor: Floor {
+                random,
+                now: MS,
+                workers: BTreeMap::new(),
+                events: BinaryHeap::new(),
+                event: 0,
+                central: BTreeSet::new(),
+                taken_by: BTreeMap::new(),
+                refused: 0,
+                typical_work,
+                policy: settings.policy,
+                refusing: false,
+            },
+            balancer: Balancer::new(settings),
+            settings,
+            backlog: 0,
+            arrived: 0,
+            to_arrive: 0,
+            gap: MS,
+            next_worker: 0,
+            ticking: None,
+        }
+    }
+
+    /// Lets so many connections arrive at once, and everything be done; the workers that had
+    /// them.
+    pub(crate) fn burst(&mut self, connections: u64) -> BTreeSet<MemberId> {
+        let first = self.arrived;
+        for _ in 0..connections {
+            self.accept();
+        }
+        self.run();
+        self.floor.now += self.floor.random.below(10 * MS);
+        let served = self.floor.taken_by.range(first..);
+        served.map(|(_, worker)| *worker).collect()
+    }
+
+    /// Lives until everything has ended well.
+    pub(crate) fn live(mut self) {
+        self.run();
+        // Whoever was stopped goes on, and somebody is there to serve the rest.
+        for id in self.floor.workers.keys().copied().collect::<Vec<_>>() {
+            self.carry_on(id);
+        }
+        self.join(false);
+        self.run();
+        assert_eq!(self.balancer.waiting(), 0, "something waits for ever");
+        let ended = self.floor.taken_by.len() as u64 + self.floor.refused;
+        assert_eq!(ended, self.arrived, "a connection was lost");
+        assert_eq!(self.balancer.refused(), self.floor.refused);
+    }
+
+    fn run(&mut self) {
+        while let Some(std::cmp::Reverse((at, _, event))) = self.floor.events.pop() {
+            assert!(at >= self.floor.now);
+            self.floor.now = at;
+            self.happen(event);
+            self.check();
+            if let Some(deadline) = self.balancer.deadline()
+                && self.ticking.is_none_or(|ticking| ticking > deadline)
+            {
+                self.ticking = Some(deadline);
+                let delay = deadline.saturating_sub(at);
+                self.floor.at(delay, Event::Tick);
+            }
+            // Nothing but ticks for a worker that will never move again: the world stands still.
+            if self.stands_still() {
+                return;
+            }
+        }
+    }
+
+    /// Whether only ticks are left, and nobody is there whom they could help.
+    fn stands_still(&self) -> bool {
+        let only_ticks = self
+            .floor
+            .events
+            .iter()
+            .all(|event| event.0.2 == Event::Tick);
+        let nobody = self.floor.workers.values().all(|worker| worker.stopped);
+        only_ticks && nobody && self.settings.patience > 1000 * MS
+    }
+
+    fn happen(&mut self, event: Event) {
+        let now = self.floor.now;
+        match event {
+            Event::Arrive => {
+                if self.to_arrive > 0 {
+                    self.to_arrive -= 1;
+                    self.accept();
+                    // Now and then many at once.
+                    let gap = if self.floor.random.once_in(3) {
+                        0
+                    } else {
+                        self.floor.random.below(2 * self.gap)
+                    };
+                    self.floor.at(gap, Event::Arrive);
+                }
+            }
+            Event::Loop(id) => self.floor.turn(id),
+            Event::Taken(id) => self.balancer.turned(now, id, &mut self.floor),
+            Event::Tick => {
+                self.ticking = None;
+                if self.balancer.deadline().is_some_and(|at| at <= now) {
+                    self.balancer.tick(now, &mut self.floor);
+                }
+            }
+            Event::Join => self.join(true),
+            Event::Crash => self.crash(),
+            Event::Stop => {
+                if let Some(id) = self.any_worker() {
+                    let worker = self.floor.workers.get_mut(&id).expect("it was picked");
+                    worker.stopped = true;
+                    worker.idle_since = None;
+                    let delay = self.floor.random.below(100 * MS);
+                    self.floor.at(delay, Event::Continue(id));
+                }
+            }
+            Event::Continue(id) => self.carry_on(id),
+        }
+        while self.backlog > 0 && self.balancer.has_room() {
+            self.backlog -= 1;
+            self.hand_over();
+        }
+    }
+
+    fn accept(&mut self) {
+        if self.balancer.has_room() {
+            self.hand_over();
+        } else {
+            self.backlog += 1;
+        }
+    }
+
+    fn hand_over(&mut self) {
+        let connection = self.arrived;
+        self.arrived += 1;
+        self.floor.central.insert(connection);
+        self.balancer
+            .arrive(self.floor.now, connection, &mut self.floor);
+    }
+
+    fn join(&mut self, odd: bool) {
+        let id = MemberId(self.next_worker);
+        self.next_worker += 1;
+        let random = &mut self.floor.random;
+        let worker = Worker {
+            channel: VecDeque::new(),
+            taken: VecDeque::new(),
+            busy_until: None,
+            stopped: false,
+            sleeps: random.once_in(2),
+            blind: odd && random.once_in(4),
+            probes: !(odd && random.once_in(6)),
+            watched: false,
+            idle_since: Some(self.floor.now),
+        };
+        self.floor.workers.insert(id, worker);
+        self.balancer.join(self.floor.now, id, &mut self.floor);
+    }
+
+    /// A worker dies, and another takes its place after a while. What it had taken is answered no
+    /// more; what it had not taken must not be lost.
+    fn crash(&mut self) {
+        if let Some(id) = self.any_worker() {
+            self.balancer.leave(self.floor.now, id, &mut self.floor);
+            let worker = self.floor.workers.remove(&id).expect("it was picked");
+            assert!(worker.channel.is_empty(), "the channel was not emptied");
+            let delay = self.floor.random.below(5 * MS);
+            self.floor.at(delay, Event::Join);
+        }
+    }
+
+    fn carry_on(&mut self, id: MemberId) {
+        if let Some(worker) = self.floor.workers.get_mut(&id) {
+            worker.stopped = false;
+            self.floor.at(US, Event::Loop(id));
+        }
+    }
+
+    fn any_worker(&mut self) -> Option<MemberId> {
+        let count = self.floor.workers.len() as u64;
+        let nth = self.floor.random.below(count) as usize;
+        self.floor.workers.keys().nth(nth).copied()
+    }
+
+    fn check(&self) {
+        let floor = &self.floor;
+        assert_eq!(
+            floor.central.len(),
+            self.balancer.waiting(),
+            "the queue holds what nobody has"
+        );
+        let untaken: usize = floor
+            .workers
+            .keys()
+            .map(|id| floor.workers[id].channel.len())
+            .sum();
+        assert!(untaken <= 33 * floor.workers.len(), "a channel overflows");
+        let figures: u64 = self
+            .balancer
+            .members()
+            .map(|(_, figures)| figures.dispatched)
+            .sum();
+        assert!(figures <= self.arrived, "more was dispatched than came");
+        if floor.policy == Policy::NextAvailable {
+            self.check_work_is_conserved();
+        }
+    }
+
+    /// While something waits, or lies at a worker that does not come to it, nobody is idle.
+    fn check_work_is_conserved(&self) {
+        let floor = &self.floor;
+        if floor.central.is_empty() {
+            return;
+        }
+        for (id, worker) in &floor.workers {
+            let idle_for = worker
+                .idle_since
+                .filter(|_| worker.is_idle() && worker.channel.is_empty())
+                .map_or(0, |since| floor.now - since);
+            let patience = if worker.blind && !worker.probes {
+                IDLE_UNSEEN
+            } else {
+                IDLE_WHILE_WAITING
+            };
+            assert!(
+                idle_for <= patience || self.waited() <= patience,
+                "{id:?} is idle for {idle_for} ns while {} connections wait\n{worker:?}\n{:#?}",
+                floor.central.len(),
+                self.balancer
+            );
+        }
+    }
+
+    /// How long the oldest in the central queue has waited there, at the least.
+    fn waited(&self) -> Nanos {
+        self.balancer
+            .oldest()
+            .map_or(0, |arrived| self.floor.now - arrived)
+    }
+}
