@@ -75,6 +75,8 @@ struct Sample {
     generator_cpu: f64,
     /// Share of the machine's time that nobody used.
     idle: Option<f64>,
+    /// Share that went to programs that have no part in this.
+    others: Option<f64>,
 }
 
 /// A contender's samples in one mode, one for each round.
@@ -204,6 +206,11 @@ fn sample(arguments: &Arguments, mode: Mode, running: &Running) -> Result<Sample
         total_cpu: cpu(1),
         generator_cpu: cpu(2),
         idle,
+        others: idle.map(|idle| {
+            let cores = std::thread::available_parallelism().map_or(1, usize::from) as f64;
+            let used = (after[1] - before[1]) + (after[2] - before[2]);
+            (1.0 - idle - used.as_secs_f64() / tally.elapsed.as_secs_f64() / cores).max(0.0)
+        }),
     })
 }
 
@@ -265,6 +272,7 @@ fn print(title: &str, series: &[Series]) {
         "total CPU",
         "generator CPU",
         "idle",
+        "others",
         "errors",
     ]);
     for one in series {
@@ -282,6 +290,10 @@ fn print(title: &str, series: &[Series]) {
                 "{} %",
                 figure(one.median(|s| s.idle).map(|idle| idle * 100.0), 0)
             ),
+            format!(
+                "{} %",
+                figure(one.median(|s| s.others).map(|others| others * 100.0), 0)
+            ),
             one.errors().to_string(),
         ]);
     }
@@ -289,7 +301,8 @@ fn print(title: &str, series: &[Series]) {
     println!(
         "CPU: seconds per 10,000 requests: of the balancing processes, of these and the workers
 \
-         together, and of the load generator. Idle: of the whole machine."
+         together, and of the load generator. Idle: of the whole machine. Others: what\n\
+         programs with no part in this took of it; above a few per cent, measure again."
     );
 }
 
@@ -340,6 +353,7 @@ fn to_json(series: &[Series]) -> Value {
                         "total_cpu_seconds_per_10000": s.total_cpu,
                         "generator_cpu_seconds_per_10000": s.generator_cpu,
                         "idle_share_of_machine": s.idle,
+                        "share_of_machine_for_others": s.others,
                     })
                 })
                 .collect();
@@ -351,6 +365,7 @@ fn to_json(series: &[Series]) -> Value {
                 "total_cpu_seconds_per_10000": one.median(|s| Some(s.total_cpu)),
                 "generator_cpu_seconds_per_10000": one.median(|s| Some(s.generator_cpu)),
                 "idle_share_of_machine": one.median(|s| s.idle),
+                "share_of_machine_for_others": one.median(|s| s.others),
                 "errors": one.errors(),
                 "rounds": rounds,
             });
