@@ -10,7 +10,7 @@ use random::Random;
 use world::World;
 
 /// How many worlds are lived through.
-const SEEDS: u64 = 12_000;
+const SEEDS: u64 = 50_000;
 
 #[test]
 fn invariants_hold_in_every_world() {

@@ -1,0 +1,60 @@
+//! The arrows of ARCHITECTURE.md: which module may know which.
+
+use std::fs;
+use std::path::Path;
+
+/// A room, and the rooms of this crate that it must not name.
+const MUST_NOT_KNOW: [(&str, &[&str]); 5] = [
+    (
+        "dispatcher",
+        &["supervisor", "output", "config", "cli", "events", "guard"],
+    ),
+    ("supervisor", &["cli", "guard"]),
+    (
+        "config",
+        &["supervisor", "dispatcher", "output", "cli", "guard"],
+    ),
+    ("output", &["supervisor", "dispatcher", "cli", "guard"]),
+    (
+        "events.rs",
+        &["supervisor", "dispatcher", "output", "config", "cli"],
+    ),
+];
+
+#[test]
+fn rooms_know_only_whom_they_may() {
+    let source = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    for (room, others) in MUST_NOT_KNOW {
+        for (file, text) in files(&source.join(room)) {
+            for other in others {
+                assert!(
+                    !text.contains(&format!("crate::{other}")),
+                    "{file} names crate::{other}, which {room} must not know"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_stands_in_two_crates() {
+    let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    for name in ["wire", "balance", "maitred", "bench"] {
+        let source = crates.join(name).join("src");
+        let root = fs::read_to_string(source.join("lib.rs"))
+            .or_else(|_| fs::read_to_string(source.join("main.rs")))
+            .unwrap();
+        assert!(root.contains("#![forbid(unsafe_code)]"), "{name}");
+    }
+}
+
+fn files(path: &Path) -> Vec<(String, String)> {
+    if path.is_file() {
+        let text = fs::read_to_string(path).unwrap();
+        return vec![(path.display().to_string(), text)];
+    }
+    let entries = fs::read_dir(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    entries
+        .flat_map(|entry| files(&entry.unwrap().path()))
+        .collect()
+}
