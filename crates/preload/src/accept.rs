@@ -4,7 +4,7 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use wire::{HANDOFF_LEN, Handoff};
 
-use crate::arch::nr;
+use crate::arch::{self, nr};
 use crate::kernel::{self, EAGAIN, EINVAL, EMFILE, ENOTCONN, ENOTSOCK, EOPNOTSUPP};
 use crate::table::{self, Kind, Slot};
 use crate::{door, host, listener};
@@ -172,15 +172,17 @@ fn descriptor_left(fd: i32) -> bool {
     true
 }
 
-/// Tells the supervisor which thread accepts, so that it looks whether the right one is free.
-/// A thread's number is never that of a thread in another process, so this also finds the first
-/// call in a forked child.
+/// Tells the supervisor which thread accepts, so that it looks whether the right one is free, and
+/// which process, if this one was forked from the one that listened.
 fn report_thread(slot: &Slot, fd: i32) {
-    let tid = kernel::gettid();
-    if slot.tid.load(Relaxed) == tid || slot.reports.load(Relaxed) >= REPORTS {
+    if table::is_forked() {
+        table::forget_threads();
+    }
+    let thread = arch::thread();
+    if slot.thread.load(Relaxed) == thread || slot.reports.load(Relaxed) >= REPORTS {
         return;
     }
-    slot.tid.store(tid, Relaxed);
+    slot.thread.store(thread, Relaxed);
     slot.reports.fetch_add(1, Relaxed);
     let mut request = host::request(wire::Verb::Adopt);
     request.fd = fd;

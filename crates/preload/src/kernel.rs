@@ -330,6 +330,34 @@ pub(crate) fn descriptor_limit() -> u64 {
     if result == 0 { limit[0] } else { 0 }
 }
 
+/// A page that the kernel fills with zeros in a child that is forked. `None` where it does not.
+pub(crate) fn page_wiped_on_fork() -> Option<*mut u8> {
+    const PAGE: usize = 4096;
+    const PROT_READ_WRITE: usize = 3;
+    const MAP_PRIVATE_ANONYMOUS: usize = 0x22;
+    const MADV_WIPEONFORK: usize = 18;
+    // SAFETY: a new mapping, at an address that the kernel chooses, touches no memory in use.
+    let page = unsafe {
+        call(
+            nr::MMAP,
+            [
+                0,
+                PAGE,
+                PROT_READ_WRITE,
+                MAP_PRIVATE_ANONYMOUS,
+                usize::MAX,
+                0,
+            ],
+        )
+    };
+    if (-4095..=0).contains(&page) {
+        return None;
+    }
+    // SAFETY: the advice concerns the page that was just mapped, and nobody else knows.
+    let advised = unsafe { call(nr::MADVISE, [page as usize, PAGE, MADV_WIPEONFORK, 0, 0, 0]) };
+    (advised == 0).then_some(page as *mut u8)
+}
+
 /// `struct epoll_event`; packed on x86-64.
 #[derive(Clone, Copy)]
 #[cfg_attr(target_arch = "x86_64", repr(C, packed))]

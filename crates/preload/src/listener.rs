@@ -41,7 +41,7 @@ fn ask_to_bind(fd: i32, bytes: &[u8]) -> Option<isize> {
         (Outcome::Failed(errno), ..) => Some(-(errno as isize)),
         (Outcome::Shared, _, address) => {
             // Without room in the table the plain call tells the truth.
-            table::remember(fd, Kind::Claimed, &address, request.tid).then_some(0)
+            table::remember(fd, Kind::Claimed, &address).then_some(0)
         }
         (Outcome::Native | Outcome::Channel, ..) => None,
     }
@@ -75,7 +75,7 @@ pub(crate) fn listen(fd: i32, backlog: i32) -> isize {
     };
     match (reply.outcome, channel) {
         (Outcome::Channel, Some(channel)) => {
-            let installed = install(fd, channel, reply.channel, &reply.address, request.tid);
+            let installed = install(fd, channel, reply.channel, &reply.address);
             kernel::close(channel);
             installed
         }
@@ -98,7 +98,7 @@ pub(crate) fn listen(fd: i32, backlog: i32) -> isize {
 
 /// Puts the channel in the listener's place: same number, same flags, and known to the same
 /// epolls.
-fn install(fd: i32, channel: i32, id: u64, address: &Address, tid: i32) -> isize {
+fn install(fd: i32, channel: i32, id: u64, address: &Address) -> isize {
     let status = kernel::fcntl(fd, kernel::F_GETFL, 0);
     if status >= 0 {
         kernel::fcntl(channel, kernel::F_SETFL, status as i32 & kernel::O_NONBLOCK);
@@ -106,7 +106,7 @@ fn install(fd: i32, channel: i32, id: u64, address: &Address, tid: i32) -> isize
     let cloexec = kernel::fcntl(fd, kernel::F_GETFD, 0) & kernel::FD_CLOEXEC as isize != 0;
     let registrations = Registrations::take(fd);
     // Known before it is in place: the first call on it must find it.
-    if !table::remember(fd, Kind::Channel(id), address, tid) {
+    if !table::remember(fd, Kind::Channel(id), address) {
         registrations.put_back(fd);
         say_closed(id);
         return -(kernel::EMFILE as isize);
@@ -213,11 +213,9 @@ pub(crate) fn adopt(fd: i32) -> Option<&'static Slot> {
     let mut request = host::request(Verb::Adopt);
     request.fd = fd;
     match answer(&request)? {
-        (Outcome::Channel, _, address) => {
-            table::remember(fd, Kind::Channel(id), &address, request.tid)
-                .then(|| table::find(fd))
-                .flatten()
-        }
+        (Outcome::Channel, _, address) => table::remember(fd, Kind::Channel(id), &address)
+            .then(|| table::find(fd))
+            .flatten(),
         _ => None,
     }
 }
@@ -283,7 +281,7 @@ mod tests {
         use std::os::fd::AsRawFd;
         let socket = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let fd = socket.as_raw_fd();
-        assert!(table::remember(fd, Kind::Channel(1), &Address::NONE, 4));
+        assert!(table::remember(fd, Kind::Channel(1), &Address::NONE));
         let slot = table::find(fd).unwrap();
         assert!(!is_channel(slot, fd));
         assert_eq!(pretended(slot, fd), None);

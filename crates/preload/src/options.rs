@@ -3,7 +3,7 @@
 use wire::{Address, Outcome, Verb};
 
 use crate::arch::nr;
-use crate::kernel::{self, AF_UNIX, SOCK_STREAM, SOL_SOCKET};
+use crate::kernel::{self, AF_UNIX, EOPNOTSUPP, SOCK_STREAM, SOL_SOCKET};
 use crate::table::{self, Kind, Slot};
 use crate::{door, host, listener};
 
@@ -21,21 +21,8 @@ pub(crate) unsafe fn setsockopt(
     value: *const u8,
     len: u32,
 ) -> isize {
-    if !value.is_null() && len <= LONGEST && channel(fd).is_some() {
-        // SAFETY: the caller's promise, and not null.
-        let bytes = unsafe { core::slice::from_raw_parts(value, len as usize) };
-        if let Some(bytes) = Address::new(bytes)
-            && let Some((outcome, _)) = forward(Verb::SetOption, fd, level, option, bytes)
-        {
-            match outcome {
-                Outcome::Done => return 0,
-                Outcome::Failed(errno) => return -(errno as isize),
-                _ => {}
-            }
-        }
-    }
     // SAFETY: the caller's promise.
-    unsafe {
+    let natively = || unsafe {
         kernel::call(
             nr::SETSOCKOPT,
             [
@@ -47,6 +34,30 @@ pub(crate) unsafe fn setsockopt(
                 0,
             ],
         )
+    };
+    let is_channel = match known(fd) {
+        Known::Channel(_) => true,
+        Known::No => false,
+        // Called for every connection: only what the kernel refuses is looked at twice.
+        Known::Nothing => {
+            let result = natively();
+            if result != -(EOPNOTSUPP as isize) || listener::adopt(fd).is_none() {
+                return result;
+            }
+            true
+        }
+    };
+    if !is_channel || value.is_null() || len > LONGEST {
+        return natively();
+    }
+    // SAFETY: the caller's promise, and not null.
+    let bytes = unsafe { core::slice::from_raw_parts(value, len as usize) };
+    let answer =
+        Address::new(bytes).and_then(|bytes| forward(Verb::SetOption, fd, level, option, bytes));
+    match answer {
+        Some((Outcome::Done, _)) => 0,
+        Some((Outcome::Failed(errno), _)) => -(errno as isize),
+        _ => natively(),
     }
 }
 
@@ -61,28 +72,8 @@ pub(crate) unsafe fn getsockopt(
     value: *mut u8,
     len: *mut u32,
 ) -> isize {
-    if !value.is_null()
-        && !len.is_null()
-        && let Some(slot) = channel(fd)
-        && let Some(answer) = answer(slot, fd, level, option)
-    {
-        let answer = match &answer {
-            Ok(answer) => answer.as_bytes(),
-            Err(errno) => return -(*errno as isize),
-        };
-        // SAFETY: `len` tells how many bytes `value` has room for; no more are written, and what
-        // was written is told.
-        unsafe {
-            let room = (*len as usize).min(answer.len());
-            for (at, byte) in answer.iter().take(room).enumerate() {
-                *value.add(at) = *byte;
-            }
-            *len = room as u32;
-        }
-        return 0;
-    }
     // SAFETY: the caller's promise.
-    unsafe {
+    let natively = || unsafe {
         kernel::call(
             nr::GETSOCKOPT,
             [
@@ -94,6 +85,50 @@ pub(crate) unsafe fn getsockopt(
                 0,
             ],
         )
+    };
+    let slot = match known(fd) {
+        Known::Channel(slot) => slot,
+        Known::No => return natively(),
+        Known::Nothing => {
+            let asks_what_it_is = level == SOL_SOCKET
+                && matches!(
+                    option,
+                    kernel::SO_TYPE
+                        | kernel::SO_DOMAIN
+                        | kernel::SO_PROTOCOL
+                        | kernel::SO_ACCEPTCONN
+                );
+            let adopted = || listener::adopt(fd);
+            if asks_what_it_is && let Some(slot) = adopted() {
+                slot
+            } else {
+                let result = natively();
+                match (result == -(EOPNOTSUPP as isize)).then(adopted) {
+                    Some(Some(slot)) => slot,
+                    _ => return result,
+                }
+            }
+        }
+    };
+    if value.is_null() || len.is_null() {
+        return natively();
+    }
+    match answer(slot, fd, level, option) {
+        Some(Ok(answer)) => {
+            let answer = answer.as_bytes();
+            // SAFETY: `len` tells how many bytes `value` has room for; no more are written, and
+            // what was written is told.
+            unsafe {
+                let room = (*len as usize).min(answer.len());
+                for (at, byte) in answer.iter().take(room).enumerate() {
+                    *value.add(at) = *byte;
+                }
+                *len = room as u32;
+            }
+            0
+        }
+        Some(Err(errno)) => -(errno as isize),
+        None => natively(),
     }
 }
 
@@ -139,23 +174,29 @@ fn forward(
     Some((reply.outcome, reply.address))
 }
 
-/// The entry of a descriptor that is a channel, also of one that was inherited.
-fn channel(fd: i32) -> Option<&'static Slot> {
+/// What the table tells of a descriptor.
+enum Known {
+    /// It is a channel.
+    Channel(&'static Slot),
+    /// It is something else.
+    No,
+    /// It is not in the table: most are connections, but it may be an inherited channel.
+    Nothing,
+}
+
+fn known(fd: i32) -> Known {
     if host::DOOR.is_empty() {
-        return None;
+        return Known::No;
     }
     let Some(slot) = table::find(fd) else {
-        // Only a channel is a SEQPACKET socket with such a name; most sockets end here.
-        return (kernel::socket_option(fd, kernel::SO_TYPE) == Some(kernel::SOCK_SEQPACKET))
-            .then(|| listener::adopt(fd))
-            .flatten();
+        return Known::Nothing;
     };
     match slot.kind() {
-        Kind::Claimed => None,
-        Kind::Channel(_) if listener::is_channel(slot, fd) => Some(slot),
+        Kind::Claimed => Known::No,
+        Kind::Channel(_) if listener::is_channel(slot, fd) => Known::Channel(slot),
         Kind::Channel(_) => {
             slot.forget();
-            None
+            Known::No
         }
     }
 }

@@ -4,9 +4,11 @@
 //! and in a forked child. An entry can be stale, for a `close` may pass unseen and its number
 //! then serve another file; so whoever acts on an entry lets the kernel confirm it.
 
-use core::sync::atomic::{AtomicI32, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
+use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
 
 use wire::Address;
+
+use crate::{arch, kernel};
 
 /// How many listening sockets one process may have through us; further ones stay native.
 const SLOTS: usize = 64;
@@ -71,8 +73,8 @@ pub(crate) struct Slot {
     channel: AtomicU64,
     /// The listener's address.
     address: Words,
-    /// The thread that was last reported to accept here.
-    pub(crate) tid: AtomicI32,
+    /// The thread that was last reported to accept here, see [`arch::thread`].
+    pub(crate) thread: AtomicU64,
     /// How many threads have been reported.
     pub(crate) reports: AtomicU32,
     /// The descriptor limit as last read.
@@ -85,7 +87,7 @@ impl Slot {
             fd: AtomicI32::new(0),
             channel: AtomicU64::new(0),
             address: Words::new(),
-            tid: AtomicI32::new(0),
+            thread: AtomicU64::new(0),
             reports: AtomicU32::new(0),
             limit: AtomicU64::new(0),
         }
@@ -129,7 +131,7 @@ pub(crate) fn find(fd: i32) -> Option<&'static Slot> {
 }
 
 /// Remembers a descriptor, in place of what was known of its number. `false` if there is no room.
-pub(crate) fn remember(fd: i32, kind: Kind, address: &Address, tid: i32) -> bool {
+pub(crate) fn remember(fd: i32, kind: Kind, address: &Address) -> bool {
     let slot = match find(fd) {
         Some(slot) => slot,
         None => {
@@ -153,11 +155,42 @@ pub(crate) fn remember(fd: i32, kind: Kind, address: &Address, tid: i32) -> bool
         },
         Release,
     );
-    slot.tid.store(tid, Relaxed);
+    slot.thread.store(arch::thread(), Relaxed);
     slot.reports.store(0, Relaxed);
-    slot.limit.store(crate::kernel::descriptor_limit(), Relaxed);
+    slot.limit.store(kernel::descriptor_limit(), Relaxed);
     slot.fd.store(fd.wrapping_add(1), Release);
+    mark_process();
     true
+}
+
+/// A word that is 1 in the process that set it, and 0 in a child that was forked since; null
+/// before it is needed, or where the kernel has no such page.
+static MARK: AtomicPtr<AtomicU64> = AtomicPtr::new(core::ptr::null_mut());
+
+/// Whether this process was forked from the one that last asked.
+pub(crate) fn is_forked() -> bool {
+    // SAFETY: the pointer is null, or that of a page that is never unmapped.
+    match unsafe { MARK.load(Acquire).as_ref() } {
+        Some(mark) => mark.swap(1, Relaxed) == 0,
+        None => false,
+    }
+}
+
+fn mark_process() {
+    if MARK.load(Acquire).is_null()
+        && let Some(page) = kernel::page_wiped_on_fork()
+    {
+        MARK.store(page.cast(), Release);
+    }
+    is_forked();
+}
+
+/// In a child that was forked: none of its threads has been reported.
+pub(crate) fn forget_threads() {
+    for slot in &TABLE {
+        slot.thread.store(0, Relaxed);
+        slot.reports.store(0, Relaxed);
+    }
 }
 
 #[cfg(test)]
@@ -168,8 +201,8 @@ mod tests {
     fn a_number_that_is_used_again_replaces_what_was_known() {
         let first = Address::new(b"first").unwrap();
         let second = Address::new(b"second").unwrap();
-        assert!(remember(1000, Kind::Claimed, &first, 1));
-        assert!(remember(1000, Kind::Channel(8), &second, 1));
+        assert!(remember(1000, Kind::Claimed, &first));
+        assert!(remember(1000, Kind::Channel(8), &second));
         let slot = find(1000).unwrap();
         assert_eq!((slot.kind(), slot.address()), (Kind::Channel(8), second));
         slot.forget();
