@@ -70,7 +70,8 @@ def interrupted(*_):
     count += 1
 signal.signal(signal.SIGINT, interrupted)
 print('ready', flush=True)
-signal.pause()
+while count == 0:
+    time.sleep(0.01)
 # Another one would come now.
 time.sleep(0.3)
 print(f'interrupted {count} times', flush=True)
