@@ -10,6 +10,7 @@ mod channel;
 mod door;
 mod listeners;
 mod members;
+mod moderation;
 mod oracle;
 mod port_owner;
 mod turn;

@@ -14,6 +14,7 @@ use super::channel::{Connection, Workers};
 use super::door::Parked;
 use super::listeners::{Listener, ListenerId, Listeners};
 use super::members::{Membership, Process};
+use super::moderation::Moderation;
 use super::{Command, Notice, Settings};
 
 /// How many connections are accepted from one listener before others have their turn.
@@ -98,6 +99,7 @@ pub(crate) struct Turn {
     reminded: Option<Instant>,
     closed: bool,
     ended: bool,
+    moderation: Moderation,
 }
 
 impl Turn {
@@ -140,6 +142,7 @@ impl Turn {
             reminded: None,
             closed: false,
             ended: false,
+            moderation: Moderation::default(),
         })
     }
 
@@ -164,6 +167,22 @@ impl Turn {
                 }
             }
             self.keep_time();
+            self.moderate();
+        }
+    }
+
+    /// Pauses when connections come in floods, unless some wait: then every turn counts.
+    fn moderate(&mut self) {
+        let now = self.now();
+        let Some(pause) = self.moderation.pause(now) else {
+            return;
+        };
+        let waiting = |listener: &Listener| listener.balancer.waiting() > 0;
+        if !self.listeners.all.values().any(waiting)
+            && let Ok(pause) = Timespec::try_from(pause)
+        {
+            // A signal may cut it short: that is no harm.
+            let _ = rustix::thread::nanosleep(&pause);
         }
     }
 
@@ -204,6 +223,7 @@ impl Turn {
             }
             match sys::accept(listener.socket.as_fd()) {
                 Ok((socket, peer)) => {
+                    self.moderation.count();
                     let connection = Connection::new(socket, peer.as_bytes());
                     let now = nanos(self.started);
                     listener.balancer.arrive(now, connection, &mut self.workers);
