@@ -3,7 +3,7 @@
 use crate::choose::{Turns, choose, free};
 use crate::member::{Member, MemberFigures, MemberId, OVERDUE, SLOW_FOR};
 use crate::queue::{Queue, Waiting, Waits};
-use crate::{Channels, Nanos, Policy, Refusal, Settings};
+use crate::{Channels, Client, Nanos, Policy, Refusal, Settings};
 
 /// Divides connections over the members of one listener. See the crate's documentation for the
 /// rules.
@@ -69,8 +69,10 @@ impl<C: Channels> Balancer<C> {
     }
 
     /// A worker begins to listen.
-    pub fn join(&mut self, now: Nanos, id: MemberId, channels: &mut C) {
-        self.members.push(Member::new(id));
+    ///
+    /// `key` is what clients stick to: a worker that takes another's place has the same.
+    pub fn join(&mut self, now: Nanos, id: MemberId, key: u64, channels: &mut C) {
+        self.members.push(Member::new(id, key));
         self.serve(now, channels);
     }
 
@@ -84,25 +86,37 @@ impl<C: Channels> Balancer<C> {
         if at < self.turns.next {
             self.turns.next -= 1;
         }
-        for (sent, connection) in member.take_back(now, channels) {
-            self.queue(sent.ticket, sent.arrived, connection);
+        for waiting in member.take_back(now, channels) {
+            self.waiting.insert(waiting);
         }
         self.serve(now, channels);
     }
 
     /// A connection has been accepted.
-    pub fn arrive(&mut self, now: Nanos, connection: C::Connection, channels: &mut C) {
+    pub fn arrive(
+        &mut self,
+        now: Nanos,
+        client: Client,
+        connection: C::Connection,
+        channels: &mut C,
+    ) {
         let ticket = self.ticket;
         self.ticket += 1;
-        let connection = if self.waiting.is_empty() {
-            match self.dispatch(now, ticket, now, connection, channels) {
-                Ok(()) => return,
-                Err(connection) => connection,
-            }
-        } else {
-            connection
+        let mut arrived = Waiting {
+            ticket,
+            arrived: now,
+            client,
+            connection,
         };
-        self.queue(ticket, now, connection);
+        if self.waiting.is_empty()
+            && let Some(at) = self.choose(now, client, channels)
+        {
+            match self.give(now, at, arrived, channels) {
+                Ok(()) => return,
+                Err(back) => arrived = back,
+            }
+        }
+        self.waiting.insert(arrived);
         self.await_turns(now, channels);
     }
 
@@ -152,8 +166,8 @@ impl<C: Channels> Balancer<C> {
     /// Ends: everything that no worker has taken, oldest first.
     pub fn end(mut self, now: Nanos, channels: &mut C) -> Vec<C::Connection> {
         for mut member in std::mem::take(&mut self.members) {
-            for (sent, connection) in member.take_back(now, channels) {
-                self.queue(sent.ticket, sent.arrived, connection);
+            for waiting in member.take_back(now, channels) {
+                self.waiting.insert(waiting);
             }
         }
         std::iter::from_fn(|| self.waiting.pop())
@@ -165,68 +179,41 @@ impl<C: Channels> Balancer<C> {
         self.members.iter().position(|member| member.id == id)
     }
 
-    fn queue(&mut self, ticket: u64, arrived: Nanos, connection: C::Connection) {
-        self.waiting.insert(Waiting {
-            ticket,
-            arrived,
-            connection,
-        });
-    }
-
     fn wake_by(&mut self, at: Nanos) {
         self.tick_at = Some(self.tick_at.map_or(at, |tick_at| tick_at.min(at)));
     }
 
-    /// Sends a connection to whom the policy chooses; gives it back if there is nobody.
-    fn dispatch(
-        &mut self,
-        now: Nanos,
-        ticket: u64,
-        arrived: Nanos,
-        connection: C::Connection,
-        channels: &mut C,
-    ) -> Result<(), C::Connection> {
-        let chosen = choose(
+    fn choose(&mut self, now: Nanos, client: Client, channels: &mut C) -> Option<usize> {
+        choose(
             self.settings.policy,
             now,
+            client,
             &mut self.members,
             &mut self.turns,
             channels,
-        );
-        match chosen {
-            Some(at) => self.give(now, at, ticket, arrived, connection, channels),
-            None => Err(connection),
-        }
+        )
     }
 
     fn give(
         &mut self,
         now: Nanos,
         at: usize,
-        ticket: u64,
-        arrived: Nanos,
-        connection: C::Connection,
+        waiting: Waiting<C::Connection>,
         channels: &mut C,
-    ) -> Result<(), C::Connection> {
+    ) -> Result<(), Waiting<C::Connection>> {
         let Some(member) = self.members.get_mut(at) else {
-            return Err(connection);
+            return Err(waiting);
         };
         self.turns.take(at, member);
-        let given = member.give(now, channels, ticket, arrived, connection);
+        let given = member.give(now, channels, waiting);
         self.wake_by(now + OVERDUE);
         given
     }
 
     /// Gives what waits to whoever can have it, and sees to it that the rest is woken for.
     fn serve(&mut self, now: Nanos, channels: &mut C) {
-        while !self.waiting.is_empty() {
-            let chosen = choose(
-                self.settings.policy,
-                now,
-                &mut self.members,
-                &mut self.turns,
-                channels,
-            );
+        while let Some(client) = self.waiting.first().map(|first| first.client) {
+            let chosen = self.choose(now, client, channels);
             if !chosen.is_some_and(|at| self.serve_one(now, at, channels)) {
                 break;
             }
@@ -239,14 +226,14 @@ impl<C: Channels> Balancer<C> {
         let Some(first) = self.waiting.pop() else {
             return false;
         };
-        let (ticket, arrived) = (first.ticket, first.arrived);
-        match self.give(now, at, ticket, arrived, first.connection, channels) {
+        let arrived = first.arrived;
+        match self.give(now, at, first, channels) {
             Ok(()) => {
                 self.waits.record(now.saturating_sub(arrived));
                 true
             }
-            Err(connection) => {
-                self.queue(ticket, arrived, connection);
+            Err(first) => {
+                self.waiting.insert(first);
                 false
             }
         }
@@ -294,13 +281,9 @@ impl<C: Channels> Balancer<C> {
         let Some(member) = self.members.get_mut(at) else {
             return;
         };
-        for (sent, connection) in member.take_back(now, channels) {
+        for waiting in member.take_back(now, channels) {
             member.blocked = true;
-            self.waiting.insert(Waiting {
-                ticket: sent.ticket,
-                arrived: sent.arrived,
-                connection,
-            });
+            self.waiting.insert(waiting);
         }
         if member.blocked {
             if stuck {

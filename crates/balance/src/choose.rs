@@ -1,17 +1,18 @@
 //! The policies: which member gets the next connection, if any can.
 
 use crate::member::Member;
-use crate::{Channels, Look, Nanos, Policy};
+use crate::{Channels, Client, Look, Nanos, Policy};
 
 /// How many members are looked at for one connection, at the most: a look costs about a
 /// microsecond, and a dispatch shall not cost more because there are more members.
 const LOOKS: usize = 4;
 
-/// The member for the next connection, by its place in `members`, which are in the order in
+/// The member for a connection of this client, by its place in `members`, which are in the order in
 /// which they joined.
 pub(crate) fn choose<C: Channels>(
     policy: Policy,
     now: Nanos,
+    client: Client,
     members: &mut [Member],
     turns: &mut Turns,
     channels: &mut C,
@@ -22,6 +23,7 @@ pub(crate) fn choose<C: Channels>(
             found.free.or(found.ahead)
         }
         Policy::RoundRobin => in_turn(now, members, turns.next, channels),
+        Policy::IpHash => by_client(now, client, members, channels),
     }
 }
 
@@ -164,11 +166,32 @@ fn in_turn<C: Channels>(
 ) -> Option<usize> {
     let count = members.len();
     (0..count).map(|step| (next + step) % count).find(|at| {
-        members.get_mut(*at).is_some_and(|member| {
-            if !member.has_room(now) {
-                member.sync(now, channels);
-            }
-            member.has_room(now)
-        })
+        members
+            .get_mut(*at)
+            .is_some_and(|member| takes_more(now, member, channels))
     })
+}
+
+/// The member that suits the client best, of those whose channels take anything.
+fn by_client<C: Channels>(
+    now: Nanos,
+    client: Client,
+    members: &mut [Member],
+    channels: &mut C,
+) -> Option<usize> {
+    members
+        .iter_mut()
+        .enumerate()
+        .filter_map(|(at, member)| {
+            takes_more(now, member, channels).then(|| (client.score(member.key), at))
+        })
+        .max()
+        .map(|(_, at)| at)
+}
+
+fn takes_more<C: Channels>(now: Nanos, member: &mut Member, channels: &mut C) -> bool {
+    if !member.has_room(now) {
+        member.sync(now, channels);
+    }
+    member.has_room(now)
 }

@@ -25,10 +25,12 @@
 
 mod balancer;
 mod choose;
+mod client;
 mod member;
 mod queue;
 
 pub use balancer::Balancer;
+pub use client::Client;
 pub use member::{MemberFigures, MemberId};
 pub use queue::Waits;
 
@@ -46,6 +48,8 @@ pub enum Policy {
     NextAvailable,
     /// Strictly in turn, whatever they do.
     RoundRobin,
+    /// The same client goes to the same member, while that is there.
+    IpHash,
 }
 
 /// What a balancer is to do.

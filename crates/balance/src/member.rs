@@ -2,7 +2,8 @@
 
 use std::collections::VecDeque;
 
-use crate::{Channels, Look, MILLISECOND, Nanos};
+use crate::queue::Waiting;
+use crate::{Channels, Client, Look, MILLISECOND, Nanos};
 
 /// What lies untaken for so long is looked after.
 pub(crate) const OVERDUE: Nanos = MILLISECOND;
@@ -62,12 +63,15 @@ pub(crate) struct Sent {
     /// Its place among all that arrived.
     pub(crate) ticket: u64,
     pub(crate) arrived: Nanos,
+    pub(crate) client: Client,
     pub(crate) sent: Nanos,
 }
 
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) id: MemberId,
+    /// The same for the worker that follows it in the same place.
+    pub(crate) key: u64,
     /// What lies in its channel, oldest first; true as of the last [`Member::sync`].
     pub(crate) sent: VecDeque<Sent>,
     /// A probe lies there too, since then.
@@ -93,9 +97,10 @@ pub(crate) struct Member {
 }
 
 impl Member {
-    pub(crate) fn new(id: MemberId) -> Self {
+    pub(crate) fn new(id: MemberId, key: u64) -> Self {
         Self {
             id,
+            key,
             sent: VecDeque::new(),
             probed: None,
             quick_turns: 0,
@@ -234,17 +239,27 @@ impl Member {
         &mut self,
         now: Nanos,
         channels: &mut C,
-        ticket: u64,
-        arrived: Nanos,
-        connection: C::Connection,
-    ) -> Result<(), C::Connection> {
+        waiting: Waiting<C::Connection>,
+    ) -> Result<(), Waiting<C::Connection>> {
+        let Waiting {
+            ticket,
+            arrived,
+            client,
+            connection,
+        } = waiting;
         if let Err(connection) = channels.send(self.id, connection) {
             self.full_until = now + FULL_FOR;
-            return Err(connection);
+            return Err(Waiting {
+                ticket,
+                arrived,
+                client,
+                connection,
+            });
         }
         self.sent.push_back(Sent {
             ticket,
             arrived,
+            client,
             sent: now,
         });
         self.given_at = now;
@@ -258,7 +273,7 @@ impl Member {
         &mut self,
         now: Nanos,
         channels: &mut C,
-    ) -> Vec<(Sent, C::Connection)> {
+    ) -> Vec<Waiting<C::Connection>> {
         let mut taken = Vec::new();
         // The member may take some in the meantime: what comes out are the youngest ones.
         while let Some(connection) = channels.take_back(self.id) {
@@ -271,7 +286,15 @@ impl Member {
             self.took_at = now;
         }
         let sent = self.sent.drain(..).skip(first);
-        let taken: Vec<_> = sent.zip(taken).collect();
+        let taken: Vec<_> = sent
+            .zip(taken)
+            .map(|(sent, connection)| Waiting {
+                ticket: sent.ticket,
+                arrived: sent.arrived,
+                client: sent.client,
+                connection,
+            })
+            .collect();
         self.figures.taken_back += taken.len() as u64;
         self.figures.dispatched -= taken.len() as u64;
         self.figures.untaken = 0;

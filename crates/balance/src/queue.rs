@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use crate::Nanos;
+use crate::{Client, Nanos};
 
 /// A connection that waits.
 #[derive(Debug)]
@@ -10,6 +10,7 @@ pub(crate) struct Waiting<T> {
     /// Its place among all that arrived.
     pub(crate) ticket: u64,
     pub(crate) arrived: Nanos,
+    pub(crate) client: Client,
     pub(crate) connection: T,
 }
 
@@ -37,6 +38,11 @@ impl<T> Queue<T> {
     /// When the one that has waited longest arrived.
     pub(crate) fn oldest(&self) -> Option<Nanos> {
         self.entries.front().map(|waiting| waiting.arrived)
+    }
+
+    /// The one that has waited longest.
+    pub(crate) fn first(&self) -> Option<&Waiting<T>> {
+        self.entries.front()
     }
 
     pub(crate) fn pop(&mut self) -> Option<Waiting<T>> {

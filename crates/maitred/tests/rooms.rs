@@ -50,11 +50,11 @@ fn unsafe_code_stands_in_two_crates() {
 
 fn files(path: &Path) -> Vec<(String, String)> {
     if path.is_file() {
-        let text = fs::read_to_string(path).unwrap();
+        let text = fs::read_to_string(path).expect("a source file is text");
         return vec![(path.display().to_string(), text)];
     }
-    let entries = fs::read_dir(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    entries
-        .flat_map(|entry| files(&entry.unwrap().path()))
+    fs::read_dir(path)
+        .expect("a room of the table exists")
+        .flat_map(|entry| files(&entry.expect("a folder can be listed").path()))
         .collect()
 }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
-use balance::{Balancer, Channels, Look, MemberId, Nanos, Policy, Refusal, Settings, Untaken};
+use balance::{
+    Balancer, Channels, Client, Look, MemberId, Nanos, Policy, Refusal, Settings, Untaken,
+};
 
 use crate::random::Random;
 
@@ -253,10 +255,10 @@ pub(crate) struct World {
 impl World {
     /// A world with everything in it that can happen.
     pub(crate) fn new(mut random: Random) -> Self {
-        let policy = if random.once_in(4) {
-            Policy::RoundRobin
-        } else {
-            Policy::NextAvailable
+        let policy = match random.below(6) {
+            0 => Policy::RoundRobin,
+            1 => Policy::IpHash,
+            _ => Policy::NextAvailable,
         };
         let settings = Settings {
             policy,
@@ -444,8 +446,9 @@ impl World {
         let connection = self.arrived;
         self.arrived += 1;
         self.floor.central.insert(connection);
+        let client = Client::unknown(self.floor.random.below(20));
         self.balancer
-            .arrive(self.floor.now, connection, &mut self.floor);
+            .arrive(self.floor.now, client, connection, &mut self.floor);
     }
 
     fn join(&mut self, odd: bool) {
@@ -464,7 +467,8 @@ impl World {
             idle_since: Some(self.floor.now),
         };
         self.floor.workers.insert(id, worker);
-        self.balancer.join(self.floor.now, id, &mut self.floor);
+        self.balancer
+            .join(self.floor.now, id, id.0, &mut self.floor);
     }
 
     /// A worker dies, and another takes its place after a while. What it had taken is answered no

@@ -94,6 +94,8 @@ enum Balance {
     NextAvailable,
     /// Strictly in turn.
     RoundRobin,
+    /// The same client to the same copy.
+    IpHash,
 }
 
 /// How many connections may wait for a worker; more stay in the kernel's backlog.
@@ -165,6 +167,7 @@ impl Run {
                 policy: match self.balance {
                     Balance::NextAvailable => balance::Policy::NextAvailable,
                     Balance::RoundRobin => balance::Policy::RoundRobin,
+                    Balance::IpHash => balance::Policy::IpHash,
                 },
                 queue: QUEUE,
                 patience: PATIENCE.as_nanos() as u64,

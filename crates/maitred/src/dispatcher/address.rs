@@ -5,6 +5,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
+use balance::Client;
+
 /// An address that workers can share. Two listeners are the same if these are equal.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum ListenAddress {
@@ -82,6 +84,26 @@ impl fmt::Display for ListenAddress {
     }
 }
 
+/// The client at the other end of a connection. One over a Unix socket has no address: it is told
+/// from others by the `number` of its connection.
+pub(crate) fn client(sockaddr: &[u8], number: u64) -> Client {
+    let family = sockaddr
+        .first_chunk()
+        .map(|bytes| u16::from_ne_bytes(*bytes));
+    let address = match family {
+        Some(AF_INET) => sockaddr
+            .get(4..)
+            .and_then(|rest| rest.first_chunk::<4>())
+            .map(|ip| IpAddr::from(*ip)),
+        Some(AF_INET6) => sockaddr
+            .get(8..)
+            .and_then(|rest| rest.first_chunk::<16>())
+            .map(|ip| IpAddr::from(*ip)),
+        _ => None,
+    };
+    address.map_or_else(|| Client::unknown(number), Client::at)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -117,6 +139,18 @@ mod tests {
         ] {
             assert_eq!(shown(bad, false), None, "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_client_is_its_address_and_not_its_port() {
+        let from = |port, ip: [u8; 4]| {
+            let sockaddr = [&[2, 0, 1, port][..], &ip, &[0; 8]].concat();
+            client(&sockaddr, u64::from(port))
+        };
+        assert_eq!(from(1, [127, 0, 0, 1]), from(2, [127, 0, 0, 1]));
+        assert_ne!(from(1, [127, 0, 0, 1]), from(1, [127, 0, 0, 2]));
+        assert_ne!(client(&[1, 0], 1), client(&[1, 0], 2));
+        assert_ne!(client(&[2, 0], 1), client(&[2, 0], 2));
     }
 
     #[test]

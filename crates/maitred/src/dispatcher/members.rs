@@ -30,10 +30,20 @@ pub(crate) struct Holder {
 pub(crate) struct Membership {
     pub(crate) listener: ListenerId,
     pub(crate) instance: u32,
+    /// Tells it from other workers of the same instance at the same listener; the lowest free
+    /// number, so that a worker which takes another's place has its number.
+    ordinal: u32,
     /// The processes that are known to accept from it: one, unless it was inherited.
     pub(crate) holders: Vec<Holder>,
     /// Whether the balancer may give it connections.
     pub(crate) joined: bool,
+}
+
+impl Membership {
+    /// What clients stick to.
+    fn key(&self) -> u64 {
+        u64::from(self.instance) << 32 | u64::from(self.ordinal)
+    }
 }
 
 /// A process that has asked at the door.
@@ -96,12 +106,14 @@ impl Turn {
         let inode = rustix::fs::fstat(&theirs)?.st_ino;
         channel.oracle = Oracle::new(holder.pid, holder.tid, fd, inode);
         let blind = !channel.oracle.is_readable();
+        let ordinal = self.free_ordinal(listener, instance);
         self.workers.add(id, channel)?;
         self.members.insert(
             id,
             Membership {
                 listener,
                 instance,
+                ordinal,
                 holders: vec![holder],
                 joined: false,
             },
@@ -110,6 +122,16 @@ impl Turn {
             self.tell(Notice::Blind { pid: holder.pid });
         }
         Ok((id, theirs))
+    }
+
+    fn free_ordinal(&self, listener: ListenerId, instance: u32) -> u32 {
+        let taken: Vec<_> = self
+            .members
+            .values()
+            .filter(|member| member.listener == listener && member.instance == instance)
+            .map(|member| member.ordinal)
+            .collect();
+        (0..).find(|ordinal| !taken.contains(ordinal)).unwrap_or(0)
     }
 
     /// Lets the balancer give connections to a member.
@@ -126,7 +148,8 @@ impl Turn {
         }
         member.joined = true;
         listener.closing = None;
-        listener.balancer.join(now, id, &mut self.workers);
+        let key = member.key();
+        listener.balancer.join(now, id, key, &mut self.workers);
         let notice = Notice::Listening {
             pid: member.holders.first().map_or(0, |holder| holder.pid),
             instance: member.instance,

@@ -100,6 +100,8 @@ pub(crate) struct Turn {
     closed: bool,
     ended: bool,
     moderation: Moderation,
+    /// How many connections have been accepted.
+    accepted: u64,
 }
 
 impl Turn {
@@ -143,6 +145,7 @@ impl Turn {
             closed: false,
             ended: false,
             moderation: Moderation::default(),
+            accepted: 0,
         })
     }
 
@@ -225,8 +228,12 @@ impl Turn {
                 Ok((socket, peer)) => {
                     self.moderation.count();
                     let connection = Connection::new(socket, peer.as_bytes());
+                    let client = super::address::client(peer.as_bytes(), self.accepted);
+                    self.accepted += 1;
                     let now = nanos(self.started);
-                    listener.balancer.arrive(now, connection, &mut self.workers);
+                    listener
+                        .balancer
+                        .arrive(now, client, connection, &mut self.workers);
                 }
                 Err(error) => match Errno::from_io_error(&error) {
                     Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
