@@ -1,6 +1,6 @@
 //! A plain HTTP client that shows each step of a connection, and the rounds played with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -137,8 +137,10 @@ pub(crate) fn deal(door: &Door, path: &str, count: usize) -> BTreeMap<String, us
 /// must answer exactly one.
 ///
 /// Even rounds open all connections first and then write on all; in odd ones each connection has
-/// a thread of its own, and its request follows at once.
+/// a thread of its own, and its request follows at once. A round begins as soon as the one before
+/// has ended.
 pub(crate) fn rounds_of_simultaneous_requests(door: &Door, workers: usize, rounds: usize) {
+    until_all_have_answered(door, workers);
     let mut uneven = Vec::new();
     for round in 0..rounds {
         let start = Instant::now();
@@ -167,6 +169,23 @@ pub(crate) fn rounds_of_simultaneous_requests(door: &Door, workers: usize, round
         uneven.len(),
         uneven.join("\n")
     );
+}
+
+/// A worker that has just begun to listen may still be busy with its start. One that has answered
+/// is past that.
+fn until_all_have_answered(door: &Door, workers: usize) {
+    const ENOUGH: usize = 500;
+    let mut seen = BTreeSet::new();
+    for _ in 0..ENOUGH {
+        match Request::get(door, "/api?ms=0") {
+            Ok(answer) => seen.insert(answer.worker()),
+            Err(error) => panic!("the first requests: {error}; answered so far: {seen:?}"),
+        };
+        if seen.len() == workers {
+            return;
+        }
+    }
+    panic!("of {workers} workers, only {seen:?} answered any of {ENOUGH} requests");
 }
 
 fn together(door: &Door, count: usize) -> io::Result<Vec<Answer>> {
