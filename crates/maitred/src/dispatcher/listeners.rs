@@ -27,8 +27,8 @@ pub(crate) struct Listener {
     pub(crate) balancer: Balancer<Workers>,
     /// Whether the epoll tells of new connections.
     pub(crate) accepting: bool,
-    /// When to give the socket up, if its last worker has closed it and nobody comes back.
-    pub(crate) closing: Option<Instant>,
+    /// Its last worker has closed it.
+    pub(crate) closing: Option<Closing>,
     /// The path of a Unix socket is kept alive while workers come and go.
     pub(crate) path: Option<UnixPath>,
     /// Refusals that have been told of.
@@ -50,6 +50,15 @@ impl Listener {
         }
         Ok(())
     }
+}
+
+/// A listener's end: when its last worker has closed it, and lives on without it. One that closes
+/// and then ends will have a successor, which shall find the port open.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Closing {
+    pub(crate) at: Instant,
+    /// The process that closed it.
+    pub(crate) by: i32,
 }
 
 /// An address that a worker has bound, and not listened on yet.

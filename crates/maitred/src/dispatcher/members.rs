@@ -10,12 +10,11 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 
 use super::Notice;
 use super::channel::Channel;
-use super::listeners::ListenerId;
+use super::listeners::{Closing, ListenerId};
 use super::oracle::Oracle;
 use super::turn::{Token, Turn};
 
-/// A listener that its last worker closed is kept so long: a worker that is shut down closes
-/// first and ends then, and its successor shall find the port open.
+/// A listener that its last worker closed is kept so long, to see whether the worker ends.
 const CLOSING: Duration = Duration::from_secs(3);
 
 /// A process that accepts from a channel.
@@ -223,7 +222,10 @@ impl Turn {
         if let Some(listener) = self.listeners.all.get_mut(&listener)
             && listener.balancer.members().next().is_none()
         {
-            listener.closing = Some(Instant::now() + CLOSING);
+            listener.closing = Some(Closing {
+                at: Instant::now() + CLOSING,
+                by: pid,
+            });
         }
     }
 

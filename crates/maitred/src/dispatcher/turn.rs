@@ -1,6 +1,6 @@
 //! The dispatcher's loop: wait, accept, choose, hand off.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, mpsc};
@@ -34,7 +34,7 @@ const REMINDER: Duration = Duration::from_secs(10);
 pub(crate) enum Token {
     Command,
     Door,
-    Caller(u32),
+    Caller(u64),
     Listener(ListenerId),
     Channel(MemberId),
     Process(i32),
@@ -50,7 +50,7 @@ impl Token {
         let (kind, number) = match self {
             Self::Command => (0, 0),
             Self::Door => (1, 0),
-            Self::Caller(number) => (2, u64::from(number)),
+            Self::Caller(number) => (2, number),
             Self::Listener(id) => (3, id.0),
             Self::Channel(id) => (4, id.0),
             Self::Process(pid) => (5, u64::from(pid as u32)),
@@ -65,7 +65,7 @@ impl Token {
         Some(match data >> KIND {
             0 => Self::Command,
             1 => Self::Door,
-            2 => Self::Caller(number as u32),
+            2 => Self::Caller(number),
             3 => Self::Listener(ListenerId(number)),
             4 => Self::Channel(MemberId(number)),
             5 => Self::Process(number as i32),
@@ -86,7 +86,8 @@ pub(crate) struct Turn {
     /// Listeners of `node:cluster` workers on ports that the kernel chose, by primary and count.
     pub(crate) clusters: HashMap<(i32, u32), ListenerId>,
     pub(crate) parked: Vec<Parked>,
-    callers: HashMap<u32, OwnedFd>,
+    /// Those who stand at the door, in the order in which they came.
+    callers: BTreeMap<u64, OwnedFd>,
     notices: tokio::sync::mpsc::Sender<Notice>,
     commands: mpsc::Receiver<Command>,
     wake: Arc<OwnedFd>,
@@ -133,7 +134,7 @@ impl Turn {
             processes: HashMap::new(),
             clusters: HashMap::new(),
             parked: Vec::new(),
-            callers: HashMap::new(),
+            callers: BTreeMap::new(),
             notices,
             commands,
             wake,
@@ -191,7 +192,9 @@ impl Turn {
 
     fn handle(&mut self, token: Token, flags: epoll::EventFlags) {
         match token {
-            Token::Listener(id) => self.accept(id),
+            Token::Listener(id) => {
+                self.accept(id);
+            }
             Token::Channel(id) => {
                 if flags.intersects(epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
                     self.hung_up(id);
@@ -214,15 +217,16 @@ impl Turn {
         }
     }
 
-    /// Accepts what has arrived at a listener, and lets the balancer give it out.
-    fn accept(&mut self, id: ListenerId) {
+    /// Accepts a lot of what has arrived at a listener, and lets the balancer give it out. Whether
+    /// there may be more to accept.
+    fn accept(&mut self, id: ListenerId) -> bool {
         let Some(listener) = self.listeners.all.get_mut(&id) else {
-            return;
+            return false;
         };
         for _ in 0..BATCH {
             if !listener.balancer.has_room() {
                 let _ = listener.accept(id, false, &self.epoll);
-                return;
+                return false;
             }
             match sys::accept(listener.socket.as_fd()) {
                 Ok((socket, peer)) => {
@@ -238,13 +242,15 @@ impl Turn {
                 Err(error) => match Errno::from_io_error(&error) {
                     Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
                         self.pause();
-                        return;
+                        return false;
                     }
-                    // Nothing more, or a connection that was gone before it was accepted.
-                    _ => return,
+                    Some(Errno::AGAIN) => return false,
+                    // A connection that was gone before it was accepted.
+                    _ => {}
                 },
             }
         }
+        true
     }
 
     /// No descriptor is left: what arrives stays in the backlog for a moment.
@@ -275,16 +281,17 @@ impl Turn {
         }
     }
 
-    /// Takes in those who stand at the door.
+    /// Takes in those who come to the door. Too many who do not say what they want make room for
+    /// others, the first first: the library asks as soon as it is let in.
     fn let_in(&mut self) {
-        while self.callers.len() < CALLERS {
-            let Ok((caller, _)) = sys::accept(self.settings.door.as_fd()) else {
-                return;
-            };
-            let number = self.next_id() as u32;
+        while let Ok((caller, _)) = sys::accept(self.settings.door.as_fd()) {
+            let number = self.next_id();
             let data = Token::Caller(number).data();
             if epoll::add(&*self.epoll, &caller, data, epoll::EventFlags::IN).is_ok() {
                 self.callers.insert(number, caller);
+            }
+            if self.callers.len() > CALLERS {
+                self.callers.pop_first();
             }
         }
     }
@@ -302,7 +309,7 @@ impl Turn {
             .listeners
             .all
             .values()
-            .filter_map(|listener| listener.closing);
+            .filter_map(|listener| Some(listener.closing?.at));
         let parked = self.parked.iter().map(|parked| parked.until);
         let next = balancers
             .chain(closing)
@@ -333,7 +340,9 @@ impl Turn {
                     refusals.push((listener.address.clone(), total));
                 }
             }
-            if listener.closing.is_some_and(|at| at <= now) {
+            if let Some(closing) = listener.closing.take_if(|closing| closing.at <= now)
+                && self.processes.contains_key(&closing.by)
+            {
                 given_up.push(*id);
             }
         }
@@ -423,7 +432,7 @@ impl Turn {
         self.closed = true;
         let ids: Vec<_> = self.listeners.all.keys().copied().collect();
         for id in ids {
-            self.accept(id);
+            while self.accept(id) {}
             if let Some(listener) = self.listeners.all.get_mut(&id) {
                 let _ = listener.accept(id, false, &self.epoll);
                 // Shut down, the socket refuses newcomers; closed it is with the thread's end.
