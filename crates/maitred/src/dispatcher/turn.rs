@@ -244,9 +244,9 @@ impl Turn {
                         self.pause();
                         return false;
                     }
-                    Some(Errno::AGAIN) => return false,
                     // A connection that was gone before it was accepted.
-                    _ => {}
+                    Some(Errno::CONNABORTED | Errno::PROTO | Errno::INTR) => {}
+                    _ => return false,
                 },
             }
         }
@@ -434,7 +434,9 @@ impl Turn {
         for id in ids {
             while self.accept(id) {}
             if let Some(listener) = self.listeners.all.get_mut(&id) {
-                let _ = listener.accept(id, false, &self.epoll);
+                // Of a descriptor that is in the epoll this cannot fail.
+                let _ = epoll::delete(&*self.epoll, &listener.socket);
+                listener.accepting = false;
                 // Shut down, the socket refuses newcomers; closed it is with the thread's end.
                 let _ = rustix::net::shutdown(&listener.socket, rustix::net::Shutdown::Both);
             }
