@@ -65,7 +65,7 @@ pub(crate) fn free<C: Channels>(
 struct Found {
     /// A member that waits for work.
     free: Option<usize>,
-    /// One that computes, and will come back to its loop soon.
+    /// One that may be sent a connection ahead of time.
     ahead: Option<usize>,
 }
 
@@ -77,7 +77,7 @@ fn look_around<C: Channels>(
     channels: &mut C,
 ) -> Found {
     let mut found = Found::default();
-    let mut least = usize::MAX;
+    let mut best = None;
     for at in longest_ago(now, members).into_iter().flatten() {
         let Some(member) = members.get_mut(at) else {
             break;
@@ -87,21 +87,41 @@ fn look_around<C: Channels>(
             break;
         }
         member.sync(now, channels);
-        match state(now, member, channels) {
-            Look::Waiting | Look::Unknown => {
+        let fresh = member.is_fresh(now);
+        let rank = match state(now, member, channels) {
+            // Nobody can tell: then it is free if it has taken everything.
+            Look::Unknown => Rank::Free,
+            Look::Waiting if !fresh => Rank::Free,
+            Look::Running if member.is_slow(now) => Rank::Busy,
+            Look::Running if !fresh => Rank::Ahead(0),
+            // It waits, but has perhaps not read yet what it was given just now.
+            Look::Waiting => Rank::Ahead(1),
+            Look::Running => Rank::Ahead(2 + member.sent.len()),
+            Look::Away => Rank::Busy,
+        };
+        match rank {
+            Rank::Free => {
                 found.free = Some(at);
                 break;
             }
-            // Least in its channel; among equals the one whose turn is the longest ago.
-            Look::Running if !member.is_slow(now) && member.sent.len() < least => {
-                least = member.sent.len();
+            // Among equals the one whose turn is the longest ago.
+            Rank::Ahead(rank) if best.is_none_or(|best| rank < best) => {
+                best = Some(rank);
                 found.ahead = Some(at);
             }
-            Look::Running | Look::Away => {}
+            Rank::Ahead(_) | Rank::Busy => {}
         }
         turns.pass(member);
     }
     found
+}
+
+/// How well a member suits the next connection.
+enum Rank {
+    Free,
+    /// The lower, the better.
+    Ahead(usize),
+    Busy,
 }
 
 /// What the member does, as far as it concerns a connection that could be sent to it.

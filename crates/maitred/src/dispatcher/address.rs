@@ -30,7 +30,8 @@ impl ListenAddress {
         let port = || Some(u16::from_be_bytes(*sockaddr.get(2..)?.first_chunk()?));
         let tcp = |socket: SocketAddr| {
             (socket.port() != 0).then_some(Self::Tcp {
-                only_v6: only_v6 && socket.is_ipv6(),
+                // Of any other address the kernel sets the option itself when it is bound.
+                only_v6: only_v6 && socket.is_ipv6() && socket.ip().is_unspecified(),
                 socket,
             })
         };
@@ -159,5 +160,8 @@ mod tests {
         v6[..4].copy_from_slice(&[10, 0, 0x15, 0xb3]);
         let at = |only| ListenAddress::parse(&v6, only, Path::new("/"));
         assert_ne!(at(true), at(false));
+        v6[23] = 1;
+        let at = |only| ListenAddress::parse(&v6, only, Path::new("/"));
+        assert_eq!(at(true), at(false));
     }
 }
