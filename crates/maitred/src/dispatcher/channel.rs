@@ -170,6 +170,8 @@ impl Channels for Workers {
     fn take_back(&mut self, member: MemberId) -> Option<Connection> {
         let theirs = self.channels.get(&member)?.theirs.as_ref()?;
         loop {
+            // A connection that finds no free descriptor on its way back would be lost.
+            drop(theirs.try_clone().ok()?);
             let mut message = [0; HANDOFF_LEN];
             match sys::receive(theirs.as_fd(), &mut message) {
                 Ok((HANDOFF_LEN, Some(socket))) => return Some(Connection { socket, message }),

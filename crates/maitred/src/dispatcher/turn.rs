@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -95,6 +95,9 @@ pub(crate) struct Turn {
     paths: Option<OwnedFd>,
     started: Instant,
     last_id: u64,
+    /// The number of a descriptor from which on they are scarce: some must be left to take back
+    /// what workers do not take.
+    descriptors: i32,
     /// Until when nothing is accepted, for want of descriptors.
     breather: Option<Instant>,
     reminded: Option<Instant>,
@@ -141,6 +144,7 @@ impl Turn {
             paths: None,
             started: Instant::now(),
             last_id: random_start()?,
+            descriptors: descriptors_for_connections(),
             breather: None,
             reminded: None,
             closed: false,
@@ -231,6 +235,7 @@ impl Turn {
             match sys::accept(listener.socket.as_fd()) {
                 Ok((socket, peer)) => {
                     self.moderation.count();
+                    let scarce = socket.as_raw_fd() >= self.descriptors;
                     let connection = Connection::new(socket, peer.as_bytes());
                     let client = super::address::client(peer.as_bytes(), self.accepted);
                     self.accepted += 1;
@@ -238,6 +243,10 @@ impl Turn {
                     listener
                         .balancer
                         .arrive(now, client, connection, &mut self.workers);
+                    if scarce {
+                        self.pause();
+                        return false;
+                    }
                 }
                 Err(error) => match Errno::from_io_error(&error) {
                     Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
@@ -253,7 +262,7 @@ impl Turn {
         true
     }
 
-    /// No descriptor is left: what arrives stays in the backlog for a moment.
+    /// Few descriptors are left: what arrives stays in the backlog for a moment.
     fn pause(&mut self) {
         let now = Instant::now();
         self.breather = Some(now + BREATHER);
@@ -457,6 +466,12 @@ impl Turn {
     pub(crate) fn tell(&self, notice: Notice) {
         let _ = self.notices.try_send(notice);
     }
+}
+
+/// Three quarters of what we may have; the kernel gives the lowest free number.
+fn descriptors_for_connections() -> i32 {
+    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+    i32::try_from(limit.unwrap_or(u64::MAX) / 4 * 3).unwrap_or(i32::MAX)
 }
 
 /// Identifiers are counted up from here. The names of channels are made of them, and all
