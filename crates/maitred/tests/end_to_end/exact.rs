@@ -11,6 +11,7 @@ fn every_instance_answers_one(setup: Setup) {
     let mut run = setup.instances(WORKERS).limit(180).start();
     run.listening(WORKERS as u64);
     rounds_of_simultaneous_requests(&run.door(), WORKERS, rounds());
+    run.no_worker_has_ended();
 }
 
 /// An app of one instance, whose children are the workers.
@@ -23,6 +24,7 @@ fn every_child_answers_one(setup: Setup) {
         .start();
     run.listening(WORKERS as u64);
     rounds_of_simultaneous_requests(&run.door(), WORKERS, rounds());
+    run.no_worker_has_ended();
 }
 
 #[test]
@@ -65,6 +67,7 @@ fn node_cluster() {
         text.matches("listening on port").count() == WORKERS
     });
     rounds_of_simultaneous_requests(&run.door(), WORKERS, rounds());
+    run.no_worker_has_ended();
 }
 
 #[test]
@@ -89,6 +92,7 @@ fn round_robin_deals_exactly(setup: Setup) {
         .start();
     run.listening(4);
     let shares = deal(&run.door(), "/api?ms=0", CONNECTIONS);
+    run.no_worker_has_ended();
     assert_eq!(
         shares.values().copied().collect::<Vec<_>>(),
         [CONNECTIONS / 4; 4],

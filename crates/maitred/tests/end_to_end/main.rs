@@ -17,4 +17,5 @@ mod exact;
 mod lifecycle;
 mod listeners;
 mod output;
+mod programs;
 mod resilience;

@@ -249,6 +249,7 @@ fn a_program_for_musl_is_balanced_too() {
     let mut run = setup.instances(3).start();
     run.listening(3);
     rounds_of_simultaneous_requests(&run.door(), 3, 10);
+    run.no_worker_has_ended();
 }
 
 /// A program with blocking calls, whose `accept` must block.
@@ -261,6 +262,7 @@ fn a_program_with_a_blocking_accept_is_balanced() {
     let mut run = setup.instances(3).start();
     run.listening(3);
     rounds_of_simultaneous_requests(&run.door(), 3, 10);
+    run.no_worker_has_ended();
 }
 
 /// What the user preloads stays preloaded.

@@ -322,6 +322,13 @@ impl Run {
         self.events.seen.clone()
     }
 
+    /// For tests in which none should. One that crashes is replaced so soon that it might not
+    /// show otherwise.
+    pub(crate) fn no_worker_has_ended(&mut self) {
+        let ended = self.events().iter().any(|event| event.is("exited"));
+        assert!(!ended, "a worker has ended\n{}", self.story());
+    }
+
     /// Waits until `members` processes listen on the app's port.
     pub(crate) fn listening(&mut self, members: u64) -> Event {
         let port = self.port;
