@@ -1,6 +1,6 @@
 //! A plain HTTP client that shows each step of a connection, and the rounds played with it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -174,18 +174,19 @@ pub(crate) fn rounds_of_simultaneous_requests(door: &Door, workers: usize, round
 /// A worker that has just begun to listen may still be busy with its start. One that has answered
 /// is past that.
 fn until_all_have_answered(door: &Door, workers: usize) {
-    const ENOUGH: usize = 500;
-    let mut seen = BTreeSet::new();
-    for _ in 0..ENOUGH {
+    let deadline = Instant::now() + PATIENCE;
+    let mut seen = BTreeMap::<_, usize>::new();
+    while seen.len() < workers {
         match Request::get(door, "/api?ms=0") {
-            Ok(answer) => seen.insert(answer.worker()),
+            Ok(answer) => *seen.entry(answer.worker()).or_default() += 1,
             Err(error) => panic!("the first requests: {error}; answered so far: {seen:?}"),
         };
-        if seen.len() == workers {
-            return;
-        }
+        let patient = Instant::now() < deadline;
+        assert!(
+            patient,
+            "of {workers} workers, only some get any requests: {seen:?}"
+        );
     }
-    panic!("of {workers} workers, only {seen:?} answered any of {ENOUGH} requests");
 }
 
 fn together(door: &Door, count: usize) -> io::Result<Vec<Answer>> {
