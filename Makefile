@@ -17,7 +17,7 @@ run: setup-run ## Serve the demo on http://localhost:5555 with three workers
 		exec target/release/maitred run examples/bun-serve/server.ts -i $(INSTANCES)
 
 test: setup-test lint ## Check and test everything, as this user and (if root) as an ordinary one
-	cargo test --workspace
+	cargo test --workspace --no-fail-fast
 	scripts/test-as-user.sh
 
 lint:
