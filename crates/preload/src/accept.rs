@@ -5,14 +5,15 @@ use core::sync::atomic::Ordering::Relaxed;
 use wire::{HANDOFF_LEN, Handoff};
 
 use crate::arch::{self, nr};
-use crate::kernel::{self, EAGAIN, EINVAL, EMFILE, ENOTCONN, ENOTSOCK, EOPNOTSUPP};
+use crate::epoll::Registrations;
+use crate::kernel::{self, Beside, EAGAIN, ECONNRESET, EINTR, EINVAL, EMFILE};
 use crate::table::{self, Kind, Slot};
 use crate::{door, host, listener};
 
 /// So close to the descriptor limit it is made sure that a descriptor is left before one is
 /// received: one that does not fit would be lost, and its connection with it. Descriptors are
-/// given out lowest first, so a process cannot be nearer to its limit than the last one tells,
-/// but for what other threads open in the meantime.
+/// given out lowest first, so the last one tells how many are in use, but for what was opened
+/// since. Close is what lies beyond half of the limit less this.
 const MARGIN: u64 = 64;
 
 /// How many threads of a process are reported to accept from one channel.
@@ -24,7 +25,8 @@ const REPORTS: u32 = 8;
 /// `address` and `len` as `accept4` wants them.
 pub(crate) unsafe fn accept4(fd: i32, address: *mut u8, len: *mut u32, flags: i32) -> isize {
     if flags & !(kernel::SOCK_CLOEXEC | kernel::SOCK_NONBLOCK) != 0 {
-        return -(EINVAL as isize);
+        // SAFETY: the caller's promise.
+        return unsafe { natively(fd, address, len, flags) };
     }
     let slot = match table::find(fd) {
         Some(slot) if matches!(slot.kind(), Kind::Channel(_)) => slot,
@@ -75,23 +77,30 @@ unsafe fn take(slot: &Slot, fd: i32, address: *mut u8, len: *mut u32, flags: i32
     };
     loop {
         let mut bytes = [0; HANDOFF_LEN];
-        let (received, connection) = kernel::receive(fd, &mut bytes, cloexec);
-        if received < 0 {
-            let errno = -received as i32;
-            if errno == ENOTCONN || errno == ENOTSOCK || errno == EOPNOTSUPP {
+        let (received, beside) = kernel::receive(fd, &mut bytes, cloexec);
+        if received == -(EAGAIN as isize) || received == -(EINTR as isize) {
+            return received;
+        }
+        if received <= 0 {
+            if !listener::is_channel(slot, fd) {
                 // The number serves another file by now.
                 slot.forget();
                 // SAFETY: the caller's promise.
                 return unsafe { natively(fd, address, len, flags) };
             }
-            return received;
-        }
-        if received == 0 {
-            return hung_up(slot, fd);
+            if received == -(ECONNRESET as isize) {
+                // The supervisor is gone: said once. What it has sent still lies here.
+                continue;
+            }
+            return if received == 0 {
+                hung_up(slot, fd)
+            } else {
+                received
+            };
         }
         let message = bytes.get(..received as usize).and_then(Handoff::decode);
-        match (message, connection) {
-            (Some(Handoff::Connection { peer, len: of }), Some(connection)) => {
+        match (message, beside) {
+            (Some(Handoff::Connection { peer, len: of }), Beside::Descriptor(connection)) => {
                 near_limit(slot, connection);
                 if flags & kernel::SOCK_NONBLOCK == 0 {
                     // The supervisor accepts without blocking, and that travels along.
@@ -102,12 +111,12 @@ unsafe fn take(slot: &Slot, fd: i32, address: *mut u8, len: *mut u32, flags: i32
                 return connection as isize;
             }
             // No descriptor was left, against all precaution. What accept says then:
-            (Some(Handoff::Connection { .. }), None) => return -(EMFILE as isize),
-            (Some(Handoff::Probe), None) => {}
-            (_, Some(stray)) => {
+            (_, Beside::Lost) => return -(EMFILE as isize),
+            (_, Beside::Descriptor(stray)) => {
                 kernel::close(stray);
             }
-            (None, None) => {}
+            // A probe, or what nobody understands.
+            (_, Beside::Nothing) => {}
         }
     }
 }
@@ -155,12 +164,12 @@ fn near_limit(slot: &Slot, latest: i32) -> bool {
             .store((latest as u64) << 32 | known.min(0xffff_ffff), Relaxed);
     }
     let (latest, known) = (limit >> 32, limit & 0xffff_ffff);
-    if latest + MARGIN < known {
+    if 2 * latest + MARGIN < known {
         return false;
     }
     let now = kernel::descriptor_limit().min(0xffff_ffff);
     slot.limit.store(latest << 32 | now, Relaxed);
-    latest + MARGIN >= now
+    2 * latest + MARGIN >= now
 }
 
 fn descriptor_left(fd: i32) -> bool {
@@ -179,34 +188,55 @@ fn report_thread(slot: &Slot, fd: i32) {
         table::forget_threads();
     }
     let thread = arch::thread();
-    if slot.thread.load(Relaxed) == thread || slot.reports.load(Relaxed) >= REPORTS {
+    if slot.thread.load(Relaxed) == thread {
+        if !slot.accepted.load(Relaxed) {
+            slot.accepted.store(true, Relaxed);
+        }
+        return;
+    }
+    if slot.reports.load(Relaxed) >= REPORTS {
         return;
     }
     slot.thread.store(thread, Relaxed);
     slot.reports.fetch_add(1, Relaxed);
+    slot.process.store(kernel::getpid(), Relaxed);
     let mut request = host::request(wire::Verb::Adopt);
     request.fd = fd;
+    request.arg = i32::from(slot.accepted.swap(true, Relaxed));
     if let Some((_, Some(stray))) = door::ask(&request) {
         kernel::close(stray);
     }
 }
 
-/// The supervisor is gone. An end of a channel whose other end is closed is readable for ever,
-/// and a loop that looks for that would spin: put a socket in its place that never is.
+/// The channel has come to its end. One whose other end is closed is readable for ever, and a
+/// loop that looks for that would spin: put a socket in its place that never is.
 fn hung_up(slot: &Slot, fd: i32) -> isize {
-    let blocking = kernel::fcntl(fd, kernel::F_GETFL, 0) & kernel::O_NONBLOCK as isize == 0;
-    slot.forget();
+    // Where the supervisor is still there, it was the program that shut its listener down, to
+    // wake whoever waits in accept. Else it is as if nobody came any more.
+    let shut_down = listener::say_closed(slot);
+    let nonblocking = kernel::fcntl(fd, kernel::F_GETFL, 0) & kernel::O_NONBLOCK as isize;
+    let cloexec = kernel::fcntl(fd, kernel::F_GETFD, 0) & kernel::FD_CLOEXEC as isize != 0;
     let inert = kernel::socket(
         kernel::AF_UNIX,
-        kernel::SOCK_DGRAM | kernel::SOCK_NONBLOCK | kernel::SOCK_CLOEXEC,
+        kernel::SOCK_DGRAM | kernel::SOCK_CLOEXEC | nonblocking as i32,
     );
     if inert >= 0 {
-        kernel::dup3(inert as i32, fd, kernel::O_CLOEXEC);
+        // Another process may hold the channel too, and with it what this one's epolls know.
+        let registrations = Registrations::take(fd);
+        kernel::dup3(
+            inert as i32,
+            fd,
+            if cloexec { kernel::O_CLOEXEC } else { 0 },
+        );
+        registrations.put_back(fd);
         kernel::close(inert as i32);
     }
-    if blocking {
+    slot.forget();
+    if shut_down || inert < 0 {
         -(EINVAL as isize)
-    } else {
+    } else if nonblocking != 0 {
         -(EAGAIN as isize)
+    } else {
+        kernel::receive(fd, &mut [0], 0).0
     }
 }

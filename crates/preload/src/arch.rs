@@ -15,6 +15,7 @@ mod x86_64 {
         pub(crate) const CLOSE: usize = 3;
         pub(crate) const MMAP: usize = 9;
         pub(crate) const MADVISE: usize = 28;
+        pub(crate) const GETPID: usize = 39;
         pub(crate) const SOCKET: usize = 41;
         pub(crate) const CONNECT: usize = 42;
         pub(crate) const ACCEPT: usize = 43;
@@ -176,7 +177,7 @@ mod x86_64 {
             "je 4f",
             "cmp rdi, {accept}",
             "je 4f",
-            "lea rax, [rdi - {bind}]", // bind, listen and getsockname are neighbours
+            "lea rax, [rdi - {bind}]", // bind, listen, getsockname and getpeername are neighbours
             "cmp rax, {span}",
             "jbe 4f",
             "lea rax, [rdi - {setsockopt}]", // setsockopt and getsockopt too
@@ -202,7 +203,7 @@ mod x86_64 {
             accept4 = const nr::ACCEPT4,
             accept = const nr::ACCEPT,
             bind = const nr::BIND,
-            span = const nr::GETSOCKNAME - nr::BIND,
+            span = const nr::GETPEERNAME - nr::BIND,
             setsockopt = const nr::SETSOCKOPT,
             ours = sym crate::hooks::syscall_ours,
             fail = sym crate::hooks::syscall_failed,

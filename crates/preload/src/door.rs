@@ -4,23 +4,23 @@
 use wire::{REPLY_LEN, Reply, Request};
 
 use crate::host::DOOR;
-use crate::kernel;
+use crate::kernel::{self, Beside};
 use crate::table::Words;
 
-/// How long an answer may take, in seconds; then the call is made natively. The supervisor
+/// How long an answer may take; then the call is made natively. The supervisor
 /// answers in microseconds, unless another worker is between its `bind` and its `listen`.
-const PATIENCE: i64 = 10;
+const PATIENCE: kernel::Timeout = kernel::seconds(10);
 
 /// Asks, with a copy of `request.fd` beside the question. `None` where there is nobody to ask,
 /// or the answer is not understood: then the program's call goes to the kernel.
 pub(crate) fn ask(request: &Request) -> Option<(Reply, Option<i32>)> {
     let socket = say(request)?;
-    kernel::set_receive_timeout(socket, PATIENCE);
+    kernel::set_timeout(socket, kernel::SO_RCVTIMEO, &PATIENCE);
     let mut bytes = [0; REPLY_LEN];
-    let (received, fd) = loop {
-        let (received, fd) = kernel::receive(socket, &mut bytes, kernel::MSG_CMSG_CLOEXEC);
+    let (received, beside) = loop {
+        let (received, beside) = kernel::receive(socket, &mut bytes, kernel::MSG_CMSG_CLOEXEC);
         if received != -(kernel::EINTR as isize) {
-            break (received, fd);
+            break (received, beside);
         }
     };
     kernel::close(socket);
@@ -28,20 +28,25 @@ pub(crate) fn ask(request: &Request) -> Option<(Reply, Option<i32>)> {
         .ok()
         .and_then(|len| bytes.get(..len))
         .and_then(Reply::decode);
-    match (reply, fd) {
-        (Some(reply), fd) => Some((reply, fd)),
-        (None, Some(fd)) => {
+    match (reply, beside) {
+        (Some(reply), Beside::Descriptor(fd)) => Some((reply, Some(fd))),
+        (Some(reply), _) => Some((reply, None)),
+        (None, Beside::Descriptor(fd)) => {
             kernel::close(fd);
             None
         }
-        (None, None) => None,
+        (None, _) => None,
     }
 }
 
-/// Says something that is not answered.
-pub(crate) fn tell(request: &Request) {
-    if let Some(socket) = say(request) {
-        kernel::close(socket);
+/// Says something that is not answered; whether there was anybody to hear it.
+pub(crate) fn tell(request: &Request) -> bool {
+    match say(request) {
+        Some(socket) => {
+            kernel::close(socket);
+            true
+        }
+        None => false,
     }
 }
 
@@ -54,6 +59,8 @@ fn say(request: &Request) -> Option<i32> {
         kernel::SOCK_SEQPACKET | kernel::SOCK_CLOEXEC,
     );
     let socket = i32::try_from(socket).ok().filter(|fd| *fd >= 0)?;
+    // With a supervisor that is stopped, the queue before the door may be full.
+    kernel::set_timeout(socket, kernel::SO_SNDTIMEO, &PATIENCE);
     let said = kernel::connect(socket, address) == 0
         && kernel::send(socket, &mut request.encode(), request.fd) > 0;
     if said {

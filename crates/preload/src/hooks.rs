@@ -50,6 +50,16 @@ pub unsafe extern "C" fn getsockname(fd: i32, address: *mut u8, len: *mut u32) -
     libc_result(unsafe { listener::getsockname(fd, address, len) }) as i32
 }
 
+/// `getpeername(2)`.
+///
+/// # Safety
+/// As the function of libc.
+#[cfg_attr(feature = "library", unsafe(no_mangle))]
+pub unsafe extern "C" fn getpeername(fd: i32, address: *mut u8, len: *mut u32) -> i32 {
+    // SAFETY: the caller's promise.
+    libc_result(unsafe { listener::getpeername(fd, address, len) }) as i32
+}
+
 /// `setsockopt(2)`.
 ///
 /// # Safety
@@ -109,6 +119,7 @@ pub(crate) unsafe extern "C" fn syscall_ours(
             nr::BIND => listener::bind(fd, b as *const u8, c as u32),
             nr::LISTEN => listener::listen(fd, b as i32),
             nr::GETSOCKNAME => listener::getsockname(fd, b as *mut u8, c as *mut u32),
+            nr::GETPEERNAME => listener::getpeername(fd, b as *mut u8, c as *mut u32),
             nr::SETSOCKOPT => options::setsockopt(fd, b as i32, c as i32, d as *const u8, e as u32),
             nr::GETSOCKOPT => {
                 options::getsockopt(fd, b as i32, c as i32, d as *mut u8, e as *mut u32)

@@ -14,9 +14,12 @@ pub(crate) const SOL_SOCKET: i32 = 1;
 pub(crate) const SCM_RIGHTS: i32 = 1;
 pub(crate) const SO_TYPE: i32 = 3;
 pub(crate) const SO_RCVTIMEO: i32 = 20;
+pub(crate) const SO_SNDTIMEO: i32 = 21;
 pub(crate) const SO_ACCEPTCONN: i32 = 30;
 pub(crate) const SO_PROTOCOL: i32 = 38;
 pub(crate) const SO_DOMAIN: i32 = 39;
+pub(crate) const SO_COOKIE: i32 = 57;
+pub(crate) const MSG_CTRUNC: i32 = 8;
 pub(crate) const MSG_NOSIGNAL: i32 = 0x4000;
 pub(crate) const MSG_CMSG_CLOEXEC: i32 = 0x4000_0000;
 pub(crate) const O_NONBLOCK: i32 = 0o4000;
@@ -29,10 +32,11 @@ pub(crate) const F_DUPFD_CLOEXEC: i32 = 1030;
 pub(crate) const FD_CLOEXEC: i32 = 1;
 pub(crate) const EINTR: i32 = 4;
 pub(crate) const EAGAIN: i32 = 11;
+pub(crate) const EFAULT: i32 = 14;
 pub(crate) const EINVAL: i32 = 22;
 pub(crate) const EMFILE: i32 = 24;
-pub(crate) const ENOTSOCK: i32 = 88;
 pub(crate) const EOPNOTSUPP: i32 = 95;
+pub(crate) const ECONNRESET: i32 = 104;
 pub(crate) const ENOTCONN: i32 = 107;
 
 /// `struct iovec`.
@@ -140,8 +144,16 @@ pub(crate) fn send(socket: i32, bytes: &mut [u8], fd: i32) -> isize {
     }
 }
 
+/// What came with a message.
+pub(crate) enum Beside {
+    Nothing,
+    Descriptor(i32),
+    /// A descriptor that was lost, because this process may have no more.
+    Lost,
+}
+
 /// Receives a message into `bytes`, and a descriptor that came with it.
-pub(crate) fn receive(socket: i32, bytes: &mut [u8], flags: i32) -> (isize, Option<i32>) {
+pub(crate) fn receive(socket: i32, bytes: &mut [u8], flags: i32) -> (isize, Beside) {
     let mut control = OneFd::EMPTY;
     let mut iov = IoVec {
         base: bytes.as_mut_ptr(),
@@ -171,12 +183,13 @@ pub(crate) fn receive(socket: i32, bytes: &mut [u8], flags: i32) -> (isize, Opti
             ],
         )
     };
-    let fd = if received >= 0 {
-        control.received(message.control_len)
-    } else {
-        None
+    let beside = match control.received(message.control_len) {
+        _ if received < 0 => Beside::Nothing,
+        Some(fd) => Beside::Descriptor(fd),
+        None if message.flags & MSG_CTRUNC != 0 => Beside::Lost,
+        None => Beside::Nothing,
     };
-    (received, fd)
+    (received, beside)
 }
 
 /// Makes the call numbered `n`.
@@ -212,6 +225,10 @@ pub(crate) fn fcntl(fd: i32, command: i32, argument: i32) -> isize {
 
 pub(crate) fn dup3(from: i32, to: i32, flags: i32) -> isize {
     numbers(nr::DUP3, from as usize, to as usize, flags as usize)
+}
+
+pub(crate) fn getpid() -> i32 {
+    numbers(nr::GETPID, 0, 0, 0) as i32
 }
 
 pub(crate) fn gettid() -> i32 {
@@ -278,9 +295,20 @@ pub(crate) fn getsockname(fd: i32, bytes: &mut [u8]) -> Result<usize, i32> {
 
 /// An option of [`SOL_SOCKET`] that is a number.
 pub(crate) fn socket_option(fd: i32, option: i32) -> Option<i32> {
-    let mut value = 0i32;
-    let mut len = size_of::<i32>() as u32;
-    // SAFETY: the kernel writes at most four bytes to `value`, and the length.
+    let mut value = [0; 4];
+    read_option(fd, option, &mut value).then(|| i32::from_ne_bytes(value))
+}
+
+/// The number by which the kernel knows this socket, and never another one.
+pub(crate) fn socket_cookie(fd: i32) -> Option<u64> {
+    let mut value = [0; 8];
+    read_option(fd, SO_COOKIE, &mut value).then(|| u64::from_ne_bytes(value))
+}
+
+/// Reads an option of [`SOL_SOCKET`]; whether there is one of this size.
+fn read_option(fd: i32, option: i32, value: &mut [u8]) -> bool {
+    let mut len = value.len() as u32;
+    // SAFETY: the kernel writes at most `len` bytes to `value`, and the length.
     let result = unsafe {
         call(
             nr::GETSOCKOPT,
@@ -288,31 +316,51 @@ pub(crate) fn socket_option(fd: i32, option: i32) -> Option<i32> {
                 fd as usize,
                 SOL_SOCKET as usize,
                 option as usize,
-                (&raw mut value) as usize,
+                value.as_mut_ptr() as usize,
                 (&raw mut len) as usize,
                 0,
             ],
         )
     };
-    (result == 0).then_some(value)
+    result == 0 && len as usize == value.len()
 }
 
-/// Bounds how long `recvmsg` on this socket waits.
-pub(crate) fn set_receive_timeout(fd: i32, seconds: i64) {
-    let time = [seconds, 0i64];
-    // SAFETY: the kernel reads a `struct timeval`, two 64-bit numbers.
+/// How long a call on a socket may wait: the bytes of a `struct timeval`.
+pub(crate) type Timeout = [u8; 16];
+
+/// So many seconds.
+pub(crate) const fn seconds(seconds: u8) -> Timeout {
+    let mut timeout = [0; 16];
+    timeout[if cfg!(target_endian = "big") { 7 } else { 0 }] = seconds;
+    timeout
+}
+
+/// Bounds how long a call on this socket waits: `recvmsg` for [`SO_RCVTIMEO`], `connect` and
+/// `sendmsg` for [`SO_SNDTIMEO`].
+pub(crate) fn set_timeout(fd: i32, option: i32, timeout: &Timeout) {
+    // SAFETY: the kernel reads a `struct timeval`: two 64-bit numbers, seconds and microseconds.
     unsafe {
         call(
             nr::SETSOCKOPT,
             [
                 fd as usize,
                 SOL_SOCKET as usize,
-                SO_RCVTIMEO as usize,
-                time.as_ptr() as usize,
-                size_of_val(&time),
+                option as usize,
+                timeout.as_ptr() as usize,
+                size_of_val(timeout),
                 0,
             ],
         );
+    }
+}
+
+/// How long `recvmsg` on this socket may wait; zeros mean for ever.
+pub(crate) fn receive_timeout(fd: i32) -> Timeout {
+    let mut timeout = seconds(0);
+    if read_option(fd, SO_RCVTIMEO, &mut timeout) {
+        timeout
+    } else {
+        seconds(0)
     }
 }
 

@@ -1,5 +1,7 @@
 //! The life of a listening socket: bind, listen, its name, close.
 
+use core::sync::atomic::Ordering::Relaxed;
+
 use wire::{Address, CHANNEL_NAME_LEN, Outcome, Request, Verb, channel_id};
 
 use crate::epoll::Registrations;
@@ -55,32 +57,40 @@ pub(crate) fn listen(fd: i32, backlog: i32) -> isize {
     let claimed = match table::find(fd) {
         Some(slot) => match slot.kind() {
             Kind::Channel(_) if is_channel(slot, fd) => return 0,
-            Kind::Channel(_) => {
+            Kind::Claimed if is_claimed(slot, fd) => slot.address(),
+            Kind::Channel(_) | Kind::Claimed => {
                 slot.forget();
                 Address::NONE
             }
-            Kind::Claimed => slot.address(),
         },
         None => Address::NONE,
     };
     if !is_stream(fd) {
+        let result = kernel::listen(fd, backlog);
+        // A channel that this process inherited answers so.
+        let inherited = result == -(kernel::EINVAL as isize) && adopt(fd).is_some();
+        return if inherited { 0 } else { result };
+    }
+    if claimed.is_none() && !table::has_room() {
         return kernel::listen(fd, backlog);
     }
     let mut request = host::request(Verb::Listen);
     request.fd = fd;
     request.arg = backlog;
     request.address = claimed;
+    // As they are now: the supervisor's listener shall not block, and is the same open file.
+    let flags = Flags::of(fd);
     let Some((reply, channel)) = door::ask(&request) else {
-        return kernel::listen(fd, backlog);
+        return natively(fd, backlog, &claimed);
     };
     match (reply.outcome, channel) {
         (Outcome::Channel, Some(channel)) => {
-            let installed = install(fd, channel, reply.channel, &reply.address);
+            let installed = install(fd, channel, reply.channel, &reply.address, flags);
             kernel::close(channel);
             installed
         }
         (Outcome::Channel, None) => {
-            say_closed(reply.channel);
+            tell_closed(reply.channel);
             -(kernel::EMFILE as isize)
         }
         (outcome, stray) => {
@@ -90,32 +100,83 @@ pub(crate) fn listen(fd: i32, backlog: i32) -> isize {
             match outcome {
                 Outcome::Done => 0,
                 Outcome::Failed(errno) => -(errno as isize),
-                _ => kernel::listen(fd, backlog),
+                _ => natively(fd, backlog, &claimed),
             }
+        }
+    }
+}
+
+/// `listen` without the door. A socket that is bound only in pretence would listen just anywhere:
+/// now it has to be bound in earnest.
+fn natively(fd: i32, backlog: i32, claimed: &Address) -> isize {
+    if !claimed.is_none() {
+        let address = claimed.as_bytes();
+        // SAFETY: the kernel reads the bytes of the address.
+        let bound = unsafe {
+            kernel::call(
+                nr::BIND,
+                [
+                    fd as usize,
+                    address.as_ptr() as usize,
+                    address.len(),
+                    0,
+                    0,
+                    0,
+                ],
+            )
+        };
+        if bound < 0 {
+            return bound;
+        }
+        forget(fd);
+    }
+    kernel::listen(fd, backlog)
+}
+
+/// What a listener's descriptor keeps when it becomes a channel.
+#[derive(Clone, Copy)]
+struct Flags {
+    nonblocking: i32,
+    cloexec: i32,
+    /// How long accept may wait.
+    timeout: kernel::Timeout,
+}
+
+impl Flags {
+    fn of(fd: i32) -> Self {
+        let status = kernel::fcntl(fd, kernel::F_GETFL, 0).max(0) as i32;
+        let descriptor = kernel::fcntl(fd, kernel::F_GETFD, 0).max(0) as i32;
+        Self {
+            nonblocking: status & kernel::O_NONBLOCK,
+            cloexec: if descriptor & kernel::FD_CLOEXEC != 0 {
+                kernel::O_CLOEXEC
+            } else {
+                0
+            },
+            timeout: kernel::receive_timeout(fd),
         }
     }
 }
 
 /// Puts the channel in the listener's place: same number, same flags, and known to the same
 /// epolls.
-fn install(fd: i32, channel: i32, id: u64, address: &Address) -> isize {
-    let status = kernel::fcntl(fd, kernel::F_GETFL, 0);
-    if status >= 0 {
-        kernel::fcntl(channel, kernel::F_SETFL, status as i32 & kernel::O_NONBLOCK);
+fn install(fd: i32, channel: i32, id: u64, address: &Address, flags: Flags) -> isize {
+    kernel::fcntl(channel, kernel::F_SETFL, flags.nonblocking);
+    if flags.timeout != kernel::seconds(0) {
+        kernel::set_timeout(channel, kernel::SO_RCVTIMEO, &flags.timeout);
     }
-    let cloexec = kernel::fcntl(fd, kernel::F_GETFD, 0) & kernel::FD_CLOEXEC as isize != 0;
     let registrations = Registrations::take(fd);
     // Known before it is in place: the first call on it must find it.
     if !table::remember(fd, Kind::Channel(id), address) {
         registrations.put_back(fd);
-        say_closed(id);
+        tell_closed(id);
         return -(kernel::EMFILE as isize);
     }
-    let replaced = kernel::dup3(channel, fd, if cloexec { kernel::O_CLOEXEC } else { 0 });
+    let replaced = kernel::dup3(channel, fd, flags.cloexec);
     registrations.put_back(fd);
     if replaced < 0 {
         forget(fd);
-        say_closed(id);
+        tell_closed(id);
         return replaced;
     }
     0
@@ -128,6 +189,14 @@ fn install(fd: i32, channel: i32, id: u64, address: &Address) -> isize {
 pub(crate) unsafe fn getsockname(fd: i32, address: *mut u8, len: *mut u32) -> isize {
     // SAFETY: `len` is the caller's; it is read before the kernel changes it.
     let room = if len.is_null() { 0 } else { unsafe { *len } };
+    if !address.is_null()
+        && !len.is_null()
+        && let Some(name) = table::find(fd).and_then(|slot| pretended(slot, fd))
+    {
+        // SAFETY: neither is null, and the caller's promise.
+        unsafe { write_name(&name, room, address, len) };
+        return 0;
+    }
     // SAFETY: the caller's promise.
     let result = unsafe {
         kernel::call(
@@ -138,24 +207,54 @@ pub(crate) unsafe fn getsockname(fd: i32, address: *mut u8, len: *mut u32) -> is
     if result != 0 || address.is_null() || host::DOOR.is_empty() {
         return result;
     }
-    let slot = match table::find(fd) {
-        Some(slot) => Some(slot),
-        // A channel has a long name of a family that few listeners have: ask no further else.
-        // SAFETY: the call has succeeded, so it wrote the length.
-        None if unsafe { *len } as usize == CHANNEL_NAME_LEN => adopt(fd),
-        None => None,
-    };
-    let Some(name) = slot.and_then(|slot| pretended(slot, fd)) else {
-        return result;
-    };
+    // SAFETY: the call has succeeded, so it has read and written the length.
+    let length = unsafe { *len };
+    // A channel has a long name of a family that few listeners have: ask no further else.
+    if length as usize == CHANNEL_NAME_LEN
+        && let Some(name) = adopt(fd).and_then(|slot| pretended(slot, fd))
+    {
+        // SAFETY: neither is null, and the caller's promise.
+        unsafe { write_name(&name, room, address, len) };
+    }
+    result
+}
+
+/// Writes a name as the kernel does: no more than there is room for, and the whole length.
+///
+/// # Safety
+/// `address` must have room for `room` bytes, and `len` point to a number.
+unsafe fn write_name(name: &Address, room: u32, address: *mut u8, len: *mut u32) {
     let name = name.as_bytes();
-    // SAFETY: the caller gave room for `room` bytes; as the kernel does, no more are written,
-    // and the whole length is told.
+    // SAFETY: the caller's promise.
     unsafe {
         for (at, byte) in name.iter().take(room as usize).enumerate() {
             *address.add(at) = *byte;
         }
         *len = name.len() as u32;
+    }
+}
+
+/// `getpeername`: a listener has no peer, whatever its channel has.
+///
+/// # Safety
+/// `address` and `len` as `getpeername` wants them.
+pub(crate) unsafe fn getpeername(fd: i32, address: *mut u8, len: *mut u32) -> isize {
+    if let Some(slot) = table::find(fd)
+        && is_channel(slot, fd)
+    {
+        return -(kernel::ENOTCONN as isize);
+    }
+    // SAFETY: the caller's promise.
+    let result = unsafe {
+        kernel::call(
+            nr::GETPEERNAME,
+            [fd as usize, address as usize, len as usize, 0, 0, 0],
+        )
+    };
+    // The other end of a channel that this process inherited has no name, as few other sockets'.
+    // SAFETY: the call has succeeded, so it has written the length.
+    if result == 0 && unsafe { *len } == 2 && !host::DOOR.is_empty() && id_of(fd).is_some() {
+        return -(kernel::ENOTCONN as isize);
     }
     result
 }
@@ -167,7 +266,7 @@ fn pretended(slot: &Slot, fd: i32) -> Option<Address> {
     let name = bytes.get(..len)?;
     let holds = match slot.kind() {
         Kind::Channel(id) => channel_id(name) == Some(id),
-        Kind::Claimed => !is_fixed(name),
+        Kind::Claimed => is_claimed(slot, fd) && !is_fixed(name),
     };
     if !holds {
         slot.forget();
@@ -178,21 +277,31 @@ fn pretended(slot: &Slot, fd: i32) -> Option<Address> {
 
 /// `close`: the door hears of a listener's end.
 pub(crate) fn close(fd: i32) -> isize {
-    if let Some(slot) = table::find(fd) {
-        if let Kind::Channel(id) = slot.kind()
-            && is_channel(slot, fd)
-        {
-            say_closed(id);
+    // A child that was forked, and has not accepted here, closes only its own copy. And what a
+    // child of vfork does to the table, it does to its parent's.
+    if let Some(slot) = table::find(fd)
+        && slot.process.load(Relaxed) == kernel::getpid()
+    {
+        if is_channel(slot, fd) {
+            say_closed(slot);
         }
         slot.forget();
     }
     kernel::close(fd)
 }
 
-fn say_closed(channel: u64) {
+/// Tells the door that this channel is closed; whether anybody hears it.
+pub(crate) fn say_closed(slot: &Slot) -> bool {
+    match slot.kind() {
+        Kind::Channel(id) => tell_closed(id),
+        Kind::Claimed => false,
+    }
+}
+
+fn tell_closed(channel: u64) -> bool {
     let mut request = host::request(Verb::Close);
     request.channel = channel;
-    door::tell(&request);
+    door::tell(&request)
 }
 
 /// Whether the entry is still true, by the channel's name.
@@ -201,6 +310,11 @@ pub(crate) fn is_channel(slot: &Slot, fd: i32) -> bool {
         (Kind::Channel(known), Some(id)) => known == id,
         _ => false,
     }
+}
+
+/// Whether this is still the socket that is bound in pretence.
+fn is_claimed(slot: &Slot, fd: i32) -> bool {
+    kernel::socket_cookie(fd) == Some(slot.cookie.load(Relaxed))
 }
 
 /// Recognises a channel that this process did not ask for: it came over `exec`, `dup` or another

@@ -3,7 +3,7 @@
 use wire::{Address, Outcome, Verb};
 
 use crate::arch::nr;
-use crate::kernel::{self, AF_UNIX, EOPNOTSUPP, SOCK_STREAM, SOL_SOCKET};
+use crate::kernel::{self, EFAULT, EOPNOTSUPP, SOCK_STREAM, SOL_SOCKET};
 use crate::table::{self, Kind, Slot};
 use crate::{door, host, listener};
 
@@ -47,8 +47,18 @@ pub(crate) unsafe fn setsockopt(
             true
         }
     };
-    if !is_channel || value.is_null() || len > LONGEST {
+    if !is_channel || len > LONGEST {
         return natively();
+    }
+    if value.is_null() {
+        return -(EFAULT as isize);
+    }
+    if level == SOL_SOCKET && option == kernel::SO_RCVTIMEO {
+        // It is the channel that accept waits at.
+        let result = natively();
+        if result != 0 {
+            return result;
+        }
     }
     // SAFETY: the caller's promise, and not null.
     let bytes = unsafe { core::slice::from_raw_parts(value, len as usize) };
@@ -111,7 +121,7 @@ pub(crate) unsafe fn getsockopt(
         }
     };
     if value.is_null() || len.is_null() {
-        return natively();
+        return -(EFAULT as isize);
     }
     match answer(slot, fd, level, option) {
         Some(Ok(answer)) => {
@@ -138,13 +148,10 @@ fn answer(slot: &Slot, fd: i32, level: i32, option: i32) -> Option<Result<Addres
     if level == SOL_SOCKET {
         let address = slot.address();
         let family = u16::from_ne_bytes(*address.as_bytes().first_chunk()?);
-        const IPPROTO_TCP: i32 = 6;
         match option {
             kernel::SO_TYPE => return number(SOCK_STREAM),
             kernel::SO_ACCEPTCONN => return number(1),
             kernel::SO_DOMAIN => return number(i32::from(family)),
-            kernel::SO_PROTOCOL if family == AF_UNIX => return number(0),
-            kernel::SO_PROTOCOL => return number(IPPROTO_TCP),
             _ => {}
         }
     }

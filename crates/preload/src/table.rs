@@ -4,14 +4,16 @@
 //! and in a forked child. An entry can be stale, for a `close` may pass unseen and its number
 //! then serve another file; so whoever acts on an entry lets the kernel confirm it.
 
-use core::sync::atomic::{AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::*};
+use core::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicPtr, AtomicU32, AtomicU64, AtomicUsize, Ordering::*,
+};
 
 use wire::Address;
 
 use crate::{arch, kernel};
 
 /// How many listening sockets one process may have through us; further ones stay native.
-const SLOTS: usize = 64;
+const SLOTS: usize = 256;
 
 /// Some bytes that may be read while they are written; torn, then, but never wild.
 pub(crate) struct Words {
@@ -73,10 +75,16 @@ pub(crate) struct Slot {
     channel: AtomicU64,
     /// The listener's address.
     address: Words,
+    /// The kernel's number for the socket of [`Kind::Claimed`].
+    pub(crate) cookie: AtomicU64,
     /// The thread that was last reported to accept here, see [`arch::thread`].
     pub(crate) thread: AtomicU64,
     /// How many threads have been reported.
     pub(crate) reports: AtomicU32,
+    /// Whether that thread has accepted here, or has only made the entry.
+    pub(crate) accepted: AtomicBool,
+    /// The process that made the entry, or that has accepted here.
+    pub(crate) process: AtomicI32,
     /// The descriptor limit as last read.
     pub(crate) limit: AtomicU64,
 }
@@ -87,8 +95,11 @@ impl Slot {
             fd: AtomicI32::new(0),
             channel: AtomicU64::new(0),
             address: Words::new(),
+            cookie: AtomicU64::new(0),
             thread: AtomicU64::new(0),
             reports: AtomicU32::new(0),
+            accepted: AtomicBool::new(false),
+            process: AtomicI32::new(0),
             limit: AtomicU64::new(0),
         }
     }
@@ -130,6 +141,11 @@ pub(crate) fn find(fd: i32) -> Option<&'static Slot> {
         .find(|slot| slot.fd.load(Acquire) == wanted)
 }
 
+/// Whether another descriptor can be remembered.
+pub(crate) fn has_room() -> bool {
+    TABLE.iter().any(|slot| slot.fd.load(Relaxed) == 0)
+}
+
 /// Remembers a descriptor, in place of what was known of its number. `false` if there is no room.
 pub(crate) fn remember(fd: i32, kind: Kind, address: &Address) -> bool {
     let slot = match find(fd) {
@@ -155,8 +171,17 @@ pub(crate) fn remember(fd: i32, kind: Kind, address: &Address) -> bool {
         },
         Release,
     );
+    slot.cookie.store(
+        match kind {
+            Kind::Claimed => kernel::socket_cookie(fd).unwrap_or(0),
+            Kind::Channel(_) => 0,
+        },
+        Relaxed,
+    );
     slot.thread.store(arch::thread(), Relaxed);
     slot.reports.store(0, Relaxed);
+    slot.accepted.store(false, Relaxed);
+    slot.process.store(kernel::getpid(), Relaxed);
     slot.limit.store(kernel::descriptor_limit(), Relaxed);
     slot.fd.store(fd.wrapping_add(1), Release);
     mark_process();
@@ -190,6 +215,7 @@ pub(crate) fn forget_threads() {
     for slot in &TABLE {
         slot.thread.store(0, Relaxed);
         slot.reports.store(0, Relaxed);
+        slot.accepted.store(false, Relaxed);
     }
 }
 

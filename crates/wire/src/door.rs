@@ -27,7 +27,8 @@ pub enum Verb {
     /// `close` of a channel: `channel` names it. Not answered.
     Close = 6,
     /// A process that did not ask for this channel (it was inherited or passed on) has begun to
-    /// accept from it: the channel goes along. Answered with the listener's address.
+    /// accept from it, or another thread of the one that did: the channel goes along. `arg` is 1
+    /// if other threads of the process accept from it too. Answered with the listener's address.
     Adopt = 7,
 }
 
