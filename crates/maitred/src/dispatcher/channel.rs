@@ -38,6 +38,10 @@ pub(crate) struct Channel {
     /// hold the channel: then its hang-up must tell when the last of them is gone.
     theirs: Option<OwnedFd>,
     pub(crate) oracle: Oracle,
+    /// Whether something was sent, and whether something was taken. Before that it is not known
+    /// that the process which listened is the one that accepts: it may have forked others for it.
+    sent: bool,
+    taken: bool,
 }
 
 impl Channel {
@@ -50,10 +54,13 @@ impl Channel {
             None,
         )?;
         sys::bind(theirs.as_fd(), &channel_name(id.0))?;
+        fill(theirs.as_fd())?;
         let channel = Self {
             ours,
             theirs: Some(theirs.try_clone()?),
             oracle: Oracle::blind(),
+            sent: false,
+            taken: false,
         };
         Ok((channel, theirs))
     }
@@ -66,6 +73,40 @@ impl Channel {
     pub(crate) fn release(&mut self) -> bool {
         self.theirs = None;
         !self.is_hung_up()
+    }
+
+    /// Wakes whoever holds the channel now, so that it accepts, and thereby tells of itself.
+    pub(crate) fn call_heirs(&mut self) {
+        self.oracle = Oracle::blind();
+        let (message, len) = Handoff::Probe.encode();
+        // A full channel wakes them as well.
+        let _ = sys::send(self.ours(), message.get(..len).unwrap_or(&[]), None);
+    }
+
+    /// The inode of the channel, as long as we have a copy of the worker's end.
+    pub(crate) fn inode(&self) -> Option<u64> {
+        let theirs = self.theirs.as_ref()?;
+        rustix::fs::fstat(theirs).ok().map(|stat| stat.st_ino)
+    }
+
+    /// Looks whether the worker's loop waits.
+    fn look(&mut self) -> Look {
+        let look = self.oracle.look();
+        if look == Look::Away && !self.taken {
+            self.taken = self.sent && self.untaken() == 0;
+            if !self.taken {
+                return Look::Unknown;
+            }
+        }
+        look
+    }
+
+    /// How many bytes lie in the channel.
+    fn untaken(&self) -> usize {
+        self.theirs
+            .as_ref()
+            .and_then(|theirs| rustix::io::ioctl_fionread(theirs).ok())
+            .map_or(0, |bytes| usize::try_from(bytes).unwrap_or(0))
     }
 
     /// Takes a new copy of the worker's end.
@@ -129,7 +170,7 @@ impl Channels for Workers {
 
     fn look(&mut self, member: MemberId) -> Look {
         match self.channels.get_mut(&member) {
-            Some(channel) => channel.oracle.look(),
+            Some(channel) => channel.look(),
             None => Look::Unknown,
         }
     }
@@ -139,12 +180,7 @@ impl Channels for Workers {
     }
 
     fn untaken(&mut self, member: MemberId) -> Untaken {
-        let bytes = self
-            .channels
-            .get(&member)
-            .and_then(|channel| channel.theirs.as_ref())
-            .and_then(|theirs| rustix::io::ioctl_fionread(theirs).ok())
-            .map_or(0, |bytes| usize::try_from(bytes).unwrap_or(0));
+        let bytes = self.channels.get(&member).map_or(0, Channel::untaken);
         Untaken {
             connections: bytes / HANDOFF_LEN,
             probe: !bytes.is_multiple_of(HANDOFF_LEN),
@@ -152,7 +188,7 @@ impl Channels for Workers {
     }
 
     fn send(&mut self, member: MemberId, connection: Connection) -> Result<(), Connection> {
-        match self.channels.get(&member) {
+        match self.channels.get_mut(&member) {
             Some(channel)
                 if sys::send(
                     channel.ours(),
@@ -161,6 +197,7 @@ impl Channels for Workers {
                 )
                 .is_ok() =>
             {
+                channel.sent = true;
                 Ok(())
             }
             _ => Err(connection),
@@ -210,6 +247,19 @@ impl Channels for Workers {
 
     fn refuse(&mut self, connection: Connection, _why: Refusal) {
         drop(connection);
+    }
+}
+
+/// Fills what the worker could write into, which nobody reads. A listener is never writable, and
+/// a loop that asks for it all the same would spin.
+fn fill(theirs: BorrowedFd<'_>) -> io::Result<()> {
+    rustix::net::sockopt::set_socket_send_buffer_size(theirs, 0)?;
+    loop {
+        match sys::send(theirs, &[0], None) {
+            Ok(()) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+            Err(error) => return Err(error),
+        }
     }
 }
 
@@ -280,6 +330,17 @@ mod tests {
         let (mut workers, id, theirs) = workers();
         rustix::io::ioctl_fionbio(&theirs, false).unwrap();
         assert!(!workers.probe(id));
+    }
+
+    #[test]
+    fn a_channel_is_not_writable_for_the_worker() {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let (mut workers, id, theirs) = workers();
+        let mut fds = [PollFd::new(&theirs, PollFlags::IN | PollFlags::OUT)];
+        assert_eq!(poll(&mut fds, Some(&Timespec::default())).unwrap(), 0);
+        assert!(workers.send(id, connection()).is_ok());
+        assert_eq!(poll(&mut fds, Some(&Timespec::default())).unwrap(), 1);
+        assert_eq!(fds[0].revents(), PollFlags::IN);
     }
 
     #[test]

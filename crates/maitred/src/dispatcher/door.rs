@@ -107,16 +107,17 @@ impl Turn {
             channel: 0,
             address: sockaddr,
         };
+        let reuse_port = sockopt::socket_reuseport(&ask.socket).unwrap_or(false);
         if let Some(listener) = self.listeners.at(&address) {
-            let reuse_port = sockopt::socket_reuseport(&ask.socket).unwrap_or(false);
-            if self.listens(ask.pid, listener) && !reuse_port {
+            if !reuse_port && self.listens(ask.pid, listener) {
                 // What it would be told without us: it has this address already.
                 return failed(rustix::io::Errno::ADDRINUSE.into());
             }
             return shared;
         }
+        let cookie = cookie(&ask.socket);
         if let Some(bound) = self.listeners.bound.get(&address)
-            && bound.pid != ask.pid
+            && (bound.pid != ask.pid || bound.cookie != cookie && reuse_port)
             && self.processes.contains_key(&bound.pid)
         {
             return shared;
@@ -129,7 +130,8 @@ impl Turn {
                 Err(error) => return failed(error),
             },
         };
-        self.listeners.bound.insert(address, Bound { pid: ask.pid });
+        let pid = ask.pid;
+        self.listeners.bound.insert(address, Bound { pid, cookie });
         reply
     }
 
@@ -158,12 +160,18 @@ impl Turn {
         bound
     }
 
-    fn listens(&self, pid: i32, listener: ListenerId) -> bool {
-        self.members.values().any(|member| {
-            member.listener == listener
-                && member.joined
-                && member.holders.iter().any(|holder| holder.pid == pid)
-        })
+    fn listens(&mut self, pid: i32, listener: ListenerId) -> bool {
+        let held: Vec<_> = self
+            .members
+            .iter()
+            .filter(|(_, member)| {
+                member.listener == listener
+                    && member.joined
+                    && member.holders.iter().any(|holder| holder.pid == pid)
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        held.into_iter().any(|id| self.still_has(id, pid))
     }
 
     fn listen(&mut self, ask: Ask) {
@@ -178,12 +186,12 @@ impl Turn {
             }
             return;
         }
+        if let Some(address) = self.listeners.take_bound(ask.pid, cookie(&ask.socket)) {
+            return self.listen_first(ask, address);
+        }
         let bound = sys::local_address(ask.socket.as_fd()).ok();
         let address = bound.and_then(|sockaddr| self.shared_address(&ask, sockaddr.as_bytes()));
         match address {
-            Some(address) if self.listeners.bound.remove(&address).is_some() => {
-                self.listen_first(ask, address);
-            }
             // The kernel chose its port, or it was bound out of our sight.
             address if ask.request.cluster_worker => self.listen_in_cluster(ask, address),
             _ => answer(&ask.caller, &Reply::plain(Outcome::Native), None),
@@ -377,7 +385,8 @@ impl Turn {
             pid: ask.pid,
             tid: ask.request.tid,
         };
-        self.adopt(id, holder, ask.request.fd, ask.socket);
+        let others = ask.request.arg != 0;
+        self.adopt(id, holder, others, ask.request.fd, ask.socket);
     }
 }
 
@@ -386,6 +395,11 @@ fn failed(error: io::Error) -> Reply {
     Reply::plain(Outcome::Failed(
         errno.unwrap_or(rustix::io::Errno::INVAL.raw_os_error()),
     ))
+}
+
+/// The number by which the kernel knows a socket, and never another one.
+fn cookie(socket: &OwnedFd) -> Option<u64> {
+    sockopt::socket_cookie(socket).ok()
 }
 
 /// A caller who is gone needs no answer.

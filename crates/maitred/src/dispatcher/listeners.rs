@@ -65,6 +65,8 @@ pub(crate) struct Closing {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Bound {
     pub(crate) pid: i32,
+    /// Tells its socket from all others.
+    pub(crate) cookie: Option<u64>,
 }
 
 /// All listeners, and all addresses that are about to become some.
@@ -92,6 +94,17 @@ impl Listeners {
             .iter()
             .find(|(_, listener)| listener.address == *address)
             .map(|(id, _)| *id)
+    }
+
+    /// The address that this socket was bound to, which is no longer only bound. A relative path
+    /// or an option may read differently by now, so that it is found by its socket alone.
+    pub(crate) fn take_bound(&mut self, pid: i32, cookie: Option<u64>) -> Option<ListenAddress> {
+        let (address, _) = self.bound.iter().find(|(_, bound)| {
+            bound.pid == pid && bound.cookie.is_some_and(|it| Some(it) == cookie)
+        })?;
+        let address = address.clone();
+        self.bound.remove(&address);
+        Some(address)
     }
 
     /// A process has ended: what it had only bound is free again.

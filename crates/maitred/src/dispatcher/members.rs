@@ -36,6 +36,8 @@ pub(crate) struct Membership {
     pub(crate) holders: Vec<Holder>,
     /// Whether the balancer may give it connections.
     pub(crate) joined: bool,
+    /// The worker has closed it. If somebody inherited it, it lives on until that one is gone.
+    closed: bool,
 }
 
 impl Membership {
@@ -115,6 +117,7 @@ impl Turn {
                 ordinal,
                 holders: vec![holder],
                 joined: false,
+                closed: false,
             },
         );
         if blind {
@@ -178,8 +181,16 @@ impl Turn {
         self.tell(notice);
     }
 
-    /// A process accepts from a channel that it did not ask for, or with another thread.
-    pub(crate) fn adopt(&mut self, id: MemberId, holder: Holder, fd: i32, theirs: OwnedFd) {
+    /// A process accepts from a channel that it did not ask for, or with another thread; `others`
+    /// tells that other threads of it do, too.
+    pub(crate) fn adopt(
+        &mut self,
+        id: MemberId,
+        holder: Holder,
+        others: bool,
+        fd: i32,
+        theirs: OwnedFd,
+    ) {
         let (Some(member), Some(channel)) = (
             self.members.get_mut(&id),
             self.workers.channels.get_mut(&id),
@@ -187,12 +198,17 @@ impl Turn {
             return;
         };
         let same = |other: &Holder| other.pid == holder.pid;
-        if member.holders.len() == 1 && member.holders.iter().all(same) {
+        if member.closed {
+            // Whoever listened has left it to this one.
+            member.closed = false;
+            member.holders.clear();
+        }
+        if !others && member.holders.iter().all(same) {
             member.holders = vec![holder];
             let inode = rustix::fs::fstat(&theirs).map_or(0, |stat| stat.st_ino);
             channel.oracle = Oracle::new(holder.pid, holder.tid, fd, inode);
         } else {
-            // Several processes accept: whether one of them is free tells nothing of the rest.
+            // Several accept: whether one of them is free tells nothing of the rest.
             if !member.holders.iter().any(same) {
                 member.holders.push(holder);
             }
@@ -211,29 +227,65 @@ impl Turn {
             member.holders.retain(|holder| holder.pid != pid);
             return;
         }
-        let listener = member.listener;
+        member.closed = true;
         self.leave(id);
-        // Somebody who inherited it may still come: the channel ends when it hangs up.
-        if let Some(channel) = self.workers.channels.get_mut(&id)
-            && !channel.release()
-        {
+        self.inherit(id);
+    }
+
+    /// Whoever had a channel is gone. Somebody who inherited it may serve in its stead: as soon as
+    /// that one accepts, it is known who it is. Who does not, holds the channel and nothing else.
+    fn inherit(&mut self, id: MemberId) {
+        let Some(channel) = self.workers.channels.get_mut(&id) else {
+            return;
+        };
+        if channel.release() {
+            channel.call_heirs();
+        } else {
             self.hung_up(id);
-        }
-        if let Some(listener) = self.listeners.all.get_mut(&listener)
-            && listener.balancer.members().next().is_none()
-        {
-            listener.closing = Some(Closing {
-                at: Instant::now() + CLOSING,
-                by: pid,
-            });
         }
     }
 
     /// Nobody holds the worker's end any more.
     pub(crate) fn hung_up(&mut self, id: MemberId) {
         self.leave(id);
-        self.members.remove(&id);
         self.workers.channels.remove(&id);
+        let Some(member) = self.members.remove(&id) else {
+            return;
+        };
+        // As long as anybody holds a listener it is open.
+        let is_last = !self
+            .members
+            .values()
+            .any(|other| other.listener == member.listener);
+        if member.closed
+            && is_last
+            && let Some(listener) = self.listeners.all.get_mut(&member.listener)
+        {
+            listener.closing = Some(Closing {
+                at: Instant::now() + CLOSING,
+                by: member.holders.first().map_or(0, |holder| holder.pid),
+            });
+        }
+    }
+
+    /// Whether a process still has the channel. One that closed it out of the library's sight, or
+    /// became another program, is found out here.
+    pub(crate) fn still_has(&mut self, id: MemberId, pid: i32) -> bool {
+        let Some(inode) = self.workers.channels.get(&id).and_then(Channel::inode) else {
+            return true;
+        };
+        let Ok(descriptors) = std::fs::read_dir(format!("/proc/{pid}/fd")) else {
+            return true;
+        };
+        let socket = format!("socket:[{inode}]");
+        let has = descriptors
+            .flatten()
+            .filter_map(|descriptor| std::fs::read_link(descriptor.path()).ok())
+            .any(|target| target.as_os_str() == socket.as_str());
+        if !has {
+            self.closed(id, pid);
+        }
+        has
     }
 
     /// A process has ended: its channels go to whoever else holds them, or end.
@@ -255,20 +307,7 @@ impl Turn {
                 continue;
             }
             self.leave(id);
-            let inherited = self
-                .workers
-                .channels
-                .get_mut(&id)
-                .is_some_and(Channel::release);
-            if inherited {
-                // A child that has not accepted yet: it serves in the stead of its parent.
-                if let Some(channel) = self.workers.channels.get_mut(&id) {
-                    channel.oracle = Oracle::blind();
-                }
-                self.join(id);
-            } else {
-                self.hung_up(id);
-            }
+            self.inherit(id);
         }
         self.answer_parked();
     }

@@ -299,8 +299,11 @@ impl Turn {
             if epoll::add(&*self.epoll, &caller, data, epoll::EventFlags::IN).is_ok() {
                 self.callers.insert(number, caller);
             }
-            if self.callers.len() > CALLERS {
-                self.callers.pop_first();
+            // One that has come just now may have said already what it wants.
+            if self.callers.len() > CALLERS
+                && let Some((_, first)) = self.callers.pop_first()
+            {
+                self.hear(first);
             }
         }
     }
