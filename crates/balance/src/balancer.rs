@@ -188,6 +188,7 @@ impl<C: Channels> Balancer<C> {
             self.settings.policy,
             now,
             client,
+            self.waiting.len(),
             &mut self.members,
             &mut self.turns,
             channels,

@@ -13,13 +13,15 @@ pub(crate) fn choose<C: Channels>(
     policy: Policy,
     now: Nanos,
     client: Client,
+    waiting: usize,
     members: &mut [Member],
     turns: &mut Turns,
     channels: &mut C,
 ) -> Option<usize> {
     match policy {
         Policy::NextAvailable => {
-            let found = look_around(now, members, turns, channels);
+            let pressed = waiting > members.len();
+            let found = look_around(now, members, pressed, turns, channels);
             found.free.or(found.ahead)
         }
         Policy::RoundRobin => in_turn(now, members, turns.next, channels),
@@ -57,7 +59,7 @@ pub(crate) fn free<C: Channels>(
     turns: &mut Turns,
     channels: &mut C,
 ) -> Option<usize> {
-    look_around(now, members, turns, channels).free
+    look_around(now, members, false, turns, channels).free
 }
 
 /// What a few looks have found.
@@ -70,14 +72,21 @@ struct Found {
 }
 
 /// Looks at those whose turn is the longest ago, until one is free.
+///
+/// When `pressed`, so much waits that throughput comes before the best place for each.
 fn look_around<C: Channels>(
     now: Nanos,
     members: &mut [Member],
+    pressed: bool,
     turns: &mut Turns,
     channels: &mut C,
 ) -> Found {
     let mut found = Found::default();
     let mut best = None;
+    // Somebody is busy with a piece of work, and may come back at any moment.
+    let mut busy = members
+        .iter()
+        .any(|member| member.probed.is_some() || member.blocked || member.is_slow(now));
     for at in longest_ago(now, members).into_iter().flatten() {
         let Some(member) = members.get_mut(at) else {
             break;
@@ -87,13 +96,13 @@ fn look_around<C: Channels>(
             break;
         }
         member.sync(now, channels);
-        let fresh = member.is_fresh(now);
+        let recent = member.is_recent(now);
         let rank = match state(now, member, channels) {
             // Nobody can tell: then it is free if it has taken everything.
             Look::Unknown => Rank::Free,
-            Look::Waiting if !fresh => Rank::Free,
+            Look::Waiting if !recent => Rank::Free,
             Look::Running if member.is_slow(now) => Rank::Busy,
-            Look::Running if !fresh => Rank::Ahead(0),
+            Look::Running if !recent => Rank::Ahead(0),
             // It waits, but has perhaps not read yet what it was given just now.
             Look::Waiting => Rank::Ahead(1),
             Look::Running => Rank::Ahead(2 + member.sent.len()),
@@ -109,9 +118,15 @@ fn look_around<C: Channels>(
                 best = Some(rank);
                 found.ahead = Some(at);
             }
-            Rank::Ahead(_) | Rank::Busy => {}
+            Rank::Ahead(_) => {}
+            Rank::Busy => busy = true,
         }
         turns.pass(member);
+    }
+    // Rather than behind what another was given just now, the connection waits for whoever is
+    // free first: it is known within a moment.
+    if busy && !pressed && best != Some(0) {
+        found.ahead = None;
     }
     found
 }

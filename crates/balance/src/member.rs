@@ -30,6 +30,9 @@ pub(crate) const SLOW_FOR: Nanos = 1000 * MILLISECOND;
 /// loop then tells nothing.
 pub(crate) const FRESH: Nanos = MILLISECOND / 2;
 
+/// So long a member that took something comes after those that did not.
+const RECENT: Nanos = 4 * MILLISECOND;
+
 /// Where nothing tells whether a blocked member has come back, it is tried again after this.
 const BLOCKED_FOR: Nanos = 10 * MILLISECOND;
 
@@ -76,6 +79,8 @@ pub(crate) struct Member {
     pub(crate) sent: VecDeque<Sent>,
     /// A probe lies there too, since then.
     pub(crate) probed: Option<Nanos>,
+    /// It could have none when it was last tried.
+    takes_no_probes: bool,
     /// Probes in a row that it took without delay.
     quick_turns: u32,
     /// When it was first seen to leave something lying, and what it had computed by then.
@@ -103,6 +108,7 @@ impl Member {
             key,
             sent: VecDeque::new(),
             probed: None,
+            takes_no_probes: false,
             quick_turns: 0,
             overdue_since: None,
             watched: false,
@@ -124,6 +130,19 @@ impl Member {
     /// Whether it may still have to read what it was given.
     pub(crate) fn is_fresh(&self, now: Nanos) -> bool {
         now < self.fresh_until()
+    }
+
+    /// Whether it took something so recently that, on a busy machine, it may still have to read
+    /// it: then others come first.
+    pub(crate) fn is_recent(&self, now: Nanos) -> bool {
+        if self.takes_no_probes {
+            // It would never be seen to come back; so it is not passed over for so long.
+            return self.is_fresh(now);
+        }
+        match self.given_at.max(self.took_at) {
+            0 => false,
+            at => now < at + RECENT,
+        }
     }
 
     pub(crate) fn fresh_until(&self) -> Nanos {
@@ -199,8 +218,11 @@ impl Member {
 
     /// Puts a probe into its channel, if it takes any.
     pub(crate) fn probe<C: Channels>(&mut self, now: Nanos, channels: &mut C) {
-        if self.probed.is_none() && channels.probe(self.id) {
-            self.probed = Some(now);
+        if self.probed.is_none() {
+            self.takes_no_probes = !channels.probe(self.id);
+            if !self.takes_no_probes {
+                self.probed = Some(now);
+            }
         }
     }
 

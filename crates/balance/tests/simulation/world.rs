@@ -11,9 +11,10 @@ use crate::random::Random;
 const US: Nanos = 1_000;
 const MS: Nanos = 1_000_000;
 
-/// No worker may stay idle for so long while something waits: a tick of the balancer (1 ms), the
+/// No worker may stay idle for so long while something waits: a tick of the balancer (1 ms), four
+/// milliseconds in which one that took something may still have to read it, the
 /// pause before a probe (0.5 ms), a few ways through the kernel.
-const IDLE_WHILE_WAITING: Nanos = 3 * MS;
+const IDLE_WHILE_WAITING: Nanos = 6 * MS;
 
 /// Nor may one of which nothing can be seen: it is only tried again every 10 ms.
 const IDLE_UNSEEN: Nanos = 13 * MS;
