@@ -85,7 +85,7 @@ pub(crate) struct Slot {
     pub(crate) accepted: AtomicBool,
     /// The process that made the entry, or that has accepted here.
     pub(crate) process: AtomicI32,
-    /// The descriptor limit as last read.
+    /// The descriptor limit as last read; above it, in the upper half, the latest descriptor.
     pub(crate) limit: AtomicU64,
 }
 
@@ -182,7 +182,9 @@ pub(crate) fn remember(fd: i32, kind: Kind, address: &Address) -> bool {
     slot.reports.store(0, Relaxed);
     slot.accepted.store(false, Relaxed);
     slot.process.store(kernel::getpid(), Relaxed);
-    slot.limit.store(kernel::descriptor_limit(), Relaxed);
+    // Descriptors are given out lowest first: this many are in use at least.
+    let limit = kernel::descriptor_limit().min(0xffff_ffff);
+    slot.limit.store((fd as u64) << 32 | limit, Relaxed);
     slot.fd.store(fd.wrapping_add(1), Release);
     mark_process();
     true

@@ -17,7 +17,7 @@ use super::address::ListenAddress;
 use super::listeners::{Bound, Listener, ListenerId, only_v6};
 use super::members::Holder;
 use super::turn::Turn;
-use super::unix_path::UnixPath;
+use super::unix_path::{self, UnixPath};
 
 /// How long a worker may take from `bind` to `listen` before others stop waiting for it.
 const BETWEEN_BIND_AND_LISTEN: Duration = Duration::from_secs(1);
@@ -108,18 +108,21 @@ impl Turn {
             address: sockaddr,
         };
         let reuse_port = sockopt::socket_reuseport(&ask.socket).unwrap_or(false);
+        let cookie = cookie(&ask.socket);
+        let claim = ((ask.pid, ask.request.fd), (cookie, address.clone()));
         if let Some(listener) = self.listeners.at(&address) {
             if !reuse_port && self.listens(ask.pid, listener) {
                 // What it would be told without us: it has this address already.
                 return failed(rustix::io::Errno::ADDRINUSE.into());
             }
+            self.listeners.claims.extend([claim]);
             return shared;
         }
-        let cookie = cookie(&ask.socket);
         if let Some(bound) = self.listeners.bound.get(&address)
             && (bound.pid != ask.pid || bound.cookie != cookie && reuse_port)
             && self.processes.contains_key(&bound.pid)
         {
+            self.listeners.claims.extend([claim]);
             return shared;
         }
         let reply = match address {
@@ -147,7 +150,14 @@ impl Turn {
             // to load, among us and whoever else wants it.
             let _ = sockopt::set_socket_reuseport(&ask.socket, false);
         }
-        let bound = sys::bind(ask.socket.as_fd(), sockaddr.as_bytes());
+        let mut bound = sys::bind(ask.socket.as_fd(), sockaddr.as_bytes());
+        if let Err(error) = &bound
+            && error.kind() == io::ErrorKind::AddrInUse
+            && let Some(port) = address.port()
+            && self.give_up_closed(port)
+        {
+            bound = sys::bind(ask.socket.as_fd(), sockaddr.as_bytes());
+        }
         if let Err(error) = &bound
             && error.kind() == io::ErrorKind::AddrInUse
         {
@@ -177,7 +187,12 @@ impl Turn {
     fn listen(&mut self, ask: Ask) {
         let claimed = ask.request.address;
         if !claimed.is_none() {
-            match self.shared_address(&ask, claimed.as_bytes()) {
+            let known = self.listeners.claims.remove(&(ask.pid, ask.request.fd));
+            let address = match known {
+                Some((socket, address)) if socket == cookie(&ask.socket) => Some(address),
+                _ => self.shared_address(&ask, claimed.as_bytes()),
+            };
+            match address {
                 Some(address) => {
                     let until = Instant::now() + BETWEEN_BIND_AND_LISTEN;
                     self.listen_shared(ask, address, until);
@@ -215,15 +230,22 @@ impl Turn {
             });
         } else {
             // Whoever had it is gone: the address is this worker's to open.
-            let sockaddr = ask.request.address;
-            match self.bind_natively(&ask, &address, &sockaddr) {
+            let bound = match &address {
+                ListenAddress::Path(path) if unix_path::is_gone(path) => Ok(()),
+                ListenAddress::Path(_) => Err(rustix::io::Errno::ADDRINUSE.into()),
+                ListenAddress::Tcp { .. } | ListenAddress::Abstract(_) => {
+                    self.bind_natively(&ask, &address, &ask.request.address)
+                }
+            };
+            match bound {
                 Ok(()) => self.listen_first(ask, address),
                 Err(error) => answer(&ask.caller, &failed(error), None),
             }
         }
     }
 
-    /// The first worker at this address: its socket becomes the listener.
+    /// The first worker at this address: its socket becomes the listener. But where another one
+    /// has removed its path, before it knew that it is no leftover, a new one has to.
     fn listen_first(&mut self, ask: Ask, address: ListenAddress) {
         match self.open(&ask, address) {
             Ok(listener) => self.take_in(ask, listener),
@@ -233,13 +255,21 @@ impl Turn {
     }
 
     fn open(&mut self, ask: &Ask, address: ListenAddress) -> io::Result<ListenerId> {
-        let socket = ask.socket.try_clone()?;
-        rustix::io::ioctl_fionbio(&socket, true)?;
+        let (socket, sockaddr) = match &address {
+            ListenAddress::Path(path) if unix_path::is_gone(path) => {
+                (unix_path::bind(path)?, ask.request.address)
+            }
+            _ => (ask.socket.try_clone()?, Address::NONE),
+        };
         // As long a backlog as the kernel allows: a burst shall wait there, not be refused.
         rustix::net::listen(&socket, i32::MAX)?;
-        let sockaddr = sys::local_address(socket.as_fd())?;
-        let sockaddr =
-            Address::new(sockaddr.as_bytes()).ok_or(io::Error::from(io::ErrorKind::InvalidData))?;
+        rustix::io::ioctl_fionbio(&socket, true)?;
+        let sockaddr = if sockaddr.is_none() {
+            let local = sys::local_address(ask.socket.as_fd())?;
+            Address::new(local.as_bytes()).ok_or(io::Error::from(io::ErrorKind::InvalidData))?
+        } else {
+            sockaddr
+        };
         let path = match &address {
             ListenAddress::Path(path) => Some(UnixPath::keep(path, &self.settings.folder)),
             ListenAddress::Tcp { .. } | ListenAddress::Abstract(_) => None,

@@ -74,6 +74,9 @@ pub(crate) struct Bound {
 pub(crate) struct Listeners {
     pub(crate) all: HashMap<ListenerId, Listener>,
     pub(crate) bound: HashMap<ListenAddress, Bound>,
+    /// What workers have bound only in pretence, by process and descriptor: the socket, and what
+    /// the address was when it was named.
+    pub(crate) claims: HashMap<(i32, i32), (Option<u64>, ListenAddress)>,
 }
 
 // ListenAddress holds socket addresses, which are hashed by what makes them equal.
@@ -110,6 +113,7 @@ impl Listeners {
     /// A process has ended: what it had only bound is free again.
     pub(crate) fn forget_bound_by(&mut self, pid: i32) {
         self.bound.retain(|_, bound| bound.pid != pid);
+        self.claims.retain(|(claimant, _), _| *claimant != pid);
     }
 }
 

@@ -359,21 +359,44 @@ impl Turn {
             }
         }
         for id in given_up {
-            self.listeners.all.remove(&id);
-            let left: Vec<_> = self
-                .members
-                .iter()
-                .filter(|(_, member)| member.listener == id)
-                .map(|(member, _)| *member)
-                .collect();
-            for member in left {
-                self.hung_up(member);
-            }
+            self.give_up(id);
         }
         self.resume();
         for (address, total) in refusals {
             self.tell(Notice::Refused { address, total });
         }
+    }
+
+    /// Ends a listener.
+    fn give_up(&mut self, id: ListenerId) {
+        self.listeners.all.remove(&id);
+        let left: Vec<_> = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.listener == id)
+            .map(|(member, _)| *member)
+            .collect();
+        for member in left {
+            self.hung_up(member);
+        }
+    }
+
+    /// Ends those listeners at a port, at any address, that are kept open for a successor only.
+    /// Whether there were any.
+    pub(crate) fn give_up_closed(&mut self, port: u16) -> bool {
+        let closed: Vec<_> = self
+            .listeners
+            .all
+            .iter()
+            .filter(|(_, listener)| {
+                listener.closing.is_some() && listener.address.port() == Some(port)
+            })
+            .map(|(id, _)| *id)
+            .collect();
+        for id in &closed {
+            self.give_up(*id);
+        }
+        !closed.is_empty()
     }
 
     /// Takes a listener into the loop.

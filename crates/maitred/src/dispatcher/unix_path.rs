@@ -4,6 +4,8 @@
 //! So a second link to the same socket is kept, out of sight, from which the path is made again.
 
 use std::fs;
+use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
@@ -42,6 +44,20 @@ impl UnixPath {
             let _ = fs::hard_link(link, &self.path);
         }
     }
+}
+
+/// Whether there is nothing at a path.
+pub(crate) fn is_gone(path: &Path) -> bool {
+    fs::symlink_metadata(path).is_err_and(|error| error.kind() == io::ErrorKind::NotFound)
+}
+
+/// A new socket at a path.
+pub(crate) fn bind(path: &Path) -> io::Result<OwnedFd> {
+    use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType, socket_with};
+    let (unix, stream) = (AddressFamily::UNIX, SocketType::STREAM);
+    let socket = socket_with(unix, stream, SocketFlags::CLOEXEC, None)?;
+    rustix::net::bind(&socket, &SocketAddrUnix::new(path)?)?;
+    Ok(socket)
 }
 
 impl Drop for UnixPath {
