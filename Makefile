@@ -26,9 +26,12 @@ lint:
 	@! grep -n 'https\?://' examples/package-lock.json tests/tools/package-lock.json || \
 		{ echo "error: a lock file holds download addresses; see the .npmrc beside it"; exit 1; }
 
-bench: setup-test ## Measure maitred beside SO_REUSEPORT, Node's cluster and nginx
+bench: setup-test ## Measure maitred beside SO_REUSEPORT, Node's cluster and nginx (about 20 minutes)
 	cargo build --release --workspace
-	cargo run --release --package maitred-bench --
+	@mkdir -p bench/results
+	target/release/maitred-bench throughput --out bench/results/throughput.json
+	target/release/maitred-bench cost --out bench/results/cost.json
+	target/release/maitred-bench tail --out bench/results/tail.json --svg bench/results/tail.svg
 
 fmt: ## Format the code
 	cargo fmt --all
