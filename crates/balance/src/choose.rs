@@ -97,15 +97,19 @@ fn look_around<C: Channels>(
         }
         member.sync(now, channels);
         let recent = member.is_recent(now);
+        let fresh = member.is_fresh(now);
         let rank = match state(now, member, channels) {
             // Nobody can tell: then it is free if it has taken everything.
             Look::Unknown => Rank::Free,
             Look::Waiting if !recent => Rank::Free,
             Look::Running if member.is_slow(now) => Rank::Busy,
             Look::Running if !recent => Rank::Ahead(0),
-            // It waits, but has perhaps not read yet what it was given just now.
-            Look::Waiting => Rank::Ahead(1),
-            Look::Running => Rank::Ahead(2 + member.sent.len()),
+            // It waits, but has perhaps not read yet what it was given just now: the longer that
+            // is ago, the better.
+            Look::Waiting if !fresh => Rank::Ahead(1),
+            Look::Running if !fresh && member.sent.is_empty() => Rank::Ahead(2),
+            Look::Waiting => Rank::Ahead(3),
+            Look::Running => Rank::Ahead(4 + member.sent.len()),
             Look::Away => Rank::Busy,
         };
         match rank {
