@@ -82,21 +82,16 @@ unsafe fn take(slot: &Slot, fd: i32, address: *mut u8, len: *mut u32, flags: i32
             return received;
         }
         if received <= 0 {
-            if !listener::is_channel(slot, fd) {
-                // The number serves another file by now.
-                slot.forget();
-                // SAFETY: the caller's promise.
-                return unsafe { natively(fd, address, len, flags) };
-            }
-            if received == -(ECONNRESET as isize) {
+            if received == 0 && listener::is_channel(slot, fd) {
+                end(slot, fd);
+            } else if received == -(ECONNRESET as isize) {
                 // The supervisor is gone: said once. What it has sent still lies here.
                 continue;
             }
-            return if received == 0 {
-                hung_up(slot, fd)
-            } else {
-                received
-            };
+            // The number serves another file by now.
+            slot.forget();
+            // SAFETY: the caller's promise.
+            return unsafe { natively(fd, address, len, flags) };
         }
         let message = bytes.get(..received as usize).and_then(Handoff::decode);
         match (message, beside) {
@@ -209,34 +204,28 @@ fn report_thread(slot: &Slot, fd: i32) {
 }
 
 /// The channel has come to its end. One whose other end is closed is readable for ever, and a
-/// loop that looks for that would spin: put a socket in its place that never is.
-fn hung_up(slot: &Slot, fd: i32) -> isize {
+/// loop that looks for that would spin: another socket takes its place. Another thread may do the
+/// same at the same time.
+fn end(slot: &Slot, fd: i32) {
+    let nonblocking = kernel::fcntl(fd, kernel::F_GETFL, 0).max(0) as i32 & kernel::O_NONBLOCK;
+    let cloexec = kernel::fcntl(fd, kernel::F_GETFD, 0).max(0) as i32 & kernel::FD_CLOEXEC;
+    let kind = kernel::SOCK_STREAM | kernel::SOCK_CLOEXEC | nonblocking;
+    let Ok(other) = i32::try_from(kernel::socket(kernel::AF_UNIX, kind)) else {
+        return;
+    };
+    if other < 0 {
+        return;
+    }
     // Where the supervisor is still there, it was the program that shut its listener down, to
-    // wake whoever waits in accept. Else it is as if nobody came any more.
-    let shut_down = listener::say_closed(slot);
-    let nonblocking = kernel::fcntl(fd, kernel::F_GETFL, 0) & kernel::O_NONBLOCK as isize;
-    let cloexec = kernel::fcntl(fd, kernel::F_GETFD, 0) & kernel::FD_CLOEXEC as isize != 0;
-    let inert = kernel::socket(
-        kernel::AF_UNIX,
-        kernel::SOCK_DGRAM | kernel::SOCK_CLOEXEC | nonblocking as i32,
-    );
-    if inert >= 0 {
-        // Another process may hold the channel too, and with it what this one's epolls know.
-        let registrations = Registrations::take(fd);
-        kernel::dup3(
-            inert as i32,
-            fd,
-            if cloexec { kernel::O_CLOEXEC } else { 0 },
-        );
-        registrations.put_back(fd);
-        kernel::close(inert as i32);
+    // wake whoever waits: the kernel says the same of a socket that does not listen. Else it is as
+    // if nobody came any more: a listener with a name that nobody knows.
+    if !listener::say_closed(slot) {
+        kernel::bind(other, &kernel::AF_UNIX.to_ne_bytes());
+        kernel::listen(other, 1);
     }
-    slot.forget();
-    if shut_down || inert < 0 {
-        -(EINVAL as isize)
-    } else if nonblocking != 0 {
-        -(EAGAIN as isize)
-    } else {
-        kernel::receive(fd, &mut [0], 0).0
-    }
+    // Another process may hold the channel too, and with it what this one's epolls know.
+    let registrations = Registrations::take(fd);
+    kernel::dup3(other, fd, if cloexec != 0 { kernel::O_CLOEXEC } else { 0 });
+    registrations.put_back(fd);
+    kernel::close(other);
 }

@@ -6,7 +6,6 @@ pub(crate) const AF_UNIX: u16 = 1;
 pub(crate) const AF_INET: u16 = 2;
 pub(crate) const AF_INET6: u16 = 10;
 pub(crate) const SOCK_STREAM: i32 = 1;
-pub(crate) const SOCK_DGRAM: i32 = 2;
 pub(crate) const SOCK_SEQPACKET: i32 = 5;
 pub(crate) const SOCK_NONBLOCK: i32 = 0o4000;
 pub(crate) const SOCK_CLOEXEC: i32 = 0o2000000;
@@ -243,6 +242,24 @@ pub(crate) fn getppid() -> i32 {
 pub(crate) fn exit_group(code: i32) -> ! {
     loop {
         numbers(nr::EXIT_GROUP, code as usize, 0, 0);
+    }
+}
+
+/// Binds a socket; `address` is a whole `sockaddr`.
+pub(crate) fn bind(fd: i32, address: &[u8]) -> isize {
+    // SAFETY: the kernel reads `len` bytes at the pointer.
+    unsafe {
+        call(
+            nr::BIND,
+            [
+                fd as usize,
+                address.as_ptr() as usize,
+                address.len(),
+                0,
+                0,
+                0,
+            ],
+        )
     }
 }
 

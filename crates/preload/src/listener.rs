@@ -110,21 +110,7 @@ pub(crate) fn listen(fd: i32, backlog: i32) -> isize {
 /// now it has to be bound in earnest.
 fn natively(fd: i32, backlog: i32, claimed: &Address) -> isize {
     if !claimed.is_none() {
-        let address = claimed.as_bytes();
-        // SAFETY: the kernel reads the bytes of the address.
-        let bound = unsafe {
-            kernel::call(
-                nr::BIND,
-                [
-                    fd as usize,
-                    address.as_ptr() as usize,
-                    address.len(),
-                    0,
-                    0,
-                    0,
-                ],
-            )
-        };
+        let bound = kernel::bind(fd, claimed.as_bytes());
         if bound < 0 {
             return bound;
         }

@@ -102,14 +102,14 @@ pub fn connect_unix(socket: BorrowedFd<'_>, path: &Path) -> io::Result<()> {
 /// Sets a socket option whose value is plain data.
 ///
 /// # Errors
-/// `InvalidInput` for an option whose value holds pointers, else those of `setsockopt(2)`.
+/// `InvalidInput` for an option whose value is not plain data, else those of `setsockopt(2)`.
 pub fn write_option(
     socket: BorrowedFd<'_>,
     level: i32,
     option: i32,
     value: &[u8],
 ) -> io::Result<()> {
-    if has_pointers(level, option) {
+    if is_not_plain(level, option) {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     // SAFETY: the kernel reads `len` bytes at the pointer; options that would make it follow
@@ -129,14 +129,14 @@ pub fn write_option(
 /// Reads a socket option into `value`; how many bytes it has.
 ///
 /// # Errors
-/// `InvalidInput` for an option whose value holds pointers, else those of `getsockopt(2)`.
+/// `InvalidInput` for an option whose value is not plain data, else those of `getsockopt(2)`.
 pub fn read_option(
     socket: BorrowedFd<'_>,
     level: i32,
     option: i32,
     value: &mut [u8],
 ) -> io::Result<usize> {
-    if has_pointers(level, option) {
+    if is_not_plain(level, option) {
         return Err(io::ErrorKind::InvalidInput.into());
     }
     let mut len = value.len() as libc::socklen_t;
@@ -154,12 +154,13 @@ pub fn read_option(
     Ok((len as usize).min(value.len()))
 }
 
-/// Options that read or write memory which their value points to.
-fn has_pointers(level: i32, option: i32) -> bool {
+/// Options that read or write memory which their value points to, or open a descriptor.
+fn is_not_plain(level: i32, option: i32) -> bool {
+    const SO_PEERPIDFD: i32 = 77;
     match level {
         libc::SOL_SOCKET => matches!(
             option,
-            libc::SO_ATTACH_FILTER | libc::SO_ATTACH_REUSEPORT_CBPF
+            libc::SO_ATTACH_FILTER | libc::SO_ATTACH_REUSEPORT_CBPF | SO_PEERPIDFD
         ),
         libc::IPPROTO_TCP => option == libc::TCP_ZEROCOPY_RECEIVE,
         // Netfilter's tables lie above these.
