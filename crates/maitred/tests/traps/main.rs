@@ -2,7 +2,8 @@
 //!
 //! Small programs (`tests/victims`) walk into one trap each, and the tests see that what happens
 //! then is what would have happened without maitred. Many of them run without it first, which
-//! shows that the expectation itself is true.
+//! shows that the expectation itself is true. Where the supervisor has to misbehave, the test
+//! plays the supervisor ([`scripted`]).
 #![expect(
     clippy::unwrap_used,
     clippy::panic,
@@ -19,12 +20,15 @@ mod harness;
 
 mod client;
 mod processor;
+mod scripted;
 mod victims;
 
 mod acceptors;
 mod addresses;
 mod deaths;
 mod descriptors;
+mod door;
 mod fake_listener;
+mod guests;
 mod heirs;
 mod library;

@@ -7,7 +7,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 
 use crate::harness::{Run, Setup, free_port, tool};
 
@@ -125,6 +125,18 @@ impl Victim {
         }
     }
 
+    pub(crate) fn pid(&self) -> i32 {
+        self.child.id() as i32
+    }
+
+    pub(crate) fn is_alive(&mut self) -> bool {
+        self.child.try_wait().unwrap().is_none()
+    }
+
+    pub(crate) fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
     /// Waits for the end, and gives the status and what was printed. Takes note of neither
     /// before, so the program must not print much.
     pub(crate) fn end(mut self) -> (ExitStatus, String) {
@@ -138,6 +150,26 @@ impl Victim {
         let stdout = self.child.stdout.as_mut().unwrap();
         stdout.read_to_string(&mut text).unwrap();
         (self.child.wait().unwrap(), text)
+    }
+
+    /// The next line that it prints.
+    pub(crate) fn line(&mut self) -> String {
+        let stdout = self.child.stdout.as_mut().unwrap();
+        let mut line = Vec::new();
+        let mut byte = [0];
+        loop {
+            let limit = Timespec::try_from(PATIENCE).unwrap();
+            let ready = poll(&mut [PollFd::new(stdout, PollFlags::IN)], Some(&limit)).unwrap();
+            assert_ne!(ready, 0, "nothing printed after {line:?}");
+            match stdout.read(&mut byte).unwrap() {
+                0 => panic!(
+                    "the victim ended after {:?}",
+                    String::from_utf8_lossy(&line)
+                ),
+                _ if byte[0] == b'\n' => return String::from_utf8(line).unwrap(),
+                _ => line.push(byte[0]),
+            }
+        }
     }
 }
 

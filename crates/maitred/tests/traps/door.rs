@@ -1,0 +1,306 @@
+//! The door of a real supervisor, and callers who are no library of ours: whatever they say and
+//! however many they are, the supervisor goes on.
+
+use std::fs;
+use std::net::{TcpListener, UdpSocket};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
+    SocketType, recv, sendmsg, socket_with,
+};
+use rustix::process::{Pid, Signal, kill_process};
+use wire::{Address, Outcome, REPLY_LEN, REQUEST_LEN, Reply, Request, VERSION, Verb, channel_id};
+
+use crate::client::{Place, visits};
+use crate::harness::{Run, alone, beside_others, children_of, free_port, raise_file_limit};
+use crate::processor::computes;
+use crate::victims::{PATIENCE, setup};
+
+const VERBS: [Verb; 7] = [
+    Verb::Hello,
+    Verb::Bind,
+    Verb::Listen,
+    Verb::SetOption,
+    Verb::GetOption,
+    Verb::Close,
+    Verb::Adopt,
+];
+
+fn start() -> Run {
+    let mut run = setup("gcc", "acceptors", &["level"])
+        .instances(2)
+        .option("--restart-delay", "1")
+        .start();
+    run.listening(2);
+    run
+}
+
+/// Where the supervisor's door is: its workers have it in their environment.
+fn door_of(run: &mut Run) -> PathBuf {
+    let worker = run.listening(2).pid();
+    let environment = fs::read(format!("/proc/{worker}/environ")).unwrap();
+    let prefix = format!("{}=", wire::DOOR_VAR);
+    environment
+        .split(|byte| *byte == 0)
+        .find_map(|line| line.strip_prefix(prefix.as_bytes()))
+        .map(|path| PathBuf::from(String::from_utf8(path.to_vec()).unwrap()))
+        .unwrap()
+}
+
+/// The app is served, and a worker that dies is followed by another one.
+fn goes_on(run: &mut Run) {
+    let place = Place::Port(run.port);
+    visits(&place, 10);
+    let before = run.events().last().unwrap().clone();
+    let worker = run
+        .events()
+        .into_iter()
+        .rfind(|event| event.is("started"))
+        .unwrap();
+    kill_process(Pid::from_raw(worker.pid()).unwrap(), Signal::KILL).unwrap();
+    run.event_after(&before, "a new worker", |event| {
+        event.is("listening") && event.number("members") == 2
+    });
+    visits(&place, 10);
+}
+
+fn stand_at(door: &Path) -> OwnedFd {
+    let caller = socket_with(
+        AddressFamily::UNIX,
+        SocketType::SEQPACKET,
+        SocketFlags::CLOEXEC,
+        None,
+    )
+    .unwrap();
+    sys::connect_unix(caller.as_fd(), door).unwrap();
+    caller
+}
+
+/// Says something; what comes back, if anything does before the caller is sent away.
+fn call(door: &Path, bytes: &[u8], fds: &[OwnedFd]) -> Option<Reply> {
+    let caller = stand_at(door);
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let borrowed: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+    if !fds.is_empty() {
+        assert!(control.push(SendAncillaryMessage::ScmRights(&borrowed)));
+    }
+    let bytes = [std::io::IoSlice::new(bytes)];
+    match sendmsg(&caller, &bytes, &mut control, SendFlags::NOSIGNAL) {
+        Ok(_) => {}
+        Err(Errno::MSGSIZE) => return None,
+        Err(error) => panic!("{error}"),
+    }
+    let limit = Timespec::try_from(PATIENCE).unwrap();
+    let ready = poll(&mut [PollFd::new(&caller, PollFlags::IN)], Some(&limit));
+    assert_eq!(ready, Ok(1), "the supervisor neither answers nor hangs up");
+    let mut reply = [0; REPLY_LEN];
+    match recv(&caller, &mut reply[..], RecvFlags::empty()) {
+        Ok((_, len)) => Reply::decode(&reply[..len]),
+        Err(Errno::CONNRESET) => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+fn request(verb: Verb) -> Request {
+    Request {
+        verb,
+        cluster_worker: false,
+        instance: 0,
+        tid: 1,
+        fd: 3,
+        arg: 0,
+        arg2: 0,
+        channel: 0,
+        address: Address::NONE,
+    }
+}
+
+/// Things that are no sockets to listen on.
+fn things() -> Vec<OwnedFd> {
+    let (pipe, _) = rustix::pipe::pipe().unwrap();
+    vec![
+        fs::File::open("/dev/null").unwrap().into(),
+        fs::File::open("/").unwrap().into(),
+        pipe,
+        UdpSocket::bind("127.0.0.1:0").unwrap().into(),
+        TcpListener::bind("127.0.0.1:0").unwrap().into(),
+        rustix::event::epoll::create(rustix::event::epoll::CreateFlags::CLOEXEC).unwrap(),
+    ]
+}
+
+#[test]
+fn callers_that_talk_nonsense() {
+    let _turn = beside_others();
+    let mut run = start();
+    let door = door_of(&mut run);
+    let good = request(Verb::Listen).encode();
+    let mut other_version = good;
+    other_version[..2].copy_from_slice(&(VERSION + 1).to_ne_bytes());
+    let mut unknown_verb = good;
+    unknown_verb[2] = 200;
+    let mut endless_address = good;
+    endless_address[32] = 255;
+    let sizes = [
+        0,
+        1,
+        31,
+        REQUEST_LEN - 1,
+        REQUEST_LEN,
+        REQUEST_LEN + 1,
+        4096,
+        100_000,
+        10_000_000,
+    ];
+    let mut nonsense: Vec<Vec<u8>> = sizes.iter().map(|size| vec![0xa5; *size]).collect();
+    nonsense.extend(sizes.iter().map(|size| vec![0; *size]));
+    nonsense.push(other_version.to_vec());
+    nonsense.push(unknown_verb.to_vec());
+    nonsense.push(endless_address.to_vec());
+    nonsense.push(good[1..].to_vec());
+    for bytes in &nonsense {
+        assert_eq!(call(&door, bytes, &[]), None);
+        assert_eq!(call(&door, bytes, &things()[..1]), None);
+        assert_eq!(call(&door, bytes, &things()[..4]), None);
+    }
+    goes_on(&mut run);
+}
+
+/// Well-formed questions about things that they cannot be asked about.
+#[test]
+fn callers_that_ask_the_impossible() {
+    let _turn = beside_others();
+    let mut run = start();
+    let door = door_of(&mut run);
+    let tcp = |port: u16| {
+        let mut address = vec![2, 0];
+        address.extend(port.to_be_bytes());
+        address.extend([127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+        Address::new(&address).unwrap()
+    };
+    let addresses = [
+        Address::NONE,
+        tcp(0),
+        tcp(free_port()),
+        Address::new(&[2]).unwrap(),
+        Address::new(&[2, 0, 1]).unwrap(),
+        Address::new(&[10, 0, 1, 1, 0]).unwrap(),
+        Address::new(b"\x01\0/nowhere/at/all").unwrap(),
+        Address::new(&[1; 110]).unwrap(),
+        Address::new(&[255; 110]).unwrap(),
+    ];
+    for verb in VERBS {
+        assert_eq!(call(&door, &request(verb).encode(), &[]), None, "{verb:?}");
+        for address in addresses {
+            for number in [0, 1, 9, 13, 26, 51, 52, 77, 64, i32::MAX, -1] {
+                let mut request = request(verb);
+                request.address = address;
+                request.arg = if number % 2 == 0 { 1 } else { number };
+                request.arg2 = number;
+                request.tid = number;
+                request.fd = number;
+                request.cluster_worker = number == 1;
+                request.instance = number as u32;
+                request.channel = number as u64;
+                for thing in things() {
+                    let reply = call(&door, &request.encode(), &[thing]);
+                    // Who asks for a place at an address gets one, or the kernel's own error.
+                    let accepted = matches!(
+                        reply.map(|reply| reply.outcome),
+                        Some(Outcome::Channel | Outcome::Shared | Outcome::Done)
+                    );
+                    assert!(
+                        !accepted || matches!(verb, Verb::Bind | Verb::Listen),
+                        "{request:?}: {reply:?}"
+                    );
+                }
+            }
+        }
+    }
+    goes_on(&mut run);
+}
+
+/// A stranger says that the workers' channels are closed, by their names, which everybody can see.
+#[test]
+fn callers_that_close_what_is_not_theirs() {
+    let _turn = beside_others();
+    let mut run = start();
+    let door = door_of(&mut run);
+    let sockets = fs::read_to_string("/proc/net/unix").unwrap();
+    let channels: Vec<u64> = sockets
+        .lines()
+        .filter_map(|line| line.split_whitespace().last()?.strip_prefix('@'))
+        .filter_map(|name| channel_id(&[b"\x01\0\0", name.as_bytes()].concat()))
+        .collect();
+    assert!(channels.len() >= 2, "{sockets}");
+    for channel in channels {
+        let mut request = request(Verb::Close);
+        request.channel = channel;
+        assert_eq!(call(&door, &request.encode(), &[]), None);
+    }
+    visits(&Place::Port(run.port), 10);
+    let left = run.events().into_iter().find(|event| event.is("left"));
+    assert!(left.is_none(), "{}", run.story());
+}
+
+/// More callers than the supervisor lets in, who say nothing and do not leave: others are heard
+/// all the same, and nobody is kept busy by them.
+#[test]
+fn callers_that_stand_in_the_door() {
+    const CALLERS: usize = 300;
+    let _turn = alone();
+    raise_file_limit(2 * CALLERS as u64);
+    let mut run = start();
+    let door = door_of(&mut run);
+    let idle: Vec<_> = (0..CALLERS).map(|_| stand_at(&door)).collect();
+    goes_on(&mut run);
+    goes_on(&mut run);
+    let supervisor = children_of(run.pid())[0];
+    let computed = computes(supervisor);
+    assert!(computed < 0.1, "computed {computed} s of 0.5");
+    assert!(idle[0].as_raw_fd() > 0);
+}
+
+/// Many who ask at once, as when many workers start: nobody is sent away.
+#[test]
+fn many_callers_at_once() {
+    const CALLERS: usize = 900;
+    let _turn = alone();
+    raise_file_limit(2 * CALLERS as u64);
+    let mut run = start();
+    let door = door_of(&mut run);
+    let supervisor = Pid::from_raw(children_of(run.pid())[0]).unwrap();
+    // While it is stopped they all come, and it finds them together.
+    kill_process(supervisor, Signal::STOP).unwrap();
+    let question = request(Verb::Adopt).encode();
+    let callers: Vec<_> = (0..CALLERS)
+        .map(|_| {
+            let caller = stand_at(&door);
+            let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+            sys::send(caller.as_fd(), &question, Some(socket.as_fd())).unwrap();
+            caller
+        })
+        .collect();
+    kill_process(supervisor, Signal::CONT).unwrap();
+    let deadline = Instant::now() + PATIENCE;
+    for (number, caller) in callers.iter().enumerate() {
+        let left = deadline.saturating_duration_since(Instant::now());
+        let left = Timespec::try_from(left).unwrap();
+        let ready = poll(&mut [PollFd::new(caller, PollFlags::IN)], Some(&left));
+        assert_eq!(ready, Ok(1), "caller {number}");
+        let mut reply = [0; REPLY_LEN];
+        let (_, len) = recv(caller, &mut reply[..], RecvFlags::empty()).unwrap();
+        let reply = Reply::decode(&reply[..len]);
+        assert_eq!(
+            reply,
+            Some(Reply::plain(Outcome::Native)),
+            "caller {number}"
+        );
+    }
+    goes_on(&mut run);
+}
