@@ -1,0 +1,214 @@
+//! The chunked transfer coding, read strictly: RFC 9112, 7.1.
+
+use crate::Refusal;
+use crate::head::{HEADERS, is_token};
+
+/// How long a chunk's size line may be, its extensions included. Extensions are read and dropped.
+const LONGEST_LINE: u32 = 256;
+
+/// How many bytes trailers may have.
+const TRAILERS: usize = 8 * 1024;
+
+/// Where in the coding a reader stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum State {
+    /// In a size's digits: how many there were.
+    Size { digits: u8 },
+    /// In an extension.
+    Extension { quoted: bool, escaped: bool },
+    /// Behind the size line's carriage return.
+    SizeEnd,
+    /// In a chunk's data.
+    Data,
+    /// Behind the data.
+    DataEnd,
+    /// Behind the data's carriage return.
+    DataEndLine,
+    /// In the trailers, or at the last line.
+    Trailers,
+    /// Behind everything.
+    Done,
+}
+
+/// Reads the chunked coding.
+#[derive(Clone, Debug)]
+pub(crate) struct Chunked {
+    state: State,
+    /// The chunk's size; in its data, what is left of it.
+    left: u64,
+    /// Bytes of the size line so far.
+    line: u32,
+    trailers: Vec<u8>,
+}
+
+impl Chunked {
+    pub(crate) fn new() -> Self {
+        Self {
+            state: State::Size { digits: 0 },
+            left: 0,
+            line: 0,
+            trailers: Vec::new(),
+        }
+    }
+
+    pub(crate) fn is_done(&self) -> bool {
+        self.state == State::Done
+    }
+
+    /// The trailer fields as they came, each with its line end, once the body is done.
+    pub(crate) fn trailers(&self) -> &[u8] {
+        &self.trailers
+    }
+
+    /// Reads on to the next piece of data: how many bytes were read, and how many of them, at
+    /// the end, are data.
+    pub(crate) fn read(&mut self, input: &[u8]) -> Result<(usize, usize), Refusal> {
+        let mut at = 0;
+        while let Some(byte) = input.get(at) {
+            match self.state {
+                State::Done => break,
+                State::Data => {
+                    let rest = input.len() - at;
+                    let data = usize::try_from(self.left).map_or(rest, |left| left.min(rest));
+                    self.left -= data as u64;
+                    if self.left == 0 {
+                        self.state = State::DataEnd;
+                    }
+                    return Ok((at + data, data));
+                }
+                State::Trailers => {
+                    at += self.read_trailers(input.get(at..).unwrap_or(&[]))?;
+                    continue;
+                }
+                _ => self.read_byte(*byte)?,
+            }
+            at += 1;
+        }
+        Ok((at, 0))
+    }
+
+    fn read_byte(&mut self, byte: u8) -> Result<(), Refusal> {
+        self.state = match self.state {
+            State::Size { digits } => {
+                self.count()?;
+                match (char::from(byte).to_digit(16), byte) {
+                    (Some(digit), _) if digits < 16 => {
+                        self.left = self.left << 4 | u64::from(digit);
+                        State::Size { digits: digits + 1 }
+                    }
+                    (Some(_), _) => return Err(Refusal::Malformed("a chunk's size is too large")),
+                    (None, b'\r') if digits > 0 => State::SizeEnd,
+                    (None, b';') if digits > 0 => State::Extension {
+                        quoted: false,
+                        escaped: false,
+                    },
+                    _ => return Err(Refusal::Malformed("a chunk's size is not a number")),
+                }
+            }
+            State::Extension { quoted, escaped } => {
+                self.count()?;
+                extension(byte, quoted, escaped)?
+            }
+            State::SizeEnd => {
+                expect(byte, b'\n')?;
+                self.line = 0;
+                if self.left == 0 {
+                    State::Trailers
+                } else {
+                    State::Data
+                }
+            }
+            State::DataEnd => {
+                expect(byte, b'\r')?;
+                State::DataEndLine
+            }
+            State::DataEndLine => {
+                expect(byte, b'\n')?;
+                State::Size { digits: 0 }
+            }
+            State::Data | State::Trailers | State::Done => self.state,
+        };
+        Ok(())
+    }
+
+    fn count(&mut self) -> Result<(), Refusal> {
+        self.line += 1;
+        if self.line > LONGEST_LINE {
+            return Err(Refusal::Malformed("a chunk's extensions are too long"));
+        }
+        Ok(())
+    }
+
+    /// Reads trailers; how many bytes of `input`.
+    fn read_trailers(&mut self, input: &[u8]) -> Result<usize, Refusal> {
+        let line_end = memchr::memchr(b'\n', input);
+        let read = line_end.map_or(input.len(), |at| at + 1);
+        if self.trailers.len() + read > TRAILERS {
+            return Err(Refusal::HeadTooLarge);
+        }
+        self.trailers
+            .extend_from_slice(input.get(..read).unwrap_or(&[]));
+        if line_end.is_none() {
+            return Ok(read);
+        }
+        if !self.trailers.ends_with(b"\r\n") {
+            return Err(Refusal::Malformed("a line ends without a carriage return"));
+        }
+        let before = self.trailers.len() - 2;
+        if before == 0
+            || self
+                .trailers
+                .get(..before)
+                .is_some_and(|t| t.ends_with(b"\r\n"))
+        {
+            check_trailers(&self.trailers)?;
+            self.trailers.truncate(before);
+            self.state = State::Done;
+        }
+        Ok(read)
+    }
+}
+
+fn expect(byte: u8, wanted: u8) -> Result<(), Refusal> {
+    if byte == wanted {
+        Ok(())
+    } else {
+        Err(Refusal::Malformed(
+            "a chunk does not end where its size says",
+        ))
+    }
+}
+
+/// One byte of an extension. What they mean nobody knows; that no line end hides in them matters.
+fn extension(byte: u8, quoted: bool, escaped: bool) -> Result<State, Refusal> {
+    let bad = Err(Refusal::Malformed("a chunk's extension is malformed"));
+    match byte {
+        b'\r' if !quoted => Ok(State::SizeEnd),
+        b'\t' | b' '..=b'~' | 0x80.. if quoted => Ok(State::Extension {
+            quoted: escaped || byte != b'"',
+            escaped: byte == b'\\' && !escaped,
+        }),
+        b'"' => Ok(State::Extension {
+            quoted: true,
+            escaped: false,
+        }),
+        b';' | b'=' => Ok(State::Extension {
+            quoted: false,
+            escaped: false,
+        }),
+        _ if is_token(byte) => Ok(State::Extension {
+            quoted: false,
+            escaped: false,
+        }),
+        _ => bad,
+    }
+}
+
+fn check_trailers(bytes: &[u8]) -> Result<(), Refusal> {
+    let mut fields = [httparse::EMPTY_HEADER; HEADERS];
+    match httparse::parse_headers(bytes, &mut fields) {
+        Ok(httparse::Status::Complete((len, _))) if len == bytes.len() => Ok(()),
+        Err(httparse::Error::TooManyHeaders) => Err(Refusal::HeadTooLarge),
+        _ => Err(Refusal::Malformed("the trailers are malformed")),
+    }
+}

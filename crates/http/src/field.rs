@@ -1,0 +1,188 @@
+//! Header fields: which ones concern a proxy, and what some of them say.
+
+use httparse::Header;
+
+use crate::Refusal;
+use crate::head::is_token;
+
+/// What a field is to a proxy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Passed on as it is.
+    Other,
+    Host,
+    ContentLength,
+    TransferEncoding,
+    Connection,
+    Upgrade,
+    Expect,
+    /// For the next hop alone: RFC 9110, 7.6.1. Dropped.
+    Hop,
+    /// What trailers will come.
+    Trailer,
+    KeepAlive,
+    /// Written by proxies for who stands behind them.
+    ForwardedFor,
+    ForwardedProto,
+    ForwardedHost,
+    Forwarded,
+    /// Spelled so that a program which maps names to variables takes it for one of the above.
+    Disguised,
+}
+
+/// What the field of this name is.
+pub(crate) fn kind(name: &str) -> Kind {
+    let is = |other: &str| name.eq_ignore_ascii_case(other);
+    match name.len() {
+        2 if is("te") => Kind::Hop,
+        4 if is("host") => Kind::Host,
+        6 if is("expect") => Kind::Expect,
+        7 if is("upgrade") => Kind::Upgrade,
+        7 if is("trailer") => Kind::Trailer,
+        9 if is("forwarded") => Kind::Forwarded,
+        10 if is("connection") => Kind::Connection,
+        10 if is("keep-alive") => Kind::KeepAlive,
+        14 if is("content-length") => Kind::ContentLength,
+        14 if is("http2-settings") => Kind::Hop,
+        15 if is("x-forwarded-for") => Kind::ForwardedFor,
+        16 if is("x-forwarded-host") => Kind::ForwardedHost,
+        16 if is("proxy-connection") => Kind::Hop,
+        17 if is("x-forwarded-proto") => Kind::ForwardedProto,
+        17 if is("transfer-encoding") => Kind::TransferEncoding,
+        14..=17 if name.contains('_') && is_disguised(name) => Kind::Disguised,
+        _ => Kind::Other,
+    }
+}
+
+fn is_disguised(name: &str) -> bool {
+    matches!(
+        kind(&name.replace('_', "-")),
+        Kind::ContentLength
+            | Kind::TransferEncoding
+            | Kind::ForwardedFor
+            | Kind::ForwardedHost
+            | Kind::ForwardedProto
+    )
+}
+
+/// What a `Connection` field says, over all lines of it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Connection {
+    /// The connection ends after this message.
+    pub close: bool,
+    /// An HTTP/1.0 connection goes on.
+    pub keep_alive: bool,
+    /// `Upgrade` is meant.
+    pub upgrade: bool,
+    /// It names fields that are for this hop alone.
+    pub(crate) names_fields: bool,
+}
+
+impl Connection {
+    pub(crate) fn add(&mut self, value: &[u8]) {
+        for option in list(value) {
+            if option.eq_ignore_ascii_case(b"close") {
+                self.close = true;
+            } else if option.eq_ignore_ascii_case(b"keep-alive") {
+                self.keep_alive = true;
+            } else if option.eq_ignore_ascii_case(b"upgrade") {
+                self.upgrade = true;
+            } else if !option.eq_ignore_ascii_case(b"te") {
+                self.names_fields = true;
+            }
+        }
+    }
+}
+
+/// Whether one of these messages' `Connection` fields names this field as one for this hop alone.
+pub(crate) fn is_named(headers: &[Header<'_>], name: &str) -> bool {
+    headers
+        .iter()
+        .filter(|header| kind(header.name) == Kind::Connection)
+        .flat_map(|header| list(header.value))
+        .any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
+}
+
+/// Fields that everybody on the way needs: a client that names them as being for one hop alone
+/// wants somebody behind us not to see them.
+pub(crate) fn is_end_to_end(name: &str) -> bool {
+    const ALWAYS: [&str; 9] = [
+        "authorization",
+        "cookie",
+        "content-type",
+        "content-encoding",
+        "content-range",
+        "cache-control",
+        "origin",
+        "range",
+        "set-cookie",
+    ];
+    ALWAYS
+        .iter()
+        .any(|always| name.eq_ignore_ascii_case(always))
+}
+
+/// The items of a list: RFC 9110, 5.6.1.
+pub(crate) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value
+        .split(|byte| *byte == b',')
+        .map(<[u8]>::trim_ascii)
+        .filter(|item| !item.is_empty())
+}
+
+/// A length: digits, and nothing else.
+pub(crate) fn length(value: &[u8]) -> Result<u64, Refusal> {
+    let bad = Refusal::Malformed("Content-Length is not a number");
+    if value.is_empty() {
+        return Err(bad);
+    }
+    value.iter().try_fold(0u64, |length, byte| {
+        let digit = byte.checked_sub(b'0').filter(|digit| *digit < 10);
+        digit
+            .and_then(|digit| length.checked_mul(10)?.checked_add(u64::from(digit)))
+            .ok_or(bad)
+    })
+}
+
+/// Whether this may stand in `Host`: a name or an address, and perhaps a port.
+pub(crate) fn is_host(value: &[u8]) -> bool {
+    let (name, port) = match value {
+        [b'[', rest @ ..] => match memchr::memchr(b']', rest) {
+            Some(end) => {
+                let (address, rest) = rest.split_at(end);
+                let is_v6 = |byte: &u8| byte.is_ascii_hexdigit() || b":.%".contains(byte);
+                if address.is_empty() || !address.iter().all(is_v6) {
+                    return false;
+                }
+                (&[][..], rest.get(1..).unwrap_or(&[]))
+            }
+            None => return false,
+        },
+        _ => value.split_at(memchr::memchr(b':', value).unwrap_or(value.len())),
+    };
+    let is_name = |byte: &u8| byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=".contains(byte);
+    let is_port = match port {
+        [] | [b':'] => true,
+        [b':', digits @ ..] => digits.len() <= 5 && digits.iter().all(u8::is_ascii_digit),
+        _ => false,
+    };
+    name.iter().all(is_name) && is_port
+}
+
+/// The value of a cookie in the `Cookie` fields.
+pub fn cookie<'b>(headers: &[Header<'b>], name: &[u8]) -> Option<&'b [u8]> {
+    headers
+        .iter()
+        .filter(|header| header.name.eq_ignore_ascii_case("cookie"))
+        .flat_map(|header| header.value.split(|byte| *byte == b';'))
+        .find_map(|pair| {
+            let pair = pair.trim_ascii();
+            let value = pair.strip_prefix(name)?.strip_prefix(b"=")?;
+            Some(value)
+        })
+}
+
+/// Whether all of it is a token.
+pub(crate) fn is_token_list(value: &[u8]) -> bool {
+    !value.is_empty() && value.iter().all(|byte| is_token(*byte))
+}

@@ -1,0 +1,220 @@
+//! Writing messages anew for the next hop.
+//!
+//! The head is composed from what was understood, not copied: one space here, one colon there,
+//! the body's framing as it was read, and only the fields that are for everybody.
+
+use std::io::Write;
+use std::net::IpAddr;
+
+use httparse::Header;
+
+use crate::field::{self, Kind};
+use crate::network::{Networks, address};
+use crate::{Framing, Request, Response, Upgrade, Version};
+
+/// Who is before us, as far as the worker shall know of it.
+#[derive(Clone, Copy, Debug)]
+pub struct Hop<'a> {
+    /// The client's address; none over a Unix socket.
+    pub peer: Option<IpAddr>,
+    /// Whether it came over TLS.
+    pub tls: bool,
+    /// Whose words about those before them are believed.
+    pub trusted: &'a Networks,
+    /// The name for a request that names no host.
+    pub authority: &'a str,
+}
+
+/// Writes the head of a request for a worker.
+pub fn write_request(request: &Request<'_, '_>, hop: Hop<'_>, to: &mut Vec<u8>) {
+    put(
+        to,
+        &[request.method.as_bytes(), b" ", request.target.as_bytes()],
+    );
+    to.extend_from_slice(b" HTTP/1.1\r\n");
+    let host = request.host.unwrap_or(hop.authority.as_bytes());
+    put(to, &[b"Host: ", host, b"\r\n"]);
+    let believed = hop.peer.is_some_and(|peer| hop.trusted.contains(peer));
+    let mut said = Said::default();
+    for header in request.headers {
+        match field::kind(header.name) {
+            Kind::Host
+            | Kind::ContentLength
+            | Kind::TransferEncoding
+            | Kind::Connection
+            | Kind::Upgrade
+            | Kind::Hop
+            | Kind::Trailer
+            | Kind::KeepAlive
+            | Kind::Disguised => {}
+            Kind::ForwardedFor if believed => said.add_for(header.value),
+            Kind::ForwardedProto if believed => said.proto = Some(header.value),
+            Kind::ForwardedHost if believed => said.host = Some(header.value),
+            Kind::Forwarded if believed => said.add_forwarded(header.value),
+            Kind::ForwardedFor | Kind::ForwardedProto | Kind::ForwardedHost | Kind::Forwarded => {}
+            Kind::Expect if request.version == Version::Http10 => {}
+            Kind::Expect | Kind::Other => {
+                if !(request.connection.names_fields && is_for_us_alone(request.headers, header)) {
+                    put_field(to, header);
+                }
+            }
+        }
+    }
+    write_forwarded(&said, hop, host, to);
+    match request.framing {
+        Framing::Length(length) => put_length(to, length),
+        Framing::Chunked => to.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        Framing::Empty | Framing::Close => {}
+    }
+    if let Upgrade::To(protocol) = request.upgrade {
+        put(
+            to,
+            &[b"Connection: Upgrade\r\nUpgrade: ", protocol, b"\r\n"],
+        );
+    }
+    to.extend_from_slice(b"\r\n");
+}
+
+/// What the proxies before us have said.
+#[derive(Default)]
+struct Said<'b> {
+    forwarded_for: Vec<u8>,
+    proto: Option<&'b [u8]>,
+    host: Option<&'b [u8]>,
+    forwarded: Vec<u8>,
+}
+
+impl Said<'_> {
+    fn add_for(&mut self, value: &[u8]) {
+        self.forwarded_for.extend_from_slice(value);
+        self.forwarded_for.extend_from_slice(b", ");
+    }
+
+    fn add_forwarded(&mut self, value: &[u8]) {
+        self.forwarded.extend_from_slice(value);
+        self.forwarded.extend_from_slice(b", ");
+    }
+}
+
+fn write_forwarded(said: &Said<'_>, hop: Hop<'_>, host: &[u8], to: &mut Vec<u8>) {
+    let proto: &[u8] = if hop.tls { b"https" } else { b"http" };
+    // Writing to a vector does not fail.
+    if let Some(peer) = hop.peer {
+        put(to, &[b"X-Forwarded-For: ", &said.forwarded_for]);
+        let _ = write!(to, "{peer}\r\n");
+    }
+    put(
+        to,
+        &[b"X-Forwarded-Proto: ", said.proto.unwrap_or(proto), b"\r\n"],
+    );
+    put(
+        to,
+        &[b"X-Forwarded-Host: ", said.host.unwrap_or(host), b"\r\n"],
+    );
+    put(to, &[b"Forwarded: ", &said.forwarded]);
+    let _ = match hop.peer {
+        Some(IpAddr::V4(peer)) => write!(to, "for={peer}"),
+        Some(IpAddr::V6(peer)) => write!(to, "for=\"[{peer}]\""),
+        None => write!(to, "for=unknown"),
+    };
+    put(to, &[b";host=\"", host, b"\";proto=", proto, b"\r\n"]);
+}
+
+/// The client that a request comes from, by what trusted proxies say: the last address in
+/// `X-Forwarded-For` that is not one of theirs.
+pub fn client_of(request: &Request<'_, '_>, peer: IpAddr, trusted: &Networks) -> IpAddr {
+    let mut client = peer;
+    let fields = request.headers.iter().rev();
+    let said = fields
+        .filter(|header| field::kind(header.name) == Kind::ForwardedFor)
+        .flat_map(|header| header.value.rsplit(|byte| *byte == b','));
+    for word in said {
+        if !trusted.contains(client) {
+            break;
+        }
+        match address(word) {
+            Some(before) => client = before,
+            None => break,
+        }
+    }
+    client
+}
+
+/// What is added to a response.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extra<'a> {
+    /// A field, name and value.
+    pub fields: [Option<(&'a str, &'a str)>; 2],
+}
+
+/// Writes the head of a response for a client. `framing` is that of the body as it will be
+/// written; with `keep_alive` the connection goes on after it.
+pub fn write_response(
+    response: &Response<'_, '_>,
+    client: Version,
+    framing: Framing,
+    keep_alive: bool,
+    extra: Extra<'_>,
+    to: &mut Vec<u8>,
+) {
+    // Writing to a vector does not fail.
+    let _ = write!(to, "HTTP/1.1 {:03} ", response.status);
+    put(to, &[response.reason.as_bytes(), b"\r\n"]);
+    let upgraded = response.status == 101;
+    for header in response.headers {
+        match field::kind(header.name) {
+            Kind::ContentLength
+            | Kind::TransferEncoding
+            | Kind::Connection
+            | Kind::Hop
+            | Kind::KeepAlive => {}
+            Kind::Upgrade if !upgraded => {}
+            Kind::Trailer if framing != Framing::Chunked => {}
+            _ => {
+                let named = response.connection.names_fields;
+                if !(named && is_for_us_alone(response.headers, header)) {
+                    put_field(to, header);
+                }
+            }
+        }
+    }
+    for (name, value) in extra.fields.into_iter().flatten() {
+        put(to, &[name.as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
+    }
+    match (framing, response.length) {
+        (Framing::Length(length), _) => put_length(to, length),
+        (Framing::Empty, Some(length)) if response.status >= 200 && response.status != 204 => {
+            put_length(to, length);
+        }
+        (Framing::Chunked, _) => to.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
+        (Framing::Empty | Framing::Close, _) => {}
+    }
+    if upgraded {
+        to.extend_from_slice(b"Connection: Upgrade\r\n");
+    } else if response.is_interim() {
+    } else if !keep_alive {
+        to.extend_from_slice(b"Connection: close\r\n");
+    } else if client == Version::Http10 {
+        to.extend_from_slice(b"Connection: keep-alive\r\n");
+    }
+    to.extend_from_slice(b"\r\n");
+}
+
+/// Whether the message's own `Connection` names this field, and may.
+fn is_for_us_alone(headers: &[Header<'_>], header: &Header<'_>) -> bool {
+    field::is_named(headers, header.name) && !field::is_end_to_end(header.name)
+}
+
+fn put(to: &mut Vec<u8>, parts: &[&[u8]]) {
+    for part in parts {
+        to.extend_from_slice(part);
+    }
+}
+
+fn put_field(to: &mut Vec<u8>, header: &Header<'_>) {
+    put(to, &[header.name.as_bytes(), b": ", header.value, b"\r\n"]);
+}
+
+fn put_length(to: &mut Vec<u8>, length: u64) {
+    let _ = write!(to, "Content-Length: {length}\r\n");
+}

@@ -1,0 +1,108 @@
+//! Networks: which addresses are trusted.
+
+use std::net::{IpAddr, Ipv6Addr};
+use std::str::FromStr;
+
+/// All addresses that share a prefix.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Network {
+    /// The first address, IPv4 as IPv4-mapped.
+    first: u128,
+    /// How many bits of 128 are shared.
+    bits: u32,
+}
+
+impl Network {
+    /// Whether the address is one of these.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        let shared = u128::MAX.checked_shl(128 - self.bits).unwrap_or(0);
+        (number(address) ^ self.first) & shared == 0
+    }
+}
+
+fn number(address: IpAddr) -> u128 {
+    match address {
+        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+        IpAddr::V6(v6) => v6,
+    }
+    .to_bits()
+}
+
+impl FromStr for Network {
+    type Err = String;
+
+    /// Reads `10.0.0.0/8`, `2001:db8::/32`, or a single address.
+    fn from_str(text: &str) -> Result<Self, String> {
+        let bad = || format!("{text} is neither an address nor a network such as 10.0.0.0/8");
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => (address, Some(bits)),
+            None => (text, None),
+        };
+        let address: IpAddr = address.parse().map_err(|_| bad())?;
+        let most = match address {
+            IpAddr::V4(_) => 32,
+            IpAddr::V6(_) => 128,
+        };
+        let bits = match bits {
+            Some(bits) => bits
+                .parse()
+                .ok()
+                .filter(|bits| *bits <= most)
+                .ok_or_else(bad)?,
+            None => most,
+        };
+        Ok(Self {
+            first: number(address),
+            bits: 128 - most + bits,
+        })
+    }
+}
+
+/// Some networks.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Networks(pub Vec<Network>);
+
+impl Networks {
+    /// Whether the address is in one of them.
+    pub fn contains(&self, address: IpAddr) -> bool {
+        self.0.iter().any(|network| network.contains(address))
+    }
+}
+
+/// The address that a program wrote for one it has seen: `192.0.2.1`, `192.0.2.1:80`,
+/// `2001:db8::1`, `[2001:db8::1]:80`.
+pub(crate) fn address(text: &[u8]) -> Option<IpAddr> {
+    let text = std::str::from_utf8(text).ok()?.trim();
+    if let Ok(address) = text.parse() {
+        return Some(address);
+    }
+    if let Some((address, _)) = text.strip_prefix('[')?.split_once(']')
+        && let Ok(address) = address.parse::<Ipv6Addr>()
+    {
+        return Some(IpAddr::V6(address));
+    }
+    None
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_network_contains_what_shares_its_prefix() {
+        let network = |text: &str| text.parse::<Network>().unwrap();
+        let address = |text: &str| text.parse::<IpAddr>().unwrap();
+        assert!(network("10.0.0.0/8").contains(address("10.255.0.1")));
+        assert!(network("10.0.0.0/8").contains(address("::ffff:10.1.1.1")));
+        assert!(!network("10.0.0.0/8").contains(address("11.0.0.1")));
+        assert!(network("0.0.0.0/0").contains(address("1.2.3.4")));
+        assert!(!network("0.0.0.0/0").contains(address("2001:db8::1")));
+        assert!(network("::/0").contains(address("1.2.3.4")));
+        assert!(network("2001:db8::/32").contains(address("2001:db8:1::")));
+        assert!(network("127.0.0.1").contains(address("127.0.0.1")));
+        assert!(!network("127.0.0.1").contains(address("127.0.0.2")));
+        for bad in ["", "10.0.0.0/33", "::/129", "10.0.0/8", "a", "10.0.0.0/-1"] {
+            assert!(bad.parse::<Network>().is_err(), "{bad}");
+        }
+    }
+}
