@@ -28,11 +28,15 @@ mod choose;
 mod client;
 mod member;
 mod queue;
+mod requests;
 
 pub use balancer::Balancer;
 pub use client::Client;
 pub use member::{MemberFigures, MemberId};
 pub use queue::Waits;
+pub use requests::{
+    Arrival, Loops, Placed, RequestBalancer, RequestFigures, RequestPolicy, RequestSettings, Ticket,
+};
 
 /// A moment, in nanoseconds from any fixed start. Only differences count.
 pub type Nanos = u64;
