@@ -55,6 +55,8 @@ pub(crate) enum Event {
     },
     /// The kernel does not tell whether a worker's loop is free.
     Blind { pid: i32 },
+    /// The kernel does not tell which connections are open.
+    Uncounted,
     /// No more connections can be accepted for want of descriptors.
     OutOfDescriptors { limit: u64 },
     /// Connections were given up after they had waited too long; `total` so far.

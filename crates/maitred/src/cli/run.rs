@@ -94,6 +94,8 @@ enum Balance {
     NextAvailable,
     /// Strictly in turn.
     RoundRobin,
+    /// The one with the fewest open connections.
+    LeastConn,
     /// The same client to the same copy.
     IpHash,
 }
@@ -167,10 +169,12 @@ impl Run {
                 policy: match self.balance {
                     Balance::NextAvailable => balance::Policy::NextAvailable,
                     Balance::RoundRobin => balance::Policy::RoundRobin,
+                    Balance::LeastConn => balance::Policy::LeastConn,
                     Balance::IpHash => balance::Policy::IpHash,
                 },
                 queue: QUEUE,
                 patience: PATIENCE.as_nanos() as u64,
+                max_connections: None,
             },
             private_ports: self.private_port,
             pass_through: instances == 1 && self.no_autorestart,

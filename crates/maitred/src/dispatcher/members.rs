@@ -151,7 +151,10 @@ impl Turn {
         member.joined = true;
         listener.closing = None;
         let key = member.key();
-        listener.balancer.join(now, id, key, &mut self.workers);
+        let open = self.workers.counts.of(id);
+        listener
+            .balancer
+            .join(now, id, key, open, &mut self.workers);
         let notice = Notice::Listening {
             pid: member.holders.first().map_or(0, |holder| holder.pid),
             instance: member.instance,
@@ -249,6 +252,7 @@ impl Turn {
     pub(crate) fn hung_up(&mut self, id: MemberId) {
         self.leave(id);
         self.workers.channels.remove(&id);
+        self.workers.counts.forget(id);
         let Some(member) = self.members.remove(&id) else {
             return;
         };

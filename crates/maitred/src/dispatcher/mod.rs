@@ -7,12 +7,15 @@
 
 mod address;
 mod channel;
+mod counts;
 mod door;
+mod ledger;
 mod listeners;
 mod members;
 mod moderation;
 mod oracle;
 mod port_owner;
+mod sock_diag;
 mod turn;
 mod unix_path;
 
@@ -67,6 +70,8 @@ pub(crate) enum Notice {
     },
     /// The kernel does not tell whether this worker's loop is free.
     Blind { pid: i32 },
+    /// The kernel does not tell which connections are open.
+    Uncounted,
     /// No more connections can be accepted for want of descriptors; they wait in the backlog.
     OutOfDescriptors { limit: u64 },
     /// Connections were given up after they had waited too long.

@@ -132,6 +132,10 @@ impl Sentences {
                      have taken"
                 ))
             }
+            Event::Uncounted => Some(format!(
+                "the kernel does not tell which connections are open (sock_diag), so those of \
+                 {name} are not counted: least_conn goes in turn, and no limit holds"
+            )),
             Event::OutOfDescriptors { limit } => Some(format!(
                 "{limit} files are open, which is the limit (ulimit -n): new connections wait in \
                  the kernel until some are closed"

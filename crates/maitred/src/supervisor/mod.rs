@@ -393,6 +393,7 @@ impl Supervisor {
                 by,
             },
             Notice::Blind { pid } => Event::Blind { pid },
+            Notice::Uncounted => Event::Uncounted,
             Notice::OutOfDescriptors { limit } => Event::OutOfDescriptors { limit },
             Notice::Refused { address, total } => Event::Refused {
                 address: address.to_string(),
