@@ -81,11 +81,10 @@ impl<C: Channels> Balancer<C> {
         self.serve(now, channels);
     }
 
-    /// A worker has died, or listens no more. What it has not taken goes to others.
-    pub fn leave(&mut self, now: Nanos, id: MemberId, channels: &mut C) {
-        let Some(at) = self.place(id) else {
-            return;
-        };
+    /// A worker has died, or listens no more. What it has not taken goes to others. What was
+    /// counted of it comes back.
+    pub fn leave(&mut self, now: Nanos, id: MemberId, channels: &mut C) -> Option<MemberFigures> {
+        let at = self.place(id)?;
         let mut member = self.members.remove(at);
         // Rotation goes on with the one that has moved into its place.
         if at < self.turns.next {
@@ -95,6 +94,7 @@ impl<C: Channels> Balancer<C> {
             self.waiting.insert(waiting);
         }
         self.serve(now, channels);
+        Some(member.figures)
     }
 
     /// A connection has been accepted.

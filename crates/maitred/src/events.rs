@@ -6,6 +6,8 @@ use std::io::Write;
 
 use serde::Serialize;
 
+use crate::figures::ListenerFigures;
+
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -61,6 +63,8 @@ pub(crate) enum Event {
     OutOfDescriptors { limit: u64 },
     /// Connections were given up after they had waited too long; `total` so far.
     Refused { address: String, total: u64 },
+    /// What was counted so far.
+    Figures { listeners: Vec<ListenerFigures> },
     /// The app is being stopped.
     Stopping { reason: String },
     /// The app has stopped; the supervisor ends with this exit code.

@@ -13,6 +13,7 @@ use wire::{HANDOFF_LEN, Handoff, PROBE_LEN, channel_name};
 use super::counts::Counts;
 use super::oracle::Oracle;
 use super::sock_diag::Endpoint;
+use crate::figures::LoopSeenBy;
 
 /// An accepted connection on its way to a worker.
 #[derive(Debug)]
@@ -125,6 +126,20 @@ impl Channel {
             .as_ref()
             .and_then(|theirs| rustix::io::ioctl_fionread(theirs).ok())
             .map_or(0, |bytes| usize::try_from(bytes).unwrap_or(0))
+    }
+
+    /// How many connections lie in the channel.
+    pub(super) fn connections(&self) -> usize {
+        self.untaken() / HANDOFF_LEN
+    }
+
+    /// What tells whether the worker's loop is free.
+    pub(super) fn seen_by(&mut self) -> LoopSeenBy {
+        if self.oracle.is_readable() {
+            LoopSeenBy::Kernel
+        } else {
+            LoopSeenBy::Taken
+        }
     }
 
     /// Takes a new copy of the worker's end.

@@ -24,27 +24,33 @@ pub(crate) struct Holder {
     pub(crate) tid: i32,
 }
 
-/// A channel's place behind a listener.
+/// Which worker of the app one is. A worker that takes another's place has the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) instance: u32,
+    /// Tells it from other workers of the same instance at the same listener: the lowest number
+    /// that was free.
+    pub(crate) ordinal: u32,
+}
+
+impl Place {
+    /// What clients stick to.
+    fn key(self) -> u64 {
+        u64::from(self.instance) << 32 | u64::from(self.ordinal)
+    }
+}
+
+/// A channel, and what it is for.
 #[derive(Debug)]
 pub(crate) struct Membership {
     pub(crate) listener: ListenerId,
-    pub(crate) instance: u32,
-    /// Tells it from other workers of the same instance at the same listener; the lowest free
-    /// number, so that a worker which takes another's place has its number.
-    ordinal: u32,
+    pub(crate) place: Place,
     /// The processes that are known to accept from it: one, unless it was inherited.
     pub(crate) holders: Vec<Holder>,
     /// Whether the balancer may give it connections.
     pub(crate) joined: bool,
     /// The worker has closed it. If somebody inherited it, it lives on until that one is gone.
     closed: bool,
-}
-
-impl Membership {
-    /// What clients stick to.
-    fn key(&self) -> u64 {
-        u64::from(self.instance) << 32 | u64::from(self.ordinal)
-    }
 }
 
 /// A process that has asked at the door.
@@ -113,8 +119,7 @@ impl Turn {
             id,
             Membership {
                 listener,
-                instance,
-                ordinal,
+                place: Place { instance, ordinal },
                 holders: vec![holder],
                 joined: false,
                 closed: false,
@@ -130,8 +135,8 @@ impl Turn {
         let taken: Vec<_> = self
             .members
             .values()
-            .filter(|member| member.listener == listener && member.instance == instance)
-            .map(|member| member.ordinal)
+            .filter(|member| member.listener == listener && member.place.instance == instance)
+            .map(|member| member.place.ordinal)
             .collect();
         (0..).find(|ordinal| !taken.contains(ordinal)).unwrap_or(0)
     }
@@ -150,14 +155,14 @@ impl Turn {
         }
         member.joined = true;
         listener.closing = None;
-        let key = member.key();
+        let key = member.place.key();
         let open = self.workers.counts.of(id);
         listener
             .balancer
             .join(now, id, key, open, &mut self.workers);
         let notice = Notice::Listening {
             pid: member.holders.first().map_or(0, |holder| holder.pid),
-            instance: member.instance,
+            instance: member.place.instance,
             address: listener.address.clone(),
             members: listener.balancer.members().count(),
         };
@@ -174,10 +179,14 @@ impl Turn {
         let Some(listener) = self.listeners.all.get_mut(&member.listener) else {
             return;
         };
-        listener.balancer.leave(now, id, &mut self.workers);
+        if let Some(figures) = listener.balancer.leave(now, id, &mut self.workers) {
+            let past = listener.past.entry(member.place).or_default();
+            past.dispatched += figures.dispatched;
+            past.taken_back += figures.taken_back;
+        }
         let notice = Notice::Left {
             pid: member.holders.first().map_or(0, |holder| holder.pid),
-            instance: member.instance,
+            instance: member.place.instance,
             address: listener.address.clone(),
             members: listener.balancer.members().count(),
         };

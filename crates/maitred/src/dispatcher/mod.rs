@@ -9,6 +9,7 @@ mod address;
 mod channel;
 mod counts;
 mod door;
+mod figures;
 mod ledger;
 mod listeners;
 mod members;
@@ -27,6 +28,9 @@ use std::thread::JoinHandle;
 
 pub(crate) use address::ListenAddress;
 use rustix::event::{EventfdFlags, eventfd};
+use tokio::sync::oneshot;
+
+use crate::figures::ListenerFigures;
 
 /// What a dispatcher is to do.
 #[derive(Debug)]
@@ -81,6 +85,8 @@ pub(crate) enum Notice {
 enum Command {
     /// Accept no more.
     Close,
+    /// Say what was counted.
+    Figures(oneshot::Sender<Vec<ListenerFigures>>),
     /// Leave.
     End,
 }
@@ -118,6 +124,13 @@ impl Dispatcher {
     /// Stops accepting. What has been accepted is still handed out.
     pub(crate) fn close(&self) {
         self.say(Command::Close);
+    }
+
+    /// What was counted so far, for each listener.
+    pub(crate) async fn figures(&self) -> Vec<ListenerFigures> {
+        let (answer, figures) = oneshot::channel();
+        self.say(Command::Figures(answer));
+        figures.await.unwrap_or_default()
     }
 
     fn say(&self, command: Command) {

@@ -272,6 +272,7 @@ impl Turn {
                     let connection = Connection::new(socket, peer.as_bytes());
                     let client = super::address::client(peer.as_bytes(), self.accepted);
                     self.accepted += 1;
+                    listener.accepted += 1;
                     let now = nanos(self.started);
                     listener
                         .balancer
@@ -496,6 +497,8 @@ impl Turn {
         while let Ok(command) = self.commands.try_recv() {
             match command {
                 Command::Close => self.close(),
+                // Whoever asked may have gone.
+                Command::Figures(answer) => drop(answer.send(self.figures())),
                 Command::End => self.ended = true,
             }
         }
