@@ -105,6 +105,8 @@ fn look_around<C: Channels>(
             Look::Unknown => Rank::Free,
             Look::Waiting if !recent => Rank::Free,
             Look::Running if member.is_slow(now) => Rank::Busy,
+            // Without a connection it has nobody to work for: it tidies up, and is back soon.
+            Look::Running if !recent && member.figures.open == 0 => Rank::Free,
             Look::Running if !recent => Rank::Ahead(0),
             // It waits, but has perhaps not read yet what it was given just now: the longer that
             // is ago, the better.

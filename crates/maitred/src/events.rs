@@ -29,6 +29,9 @@ pub(crate) enum Event {
         pid: i32,
         address: String,
         members: usize,
+        /// Clients whose connections it had accepted, and which were open to its end or close to
+        /// it: some of them where there are many.
+        cut: Vec<String>,
     },
     /// An instance's process has ended.
     Exited {

@@ -5,6 +5,7 @@
 //! rates: when thousands end in a second, hearing of each would cost more than asking in lots),
 //! and time ([`Ledger`]).
 
+use std::collections::VecDeque;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
@@ -23,6 +24,10 @@ const MANY: u32 = 100;
 
 /// So long after that it stays so.
 const DEAF_FOR: Nanos = 1_000_000_000;
+
+/// What ended so short a time before its worker may have ended with it; so many are remembered.
+const LATELY: Nanos = 100_000_000;
+const MANY_LATELY: usize = 256;
 
 /// How many told ends are heard at once.
 const HEARD: usize = 256;
@@ -47,6 +52,8 @@ pub(super) struct Counts {
     suspects: Vec<Endpoint>,
     /// Whose connections have ended, for the balancers to be told.
     ended: Vec<MemberId>,
+    /// Which ones have ended lately.
+    lately: VecDeque<(Nanos, MemberId, Endpoint)>,
 }
 
 impl Counts {
@@ -67,6 +74,7 @@ impl Counts {
             deaf_until: None,
             suspects: Vec::new(),
             ended: Vec::new(),
+            lately: VecDeque::new(),
         }
     }
 
@@ -137,9 +145,29 @@ impl Counts {
         self.ledger.strike(endpoint);
     }
 
-    /// How many connections a member has open.
-    pub(super) fn of(&self, member: MemberId) -> usize {
-        self.ledger.count(member)
+    /// Which connections a member has open.
+    pub(super) fn of(&self, member: MemberId) -> impl Iterator<Item = Endpoint> + '_ {
+        self.ledger.of(member)
+    }
+
+    /// Which connections of a member are open or have ended just now: the kernel closes what a
+    /// process has before it tells of its end, so these may have been cut off by it.
+    pub(super) fn cut(&self, member: MemberId) -> impl Iterator<Item = Endpoint> + '_ {
+        let since = self.now.saturating_sub(LATELY);
+        let lately = self.lately.iter();
+        let lately = lately.filter(move |(at, whose, _)| *at >= since && *whose == member);
+        let lately = lately.map(|(_, _, endpoint)| *endpoint);
+        self.ledger.of(member).chain(lately)
+    }
+
+    fn end(&mut self, endpoint: Endpoint) {
+        if let Some(member) = self.ledger.strike(endpoint) {
+            self.ended.push(member);
+            if self.lately.len() >= MANY_LATELY {
+                self.lately.pop_front();
+            }
+            self.lately.push_back((self.now, member, endpoint));
+        }
     }
 
     /// The member is no more.
@@ -201,7 +229,7 @@ impl Counts {
         if let Some(diag) = self.diag.as_mut().filter(|_| !batch.is_empty()) {
             for (endpoint, presence) in batch.iter().zip(diag.ask(&batch)) {
                 match presence {
-                    Presence::Ended => self.ended.extend(self.ledger.strike(*endpoint)),
+                    Presence::Ended => self.end(*endpoint),
                     Presence::Open | Presence::Unknown => {
                         self.ledger.still_open(self.now, *endpoint);
                     }

@@ -12,10 +12,14 @@ use super::Notice;
 use super::channel::Channel;
 use super::listeners::{Closing, ListenerId};
 use super::oracle::Oracle;
+use super::sock_diag::Endpoint;
 use super::turn::{Token, Turn};
 
 /// A listener that its last worker closed is kept so long, to see whether the worker ends.
 const CLOSING: Duration = Duration::from_secs(3);
+
+/// Of so many connections that may end with a worker it is told who the clients are.
+const CUT_TOLD: usize = 256;
 
 /// A process that accepts from a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -156,7 +160,7 @@ impl Turn {
         member.joined = true;
         listener.closing = None;
         let key = member.place.key();
-        let open = self.workers.counts.of(id);
+        let open = self.workers.counts.of(id).count();
         listener
             .balancer
             .join(now, id, key, open, &mut self.workers);
@@ -184,11 +188,14 @@ impl Turn {
             past.dispatched += figures.dispatched;
             past.taken_back += figures.taken_back;
         }
+        let cut = self.workers.counts.cut(id).take(CUT_TOLD);
+        let cut = cut.filter_map(Endpoint::peer).collect();
         let notice = Notice::Left {
             pid: member.holders.first().map_or(0, |holder| holder.pid),
             instance: member.place.instance,
             address: listener.address.clone(),
             members: listener.balancer.members().count(),
+            cut,
         };
         self.tell(notice);
     }

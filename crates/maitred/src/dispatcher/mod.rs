@@ -21,6 +21,7 @@ mod turn;
 mod unix_path;
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
@@ -64,6 +65,9 @@ pub(crate) enum Notice {
         instance: u32,
         address: ListenAddress,
         members: usize,
+        /// Clients whose connections it had accepted, and which were open to its end or close to
+        /// it: some of them where there are many.
+        cut: Vec<SocketAddr>,
     },
     /// An address that a worker wants is taken by somebody else.
     InUse {

@@ -81,6 +81,14 @@ impl Endpoint {
         })
     }
 
+    /// The client's address, if it has one.
+    pub(super) fn peer(self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp { peer, .. } => Some(peer),
+            Self::Unix { .. } => None,
+        }
+    }
+
     /// Writes the query for it, with a number to know the answer by.
     fn write_query(self, number: u32, out: &mut Vec<u8>) {
         let body = match self {

@@ -40,13 +40,13 @@ pub(super) fn table(name: &str, listeners: &[ListenerFigures]) -> String {
         }
         let _ = write!(
             text,
-            "\n  {:<16} {:>8} {:>11} {:>6} {:>8} {:>11}  loop seen by",
+            "\n  {:<16} {:>8} {:>10} {:>6} {:>8} {:>11}  loop seen by",
             "worker", "pid", "dispatched", "open", "untaken", "taken back"
         );
         for worker in &listener.workers {
             let _ = write!(
                 text,
-                "\n  {:<16} {:>8} {:>11} {:>6} {:>8} {:>11}  {}",
+                "\n  {:<16} {:>8} {:>10} {:>6} {:>8} {:>11}  {}",
                 worker_name(name, worker),
                 worker.pid.map_or("-".into(), |pid| pid.to_string()),
                 worker.dispatched,
@@ -124,8 +124,8 @@ mod tests {
             lines[1],
             "  10 had to wait: mean 250 us, 99 % within 2.0 ms, longest 1.5 s"
         );
-        assert!(lines[3].starts_with("  server-0          4194303     1234567     12"));
-        assert!(lines[4].starts_with("  server-1.2              -"));
+        assert!(lines[3].starts_with("  server-0          4194303    1234567     12 "));
+        assert!(lines[4].starts_with("  server-1.2              - "));
         assert!(lines.iter().all(|line| line.len() <= 80), "{text}");
     }
 }

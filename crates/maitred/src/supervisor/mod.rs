@@ -401,11 +401,13 @@ impl Supervisor {
                 instance,
                 address,
                 members,
+                cut,
             } => Event::Left {
                 instance,
                 pid,
                 address: address.to_string(),
                 members,
+                cut: cut.iter().map(ToString::to_string).collect(),
             },
             Notice::InUse {
                 instance,
