@@ -10,6 +10,7 @@ mod cli;
 mod config;
 mod dispatcher;
 mod events;
+mod figures;
 mod guard;
 mod output;
 mod process_tree;

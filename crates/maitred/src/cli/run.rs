@@ -2,6 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -57,6 +58,29 @@ pub(super) struct Run {
     #[arg(long, value_name = "POLICY", default_value = "next_available")]
     balance: Balance,
 
+    /// How many connections a copy may have open at a time; more wait for the first that can.
+    #[arg(long, value_name = "N")]
+    max_connections: Option<NonZeroUsize>,
+
+    /// How many connections may wait for a copy; more wait in the kernel's backlog.
+    #[arg(long, value_name = "N", default_value = "4096")]
+    queue: NonZeroUsize,
+
+    /// How long a connection may wait for a copy before it is closed, in milliseconds.
+    #[arg(long, value_name = "MS", default_value_t = 30_000)]
+    queue_timeout: u64,
+
+    /// Show what was counted for each listener and worker, so often (every 10 seconds if no number
+    /// is given) and at the end.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "10"
+    )]
+    stats: Option<NonZeroU32>,
+
     /// How long a copy may take to stop before it is killed, in milliseconds.
     #[arg(long, value_name = "MS", default_value_t = 1600)]
     kill_timeout: u64,
@@ -94,15 +118,11 @@ enum Balance {
     NextAvailable,
     /// Strictly in turn.
     RoundRobin,
+    /// The one with the fewest open connections.
+    LeastConn,
     /// The same client to the same copy.
     IpHash,
 }
-
-/// How many connections may wait for a worker; more stay in the kernel's backlog.
-const QUEUE: usize = 4096;
-
-/// How long one may wait.
-const PATIENCE: Duration = Duration::from_secs(30);
 
 /// A run that is shorter than this is unstable.
 const MIN_UPTIME: Duration = Duration::from_secs(1);
@@ -118,12 +138,17 @@ impl Run {
             }
             None => None,
         };
+        let stats = self
+            .stats
+            .map(|seconds| Duration::from_secs(seconds.get().into()));
         let app = self.resolve()?;
         let folder = RuntimeFolder::create()?;
         let supervised = || -> anyhow::Result<u8> {
             guard::split(folder.path())?;
             let output = output::Output::new(&app, events)?;
-            Supervisor::new(app, &folder, output)?.run()
+            Supervisor::new(app, &folder, output)?
+                .with_stats(stats)
+                .run()
         };
         let ended = supervised();
         folder.remove();
@@ -167,10 +192,12 @@ impl Run {
                 policy: match self.balance {
                     Balance::NextAvailable => balance::Policy::NextAvailable,
                     Balance::RoundRobin => balance::Policy::RoundRobin,
+                    Balance::LeastConn => balance::Policy::LeastConn,
                     Balance::IpHash => balance::Policy::IpHash,
                 },
-                queue: QUEUE,
-                patience: PATIENCE.as_nanos() as u64,
+                queue: self.queue.get(),
+                patience: self.queue_timeout.saturating_mul(1_000_000),
+                max_connections: self.max_connections,
             },
             private_ports: self.private_port,
             pass_through: instances == 1 && self.no_autorestart,

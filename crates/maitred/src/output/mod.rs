@@ -4,6 +4,7 @@
 //! that nobody reads, holds up the workers that write, as it would without us, but never the
 //! supervisor.
 
+mod figures;
 mod lines;
 mod sentences;
 mod stream;

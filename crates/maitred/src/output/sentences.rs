@@ -44,6 +44,8 @@ pub(super) struct Sentences {
     /// Instances whose program is known to take no library.
     not_preloaded: bool,
     blind: bool,
+    /// How long a connection may wait for a worker, in milliseconds.
+    patience: u64,
 }
 
 impl Sentences {
@@ -56,6 +58,7 @@ impl Sentences {
             complete: BTreeSet::new(),
             not_preloaded: false,
             blind: false,
+            patience: app.balance.patience / 1_000_000,
         }
     }
 
@@ -63,11 +66,13 @@ impl Sentences {
     pub(super) fn of(&mut self, event: &Event) -> Option<String> {
         let text = self.text(event)?;
         let style = Style::new().dimmed();
-        Some(if self.colours {
-            format!("{style}maitred:{style:#} {text}\n")
+        let prefix = if self.colours {
+            format!("{style}maitred:{style:#} ")
         } else {
-            format!("maitred: {text}\n")
-        })
+            "maitred: ".to_owned()
+        };
+        let lines = text.lines().map(|line| format!("{prefix}{line}\n"));
+        Some(lines.collect())
     }
 
     fn text(&mut self, event: &Event) -> Option<String> {
@@ -132,14 +137,20 @@ impl Sentences {
                      have taken"
                 ))
             }
+            Event::Uncounted => Some(format!(
+                "the kernel does not tell which connections are open (sock_diag), so those of \
+                 {name} are not counted: least_conn goes in turn, and no limit holds"
+            )),
             Event::OutOfDescriptors { limit } => Some(format!(
                 "{limit} files are open, which is the limit (ulimit -n): new connections wait in \
                  the kernel until some are closed"
             )),
             Event::Refused { address, total } => Some(format!(
-                "connections to {address} were closed unserved after waiting 30 s for a worker: \
-                 {total} so far"
+                "connections to {address} were closed unserved after waiting {} for a worker: \
+                 {total} so far",
+                seconds(self.patience)
             )),
+            Event::Figures { listeners } => Some(super::figures::table(&name, listeners)),
             Event::Stopping { reason } => {
                 (!self.quiet).then(|| format!("{reason}: stopping {name}"))
             }
@@ -208,7 +219,7 @@ fn seconds(ms: u64) -> String {
 }
 
 /// How a user would open a TCP address in a browser.
-fn as_url(address: &str) -> String {
+pub(super) fn as_url(address: &str) -> String {
     if address.starts_with("unix:") {
         return address.to_owned();
     }
@@ -233,6 +244,7 @@ mod tests {
             complete: BTreeSet::new(),
             not_preloaded: false,
             blind: false,
+            patience: 30_000,
         }
     }
 

@@ -73,6 +73,8 @@ pub(crate) struct Supervisor {
     slots: Vec<Slot>,
     stopping: Option<Stopping>,
     started: Instant,
+    /// How often to show what was counted, and when next.
+    stats: Option<(Duration, Duration)>,
 }
 
 impl Supervisor {
@@ -111,7 +113,14 @@ impl Supervisor {
             slots,
             stopping: None,
             started: Instant::now(),
+            stats: None,
         })
+    }
+
+    /// Shows what was counted, so often and at the end.
+    pub(crate) fn with_stats(mut self, every: Option<Duration>) -> Self {
+        self.stats = every.map(|every| (every, every));
+        self
     }
 
     /// Runs the app to its end; the exit code.
@@ -141,6 +150,9 @@ impl Supervisor {
         self.start_due();
         loop {
             if let Some(code) = self.outcome() {
+                if self.stats.is_some() {
+                    self.show_figures().await;
+                }
                 process_tree::kill_all();
                 return Ok(code);
             }
@@ -155,7 +167,19 @@ impl Supervisor {
                 Some(notice) = self.notices.recv() => self.noticed(notice),
                 () = sleep_until(self.started, wake) => self.check(),
             }
+            let now = self.now();
+            if let Some((every, at)) = &mut self.stats
+                && *at <= now
+            {
+                *at = now + *every;
+                self.show_figures().await;
+            }
         }
+    }
+
+    async fn show_figures(&mut self) {
+        let listeners = self.dispatcher.figures().await;
+        self.output.event(&Event::Figures { listeners });
     }
 
     fn now(&self) -> Duration {
@@ -377,11 +401,13 @@ impl Supervisor {
                 instance,
                 address,
                 members,
+                cut,
             } => Event::Left {
                 instance,
                 pid,
                 address: address.to_string(),
                 members,
+                cut: cut.iter().map(ToString::to_string).collect(),
             },
             Notice::InUse {
                 instance,
@@ -393,6 +419,7 @@ impl Supervisor {
                 by,
             },
             Notice::Blind { pid } => Event::Blind { pid },
+            Notice::Uncounted => Event::Uncounted,
             Notice::OutOfDescriptors { limit } => Event::OutOfDescriptors { limit },
             Notice::Refused { address, total } => Event::Refused {
                 address: address.to_string(),
@@ -428,7 +455,8 @@ impl Supervisor {
             };
             [start, slot.load_check, slot.silence_check]
         });
-        slots.chain([stop]).flatten().min()
+        let stats = self.stats.map(|(_, at)| at);
+        slots.chain([stop, stats]).flatten().min()
     }
 
     /// Looks at what is due.
