@@ -288,11 +288,20 @@ pub(crate) fn connect(fd: i32, address: &[u8]) -> isize {
 
 /// The socket's own name, into `bytes`; its length.
 pub(crate) fn getsockname(fd: i32, bytes: &mut [u8]) -> Result<usize, i32> {
+    name(nr::GETSOCKNAME, fd, bytes)
+}
+
+/// The peer's address; how many bytes it has.
+pub(crate) fn getpeername(fd: i32, bytes: &mut [u8]) -> Result<usize, i32> {
+    name(nr::GETPEERNAME, fd, bytes)
+}
+
+fn name(number: usize, fd: i32, bytes: &mut [u8]) -> Result<usize, i32> {
     let mut len = bytes.len() as u32;
     // SAFETY: the kernel writes at most `len` bytes, and the length.
     let result = unsafe {
         call(
-            nr::GETSOCKNAME,
+            number,
             [
                 fd as usize,
                 bytes.as_mut_ptr() as usize,

@@ -2,7 +2,9 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use wire::{Address, CHANNEL_NAME_LEN, Outcome, Request, Verb, channel_id};
+use wire::{
+    Address, CHANNEL_NAME_LEN, Outcome, PAIR_NAME_LEN, Request, Verb, channel_id, pair_address,
+};
 
 use crate::epoll::Registrations;
 use crate::kernel::{self, AF_INET, AF_INET6, AF_UNIX, SOCK_STREAM};
@@ -196,9 +198,12 @@ pub(crate) unsafe fn getsockname(fd: i32, address: *mut u8, len: *mut u32) -> is
     // SAFETY: the call has succeeded, so it has read and written the length.
     let length = unsafe { *len };
     // A channel has a long name of a family that few listeners have: ask no further else.
-    if length as usize == CHANNEL_NAME_LEN
-        && let Some(name) = adopt(fd).and_then(|slot| pretended(slot, fd))
-    {
+    let name = match length as usize {
+        CHANNEL_NAME_LEN => adopt(fd).and_then(|slot| pretended(slot, fd)),
+        PAIR_NAME_LEN => shown(fd, kernel::getsockname),
+        _ => None,
+    };
+    if let Some(name) = name {
         // SAFETY: neither is null, and the caller's promise.
         unsafe { write_name(&name, room, address, len) };
     }
@@ -225,6 +230,8 @@ unsafe fn write_name(name: &Address, room: u32, address: *mut u8, len: *mut u32)
 /// # Safety
 /// `address` and `len` as `getpeername` wants them.
 pub(crate) unsafe fn getpeername(fd: i32, address: *mut u8, len: *mut u32) -> isize {
+    // SAFETY: `len` is the caller's; it is read before the kernel changes it.
+    let room = if len.is_null() { 0 } else { unsafe { *len } };
     if let Some(slot) = table::find(fd)
         && is_channel(slot, fd)
     {
@@ -242,7 +249,28 @@ pub(crate) unsafe fn getpeername(fd: i32, address: *mut u8, len: *mut u32) -> is
     if result == 0 && unsafe { *len } == 2 && !host::DOOR.is_empty() && id_of(fd).is_some() {
         return -(kernel::ENOTCONN as isize);
     }
+    // SAFETY: as above.
+    if result == 0
+        && unsafe { *len } as usize == PAIR_NAME_LEN
+        && !address.is_null()
+        && let Some(name) = shown(fd, kernel::getpeername)
+    {
+        // SAFETY: neither is null, and the caller's promise.
+        unsafe { write_name(&name, room, address, len) };
+    }
     result
+}
+
+/// The address that an end of a pair shows, by its whole name.
+fn shown(fd: i32, name: fn(i32, &mut [u8]) -> Result<usize, i32>) -> Option<Address> {
+    let mut bytes = [0; 112];
+    let len = name(fd, &mut bytes).ok()?;
+    Some(pair_address(bytes.get(..len)?)?.1)
+}
+
+/// Whether this stands for a client's TCP connection, which options of TCP may be set on.
+pub(crate) fn is_pair(fd: i32) -> bool {
+    shown(fd, kernel::getsockname).is_some()
 }
 
 /// The address to show for this descriptor, if its entry is still true.

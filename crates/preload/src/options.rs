@@ -41,7 +41,14 @@ pub(crate) unsafe fn setsockopt(
         // Called for every connection: only what the kernel refuses is looked at twice.
         Known::Nothing => {
             let result = natively();
-            if result != -(EOPNOTSUPP as isize) || listener::adopt(fd).is_none() {
+            if result != -(EOPNOTSUPP as isize) {
+                return result;
+            }
+            if listener::is_pair(fd) {
+                // It has no packets: what an option of TCP or IP says of them holds.
+                return 0;
+            }
+            if listener::adopt(fd).is_none() {
                 return result;
             }
             true

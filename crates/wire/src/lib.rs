@@ -12,10 +12,12 @@
 mod address;
 mod door;
 mod handoff;
+mod pair;
 
 pub use address::Address;
 pub use door::{Outcome, REPLY_LEN, REQUEST_LEN, Reply, Request, Verb};
 pub use handoff::{CHANNEL_NAME_LEN, HANDOFF_LEN, Handoff, PROBE_LEN, channel_id, channel_name};
+pub use pair::{PAIR_NAME_LEN, pair_address, pair_name};
 
 /// The version of all messages here. A door refuses another one, and the library then passes
 /// every call through to the kernel.
