@@ -249,10 +249,12 @@ pub(crate) unsafe fn getpeername(fd: i32, address: *mut u8, len: *mut u32) -> is
     if result == 0 && unsafe { *len } == 2 && !host::DOOR.is_empty() && id_of(fd).is_some() {
         return -(kernel::ENOTCONN as isize);
     }
-    // SAFETY: as above.
-    if result == 0
-        && unsafe { *len } as usize == PAIR_NAME_LEN
-        && !address.is_null()
+    if result != 0 || address.is_null() {
+        return result;
+    }
+    // SAFETY: the call has succeeded, so it has written the length.
+    let length = unsafe { *len };
+    if length as usize == PAIR_NAME_LEN
         && let Some(name) = shown(fd, kernel::getpeername)
     {
         // SAFETY: neither is null, and the caller's promise.

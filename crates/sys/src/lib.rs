@@ -11,5 +11,5 @@ pub use process::{ChildSetup, Forked, exit_now, fork, set_up_child};
 pub use signals::{Signalled, block_signals, next_signal};
 pub use socket::{
     RawAddress, accept, accept_ports_at, bind, connect_unix, local_address, read_option, receive,
-    send, write_option,
+    send, unread, write_option,
 };

@@ -208,6 +208,18 @@ fn is_not_plain(level: i32, option: i32) -> bool {
     }
 }
 
+/// How much of what was sent the other side has still to read: not the bytes themselves, but what
+/// the kernel keeps for them, and 0 only if there are none.
+///
+/// # Errors
+/// Those of `ioctl(2)`.
+pub fn unread(socket: BorrowedFd<'_>) -> io::Result<usize> {
+    let mut bytes: libc::c_int = 0;
+    // SAFETY: the kernel writes one number.
+    check(unsafe { libc::ioctl(socket.as_raw_fd(), libc::TIOCOUTQ, &raw mut bytes) })?;
+    Ok(usize::try_from(bytes).unwrap_or(0))
+}
+
 /// Sends one message, and a copy of `fd` beside it if there is one. Never blocks.
 ///
 /// # Errors
