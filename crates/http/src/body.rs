@@ -64,6 +64,11 @@ impl BodyDecoder {
         matches!(self.0, Decoder::Close)
     }
 
+    /// Whether it reads the chunked coding.
+    pub fn is_chunked(&self) -> bool {
+        matches!(self.0, Decoder::Chunked(_))
+    }
+
     /// The trailer fields, each with its line end, once the body is done.
     pub fn trailers(&self) -> &[u8] {
         match &self.0 {

@@ -68,6 +68,20 @@ pub(crate) enum Event {
     Refused { address: String, total: u64 },
     /// What was counted so far.
     Figures { listeners: Vec<ListenerFigures> },
+    /// A request could not be served as it should.
+    RequestFailed {
+        address: String,
+        /// Its number, in hexadecimal, as its client was told.
+        id: String,
+        /// The instance that had it; none if none had.
+        instance: Option<u32>,
+        status: u16,
+        reason: String,
+        /// The response had begun, so that its end alone told the client.
+        cut: bool,
+        /// How many others before it were not told of.
+        unsaid: u64,
+    },
     /// The app is being stopped.
     Stopping { reason: String },
     /// The app has stopped; the supervisor ends with this exit code.

@@ -14,6 +14,7 @@ mod figures;
 mod guard;
 mod output;
 mod process_tree;
+mod proxy;
 mod runtime_folder;
 mod supervisor;
 

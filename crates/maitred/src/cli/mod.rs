@@ -1,5 +1,6 @@
 //! The command line: one file a command.
 
+mod requests;
 mod run;
 
 use std::ffi::OsString;

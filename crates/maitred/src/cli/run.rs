@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use balance::RequestPolicy;
 use clap::{Args, ValueEnum};
 
+use super::requests::Requests;
 use crate::config::{self, App, Instances, Restart};
 use crate::events::EventFile;
 use crate::runtime_folder::RuntimeFolder;
@@ -54,7 +56,10 @@ pub(super) struct Run {
     )]
     interpreter_args: Option<String>,
 
-    /// Which copy gets the next connection.
+    #[command(flatten)]
+    requests: Requests,
+
+    /// Which copy gets the next connection, or request.
     #[arg(long, value_name = "POLICY", default_value = "next_available")]
     balance: Balance,
 
@@ -122,6 +127,8 @@ enum Balance {
     LeastConn,
     /// The same client to the same copy.
     IpHash,
+    /// With --per request: a client to the copy that its cookie names.
+    Sticky,
 }
 
 /// A run that is shorter than this is unstable.
@@ -167,6 +174,17 @@ impl Run {
             }
             None => here,
         };
+        let requests = self.requests.resolve(
+            match self.balance {
+                Balance::NextAvailable => RequestPolicy::NextAvailable,
+                Balance::RoundRobin => RequestPolicy::RoundRobin,
+                Balance::LeastConn => RequestPolicy::LeastConn,
+                Balance::IpHash => RequestPolicy::IpHash,
+                Balance::Sticky => RequestPolicy::Sticky,
+            },
+            self.queue.get(),
+            self.queue_timeout.saturating_mul(1_000_000),
+        );
         let interpreter_args: Vec<_> = self
             .interpreter_args
             .iter()
@@ -194,11 +212,17 @@ impl Run {
                     Balance::RoundRobin => balance::Policy::RoundRobin,
                     Balance::LeastConn => balance::Policy::LeastConn,
                     Balance::IpHash => balance::Policy::IpHash,
+                    // What is not a request goes to whoever is free.
+                    Balance::Sticky if requests.is_some() => balance::Policy::NextAvailable,
+                    Balance::Sticky => bail!(
+                        "--balance sticky reads a cookie in each request: it needs --per request"
+                    ),
                 },
                 queue: self.queue.get(),
                 patience: self.queue_timeout.saturating_mul(1_000_000),
                 max_connections: self.max_connections,
             },
+            requests,
             private_ports: self.private_port,
             pass_through: instances == 1 && self.no_autorestart,
         })

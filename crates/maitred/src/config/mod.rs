@@ -26,6 +26,8 @@ pub(crate) struct App {
     /// From the first signal to SIGKILL.
     pub(crate) kill_timeout: Duration,
     pub(crate) balance: balance::Settings,
+    /// Each request is placed by itself, instead of each connection.
+    pub(crate) requests: Option<crate::proxy::Settings>,
     /// TCP ports that each worker opens for itself.
     pub(crate) private_ports: Vec<u16>,
     /// One instance without restart: its input and output are the caller's.

@@ -88,10 +88,15 @@ impl fmt::Display for ListenAddress {
 /// The client at the other end of a connection. One over a Unix socket has no address: it is told
 /// from others by the `number` of its connection.
 pub(crate) fn client(sockaddr: &[u8], number: u64) -> Client {
+    ip(sockaddr).map_or_else(|| Client::unknown(number), Client::at)
+}
+
+/// The IP address in a `sockaddr`.
+pub(crate) fn ip(sockaddr: &[u8]) -> Option<IpAddr> {
     let family = sockaddr
         .first_chunk()
         .map(|bytes| u16::from_ne_bytes(*bytes));
-    let address = match family {
+    match family {
         Some(AF_INET) => sockaddr
             .get(4..)
             .and_then(|rest| rest.first_chunk::<4>())
@@ -101,8 +106,7 @@ pub(crate) fn client(sockaddr: &[u8], number: u64) -> Client {
             .and_then(|rest| rest.first_chunk::<16>())
             .map(|ip| IpAddr::from(*ip)),
         _ => None,
-    };
-    address.map_or_else(|| Client::unknown(number), Client::at)
+    }
 }
 
 #[cfg(test)]

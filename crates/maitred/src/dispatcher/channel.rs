@@ -187,6 +187,23 @@ impl Workers {
         }
     }
 
+    /// Takes the oldest connection out of a member's channel, with its message, and any probe
+    /// before it.
+    pub(super) fn take_out(&self, member: MemberId) -> Option<(OwnedFd, [u8; HANDOFF_LEN])> {
+        let theirs = self.channels.get(&member)?.theirs.as_ref()?;
+        loop {
+            // A connection that finds no free descriptor on its way back would be lost.
+            drop(theirs.try_clone().ok()?);
+            let mut message = [0; HANDOFF_LEN];
+            match sys::receive(theirs.as_fd(), &mut message) {
+                Ok((HANDOFF_LEN, Some(socket))) => return Some((socket, message)),
+                Ok((PROBE_LEN, None)) => {}
+                Ok((0, _)) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+
     /// Takes a channel into the epoll: from now on its hang-up is seen.
     pub(crate) fn add(&mut self, id: MemberId, channel: Channel) -> io::Result<()> {
         epoll::add(
@@ -241,24 +258,12 @@ impl Channels for Workers {
     }
 
     fn take_back(&mut self, member: MemberId) -> Option<Connection> {
-        let theirs = self.channels.get(&member)?.theirs.as_ref()?;
-        loop {
-            // A connection that finds no free descriptor on its way back would be lost.
-            drop(theirs.try_clone().ok()?);
-            let mut message = [0; HANDOFF_LEN];
-            match sys::receive(theirs.as_fd(), &mut message) {
-                Ok((HANDOFF_LEN, Some(socket))) => {
-                    let connection = Connection::returned(socket, message);
-                    if let Some(endpoint) = connection.endpoint {
-                        self.counts.taken_back(endpoint);
-                    }
-                    return Some(connection);
-                }
-                Ok((PROBE_LEN, None)) => {}
-                Ok((0, _)) | Err(_) => return None,
-                Ok(_) => {}
-            }
+        let (socket, message) = self.take_out(member)?;
+        let connection = Connection::returned(socket, message);
+        if let Some(endpoint) = connection.endpoint {
+            self.counts.taken_back(endpoint);
         }
+        Some(connection)
     }
 
     fn probe(&mut self, member: MemberId) -> bool {

@@ -164,6 +164,10 @@ impl Turn {
         listener
             .balancer
             .join(now, id, key, open, &mut self.workers);
+        if let Some(proxy) = &mut self.proxy {
+            proxy.join(member.listener.0, id, key);
+            proxy.settle(&mut self.workers);
+        }
         let notice = Notice::Listening {
             pid: member.holders.first().map_or(0, |holder| holder.pid),
             instance: member.place.instance,
@@ -183,6 +187,9 @@ impl Turn {
         let Some(listener) = self.listeners.all.get_mut(&member.listener) else {
             return;
         };
+        if let Some(proxy) = &mut self.proxy {
+            proxy.leave(id, &mut self.workers);
+        }
         if let Some(figures) = listener.balancer.leave(now, id, &mut self.workers) {
             let past = listener.past.entry(member.place).or_default();
             past.dispatched += figures.dispatched;

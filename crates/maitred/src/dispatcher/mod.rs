@@ -16,6 +16,7 @@ mod members;
 mod moderation;
 mod oracle;
 mod port_owner;
+mod requests;
 mod sock_diag;
 mod turn;
 mod unix_path;
@@ -38,6 +39,8 @@ use crate::figures::ListenerFigures;
 pub(crate) struct Settings {
     /// How to choose, and how much may wait.
     pub(crate) balance: balance::Settings,
+    /// Each request is placed by itself, instead of each connection.
+    pub(crate) requests: Option<crate::proxy::Settings>,
     /// TCP ports that stay with each worker.
     pub(crate) private_ports: Vec<u16>,
     /// The socket at which workers ask.
@@ -82,6 +85,20 @@ pub(crate) enum Notice {
     Uncounted,
     /// No more connections can be accepted for want of descriptors; they wait in the backlog.
     OutOfDescriptors { limit: u64 },
+    /// A request could not be served as it should.
+    RequestFailed {
+        address: ListenAddress,
+        /// Its number, which the client was told.
+        id: u64,
+        /// The instance that had it.
+        instance: Option<u32>,
+        status: u16,
+        reason: &'static str,
+        /// The response had begun already.
+        cut: bool,
+        /// How many others before it were not told of.
+        unsaid: u64,
+    },
     /// Connections were given up after they had waited too long.
     Refused { address: ListenAddress, total: u64 },
 }

@@ -16,7 +16,9 @@ use super::door::Parked;
 use super::listeners::{Listener, ListenerId, Listeners};
 use super::members::{Membership, Process};
 use super::moderation::Moderation;
+use super::requests::{self, Telling};
 use super::{Command, Notice, Settings};
+use crate::proxy::Proxy;
 
 /// How many connections are accepted from one listener before others have their turn.
 const BATCH: usize = 64;
@@ -42,6 +44,8 @@ pub(crate) enum Token {
     Paths,
     /// The kernel tells of connections that have ended.
     Ends,
+    /// A connection of the proxy; the number is the proxy's own.
+    Proxy(u64),
 }
 
 /// The lower bits of an event's data number the thing; identifiers do not reach the kind above
@@ -59,6 +63,7 @@ impl Token {
             Self::Process(pid) => (5, u64::from(pid as u32)),
             Self::Paths => (6, 0),
             Self::Ends => (7, 0),
+            Self::Proxy(number) => (8, number),
         };
         epoll::EventData::new_u64(kind << KIND | number)
     }
@@ -75,6 +80,7 @@ impl Token {
             5 => Self::Process(number as i32),
             6 => Self::Paths,
             7 => Self::Ends,
+            8 => Self::Proxy(number),
             _ => return None,
         })
     }
@@ -109,6 +115,9 @@ pub(crate) struct Turn {
     closed: bool,
     ended: bool,
     moderation: Moderation,
+    /// Serves the clients, where each request is placed by itself.
+    pub(super) proxy: Option<Proxy>,
+    pub(super) telling: Telling,
     told_blind: bool,
     /// How many connections have been accepted.
     accepted: u64,
@@ -139,7 +148,18 @@ impl Turn {
             Policy::RoundRobin | Policy::IpHash => settings.balance.max_connections.is_some(),
         };
         let counts = Counts::new(epoll.clone(), Token::Ends.data().u64(), steered_by_counts);
+        let last_id = random_start()?;
+        let descriptors = descriptors_for_connections();
+        let proxy = settings.requests.clone().map(|mut requests| {
+            // A client may need two more for its request's pair.
+            let most = usize::try_from(descriptors / 4).unwrap_or(usize::MAX);
+            requests.max_clients = requests.max_clients.min(most);
+            let kind = Token::Proxy(0).data().u64();
+            Proxy::new(requests, epoll.clone(), kind, last_id)
+        });
         Ok(Self {
+            proxy,
+            telling: Telling::default(),
             workers: Workers::new(epoll.clone(), counts, |id| Token::Channel(id).data().u64()),
             settings,
             epoll,
@@ -154,8 +174,8 @@ impl Turn {
             wake,
             paths: None,
             started: Instant::now(),
-            last_id: random_start()?,
-            descriptors: descriptors_for_connections(),
+            last_id,
+            descriptors,
             breather: None,
             reminded: None,
             closed: false,
@@ -181,13 +201,18 @@ impl Turn {
                 // Only a bug could break the epoll itself; without it nothing can be done.
                 Err(_) => return,
             }
-            self.workers.counts.now = self.now();
+            let now = self.now();
+            self.workers.counts.now = now;
+            if let Some(proxy) = &mut self.proxy {
+                proxy.set_time(now);
+            }
             for event in &events {
                 if let Some(token) = Token::of(event.data) {
                     self.handle(token, event.flags);
                 }
             }
             self.keep_time();
+            self.keep_proxy();
             self.count_ends();
             self.moderate();
         }
@@ -239,6 +264,9 @@ impl Turn {
                 {
                     let now = nanos(self.started);
                     listener.balancer.turned(now, id, &mut self.workers);
+                    if let Some(proxy) = &mut self.proxy {
+                        proxy.turned(id, &mut self.workers);
+                    }
                 }
             }
             Token::Door => self.let_in(),
@@ -250,6 +278,11 @@ impl Turn {
             Token::Process(pid) => self.process_ended(pid),
             Token::Paths => self.restore_paths(),
             Token::Ends => self.workers.counts.hear(),
+            Token::Proxy(number) => {
+                if let Some(proxy) = &mut self.proxy {
+                    proxy.event(number, flags, &mut self.workers);
+                }
+            }
             Token::Command => self.obey(),
         }
     }
@@ -261,14 +294,24 @@ impl Turn {
             return false;
         };
         for _ in 0..BATCH {
-            if !listener.balancer.has_room() {
+            if !listener.balancer.has_room() || !self.proxy.as_ref().is_none_or(Proxy::has_room) {
                 let _ = listener.accept(id, false, &self.epoll);
                 return false;
             }
             match sys::accept(listener.socket.as_fd()) {
                 Ok((socket, peer)) => {
-                    self.moderation.count();
                     let scarce = socket.as_raw_fd() >= self.descriptors;
+                    if let Some(proxy) = &mut self.proxy {
+                        self.accepted += 1;
+                        listener.accepted += 1;
+                        requests::admit(proxy, id, socket, peer.as_bytes(), self.accepted);
+                        if scarce {
+                            self.pause();
+                            return false;
+                        }
+                        continue;
+                    }
+                    self.moderation.count();
                     let connection = Connection::new(socket, peer.as_bytes());
                     let client = super::address::client(peer.as_bytes(), self.accepted);
                     self.accepted += 1;
@@ -314,7 +357,10 @@ impl Turn {
 
     /// Accepts again where there is room again.
     fn resume(&mut self) {
-        if self.breather.is_some() || self.closed {
+        if self.breather.is_some()
+            || self.closed
+            || !self.proxy.as_ref().is_none_or(Proxy::has_room)
+        {
             return;
         }
         for (id, listener) in &mut self.listeners.all {
@@ -364,6 +410,7 @@ impl Turn {
             .chain(parked)
             .chain(self.breather)
             .chain(counts)
+            .chain(self.proxy_deadline().map(|at| self.started + at))
             .min()?;
         Timespec::try_from(next.saturating_duration_since(now)).ok()
     }
@@ -451,6 +498,10 @@ impl Turn {
         if let Some(port) = listener.address.port() {
             self.workers.counts.listen_for(port);
         }
+        if let Some(proxy) = &mut self.proxy {
+            let authority = listener.address.to_string();
+            proxy.open(id.0, listener.sockaddr.as_bytes(), authority);
+        }
         self.listeners.all.insert(id, listener);
         Ok(())
     }
@@ -517,6 +568,9 @@ impl Turn {
                 // Shut down, the socket refuses newcomers; closed it is with the thread's end.
                 let _ = rustix::net::shutdown(&listener.socket, rustix::net::Shutdown::Both);
             }
+        }
+        if let Some(proxy) = &mut self.proxy {
+            proxy.close();
         }
     }
 

@@ -151,6 +151,27 @@ impl Sentences {
                 seconds(self.patience)
             )),
             Event::Figures { listeners } => Some(super::figures::table(&name, listeners)),
+            Event::RequestFailed {
+                id,
+                instance,
+                status,
+                reason,
+                cut,
+                unsaid,
+                ..
+            } => {
+                let with = instance.map_or(String::new(), |it| format!(" with {name}-{it}"));
+                let told = if *cut {
+                    "its response was cut off".to_owned()
+                } else {
+                    format!("answered {status}")
+                };
+                let more = match unsaid {
+                    0 => String::new(),
+                    more => format!("; {more} others before it were not told of"),
+                };
+                Some(format!("request {id}{with}: {told}: {reason}{more}"))
+            }
             Event::Stopping { reason } => {
                 (!self.quiet).then(|| format!("{reason}: stopping {name}"))
             }

@@ -88,6 +88,7 @@ impl Supervisor {
         let dispatcher = Dispatcher::start(
             dispatcher::Settings {
                 balance: app.balance,
+                requests: app.requests.clone(),
                 private_ports: app.private_ports.clone(),
                 door: folder.open_door().context("opening the door")?,
                 folder: folder.path().to_owned(),
@@ -421,6 +422,23 @@ impl Supervisor {
             Notice::Blind { pid } => Event::Blind { pid },
             Notice::Uncounted => Event::Uncounted,
             Notice::OutOfDescriptors { limit } => Event::OutOfDescriptors { limit },
+            Notice::RequestFailed {
+                address,
+                id,
+                instance,
+                status,
+                reason,
+                cut,
+                unsaid,
+            } => Event::RequestFailed {
+                address: address.to_string(),
+                id: format!("{id:016x}"),
+                instance,
+                status,
+                reason: reason.to_owned(),
+                cut,
+                unsaid,
+            },
             Notice::Refused { address, total } => Event::Refused {
                 address: address.to_string(),
                 total,

@@ -1,0 +1,123 @@
+//! `per: request`: clients stay with the proxy, and the pairs that it makes go down the channels
+//! in their place.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use balance::{Channels, Look, MemberId, Nanos};
+use wire::Handoff;
+
+use super::Notice;
+use super::address::ip;
+use super::channel::{Channel, Workers};
+use super::listeners::ListenerId;
+use super::turn::Turn;
+use crate::proxy::{self, Proxy, Report};
+
+/// So many failed requests are told of in a second; of the rest only how many they were.
+const TOLD: u32 = 10;
+const SECOND: Nanos = 1_000_000_000;
+
+/// How much was told lately.
+#[derive(Debug, Default)]
+pub(super) struct Telling {
+    since: Nanos,
+    told: u32,
+    unsaid: u64,
+}
+
+impl proxy::Workers for Workers {
+    fn look(&mut self, member: MemberId) -> Look {
+        Channels::look(self, member)
+    }
+
+    fn probe(&mut self, member: MemberId) -> bool {
+        Channels::probe(self, member)
+    }
+
+    fn watch(&mut self, member: MemberId, on: bool) {
+        Channels::watch(self, member, on);
+    }
+
+    fn hand(&mut self, member: MemberId, end: OwnedFd, peer: &[u8]) -> Result<(), OwnedFd> {
+        let (message, _) = Handoff::connection(peer).encode();
+        match self.channels.get(&member) {
+            Some(channel) if sys::send(channel.ours(), &message, Some(end.as_fd())).is_ok() => {
+                Ok(())
+            }
+            _ => Err(end),
+        }
+    }
+
+    fn untaken(&mut self, member: MemberId) -> usize {
+        self.channels.get(&member).map_or(0, Channel::connections)
+    }
+
+    fn take_back(&mut self, member: MemberId) -> Option<OwnedFd> {
+        Some(self.take_out(member)?.0)
+    }
+}
+
+/// A client has connected to a listener whose requests are placed one by one; `number` counts
+/// connections.
+pub(super) fn admit(
+    proxy: &mut Proxy,
+    listener: ListenerId,
+    socket: OwnedFd,
+    peer: &[u8],
+    number: u64,
+) {
+    let caller = super::address::client(peer, number);
+    // One that the kernel cannot watch is closed.
+    let _ = proxy.accept(listener.0, socket, peer, ip(peer), caller);
+}
+
+impl Turn {
+    /// When the proxy is to be called at the latest.
+    pub(super) fn proxy_deadline(&self) -> Option<Duration> {
+        let at = self.proxy.as_ref().and_then(Proxy::deadline)?;
+        Some(Duration::from_nanos(at))
+    }
+
+    /// Lets the proxy do what time has brought, and tells what went wrong there.
+    pub(super) fn keep_proxy(&mut self) {
+        let now = self.now();
+        let Some(proxy) = &mut self.proxy else {
+            return;
+        };
+        proxy.set_time(now);
+        if proxy.deadline().is_some_and(|at| at <= now) {
+            proxy.tick(&mut self.workers);
+        }
+        for report in proxy.reports() {
+            self.tell_of(report, now);
+        }
+    }
+
+    fn tell_of(&mut self, report: Report, now: Nanos) {
+        if now.saturating_sub(self.telling.since) >= SECOND {
+            self.telling.since = now;
+            self.telling.told = 0;
+        }
+        if self.telling.told >= TOLD {
+            self.telling.unsaid += 1;
+            return;
+        }
+        self.telling.told += 1;
+        let worker = report.member.and_then(|member| self.members.get(&member));
+        let listener = self.listeners.all.get(&ListenerId(report.gate));
+        let Some(address) = listener.map(|listener| listener.address.clone()) else {
+            return;
+        };
+        let unsaid = std::mem::take(&mut self.telling.unsaid);
+        self.tell(Notice::RequestFailed {
+            address,
+            id: report.id,
+            instance: worker.map(|member| member.place.instance),
+            status: report.refusal.status(),
+            reason: report.detail.unwrap_or(report.refusal.reason()),
+            cut: report.cut,
+            unsaid,
+        });
+    }
+}

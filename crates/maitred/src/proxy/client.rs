@@ -1,0 +1,147 @@
+//! Clients, and the request that each has in progress.
+
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+
+use balance::{Client as Caller, MemberId, Nanos};
+use http::{BodyDecoder, BodyEncoder, Version};
+
+use super::link::Link;
+use super::slab::Key;
+
+/// Whom a connection comes from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Peer {
+    /// None over a Unix socket.
+    pub(super) address: Option<IpAddr>,
+    /// The bytes of its `sockaddr`, as far as they are shown to workers.
+    sockaddr: [u8; 28],
+    len: usize,
+    /// What it is to the balancer.
+    pub(super) caller: Caller,
+}
+
+impl Peer {
+    pub(super) fn new(sockaddr: &[u8], address: Option<IpAddr>, caller: Caller) -> Self {
+        let mut bytes = [0; 28];
+        let len = if sockaddr.len() > bytes.len() {
+            2
+        } else {
+            sockaddr.len()
+        };
+        for (to, from) in bytes.iter_mut().zip(sockaddr.iter().take(len)) {
+            *to = *from;
+        }
+        Self {
+            address,
+            sockaddr: bytes,
+            len,
+            caller,
+        }
+    }
+
+    pub(super) fn sockaddr(&self) -> &[u8] {
+        self.sockaddr.get(..self.len).unwrap_or(&[])
+    }
+}
+
+/// One connection of a client.
+///
+/// ```text
+///              head complete                 101
+///   Greeting ─▶ Reading ─────────────▶ Serving ─────▶ Tunnel
+///   (PROXY         ▲                    │  │             │
+///   header)        └────────────────────┘  └──▶ Leaving ◀┘
+///                   response complete            (the last words are being read)
+/// ```
+#[derive(Debug)]
+pub(super) struct Client {
+    pub(super) link: Link,
+    pub(super) gate: u64,
+    pub(super) peer: Peer,
+    pub(super) phase: Phase,
+    /// When something last went to or came from it.
+    pub(super) active_at: Nanos,
+    /// Whether it has had a response.
+    pub(super) served: bool,
+}
+
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// A balancer before us says who the client is.
+    Greeting,
+    /// A request's head is read, since then; so much of it has been searched for its end.
+    Reading { since: Nanos, searched: usize },
+    /// A request is in progress.
+    Serving(Box<Exchange>),
+    /// Bytes go both ways, whatever they mean.
+    Tunnel(Tunnel),
+    /// What was said last is being written, and what still comes is not heard, until then.
+    Leaving { until: Nanos },
+}
+
+/// A request, and its response.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    /// Names it in the log.
+    pub(super) id: u64,
+    pub(super) began: Nanos,
+    pub(super) version: Version,
+    pub(super) is_head: bool,
+    /// The client lets the connection go on after it.
+    pub(super) keep_alive: bool,
+    /// It may be sent to another worker if one fails: it has no body and changes nothing.
+    pub(super) repeatable: bool,
+    pub(super) wants_upgrade: bool,
+    /// The member that the client's cookie names.
+    pub(super) wants: Option<u64>,
+    /// Who asks, for the balancer.
+    pub(super) caller: Caller,
+    /// The head for the worker; gone when it has been sent, unless it may be sent again.
+    pub(super) head: Vec<u8>,
+    pub(super) request: BodyDecoder,
+    pub(super) request_encoder: BodyEncoder,
+    /// The whole request has been read, and passed on.
+    pub(super) request_done: bool,
+    /// Bytes of its body so far.
+    pub(super) body: u64,
+    pub(super) stage: Stage,
+    /// When the worker was last sent something of it.
+    pub(super) sent_at: Nanos,
+    pub(super) answer: Option<Answer>,
+    /// Something of the response has been passed on, an interim one perhaps.
+    pub(super) begun: bool,
+}
+
+/// Where a request is.
+#[derive(Debug)]
+pub(super) enum Stage {
+    /// It waits for a worker.
+    Waiting,
+    /// It was in a pair that its worker did not take; the worker's end goes to the next one.
+    Returned(Key, OwnedFd),
+    /// It is with this worker.
+    With(MemberId, Key),
+}
+
+/// A response that is being passed on.
+#[derive(Debug)]
+pub(super) struct Answer {
+    pub(super) decoder: BodyDecoder,
+    pub(super) encoder: BodyEncoder,
+    /// The client's connection goes on after it.
+    pub(super) keep_alive: bool,
+    /// How long the worker's connection may be kept after it; none if not at all.
+    pub(super) keep_pair: Option<std::time::Duration>,
+    pub(super) is_event_stream: bool,
+}
+
+/// An upgraded connection.
+#[derive(Debug)]
+pub(super) struct Tunnel {
+    pub(super) member: MemberId,
+    pub(super) pair: Key,
+    /// Which sides have been told that the other sends no more.
+    pub(super) told_worker: bool,
+    pub(super) told_client: bool,
+}

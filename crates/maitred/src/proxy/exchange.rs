@@ -1,0 +1,470 @@
+//! From a request's first byte to its response's last: reading the head, placing the request, and
+//! what follows its end.
+
+use std::mem::MaybeUninit;
+
+use balance::{Arrival, MemberId, Placed, Ticket};
+use http::{
+    BodyDecoder, BodyEncoder, End, Framing, HEADERS, Hop, ProxyHeader, Refusal, Request, Upgrade,
+    Version,
+};
+
+use super::client::{Client, Exchange, Phase, Stage};
+use super::link::Read;
+use super::slab::Key;
+use super::{Proxy, Report, STEPS, View, Workers};
+
+/// The cookie by which a client says which worker it belongs to.
+pub(super) const COOKIE: &str = "maitred_worker";
+
+/// So many repetitions may be had at once; each request earns a tenth of one.
+pub(super) const BUDGET: u32 = 100;
+const PRICE: u32 = 10;
+
+/// How long the last words to a client may take.
+const LEAVING: u64 = 2_000_000_000;
+
+/// What a step has brought about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// Another one may follow.
+    On,
+    /// Nothing more can be done until something happens.
+    Wait,
+    /// The client's connection is over.
+    Over,
+}
+
+impl Proxy {
+    /// Does for a client what can be done now.
+    pub(super) fn drive<W: Workers>(&mut self, key: Key, workers: &mut W) {
+        for _ in 0..STEPS {
+            let Some(client) = self.clients.get_mut(key) else {
+                return;
+            };
+            if client.link.flush(&self.epoll).is_err() {
+                self.drop_client(key);
+                return;
+            }
+            let step = match client.phase {
+                Phase::Greeting => self.greet(key),
+                Phase::Reading { .. } => self.read_head(key, workers),
+                Phase::Serving(_) => self.serve(key, workers),
+                Phase::Tunnel(_) => self.tunnel(key),
+                Phase::Leaving { .. } => self.leave_client(key),
+            };
+            match step {
+                Step::On => {}
+                Step::Wait => return,
+                Step::Over => {
+                    self.drop_client(key);
+                    return;
+                }
+            }
+        }
+        self.again.insert(0, key);
+    }
+
+    /// Reads the PROXY header.
+    fn greet(&mut self, key: Key) -> Step {
+        let Some(client) = self.clients.get_mut(key) else {
+            return Step::Wait;
+        };
+        match client.link.read(&mut self.room) {
+            Read::Some(len) => client
+                .link
+                .input
+                .extend_from_slice(self.room.get(..len).unwrap_or(&[])),
+            Read::Nothing => return Step::Wait,
+            Read::End | Read::Broken => return Step::Over,
+        }
+        match http::read_proxy_header(&client.link.input) {
+            Ok(ProxyHeader::Incomplete) => Step::On,
+            Ok(ProxyHeader::Complete(len, named)) => {
+                client.link.input.drain(..len);
+                if let Some(named) = named {
+                    client.peer = super::time::named_peer(named);
+                }
+                client.phase = Phase::Reading {
+                    since: self.now,
+                    searched: 0,
+                };
+                Step::On
+            }
+            Err(refusal) => self.refuse(key, refusal, None),
+        }
+    }
+
+    /// Reads a request's head.
+    fn read_head<W: Workers>(&mut self, key: Key, workers: &mut W) -> Step {
+        let Some(client) = self.clients.get_mut(key) else {
+            return Step::Wait;
+        };
+        let Phase::Reading { since, searched } = &mut client.phase else {
+            return Step::Wait;
+        };
+        // The response before it goes first.
+        if client.link.is_clogged() {
+            return Step::Wait;
+        }
+        let mut room = std::mem::take(&mut self.room);
+        let mut input = std::mem::take(&mut client.link.input);
+        let mut bytes: &[u8] = &input;
+        // What has been read and searched already needs more.
+        if input.is_empty() || *searched > 0 {
+            match client.link.read(&mut room) {
+                Read::Some(len) => {
+                    client.active_at = self.now;
+                    let new = room.get(..len).unwrap_or(&[]);
+                    if input.is_empty() {
+                        *since = self.now;
+                        bytes = new;
+                    } else {
+                        input.extend_from_slice(new);
+                        bytes = &input;
+                    }
+                }
+                other => {
+                    client.link.input = input;
+                    self.room = room;
+                    return match other {
+                        Read::Nothing => Step::Wait,
+                        _ => Step::Over,
+                    };
+                }
+            }
+        }
+        let step = match http::find_end(bytes, (*searched).saturating_sub(1)) {
+            Ok(End::At(end)) if end <= self.settings.head => {
+                let (head, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
+                let begun = self.begin(key, head, workers);
+                (begun, rest.to_vec())
+            }
+            Ok(End::Beyond(next)) if bytes.len() < self.settings.head => {
+                *searched = next.max(1);
+                (Ok(Step::On), bytes.to_vec())
+            }
+            Ok(_) => (Err(Refusal::HeadTooLarge), Vec::new()),
+            Err(refusal) => (Err(refusal), Vec::new()),
+        };
+        self.room = room;
+        let (step, rest) = step;
+        if let Some(client) = self.clients.get_mut(key) {
+            client.link.input = rest;
+        }
+        step.unwrap_or_else(|refusal| self.refuse(key, refusal, None))
+    }
+
+    /// A request's head is complete.
+    fn begin<W: Workers>(
+        &mut self,
+        key: Key,
+        head: &[u8],
+        workers: &mut W,
+    ) -> Result<Step, Refusal> {
+        let mut fields = [MaybeUninit::uninit(); HEADERS];
+        let request = http::parse_request(head, &mut fields)?;
+        let most = self.settings.body;
+        if most > 0 && matches!(request.framing, Framing::Length(length) if length > most) {
+            return Err(Refusal::BodyTooLarge);
+        }
+        let Some(client) = self.clients.get_mut(key) else {
+            return Ok(Step::Wait);
+        };
+        let Some(gate) = self.gates.get_mut(&client.gate) else {
+            return Ok(Step::Over);
+        };
+        gate.counts.requests += 1;
+        self.budget = (self.budget + 1).min(BUDGET);
+        let mut to_worker = Vec::with_capacity(head.len() + 256);
+        let hop = Hop {
+            peer: client.peer.address,
+            tls: false,
+            trusted: &self.settings.trusted,
+            authority: &gate.authority,
+        };
+        http::write_request(&request, hop, &mut to_worker);
+        let wants = http::cookie(request.headers, COOKIE.as_bytes())
+            .and_then(|value| u64::from_str_radix(std::str::from_utf8(value).ok()?, 16).ok());
+        let mut caller = client.peer.caller;
+        if let Some(peer) = client.peer.address
+            && self.settings.trusted.contains(peer)
+        {
+            let client = http::client_of(&request, peer, &self.settings.trusted);
+            caller = balance::Client::at(client);
+        }
+        self.last_request += 1;
+        let exchange = Exchange {
+            wants,
+            caller,
+            ..exchange(&request, self.last_request, self.now, to_worker)
+        };
+        client.phase = Phase::Serving(Box::new(exchange));
+        self.arrive(key, workers)
+    }
+
+    /// Asks for a worker for the client's request.
+    pub(super) fn arrive<W: Workers>(
+        &mut self,
+        key: Key,
+        workers: &mut W,
+    ) -> Result<Step, Refusal> {
+        let (Some(arrival), Some(client)) = (self.arrival(key), self.clients.get(key)) else {
+            return Ok(Step::Wait);
+        };
+        let Some(gate) = self.gates.get_mut(&client.gate) else {
+            return Ok(Step::Over);
+        };
+        let mut view = View {
+            workers,
+            desks: &self.desks,
+            pairs: &self.pairs,
+        };
+        match gate.balancer.arrive(self.now, arrival, &mut view) {
+            Placed::At(member) => {
+                self.start(key, member, workers);
+                Ok(Step::On)
+            }
+            Placed::Waits => Ok(Step::Wait),
+            Placed::Refused => Err(Refusal::NoWorker),
+        }
+    }
+
+    /// What the balancer is told of the client's request.
+    pub(super) fn arrival(&self, key: Key) -> Option<Arrival> {
+        match &self.clients.get(key)?.phase {
+            Phase::Serving(exchange) => Some(Arrival {
+                ticket: Ticket(key.bits()),
+                client: exchange.caller,
+                wants: exchange.wants,
+            }),
+            _ => None,
+        }
+    }
+
+    /// The response has been passed on whole: the client may send the next request.
+    pub(super) fn finish(&mut self, key: Key) -> Step {
+        let Some(client) = self.clients.get_mut(key) else {
+            return Step::Wait;
+        };
+        let next = Phase::Reading {
+            since: self.now,
+            searched: 0,
+        };
+        let Phase::Serving(exchange) = std::mem::replace(&mut client.phase, next) else {
+            return Step::Wait;
+        };
+        client.served = true;
+        let gate = client.gate;
+        let (done, answer) = (exchange.request_done, exchange.answer);
+        if let Some(gate) = self.gates.get_mut(&gate) {
+            gate.counts.answered += 1;
+        }
+        let keep_pair = answer.as_ref().and_then(|answer| answer.keep_pair);
+        if let Stage::With(member, pair) = exchange.stage {
+            match keep_pair {
+                Some(time) if done => self.keep_pair(member, pair, time),
+                _ => self.drop_pair(pair),
+            }
+            self.ended(gate, member);
+        }
+        if done && answer.is_some_and(|answer| answer.keep_alive) && !self.closing {
+            return Step::On;
+        }
+        self.leaving(key)
+    }
+
+    /// The client's request fails. Where nothing of a response has been passed on, it is told.
+    pub(super) fn fail(
+        &mut self,
+        key: Key,
+        refusal: Refusal,
+        detail: Option<&'static str>,
+    ) -> Step {
+        let begun = match self.clients.get(key).map(|client| &client.phase) {
+            Some(Phase::Serving(exchange)) => exchange.answer.is_some(),
+            _ => false,
+        };
+        if !begun {
+            return self.refuse(key, refusal, detail);
+        }
+        self.report_failure(key, refusal, detail, true);
+        Step::Over
+    }
+
+    /// Answers in the worker's stead. The connection goes on where it is known what follows.
+    pub(super) fn refuse(
+        &mut self,
+        key: Key,
+        refusal: Refusal,
+        detail: Option<&'static str>,
+    ) -> Step {
+        let id = self.report_failure(key, refusal, detail, false);
+        let Some(client) = self.clients.get_mut(key) else {
+            return Step::Wait;
+        };
+        let next = Phase::Reading {
+            since: self.now,
+            searched: 0,
+        };
+        let (mut keep_alive, mut is_head) = (false, false);
+        if let Phase::Serving(exchange) = std::mem::replace(&mut client.phase, next) {
+            keep_alive = exchange.keep_alive && exchange.request_done && !self.closing;
+            is_head = exchange.is_head;
+            let gate = client.gate;
+            self.abandon(gate, key, exchange.stage);
+        }
+        let mut out = std::mem::take(&mut self.out);
+        out.clear();
+        refusal.write(&mut out, id, keep_alive, is_head);
+        let sent = self.clients.get_mut(key).map(|client| {
+            client.served = true;
+            client.link.send(&out, &[], &self.epoll)
+        });
+        self.out = out;
+        match sent {
+            Some(Ok(())) if keep_alive => Step::On,
+            Some(Ok(())) => self.leaving(key),
+            Some(Err(_)) | None => Step::Over,
+        }
+    }
+
+    fn report_failure(
+        &mut self,
+        key: Key,
+        refusal: Refusal,
+        detail: Option<&'static str>,
+        cut: bool,
+    ) -> u64 {
+        let Some(client) = self.clients.get(key) else {
+            return 0;
+        };
+        let (id, member) = match &client.phase {
+            Phase::Serving(exchange) => match exchange.stage {
+                Stage::With(member, _) => (exchange.id, Some(member)),
+                Stage::Waiting | Stage::Returned(..) => (exchange.id, None),
+            },
+            _ => {
+                self.last_request += 1;
+                (self.last_request, None)
+            }
+        };
+        self.report(Report {
+            id,
+            gate: client.gate,
+            member,
+            refusal,
+            detail,
+            cut,
+        });
+        id
+    }
+
+    /// Ends a connection so that the last words arrive: one that is closed while something unread
+    /// lies in it is reset, and they might be lost.
+    pub(super) fn leaving(&mut self, key: Key) -> Step {
+        let Some(client) = self.clients.get_mut(key) else {
+            return Step::Wait;
+        };
+        client.phase = Phase::Leaving {
+            until: self.now + LEAVING,
+        };
+        client.link.input = Vec::new();
+        if !client.link.is_clogged() {
+            client.link.finish_sending();
+        }
+        Step::On
+    }
+
+    /// Hears the client out, without listening.
+    fn leave_client(&mut self, key: Key) -> Step {
+        let Some(client) = self.clients.get_mut(key) else {
+            return Step::Wait;
+        };
+        if client.link.is_clogged() {
+            return Step::Wait;
+        }
+        client.link.finish_sending();
+        match client.link.read(&mut self.room) {
+            Read::Some(_) => Step::On,
+            Read::Nothing => Step::Wait,
+            Read::End | Read::Broken => Step::Over,
+        }
+    }
+
+    /// Sends the client's request again, to another worker if there is one, where that cannot
+    /// hurt. Whether it does.
+    pub(super) fn repeat<W: Workers>(&mut self, key: Key, workers: &mut W) -> bool {
+        let Some(Client { phase, gate, .. }) = self.clients.get_mut(key) else {
+            return false;
+        };
+        let Phase::Serving(exchange) = phase else {
+            return false;
+        };
+        let may = self.settings.retry_idempotent
+            && exchange.repeatable
+            && !exchange.begun
+            && exchange.answer.is_none()
+            && self.budget >= PRICE;
+        if !may {
+            return false;
+        }
+        exchange.repeatable = false;
+        self.budget -= PRICE;
+        let gate = *gate;
+        let stage = std::mem::replace(&mut exchange.stage, Stage::Waiting);
+        if let Some(gate) = self.gates.get_mut(&gate) {
+            gate.counts.retried += 1;
+        }
+        self.abandon(gate, key, stage);
+        self.arrive(key, workers).is_ok()
+    }
+
+    /// Gives the client's request to this worker.
+    pub(super) fn start<W: Workers>(&mut self, key: Key, member: MemberId, workers: &mut W) {
+        if self.hand(key, member, workers).is_none() {
+            // It waits on, and goes to whoever can have it.
+            let arrival = self.arrival(key);
+            let gate = self.clients.get(key).map(|client| client.gate);
+            if let Some(gate) = gate.and_then(|gate| self.gates.get_mut(&gate)) {
+                match arrival {
+                    Some(arrival) => gate.balancer.came_back(self.now, member, arrival),
+                    None => gate.balancer.ended(self.now, member),
+                }
+            } else if let Some(desk) = self.desks.get(&member)
+                && let Some(gate) = self.gates.get_mut(&desk.gate)
+            {
+                // The client is gone.
+                gate.balancer.ended(self.now, member);
+            }
+        }
+    }
+}
+
+/// What is to be remembered of a request.
+fn exchange(request: &Request<'_, '_>, id: u64, now: u64, head: Vec<u8>) -> Exchange {
+    let decoder = BodyDecoder::new(request.framing);
+    Exchange {
+        id,
+        began: now,
+        version: request.version,
+        is_head: request.is_head(),
+        keep_alive: request.keep_alive,
+        repeatable: request.is_idempotent() && decoder.is_done(),
+        wants_upgrade: request.upgrade != Upgrade::No && request.version == Version::Http11,
+        wants: None,
+        caller: balance::Client::unknown(id),
+        head,
+        request_done: decoder.is_done(),
+        request_encoder: match request.framing {
+            Framing::Chunked => BodyEncoder::Chunked,
+            Framing::Empty | Framing::Length(_) | Framing::Close => BodyEncoder::Plain,
+        },
+        request: decoder,
+        body: 0,
+        stage: Stage::Waiting,
+        sent_at: now,
+        answer: None,
+        begun: false,
+    }
+}

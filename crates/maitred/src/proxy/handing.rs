@@ -1,0 +1,277 @@
+//! Pairs on their way: which one carries a request, handing a new one to its worker, and taking
+//! back what a worker did not take.
+
+use std::os::fd::OwnedFd;
+use std::time::Duration;
+
+use balance::{Look, MemberId, Nanos};
+
+use super::client::{Phase, Stage};
+use super::link::Link;
+use super::pool::{self, Pair};
+use super::slab::Key;
+use super::{PAIR, Proxy, Workers};
+
+/// What lies untaken so long goes to another worker that is free.
+const OVERDUE: Nanos = 2_000_000;
+
+impl Proxy {
+    /// Sends the client's request to this worker: over an idle pair of this client, or a new one.
+    /// `None` if it could not be sent; then the request waits again.
+    pub(super) fn hand<W: Workers>(
+        &mut self,
+        key: Key,
+        member: MemberId,
+        workers: &mut W,
+    ) -> Option<()> {
+        let client = self.clients.get_mut(key)?;
+        let Phase::Serving(exchange) = &mut client.phase else {
+            return None;
+        };
+        let (peer, sockaddr) = (client.peer.address, client.peer);
+        match std::mem::replace(&mut exchange.stage, Stage::Waiting) {
+            Stage::Returned(pair, end) => {
+                return self.hand_end(key, member, pair, end, sockaddr.sockaddr(), workers);
+            }
+            Stage::Waiting => {}
+            Stage::With(other, pair) => {
+                exchange.stage = Stage::With(other, pair);
+                return None;
+            }
+        }
+        exchange.sent_at = self.now;
+        let head = std::mem::take(&mut exchange.head);
+        while let Some(pair_key) = self.desks.get_mut(&member).and_then(|it| it.take(peer)) {
+            let Some(pair) = self.pairs.get_mut(pair_key) else {
+                continue;
+            };
+            // What its worker has left, or left undone, is not used. Where that is not known yet,
+            // the kernel takes nothing of what is sent.
+            let good = pair.leave_at > self.now && !pair.link.ending && !pair.link.readable;
+            if good && pair.link.send(&head, &[], &self.epoll).is_ok() {
+                pair.client = Some(key);
+                self.sent(key, member, pair_key, head);
+                return Some(());
+            }
+            self.pairs.remove(pair_key);
+        }
+        let made = self.new_pair(member, peer, sockaddr.sockaddr());
+        let Some((pair_key, end)) = made else {
+            self.put_head_back(key, head);
+            return None;
+        };
+        if let Some(pair) = self.pairs.get_mut(pair_key) {
+            // It lies in the pair before the worker has it: one that takes it finds the request.
+            let _ = pair.link.send(&head, &[], &self.epoll);
+            pair.client = Some(key);
+        }
+        match workers.hand(member, end, sockaddr.sockaddr()) {
+            Ok(()) => {
+                self.handed(member, pair_key);
+                self.sent(key, member, pair_key, head);
+                Some(())
+            }
+            Err(end) => {
+                drop(end);
+                self.pairs.remove(pair_key);
+                self.put_head_back(key, head);
+                None
+            }
+        }
+    }
+
+    fn put_head_back(&mut self, key: Key, head: Vec<u8>) {
+        if let Some(client) = self.clients.get_mut(key)
+            && let Phase::Serving(exchange) = &mut client.phase
+        {
+            exchange.head = head;
+        }
+    }
+
+    /// The head is on its way to the worker.
+    fn sent(&mut self, key: Key, member: MemberId, pair: Key, head: Vec<u8>) {
+        if let Some(desk) = self.desks.get_mut(&member) {
+            desk.last = Some(pair);
+        }
+        if let Some(client) = self.clients.get_mut(key)
+            && let Phase::Serving(exchange) = &mut client.phase
+        {
+            exchange.stage = Stage::With(member, pair);
+            if exchange.repeatable && self.settings.retry_idempotent {
+                exchange.head = head;
+            }
+        }
+    }
+
+    fn new_pair(
+        &mut self,
+        member: MemberId,
+        peer: Option<std::net::IpAddr>,
+        sockaddr: &[u8],
+    ) -> Option<(Key, OwnedFd)> {
+        let gate = self.desks.get(&member)?.gate;
+        let local = &self.gates.get(&gate)?.sockaddr;
+        let number = self.last_pair;
+        self.last_pair += 1;
+        let (ours, theirs) = pool::make(number, sockaddr, local).ok()?;
+        let (kind, epoll, now) = (self.kind, &self.epoll, self.now);
+        let key = self.pairs.insert(|key| {
+            Ok::<_, rustix::io::Errno>(Pair {
+                link: Link::new(ours, epoll, kind | PAIR | key.bits())?,
+                number,
+                member,
+                peer,
+                client: None,
+                leave_at: 0,
+                handed_at: now,
+            })
+        });
+        Some((key.ok()?, theirs))
+    }
+
+    /// Gives a pair that came back to another worker, with all that lies in it.
+    fn hand_end<W: Workers>(
+        &mut self,
+        key: Key,
+        member: MemberId,
+        pair_key: Key,
+        end: OwnedFd,
+        sockaddr: &[u8],
+        workers: &mut W,
+    ) -> Option<()> {
+        let handed = workers.hand(member, end, sockaddr);
+        let client = self.clients.get_mut(key)?;
+        let Phase::Serving(exchange) = &mut client.phase else {
+            return None;
+        };
+        match handed {
+            Ok(()) => {
+                exchange.stage = Stage::With(member, pair_key);
+                exchange.sent_at = self.now;
+                if let Some(pair) = self.pairs.get_mut(pair_key) {
+                    pair.member = member;
+                    pair.handed_at = self.now;
+                }
+                self.handed(member, pair_key);
+                Some(())
+            }
+            Err(end) => {
+                exchange.stage = Stage::Returned(pair_key, end);
+                None
+            }
+        }
+    }
+
+    fn handed(&mut self, member: MemberId, pair: Key) {
+        if let Some(desk) = self.desks.get_mut(&member) {
+            desk.untaken.push_back(pair);
+            desk.last = Some(pair);
+        }
+        let at = self.now + OVERDUE;
+        self.untaken_at = Some(self.untaken_at.map_or(at, |earlier| earlier.min(at)));
+    }
+
+    /// Keeps a pair for the client's next request to this worker.
+    pub(super) fn keep_pair(&mut self, member: MemberId, key: Key, time: Duration) {
+        let Some(pair) = self.pairs.get_mut(key) else {
+            return;
+        };
+        pair.client = None;
+        let clean = pair.link.input.is_empty() && !pair.link.ending && !pair.link.is_clogged();
+        pair.leave_at = self
+            .now
+            .saturating_add(u64::try_from(time.as_nanos()).unwrap_or(0));
+        let kept = clean
+            && self
+                .desks
+                .get_mut(&member)
+                .is_some_and(|desk| desk.keep(pair.peer, key));
+        if !kept {
+            self.pairs.remove(key);
+        }
+    }
+
+    /// Looks after what lies untaken in channels.
+    pub(super) fn look_after_untaken<W: Workers>(&mut self, workers: &mut W) {
+        self.untaken_at = None;
+        let members: Vec<_> = self
+            .desks
+            .iter()
+            .filter(|(_, desk)| !desk.untaken.is_empty())
+            .map(|(member, _)| *member)
+            .collect();
+        for member in members {
+            let lying = workers.untaken(member);
+            let Some(desk) = self.desks.get_mut(&member) else {
+                continue;
+            };
+            while desk.untaken.len() > lying {
+                desk.untaken.pop_front();
+            }
+            let Some(oldest) = desk.untaken.front().copied() else {
+                continue;
+            };
+            self.untaken_at = Some(self.now + OVERDUE);
+            let overdue = self
+                .pairs
+                .get(oldest)
+                .is_some_and(|pair| self.now >= pair.handed_at + OVERDUE);
+            if overdue && self.another_is_free(member, workers) {
+                self.take_back(member, workers);
+            }
+        }
+    }
+
+    /// Whether another worker behind the same listener could have a request now, and may.
+    fn another_is_free<W: Workers>(&self, member: MemberId, workers: &mut W) -> bool {
+        use balance::RequestPolicy::{LeastConn, NextAvailable};
+        if !matches!(self.settings.balance.policy, NextAvailable | LeastConn) {
+            return false;
+        }
+        let gate = self.desks.get(&member).map(|desk| desk.gate);
+        let Some(gate) = gate.and_then(|gate| self.gates.get(&gate)) else {
+            return false;
+        };
+        gate.balancer.members().any(|(id, _, figures)| {
+            id != member && figures.in_progress == 0 && workers.look(id) == Look::Waiting
+        })
+    }
+
+    /// Takes everything back that this worker has not taken: it waits again.
+    pub(super) fn take_back<W: Workers>(&mut self, member: MemberId, workers: &mut W) {
+        let Some(desk) = self.desks.get_mut(&member) else {
+            return;
+        };
+        let gate = desk.gate;
+        let mut untaken = std::mem::take(&mut desk.untaken);
+        let mut back = Vec::new();
+        while let Some(end) = workers.take_back(member) {
+            back.push(end);
+        }
+        // The youngest goes first into the queue's front, so that the oldest comes to stand there.
+        for end in back.into_iter().rev() {
+            let number = pool::number_of(&end);
+            let known = |key: &Key| self.pairs.get(*key).map(|pair| pair.number) == number;
+            let Some(key) = untaken
+                .iter()
+                .position(known)
+                .and_then(|at| untaken.remove(at))
+            else {
+                continue;
+            };
+            let Some(client) = self.pairs.get(key).and_then(|pair| pair.client) else {
+                self.pairs.remove(key);
+                continue;
+            };
+            if let Some(it) = self.clients.get_mut(client)
+                && let Phase::Serving(exchange) = &mut it.phase
+            {
+                exchange.stage = Stage::Returned(key, end);
+            }
+            if let (Some(arrival), Some(gate)) = (self.arrival(client), self.gates.get_mut(&gate)) {
+                gate.balancer.came_back(self.now, member, arrival);
+            }
+        }
+        self.free.push(gate);
+    }
+}

@@ -1,0 +1,215 @@
+//! One socket of the proxy, to a client or to a worker: reading, and writing without waiting.
+
+use std::io::IoSlice;
+use std::os::fd::{AsFd, OwnedFd};
+
+use rustix::event::epoll;
+use rustix::io::Errno;
+
+/// Events are told once, when something changes.
+const READ: epoll::EventFlags = epoll::EventFlags::IN
+    .union(epoll::EventFlags::RDHUP)
+    .union(epoll::EventFlags::ET);
+
+/// The other side is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gone;
+
+/// What a read brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    /// So many bytes.
+    Some(usize),
+    /// Nothing, for now.
+    Nothing,
+    /// The other side sends no more.
+    End,
+    /// The connection is broken.
+    Broken,
+}
+
+/// A socket, with what has been read and not used, and what could not be written yet.
+#[derive(Debug)]
+pub(super) struct Link {
+    socket: OwnedFd,
+    data: u64,
+    /// Read, and not used yet.
+    pub(super) input: Vec<u8>,
+    /// To be written when the socket takes more; `written` of it has been.
+    output: Vec<u8>,
+    written: usize,
+    /// There may be more to read.
+    pub(super) readable: bool,
+    /// The kernel has said that the other side will send no more; what it has sent may still have
+    /// to be read.
+    pub(super) ending: bool,
+    /// All that it sent has been read.
+    pub(super) ended: bool,
+    watches_out: bool,
+}
+
+impl Link {
+    /// Takes a socket into the epoll; `data` names it in events.
+    pub(super) fn new(socket: OwnedFd, epoll: &OwnedFd, data: u64) -> Result<Self, Errno> {
+        epoll::add(epoll, &socket, epoll::EventData::new_u64(data), READ)?;
+        Ok(Self {
+            socket,
+            data,
+            input: Vec::new(),
+            output: Vec::new(),
+            written: 0,
+            readable: false,
+            ending: false,
+            ended: false,
+            watches_out: false,
+        })
+    }
+
+    pub(super) fn socket(&self) -> &OwnedFd {
+        &self.socket
+    }
+
+    /// Notes what an event tells.
+    pub(super) fn note(&mut self, flags: epoll::EventFlags) {
+        let ends = epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR;
+        if flags.intersects(ends) {
+            self.ending = true;
+        }
+        if flags.intersects(ends | epoll::EventFlags::IN) {
+            self.readable = true;
+        }
+    }
+
+    /// Reads into `room`.
+    pub(super) fn read(&mut self, room: &mut [u8]) -> Read {
+        if self.ended {
+            return Read::End;
+        }
+        if !self.readable {
+            return Read::Nothing;
+        }
+        loop {
+            match rustix::io::read(&self.socket, &mut *room) {
+                Ok(0) => {
+                    self.ended = true;
+                    self.readable = false;
+                    return Read::End;
+                }
+                Ok(len) => {
+                    // Less than there was room for: that was all, and more would be a new event.
+                    // The end is none, though, where it has been told already.
+                    self.readable = len == room.len() || self.ending;
+                    return Read::Some(len);
+                }
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => {
+                    self.readable = false;
+                    return Read::Nothing;
+                }
+                Err(_) => {
+                    self.ended = true;
+                    self.readable = false;
+                    return Read::Broken;
+                }
+            }
+        }
+    }
+
+    /// Whether what was sent last still waits to be written: then nothing more should be sent.
+    pub(super) fn is_clogged(&self) -> bool {
+        !self.output.is_empty()
+    }
+
+    /// Sends two runs of bytes, one behind the other. What the socket does not take now it gets
+    /// later.
+    pub(super) fn send(
+        &mut self,
+        first: &[u8],
+        second: &[u8],
+        epoll: &OwnedFd,
+    ) -> Result<(), Gone> {
+        let total = first.len() + second.len();
+        if total == 0 {
+            return Ok(());
+        }
+        let mut sent = 0;
+        if !self.is_clogged() {
+            sent = loop {
+                let result = if second.is_empty() {
+                    rustix::io::write(&self.socket, first)
+                } else {
+                    let both = [IoSlice::new(first), IoSlice::new(second)];
+                    rustix::io::writev(&self.socket, &both)
+                };
+                match result {
+                    Ok(sent) => break sent,
+                    Err(Errno::INTR) => {}
+                    Err(Errno::AGAIN) => break 0,
+                    Err(_) => return Err(Gone),
+                }
+            };
+        }
+        if sent < total {
+            let of_second = sent.saturating_sub(first.len());
+            self.output
+                .extend_from_slice(first.get(sent..).unwrap_or(&[]));
+            self.output
+                .extend_from_slice(second.get(of_second..).unwrap_or(&[]));
+            self.watch_out(true, epoll);
+        }
+        Ok(())
+    }
+
+    /// Writes what still waits.
+    pub(super) fn flush(&mut self, epoll: &OwnedFd) -> Result<(), Gone> {
+        while let Some(rest) = self
+            .output
+            .get(self.written..)
+            .filter(|rest| !rest.is_empty())
+        {
+            match rustix::io::write(&self.socket, rest) {
+                Ok(sent) => self.written += sent,
+                Err(Errno::INTR) => {}
+                Err(Errno::AGAIN) => return Ok(()),
+                Err(_) => return Err(Gone),
+            }
+        }
+        if !self.output.is_empty() {
+            self.output = Vec::new();
+            self.written = 0;
+            self.watch_out(false, epoll);
+        }
+        Ok(())
+    }
+
+    /// Tells the other side that no more will come.
+    pub(super) fn finish_sending(&self) {
+        // One that is gone need not be told.
+        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write);
+    }
+
+    /// Whether the other side has still to read something.
+    pub(super) fn is_unread(&self) -> bool {
+        sys::unread(self.socket.as_fd()).is_ok_and(|bytes| bytes > 0)
+    }
+
+    /// That there is room again would be told after each read of the other side: so it is asked
+    /// for only while something waits.
+    fn watch_out(&mut self, on: bool, epoll: &OwnedFd) {
+        if self.watches_out != on {
+            self.watches_out = on;
+            let flags = if on {
+                READ | epoll::EventFlags::OUT
+            } else {
+                READ
+            };
+            // Of a descriptor that is in the epoll this cannot fail.
+            let _ = epoll::modify(
+                epoll,
+                &self.socket,
+                epoll::EventData::new_u64(self.data),
+                flags,
+            );
+        }
+    }
+}

@@ -1,0 +1,127 @@
+//! Pairs: connections to workers, those in use and those that wait to be used again.
+
+use std::collections::{HashMap, VecDeque};
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use balance::{MemberId, Nanos};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+
+use super::link::Link;
+use super::slab::Key;
+
+/// An idle pair is left after this, unless its worker says that it leaves it sooner: before the
+/// five seconds after which Node's servers do.
+const IDLE: Duration = Duration::from_secs(4);
+
+/// How many idle pairs a worker may have.
+const MOST_IDLE: usize = 1024;
+
+/// One connection to a worker.
+#[derive(Debug)]
+pub(super) struct Pair {
+    pub(super) link: Link,
+    /// What its ends are named by.
+    pub(super) number: u64,
+    pub(super) member: MemberId,
+    /// Whose requests it carries: the worker sees this client as its peer.
+    pub(super) peer: Option<IpAddr>,
+    /// The client whose request it carries now.
+    pub(super) client: Option<Key>,
+    /// When it is to be left, while it is idle.
+    pub(super) leave_at: Nanos,
+    /// When it was handed to the worker.
+    pub(super) handed_at: Nanos,
+}
+
+/// What the proxy keeps of one worker.
+#[derive(Debug)]
+pub(super) struct Desk {
+    pub(super) gate: u64,
+    idle: HashMap<Option<IpAddr>, Vec<Key>>,
+    idle_count: usize,
+    /// Pairs that lie in its channel, oldest first, as far as is known.
+    pub(super) untaken: VecDeque<Key>,
+    /// The pair that it was last sent something over.
+    pub(super) last: Option<Key>,
+}
+
+impl Desk {
+    pub(super) fn new(gate: u64) -> Self {
+        Self {
+            gate,
+            idle: HashMap::new(),
+            idle_count: 0,
+            untaken: VecDeque::new(),
+            last: None,
+        }
+    }
+
+    /// The idle pair for this client that was used last.
+    pub(super) fn take(&mut self, peer: Option<IpAddr>) -> Option<Key> {
+        let idle = self.idle.get_mut(&peer)?;
+        let key = idle.pop()?;
+        self.idle_count -= 1;
+        if idle.is_empty() {
+            self.idle.remove(&peer);
+        }
+        Some(key)
+    }
+
+    /// Keeps a pair for later; `false` if there are enough.
+    pub(super) fn keep(&mut self, peer: Option<IpAddr>, key: Key) -> bool {
+        if self.idle_count >= MOST_IDLE {
+            return false;
+        }
+        self.idle.entry(peer).or_default().push(key);
+        self.idle_count += 1;
+        true
+    }
+
+    /// Forgets an idle pair.
+    pub(super) fn forget(&mut self, peer: Option<IpAddr>, key: Key) {
+        if let Some(idle) = self.idle.get_mut(&peer) {
+            let before = idle.len();
+            idle.retain(|other| *other != key);
+            self.idle_count -= before - idle.len();
+            if idle.is_empty() {
+                self.idle.remove(&peer);
+            }
+        }
+    }
+
+    /// All idle pairs.
+    pub(super) fn idle(&self) -> impl Iterator<Item = Key> + '_ {
+        self.idle.values().flatten().copied()
+    }
+}
+
+/// How long an idle pair may be kept, if its worker says that it keeps it for so many seconds.
+pub(super) fn keep_for(said: Option<u64>) -> Duration {
+    said.map_or(IDLE, |seconds| {
+        // In doubt a fresh one is better: it costs microseconds.
+        (Duration::from_secs(seconds) / 2).min(IDLE)
+    })
+}
+
+/// Makes a pair: our end, and the one for the worker, which sees `peer` on the other side and
+/// `local` on its own. Both are the bytes of a `sockaddr`.
+pub(super) fn make(number: u64, peer: &[u8], local: &[u8]) -> io::Result<(OwnedFd, OwnedFd)> {
+    let (ours, theirs) = rustix::net::socketpair(
+        AddressFamily::UNIX,
+        SocketType::STREAM,
+        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
+        None,
+    )?;
+    sys::bind(ours.as_fd(), &wire::pair_name(2 * number, peer))?;
+    sys::bind(theirs.as_fd(), &wire::pair_name(2 * number + 1, local))?;
+    Ok((ours, theirs))
+}
+
+/// The number of the pair that this is the worker's end of.
+pub(super) fn number_of(theirs: &OwnedFd) -> Option<u64> {
+    let name = sys::local_address(theirs.as_fd()).ok()?;
+    Some(wire::pair_address(name.as_bytes())?.0 / 2)
+}

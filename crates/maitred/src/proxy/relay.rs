@@ -1,0 +1,428 @@
+//! Passing on: a request's body to the worker, its response to the client, and what an upgraded
+//! connection carries both ways. Nothing is read for a side that has not taken what came before.
+
+use std::mem::MaybeUninit;
+use std::ops::Range;
+
+use http::{BodyDecoder, BodyEncoder, End, Extra, Framing, HEADERS, Refusal, Response, Version};
+
+use super::client::{Answer, Phase, Stage, Tunnel};
+use super::exchange::{COOKIE, Step};
+use super::link::{Link, Read};
+use super::pool;
+use super::slab::Key;
+use super::{Proxy, Workers};
+
+/// How long a response's head may be.
+const RESPONSE_HEAD: usize = 256 * 1024;
+
+/// What a turn of passing on has come to.
+enum Passed {
+    /// Something went on.
+    On,
+    /// Nothing can, for now.
+    Nothing,
+    /// The request cannot be completed.
+    Failed(Refusal, Option<&'static str>),
+    /// A side is gone, or has been told all that it can be.
+    Gone,
+    /// The worker has ended the connection before its response.
+    NoAnswer,
+    /// The response is complete.
+    Complete,
+    /// The connection is a tunnel now.
+    Upgraded,
+}
+
+impl Proxy {
+    /// Passes on what can be passed on of a client's request and its response.
+    pub(super) fn serve<W: Workers>(&mut self, key: Key, workers: &mut W) -> Step {
+        let up = self.pass_request(key);
+        match up {
+            Passed::Failed(refusal, detail) => return self.fail(key, refusal, detail),
+            Passed::Gone => return Step::Over,
+            _ => {}
+        }
+        match self.pass_response(key) {
+            Passed::On => Step::On,
+            Passed::Nothing if matches!(up, Passed::On) => Step::On,
+            Passed::Nothing => Step::Wait,
+            Passed::Failed(refusal, detail) => self.fail(key, refusal, detail),
+            Passed::Gone => Step::Over,
+            Passed::Complete => self.finish(key),
+            Passed::Upgraded => Step::On,
+            Passed::NoAnswer if self.repeat(key, workers) => Step::On,
+            Passed::NoAnswer => self.fail(key, Refusal::BadWorker, None),
+        }
+    }
+
+    /// Passes on some of a request's body.
+    fn pass_request(&mut self, key: Key) -> Passed {
+        let Some(client) = self.clients.get_mut(key) else {
+            return Passed::Gone;
+        };
+        let Phase::Serving(exchange) = &mut client.phase else {
+            return Passed::Nothing;
+        };
+        let Stage::With(_, pair) = exchange.stage else {
+            return Passed::Nothing;
+        };
+        let Some(pair) = self.pairs.get_mut(pair) else {
+            return Passed::Nothing;
+        };
+        // A worker that has gone will be seen by its answer, or the want of it.
+        if pair.link.flush(&self.epoll).is_err() || exchange.request_done {
+            return Passed::Nothing;
+        }
+        if pair.link.is_clogged() {
+            return Passed::Nothing;
+        }
+        let kept = std::mem::take(&mut client.link.input);
+        let input: &[u8] = if kept.is_empty() {
+            match client.link.read(&mut self.room) {
+                Read::Some(len) => self.room.get(..len).unwrap_or(&[]),
+                Read::Nothing => return Passed::Nothing,
+                // Half a request: its worker shall see that it has ended too.
+                Read::End => {
+                    return Passed::Failed(
+                        Refusal::Malformed("the request's body ends early"),
+                        None,
+                    );
+                }
+                Read::Broken => return Passed::Gone,
+            }
+        } else {
+            &kept
+        };
+        client.active_at = self.now;
+        self.out.clear();
+        let coded = recode(
+            &mut exchange.request,
+            exchange.request_encoder,
+            input,
+            &mut self.out,
+        );
+        let (read, direct) = match coded {
+            Ok(coded) => coded,
+            Err(refusal) => return Passed::Failed(refusal, None),
+        };
+        exchange.body += self.out.len().max(direct.len()) as u64;
+        if self.settings.body > 0 && exchange.body > self.settings.body {
+            return Passed::Failed(Refusal::BodyTooLarge, None);
+        }
+        let direct = input.get(direct).unwrap_or(&[]);
+        exchange.request_done = exchange.request.is_done();
+        let mut tail = Vec::new();
+        if exchange.request_done {
+            // Trailers stay here: workers are known to take them for the next request.
+            exchange.request_encoder.end(&[], &mut tail);
+            self.out.extend_from_slice(&tail);
+        }
+        exchange.sent_at = self.now;
+        // As above.
+        let _ = pair.link.send(&self.out, direct, &self.epoll);
+        client.link.input = input.get(read..).unwrap_or(&[]).to_vec();
+        Passed::On
+    }
+
+    /// Passes on some of a response.
+    fn pass_response(&mut self, key: Key) -> Passed {
+        let Some(client) = self.clients.get_mut(key) else {
+            return Passed::Gone;
+        };
+        let Phase::Serving(exchange) = &mut client.phase else {
+            return Passed::Nothing;
+        };
+        let Stage::With(member, pair_key) = exchange.stage else {
+            return Passed::Nothing;
+        };
+        let Some(pair) = self.pairs.get_mut(pair_key) else {
+            return Passed::NoAnswer;
+        };
+        if client.link.is_clogged() {
+            return Passed::Nothing;
+        }
+        let mut kept = std::mem::take(&mut pair.link.input);
+        let read = pair.link.read(&mut self.room);
+        let input: &[u8] = match read {
+            Read::Some(len) if kept.is_empty() => self.room.get(..len).unwrap_or(&[]),
+            Read::Some(len) => {
+                kept.extend_from_slice(self.room.get(..len).unwrap_or(&[]));
+                &kept
+            }
+            // What is kept is a head that is not complete.
+            Read::Nothing => {
+                pair.link.input = kept;
+                return Passed::Nothing;
+            }
+            Read::End | Read::Broken => {
+                return match &exchange.answer {
+                    None => Passed::NoAnswer,
+                    Some(answer) if answer.decoder.ends_with_connection() => {
+                        self.out.clear();
+                        answer.encoder.end(&[], &mut self.out);
+                        match client.link.send(&self.out, &[], &self.epoll) {
+                            Ok(()) => Passed::Complete,
+                            Err(_) => Passed::Gone,
+                        }
+                    }
+                    Some(_) => Passed::Failed(
+                        Refusal::BadWorker,
+                        Some("the worker ended before its response was complete"),
+                    ),
+                };
+            }
+        };
+        client.active_at = self.now;
+        self.out.clear();
+        let mut rest = input;
+        while exchange.answer.is_none() {
+            let end = match http::find_end(rest, 0) {
+                Ok(End::At(end)) => end,
+                Ok(End::Beyond(_)) if rest.len() < RESPONSE_HEAD => break,
+                Ok(End::Beyond(_)) => {
+                    return malformed("the response's head is too large");
+                }
+                Err(_) => return malformed("the response is not HTTP"),
+            };
+            let (head, behind) = rest.split_at_checked(end).unwrap_or((rest, &[]));
+            let mut fields = [MaybeUninit::uninit(); HEADERS];
+            let response = match http::parse_response(head, exchange.is_head, &mut fields) {
+                Ok(response) => response,
+                Err(error) => return malformed(error.0),
+            };
+            rest = behind;
+            if response.is_interim() {
+                if exchange.version == Version::Http11 {
+                    exchange.begun = true;
+                    http::write_response(
+                        &response,
+                        exchange.version,
+                        Framing::Empty,
+                        true,
+                        Extra::default(),
+                        &mut self.out,
+                    );
+                }
+                continue;
+            }
+            if response.status == 101 && !exchange.wants_upgrade {
+                return malformed("the worker changes the protocol without having been asked");
+            }
+            let framing = framing_for(&response, exchange.version);
+            let keep_alive = exchange.keep_alive
+                && exchange.request_done
+                && framing != Framing::Close
+                && !self.closing;
+            let key = self
+                .gates
+                .get(&client.gate)
+                .and_then(|gate| gate.balancer.key(member));
+            let instance = key.map(|key| (key >> 32).to_string()).unwrap_or_default();
+            let cookie = key
+                .filter(|key| {
+                    self.settings.balance.policy == balance::RequestPolicy::Sticky
+                        && exchange.wants != Some(*key)
+                })
+                .map(|key| format!("{COOKIE}={key:x}; Path=/; HttpOnly; SameSite=Lax"));
+            let extra = Extra {
+                fields: [
+                    self.settings
+                        .instance_header
+                        .as_deref()
+                        .map(|name| (name, instance.as_str())),
+                    cookie.as_deref().map(|cookie| ("Set-Cookie", cookie)),
+                ],
+            };
+            http::write_response(
+                &response,
+                exchange.version,
+                framing,
+                keep_alive,
+                extra,
+                &mut self.out,
+            );
+            exchange.begun = true;
+            if response.status == 101 {
+                let tunnel = Tunnel {
+                    member,
+                    pair: pair_key,
+                    told_worker: false,
+                    told_client: false,
+                };
+                let sent = client.link.send(&self.out, rest, &self.epoll);
+                client.phase = Phase::Tunnel(tunnel);
+                return match sent {
+                    Ok(()) => Passed::Upgraded,
+                    Err(_) => Passed::Gone,
+                };
+            }
+            exchange.answer = Some(Answer {
+                decoder: BodyDecoder::new(response.framing),
+                encoder: match framing {
+                    Framing::Chunked => BodyEncoder::Chunked,
+                    Framing::Empty | Framing::Length(_) | Framing::Close => BodyEncoder::Plain,
+                },
+                keep_alive,
+                keep_pair: response
+                    .keep_alive
+                    .then(|| pool::keep_for(response.idle_timeout)),
+                is_event_stream: response.is_event_stream(),
+            });
+        }
+        let Some(answer) = &mut exchange.answer else {
+            // A head that is not complete.
+            let rest = rest.to_vec();
+            if client.link.send(&self.out, &[], &self.epoll).is_err() {
+                return Passed::Gone;
+            }
+            pair.link.input = rest;
+            return Passed::On;
+        };
+        let coded = recode(&mut answer.decoder, answer.encoder, rest, &mut self.out);
+        let (read, direct) = match coded {
+            Ok(coded) => coded,
+            Err(refusal) => {
+                return Passed::Failed(Refusal::BadWorker, Some(refusal.reason()));
+            }
+        };
+        let done = answer.decoder.is_done();
+        if done {
+            let trailers = answer.decoder.trailers();
+            answer.encoder.end(trailers, &mut self.out);
+            if read < rest.len() {
+                // It says more than was asked: what comes next cannot be trusted.
+                answer.keep_pair = None;
+            }
+        }
+        let direct = rest.get(direct).unwrap_or(&[]);
+        if client.link.send(&self.out, direct, &self.epoll).is_err() {
+            return Passed::Gone;
+        }
+        if done {
+            Passed::Complete
+        } else if client.link.ending && answer.is_event_stream {
+            // Nobody reads these events, and they would never end.
+            Passed::Gone
+        } else {
+            Passed::On
+        }
+    }
+
+    /// Passes on what an upgraded connection carries.
+    pub(super) fn tunnel(&mut self, key: Key) -> Step {
+        let Some(client) = self.clients.get_mut(key) else {
+            return Step::Wait;
+        };
+        let Phase::Tunnel(tunnel) = &mut client.phase else {
+            return Step::Wait;
+        };
+        let Some(pair) = self.pairs.get_mut(tunnel.pair) else {
+            return Step::Over;
+        };
+        if pair.link.flush(&self.epoll).is_err() {
+            return Step::Over;
+        }
+        let (room, epoll) = (&mut self.room, &self.epoll);
+        let mut any = false;
+        match copy(
+            &mut client.link,
+            &mut pair.link,
+            &mut tunnel.told_worker,
+            room,
+            epoll,
+        ) {
+            Some(some) => any |= some,
+            None => return Step::Over,
+        }
+        match copy(
+            &mut pair.link,
+            &mut client.link,
+            &mut tunnel.told_client,
+            room,
+            epoll,
+        ) {
+            Some(some) => any |= some,
+            None => return Step::Over,
+        }
+        if any {
+            client.active_at = self.now;
+            Step::On
+        } else if tunnel.told_worker && tunnel.told_client {
+            Step::Over
+        } else {
+            Step::Wait
+        }
+    }
+}
+
+/// Copies what there is from one side to the other; whether there was anything, or `None` if a
+/// side is broken. A side that ends is told to the other.
+fn copy(
+    from: &mut Link,
+    to: &mut Link,
+    told: &mut bool,
+    room: &mut [u8],
+    epoll: &std::os::fd::OwnedFd,
+) -> Option<bool> {
+    if to.is_clogged() {
+        return Some(false);
+    }
+    let kept = std::mem::take(&mut from.input);
+    if !kept.is_empty() {
+        to.send(&kept, &[], epoll).ok()?;
+        return Some(true);
+    }
+    match from.read(room) {
+        Read::Some(len) => {
+            to.send(room.get(..len).unwrap_or(&[]), &[], epoll).ok()?;
+            Some(true)
+        }
+        Read::Nothing => Some(false),
+        Read::End => {
+            if !std::mem::replace(told, true) {
+                to.finish_sending();
+            }
+            Some(false)
+        }
+        Read::Broken => None,
+    }
+}
+
+fn malformed(detail: &'static str) -> Passed {
+    Passed::Failed(Refusal::BadWorker, Some(detail))
+}
+
+/// How the response's body is framed for a client of this version.
+fn framing_for(response: &Response<'_, '_>, client: Version) -> Framing {
+    match (response.framing, client) {
+        (Framing::Chunked | Framing::Close, Version::Http11) => Framing::Chunked,
+        (Framing::Chunked | Framing::Close, Version::Http10) => Framing::Close,
+        (framing, _) => framing,
+    }
+}
+
+/// Reads a body on, and writes it anew behind what is in `out`: how much of the input was read,
+/// and which part of it is to follow `out` as it is, so that it need not be copied.
+fn recode(
+    decoder: &mut BodyDecoder,
+    encoder: BodyEncoder,
+    input: &[u8],
+    out: &mut Vec<u8>,
+) -> Result<(usize, Range<usize>), Refusal> {
+    if encoder == BodyEncoder::Plain && !decoder.is_chunked() {
+        let piece = decoder.read(input)?;
+        return Ok((piece.read, piece.data));
+    }
+    let mut at = 0;
+    while at < input.len() && !decoder.is_done() {
+        let rest = input.get(at..).unwrap_or(&[]);
+        let piece = decoder.read(rest)?;
+        let data = rest.get(piece.data).unwrap_or(&[]);
+        encoder.before(data.len(), out);
+        out.extend_from_slice(data);
+        out.extend_from_slice(encoder.after(data.len()));
+        at += piece.read;
+    }
+    Ok((at, 0..0))
+}
