@@ -124,12 +124,16 @@ fn refusal_of(error: httparse::Error, bytes: &[u8]) -> Refusal {
     }
 }
 
-/// Whether the first line ends with a version, though not with one of ours.
+/// Whether the first line is one of another version.
 fn names_other_version(bytes: &[u8]) -> bool {
     let line = memchr::memchr(b'\r', bytes).and_then(|end| bytes.get(..end));
-    let version = line.and_then(|line| line.rsplit(|byte| *byte == b' ').next());
-    matches!(version, Some([b'H', b'T', b'T', b'P', b'/', a, b'.', b])
-        if a.is_ascii_digit() && b.is_ascii_digit())
+    let mut words = line.unwrap_or(&[]).split(|byte| *byte == b' ').skip(2);
+    match (words.next(), words.next()) {
+        (Some([b'H', b'T', b'T', b'P', b'/', a, b'.', b]), None) => {
+            a.is_ascii_digit() && b.is_ascii_digit() && !matches!((a, b), (b'1', b'0' | b'1'))
+        }
+        _ => false,
+    }
 }
 
 /// What the fields say about the message as a whole.

@@ -68,8 +68,9 @@ pub(super) fn admit(
     number: u64,
 ) {
     let caller = super::address::client(peer, number);
+    let address = ip(peer).map(|ip| ip.to_canonical());
     // One that the kernel cannot watch is closed.
-    let _ = proxy.accept(listener.0, socket, peer, ip(peer), caller);
+    let _ = proxy.accept(listener.0, socket, peer, address, caller);
 }
 
 impl Turn {
