@@ -1,0 +1,151 @@
+//! Workers that die or stay silent.
+
+use crate::apps::{RUNTIMES, Runtime, app, node, started};
+use crate::client::Client;
+use crate::harness::{Run, beside_others};
+
+fn failed(run: &mut Run, status: u64) {
+    let event = run.event("a failed request", |event| {
+        event.is("request_failed") && event.number("status") == status
+    });
+    assert_eq!(event.text("id").len(), 16);
+    assert!(!event.text("reason").is_empty());
+}
+
+#[test]
+fn a_worker_that_dies_is_told_to_its_client_alone() {
+    let _turn = beside_others();
+    for runtime in RUNTIMES {
+        let mut run = started(app(runtime), 2);
+        let mut client = Client::connect(&run);
+        let response = client.get("/die");
+        assert_eq!(response.status, 502, "{runtime:?}");
+        assert!(response.field("x-request-id").is_some());
+        failed(&mut run, 502);
+        // On the same connection the next one is served by the other worker.
+        for _ in 0..20 {
+            assert_eq!(client.get("/who").status, 200);
+        }
+    }
+}
+
+#[test]
+fn a_worker_that_dies_in_the_middle_cuts_the_response() {
+    let _turn = beside_others();
+    let setup = node(
+        "http.createServer((request, response) => {
+           if (request.method === 'POST') request.once('data', () => process.kill(process.pid, 'SIGKILL'));
+           else { response.write('some'); setTimeout(() => process.kill(process.pid, 'SIGKILL'), 100); }
+         }).listen(port);",
+    );
+    let mut run = started(setup, 1);
+    let mut client = Client::connect(&run);
+    client.ask("/");
+    assert_eq!(client.head().0, 200);
+    assert_eq!(client.chunk().unwrap(), b"some");
+    assert!(client.to_end().is_empty(), "no last chunk may come");
+    let event = run.event("a cut response", |event| event.is("request_failed"));
+    // Its successor dies in the middle of an upload.
+    let again = run.event_after(&event, "a successor", |event| event.is("listening"));
+    let mut client = Client::connect(&run);
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf");
+    assert_eq!(client.response().status, 502);
+    run.event_after(&again, "a failed upload", |event| {
+        event.is("request_failed") && event.number("status") == 502
+    });
+}
+
+/// What a dead worker had not taken goes to its successor, a POST too: nobody has read it.
+#[test]
+fn what_nobody_has_taken_is_not_lost() {
+    let _turn = beside_others();
+    let run = started(app(Runtime::Bun), 1);
+    let mut blocking = Client::connect(&run);
+    blocking.ask("/block?ms=1000");
+    let mut waiting: Vec<_> = (0..10).map(|_| Client::connect(&run)).collect();
+    for client in &mut waiting {
+        client.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
+    }
+    let mut deadly = Client::connect(&run);
+    deadly.ask("/die");
+    for client in &mut waiting {
+        assert_eq!(client.response().body, b"hi");
+    }
+}
+
+const COUNTS_AND_DIES: &str = "
+const fs = require('fs');
+http.createServer((request, response) => {
+  if (request.url === '/ok') return response.end('ok');
+  fs.appendFileSync(process.env.SEEN, request.method + '\\n');
+  process.kill(process.pid, 'SIGKILL');
+}).listen(port);";
+
+#[test]
+fn only_what_changes_nothing_is_sent_again_and_only_when_asked() {
+    let _turn = beside_others();
+    for (retry, method, times) in [
+        ("none", "GET", 1),
+        ("idempotent", "GET", 2),
+        ("idempotent", "POST", 1),
+        ("idempotent", "PUT", 2),
+    ] {
+        let setup = node(COUNTS_AND_DIES).option("--retry", retry);
+        let seen = setup.folder().join("seen");
+        let run = started(setup.env("SEEN", &seen), 3);
+        let mut client = Client::connect(&run);
+        client.send(format!("{method} / HTTP/1.1\r\nHost: a\r\n\r\n"));
+        assert_eq!(client.response().status, 502);
+        let seen = std::fs::read_to_string(seen).unwrap();
+        assert_eq!(
+            seen,
+            format!("{method}\n").repeat(times),
+            "{retry} {method}"
+        );
+        assert_eq!(client.get("/ok").body, b"ok");
+    }
+}
+
+/// Connections that the worker closes when they have been idle are not used after that.
+#[test]
+fn idle_connections_of_a_worker_are_left_in_time() {
+    let _turn = beside_others();
+    let setup = node(
+        "const server = http.createServer((request, response) => response.end('ok'));
+         server.keepAliveTimeout = 1000; server.listen(port);",
+    );
+    let run = started(setup, 2);
+    let mut client = Client::connect(&run);
+    // Around the moment at which the worker closes; a stray 502 would show.
+    for pause in (0..12).map(|step| 950 + 10 * step) {
+        std::thread::sleep(std::time::Duration::from_millis(pause));
+        client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n");
+        assert_eq!(client.response().status, 200, "after {pause} ms");
+    }
+}
+
+#[test]
+fn a_worker_that_stays_silent_is_given_up() {
+    let _turn = beside_others();
+    let setup = app(Runtime::Node).option("--response-timeout", "500");
+    let mut run = started(setup, 2);
+    let mut client = Client::connect(&run);
+    assert_eq!(client.get("/sleep?ms=60000").status, 504);
+    failed(&mut run, 504);
+    assert_eq!(client.get("/who").status, 200);
+}
+
+#[test]
+fn without_a_worker_requests_wait_and_are_refused_in_the_end() {
+    let _turn = beside_others();
+    let setup = app(Runtime::Node)
+        .option("--queue-timeout", "500")
+        .option("--restart-delay", "60000");
+    let mut run = started(setup, 1);
+    let mut client = Client::connect(&run);
+    assert_eq!(client.get("/die").status, 502);
+    let response = client.get("/who");
+    assert_eq!(response.status, 503);
+    assert!(response.field("retry-after").is_some());
+    failed(&mut run, 503);
+}

@@ -1,0 +1,99 @@
+//! Clients that send too much, too slowly, or something else.
+
+use std::io::Write;
+
+use crate::apps::{Runtime, app, started};
+use crate::client::Client;
+use crate::harness::{beside_others, raise_file_limit};
+
+#[test]
+fn what_is_too_large_is_refused() {
+    let _turn = beside_others();
+    let run = started(app(Runtime::Node).option("--max-body", "1000"), 1);
+    let mut client = Client::connect(&run);
+    client.send(format!(
+        "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
+        "a".repeat(40_000)
+    ));
+    assert_eq!(client.response().status, 431);
+    let mut client = Client::connect(&run);
+    client.send("POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: 1001\r\n\r\n");
+    assert_eq!(client.response().status, 413);
+    let mut client = Client::connect(&run);
+    client.send("POST /length HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n");
+    client.send(format!("400\r\n{}\r\n0\r\n\r\n", "a".repeat(1024)));
+    assert_eq!(client.response().status, 413);
+    let mut client = Client::connect(&run);
+    client.send("POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\n");
+    client.send("a".repeat(1000));
+    assert_eq!(client.response().json()["length"], 1000);
+}
+
+#[test]
+fn what_is_too_slow_is_refused() {
+    let _turn = beside_others();
+    let setup = app(Runtime::Node)
+        .option("--header-timeout", "500")
+        .option("--idle-timeout", "500");
+    let run = started(setup, 1);
+    let mut silent = Client::connect(&run);
+    let mut slow = Client::connect(&run);
+    slow.send("GET / HTTP/1.1\r\nHo");
+    let mut idle = Client::connect(&run);
+    assert_eq!(idle.get("/who").status, 200);
+    assert_eq!(slow.response().status, 408);
+    assert_eq!(silent.response().status, 408);
+    assert!(
+        idle.to_end().is_empty(),
+        "an idle connection ends without a word"
+    );
+}
+
+#[test]
+fn what_is_not_http_gets_a_clear_answer() {
+    let _turn = beside_others();
+    let mut run = started(app(Runtime::Bun), 1);
+    for bytes in [
+        &b"\x16\x03\x01\x02\0\x01\0\x01\xfc\x03\x03"[..],
+        b"\0\0\0\x08\x04\xd2\x16/",
+    ] {
+        let mut client = Client::connect(&run);
+        client.send(bytes);
+        let response = client.response();
+        assert_eq!(response.status, 400);
+        assert!(String::from_utf8_lossy(&response.body).contains("speaks HTTP"));
+    }
+    run.event("the error", |event| {
+        event.is("request_failed") && event.text("reason").contains("speaks HTTP")
+    });
+    let mut client = Client::connect(&run);
+    client.send(
+        "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
+    );
+    assert_eq!(client.response().status, 400);
+    assert!(client.to_end().is_empty());
+}
+
+/// A thousand clients that send a byte now and then hold no worker.
+#[test]
+fn slow_clients_hold_no_worker() {
+    let _turn = beside_others();
+    raise_file_limit(4096);
+    let run = started(app(Runtime::Node).option("--max-concurrency", "1"), 2);
+    let mut slow: Vec<_> = (0..1000).map(|_| Client::connect(&run)).collect();
+    let mut client = Client::connect(&run);
+    for byte in b"GET /who HTTP/1.1\r\nHost: a" {
+        for slow in &mut slow {
+            slow.stream.write_all(&[*byte]).unwrap();
+        }
+        for _ in 0..20 {
+            assert_eq!(client.get("/who").status, 200);
+        }
+    }
+    for slow in &mut slow {
+        slow.send("\r\n\r\n");
+    }
+    for slow in &mut slow {
+        assert_eq!(slow.response().status, 200);
+    }
+}

@@ -1,0 +1,24 @@
+//! `per: request`, end to end: real runtimes behind maitred, and clients that show each byte.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a broken expectation anywhere in a test ends it"
+)]
+
+#[path = "../end_to_end/harness/mod.rs"]
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "shared with the end-to-end tests, which use all of it"
+)]
+mod harness;
+
+mod apps;
+mod client;
+
+mod balancing;
+mod failures;
+mod limits;
+mod messages;
+mod streams;
+mod upgrades;

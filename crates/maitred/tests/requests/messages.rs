@@ -1,0 +1,156 @@
+//! Requests and responses as they arrive on the other side.
+
+use crate::apps::{RUNTIMES, Runtime, app, node, started};
+use crate::client::Client;
+use crate::harness::beside_others;
+
+#[test]
+fn each_runtime_sees_the_client_and_what_is_told_of_it() {
+    let _turn = beside_others();
+    for runtime in RUNTIMES {
+        let run = started(app(runtime), 1);
+        let mut client = Client::connect(&run);
+        client.send(
+            "GET /who?x=1 HTTP/1.1\r\nHost: example.org\r\nX-Forwarded-For: 6.6.6.6\r\nX-Own: 1\r\n\r\n",
+        );
+        let seen = client.response().json();
+        let ip = seen["ip"].as_str().unwrap();
+        assert!(ip.ends_with("127.0.0.1"), "{runtime:?}: {ip}");
+        let headers = &seen["headers"];
+        assert_eq!(headers["host"], "example.org");
+        assert_eq!(headers["x-own"], "1");
+        assert_eq!(headers["x-forwarded-for"], "127.0.0.1");
+        assert_eq!(headers["x-forwarded-proto"], "http");
+        assert_eq!(headers["x-forwarded-host"], "example.org");
+        assert_eq!(
+            headers["forwarded"],
+            "for=127.0.0.1;host=\"example.org\";proto=http"
+        );
+    }
+}
+
+#[test]
+fn requests_in_a_row_are_answered_in_order_and_bodies_go_both_ways() {
+    let _turn = beside_others();
+    for runtime in RUNTIMES {
+        let run = started(app(runtime), 2);
+        let mut client = Client::connect(&run);
+        let chunked = "POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTrailer: X\r\n\r\n\
+                       5\r\nhello\r\n7;a=b\r\n, world\r\n0\r\nX: 1\r\n\r\n";
+        client.send(format!(
+            "GET /sleep?ms=50 HTTP/1.1\r\nHost: a\r\n\r\n{chunked}\
+             POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi\
+             HEAD /who HTTP/1.1\r\nHost: a\r\n\r\nGET /nowhere HTTP/1.1\r\nHost: a\r\n\r\n"
+        ));
+        assert_eq!(client.response().status, 200);
+        assert_eq!(client.response().body, b"hello, world", "{runtime:?}");
+        assert_eq!(client.response().body, b"hi");
+        let (status, head) = client.head();
+        assert!(
+            status == 200 && head.to_lowercase().contains("x-app: yes"),
+            "{head}"
+        );
+        assert_eq!(client.response().status, 404);
+        // Trailers have confused nobody: the connections are good for more.
+        for _ in 0..5 {
+            client.send(chunked);
+            assert_eq!(client.response().body, b"hello, world");
+        }
+    }
+}
+
+#[test]
+fn an_old_client_gets_what_it_understands() {
+    let _turn = beside_others();
+    let run = started(app(Runtime::Node), 1);
+    let mut client = Client::connect(&run);
+    client.send("GET /who HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+    let (_, head) = client.head();
+    assert!(!head.to_lowercase().contains("chunked"), "{head}");
+    client.to_end();
+    let setup = node(
+        "http.createServer((q, s) => { s.setHeader('Content-Length', 2); s.end('ok'); }).listen(port);",
+    );
+    let run = started(setup, 1);
+    let mut client = Client::connect(&run);
+    for _ in 0..2 {
+        client.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
+        let response = client.response();
+        assert_eq!(response.field("connection").unwrap(), "keep-alive");
+        assert_eq!(response.body, b"ok");
+    }
+    client.send("GET / HTTP/1.0\r\n\r\n");
+    assert_eq!(client.response().field("connection").unwrap(), "close");
+    assert!(client.to_end().is_empty());
+}
+
+#[test]
+fn interim_responses_come_before_the_final_one() {
+    let _turn = beside_others();
+    let setup = node(
+        "http.createServer((request, response) => {
+           response.writeEarlyHints({ link: '</a.css>; rel=preload' });
+           request.on('data', () => {}).on('end', () => response.end('done'));
+         }).listen(port);",
+    );
+    let run = started(setup, 1);
+    let mut client = Client::connect(&run);
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
+    assert_eq!(client.head().0, 100);
+    assert_eq!(client.head().0, 103);
+    client.send("hello");
+    assert_eq!(client.response().body, b"done");
+    client.send("POST / HTTP/1.0\r\nContent-Length: 5\r\n\r\nhello");
+    assert_eq!(client.response().body, b"done");
+}
+
+/// An answer that comes before the request is complete ends the connection: what follows could
+/// be taken for another request.
+#[test]
+fn an_early_answer_ends_the_connection() {
+    let _turn = beside_others();
+    let setup = node(
+        "http.createServer((request, response) => {
+           if (request.method === 'POST') { response.statusCode = 401; response.end('no'); }
+           else response.end('yes');
+         }).listen(port);",
+    );
+    let run = started(setup, 1);
+    for _ in 0..3 {
+        let mut client = Client::connect(&run);
+        client.send(
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nGET /smuggled HTTP/1.1\r\n",
+        );
+        let response = client.response();
+        assert_eq!(response.status, 401);
+        assert_eq!(response.field("connection").unwrap(), "close");
+        assert!(client.to_end().is_empty());
+        assert_eq!(Client::connect(&run).get("/").body, b"yes");
+    }
+}
+
+/// A client that has said all it wants, and closes that side, still gets its answer.
+#[test]
+fn a_half_closed_client_is_answered() {
+    let _turn = beside_others();
+    let run = started(app(Runtime::Bun), 1);
+    let mut client = Client::connect(&run);
+    client.ask("/sleep?ms=300");
+    client.stream.shutdown(std::net::Shutdown::Write).unwrap();
+    assert_eq!(client.response().status, 200);
+    assert!(client.to_end().is_empty());
+}
+
+#[test]
+fn a_balancer_before_us_names_the_client() {
+    let _turn = beside_others();
+    let run = started(app(Runtime::Bun).flag("--proxy-protocol"), 1);
+    let mut client = Client::connect(&run);
+    client.send("PROXY TCP4 192.0.2.7 192.0.2.8 1111 80\r\nGET /who HTTP/1.1\r\nHost: a\r\n\r\n");
+    let seen = client.response().json();
+    assert_eq!(seen["ip"], "192.0.2.7");
+    assert_eq!(seen["headers"]["x-forwarded-for"], "192.0.2.7");
+    let mut client = Client::connect(&run);
+    client.ask("/who");
+    assert!(client.response().status == 400);
+}
