@@ -26,11 +26,12 @@ lint:
 	@! grep -n 'https\?://' examples/package-lock.json tests/tools/package-lock.json || \
 		{ echo "error: a lock file holds download addresses; see the .npmrc beside it"; exit 1; }
 
-bench: setup-test ## Measure maitred beside SO_REUSEPORT, Node's cluster and nginx (about 20 minutes)
+bench: setup-test ## Measure maitred beside SO_REUSEPORT, Node's cluster, nginx and HAProxy (about 25 minutes)
 	cargo build --release --workspace
 	@mkdir -p bench/results
 	target/release/maitred-bench throughput --out bench/results/throughput.json
 	target/release/maitred-bench cost --out bench/results/cost.json
+	target/release/maitred-bench requests --out bench/results/requests.json
 	target/release/maitred-bench tail --out bench/results/tail.json --svg bench/results/tail.svg
 
 fmt: ## Format the code
@@ -45,4 +46,4 @@ setup-run:
 
 setup-test:
 	@scripts/setup-npm.sh tests/tools bun deno playwright-core
-	@scripts/setup-debian.sh chromium nginx musl-gcc gcc python3 curl
+	@scripts/setup-debian.sh chromium nginx haproxy musl-gcc gcc python3 curl

@@ -13,6 +13,7 @@ package_of() {
     case $1 in
     chromium) echo "chromium" ;;
     nginx) echo "nginx" ;;
+    haproxy) echo "haproxy" ;;
     musl-gcc) echo "musl-tools" ;;
     gcc) echo "gcc libc6-dev" ;;
     python3) echo "python3" ;;
@@ -23,7 +24,7 @@ package_of() {
 purpose_of() {
     case $1 in
     chromium) echo "opens the demo page as a user would" ;;
-    nginx) echo "is what maitred is measured against" ;;
+    nginx | haproxy) echo "is what maitred is measured against" ;;
     musl-gcc) echo "builds the test programs for musl" ;;
     gcc) echo "builds the test programs" ;;
     python3) echo "runs the Python example" ;;

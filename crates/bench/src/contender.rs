@@ -12,7 +12,7 @@ use serde_json::Value;
 
 use crate::child::{Child, Program};
 use crate::scratch::Scratch;
-use crate::{nginx, tools, tree};
+use crate::{haproxy, nginx, tools, tree};
 
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
@@ -22,8 +22,12 @@ pub(crate) enum Kind {
     NodeCluster,
     /// Bun workers on ports of their own, behind nginx's least_conn.
     Nginx,
+    /// Bun workers on ports of their own, behind HAProxy's leastconn.
+    Haproxy,
     /// Bun workers under maitred, with a policy or with its default one.
     Maitred(Option<&'static str>),
+    /// The same, with each request placed by itself.
+    Requests(&'static str),
 }
 
 /// The same app for Bun and for Node's cluster.
@@ -76,6 +80,8 @@ impl Kind {
             Self::Raw => "raw".to_owned(),
             Self::NodeCluster => "node-cluster".to_owned(),
             Self::Nginx => "nginx".to_owned(),
+            Self::Haproxy => "haproxy".to_owned(),
+            Self::Requests(policy) => format!("requests:{policy}"),
             Self::Maitred(None) => "maitred".to_owned(),
             Self::Maitred(Some(policy)) => format!("maitred:{policy}"),
         }
@@ -87,6 +93,8 @@ impl Kind {
             Self::Raw => "raw SO_REUSEPORT (Bun)".to_owned(),
             Self::NodeCluster => "Node's cluster".to_owned(),
             Self::Nginx => "nginx least_conn (Bun)".to_owned(),
+            Self::Haproxy => "HAProxy leastconn (Bun)".to_owned(),
+            Self::Requests(policy) => format!("maitred per request, {policy} (Bun)"),
             Self::Maitred(None) => "maitred (Bun)".to_owned(),
             Self::Maitred(Some(policy)) => format!("maitred {policy} (Bun)"),
         }
@@ -108,7 +116,10 @@ impl Kind {
             Self::Raw => vec![bun()?],
             Self::NodeCluster => vec![("node", tools::find("node")?)],
             Self::Nginx => vec![bun()?, ("nginx", tools::find("nginx")?)],
-            Self::Maitred(_) => vec![bun()?, ("maitred", tools::maitred(maitred)?)],
+            Self::Haproxy => vec![bun()?, ("haproxy", tools::find("haproxy")?)],
+            Self::Maitred(_) | Self::Requests(_) => {
+                vec![bun()?, ("maitred", tools::maitred(maitred)?)]
+            }
         })
     }
 
@@ -122,8 +133,16 @@ impl Kind {
         let start = || match self {
             Self::Raw => start_raw(app, workers, scratch),
             Self::NodeCluster => start_node(app, workers, scratch),
-            Self::Nginx => start_nginx(app, workers, scratch),
-            Self::Maitred(policy) => start_maitred(app, workers, *policy, maitred, scratch),
+            Self::Nginx => start_behind(app, workers, "nginx", scratch, nginx::start),
+            Self::Haproxy => start_behind(app, workers, "haproxy", scratch, haproxy::start),
+            Self::Requests(policy) => {
+                let options = ["--per", "request", "--balance", policy];
+                start_maitred(app, workers, &options, maitred, scratch)
+            }
+            Self::Maitred(None) => start_maitred(app, workers, &[], maitred, scratch),
+            Self::Maitred(Some(policy)) => {
+                start_maitred(app, workers, &["--balance", policy], maitred, scratch)
+            }
         };
         start().with_context(|| format!("starting {}", self.name()))
     }
@@ -178,13 +197,22 @@ fn start_node(app: App, workers: usize, scratch: &Scratch) -> Result<Running> {
     })
 }
 
-fn start_nginx(app: App, workers: usize, scratch: &Scratch) -> Result<Running> {
+/// Starts a proxy on a port, before servers on other ports.
+type Proxy = fn(u16, &[u16], &Scratch) -> Result<Child>;
+
+fn start_behind(
+    app: App,
+    workers: usize,
+    name: &str,
+    scratch: &Scratch,
+    proxy: Proxy,
+) -> Result<Running> {
     let ports = (0..workers)
         .map(|_| free_port())
         .collect::<Result<Vec<_>>>()?;
     let backends = ports
         .iter()
-        .map(|&port| start_bun(app, port, false, &format!("nginx-{port}"), scratch))
+        .map(|&port| start_bun(app, port, false, &format!("{name}-{port}"), scratch))
         .collect::<Result<Vec<_>>>()?;
     let backends = all_ready(Running {
         port: 0,
@@ -192,7 +220,7 @@ fn start_nginx(app: App, workers: usize, scratch: &Scratch) -> Result<Running> {
         balancer: Balancer::Kernel,
     })?;
     let port = free_port()?;
-    let mut server = nginx::start(port, &ports, scratch)?;
+    let mut server = proxy(port, &ports, scratch)?;
     server.wait_until(PATIENCE, |_| nginx::answers(port))?;
     let mut children = vec![server];
     children.extend(backends.children);
@@ -206,15 +234,13 @@ fn start_nginx(app: App, workers: usize, scratch: &Scratch) -> Result<Running> {
 fn start_maitred(
     app: App,
     workers: usize,
-    policy: Option<&str>,
+    options: &[&str],
     maitred: Option<&Path>,
     scratch: &Scratch,
 ) -> Result<Running> {
     let script = scratch.write(&format!("{}.ts", app.name), app.bun)?;
     let mut arguments = vec![script.into_os_string()];
-    if let Some(policy) = policy {
-        arguments.extend(["--balance".into(), policy.into()]);
-    }
+    arguments.extend(options.iter().map(Into::into));
     run_maitred(&arguments, &[], workers, maitred, scratch)
 }
 

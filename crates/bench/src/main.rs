@@ -8,6 +8,7 @@ mod child;
 mod command;
 mod contender;
 mod goal;
+mod haproxy;
 mod ideal;
 mod load;
 mod machine;
@@ -23,7 +24,7 @@ mod tree;
 
 use clap::{Parser, Subcommand};
 
-use command::{cost, exec, tail, throughput, worker};
+use command::{cost, exec, requests, tail, throughput, worker};
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -40,6 +41,8 @@ enum Command {
     Tail(tail::Arguments),
     /// CPU time and system calls of maitred for each new connection
     Cost(cost::Arguments),
+    /// Requests over kept-alive connections, beside nginx and HAProxy
+    Requests(requests::Arguments),
     /// The light server that `cost` runs many of
     #[command(hide = true)]
     Worker,
@@ -53,6 +56,7 @@ fn main() -> anyhow::Result<()> {
         Command::Throughput(arguments) => throughput::run(&arguments),
         Command::Tail(arguments) => tail::run(&arguments),
         Command::Cost(arguments) => cost::run(&arguments),
+        Command::Requests(arguments) => requests::run(&arguments),
         Command::Worker => worker::run(),
         Command::Exec(arguments) => exec::run(&arguments),
     }

@@ -63,6 +63,10 @@ pub(crate) struct ClosedLoop {
     tally: Tally,
     /// While draining, an answered client sends nothing more.
     draining: bool,
+    /// When each client sent its request.
+    sent: Vec<Instant>,
+    /// How long each request of the last run took, in microseconds.
+    latencies: Vec<f64>,
 }
 
 impl Settings {
@@ -92,6 +96,8 @@ impl ClosedLoop {
             opened: 0,
             tally: Tally::default(),
             draining: false,
+            sent: vec![Instant::now(); settings.connections],
+            latencies: Vec::new(),
         })
     }
 
@@ -99,6 +105,7 @@ impl ClosedLoop {
     pub(crate) fn run(&mut self, duration: Duration) -> Result<Tally> {
         self.draining = false;
         self.tally = Tally::default();
+        self.latencies.clear();
         let started = Instant::now();
         let mut elapsed = Duration::ZERO;
         while elapsed < duration {
@@ -122,6 +129,11 @@ impl ClosedLoop {
         self.tally.errors += self.in_flight();
         self.tally.elapsed = started.elapsed();
         Ok(self.tally)
+    }
+
+    /// How long each request of the last run took, in microseconds.
+    pub(crate) fn latencies(&self) -> &[f64] {
+        &self.latencies
     }
 
     fn in_flight(&self) -> u64 {
@@ -178,6 +190,8 @@ impl ClosedLoop {
 
     fn answered(&mut self, index: usize, connection: Connection, watched: EpollFlags) {
         self.tally.requests += 1;
+        self.latencies
+            .push(self.sent[index].elapsed().as_secs_f64() * 1e6);
         if self.draining {
             return;
         }
@@ -202,6 +216,7 @@ impl ClosedLoop {
     /// On loopback the handshake is over when `connect` returns, unless the
     /// backlog is full: sending at once mostly saves a turn of the loop.
     fn send(&mut self, index: usize, mut connection: Connection, watched: Option<EpollFlags>) {
+        self.sent[index] = Instant::now();
         let wanted = match connection.send(self.request.as_bytes()) {
             Ok(Sent::All) => EpollFlags::EPOLLIN,
             Ok(Sent::NotYet) => EpollFlags::EPOLLOUT,

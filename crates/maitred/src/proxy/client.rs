@@ -85,7 +85,6 @@ pub(super) enum Phase {
 pub(super) struct Exchange {
     /// Names it in the log.
     pub(super) id: u64,
-    pub(super) began: Nanos,
     pub(super) version: Version,
     pub(super) is_head: bool,
     /// The client lets the connection go on after it.

@@ -446,7 +446,6 @@ fn exchange(request: &Request<'_, '_>, id: u64, now: u64, head: Vec<u8>) -> Exch
     let decoder = BodyDecoder::new(request.framing);
     Exchange {
         id,
-        began: now,
         version: request.version,
         is_head: request.is_head(),
         keep_alive: request.keep_alive,

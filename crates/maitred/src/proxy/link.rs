@@ -65,10 +65,6 @@ impl Link {
         })
     }
 
-    pub(super) fn socket(&self) -> &OwnedFd {
-        &self.socket
-    }
-
     /// Notes what an event tells.
     pub(super) fn note(&mut self, flags: epoll::EventFlags) {
         let ends = epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR;

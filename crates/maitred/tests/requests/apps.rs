@@ -85,7 +85,8 @@ Deno.serve({ port: Number(process.env.PORT) }, (request, info) => handle(request
 const NODE: &str = r#"
 import http from "node:http";
 import { Readable } from "node:stream";
-http.createServer(async (request, response) => {
+// A client that goes in the middle of its request is an error to whoever reads it.
+const serve = async (request, response) => {
   const body = ["GET", "HEAD"].includes(request.method) ? undefined : Readable.toWeb(request);
   const url = `http://${request.headers.host}${request.url}`;
   const asked = new Request(url, { method: request.method, headers: request.headers, body, duplex: "half" });
@@ -101,6 +102,9 @@ http.createServer(async (request, response) => {
     if (!response.write(value)) await new Promise((resolve) => response.once("drain", resolve));
   }
   response.end();
+};
+http.createServer((request, response) => {
+  serve(request, response).catch(() => response.destroy());
 }).listen(Number(process.env.PORT));
 "#;
 
