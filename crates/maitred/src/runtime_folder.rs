@@ -76,6 +76,18 @@ impl RuntimeFolder {
         Ok(folder)
     }
 
+    /// Gives the folder to another user: only that one's processes may enter, besides root's.
+    ///
+    /// # Errors
+    /// If this process may not do that.
+    pub(crate) fn give_to(&self, uid: u32, gid: u32) -> anyhow::Result<()> {
+        for path in [self.library(), self.path.clone()] {
+            std::os::unix::fs::lchown(&path, Some(uid), Some(gid))
+                .with_context(|| format!("giving {} to user {uid}", path.display()))?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }

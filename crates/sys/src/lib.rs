@@ -7,7 +7,9 @@ mod process;
 mod signals;
 mod socket;
 
-pub use process::{ChildSetup, Forked, exit_now, fork, set_up_child};
+pub use process::{
+    ChildSetup, Forked, Identity, exit_now, fork, set_up_child, set_up_daemon,
+};
 pub use signals::{Signalled, block_signals, next_signal};
 pub use socket::{
     RawAddress, accept, bind, connect_unix, local_address, read_option, receive, send, write_option,

@@ -140,6 +140,9 @@ impl Sentences {
                 "connections to {address} were closed unserved after waiting 30 s for a worker: \
                  {total} so far"
             )),
+            Event::NotKept { reason } => Some(format!(
+                "what has changed is not kept, and is lost when this supervisor ends: {reason}"
+            )),
             Event::Stopping { reason } => {
                 (!self.quiet).then(|| format!("{reason}: stopping {name}"))
             }
@@ -197,6 +200,8 @@ impl Sentences {
                 "; it has ended too soon {} times in a row, and is not restarted any more",
                 attempts + 1
             ),
+            Next::Replaced => write!(text, " while its successor starts"),
+            Next::Kept => write!(text, " before it was up; the one before it goes on"),
             Next::Stopped | Next::Ended => Ok(()),
         };
         Some(text)
