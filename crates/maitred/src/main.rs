@@ -6,11 +6,14 @@
 
 #![forbid(unsafe_code)]
 
+mod apps;
 mod cli;
 mod config;
+mod control;
 mod dispatcher;
 mod events;
 mod guard;
+mod home;
 mod output;
 mod process_tree;
 mod runtime_folder;

@@ -1,6 +1,6 @@
 //! A private folder for one running supervisor: the door, and the preload library.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -119,11 +119,6 @@ impl RuntimeFolder {
         rustix::fs::chmod(&door, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)?;
         rustix::net::listen(&socket, DOOR_BACKLOG)?;
         Ok(socket)
-    }
-
-    /// Removes the folder.
-    pub(crate) fn remove(&self) {
-        let _ = fs::remove_dir_all(&self.path);
     }
 }
 

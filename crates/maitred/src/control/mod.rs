@@ -27,7 +27,6 @@ const LONGEST_LINE: u64 = 16 * 1024 * 1024;
 
 /// Whether the other side is the same user, or root.
 fn is_trusted(socket: impl AsFd) -> bool {
-    sockopt::socket_peercred(socket).is_ok_and(|peer| {
-        peer.uid.is_root() || peer.uid == rustix::process::geteuid()
-    })
+    sockopt::socket_peercred(socket)
+        .is_ok_and(|peer| peer.uid.is_root() || peer.uid == rustix::process::geteuid())
 }

@@ -115,9 +115,8 @@ impl Server {
 async fn serve(caller: UnixStream, calls: mpsc::Sender<Call>) {
     let mut caller = BufReader::new(caller);
     let mut line = Vec::new();
-    let read = (&mut caller)
-        .take(LONGEST_LINE)
-        .read_until(b'\n', &mut line);
+    let mut bounded = (&mut caller).take(LONGEST_LINE);
+    let read = bounded.read_until(b'\n', &mut line);
     if !matches!(tokio::time::timeout(PATIENCE, read).await, Ok(Ok(length)) if length > 0) {
         return;
     }

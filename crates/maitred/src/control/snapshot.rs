@@ -72,6 +72,9 @@ pub(crate) enum State {
     Errored,
     /// Its supervisor was killed.
     Crashed,
+    /// Its supervisor does not answer, or does not understand.
+    #[serde(other)]
+    Unknown,
 }
 
 impl State {
@@ -85,6 +88,7 @@ impl State {
             Self::Stopped => "stopped",
             Self::Errored => "errored",
             Self::Crashed => "crashed",
+            Self::Unknown => "unknown",
         }
     }
 }

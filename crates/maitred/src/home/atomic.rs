@@ -26,9 +26,8 @@ pub(super) fn write(path: &Path, content: &[u8], backup: Option<&Path>) -> io::R
         file.sync_data()?;
         if let Some(backup) = backup {
             let _ = fs::remove_file(backup);
-            match fs::hard_link(path, backup) {
-                Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-                _ => {}
+            if path.exists() {
+                fs::hard_link(path, backup)?;
             }
         }
         fs::rename(new, path)?;

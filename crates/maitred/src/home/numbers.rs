@@ -49,16 +49,17 @@ impl Numbers {
         })
     }
 
-    /// The next `count` numbers.
+    /// The next `count` numbers, above `highest` if that is taken too.
     ///
     /// # Errors
     /// If what was given out cannot be noted.
-    pub(crate) fn take(&mut self, count: u32) -> anyhow::Result<Vec<u32>> {
-        let first = self.next;
+    pub(crate) fn take(&mut self, count: u32, highest: Option<u32>) -> anyhow::Result<Vec<u32>> {
+        let above = highest.map_or(0, |highest| highest.saturating_add(1));
+        let first = self.next.max(above);
         let after = first
             .checked_add(count)
             .context("there are no numbers left for instances")?;
-        let note = || -> std::io::Result<()> {
+        let mut note = || -> std::io::Result<()> {
             self.file.set_len(0)?;
             self.file.seek(SeekFrom::Start(0))?;
             self.file.write_all(after.to_string().as_bytes())

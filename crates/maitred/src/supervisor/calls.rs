@@ -307,7 +307,8 @@ impl Supervisor {
 
     /// Forgets an instance that is to go, and is at rest.
     pub(super) fn remove_if_done(&mut self, number: u32) {
-        let gone = |slot: &Slot| slot.number == number && slot.removed && slot.instance.is_at_rest();
+        let gone =
+            |slot: &Slot| slot.number == number && slot.removed && slot.instance.is_at_rest();
         if self.slots.iter().any(gone) && self.afterwards != Afterwards::Removed {
             self.slots.retain(|slot| !gone(slot));
             self.write_record();
@@ -380,14 +381,12 @@ impl Supervisor {
         let mut index = 0;
         while index < self.operations.len() {
             while self.next_turn(index) {}
-            if self.operations.get(index).is_some_and(Operation::is_over) {
-                if self.goes_on() {
-                    let operation = self.operations.remove(index);
-                    self.write_record();
-                    operation.finish(&self.snapshot());
-                    continue;
-                }
-                // It ends now, and answers then.
+            // When all has come to rest the supervisor ends, and answers then.
+            if self.operations.get(index).is_some_and(Operation::is_over) && self.goes_on() {
+                let operation = self.operations.remove(index);
+                self.write_record();
+                operation.finish(&self.snapshot());
+                continue;
             }
             index += 1;
         }

@@ -152,11 +152,11 @@ impl Supervisor {
     }
 
     fn settled(&mut self, number: u32, outcome: Outcome) {
-        if let Some(slot) = self.slot(number) {
-            if outcome != Outcome::Superseded {
-                slot.outcome = Some(outcome);
-                slot.end_try(matches!(outcome, Outcome::Up { .. }));
-            }
+        if outcome != Outcome::Superseded
+            && let Some(slot) = self.slot(number)
+        {
+            slot.outcome = Some(outcome);
+            slot.end_try(matches!(outcome, Outcome::Up { .. }));
         }
         self.operations_hear(number, outcome);
     }
@@ -176,9 +176,11 @@ impl Supervisor {
             // successor.
             let _ = kill_process_group(pid, Signal::KILL);
         }
-        let stays = self
-            .slot(number)
-            .is_some_and(|slot| slot.instance.current().is_some_and(|it| it.generation == run));
+        let stays = self.slot(number).is_some_and(|slot| {
+            slot.instance
+                .current()
+                .is_some_and(|it| it.generation == run)
+        });
         if !stays {
             self.ask_what_is_left_of(number, run);
         }
@@ -195,7 +197,10 @@ impl Supervisor {
         for pid in self.strangers() {
             let path = format!("/proc/{}/environ", pid.as_raw_nonzero());
             let environ = std::fs::read(path).unwrap_or_default();
-            if environ.split(|byte| *byte == 0).any(|entry| entry == mark.as_bytes()) {
+            if environ
+                .split(|byte| *byte == 0)
+                .any(|entry| entry == mark.as_bytes())
+            {
                 self.ask_orphan(pid, kill_at);
             }
         }

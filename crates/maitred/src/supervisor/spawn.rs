@@ -85,7 +85,11 @@ impl Spawner {
         }
         if !app.pass_through {
             command
-                .stdin(if self.stdin { Stdio::piped() } else { Stdio::null() })
+                .stdin(if self.stdin {
+                    Stdio::piped()
+                } else {
+                    Stdio::null()
+                })
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped());
         }

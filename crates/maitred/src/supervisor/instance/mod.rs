@@ -316,9 +316,7 @@ impl Instance {
                 self.restarts += 1;
                 self.begin(now)
             }
-            (State::Running(old), Event::Reload) if step.rules.overlap => {
-                self.replace(old, step)
-            }
+            (State::Running(old), Event::Reload) if step.rules.overlap => self.replace(old, step),
             (State::Running(run), Event::Restart | Event::Reload) => {
                 self.leave(run, step);
                 self.restarts += 1;
@@ -341,45 +339,43 @@ impl Instance {
                 self.settle(Outcome::Exited(status), step);
                 self.ended(run, status, step)
             }
-            (
-                State::Replacing { old, new, .. },
-                Event::Exited { run: ended, status },
-            ) if old.generation == ended => {
+            (State::Replacing { old, new, .. }, Event::Exited { run: ended, status })
+                if old.generation == ended =>
+            {
                 // The successor has to do as it is.
                 step.tell(old, status, Next::Replaced);
                 self.restarts += 1;
                 State::Running(new)
             }
-            (
-                State::Replacing { old, new, .. },
-                Event::Exited { run: ended, status },
-            ) if new.generation == ended => {
+            (State::Replacing { old, new, .. }, Event::Exited { run: ended, status })
+                if new.generation == ended =>
+            {
                 step.tell(new, status, Next::Kept);
                 self.settle(Outcome::Exited(status), step);
                 State::Running(old)
             }
             (_, Event::Exited { .. }) => self.state,
 
-            (State::Running(run), Event::Up { run: up, listening })
-                if run.generation == up =>
-            {
+            (State::Running(run), Event::Up { run: up, listening }) if run.generation == up => {
                 let run = run.is_up(listening);
                 let listens = run.listens;
                 self.settle(Outcome::Up { listens }, step);
                 State::Running(run)
             }
-            (
-                State::Replacing { old, new, .. },
-                Event::Up { run: up, listening },
-            ) if new.generation == up => self.replaced(old, new.is_up(listening), step),
-            (
-                State::Replacing { old, new, deadline },
-                Event::Up { run: up, listening },
-            ) if old.generation == up => State::Replacing {
-                old: old.is_up(listening),
-                new,
-                deadline,
-            },
+            (State::Replacing { old, new, .. }, Event::Up { run: up, listening })
+                if new.generation == up =>
+            {
+                self.replaced(old, new.is_up(listening), step)
+            }
+            (State::Replacing { old, new, deadline }, Event::Up { run: up, listening })
+                if old.generation == up =>
+            {
+                State::Replacing {
+                    old: old.is_up(listening),
+                    new,
+                    deadline,
+                }
+            }
             (_, Event::Up { .. }) => self.state,
 
             (State::Running(run), Event::Time) => self.check(run, step),
