@@ -11,9 +11,16 @@ mod config;
 mod dispatcher;
 mod events;
 mod guard;
+#[expect(dead_code, unused_imports, reason = "the supervisor comes to it next")]
+mod logs;
 mod output;
 mod process_tree;
 mod runtime_folder;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the supervisor comes to it next")
+)]
+mod schedule;
 mod supervisor;
 
 use std::process::ExitCode;
