@@ -18,6 +18,7 @@ mod pace;
 mod paths;
 mod rotation;
 mod thread;
+pub(crate) mod view;
 
 use std::io;
 use std::os::fd::OwnedFd;
