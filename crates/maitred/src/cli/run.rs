@@ -1,5 +1,6 @@
 //! `maitred run`: an app in the foreground.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::fs::OpenOptions;
 use std::path::{Path, PathBuf};
@@ -8,7 +9,9 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::{Args, ValueEnum};
 
-use crate::config::{self, App, Instances, Restart};
+use crate::config::{
+    self, App, ExecMode, FilterEnv, Instances, LogFormat, Logs, Pause, Place, Policy, Restart,
+};
 use crate::events::EventFile;
 use crate::runtime_folder::RuntimeFolder;
 use crate::supervisor::Supervisor;
@@ -107,6 +110,9 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A run that is shorter than this is unstable.
 const MIN_UPTIME: Duration = Duration::from_secs(1);
 
+/// The first pause before a restart.
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+
 impl Run {
     /// Runs the app until it ends or is stopped; the exit code.
     pub(super) fn execute(self) -> anyhow::Result<u8> {
@@ -150,27 +156,63 @@ impl Run {
         let interpreter = self.interpreter.as_deref();
         let program = config::resolve(&self.script, &cwd, interpreter, &interpreter_args)?;
         let instances = self.instances.count(config::processors());
+        let filter_env = FilterEnv::Containing(Vec::new());
+        let own_env = BTreeMap::new();
         Ok(App {
             name: self.name.unwrap_or_else(|| name_of(&self.script)),
-            program: program.path,
+            namespace: "default".to_owned(),
+            script: program.script,
+            interpreter: program.interpreter,
             args: [program.args, self.args].concat(),
             cwd,
+            version: String::new(),
+            env: config::compose(std::env::vars_os(), &filter_env, &own_env),
+            own_env,
+            filter_env,
             instances,
+            exec_mode: ExecMode::Cluster,
+            increment_var: None,
+            instance_var: "NODE_APP_INSTANCE".to_owned(),
             restart: Restart {
                 auto: !self.no_autorestart,
+                autostart: true,
                 max_unstable: self.max_restarts,
                 min_uptime: MIN_UPTIME,
-                delay: self.restart_delay.map(Duration::from_millis),
+                pause: match self.restart_delay {
+                    Some(delay) => Pause::Fixed(Duration::from_millis(delay)),
+                    None => Pause::Growing(FIRST_PAUSE),
+                },
+                stop_exit_codes: BTreeSet::new(),
             },
             kill_timeout: Duration::from_millis(self.kill_timeout),
-            balance: balance::Settings {
+            treekill: true,
+            shutdown_with_message: false,
+            wait_ready: false,
+            listen_timeout: Duration::from_secs(30),
+            max_memory: None,
+            cron: None,
+            watch: None,
+            logs: Logs {
+                out: Place::Nowhere,
+                err: Place::Nowhere,
+                combined: Place::Nowhere,
+                merge: false,
+                disabled: true,
+                date_format: String::new(),
+                format: LogFormat::Raw,
+                rotation: None,
+            },
+            pid_file: Place::Nowhere,
+            identity: None,
+            balance: config::Balance {
                 policy: match self.balance {
-                    Balance::NextAvailable => balance::Policy::NextAvailable,
-                    Balance::RoundRobin => balance::Policy::RoundRobin,
-                    Balance::IpHash => balance::Policy::IpHash,
+                    Balance::NextAvailable => Policy::NextAvailable,
+                    Balance::RoundRobin => Policy::RoundRobin,
+                    Balance::IpHash => Policy::IpHash,
                 },
                 queue: QUEUE,
-                patience: PATIENCE.as_nanos() as u64,
+                patience: PATIENCE,
+                max_connections: None,
             },
             private_ports: self.private_port,
             pass_through: instances == 1 && self.no_autorestart,

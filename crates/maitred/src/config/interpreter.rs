@@ -9,10 +9,16 @@ use std::process::Command;
 
 use anyhow::bail;
 
-/// A program, and what comes before the user's own arguments.
+use super::Interpreter;
+
+/// A script and what runs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Program {
-    pub(crate) path: PathBuf,
+    /// The script, or the program itself.
+    pub(crate) script: PathBuf,
+    /// What runs it, unless it runs itself.
+    pub(crate) interpreter: Option<Interpreter>,
+    /// What comes before the user's own arguments: the interpreter's, where there is none.
     pub(crate) args: Vec<OsString>,
 }
 
@@ -50,10 +56,7 @@ pub(crate) fn resolve(
         if !script.to_string_lossy().contains('/')
             && let Some(program) = find(script, cwd)
         {
-            return Ok(Program {
-                path: program,
-                args: interpreter_args.iter().map(OsString::from).collect(),
-            });
+            return Ok(by_itself(program, interpreter_args));
         }
         bail!(missing(&shown, cwd));
     };
@@ -87,19 +90,27 @@ pub(crate) fn resolve(
              interpreter; name one with --interpreter"
         );
     }
-    Ok(Program {
-        path,
-        args: interpreter_args.iter().map(OsString::from).collect(),
-    })
+    Ok(by_itself(path, interpreter_args))
 }
 
 fn missing(script: &str, cwd: &Path) -> String {
     format!("no such script: {script} (looked for in {})", cwd.display())
 }
 
-fn with_script(path: PathBuf, mut args: Vec<OsString>, script: PathBuf) -> Program {
-    args.push(script.into());
-    Program { path, args }
+fn by_itself(script: PathBuf, args: &[String]) -> Program {
+    Program {
+        script,
+        interpreter: None,
+        args: args.iter().map(OsString::from).collect(),
+    }
+}
+
+fn with_script(path: PathBuf, args: Vec<OsString>, script: PathBuf) -> Program {
+    Program {
+        script,
+        interpreter: Some(Interpreter { path, args }),
+        args: Vec::new(),
+    }
 }
 
 /// The interpreters for an extension, the best first.
@@ -215,23 +226,27 @@ mod tests {
     fn the_extension_tells_the_interpreter() {
         let (folder, path) = script("job.sh", 0o644);
         let program = resolve(&path, folder.path(), None, &["-x".into()]).unwrap();
-        assert!(program.path.ends_with("bash"));
-        assert_eq!(program.args, [OsString::from("-x"), path]);
+        assert_eq!(program.script, PathBuf::from(path));
+        let interpreter = program.interpreter.unwrap();
+        assert!(interpreter.path.ends_with("bash"));
+        assert_eq!(interpreter.args, ["-x"]);
+        assert!(program.args.is_empty());
     }
 
     #[test]
     fn an_executable_runs_as_it_is() {
         let (folder, path) = script("job", 0o755);
-        let program = resolve(&path, folder.path(), None, &[]).unwrap();
-        assert_eq!(program.path, PathBuf::from(path));
-        assert!(program.args.is_empty());
+        let program = resolve(&path, folder.path(), None, &["-x".into()]).unwrap();
+        assert_eq!(program.script, PathBuf::from(path));
+        assert_eq!(program.interpreter, None);
+        assert_eq!(program.args, ["-x"]);
     }
 
     #[test]
     fn a_bare_name_is_looked_for_in_path() {
         let folder = tempfile::tempdir().unwrap();
         let program = resolve(OsStr::new("sh"), folder.path(), None, &[]).unwrap();
-        assert!(program.path.ends_with("sh"));
+        assert!(program.script.ends_with("sh"));
     }
 
     #[test]

@@ -13,12 +13,10 @@
 
 use std::time::Duration;
 
-use crate::config::Restart;
+use crate::config::{Pause, Restart};
 use crate::events::Next;
 
-/// The first pause before an instance that crashed is started again.
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// Each further one is longer by half.
+/// A pause that grows by half each time does so up to here.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// How a process ended.
@@ -117,7 +115,9 @@ impl Instance {
         if stopping {
             return (State::Ended(status), Next::Stopped);
         }
-        if !self.restart.auto {
+        let enough =
+            matches!(status, Status::Code(code) if self.restart.stop_exit_codes.contains(&code));
+        if !self.restart.auto || enough {
             return (State::Ended(status), Next::Ended);
         }
         if uptime >= self.restart.min_uptime {
@@ -127,7 +127,10 @@ impl Instance {
             let attempts = self.unstable;
             return (State::Errored, Next::Errored { attempts });
         }
-        let delay = self.restart.delay.unwrap_or_else(|| pause(self.unstable));
+        let delay = match self.restart.pause {
+            Pause::Fixed(pause) => pause,
+            Pause::Growing(first) => pause(first, self.unstable),
+        };
         self.unstable += 1;
         let next = Next::Restart {
             delay: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
@@ -140,9 +143,9 @@ impl Instance {
 }
 
 /// The pause before the restart that follows so many others.
-fn pause(earlier: u32) -> Duration {
+fn pause(first: Duration, earlier: u32) -> Duration {
     (0..earlier)
-        .try_fold(FIRST_PAUSE, |pause, _| {
+        .try_fold(first, |pause, _| {
             let longer = pause + pause / 2;
             (longer < LONGEST_PAUSE).then_some(longer)
         })
@@ -151,13 +154,17 @@ fn pause(earlier: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
 
     const RESTART: Restart = Restart {
         auto: true,
+        autostart: true,
         max_unstable: 3,
         min_uptime: Duration::from_secs(1),
-        delay: None,
+        pause: Pause::Growing(Duration::from_millis(100)),
+        stop_exit_codes: BTreeSet::new(),
     };
 
     fn ms(ms: u64) -> Duration {
@@ -207,7 +214,19 @@ mod tests {
 
     #[test]
     fn pauses_have_an_end() {
-        assert_eq!(pause(1000), LONGEST_PAUSE);
+        assert_eq!(pause(ms(100), 1000), LONGEST_PAUSE);
+        assert_eq!(pause(ms(0), 3), ms(0));
+    }
+
+    #[test]
+    fn some_exit_codes_are_the_end() {
+        let restart = Restart {
+            stop_exit_codes: BTreeSet::from([1]),
+            ..RESTART
+        };
+        let mut instance = Instance::new(restart, ms(0));
+        assert_eq!(crash(&mut instance, ms(0), ms(5)), Next::Ended);
+        assert_eq!(instance.state(), State::Ended(Status::Code(1)));
     }
 
     #[test]

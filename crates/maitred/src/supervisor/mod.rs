@@ -85,7 +85,7 @@ impl Supervisor {
         let spawner = Spawner::new(folder);
         let dispatcher = Dispatcher::start(
             dispatcher::Settings {
-                balance: app.balance,
+                balance: app.balance.into(),
                 private_ports: app.private_ports.clone(),
                 door: folder.open_door().context("opening the door")?,
                 folder: folder.path().to_owned(),
@@ -95,7 +95,7 @@ impl Supervisor {
         .context("starting the dispatcher")?;
         let slots = (0..app.instances)
             .map(|_| Slot {
-                instance: Instance::new(app.restart, Duration::ZERO),
+                instance: Instance::new(app.restart.clone(), Duration::ZERO),
                 loaded: false,
                 listens: false,
                 load_check: None,
@@ -404,12 +404,12 @@ impl Supervisor {
 
     /// A program that no library loads into is told of before it runs.
     fn say_if_static(&mut self) {
-        if config::is_static(&self.app.program) {
+        if config::is_static(self.app.program()) {
             for instance in 0..self.app.instances {
                 self.output.event(&Event::NotPreloaded {
                     instance,
                     pid: 0,
-                    reason: format!("{} is statically linked", self.app.program.display()),
+                    reason: format!("{} is statically linked", self.app.program().display()),
                 });
                 if let Some(slot) = self.slot(instance) {
                     slot.loaded = true;

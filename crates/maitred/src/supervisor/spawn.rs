@@ -1,6 +1,6 @@
 //! Starting a worker: its environment, its place in the process tree, its output.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
@@ -53,15 +53,17 @@ impl Spawner {
     /// # Errors
     /// If the program cannot be executed.
     pub(super) fn spawn(&self, app: &App, instance: u32) -> io::Result<Spawned> {
-        let mut command = Command::new(&app.program);
+        let mut command = Command::new(app.program());
         command
-            .args(&app.args)
+            .args(app.program_args())
             .current_dir(&app.cwd)
-            .env("NODE_APP_INSTANCE", instance.to_string())
+            .env_clear()
+            .envs(&app.env)
+            .envs(app.instance_env(instance))
             .env(wire::INSTANCE_VAR, instance.to_string())
             .env(wire::SUPERVISOR_VAR, std::process::id().to_string())
             .env(wire::DOOR_VAR, &self.door)
-            .env("LD_PRELOAD", self.preloaded());
+            .env("LD_PRELOAD", self.preloaded(app));
         if !app.pass_through {
             command
                 .stdin(Stdio::null())
@@ -84,9 +86,10 @@ impl Spawner {
     }
 
     /// Our library, and after it what the user preloads.
-    fn preloaded(&self) -> OsString {
+    fn preloaded(&self, app: &App) -> OsString {
         let mut value = self.library.clone().into_os_string();
-        if let Some(theirs) = std::env::var_os("LD_PRELOAD").filter(|theirs| !theirs.is_empty()) {
+        let theirs = app.env.get(OsStr::new("LD_PRELOAD"));
+        if let Some(theirs) = theirs.filter(|theirs| !theirs.is_empty()) {
             value.push(":");
             value.push(theirs);
         }
