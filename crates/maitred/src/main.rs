@@ -22,6 +22,11 @@ mod runtime_folder;
 )]
 mod schedule;
 mod supervisor;
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "the supervisor comes to it next")
+)]
+mod watch;
 
 use std::process::ExitCode;
 
