@@ -59,12 +59,47 @@ pub(crate) enum Event {
     OutOfDescriptors { limit: u64 },
     /// Connections were given up after they had waited too long; `total` so far.
     Refused { address: String, total: u64 },
+    /// Instances are restarted, and nobody has asked for that.
+    Renewing {
+        #[serde(flatten)]
+        trigger: Trigger,
+    },
+    /// What should restart instances by itself does not.
+    NoTrigger { trigger: String, reason: String },
+    /// Lines cannot be written to a log, and are dropped from now on.
+    LogFailing { path: String, reason: String },
+    /// They can again; so much was lost.
+    LogLost {
+        path: String,
+        lines: u64,
+        bytes: u64,
+    },
+    /// A log that has grown large could not be set aside, and grows on.
+    LogNotRotated { path: String, reason: String },
+    /// The output of a process cannot be read.
+    Deaf { instance: u32, reason: String },
     /// What has changed could not be written to the home folder.
     NotKept { reason: String },
     /// The app is being stopped.
     Stopping { reason: String },
     /// The app has stopped; the supervisor ends with this exit code.
     Stopped { code: u8 },
+}
+
+/// What restarts instances by itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "trigger", rename_all = "snake_case")]
+pub(crate) enum Trigger {
+    /// The calendar.
+    Schedule,
+    /// A file that has changed, and so many others.
+    Change { path: String, others: u64 },
+    /// More memory, in bytes, than the limit.
+    Memory {
+        instance: u32,
+        used: u64,
+        limit: u64,
+    },
 }
 
 /// What follows an exit.

@@ -14,10 +14,14 @@ mod dispatcher;
 mod events;
 mod guard;
 mod home;
+mod logs;
+mod memory;
 mod output;
 mod process_tree;
 mod runtime_folder;
+mod schedule;
 mod supervisor;
+mod watch;
 
 use std::process::ExitCode;
 

@@ -5,7 +5,7 @@ use std::io::Write;
 use anstyle::Style;
 use clap::Args;
 
-use super::{Manner, pm2_json, shown, together, usage};
+use super::{Manner, shown, together, usage};
 use crate::config::ExecMode;
 use crate::control::{InstanceView, Snapshot};
 use crate::home::{Exit, Home, now_ms};
@@ -61,6 +61,8 @@ fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool
             }
         }
     };
+    let logs = home.log_files(app, view.id);
+    let shown_path = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
     let rows = [
         ("status", view.state.word().to_owned()),
         ("name", app.name.clone()),
@@ -107,8 +109,8 @@ fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool
             },
         ),
         ("shared sockets", sharing),
-        ("output", pm2_json::log_path(home, snapshot, view, "out")),
-        ("errors", pm2_json::log_path(home, snapshot, view, "error")),
+        ("output", or_none(logs.out.map(shown_path))),
+        ("errors", or_none(logs.err.map(shown_path))),
         (
             "supervisor",
             or_none(

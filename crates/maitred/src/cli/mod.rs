@@ -1,18 +1,22 @@
 //! The command line: one file a command.
 
+mod app_logs;
 mod cleardump;
 mod delete;
 mod describe;
 mod env;
+mod flush;
 mod id;
 mod jlist;
 mod kill;
 mod list;
+mod logs;
 mod pid;
 mod ping;
 mod pm2_json;
 mod prettylist;
 mod reload;
+mod reload_logs;
 mod reset;
 mod restart;
 mod resurrect;
@@ -89,6 +93,10 @@ enum Command {
     Pid(pid::Pid),
     Id(id::Id),
     Ping(ping::Ping),
+    Logs(logs::Logs),
+    Flush(flush::Flush),
+    #[command(name = "reloadLogs", alias = "reload-logs")]
+    ReloadLogs(reload_logs::ReloadLogs),
     #[command(alias = "dump")]
     Save(save::Save),
     Resurrect(resurrect::Resurrect),
@@ -136,6 +144,9 @@ pub(crate) fn main() -> ExitCode {
         Command::Pid(pid) => pid.execute(),
         Command::Id(id) => id.execute(),
         Command::Ping(ping) => ping.execute(),
+        Command::Logs(logs) => logs.execute(),
+        Command::Flush(flush) => flush.execute(),
+        Command::ReloadLogs(reload) => reload.execute(&manner),
         Command::Save(save) => save.execute(&manner),
         Command::Resurrect(resurrect) => resurrect.execute(&manner),
         Command::Cleardump(cleardump) => cleardump.execute(&manner),

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use serde_json::{Map, Value, json};
 
 use super::usage::Usage;
-use crate::config::{App, ExecMode, Pause, Place};
+use crate::config::{App, ExecMode, Pause};
 use crate::control::{InstanceView, Snapshot};
 use crate::home::{Exit, Home};
 
@@ -30,15 +30,15 @@ pub(super) fn instance(
     let mut fields = life(snapshot, instance);
     fields.append(&mut program(app));
     fields.append(&mut settings(app));
+    let logs = home.log_files(app, instance.id);
     let files = [
-        ("pm_out_log_path", log_path(home, snapshot, instance, "out")),
-        (
-            "pm_err_log_path",
-            log_path(home, snapshot, instance, "error"),
-        ),
-        ("pm_pid_path", pid_path(home, snapshot, instance)),
+        ("pm_out_log_path", logs.out),
+        ("pm_err_log_path", logs.err),
+        ("pm_log_path", logs.combined),
+        ("pm_pid_path", home.pid_file(app, instance.id)),
     ];
-    fields.extend(files.map(|(name, path)| (name.to_owned(), path.into())));
+    let files = files.into_iter();
+    fields.extend(files.filter_map(|(name, path)| Some((name.to_owned(), text(path?).into()))));
     let user = env.get("USER").cloned().unwrap_or(Value::Null);
     fields.insert("username".to_owned(), user);
     fields.insert("env".to_owned(), env.into());
@@ -146,49 +146,6 @@ fn text(text: impl AsRef<OsStr>) -> String {
 
 fn millis(duration: std::time::Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Where an instance's output of one kind is kept.
-pub(super) fn log_path(
-    home: &Home,
-    snapshot: &Snapshot,
-    instance: &InstanceView,
-    kind: &str,
-) -> String {
-    let app = &snapshot.app;
-    let place = if kind == "out" {
-        &app.logs.out
-    } else {
-        &app.logs.err
-    };
-    let path = match place {
-        _ if app.logs.disabled => return "/dev/null".to_owned(),
-        Place::Nowhere => return "/dev/null".to_owned(),
-        Place::File(path) => path.clone(),
-        Place::Home => {
-            let single = app.instances == 1 || app.logs.merge;
-            let number = if single {
-                String::new()
-            } else {
-                format!("-{}", instance.number)
-            };
-            home.logs().join(format!("{}-{kind}{number}.log", app.name))
-        }
-    };
-    path.to_string_lossy().into_owned()
-}
-
-fn pid_path(home: &Home, snapshot: &Snapshot, instance: &InstanceView) -> String {
-    let app = &snapshot.app;
-    match &app.pid_file {
-        Place::Nowhere => String::new(),
-        Place::File(path) => path.to_string_lossy().into_owned(),
-        Place::Home => home
-            .pids()
-            .join(format!("{}-{}.pid", app.name, instance.number))
-            .to_string_lossy()
-            .into_owned(),
-    }
 }
 
 /// All instances of a home.

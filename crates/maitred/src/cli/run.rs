@@ -124,7 +124,7 @@ impl Run {
         let path = folder.path().to_owned();
         let supervised = || -> anyhow::Result<u8> {
             guard::split(folder.path())?;
-            let output = output::Output::new(&app, events)?;
+            let output = output::Output::shown(&app, events)?;
             let instances = (0..app.instances).map(|number| Kept::new(number, number, Rest::Runs));
             let record = Record {
                 instances: instances.collect(),

@@ -46,7 +46,7 @@ impl Supervise {
         let folder = RuntimeFolder::create()?;
         guard::split(folder.path())?;
         let supervised = || -> anyhow::Result<u8> {
-            let output = output::Output::new(&record.app, None)?;
+            let output = output::Output::kept(&record.app)?;
             let path = folder.path().to_owned();
             let ready = || {
                 let _ = (&*starter).write_all(READY.as_bytes());

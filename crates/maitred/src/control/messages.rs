@@ -54,6 +54,8 @@ pub(crate) enum Request {
     Scale { instances: u32, ids: Vec<u32> },
     /// Forget what has been counted.
     Reset { ids: Option<Vec<u32>> },
+    /// Open the log files again under their names.
+    ReopenLogs,
     /// Send a signal to these.
     Signal { ids: Option<Vec<u32>>, signal: i32 },
     /// Write a line to the standard input of one.

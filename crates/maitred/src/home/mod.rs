@@ -9,7 +9,7 @@
 //!     lock                 held by the supervisor as long as it, or its guard, lives
 //!     control              the supervisor's control socket
 //!     supervisor.log       what the supervisor has to say
-//!   logs/, pids/           what pm2 keeps under these names
+//! ~/.maitred/logs, pids    what pm2 keeps under these names
 //! ```
 //!
 //! Whether an app has a supervisor is told by the lock alone, which the kernel drops with the last
@@ -19,6 +19,7 @@ mod app_folder;
 mod atomic;
 mod dump;
 mod numbers;
+mod places;
 mod record;
 mod socket;
 
@@ -87,16 +88,6 @@ impl Home {
 
     fn apps_folder(&self) -> PathBuf {
         self.path.join("apps")
-    }
-
-    /// Where logs are, unless an app says otherwise.
-    pub(crate) fn logs(&self) -> PathBuf {
-        self.path.join("logs")
-    }
-
-    /// Where pid files are, unless an app says otherwise.
-    pub(crate) fn pids(&self) -> PathBuf {
-        self.path.join("pids")
     }
 
     /// The folder of an app, whether it is there or not.

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 
 use crate::config::App;
-use crate::events::{Event, Next};
+use crate::events::{Event, Next, Trigger};
 
 /// Colours for the names of instances, in turn.
 const COLOURS: [AnsiColor; 6] = [
@@ -140,6 +140,22 @@ impl Sentences {
                 "connections to {address} were closed unserved after waiting 30 s for a worker: \
                  {total} so far"
             )),
+            Event::Renewing { trigger } => Some(renewing(&name, trigger)),
+            Event::NoTrigger { trigger, reason } => {
+                Some(format!("{name} is not restarted by {trigger}: {reason}"))
+            }
+            Event::LogFailing { path, reason } => Some(format!(
+                "lines of {name} cannot be written to {path}, and are dropped: {reason}"
+            )),
+            Event::LogLost { path, lines, bytes } => Some(format!(
+                "{path} can be written to again; {lines} lines ({bytes} bytes) of {name} are lost"
+            )),
+            Event::LogNotRotated { path, reason } => Some(format!(
+                "{path} has grown large, and grows on: it cannot be rotated: {reason}"
+            )),
+            Event::Deaf { instance, reason } => Some(format!(
+                "the output of {name}-{instance} cannot be read: {reason}"
+            )),
             Event::NotKept { reason } => Some(format!(
                 "what has changed is not kept, and is lost when this supervisor ends: {reason}"
             )),
@@ -205,6 +221,29 @@ impl Sentences {
             Next::Stopped | Next::Ended => Ok(()),
         };
         Some(text)
+    }
+}
+
+fn renewing(name: &str, trigger: &Trigger) -> String {
+    const MB: u64 = 1024 * 1024;
+    match trigger {
+        Trigger::Schedule => format!("it is time: restarting {name}"),
+        Trigger::Change { path, others: 0 } => {
+            format!("{} has changed: restarting {name}", path.escape_debug())
+        }
+        Trigger::Change { path, others } => format!(
+            "{} and {others} more have changed: restarting {name}",
+            path.escape_debug()
+        ),
+        Trigger::Memory {
+            instance,
+            used,
+            limit,
+        } => format!(
+            "{name}-{instance} uses {} MB, more than {} MB: replacing it",
+            used / MB,
+            limit / MB
+        ),
     }
 }
 

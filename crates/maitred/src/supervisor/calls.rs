@@ -21,7 +21,8 @@ use crate::home::{Kept, Rest};
 /// A request under way.
 #[derive(Debug)]
 pub(super) struct Operation {
-    answer: Answer,
+    /// Where the answer goes, if anybody has asked.
+    answer: Option<Answer>,
     /// Instances of which it is not known yet what comes of them.
     waiting: Vec<u32>,
     /// Instances whose turn is still to come.
@@ -36,9 +37,17 @@ pub(super) struct Operation {
 impl Operation {
     fn new(answer: Answer) -> Self {
         Self {
-            answer,
+            answer: Some(answer),
+            ..Self::internal(VecDeque::new())
+        }
+    }
+
+    /// A reload that nobody has asked for.
+    pub(super) fn internal(queue: VecDeque<u32>) -> Self {
+        Self {
+            answer: None,
             waiting: Vec::new(),
-            queue: VecDeque::new(),
+            queue,
             app: None,
             faults: Vec::new(),
             to_the_end: false,
@@ -46,7 +55,9 @@ impl Operation {
     }
 
     pub(super) fn progress(&self, event: &Event) {
-        self.answer.send(Reply::Progress(event.clone()));
+        if let Some(answer) = &self.answer {
+            answer.send(Reply::Progress(event.clone()));
+        }
     }
 
     pub(super) fn fault(&mut self, fault: String) {
@@ -54,7 +65,10 @@ impl Operation {
     }
 
     pub(super) fn finish(self, snapshot: &Snapshot) {
-        self.answer.send(if self.faults.is_empty() {
+        let Some(answer) = self.answer else {
+            return;
+        };
+        answer.send(if self.faults.is_empty() {
             Reply::Done(Box::new(snapshot.clone()))
         } else {
             Reply::Failed(Refusal::new(self.faults.join("\n")))
@@ -89,6 +103,10 @@ impl Supervisor {
                     slot.instance.reset();
                 }
                 self.write_record();
+                answer.send(Reply::Done(Box::new(self.snapshot())));
+            }
+            Request::ReopenLogs => {
+                self.output.reopen();
                 answer.send(Reply::Done(Box::new(self.snapshot())));
             }
             Request::Signal { ids, signal } => self.signal(&ids, signal, &answer),
@@ -144,6 +162,7 @@ impl Supervisor {
             for slot in &mut self.slots {
                 slot.set_app(app.clone());
             }
+            self.set_triggers();
         }
         self.begin(Operation::new(answer), numbers, event);
     }
@@ -170,7 +189,7 @@ impl Supervisor {
     }
 
     /// Those older operations that wait for an instance hear that another one has come.
-    fn take_over(&mut self, number: u32, older: usize) {
+    pub(super) fn take_over(&mut self, number: u32, older: usize) {
         let name = format!("{}-{number}", self.app.name);
         for operation in self.operations.iter_mut().take(older) {
             let waited = operation.waiting.contains(&number);
@@ -212,13 +231,14 @@ impl Supervisor {
     }
 
     fn reload(&mut self, ids: &Option<Vec<u32>>, answer: Answer, app: Option<Box<App>>) {
-        let mut operation = Operation::new(answer);
-        operation.app = app.map(|app| Rc::new(*app));
-        if let Some(app) = &operation.app
+        let app = app.map(|app| Rc::new(*app));
+        if let Some(app) = &app
             && let Some(fault) = self.cannot_become(app)
         {
-            return operation.answer.fail(fault);
+            return answer.fail(fault);
         }
+        let mut operation = Operation::new(answer);
+        operation.app = app;
         operation.queue = self.numbers_of(ids).into();
         for number in operation.queue.clone() {
             self.take_over(number, self.operations.len());
@@ -275,8 +295,8 @@ impl Supervisor {
         let mut app = (*self.app).clone();
         app.instances = instances;
         self.app = Rc::new(app);
-        let operation = Operation::new(answer);
         if count < self.slots.len() {
+            let operation = Operation::new(answer);
             let gone: Vec<_> = self.slots.iter().skip(count).map(|it| it.number).collect();
             for slot in self.slots.iter_mut().skip(count) {
                 slot.removed = true;
@@ -285,7 +305,7 @@ impl Supervisor {
         }
         let missing = count - self.slots.len();
         if ids.len() < missing {
-            return operation.answer.fail(format!(
+            return answer.fail(format!(
                 "{} was scaled by another command at the same time; try again",
                 self.app.name
             ));
@@ -302,7 +322,7 @@ impl Supervisor {
         }
         self.slots.sort_by_key(|slot| slot.number);
         let added = added.into_iter().map(|(number, _)| number).collect();
-        self.begin(operation, added, instance::Event::Start);
+        self.begin(Operation::new(answer), added, instance::Event::Start);
     }
 
     /// Forgets an instance that is to go, and is at rest.
@@ -362,6 +382,7 @@ impl Supervisor {
             return;
         };
         let fault = fault(slot, &self.app, outcome);
+        let mut changed = false;
         for operation in &mut self.operations {
             if operation.waiting.contains(&number) {
                 operation.waiting.retain(|waiting| *waiting != number);
@@ -371,8 +392,12 @@ impl Supervisor {
                 {
                     // It is seen to work.
                     self.app = app.clone();
+                    changed = true;
                 }
             }
+        }
+        if changed {
+            self.set_triggers();
         }
     }
 

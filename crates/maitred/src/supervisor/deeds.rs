@@ -7,8 +7,10 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 use super::instance::{self, Effect, Generation, Outcome, Status};
 use super::slot::Process;
 use super::{Orphan, Supervisor};
+use crate::config::App;
 use crate::events::{Event, Next};
 use crate::home::{Exit, now_ms};
+use crate::output::Worker;
 use crate::process_tree;
 
 /// In so much time the preload library reports in; if not, it is not there.
@@ -60,9 +62,18 @@ impl Supervisor {
                     load_check: shares.then_some(now + LOAD_TIME),
                     silence_check: shares.then_some(now + SILENCE),
                 });
+                let id = slot.id;
                 if let Some((out, err)) = spawned.output {
-                    self.output.capture(number, out, err);
+                    let files = self.home.as_ref().map(|home| home.log_files(&app, id));
+                    self.output.capture(Worker {
+                        instance: number,
+                        id,
+                        out,
+                        err,
+                        files: files.unwrap_or_default(),
+                    });
                 }
+                self.write_pid_file(&app, id, Some(spawned.pid));
                 self.event(Event::Started {
                     instance: number,
                     pid: spawned.pid,
@@ -78,6 +89,24 @@ impl Supervisor {
                 let status = Status::Code(126);
                 let run = generation;
                 self.step(number, instance::Event::Exited { run, status });
+            }
+        }
+    }
+
+    /// Writes an instance's pid where the user wants it, or removes it. An app does not end for want
+    /// of it.
+    fn write_pid_file(&self, app: &App, id: u32, pid: Option<i32>) {
+        let path = self.home.as_ref().and_then(|home| home.pid_file(app, id));
+        let Some(path) = path else {
+            return;
+        };
+        match (pid, path.parent()) {
+            (Some(pid), Some(folder)) => {
+                let _ = std::fs::create_dir_all(folder);
+                let _ = std::fs::write(&path, pid.to_string());
+            }
+            _ => {
+                let _ = std::fs::remove_file(&path);
             }
         }
     }
@@ -130,8 +159,15 @@ impl Supervisor {
         };
         let pid = slot.process(run).map_or(0, |process| process.pid);
         slot.processes.retain(|process| process.generation != run);
+        let gone = slot
+            .processes
+            .is_empty()
+            .then(|| (slot.app.clone(), slot.id));
         if next != Next::Kept {
             slot.exit = Some(Exit::from(status));
+        }
+        if let Some((app, id)) = gone {
+            self.write_pid_file(&app, id, None);
         }
         let at_rest = matches!(next, Next::Errored { .. } | Next::Ended);
         let (code, signal) = match status {

@@ -9,6 +9,7 @@ mod calls;
 mod deeds;
 mod instance;
 mod notices;
+mod renewal;
 mod slot;
 mod spawn;
 
@@ -24,7 +25,7 @@ use crate::config::{App, ExecMode};
 use crate::control::{Call, Server};
 use crate::dispatcher::{self, Dispatcher, Notice};
 use crate::events::Event;
-use crate::home::{Claim, Record, Rest};
+use crate::home::{Claim, Home, Record, Rest};
 use crate::output::Output;
 use crate::process_tree;
 use crate::runtime_folder::RuntimeFolder;
@@ -77,6 +78,7 @@ pub(crate) struct Supervisor {
     created_at: u64,
     /// The app's place in the home folder; one that runs in the foreground has none.
     claim: Option<Claim>,
+    home: Option<Home>,
     folder: RuntimeFolder,
     spawner: Spawner,
     output: Output,
@@ -90,6 +92,7 @@ pub(crate) struct Supervisor {
     orphans: Vec<Orphan>,
     operations: Vec<Operation>,
     listeners: notices::Listeners,
+    renewal: renewal::Renewal,
     ending: Option<Ending>,
     afterwards: Afterwards,
     started: Instant,
@@ -126,6 +129,7 @@ impl Supervisor {
             spawner: Spawner::new(&folder, claim.is_some()),
             app,
             created_at: record.created_at,
+            home: claim.as_ref().and_then(|claim| Home::of(claim.folder())),
             claim,
             folder,
             output,
@@ -137,6 +141,7 @@ impl Supervisor {
             orphans: Vec::new(),
             operations: Vec::new(),
             listeners: notices::Listeners::default(),
+            renewal: renewal::Renewal::default(),
             ending: None,
             afterwards: Afterwards::Kept,
             started: Instant::now(),
@@ -205,6 +210,7 @@ impl Supervisor {
         rustix::process::set_parent_process_death_signal(Some(GUARD_ENDED))
             .context("watching the guard")?;
         self.say_if_static();
+        self.set_triggers();
         for number in std::mem::take(&mut self.wanted) {
             self.step(number, instance::Event::Start);
         }
@@ -225,6 +231,8 @@ impl Supervisor {
                 Some(signal) = signals.recv() => self.signalled(signal),
                 Some(notice) = self.notices.recv() => self.noticed(notice),
                 Some(call) = next_call(server) => self.called(call),
+                event = self.output.notice() => self.event(event),
+                call = self.renewal.next() => self.renew(call),
                 () = sleep_until(self.started, wake) => self.check(),
             }
         }
@@ -247,7 +255,13 @@ impl Supervisor {
             }
             return Some(if self.app.pass_through { highest } else { 0 });
         }
-        if !self.orphans.is_empty() {
+        let all_stopped = self.slots.iter().all(|slot| {
+            matches!(
+                slot.instance.state(),
+                State::Resting(instance::Rest::Stopped)
+            )
+        });
+        if !self.orphans.is_empty() || self.renewal.is_waiting() && !all_stopped {
             return None;
         }
         let errored = self.slots.iter().any(|slot| {
@@ -341,7 +355,8 @@ impl Supervisor {
             checks.chain([slot.next_time()])
         });
         let orphans = self.orphans.iter().map(|orphan| orphan.kill_at);
-        slots.chain(orphans).chain([ending]).flatten().min()
+        let others = [ending, self.renewal.memory_check];
+        slots.chain(orphans).chain(others).flatten().min()
     }
 
     /// Looks at what is due.
@@ -361,6 +376,7 @@ impl Supervisor {
             self.step(number, instance::Event::Time);
         }
         self.look_at_processes(now);
+        self.check_memory(now);
     }
 
     /// The app has ended: notes it, and answers those who waited for that.
