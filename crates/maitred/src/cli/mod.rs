@@ -1,6 +1,11 @@
 //! The command line: one file a command.
 
+mod check;
+mod completion;
+mod flags;
+mod init;
 mod run;
+mod what;
 
 use std::process::ExitCode;
 
@@ -17,6 +22,10 @@ struct Arguments {
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::Run>),
+    Check(Box<check::Check>),
+    #[command(visible_alias = "ecosystem")]
+    Init(init::Init),
+    Completion(completion::Completion),
 }
 
 /// Does what the command line says.
@@ -24,6 +33,9 @@ pub(crate) fn main() -> ExitCode {
     let arguments = Arguments::parse();
     let result = match arguments.command {
         Command::Run(run) => run.execute(),
+        Command::Check(check) => check.execute(),
+        Command::Init(init) => init.execute(),
+        Command::Completion(completion) => completion.execute(),
     };
     match result {
         Ok(code) => ExitCode::from(code),
