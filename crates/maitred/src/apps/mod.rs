@@ -9,6 +9,7 @@ mod target;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+pub(crate) use crate::home::Claim as Claimed;
 pub(crate) use act::{Action, Change};
 pub(crate) use add::{add, add_again};
 pub(crate) use launch::{READY, launch};

@@ -9,15 +9,20 @@ use crate::home::Home;
 /// End apps, and forget them.
 #[derive(Debug, Args)]
 pub(super) struct Delete {
-    /// Names, numbers, namespaces, /regex/, or "all".
+    /// Config files, names, numbers, namespaces, /regex/, or "all".
     #[arg(required = true, value_name = "TARGET")]
     targets: Vec<String>,
+
+    /// Only these apps of a config file.
+    #[arg(long, value_name = "APP", value_delimiter = ',')]
+    only: Vec<String>,
 }
 
 impl Delete {
     pub(super) fn execute(self, manner: &Manner) -> anyhow::Result<u8> {
         let home = Home::find()?;
-        let selected = together::selected(&home, &self.targets)?;
+        let targets = together::with_files(&self.targets, &self.only)?;
+        let selected = together::selected(&home, &targets)?;
         together::act(&home, &selected, &Action::Delete, "deleted", manner)
     }
 }

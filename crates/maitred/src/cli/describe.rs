@@ -6,7 +6,7 @@ use anstyle::Style;
 use clap::Args;
 
 use super::{Manner, shown, together, usage};
-use crate::config::ExecMode;
+use crate::config::{self, ExecMode};
 use crate::control::{InstanceView, Snapshot};
 use crate::home::{Exit, Home, now_ms};
 
@@ -138,11 +138,8 @@ fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool
         to.push_str("  environment\n");
         for (name, value) in &app.own_env {
             let name = name.to_string_lossy();
-            let value = if shown::is_secret(&name) {
-                "(not shown)".into()
-            } else {
-                value.to_string_lossy()
-            };
+            let value = value.to_string_lossy();
+            let value = config::shown(&name, &value);
             let line = format!("    {name}={value}");
             to.push_str(&shown::plain(&line));
             to.push('\n');

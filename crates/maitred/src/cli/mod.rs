@@ -1,12 +1,16 @@
 //! The command line: one file a command.
 
 mod app_logs;
+mod check;
 mod cleardump;
+mod completion;
 mod delete;
 mod describe;
 mod env;
+mod flags;
 mod flush;
 mod id;
+mod init;
 mod jlist;
 mod kill;
 mod list;
@@ -34,6 +38,7 @@ mod supervise;
 mod table;
 mod together;
 mod usage;
+mod what;
 
 use std::process::ExitCode;
 
@@ -105,6 +110,10 @@ enum Command {
     Unstartup(startup::Unstartup),
     #[command(hide = true)]
     Supervise(supervise::Supervise),
+    Check(Box<check::Check>),
+    #[command(visible_alias = "ecosystem")]
+    Init(init::Init),
+    Completion(completion::Completion),
 }
 
 /// Does what the command line says.
@@ -130,8 +139,8 @@ pub(crate) fn main() -> ExitCode {
         Command::Reload(reload) => reload.execute(&manner),
         Command::Delete(delete) => delete.execute(&manner),
         Command::Scale(scale) => scale.execute(&manner),
-        Command::StartOrRestart(start) => start.execute(start_or::Otherwise::Restart, &manner),
-        Command::StartOrReload(start) => start.execute(start_or::Otherwise::Reload, &manner),
+        Command::StartOrRestart(start) => start.execute(start::Mode::File, &manner),
+        Command::StartOrReload(start) => start.execute(start::Mode::Reload, &manner),
         Command::Reset(reset) => reset.execute(&manner),
         Command::SendSignal(send) => send.execute(&manner),
         Command::Send(send) => send.execute(&manner),
@@ -152,6 +161,9 @@ pub(crate) fn main() -> ExitCode {
         Command::Cleardump(cleardump) => cleardump.execute(&manner),
         Command::Startup(startup) => startup.execute(&manner),
         Command::Unstartup(unstartup) => unstartup.execute(&manner),
+        Command::Check(check) => check.execute(),
+        Command::Init(init) => init.execute(),
+        Command::Completion(completion) => completion.execute(),
     };
     match result {
         Ok(code) => ExitCode::from(code),

@@ -1,11 +1,12 @@
 //! Doing one thing with all apps that are meant, side by side, and telling what comes of it.
 
 use std::io::IsTerminal;
+use std::path::Path;
 use std::sync::Mutex;
 
 use super::{Manner, list};
 use crate::apps::{self, Action, Known, Selected};
-use crate::config::App;
+use crate::config::{self, App, Entry};
 use crate::events::Event;
 use crate::home::Home;
 use crate::output::Sentences;
@@ -16,6 +17,30 @@ use crate::output::Sentences;
 /// If a target means nothing.
 pub(super) fn selected(home: &Home, targets: &[String]) -> anyhow::Result<Vec<Selected>> {
     apps::select(&apps::all(home)?, targets)
+}
+
+/// The targets, with the names of a config file's apps in the place of the file.
+///
+/// # Errors
+/// If a file is wrong.
+pub(super) fn with_files(targets: &[String], only: &[String]) -> anyhow::Result<Vec<String>> {
+    let mut all = Vec::new();
+    for target in targets {
+        if !config::is_config(Path::new(target)) {
+            all.push(target.clone());
+            continue;
+        }
+        let file = config::load(Path::new(target), None)?;
+        let name = |entry: &Entry| {
+            let script = entry.script.as_deref().map(Path::new);
+            let script = script.and_then(Path::file_stem);
+            let script = script.map(|stem| stem.to_string_lossy().into_owned());
+            entry.name.clone().or(script)
+        };
+        let names = file.apps.iter().filter_map(name);
+        all.extend(names.filter(|name| only.is_empty() || only.contains(name)));
+    }
+    Ok(all)
 }
 
 /// Does the same with all of them, and shows the list in the end. The exit code.

@@ -11,7 +11,7 @@ use super::{Supervisor, calls::Operation};
 use crate::config::App;
 use crate::events::{Event, Trigger};
 use crate::memory;
-use crate::schedule::{Alarm, Schedule};
+use crate::schedule::Alarm;
 use crate::watch::{self, Change, Watcher};
 
 /// The triggers of an app.
@@ -79,13 +79,9 @@ impl Supervisor {
         self.renewal.memory_check = app.max_memory.map(|_| self.now() + memory::INTERVAL);
         self.renewal.alarm = None;
         if let Some(cron) = &app.cron {
-            let zone = Some(cron.zone.as_str()).filter(|zone| !zone.is_empty());
-            let alarm = Schedule::parse(&cron.pattern, zone)
-                .map_err(|error| error.to_string())
-                .and_then(|schedule| Alarm::new(schedule).map_err(|error| error.to_string()));
-            match alarm {
+            match cron.schedule().and_then(|it| Ok(Alarm::new(it)?)) {
                 Ok(alarm) => self.renewal.alarm = Some(alarm),
-                Err(reason) => faults.push(("cron_restart", reason)),
+                Err(error) => faults.push(("cron_restart", error.to_string())),
             }
         }
         self.renewal.watcher = None;

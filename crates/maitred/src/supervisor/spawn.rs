@@ -10,7 +10,7 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sys::ChildSetup;
 
 use super::instance::Generation;
-use crate::config::{App, ExecMode};
+use crate::config::{App, ExecMode, RUN_VAR};
 use crate::runtime_folder::RuntimeFolder;
 
 /// What every worker of an app is given.
@@ -33,10 +33,6 @@ pub(super) struct Spawned {
     /// Its standard input, if we can write to it.
     pub(super) stdin: Option<OwnedFd>,
 }
-
-/// Environment variable that tells to which process of which instance a process belongs, also
-/// when it has left that one's group and session.
-const RUN_VAR: &str = "MAITRED_RUN";
 
 /// The entry of the environment by which the processes of a run are known.
 pub(super) fn mark(instance: u32, run: Generation) -> String {

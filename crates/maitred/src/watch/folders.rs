@@ -74,8 +74,8 @@ impl Folders {
     }
 
     /// How many folders are watched.
-#[cfg(test)]
-        pub(super) fn count(&self) -> usize {
+    #[cfg(test)]
+    pub(super) fn count(&self) -> usize {
         self.folders.len()
     }
 
