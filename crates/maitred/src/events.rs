@@ -6,6 +6,8 @@ use std::io::Write;
 
 use serde::{Deserialize, Serialize};
 
+use crate::figures::ListenerFigures;
+
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -27,6 +29,10 @@ pub(crate) enum Event {
         pid: i32,
         address: String,
         members: usize,
+        /// Clients whose connections it had accepted, and which were open to its end or close to
+        /// it: some of them where there are many.
+        #[serde(default)]
+        cut: Vec<String>,
     },
     /// An instance's process has ended.
     Exited {
@@ -55,6 +61,8 @@ pub(crate) enum Event {
     },
     /// The kernel does not tell whether a worker's loop is free.
     Blind { pid: i32 },
+    /// The kernel does not tell which connections are open.
+    Uncounted,
     /// No more connections can be accepted for want of descriptors.
     OutOfDescriptors { limit: u64 },
     /// Connections were given up after they had waited too long; `total` so far.
@@ -80,6 +88,8 @@ pub(crate) enum Event {
     Deaf { instance: u32, reason: String },
     /// What has changed could not be written to the home folder.
     NotKept { reason: String },
+    /// What was counted so far.
+    Figures { listeners: Vec<ListenerFigures> },
     /// The app is being stopped.
     Stopping { reason: String },
     /// The app has stopped; the supervisor ends with this exit code.

@@ -12,6 +12,7 @@ mod config;
 mod control;
 mod dispatcher;
 mod events;
+mod figures;
 mod guard;
 mod home;
 mod logs;

@@ -14,5 +14,6 @@ pub use process::{
 pub use readable::Readable;
 pub use signals::{Signalled, block_signals, next_signal};
 pub use socket::{
-    RawAddress, accept, bind, connect_unix, local_address, read_option, receive, send, write_option,
+    RawAddress, accept, accept_ports_at, bind, connect_unix, local_address, read_option, receive,
+    send, write_option,
 };

@@ -2,7 +2,9 @@
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
@@ -26,6 +28,17 @@ pub(super) struct Run {
     #[command(flatten)]
     flags: RunFlags,
 
+    /// Show what was counted for each listener and worker, so often (every 10 seconds if no number
+    /// is given) and at the end.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "10"
+    )]
+    stats: Option<NonZeroU32>,
+
     /// Append what happens to this file, as JSON lines.
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
@@ -46,6 +59,9 @@ impl Run {
             }
             None => None,
         };
+        let stats = self
+            .stats
+            .map(|seconds| Duration::from_secs(seconds.get().into()));
         let app = self.resolve()?;
         let folder = RuntimeFolder::create()?;
         let path = folder.path().to_owned();
@@ -58,7 +74,9 @@ impl Run {
                 created_at: now_ms(),
                 app,
             };
-            Supervisor::new(record, None, folder, output)?.run(|| {})
+            Supervisor::new(record, None, folder, output)?
+                .with_stats(stats)
+                .run(|| {})
         };
         let ended = supervised();
         let _ = std::fs::remove_dir_all(path);

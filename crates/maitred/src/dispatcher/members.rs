@@ -13,10 +13,14 @@ use super::Notice;
 use super::channel::Channel;
 use super::listeners::{Closing, ListenerId};
 use super::oracle::Oracle;
+use super::sock_diag::Endpoint;
 use super::turn::{Token, Turn};
 
 /// A listener that its last worker closed is kept so long, to see whether the worker ends.
 const CLOSING: Duration = Duration::from_secs(3);
+
+/// Of so many connections that may end with a worker it is told who the clients are.
+const CUT_TOLD: usize = 256;
 
 /// A process that accepts from a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,27 +29,33 @@ pub(crate) struct Holder {
     pub(crate) tid: i32,
 }
 
-/// A channel's place behind a listener.
+/// Which worker of the app one is. A worker that takes another's place has the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) instance: u32,
+    /// Tells it from other workers of the same instance at the same listener: the lowest number
+    /// that was free.
+    pub(crate) ordinal: u32,
+}
+
+impl Place {
+    /// What clients stick to.
+    fn key(self) -> u64 {
+        u64::from(self.instance) << 32 | u64::from(self.ordinal)
+    }
+}
+
+/// A channel, and what it is for.
 #[derive(Debug)]
 pub(crate) struct Membership {
     pub(crate) listener: ListenerId,
-    pub(crate) instance: u32,
-    /// Tells it from other workers of the same instance at the same listener; the lowest free
-    /// number, so that a worker which takes another's place has its number.
-    ordinal: u32,
+    pub(crate) place: Place,
     /// The processes that are known to accept from it: one, unless it was inherited.
     pub(crate) holders: Vec<Holder>,
     /// Whether the balancer may give it connections.
     pub(crate) joined: bool,
     /// The worker has closed it. If somebody inherited it, it lives on until that one is gone.
     closed: bool,
-}
-
-impl Membership {
-    /// What clients stick to.
-    fn key(&self) -> u64 {
-        u64::from(self.instance) << 32 | u64::from(self.ordinal)
-    }
 }
 
 /// A process that has asked at the door.
@@ -128,8 +138,7 @@ impl Turn {
             id,
             Membership {
                 listener,
-                instance,
-                ordinal,
+                place: Place { instance, ordinal },
                 holders: vec![holder],
                 joined: false,
                 closed: false,
@@ -145,8 +154,8 @@ impl Turn {
         let taken: Vec<_> = self
             .members
             .values()
-            .filter(|member| member.listener == listener && member.instance == instance)
-            .map(|member| member.ordinal)
+            .filter(|member| member.listener == listener && member.place.instance == instance)
+            .map(|member| member.place.ordinal)
             .collect();
         (0..).find(|ordinal| !taken.contains(ordinal)).unwrap_or(0)
     }
@@ -165,11 +174,14 @@ impl Turn {
         }
         member.joined = true;
         listener.closing = None;
-        let key = member.key();
-        listener.balancer.join(now, id, key, &mut self.workers);
+        let key = member.place.key();
+        let open = self.workers.counts.of(id).count();
+        listener
+            .balancer
+            .join(now, id, key, open, &mut self.workers);
         let notice = Notice::Listening {
             pid: member.holders.first().map_or(0, |holder| holder.pid),
-            instance: member.instance,
+            instance: member.place.instance,
             address: listener.address.clone(),
             members: listener.balancer.members().count(),
         };
@@ -186,12 +198,19 @@ impl Turn {
         let Some(listener) = self.listeners.all.get_mut(&member.listener) else {
             return;
         };
-        listener.balancer.leave(now, id, &mut self.workers);
+        if let Some(figures) = listener.balancer.leave(now, id, &mut self.workers) {
+            let past = listener.past.entry(member.place).or_default();
+            past.dispatched += figures.dispatched;
+            past.taken_back += figures.taken_back;
+        }
+        let cut = self.workers.counts.cut(id).take(CUT_TOLD);
+        let cut = cut.filter_map(Endpoint::peer).collect();
         let notice = Notice::Left {
             pid: member.holders.first().map_or(0, |holder| holder.pid),
-            instance: member.instance,
+            instance: member.place.instance,
             address: listener.address.clone(),
             members: listener.balancer.members().count(),
+            cut,
         };
         self.tell(notice);
     }
@@ -281,6 +300,7 @@ impl Turn {
     pub(crate) fn hung_up(&mut self, id: MemberId) {
         self.leave(id);
         self.workers.channels.remove(&id);
+        self.workers.counts.forget(id);
         let Some(member) = self.members.remove(&id) else {
             return;
         };

@@ -44,6 +44,8 @@ pub(crate) struct Sentences {
     /// Instances whose program is known to take no library.
     not_preloaded: bool,
     blind: bool,
+    /// How long a connection may wait for a worker, in milliseconds.
+    patience: u64,
 }
 
 impl Sentences {
@@ -56,6 +58,7 @@ impl Sentences {
             complete: BTreeSet::new(),
             not_preloaded: false,
             blind: false,
+            patience: u64::try_from(app.balance.patience.as_millis()).unwrap_or(u64::MAX),
         }
     }
 
@@ -63,11 +66,13 @@ impl Sentences {
     pub(crate) fn of(&mut self, event: &Event) -> Option<String> {
         let text = self.text(event)?;
         let style = Style::new().dimmed();
-        Some(if self.colours {
-            format!("{style}maitred:{style:#} {text}\n")
+        let prefix = if self.colours {
+            format!("{style}maitred:{style:#} ")
         } else {
-            format!("maitred: {text}\n")
-        })
+            "maitred: ".to_owned()
+        };
+        let lines = text.lines().map(|line| format!("{prefix}{line}\n"));
+        Some(lines.collect())
     }
 
     fn text(&mut self, event: &Event) -> Option<String> {
@@ -132,13 +137,18 @@ impl Sentences {
                      have taken"
                 ))
             }
+            Event::Uncounted => Some(format!(
+                "the kernel does not tell which connections are open (sock_diag), so those of \
+                 {name} are not counted: least_conn goes in turn, and no limit holds"
+            )),
             Event::OutOfDescriptors { limit } => Some(format!(
                 "{limit} files are open, which is the limit (ulimit -n): new connections wait in \
                  the kernel until some are closed"
             )),
             Event::Refused { address, total } => Some(format!(
-                "connections to {address} were closed unserved after waiting 30 s for a worker: \
-                 {total} so far"
+                "connections to {address} were closed unserved after waiting {} for a worker: \
+                 {total} so far",
+                seconds(self.patience)
             )),
             Event::Renewing { trigger } => Some(renewing(&name, trigger)),
             Event::NoTrigger { trigger, reason } => {
@@ -159,6 +169,7 @@ impl Sentences {
             Event::NotKept { reason } => Some(format!(
                 "what has changed is not kept, and is lost when this supervisor ends: {reason}"
             )),
+            Event::Figures { listeners } => Some(super::figures::table(&name, listeners)),
             Event::Stopping { reason } => {
                 (!self.quiet).then(|| format!("{reason}: stopping {name}"))
             }
@@ -252,7 +263,7 @@ fn seconds(ms: u64) -> String {
 }
 
 /// How a user would open a TCP address in a browser.
-fn as_url(address: &str) -> String {
+pub(super) fn as_url(address: &str) -> String {
     if address.starts_with("unix:") {
         return address.to_owned();
     }
@@ -277,6 +288,7 @@ mod tests {
             complete: BTreeSet::new(),
             not_preloaded: false,
             blind: false,
+            patience: 30_000,
         }
     }
 

@@ -82,13 +82,16 @@ impl Operation {
 
 impl Supervisor {
     /// Does what somebody asks for.
-    pub(super) fn called(&mut self, call: Call) {
+    pub(super) async fn called(&mut self, call: Call) {
         let Call { request, answer } = call;
         if self.ending.is_some() && !matches!(request, Request::Status | Request::Kill) {
             return answer.fail(format!("{} is being ended", self.app.name));
         }
         match request {
-            Request::Status => answer.send(Reply::Done(Box::new(self.snapshot()))),
+            Request::Status => {
+                self.count().await;
+                answer.send(Reply::Done(Box::new(self.snapshot())));
+            }
             Request::Await => self.wait_for_all(answer),
             Request::Start { ids } => self.command(&ids, answer, None, instance::Event::Start),
             Request::Stop { ids } => self.command(&ids, answer, None, instance::Event::Stop),
@@ -128,7 +131,11 @@ impl Supervisor {
             supervisor: i32::try_from(std::process::id()).unwrap_or(0),
             app: (*self.app).clone(),
             created_at: self.created_at,
-            instances: self.slots.iter().map(|slot| slot.view(now)).collect(),
+            instances: self
+                .slots
+                .iter()
+                .map(|slot| slot.view(now, &self.figures))
+                .collect(),
             listeners: self.listeners.view(),
         }
     }

@@ -25,6 +25,7 @@ use crate::config::{App, ExecMode};
 use crate::control::{Call, Server};
 use crate::dispatcher::{self, Dispatcher, Notice};
 use crate::events::Event;
+use crate::figures::ListenerFigures;
 use crate::home::{Claim, Home, Record, Rest};
 use crate::output::Output;
 use crate::process_tree;
@@ -96,6 +97,10 @@ pub(crate) struct Supervisor {
     ending: Option<Ending>,
     afterwards: Afterwards,
     started: Instant,
+    /// What was counted, when it was asked last.
+    figures: Vec<ListenerFigures>,
+    /// How often to show what was counted, and when next.
+    stats: Option<(Duration, Duration)>,
 }
 
 impl Supervisor {
@@ -145,6 +150,8 @@ impl Supervisor {
             ending: None,
             afterwards: Afterwards::Kept,
             started: Instant::now(),
+            figures: Vec::new(),
+            stats: None,
         };
         supervisor.open_door()?;
         Ok(supervisor)
@@ -166,6 +173,12 @@ impl Supervisor {
         );
         self.dispatcher = Some(dispatcher.context("starting the dispatcher")?);
         Ok(())
+    }
+
+    /// Shows what was counted, so often and at the end.
+    pub(crate) fn with_stats(mut self, every: Option<Duration>) -> Self {
+        self.stats = every.map(|every| (every, every));
+        self
     }
 
     /// Runs the app to its end; the exit code. When everything is ready to be asked, `ready` is
@@ -217,6 +230,9 @@ impl Supervisor {
         loop {
             self.close_operations();
             if let Some(code) = self.outcome() {
+                if self.stats.is_some() {
+                    self.show_figures().await;
+                }
                 process_tree::kill_all();
                 return Ok(code);
             }
@@ -230,12 +246,32 @@ impl Supervisor {
             tokio::select! {
                 Some(signal) = signals.recv() => self.signalled(signal),
                 Some(notice) = self.notices.recv() => self.noticed(notice),
-                Some(call) = next_call(server) => self.called(call),
+                Some(call) = next_call(server) => self.called(call).await,
                 event = self.output.notice() => self.event(event),
                 call = self.renewal.next() => self.renew(call),
                 () = sleep_until(self.started, wake) => self.check(),
             }
+            let now = self.now();
+            if let Some((every, at)) = &mut self.stats
+                && *at <= now
+            {
+                *at = now + *every;
+                self.show_figures().await;
+            }
         }
+    }
+
+    /// Asks the dispatcher what was counted so far.
+    async fn count(&mut self) {
+        if let Some(dispatcher) = &self.dispatcher {
+            self.figures = dispatcher.figures().await;
+        }
+    }
+
+    async fn show_figures(&mut self) {
+        self.count().await;
+        let listeners = self.figures.clone();
+        self.output.event(&Event::Figures { listeners });
     }
 
     fn now(&self) -> Duration {
@@ -355,7 +391,8 @@ impl Supervisor {
             checks.chain([slot.next_time()])
         });
         let orphans = self.orphans.iter().map(|orphan| orphan.kill_at);
-        let others = [ending, self.renewal.memory_check];
+        let stats = self.stats.map(|(_, at)| at);
+        let others = [ending, self.renewal.memory_check, stats];
         slots.chain(orphans).chain(others).flatten().min()
     }
 

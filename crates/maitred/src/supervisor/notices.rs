@@ -67,6 +67,7 @@ impl Supervisor {
                 instance,
                 address,
                 members,
+                cut,
             } => {
                 let address = address.to_string();
                 self.listeners.set(&address, members);
@@ -75,6 +76,7 @@ impl Supervisor {
                     pid,
                     address,
                     members,
+                    cut: cut.iter().map(ToString::to_string).collect(),
                 }
             }
             Notice::InUse {
@@ -87,6 +89,7 @@ impl Supervisor {
                 by,
             },
             Notice::Blind { pid } => Event::Blind { pid },
+            Notice::Uncounted => Event::Uncounted,
             Notice::OutOfDescriptors { limit } => Event::OutOfDescriptors { limit },
             Notice::Refused { address, total } => Event::Refused {
                 address: address.to_string(),

@@ -9,6 +9,7 @@ use rustix::process::Pid;
 use super::instance::{Effect, Event, Generation, Instance, Outcome, Rest, Rules, State, Status};
 use crate::config::{App, ExecMode};
 use crate::control::{self, InstanceView};
+use crate::figures::ListenerFigures;
 use crate::home::{self, Exit, Kept};
 
 /// A process of an instance that has not been reaped yet.
@@ -143,7 +144,7 @@ impl Slot {
     }
 
     /// How it is now.
-    pub(super) fn view(&self, now: Duration) -> InstanceView {
+    pub(super) fn view(&self, now: Duration, figures: &[ListenerFigures]) -> InstanceView {
         use control::State as Shown;
         let shown = match self.instance.state() {
             _ if self.instance.current().is_none() && self.instance.is_leaving() => Shown::Stopping,
@@ -159,6 +160,11 @@ impl Slot {
             .processes
             .iter()
             .find(|process| Some(process.generation) == current);
+        let own = || {
+            let workers = figures.iter().flat_map(|listener| &listener.workers);
+            workers.filter(|worker| worker.instance == self.number)
+        };
+        let any = own().next().is_some();
         InstanceView {
             id: self.id,
             number: self.number,
@@ -169,8 +175,8 @@ impl Slot {
             unstable: self.instance.unstable(),
             exit: self.exit,
             not_preloaded: self.not_preloaded.clone(),
-            open: None,
-            given: None,
+            open: any.then(|| own().map(|worker| worker.open as u64).sum()),
+            given: any.then(|| own().map(|worker| worker.dispatched).sum()),
         }
     }
 }
