@@ -175,7 +175,7 @@ fn errors_are_shown_with_file_and_line() {
             ("const a = {}; a.a = a; module.exports = a", "cycl"),
             ("process.kill(process.pid, 'SIGKILL')", "it failed"),
             ("module.exports = 'x'.repeat(5 << 20)", "larger than 4 mb"),
-            ("module.exports = undefined", "nothing"),
+            ("module.exports = undefined", "no apps"),
         ] {
             let place = Place::new().runtimes(&[runtime]).file("a.config.js", text);
             let error = place.wrong(&["a.config.js"]);
