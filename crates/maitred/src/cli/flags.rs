@@ -92,7 +92,13 @@ impl FromArgMatches for StartFlags {
 
 impl Args for RunFlags {
     fn augment_args(command: Command) -> Command {
-        define(command, |flag| flag.run)
+        // It is made for all processors; in a config file one instance is the rule.
+        let command = define(command, |flag| flag.run);
+        command.mut_arg("instances", |arg| {
+            let help = "How many copies: a number, \"max\" or 0 for one a processor, -K for all \
+                        processors but K. [default: max]";
+            arg.help(help)
+        })
     }
 
     fn augment_args_for_update(command: Command) -> Command {

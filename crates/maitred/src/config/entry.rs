@@ -137,7 +137,7 @@ fn read_app(
                     "{at}: {}: expected {}, not {}",
                     quoted(key),
                     Variables::EXPECTS,
-                    described(value)
+                    Variables::found(value)
                 )),
             }
         } else if key == "execute_command" || key == "disable_source_map_support" {

@@ -323,3 +323,66 @@ fn relevant(errors: &str) -> String {
             .to_owned()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn evaluated(text: &str, patience: Duration) -> anyhow::Result<Evaluated> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.config.cjs");
+        std::fs::write(&path, text).unwrap();
+        evaluate(&path, None, patience)
+    }
+
+    #[test]
+    fn a_loop_without_end_is_ended() {
+        for text in [
+            "while (true) {}",
+            "module.exports = new Promise(() => setInterval(() => {}, 1000))",
+            "require('child_process').execSync('sleep 1000')",
+            "for (;;) console.log('x'.repeat(10000))",
+        ] {
+            let error = evaluated(text, Duration::from_secs(2)).unwrap_err();
+            assert!(
+                error.to_string().contains("longer than 2 s"),
+                "{text}: {error}"
+            );
+        }
+    }
+
+    #[test]
+    fn what_it_leaves_running_goes_with_it() {
+        let text = "
+            const child = require('child_process').spawn('sleep', ['1000'], { stdio: 'inherit' });
+            module.exports = { pid: child.pid };
+        ";
+        let value = evaluated(text, PATIENCE).unwrap().value;
+        let pid = value.get("pid").unwrap().as_i64().unwrap();
+        let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
+        // Where nobody has it any more, it has ended, too.
+        if let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) {
+            let timeout = Timespec::try_from(Duration::from_secs(60)).unwrap();
+            let mut fds = [PollFd::new(&handle, PollFlags::IN)];
+            assert_eq!(poll(&mut fds, Some(&timeout)), Ok(1), "it lives on");
+        }
+    }
+
+    #[test]
+    fn output_has_bounds() {
+        let flood = "for (let i = 0; i < 1000; i++) console.log('x'.repeat(1000)); ";
+        let result = evaluated(&format!("{flood} module.exports = 1"), PATIENCE).unwrap();
+        assert_eq!(result.value, 1);
+        assert!(result.printed.len() <= 2 * MOST_PRINTED);
+        let error = evaluated("module.exports = 'x'.repeat(5 << 20)", PATIENCE).unwrap_err();
+        assert!(error.to_string().contains("larger than 4 MB"), "{error}");
+    }
+
+    #[test]
+    fn escape_sequences_do_not_pass() {
+        assert_eq!(
+            harmless(b"a\x1b[2Jb\r\n\tc\xff"),
+            "a\u{fffd}[2Jb\u{fffd}\n\tc\u{fffd}"
+        );
+    }
+}

@@ -34,6 +34,8 @@ pub(crate) struct Field {
     pub(crate) flags: &'static [Flag],
     /// Reads a value into an entry.
     set: fn(&mut Entry, &Value) -> Option<()>,
+    /// What a value is, for a message.
+    found: fn(&Value) -> String,
 }
 
 impl Field {
@@ -43,7 +45,7 @@ impl Field {
     /// Says what was expected, and what there was.
     pub(crate) fn set(&self, entry: &mut Entry, value: &Value) -> Result<(), String> {
         (self.set)(entry, value).ok_or_else(|| {
-            let found = super::kind::described(value);
+            let found = (self.found)(value);
             format!("expected {}, not {found}", self.expects)
         })
     }
@@ -134,6 +136,7 @@ macro_rules! fields {
                     entry.$name = Some(<$kind as Kind>::read(value)?);
                     Some(())
                 },
+                found: <$kind as Kind>::found,
             },
         )*];
 

@@ -159,8 +159,15 @@ fn parse(text: &str, format: Format) -> anyhow::Result<Value> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     Ok(match format {
         Format::Json => jsonc_parser::parse_to_serde_value(text, &json_options())?,
-        Format::Yaml => serde_saphyr::from_str(text)?,
-        Format::Toml => toml::from_str(text)?,
+        // Their errors would show the lines in question, in which there may be secrets.
+        Format::Yaml => serde_saphyr::from_str(text)
+            .map_err(|error: serde_saphyr::Error| anyhow!("{}", error.without_snippet()))?,
+        Format::Toml => toml::from_str(text).map_err(|error: toml::de::Error| {
+            let start = error.span().map_or(0, |span| span.start);
+            let before = text.get(..start).unwrap_or(text);
+            let line = before.matches('\n').count() + 1;
+            anyhow!("{} on line {line}", error.message())
+        })?,
         Format::Script => bail!("a program cannot be read as data"),
     })
 }

@@ -17,6 +17,11 @@ pub(crate) trait Kind: Sized {
     /// What is expected, as in "expected …".
     const EXPECTS: &'static str;
 
+    /// What there is instead, for a message.
+    fn found(value: &Value) -> String {
+        described(value)
+    }
+
     /// Reads the value, if it is of this kind.
     fn read(value: &Value) -> Option<Self>;
 }
@@ -237,6 +242,15 @@ impl Kind for Texts {
 impl Kind for Variables {
     const EXPECTS: &'static str = "an object of names and values, or a list of \"NAME=value\"";
 
+    /// Without the text, in which there may be a secret.
+    fn found(value: &Value) -> String {
+        match value {
+            Value::String(_) => "a text".to_owned(),
+            Value::Object(_) => "one with values that variables cannot have".to_owned(),
+            other => described(other),
+        }
+    }
+
     fn read(value: &Value) -> Option<Self> {
         let pair = |text: &str| {
             let (name, value) = text.split_once('=')?;
@@ -246,11 +260,7 @@ impl Kind for Variables {
             Value::Object(object) => object
                 .iter()
                 .filter(|(_, value)| !value.is_null())
-                // As in pm2, what has parts is passed on as JSON.
-                .map(|(name, value)| {
-                    let value = plain(value).unwrap_or_else(|| value.to_string());
-                    Some((name.clone(), value))
-                })
+                .map(|(name, value)| Some((name.clone(), variable(value)?)))
                 .collect::<Option<BTreeMap<_, _>>>()?,
             Value::String(text) => split_words(text)
                 .iter()
@@ -472,6 +482,15 @@ fn plain(value: &Value) -> Option<String> {
         Value::String(text) => Some(text.clone()),
         Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// The value of a variable. As in pm2, what has parts is passed on as JSON.
+fn variable(value: &Value) -> Option<String> {
+    match value {
+        Value::Object(object) if object.contains_key(super::evaluate::ODD) => None,
+        Value::Object(_) | Value::Array(_) => Some(value.to_string()),
+        value => plain(value),
     }
 }
 

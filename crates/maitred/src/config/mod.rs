@@ -20,6 +20,8 @@ mod instances;
 mod interpreter;
 mod kind;
 mod logs;
+#[cfg(test)]
+mod reference;
 mod resolve;
 mod restart;
 mod secrets;
