@@ -1,9 +1,9 @@
 //! What was counted of listeners and workers, for whoever shows it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One listening address. Times are in nanoseconds.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ListenerFigures {
     pub(crate) address: String,
     /// Connections accepted so far.
@@ -20,7 +20,7 @@ pub(crate) struct ListenerFigures {
 }
 
 /// How long connections waited in the queue. Times are in nanoseconds.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct WaitFigures {
     pub(crate) count: u64,
     pub(crate) mean: u64,
@@ -32,7 +32,7 @@ pub(crate) struct WaitFigures {
 }
 
 /// One worker behind a listener; what was counted of those that had its place before is in it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct WorkerFigures {
     pub(crate) instance: u32,
     /// Tells apart several workers of one instance.
@@ -51,7 +51,7 @@ pub(crate) struct WorkerFigures {
 }
 
 /// What tells whether a worker's loop is free.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum LoopSeenBy {
     /// The kernel shows in what call it waits.

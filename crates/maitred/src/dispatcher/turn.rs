@@ -1,6 +1,6 @@
 //! The dispatcher's loop: wait, accept, choose, hand off.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::{Arc, mpsc};
@@ -91,6 +91,8 @@ pub(crate) struct Turn {
     /// Listeners of `node:cluster` workers on ports that the kernel chose, by primary and count.
     pub(crate) clusters: HashMap<(i32, u32), ListenerId>,
     pub(crate) parked: Vec<Parked>,
+    /// Process groups whose workers get no more connections.
+    pub(crate) retired: HashSet<i32>,
     /// Those who stand at the door, in the order in which they came.
     callers: BTreeMap<u64, OwnedFd>,
     notices: tokio::sync::mpsc::Sender<Notice>,
@@ -150,6 +152,7 @@ impl Turn {
             processes: HashMap::new(),
             clusters: HashMap::new(),
             parked: Vec::new(),
+            retired: HashSet::new(),
             callers: BTreeMap::new(),
             notices,
             commands,
@@ -499,6 +502,7 @@ impl Turn {
         while let Ok(command) = self.commands.try_recv() {
             match command {
                 Command::Close => self.close(),
+                Command::Retire(group) => self.retire(group),
                 // Whoever asked may have gone.
                 Command::Figures(answer) => drop(answer.send(self.figures())),
                 Command::End => self.ended = true,
