@@ -1,9 +1,9 @@
 //! What was counted of listeners and workers, for whoever shows it.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One listening address. Times are in nanoseconds.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct ListenerFigures {
     pub(crate) address: String,
     /// Connections accepted so far.
@@ -15,12 +15,32 @@ pub(crate) struct ListenerFigures {
     pub(crate) waited: WaitFigures,
     /// Connections that were closed unserved.
     pub(crate) refused: u64,
+    /// What was counted of requests, where each is placed by itself.
+    #[serde(default)]
+    pub(crate) requests: Option<RequestFigures>,
     /// The workers behind it, those that have ended among them.
     pub(crate) workers: Vec<WorkerFigures>,
 }
 
+/// Requests at a listener.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct RequestFigures {
+    /// Requests whose head was understood.
+    pub(crate) read: u64,
+    /// Responses that were passed on whole.
+    pub(crate) answered: u64,
+    /// Requests that were sent to a second worker.
+    pub(crate) retried: u64,
+    /// Requests that wait for a worker now.
+    pub(crate) waiting: usize,
+    /// Requests that are with workers now.
+    pub(crate) in_progress: usize,
+    /// What was refused, or failed, by the status that its client was told.
+    pub(crate) failed: std::collections::BTreeMap<u16, u64>,
+}
+
 /// How long connections waited in the queue. Times are in nanoseconds.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct WaitFigures {
     pub(crate) count: u64,
     pub(crate) mean: u64,
@@ -32,7 +52,7 @@ pub(crate) struct WaitFigures {
 }
 
 /// One worker behind a listener; what was counted of those that had its place before is in it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct WorkerFigures {
     pub(crate) instance: u32,
     /// Tells apart several workers of one instance.
@@ -51,7 +71,7 @@ pub(crate) struct WorkerFigures {
 }
 
 /// What tells whether a worker's loop is free.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum LoopSeenBy {
     /// The kernel shows in what call it waits.

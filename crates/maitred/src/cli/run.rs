@@ -2,17 +2,17 @@
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
-use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::{Path, PathBuf};
+use std::num::NonZeroU32;
+use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
-use balance::RequestPolicy;
-use clap::{Args, ValueEnum};
+use anyhow::Context;
+use clap::Args;
 
-use super::requests::Requests;
-use crate::config::{self, App, Instances, Restart};
+use super::flags::RunFlags;
+use crate::config::{self, App, Instances, LogTarget, Surroundings, Words};
 use crate::events::EventFile;
+use crate::home::{Kept, Record, Rest, now_ms};
 use crate::runtime_folder::RuntimeFolder;
 use crate::supervisor::Supervisor;
 use crate::{guard, output};
@@ -25,55 +25,8 @@ pub(super) struct Run {
     /// What to run: a script, whose interpreter follows from its name, or a program.
     script: OsString,
 
-    /// How many copies: a number, "max" or 0 for one a processor, -K for all processors but K.
-    #[arg(
-        short,
-        long,
-        value_name = "N|max|-K",
-        default_value = "max",
-        allow_hyphen_values = true
-    )]
-    instances: Instances,
-
-    /// The app's name in output; by default the script's.
-    #[arg(short, long)]
-    name: Option<String>,
-
-    /// The folder to run in; by default this one.
-    #[arg(long, value_name = "DIR")]
-    cwd: Option<PathBuf>,
-
-    /// The program that runs the script; "none" for the script itself.
-    #[arg(long, value_name = "PROGRAM")]
-    interpreter: Option<String>,
-
-    /// Arguments for the interpreter, before the script; split at spaces.
-    #[arg(
-        long,
-        alias = "node-args",
-        value_name = "ARGS",
-        allow_hyphen_values = true
-    )]
-    interpreter_args: Option<String>,
-
     #[command(flatten)]
-    requests: Requests,
-
-    /// Which copy gets the next connection, or request.
-    #[arg(long, value_name = "POLICY", default_value = "next_available")]
-    balance: Balance,
-
-    /// How many connections a copy may have open at a time; more wait for the first that can.
-    #[arg(long, value_name = "N")]
-    max_connections: Option<NonZeroUsize>,
-
-    /// How many connections may wait for a copy; more wait in the kernel's backlog.
-    #[arg(long, value_name = "N", default_value = "4096")]
-    queue: NonZeroUsize,
-
-    /// How long a connection may wait for a copy before it is closed, in milliseconds.
-    #[arg(long, value_name = "MS", default_value_t = 30_000)]
-    queue_timeout: u64,
+    flags: RunFlags,
 
     /// Show what was counted for each listener and worker, so often (every 10 seconds if no number
     /// is given) and at the end.
@@ -86,26 +39,6 @@ pub(super) struct Run {
     )]
     stats: Option<NonZeroU32>,
 
-    /// How long a copy may take to stop before it is killed, in milliseconds.
-    #[arg(long, value_name = "MS", default_value_t = 1600)]
-    kill_timeout: u64,
-
-    /// How many runs of less than a second, in a row, are tried again.
-    #[arg(long, value_name = "N", default_value_t = 16)]
-    max_restarts: u32,
-
-    /// A fixed pause before each restart, in milliseconds, instead of one that grows.
-    #[arg(long, value_name = "MS")]
-    restart_delay: Option<u64>,
-
-    /// Do not restart a copy that ends; end with the last one, with its exit code.
-    #[arg(long)]
-    no_autorestart: bool,
-
-    /// A TCP port that each copy opens for itself, not shared (a debugger's, say). Repeatable.
-    #[arg(long, value_name = "PORT", value_delimiter = ',')]
-    private_port: Vec<u16>,
-
     /// Append what happens to this file, as JSON lines.
     #[arg(long, value_name = "FILE")]
     events: Option<PathBuf>,
@@ -114,25 +47,6 @@ pub(super) struct Run {
     #[arg(last = true)]
     args: Vec<OsString>,
 }
-
-/// The policies by the names that users write.
-#[derive(Clone, Copy, Debug, ValueEnum)]
-#[value(rename_all = "snake_case")]
-enum Balance {
-    /// The first that is free.
-    NextAvailable,
-    /// Strictly in turn.
-    RoundRobin,
-    /// The one with the fewest open connections.
-    LeastConn,
-    /// The same client to the same copy.
-    IpHash,
-    /// With --per request: a client to the copy that its cookie names.
-    Sticky,
-}
-
-/// A run that is shorter than this is unstable.
-const MIN_UPTIME: Duration = Duration::from_secs(1);
 
 impl Run {
     /// Runs the app until it ends or is stopped; the exit code.
@@ -150,87 +64,42 @@ impl Run {
             .map(|seconds| Duration::from_secs(seconds.get().into()));
         let app = self.resolve()?;
         let folder = RuntimeFolder::create()?;
+        let path = folder.path().to_owned();
         let supervised = || -> anyhow::Result<u8> {
             guard::split(folder.path())?;
-            let output = output::Output::new(&app, events)?;
-            Supervisor::new(app, &folder, output)?
+            let output = output::Output::shown(&app, events)?;
+            let instances = (0..app.instances).map(|number| Kept::new(number, number, Rest::Runs));
+            let record = Record {
+                instances: instances.collect(),
+                created_at: now_ms(),
+                app,
+            };
+            Supervisor::new(record, None, folder, output)?
                 .with_stats(stats)
-                .run()
+                .run(|| {})
         };
         let ended = supervised();
-        folder.remove();
+        let _ = std::fs::remove_dir_all(path);
         ended
     }
 
     fn resolve(self) -> anyhow::Result<App> {
         let here = std::env::current_dir().context("finding the current folder")?;
-        let cwd = match self.cwd {
-            Some(cwd) => {
-                let cwd = here.join(cwd);
-                if !cwd.is_dir() {
-                    bail!("--cwd: {} is not a folder", cwd.display());
-                }
-                cwd
-            }
-            None => here,
+        let mut entry = self.flags.entry;
+        entry.script = Some(self.script);
+        entry.args = Some(Words(self.args));
+        entry.instances.get_or_insert(Instances::AllBut(0));
+        // Its output goes to the terminal, and the process is at hand.
+        entry.disable_logs = Some(true);
+        entry.pid_file = Some(LogTarget::Nowhere);
+        let surroundings = Surroundings {
+            folder: &here,
+            inherited: &std::env::vars_os().collect(),
+            env_name: None,
+            processors: config::processors(),
         };
-        let requests = self.requests.resolve(
-            match self.balance {
-                Balance::NextAvailable => RequestPolicy::NextAvailable,
-                Balance::RoundRobin => RequestPolicy::RoundRobin,
-                Balance::LeastConn => RequestPolicy::LeastConn,
-                Balance::IpHash => RequestPolicy::IpHash,
-                Balance::Sticky => RequestPolicy::Sticky,
-            },
-            self.queue.get(),
-            self.queue_timeout.saturating_mul(1_000_000),
-        );
-        let interpreter_args: Vec<_> = self
-            .interpreter_args
-            .iter()
-            .flat_map(|args| args.split_whitespace().map(str::to_owned))
-            .collect();
-        let interpreter = self.interpreter.as_deref();
-        let program = config::resolve(&self.script, &cwd, interpreter, &interpreter_args)?;
-        let instances = self.instances.count(config::processors());
-        Ok(App {
-            name: self.name.unwrap_or_else(|| name_of(&self.script)),
-            program: program.path,
-            args: [program.args, self.args].concat(),
-            cwd,
-            instances,
-            restart: Restart {
-                auto: !self.no_autorestart,
-                max_unstable: self.max_restarts,
-                min_uptime: MIN_UPTIME,
-                delay: self.restart_delay.map(Duration::from_millis),
-            },
-            kill_timeout: Duration::from_millis(self.kill_timeout),
-            balance: balance::Settings {
-                policy: match self.balance {
-                    Balance::NextAvailable => balance::Policy::NextAvailable,
-                    Balance::RoundRobin => balance::Policy::RoundRobin,
-                    Balance::LeastConn => balance::Policy::LeastConn,
-                    Balance::IpHash => balance::Policy::IpHash,
-                    // What is not a request goes to whoever is free.
-                    Balance::Sticky if requests.is_some() => balance::Policy::NextAvailable,
-                    Balance::Sticky => bail!(
-                        "--balance sticky reads a cookie in each request: it needs --per request"
-                    ),
-                },
-                queue: self.queue.get(),
-                patience: self.queue_timeout.saturating_mul(1_000_000),
-                max_connections: self.max_connections,
-            },
-            requests,
-            private_ports: self.private_port,
-            pass_through: instances == 1 && self.no_autorestart,
-        })
+        let mut app = config::resolve(entry, &surroundings)?.app;
+        app.pass_through = app.instances == 1 && !app.restart.auto;
+        Ok(app)
     }
-}
-
-/// The script's name without folder and extension.
-fn name_of(script: &OsString) -> String {
-    let stem = Path::new(script).file_stem().unwrap_or(script);
-    stem.to_string_lossy().into_owned()
 }

@@ -1,48 +1,45 @@
-//! What to run: the app, resolved from what the user wrote. Nothing here means "default" any
-//! more.
+//! What to run: what the user wrote becomes an [`App`], in which nothing means "default" any more.
+//!
+//! ```text
+//! config file ── file, evaluate ──▶ value ── entry ──▶ Entry ── resolve ──▶ App
+//! flags ──────── (cli::flags) ───────────────────────────▲
+//! ```
+//!
+//! Which fields there are stands in [`fields`] alone.
 
+mod app;
+mod cron;
+mod encode;
+mod entry;
+mod environment;
+mod evaluate;
+mod fields;
+mod file;
+mod identity;
 mod instances;
 mod interpreter;
+mod kind;
+mod logs;
+#[cfg(test)]
+mod reference;
+mod requests;
+mod resolve;
+mod restart;
+mod secrets;
+mod units;
+mod watch;
 
-use std::ffi::OsString;
-use std::path::PathBuf;
-use std::time::Duration;
-
+pub(crate) use app::{App, ExecMode, Interpreter, Policy};
+pub(crate) use cron::Cron;
+pub(crate) use environment::{Environment, FilterEnv, RUN_VAR, compose};
+pub(crate) use fields::{Entry, FIELDS, Field, Flag, Takes};
+pub(crate) use file::{ConfigFile, is_config, load, load_json, usual};
 pub(crate) use instances::{Instances, processors};
-pub(crate) use interpreter::{is_static, resolve};
-
-/// One app, ready to run.
-#[derive(Debug)]
-pub(crate) struct App {
-    /// How it is called in output.
-    pub(crate) name: String,
-    /// The program, and its arguments.
-    pub(crate) program: PathBuf,
-    pub(crate) args: Vec<OsString>,
-    pub(crate) cwd: PathBuf,
-    /// How many processes; at least one.
-    pub(crate) instances: u32,
-    pub(crate) restart: Restart,
-    /// From the first signal to SIGKILL.
-    pub(crate) kill_timeout: Duration,
-    pub(crate) balance: balance::Settings,
-    /// Each request is placed by itself, instead of each connection.
-    pub(crate) requests: Option<crate::proxy::Settings>,
-    /// TCP ports that each worker opens for itself.
-    pub(crate) private_ports: Vec<u16>,
-    /// One instance without restart: its input and output are the caller's.
-    pub(crate) pass_through: bool,
-}
-
-/// What becomes of a process that has ended.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Restart {
-    /// Whether another one follows at all.
-    pub(crate) auto: bool,
-    /// How many unstable runs in a row are tried again.
-    pub(crate) max_unstable: u32,
-    /// A run that is shorter than this is unstable.
-    pub(crate) min_uptime: Duration,
-    /// A fixed pause before each restart, instead of one that grows.
-    pub(crate) delay: Option<Duration>,
-}
+pub(crate) use interpreter::is_static;
+pub(crate) use kind::{LogTarget, Words};
+pub(crate) use logs::{LogFormat, Logs, Place, Rotation};
+pub(crate) use requests::Requests;
+pub(crate) use resolve::{Resolved, Surroundings, resolve};
+pub(crate) use restart::{Pause, Restart};
+pub(crate) use secrets::shown;
+pub(crate) use watch::Watch;

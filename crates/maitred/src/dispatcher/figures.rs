@@ -32,6 +32,7 @@ impl Turn {
                     waiting_for: oldest.map_or(0, |since| now.saturating_sub(since)),
                     waited: waited(listener.balancer.waits()),
                     refused: listener.balancer.refused(),
+                    requests: self.proxy.as_ref().and_then(|proxy| proxy.figures(id.0)),
                     workers,
                 })
             })

@@ -106,6 +106,8 @@ pub(crate) enum Notice {
 enum Command {
     /// Accept no more.
     Close,
+    /// Give no more connections to the workers of this process group.
+    Retire(i32),
     /// Say what was counted.
     Figures(oneshot::Sender<Vec<ListenerFigures>>),
     /// Leave.
@@ -145,6 +147,12 @@ impl Dispatcher {
     /// Stops accepting. What has been accepted is still handed out.
     pub(crate) fn close(&self) {
         self.say(Command::Close);
+    }
+
+    /// Gives no more connections to the workers of a process group, and what they have not taken to
+    /// others. Those of them that listen from now on get nothing either.
+    pub(crate) fn retire(&self, group: i32) {
+        self.say(Command::Retire(group));
     }
 
     /// What was counted so far, for each listener.

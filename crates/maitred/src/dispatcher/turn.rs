@@ -1,6 +1,6 @@
 //! The dispatcher's loop: wait, accept, choose, hand off.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::{Arc, mpsc};
@@ -11,7 +11,7 @@ use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
 use super::channel::{Connection, Workers};
-use super::counts::Counts;
+use super::counts::{Counts, Need};
 use super::door::Parked;
 use super::listeners::{Listener, ListenerId, Listeners};
 use super::members::{Membership, Process};
@@ -97,6 +97,8 @@ pub(crate) struct Turn {
     /// Listeners of `node:cluster` workers on ports that the kernel chose, by primary and count.
     pub(crate) clusters: HashMap<(i32, u32), ListenerId>,
     pub(crate) parked: Vec<Parked>,
+    /// Process groups whose workers get no more connections.
+    pub(crate) retired: HashSet<i32>,
     /// Those who stand at the door, in the order in which they came.
     callers: BTreeMap<u64, OwnedFd>,
     notices: tokio::sync::mpsc::Sender<Notice>,
@@ -143,11 +145,13 @@ impl Turn {
             Token::Door.data(),
             epoll::EventFlags::IN,
         )?;
-        let steered_by_counts = match settings.balance.policy {
-            Policy::NextAvailable | Policy::LeastConn => true,
-            Policy::RoundRobin | Policy::IpHash => settings.balance.max_connections.is_some(),
+        let need = match settings.balance.policy {
+            _ if settings.balance.max_connections.is_some() => Need::Choice,
+            Policy::LeastConn => Need::Choice,
+            Policy::NextAvailable => Need::Ties,
+            Policy::RoundRobin | Policy::IpHash => Need::Figures,
         };
-        let counts = Counts::new(epoll.clone(), Token::Ends.data().u64(), steered_by_counts);
+        let counts = Counts::new(epoll.clone(), Token::Ends.data().u64(), need);
         let last_id = random_start()?;
         let descriptors = descriptors_for_connections();
         let proxy = settings.requests.clone().map(|mut requests| {
@@ -168,6 +172,7 @@ impl Turn {
             processes: HashMap::new(),
             clusters: HashMap::new(),
             parked: Vec::new(),
+            retired: HashSet::new(),
             callers: BTreeMap::new(),
             notices,
             commands,
@@ -548,6 +553,7 @@ impl Turn {
         while let Ok(command) = self.commands.try_recv() {
             match command {
                 Command::Close => self.close(),
+                Command::Retire(group) => self.retire(group),
                 // Whoever asked may have gone.
                 Command::Figures(answer) => drop(answer.send(self.figures())),
                 Command::End => self.ended = true,

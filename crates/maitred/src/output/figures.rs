@@ -38,6 +38,22 @@ pub(super) fn table(name: &str, listeners: &[ListenerFigures]) -> String {
                 time(waited.longest),
             );
         }
+        if let Some(requests) = &listener.requests {
+            let _ = write!(
+                text,
+                "\n  {} requests, {} answered, {} in progress, {} waiting, {} sent again",
+                requests.read,
+                requests.answered,
+                requests.in_progress,
+                requests.waiting,
+                requests.retried,
+            );
+            let failed = requests.failed.iter();
+            let failed: Vec<_> = failed.map(|(status, n)| format!("{status}: {n}")).collect();
+            if !failed.is_empty() {
+                let _ = write!(text, "\n  failed: {}", failed.join(", "));
+            }
+        }
         let _ = write!(
             text,
             "\n  {:<16} {:>8} {:>10} {:>6} {:>8} {:>11}  loop seen by",
@@ -112,6 +128,7 @@ mod tests {
                 steps: Vec::new(),
             },
             refused: 7,
+            requests: None,
             workers: vec![worker(0, 0, Some(4_194_303)), worker(1, 2, None)],
         };
         let text = table("server", &[listener]);

@@ -174,7 +174,7 @@ impl Proxy {
         let Some(gate) = self.gates.get_mut(&client.gate) else {
             return Ok(Step::Over);
         };
-        gate.counts.requests += 1;
+        gate.counts.read += 1;
         self.budget = (self.budget + 1).min(BUDGET);
         let mut to_worker = Vec::with_capacity(head.len() + 256);
         let hop = Hop {

@@ -22,10 +22,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use balance::{
-    Client as Caller, Look, Loops, MemberId, Nanos, RequestBalancer, RequestFigures,
-    RequestSettings,
-};
+use balance::{Client as Caller, Look, Loops, MemberId, Nanos, RequestBalancer, RequestSettings};
 use http::{Networks, Refusal};
 use rustix::event::epoll;
 
@@ -33,6 +30,8 @@ use client::{Client, Peer, Phase};
 use link::Link;
 use pool::{Desk, Pair};
 use slab::{Key, Slab};
+
+use crate::figures::RequestFigures;
 
 /// What is read at once, and so what may wait to be written to a slow reader.
 const READ: usize = 64 * 1024;
@@ -115,20 +114,7 @@ struct Gate {
     /// The listener's address, as a `sockaddr` and as clients write it.
     sockaddr: Vec<u8>,
     authority: String,
-    counts: Counts,
-}
-
-/// What was counted at a listener.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Counts {
-    /// Requests that were read.
-    pub(crate) requests: u64,
-    /// Responses that were passed on whole.
-    pub(crate) answered: u64,
-    /// Requests that were sent again.
-    pub(crate) retried: u64,
-    /// Refusals and failures, by status.
-    pub(crate) refused: std::collections::BTreeMap<u16, u64>,
+    counts: RequestFigures,
 }
 
 /// The proxy of an app.
@@ -227,7 +213,7 @@ impl Proxy {
                 balancer,
                 sockaddr: sockaddr.to_vec(),
                 authority,
-                counts: Counts::default(),
+                counts: RequestFigures::default(),
             },
         );
     }
@@ -356,15 +342,15 @@ impl Proxy {
         }
     }
 
-    /// What was counted at a listener, and of its workers.
-    pub(crate) fn figures(
-        &self,
-        gate: u64,
-    ) -> Option<(Counts, Vec<(MemberId, RequestFigures)>, usize)> {
+    /// What was counted at a listener.
+    pub(crate) fn figures(&self, gate: u64) -> Option<RequestFigures> {
         let gate = self.gates.get(&gate)?;
         let members = gate.balancer.members();
-        let members = members.map(|(id, _, figures)| (id, figures)).collect();
-        Some((gate.counts.clone(), members, gate.balancer.waiting()))
+        Some(RequestFigures {
+            waiting: gate.balancer.waiting(),
+            in_progress: members.map(|(_, _, figures)| figures.in_progress).sum(),
+            ..gate.counts.clone()
+        })
     }
 
     /// The requests that have failed since this was asked last.
@@ -452,7 +438,7 @@ impl Proxy {
         if let Some(gate) = self.gates.get_mut(&report.gate) {
             *gate
                 .counts
-                .refused
+                .failed
                 .entry(report.refusal.status())
                 .or_default() += 1;
         }

@@ -81,9 +81,20 @@ fn kept_connections_stand_at_different_workers(setup: Setup) {
     run.listening(WORKERS as u64);
     deal(&run.door(), "/api?ms=0", 30);
     let mut kept: Vec<_> = (0..WORKERS).map(|_| Kept::open(&run)).collect();
-    for round in 0..4 {
+    let (mut judged, mut moved) = (0, 0);
+    for round in 0.. {
         let by: BTreeSet<_> = kept.iter_mut().map(Kept::ask).collect();
-        assert_eq!(by.len(), WORKERS, "round {round}: {by:?}");
+        // What a worker has not taken within a millisecond, for want of a processor, say, goes to
+        // another that is free, also if that one has more.
+        let figures = until_open(&mut run, WORKERS as u64);
+        let moved_before = std::mem::replace(&mut moved, sum(&figures, "taken_back"));
+        if moved == moved_before {
+            assert_eq!(by.len(), WORKERS, "round {round}: {by:?}\n{}", run.story());
+            judged += 1;
+        }
+        if judged == 4 {
+            return;
+        }
         // Two of them close, others in each round.
         for offset in 0..2 {
             kept.remove((round + offset) % kept.len());

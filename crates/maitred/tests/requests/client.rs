@@ -146,7 +146,7 @@ impl Client {
     }
 
     /// What comes until the connection ends, by its end or by force.
-    pub(crate) fn to_end(&mut self) -> Vec<u8> {
+    pub(crate) fn all_the_rest(&mut self) -> Vec<u8> {
         while matches!(self.read(), Ok(true)) {}
         std::mem::take(&mut self.rest)
     }

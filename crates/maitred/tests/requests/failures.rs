@@ -43,7 +43,7 @@ fn a_worker_that_dies_in_the_middle_cuts_the_response() {
     client.ask("/");
     assert_eq!(client.head().0, 200);
     assert_eq!(client.chunk().unwrap(), b"some");
-    assert!(client.to_end().is_empty(), "no last chunk may come");
+    assert!(client.all_the_rest().is_empty(), "no last chunk may come");
     let event = run.event("a cut response", |event| event.is("request_failed"));
     // Its successor dies in the middle of an upload.
     let again = run.event_after(&event, "a successor", |event| event.is("listening"));

@@ -44,7 +44,7 @@ fn what_is_too_slow_is_refused() {
     assert_eq!(slow.response().status, 408);
     assert_eq!(silent.response().status, 408);
     assert!(
-        idle.to_end().is_empty(),
+        idle.all_the_rest().is_empty(),
         "an idle connection ends without a word"
     );
 }
@@ -71,7 +71,7 @@ fn what_is_not_http_gets_a_clear_answer() {
         "GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n",
     );
     assert_eq!(client.response().status, 400);
-    assert!(client.to_end().is_empty());
+    assert!(client.all_the_rest().is_empty());
 }
 
 /// A thousand clients that send a byte now and then hold no worker.

@@ -67,7 +67,7 @@ fn an_old_client_gets_what_it_understands() {
     client.send("GET /who HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
     let (_, head) = client.head();
     assert!(!head.to_lowercase().contains("chunked"), "{head}");
-    client.to_end();
+    client.all_the_rest();
     let setup = node(
         "http.createServer((q, s) => { s.setHeader('Content-Length', 2); s.end('ok'); }).listen(port);",
     );
@@ -81,7 +81,7 @@ fn an_old_client_gets_what_it_understands() {
     }
     client.send("GET / HTTP/1.0\r\n\r\n");
     assert_eq!(client.response().field("connection").unwrap(), "close");
-    assert!(client.to_end().is_empty());
+    assert!(client.all_the_rest().is_empty());
 }
 
 #[test]
@@ -124,7 +124,7 @@ fn an_early_answer_ends_the_connection() {
         let response = client.response();
         assert_eq!(response.status, 401);
         assert_eq!(response.field("connection").unwrap(), "close");
-        assert!(client.to_end().is_empty());
+        assert!(client.all_the_rest().is_empty());
         assert_eq!(Client::connect(&run).get("/").body, b"yes");
     }
 }
@@ -138,7 +138,7 @@ fn a_half_closed_client_is_answered() {
     client.ask("/sleep?ms=300");
     client.stream.shutdown(std::net::Shutdown::Write).unwrap();
     assert_eq!(client.response().status, 200);
-    assert!(client.to_end().is_empty());
+    assert!(client.all_the_rest().is_empty());
 }
 
 #[test]

@@ -82,5 +82,5 @@ fn a_tunnel_ends_side_by_side() {
     assert_eq!(client.head().0, 101);
     client.send("late");
     client.stream.shutdown(std::net::Shutdown::Write).unwrap();
-    assert_eq!(client.to_end(), b"seen: early late");
+    assert_eq!(client.all_the_rest(), b"seen: early late");
 }

@@ -1,0 +1,197 @@
+//! One app, resolved: what a supervisor needs to know to run it.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::num::NonZeroUsize;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::encode::{millis, os, os_list, os_map};
+use super::environment::FilterEnv;
+use super::{Cron, Logs, Place, Requests, Restart, Watch};
+
+/// One app, ready to run. Paths are absolute, and nothing here means "default" any more.
+///
+/// It is kept as JSON, and given to supervisors in this form. What a version adds has a default
+/// for reading, so that the files of an earlier one can still be read.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct App {
+    /// How it is called.
+    pub(crate) name: String,
+    /// The group that it belongs to; "default" for those without.
+    pub(crate) namespace: String,
+    /// What is run: a script, or a program.
+    #[serde(with = "os")]
+    pub(crate) script: PathBuf,
+    /// The program that runs the script; `None` where the script runs itself.
+    pub(crate) interpreter: Option<Interpreter>,
+    /// The script's arguments.
+    #[serde(with = "os_list")]
+    pub(crate) args: Vec<OsString>,
+    #[serde(with = "os")]
+    pub(crate) cwd: PathBuf,
+    /// The version in the nearest `package.json`; empty where there is none.
+    pub(crate) version: String,
+    /// The environment of a worker, complete but for what [`App::instance_env`] and the
+    /// supervisor add.
+    #[serde(with = "os_map")]
+    pub(crate) env: BTreeMap<OsString, OsString>,
+    /// What of it the user wrote for this app; the rest was inherited.
+    #[serde(with = "os_map")]
+    pub(crate) own_env: BTreeMap<OsString, OsString>,
+    /// What is not inherited.
+    pub(crate) filter_env: FilterEnv,
+    /// How many processes; at least one.
+    pub(crate) instances: u32,
+    pub(crate) exec_mode: ExecMode,
+    /// A variable that each instance gets: the number in its place in [`App::env`] (or 0) plus
+    /// the instance's own.
+    pub(crate) increment_var: Option<String>,
+    /// The variable that holds an instance's number.
+    pub(crate) instance_var: String,
+    pub(crate) restart: Restart,
+    /// From the first signal to SIGKILL.
+    #[serde(with = "millis")]
+    pub(crate) kill_timeout: Duration,
+    /// Whether a stop asks all processes of an instance to end, or its first one alone.
+    pub(crate) treekill: bool,
+    /// A stop sends "shutdown" over Node's IPC channel, and no signal.
+    pub(crate) shutdown_with_message: bool,
+    /// An instance is up when it has sent "ready" over Node's IPC channel, not before.
+    pub(crate) wait_ready: bool,
+    /// How long an instance may take until it is up.
+    #[serde(with = "millis")]
+    pub(crate) listen_timeout: Duration,
+    /// An instance that uses more bytes than this is restarted.
+    pub(crate) max_memory: Option<u64>,
+    /// When all instances are restarted.
+    pub(crate) cron: Option<Cron>,
+    pub(crate) watch: Option<Watch>,
+    pub(crate) logs: Logs,
+    /// Where each instance's pid is written.
+    pub(crate) pid_file: Place,
+    /// Whose rights the processes have; `None` for the supervisor's own.
+    pub(crate) identity: Option<Identity>,
+    pub(crate) balance: Balance,
+    /// Each request is placed by itself; `None` where each connection is.
+    #[serde(default)]
+    pub(crate) requests: Option<Requests>,
+    /// TCP ports that each worker opens for itself.
+    pub(crate) private_ports: Vec<u16>,
+    /// One instance without restart: its input and output are the caller's.
+    pub(crate) pass_through: bool,
+}
+
+impl App {
+    /// The program to execute.
+    pub(crate) fn program(&self) -> &Path {
+        match &self.interpreter {
+            Some(interpreter) => &interpreter.path,
+            None => &self.script,
+        }
+    }
+
+    /// The program's arguments: the interpreter's, the script, and the script's own.
+    pub(crate) fn program_args(&self) -> impl Iterator<Item = &OsStr> {
+        let interpreter = self.interpreter.iter();
+        let before = interpreter.flat_map(|interpreter| {
+            let args = interpreter.args.iter().map(OsString::as_os_str);
+            args.chain([self.script.as_os_str()])
+        });
+        before.chain(self.args.iter().map(OsString::as_os_str))
+    }
+
+    /// What the environment of one instance has beyond [`App::env`].
+    pub(crate) fn instance_env(&self, instance: u32) -> Vec<(OsString, OsString)> {
+        let mut env = vec![(
+            OsString::from(&self.instance_var),
+            OsString::from(instance.to_string()),
+        )];
+        if let Some(name) = &self.increment_var {
+            let first = self.env.get(OsStr::new(name)).and_then(|it| it.to_str());
+            let first: i64 = first.and_then(|it| it.trim().parse().ok()).unwrap_or(0);
+            let number = first.saturating_add(i64::from(instance));
+            env.push((name.into(), number.to_string().into()));
+        }
+        env
+    }
+}
+
+/// The program that runs a script.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Interpreter {
+    #[serde(with = "os")]
+    pub(crate) path: PathBuf,
+    /// Its own arguments, before the script.
+    #[serde(with = "os_list")]
+    pub(crate) args: Vec<OsString>,
+}
+
+/// Whose listening sockets the instances use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum ExecMode {
+    /// Each its own.
+    Fork,
+    /// They share those of the app.
+    Cluster,
+}
+
+/// The rights of a process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Identity {
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    /// All groups of the user, `gid` among them.
+    pub(crate) groups: Vec<u32>,
+}
+
+/// How connections are divided over the workers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Balance {
+    pub(crate) policy: Policy,
+    /// How many connections may wait for a worker; more stay in the kernel's backlog.
+    pub(crate) queue: usize,
+    /// How long one may wait there.
+    #[serde(with = "millis")]
+    pub(crate) patience: Duration,
+    /// How many connections one worker may hold at a time; `None` for any number.
+    pub(crate) max_connections: Option<u32>,
+}
+
+impl From<Balance> for balance::Settings {
+    fn from(from: Balance) -> Self {
+        Self {
+            policy: match from.policy {
+                // Requests have a balancer of their own; only connections come here.
+                Policy::NextAvailable | Policy::Sticky => balance::Policy::NextAvailable,
+                Policy::RoundRobin => balance::Policy::RoundRobin,
+                Policy::LeastConn => balance::Policy::LeastConn,
+                Policy::IpHash => balance::Policy::IpHash,
+            },
+            queue: from.queue,
+            patience: u64::try_from(from.patience.as_nanos()).unwrap_or(u64::MAX),
+            max_connections: from
+                .max_connections
+                .and_then(|most| NonZeroUsize::new(usize::try_from(most).ok()?)),
+        }
+    }
+}
+
+/// Which worker gets the next connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Policy {
+    /// The first that is free.
+    NextAvailable,
+    /// Strictly in turn.
+    RoundRobin,
+    /// The one with the fewest open connections.
+    LeastConn,
+    /// The same client to the same worker.
+    IpHash,
+    /// A client to the worker that its cookie names; requests only.
+    Sticky,
+}

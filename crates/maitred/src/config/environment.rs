@@ -1,0 +1,91 @@
+//! The environment of an app: what is inherited, and what the user wrote over it.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use serde::{Deserialize, Serialize};
+
+/// A whole environment.
+pub(crate) type Environment = BTreeMap<OsString, OsString>;
+
+/// Which variables of whoever starts the app are kept from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum FilterEnv {
+    /// All of them.
+    All,
+    /// Those whose names contain one of these; none for an empty list.
+    Containing(Vec<String>),
+}
+
+/// More in one file are surely a mistake.
+const MOST_VARIABLES: usize = 10_000;
+
+/// What maitred gives to workers, and a maitred that is run by one must not pass on.
+const OURS: [&str; 4] = [
+    wire::INSTANCE_VAR,
+    wire::SUPERVISOR_VAR,
+    wire::DOOR_VAR,
+    RUN_VAR,
+];
+
+/// Tells to which process of which instance a process belongs, also when it has left that one's
+/// group and session.
+pub(crate) const RUN_VAR: &str = "MAITRED_RUN";
+
+/// The environment of an app that is started by somebody with the environment `inherited`.
+pub(crate) fn compose(
+    inherited: impl IntoIterator<Item = (OsString, OsString)>,
+    filter: &FilterEnv,
+    own: &Environment,
+) -> Environment {
+    let kept = |name: &OsString| {
+        let name = name.to_string_lossy();
+        let filtered = match filter {
+            FilterEnv::All => true,
+            FilterEnv::Containing(parts) => parts.iter().any(|part| name.contains(part.as_str())),
+        };
+        !filtered && !OURS.contains(&name.as_ref())
+    };
+    let inherited = inherited.into_iter().filter(|(name, _)| kept(name));
+    let own = own
+        .iter()
+        .map(|(name, value)| (name.clone(), value.clone()));
+    inherited.chain(own).collect()
+}
+
+/// The variables of a file with lines of `NAME=value`.
+///
+/// # Errors
+/// If it cannot be read, or a line is no such line; the line's text, which may hold a secret, is
+/// not in the message.
+pub(super) fn read_file(path: &Path) -> anyhow::Result<Environment> {
+    let shown = || format!("env_file: {}", path.display());
+    let file = dotenvy::from_path_iter(path).map_err(|error| match error {
+        dotenvy::Error::Io(error) => anyhow::Error::from(error),
+        other => anyhow::anyhow!("{}", harmless(&other)),
+    });
+    let mut variables = Environment::new();
+    for variable in file.with_context(shown)? {
+        let (name, value) =
+            variable.map_err(|error| anyhow::anyhow!("{}: {}", shown(), harmless(&error)))?;
+        variables.insert(name.into(), value.into());
+        if variables.len() > MOST_VARIABLES {
+            bail!("{} has more than {MOST_VARIABLES} variables", shown());
+        }
+    }
+    Ok(variables)
+}
+
+/// An error without the text of the line.
+fn harmless(error: &dotenvy::Error) -> String {
+    match error {
+        dotenvy::Error::LineParse(_, at) => {
+            format!("a line is no NAME=value (from its character {at} on)")
+        }
+        dotenvy::Error::Io(error) => error.to_string(),
+        _ => "it cannot be read".to_owned(),
+    }
+}

@@ -1,0 +1,159 @@
+//! What concerns requests, where each is placed by itself: `per: request`.
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use http::Networks;
+use serde::{Deserialize, Serialize};
+
+use super::app::{Balance, Policy};
+use super::encode::millis;
+use super::fields::Entry;
+use super::kind::{Bytes, Millis};
+use crate::proxy;
+
+/// What is placed by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Per {
+    /// Each connection, with all that comes over it: any protocol, nothing in between.
+    Connection,
+    /// Each HTTP request; the clients' connections stay here.
+    Request,
+}
+
+/// What may be sent again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Retry {
+    /// Nothing that a worker may have read.
+    Nothing,
+    /// Requests that change nothing and have no body, once each.
+    Idempotent,
+}
+
+/// How requests are placed, and what is said of them.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Requests {
+    /// How many one worker may have in progress; `None` for any number.
+    pub(crate) max_concurrency: Option<u32>,
+    /// Requests that change nothing go to another worker when one fails.
+    pub(crate) retry_idempotent: bool,
+    /// Addresses and networks of balancers before us, whose words are believed.
+    pub(crate) trusted: Vec<String>,
+    /// Every connection begins with a PROXY header.
+    pub(crate) proxy_protocol: bool,
+    /// The name of a response field that tells the instance.
+    pub(crate) instance_header: Option<String>,
+    /// The largest body, in bytes; 0 for any.
+    pub(crate) max_body: u64,
+    /// How long a worker may take to begin its response.
+    #[serde(with = "millis")]
+    pub(crate) response_timeout: Duration,
+    /// How long a request's head may take to arrive.
+    #[serde(with = "millis")]
+    pub(crate) header_timeout: Duration,
+    /// How long a connection may be idle between requests.
+    #[serde(with = "millis")]
+    pub(crate) idle_timeout: Duration,
+}
+
+const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
+/// A request's head may have so many bytes.
+const HEAD: usize = 32 * 1024;
+/// How many clients may be connected at once, if descriptors allow.
+const CLIENTS: usize = 100_000;
+/// How long a client may send or take nothing in the middle of a message.
+const STALL: Duration = Duration::from_secs(60);
+
+impl Requests {
+    /// What an entry says of requests; none if connections are placed.
+    ///
+    /// # Errors
+    /// Says what does not fit together.
+    pub(super) fn resolve(entry: &Entry) -> anyhow::Result<Option<Self>> {
+        if entry.per != Some(Per::Request) {
+            if entry.balance == Some(Policy::Sticky) {
+                bail!("balance: sticky reads a cookie in each request, so it needs per: request");
+            }
+            let written = [
+                ("max_concurrency", entry.max_concurrency.is_some()),
+                ("retry", entry.retry.is_some()),
+                ("trust_proxy", entry.trust_proxy.is_some()),
+                ("proxy_protocol", entry.proxy_protocol.is_some()),
+                ("instance_header", entry.instance_header.is_some()),
+                ("max_body", entry.max_body.is_some()),
+            ];
+            if let Some((name, _)) = written.iter().find(|(_, written)| *written) {
+                bail!("{name}: it concerns requests, so it needs per: request");
+            }
+            return Ok(None);
+        }
+        let time = |time: Option<Millis>, default| time.map_or(default, |Millis(time)| time);
+        let trusted = entry.trust_proxy.clone().map_or(Vec::new(), |list| list.0);
+        networks(&trusted)?;
+        let name_is_good = |name: &str| {
+            let is_good = |byte: u8| byte.is_ascii_alphanumeric() || b"-_".contains(&byte);
+            !name.is_empty() && name.bytes().all(is_good)
+        };
+        if let Some(name) = &entry.instance_header
+            && !name_is_good(name)
+        {
+            bail!("instance_header: a header field's name has letters, digits and hyphens");
+        }
+        Ok(Some(Self {
+            max_concurrency: entry.max_concurrency.filter(|most| *most > 0),
+            retry_idempotent: entry.retry == Some(Retry::Idempotent),
+            trusted,
+            proxy_protocol: entry.proxy_protocol.unwrap_or(false),
+            instance_header: entry.instance_header.clone(),
+            max_body: entry.max_body.map_or(0, |Bytes(bytes)| bytes),
+            response_timeout: time(entry.response_timeout, RESPONSE_TIMEOUT),
+            header_timeout: time(entry.header_timeout, HEADER_TIMEOUT),
+            idle_timeout: time(entry.idle_timeout, IDLE_TIMEOUT),
+        }))
+    }
+
+    /// What the proxy is to do.
+    ///
+    /// # Errors
+    /// If a trusted address is none; it was one when it was resolved.
+    pub(crate) fn settings(&self, balance: &Balance) -> anyhow::Result<proxy::Settings> {
+        use balance::RequestPolicy;
+        Ok(proxy::Settings {
+            balance: balance::RequestSettings {
+                policy: match balance.policy {
+                    Policy::NextAvailable => RequestPolicy::NextAvailable,
+                    Policy::RoundRobin => RequestPolicy::RoundRobin,
+                    Policy::LeastConn => RequestPolicy::LeastConn,
+                    Policy::IpHash => RequestPolicy::IpHash,
+                    Policy::Sticky => RequestPolicy::Sticky,
+                },
+                max_concurrency: self.max_concurrency.map_or(usize::MAX, |most| {
+                    usize::try_from(most).unwrap_or(usize::MAX)
+                }),
+                queue: balance.queue,
+                patience: u64::try_from(balance.patience.as_nanos()).unwrap_or(u64::MAX),
+            },
+            trusted: networks(&self.trusted)?,
+            proxy_protocol: self.proxy_protocol,
+            instance_header: self.instance_header.clone(),
+            retry_idempotent: self.retry_idempotent,
+            max_clients: CLIENTS,
+            head: HEAD,
+            body: self.max_body,
+            head_time: self.header_timeout,
+            idle_time: self.idle_timeout,
+            stall_time: STALL,
+            answer_time: self.response_timeout,
+        })
+    }
+}
+
+fn networks(texts: &[String]) -> anyhow::Result<Networks> {
+    let networks: Result<_, _> = texts.iter().map(|text| text.parse()).collect();
+    let networks = networks
+        .map_err(anyhow::Error::msg)
+        .context("trust_proxy")?;
+    Ok(Networks(networks))
+}
