@@ -62,7 +62,7 @@ impl Proxy {
                 }
             }
         }
-        self.again.insert(0, key);
+        self.again.push_back(key);
     }
 
     /// Reads the PROXY header.

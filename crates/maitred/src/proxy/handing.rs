@@ -250,8 +250,10 @@ impl Proxy {
         }
         // The youngest goes first into the queue's front, so that the oldest comes to stand there.
         for end in back.into_iter().rev() {
-            let number = pool::number_of(&end);
-            let known = |key: &Key| self.pairs.get(*key).map(|pair| pair.number) == number;
+            let Some(number) = pool::number_of(&end) else {
+                continue;
+            };
+            let known = |key: &Key| self.pairs.get(*key).is_some_and(|it| it.number == number);
             let Some(key) = untaken
                 .iter()
                 .position(known)

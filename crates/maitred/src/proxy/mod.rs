@@ -15,7 +15,7 @@ mod relay;
 mod slab;
 mod time;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
@@ -38,6 +38,9 @@ const READ: usize = 64 * 1024;
 
 /// How much of one connection is done before others have their turn.
 const STEPS: usize = 16;
+
+/// How many connections go on before the kernel is asked what else there is.
+const AT_ONCE: usize = 64;
 
 /// How many reports may wait to be fetched.
 const REPORTS: usize = 256;
@@ -135,7 +138,7 @@ pub(crate) struct Proxy {
     room: Vec<u8>,
     out: Vec<u8>,
     /// Clients that may go on, and gates where a request that waits may be placed.
-    again: Vec<Key>,
+    again: VecDeque<Key>,
     free: Vec<u64>,
     sweep_at: Nanos,
     untaken_at: Option<Nanos>,
@@ -189,7 +192,7 @@ impl Proxy {
             now: 0,
             room: vec![0; READ],
             out: Vec::with_capacity(READ),
-            again: Vec::new(),
+            again: VecDeque::new(),
             free: Vec::new(),
             sweep_at: 0,
             untaken_at: None,
@@ -313,16 +316,17 @@ impl Proxy {
         self.settle(workers);
     }
 
-    /// Places requests that wait, and lets those go on that can, until nothing is left to do now.
+    /// Places requests that wait, and lets some of those go on that can; the rest has its turn when
+    /// others had theirs.
     pub(crate) fn settle<W: Workers>(&mut self, workers: &mut W) {
-        loop {
-            if let Some(gate) = self.free.pop() {
+        for _ in 0..AT_ONCE {
+            while let Some(gate) = self.free.pop() {
                 self.place_waiting(gate, workers);
-            } else if let Some(client) = self.again.pop() {
-                self.drive(client, workers);
-            } else {
-                return;
             }
+            let Some(client) = self.again.pop_front() else {
+                return;
+            };
+            self.drive(client, workers);
         }
     }
 
@@ -338,7 +342,7 @@ impl Proxy {
             };
             let client = Key::of(arrival.ticket.0);
             self.start(client, member, workers);
-            self.again.push(client);
+            self.again.push_back(client);
         }
     }
 

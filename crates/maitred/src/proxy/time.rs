@@ -26,6 +26,7 @@ impl Proxy {
         gates
             .filter_map(|gate| gate.balancer.deadline())
             .chain(self.untaken_at)
+            .chain((!self.again.is_empty() || !self.free.is_empty()).then_some(self.now))
             .chain(busy.then_some(self.sweep_at))
             .min()
     }
@@ -80,7 +81,7 @@ impl Proxy {
     fn conclude(&mut self, client: Key, refusal: Refusal) {
         match self.fail(client, refusal, None) {
             Step::Over => self.drop_client(client),
-            Step::On | Step::Wait => self.again.push(client),
+            Step::On | Step::Wait => self.again.push_back(client),
         }
     }
 
