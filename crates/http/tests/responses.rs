@@ -1,4 +1,8 @@
 //! Responses: what is passed on to clients of each version, and what is not.
+#![expect(
+    clippy::unwrap_used,
+    reason = "a broken expectation anywhere in a test ends it"
+)]
 
 use std::mem::MaybeUninit;
 
