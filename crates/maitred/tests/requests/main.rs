@@ -13,12 +13,16 @@
 )]
 mod harness;
 
+#[path = "../../../http/tests/cases/refused.rs"]
+mod refused;
+
 mod apps;
 mod client;
 
 mod balancing;
 mod failures;
 mod limits;
+mod malformed;
 mod messages;
 mod streams;
 mod upgrades;

@@ -43,7 +43,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
     /// Contenders, separated by commas: raw, node-cluster, nginx, maitred (all
-    /// its policies), maitred:next_available and so on
+    /// its policies), maitred:next_available, requests:next_available and so on
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
     /// The maitred to measure instead of the one beside this program
@@ -156,6 +156,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 fn kinds(arguments: &Arguments) -> Result<Vec<Kind>> {
     let mut all = vec![Kind::Raw, Kind::NodeCluster, Kind::Nginx];
     all.extend(POLICIES.map(|policy| Kind::Maitred(Some(policy))));
+    all.push(Kind::Requests("next_available"));
     let mut kinds = crate::command::choose(all, &arguments.only)?;
     if kinds.iter().any(|kind| matches!(kind, Kind::Maitred(_))) {
         let maitred = tools::maitred(arguments.maitred.as_deref())?;
