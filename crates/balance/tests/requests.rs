@@ -1,0 +1,224 @@
+//! Requests under a random life of workers, from printed seeds: nothing is lost, nothing is placed
+//! twice, limits hold, and nothing waits while a worker could have it.
+
+use std::collections::{HashMap, HashSet};
+
+use balance::{
+    Arrival, Client, Look, Loops, MemberId, Placed, RequestBalancer, RequestPolicy,
+    RequestSettings, Ticket,
+};
+
+/// SplitMix64.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        z ^ (z >> 31)
+    }
+
+    fn below(&mut self, most: u64) -> u64 {
+        self.next() % most
+    }
+}
+
+/// Workers that look as chance has it: a look may be out of date, and is only a hint.
+struct Chance<'a> {
+    random: &'a mut Random,
+    watched: &'a mut HashSet<u64>,
+}
+
+impl Loops for Chance<'_> {
+    fn look(&mut self, _: MemberId) -> Look {
+        match self.random.below(4) {
+            0 => Look::Waiting,
+            1 => Look::Away,
+            2 => Look::Unknown,
+            _ => Look::Running,
+        }
+    }
+
+    fn unread(&mut self, _: MemberId) -> bool {
+        self.random.below(2) == 0
+    }
+
+    fn probe(&mut self, _: MemberId) -> bool {
+        self.random.below(8) > 0
+    }
+
+    fn watch(&mut self, member: MemberId, on: bool) {
+        if on {
+            self.watched.insert(member.0);
+        } else {
+            self.watched.remove(&member.0);
+        }
+    }
+}
+
+const POLICIES: [RequestPolicy; 5] = [
+    RequestPolicy::NextAvailable,
+    RequestPolicy::RoundRobin,
+    RequestPolicy::LeastConn,
+    RequestPolicy::IpHash,
+    RequestPolicy::Sticky,
+];
+
+/// The world as it should be.
+#[derive(Default)]
+struct World {
+    now: u64,
+    tickets: u64,
+    members: Vec<u64>,
+    /// Which member has which request.
+    placed: HashMap<u64, u64>,
+    waiting: HashSet<u64>,
+    watched: HashSet<u64>,
+}
+
+impl World {
+    fn place(&mut self, seed: u64, ticket: Ticket, member: MemberId) {
+        assert!(
+            self.members.contains(&member.0),
+            "seed {seed}: a member that left"
+        );
+        assert!(
+            self.placed.insert(ticket.0, member.0).is_none(),
+            "seed {seed}: placed twice"
+        );
+        self.waiting.remove(&ticket.0);
+    }
+
+    fn serve(&mut self, seed: u64, balancer: &mut RequestBalancer, random: &mut Random) {
+        loop {
+            let mut watched = std::mem::take(&mut self.watched);
+            let mut loops = Chance {
+                random,
+                watched: &mut watched,
+            };
+            let next = balancer.next(self.now, &mut loops);
+            self.watched = watched;
+            let Some((arrival, member)) = next else {
+                return;
+            };
+            self.place(seed, arrival.ticket, member);
+        }
+    }
+}
+
+fn arrival(ticket: u64, random: &mut Random) -> Arrival {
+    Arrival {
+        ticket: Ticket(ticket),
+        client: Client::unknown(random.below(6)),
+        wants: (random.below(2) == 0).then(|| random.below(4)),
+    }
+}
+
+#[test]
+fn nothing_is_lost_and_limits_hold() {
+    for seed in 0..3000 {
+        let mut random = Random(seed);
+        let policy = POLICIES[random.below(5) as usize];
+        let most = 1 + random.below(4) as usize;
+        let mut balancer = RequestBalancer::new(RequestSettings {
+            policy,
+            max_concurrency: most,
+            queue: 8,
+            patience: u64::MAX,
+        });
+        let mut world = World::default();
+        for _ in 0..300 {
+            world.now += random.below(400_000);
+            match random.below(10) {
+                0 if world.members.len() < 4 => {
+                    let id = world.now << 8 | world.members.len() as u64;
+                    world.members.push(id);
+                    balancer.join(MemberId(id), random.below(4));
+                }
+                1 if random.below(4) == 0 && !world.members.is_empty() => {
+                    let at = random.below(world.members.len() as u64) as usize;
+                    let id = world.members.remove(at);
+                    world.watched.remove(&id);
+                    balancer.leave(MemberId(id));
+                    world.placed.retain(|_, member| *member != id);
+                }
+                2..=4 => {
+                    let mut ended: Vec<_> = world.placed.iter().map(|(t, m)| (*t, *m)).collect();
+                    ended.sort_unstable();
+                    if let Some((ticket, member)) =
+                        ended.get(random.below(ended.len().max(1) as u64) as usize)
+                    {
+                        world.placed.remove(ticket);
+                        if random.below(8) == 0 {
+                            world.waiting.insert(*ticket);
+                            let again = arrival(*ticket, &mut random);
+                            balancer.came_back(world.now, MemberId(*member), again);
+                        } else {
+                            balancer.ended(world.now, MemberId(*member));
+                        }
+                    }
+                }
+                5 => {
+                    let gone = world.waiting.iter().min().copied();
+                    if let Some(gone) = gone {
+                        world.waiting.remove(&gone);
+                        balancer.cancel(Ticket(gone));
+                    }
+                }
+                _ => {
+                    let ticket = world.tickets;
+                    world.tickets += 1;
+                    let arrived = arrival(ticket, &mut random);
+                    let mut watched = std::mem::take(&mut world.watched);
+                    let mut loops = Chance {
+                        random: &mut random,
+                        watched: &mut watched,
+                    };
+                    let placed = balancer.arrive(world.now, arrived, &mut loops);
+                    world.watched = watched;
+                    match placed {
+                        Placed::At(member) => world.place(seed, Ticket(ticket), member),
+                        Placed::Waits => drop(world.waiting.insert(ticket)),
+                        Placed::Refused => assert!(world.waiting.len() >= 8, "seed {seed}"),
+                    }
+                }
+            }
+            world.serve(seed, &mut balancer, &mut random);
+            assert_eq!(balancer.waiting(), world.waiting.len(), "seed {seed}");
+            assert_eq!(
+                balancer.deadline().is_some(),
+                !world.waiting.is_empty(),
+                "seed {seed}: what waits is looked after, and nothing else"
+            );
+            for (id, _, figures) in balancer.members() {
+                let has = world
+                    .placed
+                    .values()
+                    .filter(|member| **member == id.0)
+                    .count();
+                assert_eq!(figures.in_progress, has, "seed {seed}");
+                assert!(has <= most, "seed {seed}: more than allowed");
+            }
+            if world.waiting.is_empty() {
+                assert!(world.watched.is_empty(), "seed {seed}: watched for nothing");
+            }
+        }
+        // Everything ends: all that waits is placed in the end.
+        for _ in 0..10_000 {
+            if world.waiting.is_empty() || world.members.is_empty() {
+                break;
+            }
+            world.now += 1_000_000;
+            let placed: Vec<_> = world.placed.drain().collect();
+            for (_, member) in placed {
+                balancer.ended(world.now, MemberId(member));
+            }
+            world.serve(seed, &mut balancer, &mut random);
+        }
+        assert!(
+            world.waiting.is_empty() || world.members.is_empty(),
+            "seed {seed}: {policy:?}"
+        );
+    }
+}
