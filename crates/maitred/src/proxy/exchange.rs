@@ -42,9 +42,13 @@ impl Proxy {
             let Some(client) = self.clients.get_mut(key) else {
                 return;
             };
-            if client.link.flush(&self.epoll).is_err() {
-                self.drop_client(key);
-                return;
+            match client.link.flush(&self.epoll) {
+                Ok(true) => client.active_at = self.now,
+                Ok(false) => {}
+                Err(_) => {
+                    self.drop_client(key);
+                    return;
+                }
             }
             let step = match client.phase {
                 Phase::Greeting => self.greet(key),

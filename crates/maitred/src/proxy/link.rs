@@ -156,8 +156,9 @@ impl Link {
         Ok(())
     }
 
-    /// Writes what still waits.
-    pub(super) fn flush(&mut self, epoll: &OwnedFd) -> Result<(), Gone> {
+    /// Writes what still waits; whether any of it could be written.
+    pub(super) fn flush(&mut self, epoll: &OwnedFd) -> Result<bool, Gone> {
+        let before = self.written;
         while let Some(rest) = self
             .output
             .get(self.written..)
@@ -166,16 +167,17 @@ impl Link {
             match rustix::io::write(&self.socket, rest) {
                 Ok(sent) => self.written += sent,
                 Err(Errno::INTR) => {}
-                Err(Errno::AGAIN) => return Ok(()),
+                Err(Errno::AGAIN) => return Ok(self.written > before),
                 Err(_) => return Err(Gone),
             }
         }
+        let any = self.written > before;
         if !self.output.is_empty() {
             self.output = Vec::new();
             self.written = 0;
             self.watch_out(false, epoll);
         }
-        Ok(())
+        Ok(any)
     }
 
     /// Tells the other side that no more will come.

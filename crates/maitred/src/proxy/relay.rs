@@ -37,6 +37,9 @@ enum Passed {
 impl Proxy {
     /// Passes on what can be passed on of a client's request and its response.
     pub(super) fn serve<W: Workers>(&mut self, key: Key, workers: &mut W) -> Step {
+        if self.is_deserted(key) {
+            return Step::Over;
+        }
         let up = self.pass_request(key);
         match up {
             Passed::Failed(refusal, detail) => return self.fail(key, refusal, detail),
@@ -54,6 +57,23 @@ impl Proxy {
             Passed::NoAnswer if self.repeat(key, workers) => Step::On,
             Passed::NoAnswer => self.fail(key, Refusal::BadWorker, None),
         }
+    }
+
+    /// Whether nobody reads the events that are streamed. They would never end, and the worker
+    /// would not know.
+    fn is_deserted(&self, key: Key) -> bool {
+        self.clients
+            .get(key)
+            .is_some_and(|client| match &client.phase {
+                Phase::Serving(exchange) => {
+                    let events = exchange
+                        .answer
+                        .as_ref()
+                        .is_some_and(|it| it.is_event_stream);
+                    events && client.link.ending
+                }
+                _ => false,
+            })
     }
 
     /// Passes on some of a request's body.
@@ -299,14 +319,7 @@ impl Proxy {
         if client.link.send(&self.out, direct, &self.epoll).is_err() {
             return Passed::Gone;
         }
-        if done {
-            Passed::Complete
-        } else if client.link.ending && answer.is_event_stream {
-            // Nobody reads these events, and they would never end.
-            Passed::Gone
-        } else {
-            Passed::On
-        }
+        if done { Passed::Complete } else { Passed::On }
     }
 
     /// Passes on what an upgraded connection carries.

@@ -169,6 +169,8 @@ impl Proxy {
                     Verdict::Fine
                 }
             }
+            // The last words have to get there first.
+            Phase::Leaving { .. } if client.link.is_clogged() && !is_stalled => Verdict::Fine,
             Phase::Leaving { until } if *until <= self.now => Verdict::Gone,
             Phase::Greeting | Phase::Reading { .. } | Phase::Tunnel(_) | Phase::Leaving { .. } => {
                 Verdict::Fine

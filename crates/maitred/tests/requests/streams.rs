@@ -28,7 +28,8 @@ fn events_arrive_at_once_and_end_with_their_reader() {
             );
             Client::connect(&run).get("/wake");
         }
-        drop(events);
+        // As a browser does that leaves the page.
+        events.stream.shutdown(Shutdown::Write).unwrap();
         run.output("the end of the events", |text| {
             text.contains("events have ended")
         });
