@@ -149,3 +149,85 @@ fn without_a_worker_requests_wait_and_are_refused_in_the_end() {
     assert!(response.field("retry-after").is_some());
     failed(&mut run, 503);
 }
+
+const APPENDS_AND_ECHOES: &str = "
+const fs = require('fs');
+http.createServer((request, response) => {
+  let body = '';
+  request.on('data', (data) => { body += data; });
+  request.on('error', () => {});
+  request.on('end', () => {
+    fs.appendFileSync(process.env.SEEN, body.slice(0, 20) + '\\n');
+    response.end(body);
+  });
+}).listen(port);";
+
+/// While workers are killed again and again, no answer goes to the wrong client, no request is
+/// done twice, and what was answered was done.
+#[test]
+fn nothing_is_mixed_up_while_workers_die() {
+    let _turn = beside_others();
+    for policy in ["next_available", "least_conn"] {
+        let setup = node(APPENDS_AND_ECHOES)
+            .option("--balance", policy)
+            .option("--restart-delay", "20")
+            .option("--max-restarts", "1000")
+            .option("--retry", "idempotent");
+        let seen = setup.folder().join("seen");
+        let mut run = started(setup.env("SEEN", &seen), 3);
+        let (results, arrived) = std::sync::mpsc::channel();
+        let threads: Vec<_> = (0..16)
+            .map(|thread| {
+                let results = results.clone();
+                let mut client = Client::connect(&run);
+                std::thread::spawn(move || {
+                    for number in 0..150 {
+                        let name = format!("{thread:08}-{number:011}");
+                        let body = format!("{name}{}", "x".repeat(number * 97));
+                        let length = body.len();
+                        client.send(format!(
+                            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}"
+                        ));
+                        let response = client.response();
+                        match response.status {
+                            200 => assert_eq!(response.body, body.as_bytes()),
+                            502 => {}
+                            other => panic!("{other}: {response:?}"),
+                        }
+                        results.send((response.status, name)).unwrap();
+                    }
+                })
+            })
+            .collect();
+        drop(results);
+        let mut answered = Vec::new();
+        let mut failures = 0;
+        let mut last = run.event("a start", |event| event.is("listening"));
+        for (count, (status, name)) in arrived.iter().enumerate() {
+            if status == 200 {
+                answered.push(name);
+            } else {
+                failures += 1;
+            }
+            // One worker after another dies in the middle of it all.
+            if count % 150 == 149 {
+                let pid = rustix::process::Pid::from_raw(last.pid()).unwrap();
+                let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+                last = run.event_after(&last, "a successor", |event| event.is("listening"));
+            }
+        }
+        for thread in threads {
+            thread.join().unwrap();
+        }
+        let seen = std::fs::read_to_string(seen).unwrap();
+        let mut done: Vec<_> = seen.lines().map(str::to_owned).collect();
+        done.sort();
+        let all = done.len();
+        done.dedup();
+        assert_eq!(done.len(), all, "{policy}: a request was done twice");
+        for name in &answered {
+            assert!(done.binary_search(name).is_ok(), "{policy}: {name}");
+        }
+        assert_eq!(answered.len() + failures, 16 * 150, "{policy}");
+    }
+}
