@@ -46,4 +46,4 @@ setup-run:
 
 setup-test:
 	@scripts/setup-npm.sh tests/tools bun deno playwright-core
-	@scripts/setup-debian.sh chromium nginx haproxy musl-gcc gcc python3 curl
+	@scripts/setup-debian.sh chromium nginx haproxy musl-gcc gcc python3 curl openssl

@@ -18,6 +18,7 @@ package_of() {
     gcc) echo "gcc libc6-dev" ;;
     python3) echo "python3" ;;
     curl) echo "curl" ;;
+    openssl) echo "openssl" ;;
     *) fail "no Debian package is known for $1" ;;
     esac
 }
@@ -29,6 +30,7 @@ purpose_of() {
     gcc) echo "builds the test programs" ;;
     python3) echo "runs the Python example" ;;
     curl) echo "asks the servers of the tests" ;;
+    openssl) echo "makes the certificates of the tests" ;;
     esac
 }
 

@@ -90,6 +90,8 @@ pub(crate) enum Event {
     NotKept { reason: String },
     /// What was counted so far.
     Figures { listeners: Vec<ListenerFigures> },
+    /// A certificate has changed, and cannot be used as it is: the one before stays in use.
+    Certificate { reason: String },
     /// A request could not be served as it should.
     RequestFailed {
         address: String,

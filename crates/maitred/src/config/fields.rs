@@ -272,6 +272,19 @@ fields! {
         default: "false",
         flags: &[flag("proxy-protocol", Takes::Nothing(true)).also_of_run()],
     }
+    /// With `per: request`: a file with a certificate and its chain, in PEM; then TLS is spoken to
+    /// clients. Several, with as many keys, for several names. Read again when they change.
+    tls_cert: Texts {
+        aliases: &[],
+        default: "none",
+        flags: &[flag("tls-cert", Takes::List("FILE")).also_of_run()],
+    }
+    /// With `per: request`: the file with the key for `tls_cert`, in PEM.
+    tls_key: Texts {
+        aliases: &[],
+        default: "none",
+        flags: &[flag("tls-key", Takes::List("FILE")).also_of_run()],
+    }
     /// With `per: request`: a field of this name in each response tells which instance gave it.
     instance_header: String {
         aliases: &[],

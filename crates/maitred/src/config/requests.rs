@@ -1,5 +1,6 @@
 //! What concerns requests, where each is placed by itself: `per: request`.
 
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -9,7 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::app::{Balance, Policy};
 use super::encode::millis;
 use super::fields::Entry;
-use super::kind::{Bytes, Millis};
+use super::kind::{Bytes, Millis, Texts};
 use crate::proxy;
 
 /// What is placed by itself.
@@ -41,6 +42,9 @@ pub(crate) struct Requests {
     pub(crate) trusted: Vec<String>,
     /// Every connection begins with a PROXY header.
     pub(crate) proxy_protocol: bool,
+    /// Files with certificates, and with their keys.
+    #[serde(default)]
+    pub(crate) tls: Vec<(PathBuf, PathBuf)>,
     /// The name of a response field that tells the instance.
     pub(crate) instance_header: Option<String>,
     /// The largest body, in bytes; 0 for any.
@@ -71,7 +75,7 @@ impl Requests {
     ///
     /// # Errors
     /// Says what does not fit together.
-    pub(super) fn resolve(entry: &Entry) -> anyhow::Result<Option<Self>> {
+    pub(super) fn resolve(entry: &Entry, cwd: &Path) -> anyhow::Result<Option<Self>> {
         if entry.per != Some(Per::Request) {
             if entry.balance == Some(Policy::Sticky) {
                 bail!("balance: sticky reads a cookie in each request, so it needs per: request");
@@ -81,6 +85,7 @@ impl Requests {
                 ("retry", entry.retry.is_some()),
                 ("trust_proxy", entry.trust_proxy.is_some()),
                 ("proxy_protocol", entry.proxy_protocol.is_some()),
+                ("tls_cert", entry.tls_cert.is_some()),
                 ("instance_header", entry.instance_header.is_some()),
                 ("max_body", entry.max_body.is_some()),
             ];
@@ -101,7 +106,19 @@ impl Requests {
         {
             bail!("instance_header: a header field's name has letters, digits and hyphens");
         }
+        let files = |list: &Option<Texts>| -> Vec<PathBuf> {
+            let list = list.iter().flat_map(|list| &list.0);
+            list.map(|file| cwd.join(file)).collect()
+        };
+        let (certificates, keys) = (files(&entry.tls_cert), files(&entry.tls_key));
+        if certificates.len() != keys.len() {
+            bail!("tls_cert and tls_key: each certificate needs its key");
+        }
+        if !keys.is_empty() && entry.proxy_protocol == Some(true) {
+            bail!("proxy_protocol is not read before TLS: let the balancer in front end TLS");
+        }
         Ok(Some(Self {
+            tls: certificates.into_iter().zip(keys).collect(),
             max_concurrency: entry.max_concurrency.filter(|most| *most > 0),
             retry_idempotent: entry.retry == Some(Retry::Idempotent),
             trusted,
@@ -137,6 +154,12 @@ impl Requests {
             },
             trusted: networks(&self.trusted)?,
             proxy_protocol: self.proxy_protocol,
+            tls: self
+                .tls
+                .iter()
+                .cloned()
+                .map(|(certificate, key)| proxy::Files { certificate, key })
+                .collect(),
             instance_header: self.instance_header.clone(),
             retry_idempotent: self.retry_idempotent,
             max_clients: CLIENTS,

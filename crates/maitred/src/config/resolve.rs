@@ -87,7 +87,7 @@ pub(crate) fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Re
     let rights = identity::rights(entry.uid.as_ref(), entry.gid.as_ref())?;
     let user = rights.as_ref().and_then(|rights| rights.user.as_ref());
     let own_env = own_env(&entry, &program, user, &cwd, context, &mut warnings)?;
-    let requests = Requests::resolve(&entry)?;
+    let requests = Requests::resolve(&entry, &cwd)?;
     let filter_env = entry
         .filter_env
         .unwrap_or(FilterEnv::Containing(Vec::new()));

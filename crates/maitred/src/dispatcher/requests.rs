@@ -90,7 +90,12 @@ impl Turn {
         if proxy.deadline().is_some_and(|at| at <= now) {
             proxy.tick(&mut self.workers);
         }
-        for report in proxy.reports() {
+        let complaint = proxy.complaint();
+        let reports = proxy.reports();
+        if let Some(reason) = complaint {
+            self.tell(Notice::Certificate { reason });
+        }
+        for report in reports {
             self.tell_of(report, now);
         }
     }

@@ -154,13 +154,19 @@ impl Turn {
         let counts = Counts::new(epoll.clone(), Token::Ends.data().u64(), need);
         let last_id = random_start()?;
         let descriptors = descriptors_for_connections();
-        let proxy = settings.requests.clone().map(|mut requests| {
-            // A client may need two more for its request's pair.
-            let most = usize::try_from(descriptors / 4).unwrap_or(usize::MAX);
-            requests.max_clients = requests.max_clients.min(most);
-            let kind = Token::Proxy(0).data().u64();
-            Proxy::new(requests, epoll.clone(), kind, last_id)
-        });
+        let proxy = settings
+            .requests
+            .clone()
+            .map(|mut requests| -> io::Result<_> {
+                // A client may need two more for its request's pair.
+                let most = usize::try_from(descriptors / 4).unwrap_or(usize::MAX);
+                requests.max_clients = requests.max_clients.min(most);
+                let kind = Token::Proxy(0).data().u64();
+                let mut proxy = Proxy::new(requests, epoll.clone(), kind, last_id);
+                proxy.load_certificates().map_err(io::Error::other)?;
+                Ok(proxy)
+            });
+        let proxy = proxy.transpose()?;
         Ok(Self {
             proxy,
             telling: Telling::default(),

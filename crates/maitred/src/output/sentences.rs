@@ -170,6 +170,9 @@ impl Sentences {
                 "what has changed is not kept, and is lost when this supervisor ends: {reason}"
             )),
             Event::Figures { listeners } => Some(super::figures::table(&name, listeners)),
+            Event::Certificate { reason } => Some(format!(
+                "the certificate has changed and cannot be used, so the one before stays: {reason}"
+            )),
             Event::RequestFailed {
                 id,
                 instance,

@@ -74,7 +74,7 @@ impl Proxy {
         let Some(client) = self.clients.get_mut(key) else {
             return Step::Wait;
         };
-        match client.link.read(&mut self.room) {
+        match client.link.read(&mut self.room, &self.epoll) {
             Read::Some(len) => client
                 .link
                 .input
@@ -116,7 +116,7 @@ impl Proxy {
         let mut bytes: &[u8] = &input;
         // What has been read and searched already needs more.
         if input.is_empty() || *searched > 0 {
-            match client.link.read(&mut room) {
+            match client.link.read(&mut room, &self.epoll) {
                 Read::Some(len) => {
                     client.active_at = self.now;
                     let new = room.get(..len).unwrap_or(&[]);
@@ -183,7 +183,7 @@ impl Proxy {
         let mut to_worker = Vec::with_capacity(head.len() + 256);
         let hop = Hop {
             peer: client.peer.address,
-            tls: false,
+            tls: client.link.is_tls(),
             trusted: &self.settings.trusted,
             authority: &gate.authority,
         };
@@ -375,7 +375,7 @@ impl Proxy {
         };
         client.link.input = Vec::new();
         if !client.link.is_clogged() {
-            client.link.finish_sending();
+            client.link.finish_sending(&self.epoll);
         }
         Step::On
     }
@@ -388,8 +388,8 @@ impl Proxy {
         if client.link.is_clogged() {
             return Step::Wait;
         }
-        client.link.finish_sending();
-        match client.link.read(&mut self.room) {
+        client.link.finish_sending(&self.epoll);
+        match client.link.read(&mut self.room, &self.epoll) {
             Read::Some(_) => Step::On,
             Read::Nothing => Step::Wait,
             Read::End | Read::Broken => Step::Over,

@@ -1,15 +1,19 @@
 //! One socket of the proxy, to a client or to a worker: reading, and writing without waiting.
 
-use std::io::IoSlice;
+use std::io::{self, IoSlice, Read as _, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
 
 use rustix::event::epoll;
 use rustix::io::Errno;
+use rustls::ServerConnection;
 
 /// Events are told once, when something changes.
 const READ: epoll::EventFlags = epoll::EventFlags::IN
     .union(epoll::EventFlags::RDHUP)
     .union(epoll::EventFlags::ET);
+
+/// So much of a TLS connection is read at once: a record and its head.
+const RECORDS: usize = 18 * 1024;
 
 /// The other side is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -46,6 +50,8 @@ pub(super) struct Link {
     /// All that it sent has been read.
     pub(super) ended: bool,
     watches_out: bool,
+    /// What is spoken over the socket is TLS.
+    tls: Option<Box<ServerConnection>>,
 }
 
 impl Link {
@@ -62,7 +68,18 @@ impl Link {
             ending: false,
             ended: false,
             watches_out: false,
+            tls: None,
         })
+    }
+
+    /// The same, with TLS spoken over it.
+    pub(super) fn with_tls(mut self, connection: Option<ServerConnection>) -> Self {
+        self.tls = connection.map(Box::new);
+        self
+    }
+
+    pub(super) fn is_tls(&self) -> bool {
+        self.tls.is_some()
     }
 
     /// Notes what an event tells.
@@ -77,7 +94,51 @@ impl Link {
     }
 
     /// Reads into `room`.
-    pub(super) fn read(&mut self, room: &mut [u8]) -> Read {
+    pub(super) fn read(&mut self, room: &mut [u8], epoll: &OwnedFd) -> Read {
+        if let Some(tls) = self.tls.take() {
+            return self.read_tls(tls, room, epoll);
+        }
+        self.read_socket(room)
+    }
+
+    /// Reads what is within TLS, and answers what TLS itself has to say.
+    fn read_tls(
+        &mut self,
+        mut tls: Box<ServerConnection>,
+        room: &mut [u8],
+        epoll: &OwnedFd,
+    ) -> Read {
+        let mut said = Vec::new();
+        let read = loop {
+            match tls.reader().read(room) {
+                Ok(0) => break Read::End,
+                Ok(len) => break Read::Some(len),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+                // It ended without saying so: what came may have been cut off.
+                Err(_) => break Read::Broken,
+            }
+            let mut records = [0; RECORDS];
+            let mut bytes: &[u8] = match self.read_socket(&mut records) {
+                Read::Some(len) => records.get(..len).unwrap_or(&[]),
+                Read::End => break Read::Broken,
+                other => break other,
+            };
+            let mut broken = false;
+            while !bytes.is_empty() && !broken {
+                broken = tls.read_tls(&mut bytes).is_err() || tls.process_new_packets().is_err();
+            }
+            drain(&mut tls, &mut said);
+            if broken {
+                break Read::Broken;
+            }
+        };
+        self.tls = Some(tls);
+        // One that is gone is seen by the next read.
+        let _ = self.send_socket(&said, &[], epoll);
+        read
+    }
+
+    fn read_socket(&mut self, room: &mut [u8]) -> Read {
         if self.ended {
             return Read::End;
         }
@@ -124,6 +185,18 @@ impl Link {
         second: &[u8],
         epoll: &OwnedFd,
     ) -> Result<(), Gone> {
+        let Some(tls) = &mut self.tls else {
+            return self.send_socket(first, second, epoll);
+        };
+        let mut records = Vec::with_capacity(first.len() + second.len() + 128);
+        for part in [first, second] {
+            tls.writer().write_all(part).map_err(|_| Gone)?;
+        }
+        drain(tls, &mut records);
+        self.send_socket(&records, &[], epoll)
+    }
+
+    fn send_socket(&mut self, first: &[u8], second: &[u8], epoll: &OwnedFd) -> Result<(), Gone> {
         let total = first.len() + second.len();
         if total == 0 {
             return Ok(());
@@ -181,7 +254,13 @@ impl Link {
     }
 
     /// Tells the other side that no more will come.
-    pub(super) fn finish_sending(&self) {
+    pub(super) fn finish_sending(&mut self, epoll: &OwnedFd) {
+        if let Some(tls) = &mut self.tls {
+            tls.send_close_notify();
+            let mut records = Vec::new();
+            drain(tls, &mut records);
+            let _ = self.send_socket(&records, &[], epoll);
+        }
         // One that is gone need not be told.
         let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write);
     }
@@ -208,6 +287,16 @@ impl Link {
                 epoll::EventData::new_u64(self.data),
                 flags,
             );
+        }
+    }
+}
+
+/// Takes all that TLS has to say to the other side.
+fn drain(tls: &mut ServerConnection, to: &mut Vec<u8>) {
+    while tls.wants_write() {
+        // Writing to a vector does not fail.
+        if tls.write_tls(to).is_err() {
+            return;
         }
     }
 }

@@ -14,6 +14,7 @@ mod pool;
 mod relay;
 mod slab;
 mod time;
+mod tls;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -30,6 +31,8 @@ use client::{Client, Peer, Phase};
 use link::Link;
 use pool::{Desk, Pair};
 use slab::{Key, Slab};
+use tls::Certificates;
+pub(crate) use tls::Files;
 
 use crate::figures::RequestFigures;
 
@@ -57,6 +60,8 @@ pub(crate) struct Settings {
     pub(crate) trusted: Networks,
     /// Every connection begins with a PROXY header.
     pub(crate) proxy_protocol: bool,
+    /// Certificates and keys; none for clear text.
+    pub(crate) tls: Vec<Files>,
     /// The name of a response field that tells the instance.
     pub(crate) instance_header: Option<String>,
     /// Requests that change nothing go to another worker when one fails.
@@ -145,6 +150,9 @@ pub(crate) struct Proxy {
     /// Repetitions that may still be had: each request earns a part of one.
     budget: u32,
     reports: Vec<Report>,
+    tls: Option<Certificates>,
+    /// What is wrong with certificates that have changed.
+    complaint: Option<String>,
     closing: bool,
 }
 
@@ -198,8 +206,26 @@ impl Proxy {
             untaken_at: None,
             budget: exchange::BUDGET,
             reports: Vec::new(),
+            tls: None,
+            complaint: None,
             closing: false,
         }
+    }
+
+    /// Reads the certificates.
+    ///
+    /// # Errors
+    /// Says which file cannot be used, and why.
+    pub(crate) fn load_certificates(&mut self) -> Result<(), String> {
+        if !self.settings.tls.is_empty() {
+            self.tls = Some(Certificates::load(self.settings.tls.clone())?);
+        }
+        Ok(())
+    }
+
+    /// What is wrong with certificates that have changed since they were read; once.
+    pub(crate) fn complaint(&mut self) -> Option<String> {
+        self.complaint.take()
     }
 
     /// Sets the time, in nanoseconds since any fixed moment; before anything else in each turn.
@@ -258,9 +284,11 @@ impl Proxy {
             }
         };
         let (kind, epoll, now) = (self.kind, &self.epoll, self.now);
+        let tls = self.tls.as_ref().map(Certificates::begin).transpose();
+        let tls = tls.map_err(io::Error::other)?;
         self.clients.insert(|key| {
             Ok::<_, io::Error>(Client {
-                link: Link::new(socket, epoll, kind | key.bits())?,
+                link: Link::new(socket, epoll, kind | key.bits())?.with_tls(tls),
                 gate,
                 peer: Peer::new(peer, address, caller),
                 phase,

@@ -99,7 +99,7 @@ impl Proxy {
         }
         let kept = std::mem::take(&mut client.link.input);
         let input: &[u8] = if kept.is_empty() {
-            match client.link.read(&mut self.room) {
+            match client.link.read(&mut self.room, &self.epoll) {
                 Read::Some(len) => self.room.get(..len).unwrap_or(&[]),
                 Read::Nothing => return Passed::Nothing,
                 // Half a request: its worker shall see that it has ended too.
@@ -163,7 +163,7 @@ impl Proxy {
             return Passed::Nothing;
         }
         let mut kept = std::mem::take(&mut pair.link.input);
-        let read = pair.link.read(&mut self.room);
+        let read = pair.link.read(&mut self.room, &self.epoll);
         let input: &[u8] = match read {
             Read::Some(len) if kept.is_empty() => self.room.get(..len).unwrap_or(&[]),
             Read::Some(len) => {
@@ -386,7 +386,7 @@ fn copy(
         to.send(&kept, &[], epoll).ok()?;
         return Some(true);
     }
-    match from.read(room) {
+    match from.read(room, epoll) {
         Read::Some(len) => {
             to.send(room.get(..len).unwrap_or(&[]), &[], epoll).ok()?;
             Some(true)
@@ -394,7 +394,7 @@ fn copy(
         Read::Nothing => Some(false),
         Read::End => {
             if !std::mem::replace(told, true) {
-                to.finish_sending();
+                to.finish_sending(epoll);
             }
             Some(false)
         }

@@ -9,7 +9,7 @@ use http::Refusal;
 use super::client::{Client, Peer, Phase, Stage};
 use super::exchange::Step;
 use super::slab::Key;
-use super::{Proxy, Workers};
+use super::{Proxy, Workers, tls};
 
 /// So often all connections are looked at: time limits are that exact.
 const SWEEP: Nanos = 500_000_000;
@@ -51,6 +51,9 @@ impl Proxy {
         if self.sweep_at <= self.now {
             self.sweep_at = self.now + SWEEP;
             self.sweep();
+            if let Some(Err(complaint)) = self.tls.as_mut().map(tls::Certificates::refresh) {
+                self.complaint = Some(complaint);
+            }
         }
         self.settle(workers);
     }

@@ -91,6 +91,7 @@ impl Supervisor {
             Notice::Blind { pid } => Event::Blind { pid },
             Notice::Uncounted => Event::Uncounted,
             Notice::OutOfDescriptors { limit } => Event::OutOfDescriptors { limit },
+            Notice::Certificate { reason } => Event::Certificate { reason },
             Notice::RequestFailed {
                 address,
                 id,

@@ -25,4 +25,5 @@ mod limits;
 mod malformed;
 mod messages;
 mod streams;
+mod tls;
 mod upgrades;

@@ -1,0 +1,93 @@
+//! TLS towards clients: certificates by name, renewed while the app runs.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::apps::{Runtime, app, started};
+use crate::harness::{Door, Run, beside_others};
+
+/// Makes a certificate for this name that vouches for itself.
+fn certificate(folder: &Path, name: &str) {
+    let made = Command::new("openssl")
+        .args([
+            "req",
+            "-x509",
+            "-newkey",
+            "ec",
+            "-pkeyopt",
+            "ec_paramgen_curve:prime256v1",
+        ])
+        .args(["-nodes", "-days", "2", "-subj"])
+        .arg(format!("/CN={name}"))
+        .arg("-addext")
+        .arg(format!("subjectAltName=DNS:{name}"))
+        .arg("-keyout")
+        .arg(folder.join(format!("{name}.key")))
+        .arg("-out")
+        .arg(folder.join(format!("{name}.pem")))
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{made:?}");
+}
+
+/// What curl gets for a path on a host whose certificate it believes, and no other.
+fn curl(run: &Run, folder: &Path, name: &str, path: &str, more: &[&str]) -> Option<String> {
+    let Door::Tcp(address) = run.door() else {
+        panic!("not a TCP app");
+    };
+    let port = address.port();
+    let output = Command::new("curl")
+        .args(["-sS", "--max-time", "20", "--resolve"])
+        .arg(format!("{name}:{port}:127.0.0.1"))
+        .arg("--cacert")
+        .arg(folder.join(format!("{name}.pem")))
+        .args(more)
+        .arg(format!("https://{name}:{port}{path}"))
+        .output()
+        .unwrap();
+    output
+        .status
+        .success()
+        .then(|| String::from_utf8(output.stdout).unwrap())
+}
+
+#[test]
+fn each_name_has_its_certificate_and_renewed_ones_are_used() {
+    let _turn = beside_others();
+    let setup = app(Runtime::Bun);
+    let folder = setup.folder().to_owned();
+    for name in ["one.test", "two.test"] {
+        certificate(&folder, name);
+    }
+    let file = |name: &str| folder.join(name).display().to_string();
+    let setup = setup
+        .option("--tls-cert", file("one.test.pem"))
+        .option("--tls-key", file("one.test.key"))
+        .option("--tls-cert", file("two.test.pem"))
+        .option("--tls-key", file("two.test.key"));
+    let mut run = started(setup, 2);
+    for name in ["one.test", "two.test"] {
+        let seen = curl(&run, &folder, name, "/who", &[]).unwrap();
+        assert!(seen.contains("\"x-forwarded-proto\":\"https\""), "{seen}");
+    }
+    let body = "x".repeat(300_000);
+    std::fs::write(folder.join("body"), &body).unwrap();
+    let upload = format!("@{}", file("body"));
+    let echo = curl(
+        &run,
+        &folder,
+        "two.test",
+        "/echo",
+        &["--data-binary", &upload],
+    );
+    assert_eq!(echo.unwrap(), body);
+    let big = curl(&run, &folder, "one.test", "/big?mb=20", &[]).unwrap();
+    assert_eq!(big.len(), 20 * 1024 * 1024);
+    // A renewed certificate comes into use by itself; a broken one does not.
+    std::fs::write(folder.join("two.test.key"), "nonsense").unwrap();
+    run.event("the complaint", |event| event.is("certificate"));
+    assert!(curl(&run, &folder, "two.test", "/who", &[]).is_some());
+    certificate(&folder, "two.test");
+    while curl(&run, &folder, "two.test", "/who", &[]).is_none() {}
+    assert!(curl(&run, &folder, "one.test", "/who", &[]).is_some());
+}
