@@ -11,12 +11,14 @@ mod config;
 mod dispatcher;
 mod events;
 mod guard;
-#[expect(dead_code, unused_imports, reason = "the supervisor comes to it next")]
-mod logs;
 #[cfg_attr(
     not(test),
     expect(dead_code, reason = "the supervisor comes to it next")
 )]
+mod ipc;
+#[expect(dead_code, unused_imports, reason = "the supervisor comes to it next")]
+mod logs;
+#[expect(dead_code, reason = "the supervisor comes to it next")]
 mod memory;
 mod output;
 mod process_tree;
