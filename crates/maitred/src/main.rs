@@ -6,33 +6,23 @@
 
 #![forbid(unsafe_code)]
 
+mod apps;
 mod cli;
 mod config;
+mod control;
 mod dispatcher;
 mod events;
+mod figures;
 mod guard;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the supervisor comes to it next")
-)]
+mod home;
 mod ipc;
-#[expect(dead_code, unused_imports, reason = "the supervisor comes to it next")]
 mod logs;
-#[expect(dead_code, reason = "the supervisor comes to it next")]
 mod memory;
 mod output;
 mod process_tree;
 mod runtime_folder;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the supervisor comes to it next")
-)]
 mod schedule;
 mod supervisor;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "the supervisor comes to it next")
-)]
 mod watch;
 
 use std::process::ExitCode;

@@ -42,6 +42,7 @@ pub(crate) fn excess(instance: Pid, limit: u64) -> Option<u64> {
 }
 
 /// The resident sets of an instance and its descendants, in bytes; 0 if it is gone.
+#[cfg(test)]
 pub(crate) fn resident(instance: Pid) -> u64 {
     let descendants = process_tree::descendants(instance);
     let all = descendants.into_iter().chain([instance]);

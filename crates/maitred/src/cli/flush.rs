@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::app_logs::AppLogs;
 use crate::logs::view::{self, Catalog};
 
 /// Empty the logs, those of all apps or of one.
@@ -15,8 +16,9 @@ pub(super) struct Flush {
 }
 
 impl Flush {
-    /// Empties the logs of the catalog; the exit code.
-    pub(super) fn execute(&self, catalog: &mut dyn Catalog) -> anyhow::Result<u8> {
+    /// Empties the logs; the exit code.
+    pub(super) fn execute(&self) -> anyhow::Result<u8> {
+        let mut catalog = AppLogs::of(&self.target)?;
         for path in view::flush(&catalog.entries()?)? {
             println!("emptied {}", path.display().to_string().escape_debug());
         }

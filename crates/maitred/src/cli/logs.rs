@@ -5,7 +5,8 @@ use std::io::{BufWriter, IsTerminal, stderr, stdout};
 use anyhow::bail;
 use clap::Args;
 
-use crate::logs::view::{self, Catalog, Form, Request, View};
+use super::app_logs::AppLogs;
+use crate::logs::view::{self, Form, Request, View};
 use crate::logs::{DateFormat, Stream};
 
 /// What `--timestamp` stands for, as with pm2.
@@ -69,14 +70,15 @@ pub(super) struct Logs {
 }
 
 impl Logs {
-    /// Shows the logs of the catalog; the exit code.
-    pub(super) fn execute(&self, catalog: &mut dyn Catalog) -> anyhow::Result<u8> {
+    /// Shows the logs; the exit code.
+    pub(super) fn execute(&self) -> anyhow::Result<u8> {
+        let mut catalog = AppLogs::of(&self.target)?;
         let out = stdout();
         let terminal = out.is_terminal();
         let request = self.request(terminal)?;
         // A worker's lines may go to either; what is protected is the terminal.
         let mut out = BufWriter::new(out.lock());
-        view::show(catalog, &request, &mut out, &mut stderr())?;
+        view::show(&mut catalog, &request, &mut out, &mut stderr())?;
         Ok(0)
     }
 

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
+use std::path::Path;
 
+use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
 /// A whole environment.
@@ -18,8 +20,20 @@ pub(crate) enum FilterEnv {
     Containing(Vec<String>),
 }
 
+/// More in one file are surely a mistake.
+const MOST_VARIABLES: usize = 10_000;
+
 /// What maitred gives to workers, and a maitred that is run by one must not pass on.
-const OURS: [&str; 3] = [wire::INSTANCE_VAR, wire::SUPERVISOR_VAR, wire::DOOR_VAR];
+const OURS: [&str; 4] = [
+    wire::INSTANCE_VAR,
+    wire::SUPERVISOR_VAR,
+    wire::DOOR_VAR,
+    RUN_VAR,
+];
+
+/// Tells to which process of which instance a process belongs, also when it has left that one's
+/// group and session.
+pub(crate) const RUN_VAR: &str = "MAITRED_RUN";
 
 /// The environment of an app that is started by somebody with the environment `inherited`.
 pub(crate) fn compose(
@@ -40,4 +54,38 @@ pub(crate) fn compose(
         .iter()
         .map(|(name, value)| (name.clone(), value.clone()));
     inherited.chain(own).collect()
+}
+
+/// The variables of a file with lines of `NAME=value`.
+///
+/// # Errors
+/// If it cannot be read, or a line is no such line; the line's text, which may hold a secret, is
+/// not in the message.
+pub(super) fn read_file(path: &Path) -> anyhow::Result<Environment> {
+    let shown = || format!("env_file: {}", path.display());
+    let file = dotenvy::from_path_iter(path).map_err(|error| match error {
+        dotenvy::Error::Io(error) => anyhow::Error::from(error),
+        other => anyhow::anyhow!("{}", harmless(&other)),
+    });
+    let mut variables = Environment::new();
+    for variable in file.with_context(shown)? {
+        let (name, value) =
+            variable.map_err(|error| anyhow::anyhow!("{}: {}", shown(), harmless(&error)))?;
+        variables.insert(name.into(), value.into());
+        if variables.len() > MOST_VARIABLES {
+            bail!("{} has more than {MOST_VARIABLES} variables", shown());
+        }
+    }
+    Ok(variables)
+}
+
+/// An error without the text of the line.
+fn harmless(error: &dotenvy::Error) -> String {
+    match error {
+        dotenvy::Error::LineParse(_, at) => {
+            format!("a line is no NAME=value (from its character {at} on)")
+        }
+        dotenvy::Error::Io(error) => error.to_string(),
+        _ => "it cannot be read".to_owned(),
+    }
 }

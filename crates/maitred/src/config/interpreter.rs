@@ -31,7 +31,7 @@ pub(crate) fn resolve(
     script: &OsStr,
     cwd: &Path,
     interpreter: Option<&str>,
-    interpreter_args: &[String],
+    interpreter_args: &[OsString],
 ) -> anyhow::Result<Program> {
     let path = cwd.join(script);
     let shown = script.to_string_lossy().escape_debug().to_string();
@@ -45,8 +45,12 @@ pub(crate) fn resolve(
         if found.is_none() {
             bail!(missing(&shown, cwd));
         }
-        let Some(program) = find(OsStr::new(interpreter), cwd) else {
-            bail!("the interpreter {interpreter} is not installed: it is not in PATH");
+        let program = match interpreter.strip_prefix("node@") {
+            Some(version) => nvm(version)?,
+            None => match find(OsStr::new(interpreter), cwd) {
+                Some(program) => program,
+                None => bail!("the interpreter {interpreter} is not installed: it is not in PATH"),
+            },
         };
         let args = arguments(interpreter, interpreter_args);
         return Ok(with_script(program, args, path));
@@ -85,6 +89,18 @@ pub(crate) fn resolve(
         );
     }
     if meta.permissions().mode() & 0o111 == 0 {
+        // A file such as bin/www of Express: its first line tells, or else it is JavaScript.
+        if extension.is_empty() && interpreter.is_none() {
+            let name = shebang(&path).unwrap_or_else(|| "node".into());
+            let Some(program) = find(&name, cwd) else {
+                bail!(
+                    "{} is not installed, which runs {shown}",
+                    name.to_string_lossy()
+                );
+            };
+            let args = arguments(&name.to_string_lossy(), interpreter_args);
+            return Ok(with_script(program, args, path));
+        }
         bail!(
             "{shown} cannot be run: it is not executable, and its name does not tell its \
              interpreter; name one with --interpreter"
@@ -97,11 +113,11 @@ fn missing(script: &str, cwd: &Path) -> String {
     format!("no such script: {script} (looked for in {})", cwd.display())
 }
 
-fn by_itself(script: PathBuf, args: &[String]) -> Program {
+fn by_itself(script: PathBuf, args: &[OsString]) -> Program {
     Program {
         script,
         interpreter: None,
-        args: args.iter().map(OsString::from).collect(),
+        args: args.to_vec(),
     }
 }
 
@@ -116,7 +132,7 @@ fn with_script(path: PathBuf, args: Vec<OsString>, script: PathBuf) -> Program {
 /// The interpreters for an extension, the best first.
 fn candidates(extension: &str) -> Option<&'static [&'static str]> {
     Some(match extension {
-        "ts" | "tsx" | "mts" => &["bun", "deno", "node"],
+        "ts" | "tsx" | "mts" | "cts" => &["bun", "deno", "node"],
         "js" | "mjs" | "cjs" => &["node"],
         "py" => &["python3"],
         "sh" => &["bash"],
@@ -126,28 +142,28 @@ fn candidates(extension: &str) -> Option<&'static [&'static str]> {
     })
 }
 
-fn is_typescript(extension: &str) -> bool {
-    matches!(extension, "ts" | "tsx" | "mts")
+pub(super) fn is_typescript(extension: &str) -> bool {
+    matches!(extension, "ts" | "tsx" | "mts" | "cts")
 }
 
 /// The interpreter's own arguments. Deno wants a command, and permissions to serve at all.
-fn arguments(interpreter: &str, given: &[String]) -> Vec<OsString> {
+fn arguments(interpreter: &str, given: &[OsString]) -> Vec<OsString> {
     const COMMANDS: [&str; 3] = ["run", "serve", "task"];
     const DEFAULTS: [&str; 3] = ["--allow-net", "--allow-env", "--allow-read"];
     let is_deno = Path::new(interpreter).file_name() == Some(OsStr::new("deno"));
     let mut args = Vec::new();
-    if is_deno && !given.iter().any(|arg| COMMANDS.contains(&arg.as_str())) {
+    if is_deno && !given.iter().any(|arg| COMMANDS.iter().any(|it| arg == it)) {
         args.push("run".into());
         if given.is_empty() {
             args.extend(DEFAULTS.map(OsString::from));
         }
     }
-    args.extend(given.iter().map(OsString::from));
+    args.extend(given.iter().cloned());
     args
 }
 
 /// Looks a program up: in PATH, or where its path says.
-fn find(name: &OsStr, cwd: &Path) -> Option<PathBuf> {
+pub(super) fn find(name: &OsStr, cwd: &Path) -> Option<PathBuf> {
     let is_program = |path: &PathBuf| {
         fs::metadata(path)
             .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
@@ -161,8 +177,59 @@ fn find(name: &OsStr, cwd: &Path) -> Option<PathBuf> {
         .find(is_program)
 }
 
+/// The interpreter that a script's first line names, as in `#!/usr/bin/env node`.
+fn shebang(script: &Path) -> Option<OsString> {
+    let mut start = Vec::new();
+    fs::File::open(script)
+        .ok()?
+        .take(256)
+        .read_to_end(&mut start)
+        .ok()?;
+    let line = start
+        .strip_prefix(b"#!")?
+        .split(|byte| *byte == b'\n')
+        .next()?;
+    let line = std::str::from_utf8(line).ok()?;
+    let mut words = line.split_whitespace();
+    let program = words.next()?;
+    let named = if program.ends_with("/env") {
+        words.find(|word| !word.starts_with('-'))?
+    } else {
+        program
+    };
+    Some(named.into())
+}
+
+/// A node of this version that nvm has installed: the newest, where only its beginning is given.
+fn nvm(version: &str) -> anyhow::Result<PathBuf> {
+    let numbers = |text: &str| -> Option<Vec<u32>> {
+        text.split('.').map(|number| number.parse().ok()).collect()
+    };
+    let version = version.trim_start_matches('v');
+    let Some(wanted) = numbers(version) else {
+        bail!("node@{} names no version", version.escape_debug());
+    };
+    let Some(folder) = std::env::var_os("NVM_DIR").filter(|it| !it.is_empty()) else {
+        bail!("node@{version} takes nvm, and NVM_DIR does not tell where it is");
+    };
+    let folder = Path::new(&folder).join("versions/node");
+    let installed = fs::read_dir(&folder).into_iter().flatten().flatten();
+    let newest = installed
+        .filter_map(|entry| numbers(entry.file_name().to_str()?.strip_prefix('v')?))
+        .filter(|numbers| numbers.starts_with(&wanted))
+        .max();
+    let Some(newest) = newest else {
+        bail!(
+            "node {version} is not installed in {}: run nvm install {version}",
+            folder.display()
+        );
+    };
+    let name: Vec<_> = newest.iter().map(u32::to_string).collect();
+    Ok(folder.join(format!("v{}/bin/node", name.join("."))))
+}
+
 /// Whether this node runs TypeScript as it is: 22.18 and later, 23.6 and later.
-fn strips_types(node: &Path) -> bool {
+pub(super) fn strips_types(node: &Path) -> bool {
     let Ok(output) = Command::new(node).arg("--version").output() else {
         return false;
     };
@@ -271,8 +338,8 @@ mod tests {
             arguments("/opt/deno", &["-A".into()]),
             ["run", "-A"].map(OsString::from)
         );
-        let own = ["serve".to_string(), "--port=1".to_string()];
-        assert_eq!(arguments("deno", &own), own.clone().map(OsString::from));
+        let own = ["serve", "--port=1"].map(OsString::from);
+        assert_eq!(arguments("deno", &own), own);
         assert_eq!(arguments("bun", &[]), Vec::<OsString>::new());
     }
 

@@ -1,20 +1,43 @@
 //! What to run: what the user wrote becomes an [`App`], in which nothing means "default" any more.
+//!
+//! ```text
+//! config file ── file, evaluate ──▶ value ── entry ──▶ Entry ── resolve ──▶ App
+//! flags ──────── (cli::flags) ───────────────────────────▲
+//! ```
+//!
+//! Which fields there are stands in [`fields`] alone.
 
 mod app;
 mod cron;
 mod encode;
+mod entry;
 mod environment;
+mod evaluate;
+mod fields;
+mod file;
+mod identity;
 mod instances;
 mod interpreter;
+mod kind;
 mod logs;
+#[cfg(test)]
+mod reference;
+mod resolve;
 mod restart;
+mod secrets;
+mod units;
 mod watch;
 
-pub(crate) use app::{App, Balance, ExecMode, Interpreter, Policy};
+pub(crate) use app::{App, ExecMode, Interpreter, Policy};
 pub(crate) use cron::Cron;
-pub(crate) use environment::{FilterEnv, compose};
+pub(crate) use environment::{Environment, FilterEnv, RUN_VAR, compose};
+pub(crate) use fields::{Entry, FIELDS, Field, Flag, Takes};
+pub(crate) use file::{ConfigFile, is_config, load, load_json, usual};
 pub(crate) use instances::{Instances, processors};
-pub(crate) use interpreter::{is_static, resolve};
-pub(crate) use logs::{LogFormat, Logs, Place};
+pub(crate) use interpreter::is_static;
+pub(crate) use kind::{LogTarget, Words};
+pub(crate) use logs::{LogFormat, Logs, Place, Rotation};
+pub(crate) use resolve::{Resolved, Surroundings, resolve};
 pub(crate) use restart::{Pause, Restart};
+pub(crate) use secrets::shown;
 pub(crate) use watch::Watch;

@@ -107,9 +107,6 @@ pub(crate) struct DateFormat {
 }
 
 impl DateFormat {
-    /// What `--time` stands for.
-    pub(crate) const TIME: &str = "YYYY-MM-DDTHH:mm:ss";
-
     /// Reads a format. What is no token, or stands in `[]`, is written as it is.
     pub(crate) fn parse(format: &str) -> Self {
         let mut parts = Vec::new();

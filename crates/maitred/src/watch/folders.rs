@@ -74,6 +74,7 @@ impl Folders {
     }
 
     /// How many folders are watched.
+    #[cfg(test)]
     pub(super) fn count(&self) -> usize {
         self.folders.len()
     }

@@ -121,6 +121,7 @@ impl Watcher {
     }
 
     /// How many folders are watched.
+    #[cfg(test)]
     pub(crate) fn folders(&self) -> usize {
         self.folders.count()
     }

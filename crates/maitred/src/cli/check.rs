@@ -1,0 +1,79 @@
+//! `maitred check`: what a config file means, without starting anything.
+
+use std::ffi::OsString;
+use std::io::Write;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use serde_json::{Map, Value};
+
+use super::what::What;
+use crate::config::{self, Resolved};
+
+/// Show what a script or a config file would be run as, and what is wrong with it.
+///
+/// Nothing is started. The output is JSON: each app with all its settings, and of its environment
+/// what is its own; the values of what looks like a secret are masked.
+#[derive(Debug, Args)]
+pub(super) struct Check {
+    /// A config file or a script; by default the ecosystem file of this folder.
+    target: Option<OsString>,
+
+    #[command(flatten)]
+    what: What,
+}
+
+impl Check {
+    /// Prints the apps; the exit code.
+    pub(super) fn execute(self) -> anyhow::Result<u8> {
+        let target = match self.target {
+            Some(target) => target,
+            None => {
+                let here = std::env::current_dir().context("finding the current folder")?;
+                let Some(path) = config::usual(&here) else {
+                    bail!(
+                        "there is no ecosystem.config.js or the like in this folder; name a file"
+                    );
+                };
+                path.into()
+            }
+        };
+        let apps = if target == "-" {
+            let text = std::io::read_to_string(std::io::stdin().lock());
+            self.what
+                .apps_of_json(&text.context("reading standard input")?)?
+        } else {
+            self.what.apps(&target)?
+        };
+        eprint!("{}", apps.printed);
+        for warning in &apps.warnings {
+            eprintln!("maitred: {warning}");
+        }
+        let shown = apps.apps.iter().map(shown);
+        let shown = Value::Array(shown.collect::<Result<_, _>>()?);
+        let mut out = std::io::stdout().lock();
+        serde_json::to_writer_pretty(&mut out, &shown)?;
+        writeln!(out)?;
+        Ok(0)
+    }
+}
+
+/// The app as JSON, without secrets.
+fn shown(resolved: &Resolved) -> anyhow::Result<Value> {
+    let app = &resolved.app;
+    let mut value = serde_json::to_value(app)?;
+    if let Some(fields) = value.as_object_mut() {
+        fields.remove("env");
+        fields.insert("force".to_owned(), Value::Bool(resolved.force));
+        let own = app.own_env.iter().map(|(name, value)| {
+            let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
+            let value = config::shown(&name, &value).into_owned();
+            (name.into_owned(), Value::String(value))
+        });
+        fields.insert(
+            "own_env".to_owned(),
+            Value::Object(own.collect::<Map<_, _>>()),
+        );
+    }
+    Ok(value)
+}

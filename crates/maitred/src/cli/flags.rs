@@ -1,0 +1,223 @@
+//! The flags that describe an app, made from the table of fields: what a flag says goes the same
+//! way as what a config file says.
+
+use clap::builder::ValueParser;
+use clap::parser::ValueSource;
+use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
+use serde_json::Value;
+
+use crate::config::{Entry, FIELDS, Field, Flag, Takes};
+
+/// All flags of an app, as `start` has them.
+#[derive(Clone, Debug, Default)]
+pub(super) struct StartFlags {
+    /// What they say.
+    pub(super) entry: Entry,
+    /// What the user should know of flags that do nothing here.
+    pub(super) notes: Vec<String>,
+}
+
+/// Those of them that `run` has.
+#[derive(Clone, Debug, Default)]
+pub(super) struct RunFlags {
+    /// What they say.
+    pub(super) entry: Entry,
+}
+
+/// Flags of pm2 that do nothing here: the name, whether a value follows, and the reason.
+const IGNORED: &[(&str, bool, &str)] = &[
+    (
+        "no-vizion",
+        false,
+        "versions are not looked up in repositories",
+    ),
+    ("no-pmx", false, "there is no Keymetrics here"),
+    ("no-automation", false, "there is no Keymetrics here"),
+    ("trace", false, "there is no tracing here"),
+    ("disable-trace", false, "there is no tracing here"),
+    ("v8", false, "there is no Keymetrics here"),
+    ("event-loop-inspector", false, "there is no Keymetrics here"),
+    ("deep-monitoring", false, "there is no Keymetrics here"),
+    (
+        "ext",
+        true,
+        "--ignore-watch names what is not to be watched",
+    ),
+    (
+        "parallel",
+        true,
+        "apps are acted on side by side in any case",
+    ),
+    ("wait-ip", false, "it belongs to startup"),
+    ("write", false, "init writes a config file"),
+];
+
+impl Args for StartFlags {
+    fn augment_args(command: Command) -> Command {
+        let command = define(command, |_| true);
+        command.args(IGNORED.iter().map(|(long, takes_value, _)| {
+            let action = if *takes_value {
+                ArgAction::Append
+            } else {
+                ArgAction::Count
+            };
+            Arg::new(*long).long(*long).action(action).hide(true)
+        }))
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for StartFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        let given = |long: &&(&str, bool, &str)| {
+            matches.value_source(long.0) == Some(ValueSource::CommandLine)
+        };
+        let ignored = IGNORED.iter().filter(given);
+        Ok(Self {
+            entry: read(matches, |_| true)?,
+            notes: ignored
+                .map(|(long, _, reason)| format!("--{long} does nothing here: {reason}"))
+                .collect(),
+        })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+impl Args for RunFlags {
+    fn augment_args(command: Command) -> Command {
+        // It is made for all processors; in a config file one instance is the rule.
+        let command = define(command, |flag| flag.run);
+        command.mut_arg("instances", |arg| {
+            let help = "How many copies: a number, \"max\" or 0 for one a processor, -K for all \
+                        processors but K. [default: max]";
+            arg.help(help)
+        })
+    }
+
+    fn augment_args_for_update(command: Command) -> Command {
+        Self::augment_args(command)
+    }
+}
+
+impl FromArgMatches for RunFlags {
+    fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
+        let entry = read(matches, |flag| flag.run)?;
+        Ok(Self { entry })
+    }
+
+    fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {
+        *self = Self::from_arg_matches(matches)?;
+        Ok(())
+    }
+}
+
+/// The flags of the table that are wanted.
+fn wanted(want: impl Fn(&Flag) -> bool) -> impl Iterator<Item = (&'static Field, &'static Flag)> {
+    let all = FIELDS
+        .iter()
+        .flat_map(|field| field.flags.iter().map(move |flag| (field, flag)));
+    all.filter(move |(_, flag)| want(flag))
+}
+
+fn define(command: Command, want: impl Fn(&Flag) -> bool) -> Command {
+    command.args(wanted(want).map(|(field, flag)| argument(field, flag)))
+}
+
+fn argument(field: &'static Field, flag: &'static Flag) -> Arg {
+    let arg = Arg::new(flag.long)
+        .long(flag.long)
+        .aliases(flag.aliases)
+        .help(help(field, flag));
+    let arg = match flag.short {
+        Some(short) => arg.short(short),
+        None => arg,
+    };
+    let parser = ValueParser::new(move |text: &str| check(field, text));
+    match flag.takes {
+        Takes::Value(name) => arg
+            .value_name(name)
+            .value_parser(parser)
+            // An interpreter's arguments begin with a hyphen, and so does -1.
+            .allow_hyphen_values(matches!(name, "ARGS" | "N|max|-K")),
+        Takes::Optional(name) => arg
+            .value_name(name)
+            .value_parser(parser)
+            .action(ArgAction::Append)
+            .num_args(0..=1)
+            .default_missing_value("true"),
+        Takes::List(name) => arg
+            .value_name(name)
+            .value_parser(parser)
+            .action(ArgAction::Append)
+            .value_delimiter(','),
+        Takes::Row(name) => arg
+            .value_name(name)
+            .value_parser(parser)
+            .action(ArgAction::Append)
+            .value_delimiter(',')
+            .num_args(1..)
+            .allow_negative_numbers(true),
+        Takes::Nothing(_) | Takes::Word(_) => arg.action(ArgAction::SetTrue),
+    }
+}
+
+/// The help of a flag: the field's, with its default; or the opposite, for one that says no.
+fn help(field: &Field, flag: &Flag) -> String {
+    let text = field.help.trim();
+    match flag.takes {
+        Takes::Nothing(true) => text.to_owned(),
+        Takes::Nothing(false) => format!("Sets {} to false: {}", field.name, lower(text)),
+        Takes::Word(word) => format!("Sets {} to {word}: {}", field.name, lower(text)),
+        _ => format!("{text} [default: {}]", field.default),
+    }
+}
+
+fn lower(text: &str) -> String {
+    let mut chars = text.chars();
+    let first = chars.next().map(|c| c.to_ascii_lowercase());
+    first.into_iter().chain(chars).collect()
+}
+
+/// Whether the field takes this text.
+fn check(field: &Field, text: &str) -> Result<String, String> {
+    let value = Value::String(text.to_owned());
+    field.set(&mut Entry::default(), &value)?;
+    Ok(text.to_owned())
+}
+
+fn read(matches: &ArgMatches, want: impl Fn(&Flag) -> bool) -> Result<Entry, Error> {
+    let mut entry = Entry::default();
+    for (field, flag) in wanted(want) {
+        if matches.value_source(flag.long) != Some(ValueSource::CommandLine) {
+            continue;
+        }
+        let texts = || -> Vec<String> {
+            let values = matches.get_many::<String>(flag.long);
+            values.into_iter().flatten().cloned().collect()
+        };
+        let value = match flag.takes {
+            Takes::Value(_) => texts().pop().map(Value::String),
+            Takes::Optional(_) => match texts() {
+                mut texts if texts.len() < 2 => texts.pop().map(Value::String),
+                texts => Some(Value::from(texts)),
+            },
+            Takes::List(_) | Takes::Row(_) => Some(Value::from(texts())),
+            Takes::Nothing(meaning) => Some(Value::Bool(meaning)),
+            Takes::Word(word) => Some(Value::from(word)),
+        };
+        if let Some(value) = value {
+            field.set(&mut entry, &value).map_err(|error| {
+                let message = format!("--{}: {error}", flag.long);
+                Error::raw(clap::error::ErrorKind::InvalidValue, message)
+            })?;
+        }
+    }
+    Ok(entry)
+}

@@ -1,0 +1,160 @@
+//! What to start: a script or a config file, with the flags that describe it, resolved into apps.
+
+use std::ffi::{OsStr, OsString};
+use std::path::Path;
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use super::flags::StartFlags;
+use crate::config::{self, ConfigFile, Entry, Environment, Resolved, Surroundings};
+
+/// The flags of everything that takes apps from a command line or a config file.
+#[derive(Clone, Debug, Args)]
+pub(super) struct What {
+    /// The set of variables to use: env_NAME in the config file.
+    #[arg(long, value_name = "NAME")]
+    pub(super) env: Option<String>,
+
+    /// Only these apps of the config file.
+    #[arg(long, value_name = "APP", value_delimiter = ',')]
+    pub(super) only: Vec<String>,
+
+    #[command(flatten)]
+    pub(super) flags: StartFlags,
+
+    /// Arguments for the script.
+    #[arg(last = true)]
+    pub(super) args: Vec<OsString>,
+}
+
+/// Apps, and what the user should be told of them.
+#[derive(Debug)]
+pub(super) struct Apps {
+    pub(super) apps: Vec<Resolved>,
+    /// Warnings and notes, each a line.
+    pub(super) warnings: Vec<String>,
+    /// What a config file printed when it was evaluated.
+    pub(super) printed: String,
+}
+
+impl What {
+    /// The apps that a script or a config file stands for.
+    ///
+    /// # Errors
+    /// If the file is wrong, or an app cannot be run as it is described.
+    pub(super) fn apps(&self, target: &OsStr) -> anyhow::Result<Apps> {
+        if config::is_config(Path::new(target)) {
+            let file = config::load(Path::new(target), self.env.as_deref())?;
+            return self.of_file(file, &target.to_string_lossy());
+        }
+        let here = std::env::current_dir().context("finding the current folder")?;
+        let mut entry = self.flags.entry.clone();
+        entry.script = Some(target.to_owned());
+        let file = ConfigFile {
+            folder: here,
+            apps: vec![entry],
+            warnings: Vec::new(),
+            printed: String::new(),
+        };
+        if !self.only.is_empty() {
+            bail!(
+                "--only chooses apps of a config file, and {} is none",
+                shown(target)
+            );
+        }
+        self.resolve(file, None)
+    }
+
+    /// The apps of a config in JSON that does not stand in a file.
+    ///
+    /// # Errors
+    /// As [`What::apps`].
+    pub(super) fn apps_of_json(&self, text: &str) -> anyhow::Result<Apps> {
+        let here = std::env::current_dir().context("finding the current folder")?;
+        let name = "standard input";
+        self.of_file(config::load_json(name, text, &here)?, name)
+    }
+
+    /// What the flags say goes over what the file says.
+    fn of_file(&self, mut file: ConfigFile, name: &str) -> anyhow::Result<Apps> {
+        for app in &mut file.apps {
+            app.overlay(self.flags.entry.clone());
+        }
+        self.resolve(file, Some(name))
+    }
+
+    fn resolve(&self, file: ConfigFile, name: Option<&str>) -> anyhow::Result<Apps> {
+        let inherited: Environment = std::env::vars_os().collect();
+        // A relative --cwd starts from here, not from the file.
+        let here = std::env::current_dir().context("finding the current folder")?;
+        let mut apps = Apps {
+            apps: Vec::new(),
+            warnings: self.flags.notes.clone(),
+            printed: file.printed,
+        };
+        apps.warnings.extend(file.warnings);
+        let count = file.apps.len();
+        let mut others = Vec::new();
+        for (number, mut entry) in (1..).zip(file.apps) {
+            if let (Some(cwd), true) = (&self.flags.entry.cwd, name.is_some()) {
+                entry.cwd = Some(here.join(cwd));
+            }
+            if !self.args.is_empty() {
+                entry.args = Some(config::Words(self.args.clone()));
+            }
+            let called = called(&entry, number, count);
+            let surroundings = Surroundings {
+                folder: &file.folder,
+                inherited: &inherited,
+                env_name: self.env.as_deref(),
+                processors: config::processors(),
+            };
+            // An app that was not chosen need not be right.
+            let resolved = config::resolve(entry.clone(), &surroundings);
+            let names = [
+                entry.name.clone(),
+                resolved.as_ref().ok().map(|it| it.app.name.clone()),
+            ];
+            if !self.only.is_empty() && !names.iter().flatten().any(|name| self.only.contains(name))
+            {
+                others.extend(names.into_iter().flatten().next_back());
+                continue;
+            }
+            let mut resolved = match name {
+                Some(file) => resolved.with_context(|| format!("{file}: {called}"))?,
+                None => resolved?,
+            };
+            let warnings = std::mem::take(&mut resolved.warnings);
+            apps.warnings
+                .extend(warnings.iter().map(|it| format!("{called}: {it}")));
+            apps.apps.push(resolved);
+        }
+        if apps.apps.is_empty() && !self.only.is_empty() {
+            bail!(
+                "no app is called {}; there {}",
+                self.only.join(", "),
+                match others.as_slice() {
+                    [] => "are none".to_owned(),
+                    [one] => format!("is {one}"),
+                    many => format!("are {}", many.join(", ")),
+                }
+            );
+        }
+        Ok(apps)
+    }
+}
+
+fn called(entry: &Entry, number: usize, of: usize) -> String {
+    let name = entry.name.as_deref().map(OsStr::new);
+    match name.or(entry.script.as_deref()) {
+        Some(name) => format!("app {}", shown(name)),
+        None if of == 1 => "the app".to_owned(),
+        None => format!("app {number}"),
+    }
+}
+
+fn shown(name: &OsStr) -> String {
+    let short: String = name.to_string_lossy().chars().take(80).collect();
+    format!("\"{}\"", short.escape_debug())
+}

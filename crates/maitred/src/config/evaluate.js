@@ -1,0 +1,33 @@
+// Evaluates a config file, and writes what it exports, as JSON, to descriptor 0: a pipe that the
+// file's own console.log does not reach.
+import { writeSync } from "node:fs";
+import { pathToFileURL } from "node:url";
+
+const path = process.env.MAITRED_CONFIG;
+const environment = process.env.MAITRED_CONFIG_ENV;
+delete process.env.MAITRED_CONFIG;
+delete process.env.MAITRED_CONFIG_ENV;
+
+const exported = await import(pathToFileURL(path).href);
+let config = exported.default ?? exported["module.exports"] ?? { ...exported };
+if (typeof config === "function") config = config(environment);
+config = await config;
+// A CommonJS file that was compiled from an ES module.
+if (config?.__esModule && config.default) config = await config.default;
+
+const odd = (what) => ({ "[odd]": what });
+const text = JSON.stringify(config, function (key, value) {
+  const original = this[key];
+  if (original instanceof RegExp) return `regex:${original.source}`;
+  switch (typeof value) {
+    case "bigint": return String(value);
+    case "function": return odd("a function");
+    case "symbol": return odd("a symbol");
+    case "number": return Number.isFinite(value) ? value : odd(String(value));
+    default: return value;
+  }
+});
+
+const bytes = Buffer.from(text ?? "null");
+for (let at = 0; at < bytes.length; ) at += writeSync(0, bytes, at);
+process.exit(0);

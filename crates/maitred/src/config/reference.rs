@@ -1,0 +1,71 @@
+//! The reference page of the fields, `docs/config.md`, made from the table of fields. The test
+//! here keeps the page as it should be; with `UPDATE_DOCS=1` it writes it.
+
+use std::fmt::Write;
+
+use super::fields::{FIELDS, Flag, IGNORED, Takes};
+use super::file::USUAL;
+
+/// What comes before the fields.
+const BEFORE: &str = include_str!("reference.md");
+
+fn page() -> String {
+    let mut page = BEFORE.replace("{usual}", &USUAL.map(|name| format!("`{name}`")).join(", "));
+    for field in FIELDS {
+        let mut line = format!("\n### {}\n\n{}\n\n", field.name, marked(field.help.trim()));
+        let _ = writeln!(line, "- Value: {}", field.expects);
+        let _ = writeln!(line, "- Without it: {}", marked(field.default));
+        if !field.flags.is_empty() {
+            let flags: Vec<_> = field.flags.iter().map(flag).collect();
+            let _ = writeln!(line, "- On the command line: {}", flags.join(", "));
+        }
+        if !field.aliases.is_empty() {
+            let aliases: Vec<_> = field.aliases.iter().map(|it| format!("`{it}`")).collect();
+            let _ = writeln!(line, "- Also called: {}", aliases.join(", "));
+        }
+        page += &line;
+    }
+    page += "\n## Fields that do nothing here\n\n";
+    page += "They are accepted, with a note.\n\n| field | why |\n|---|---|\n";
+    for (name, reason) in IGNORED {
+        let _ = writeln!(page, "| `{name}` | {reason} |");
+    }
+    page
+}
+
+/// The flag with its value, as one types it.
+fn flag(flag: &Flag) -> String {
+    let value = match flag.takes {
+        Takes::Value(name) => format!(" {name}"),
+        Takes::Optional(name) => format!(" [{name}]"),
+        Takes::List(name) => format!(" {name},…"),
+        Takes::Row(name) => format!(" {name} …"),
+        Takes::Nothing(_) | Takes::Word(_) => String::new(),
+    };
+    let short = flag.short.map(|short| format!("-{short}, "));
+    let aliases: String = flag.aliases.iter().map(|it| format!(", --{it}")).collect();
+    format!(
+        "`{}--{}{aliases}{value}`",
+        short.unwrap_or_default(),
+        flag.long
+    )
+}
+
+/// What could be taken for markup is not.
+fn marked(text: &str) -> String {
+    text.replace('*', "\\*").replace('<', "\\<")
+}
+
+#[test]
+fn the_page_says_what_the_table_says() {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/config.md");
+    let page = page();
+    if std::env::var_os("UPDATE_DOCS").is_some() {
+        std::fs::write(path, &page).unwrap();
+    }
+    let there = std::fs::read_to_string(path).unwrap_or_default();
+    assert!(
+        there == page,
+        "docs/config.md is out of date: UPDATE_DOCS=1 cargo test -p maitred reference"
+    );
+}

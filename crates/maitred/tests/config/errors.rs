@@ -1,0 +1,165 @@
+//! What is wrong in a file is named: the file, the app, the field, and what was expected.
+
+use crate::harness::{Place, at};
+
+#[test]
+fn values_of_the_wrong_kind() {
+    for (field, expected) in [
+        ("name: 1", "a text, not 1"),
+        ("name: {}", "a text, not an object"),
+        ("name: 'all'", "will not do"),
+        ("name: 'a\\nb'", "will not do"),
+        ("name: ''", "will not do"),
+        ("args: 5", "a list of texts, not 5"),
+        ("args: [[]]", "not a list"),
+        ("cwd: 1", "a path, not 1"),
+        ("cwd: './gone'", "is not a folder"),
+        (
+            "interpreter: 'no-such-thing'",
+            "no-such-thing is not installed",
+        ),
+        ("instances: 'many'", "\"max\""),
+        ("instances: 1.5", "not 1.5"),
+        ("instances: 5000", "not 5000"),
+        ("exec_mode: 'both'", "\"cluster\" or \"fork\", not \"both\""),
+        ("autorestart: 'yes'", "true or false, not \"yes\""),
+        ("autorestart: 1", "true or false, not 1"),
+        ("max_memory_restart: '10 potatoes'", "a size"),
+        ("max_memory_restart: true", "a size"),
+        ("max_memory_restart: -1", "a size"),
+        ("min_uptime: 5", "at least 100 ms"),
+        ("restart_delay: 'soon'", "a time"),
+        ("restart_delay: -5", "a time"),
+        ("max_restarts: -1", "a whole number, not -1"),
+        ("max_restarts: 1.5", "a whole number, not 1.5"),
+        ("max_restarts: 1e30", "a whole number"),
+        ("port: 70000", "0 to 65535"),
+        ("private_ports: ['x']", "list of port numbers"),
+        ("env: 5", "an object of names and values"),
+        ("env_x: 5", "an object of names and values"),
+        ("env: { 'A=B': 1 }", "an object of names and values"),
+        ("env: { A: '\\u0000' }", "an object of names and values"),
+        ("filter_env: 5", "a part of a name"),
+        ("cron_restart: 'whenever'", "cron"),
+        ("cron_restart: '0 0 30 2 *'", "never comes"),
+        (
+            "cron_restart: '0 0 * * *', cron_timezone: 'Moon/Base'",
+            "Moon/Base",
+        ),
+        ("watch: 5", "a list of paths"),
+        ("watch_options: true", "an object"),
+        ("out_file: 5", "a path"),
+        ("log_type: 'xml'", "\"raw\" or \"json\", not \"xml\""),
+        ("stop_exit_codes: 'x'", "an exit code"),
+        ("balance: 'fairly'", "round_robin"),
+        ("uid: true", "a number or a name"),
+        ("env_file: 'gone.env'", "gone.env"),
+    ] {
+        let text = format!("{{ apps: [{{ script: 'app.sh', name: 'it', {field} }}] }}");
+        let error = Place::new().file("a.json", &text).wrong(&["a.json"]);
+        assert!(error.contains("a.json"), "{field}: {error}");
+        assert!(error.contains("app "), "{field}: {error}");
+        assert!(error.contains(expected), "{field}: {error}");
+        if !expected.contains("will not do") {
+            let name = field.split(':').next().unwrap();
+            assert!(
+                error.contains(name) || expected.contains("installed"),
+                "{field}: {error}"
+            );
+        }
+    }
+}
+
+#[test]
+fn all_errors_are_told_at_once() {
+    let text = "[{ script: 'app.sh', name: 'one', port: 'x' }, { script: 'app.sh', time: 5 }, 7]";
+    let error = Place::new().file("a.json", text).wrong(&["a.json"]);
+    for part in [
+        "3 errors",
+        "\"one\": port",
+        "time",
+        "app 3: expected an object, not 7",
+    ] {
+        assert!(error.contains(part), "{part}: {error}");
+    }
+}
+
+#[test]
+fn what_is_no_config() {
+    for (text, expected) in [
+        ("5", "not 5"),
+        ("null", "not nothing"),
+        ("'text'", "not \"text\""),
+        ("{}", "no apps"),
+        ("{ colour: 1 }", "no apps"),
+        ("{ apps: 5 }", "apps: expected a list, not 5"),
+        ("{ apps: [5] }", "app 1: expected an object, not 5"),
+        ("{ name: 'x' }", "no script"),
+        ("[{ name: 'x' }]", "no script"),
+        ("{ script: 'gone.sh' }", "no such script: gone.sh"),
+        ("{ script: './app.xyz' }", "no such script"),
+    ] {
+        let error = Place::new().file("a.json", text).wrong(&["a.json"]);
+        assert!(error.contains("a.json"), "{text}: {error}");
+        assert!(error.contains(expected), "{text}: {error}");
+    }
+    let (apps, _) = Place::new()
+        .file("a.json", "{ apps: [] }")
+        .apps(&["a.json"]);
+    assert!(apps.is_empty());
+}
+
+#[test]
+fn unknown_fields_are_warned_of() {
+    for (field, expected) in [
+        (
+            "scirpt: 1",
+            "unknown field \"scirpt\"; did you mean script?",
+        ),
+        ("max_memory_restrat: 1", "did you mean max_memory_restart?"),
+        ("instance: 1", "did you mean instances?"),
+        ("xyzzy: 1", "unknown field \"xyzzy\"; ignored"),
+        ("'a\\u001b[2Jb': 1", "\\u{1b}[2J"),
+        ("vizion: false", "vizion does nothing here"),
+        ("windowsHide: true", "windowsHide does nothing here"),
+        ("reusePort: true", "reusePort does nothing here"),
+        ("out_file: '/a', output: '/b'", "are the same field"),
+    ] {
+        let text = format!("{{ script: 'app.sh', {field} }}");
+        let (apps, warnings) = Place::new().file("a.json", &text).apps(&["a.json"]);
+        assert_eq!(*at(&apps[0], "name"), "app");
+        assert!(warnings.contains(expected), "{field}: {warnings}");
+        assert!(warnings.contains("a.json: app"), "{field}: {warnings}");
+        assert!(!warnings.contains('\u{1b}'), "{field}: {warnings:?}");
+    }
+    let text = "{ apps: [{ script: 'app.sh' }], deploy: { production: {} }, extra: 1 }";
+    let (_, warnings) = Place::new().file("a.json", text).apps(&["a.json"]);
+    assert!(warnings.contains("\"extra\" beside apps"), "{warnings}");
+    assert!(!warnings.contains("deploy"), "{warnings}");
+}
+
+#[test]
+fn secrets_are_not_in_messages() {
+    let place = Place::new().file("vars", "A=1\nTOKEN 'hunter2\n");
+    let error = place
+        .file("a.json", "{ script: 'app.sh', env_file: 'vars' }")
+        .wrong(&["a.json"]);
+    assert!(
+        error.contains("vars") && !error.contains("hunter2"),
+        "{error}"
+    );
+    let error = Place::new()
+        .file("a.json", "{ script: 'app.sh', env: 'hunter2' }")
+        .wrong(&["a.json"]);
+    assert!(!error.contains("hunter2"), "{error}");
+    for (name, text) in [
+        ("a.toml", "[env]\nTOKEN = \"hunter2\n"),
+        ("a.yaml", "env:\n  TOKEN: \"hunter2\n"),
+        ("a.yaml", "env:\n  TOKEN: hunter2\n bad: [\n"),
+        ("a.json", "{ env: { TOKEN: 'hunter2' 5 } }"),
+        ("a.json", "{ env: { TOKEN: 'hunter2"),
+    ] {
+        let error = Place::new().file(name, text).wrong(&[name]);
+        assert!(!error.contains("hunter2"), "{name}: {error}");
+    }
+}

@@ -1,0 +1,412 @@
+//! Each field with its other names, and what it becomes.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Place, at};
+
+#[test]
+fn values_become_settings() {
+    for (fields, path, expected) in [
+        ("", "namespace", json!("default")),
+        ("namespace: 'web'", "namespace", json!("web")),
+        ("", "instances", json!(1)),
+        ("", "exec_mode", json!("fork")),
+        ("instances: 4", "instances", json!(4)),
+        ("instances: '4'", "instances", json!(4)),
+        ("instances: 1", "exec_mode", json!("cluster")),
+        (
+            "instances: 4, exec_mode: 'fork'",
+            "exec_mode",
+            json!("fork"),
+        ),
+        ("exec_mode: 'fork_mode'", "exec_mode", json!("fork")),
+        ("exec_mode: 'cluster_mode'", "exec_mode", json!("cluster")),
+        ("execMode: 'cluster'", "exec_mode", json!("cluster")),
+        (
+            "instances: 2, execute_command: true",
+            "exec_mode",
+            json!("fork"),
+        ),
+        (
+            "args: ['a b', 1, true]",
+            "args",
+            json!(["a b", "1", "true"]),
+        ),
+        (
+            r#"args: "a 'b c' --d=\"e f\"""#,
+            "args",
+            json!(["a", "b c", "--d=e f"]),
+        ),
+        ("args: ''", "args", json!([])),
+        ("max_memory_restart: '200M'", "max_memory", json!(200 << 20)),
+        ("maxMemoryRestart: 1024", "max_memory", json!(1024)),
+        ("max_memory: '1G'", "max_memory", json!(1 << 30)),
+        ("max_memory_restart: 0", "max_memory", Value::Null),
+        ("", "max_memory", Value::Null),
+        ("min_uptime: '10s'", "restart.min_uptime", json!(10_000)),
+        ("min_uptime: 3000", "restart.min_uptime", json!(3000)),
+        ("", "restart.min_uptime", json!(1000)),
+        ("max_restarts: 3", "restart.max_unstable", json!(3)),
+        ("max_restarts: '3'", "restart.max_unstable", json!(3)),
+        ("", "restart.max_unstable", json!(16)),
+        ("", "restart.pause", json!({"growing": 100})),
+        ("restart_delay: 0", "restart.pause", json!({"fixed": 0})),
+        (
+            "restart_delay: '2s'",
+            "restart.pause",
+            json!({"fixed": 2000}),
+        ),
+        (
+            "exp_backoff_restart_delay: 50",
+            "restart.pause",
+            json!({"growing": 50}),
+        ),
+        (
+            "restart_delay: 10, exp_backoff_restart_delay: 50",
+            "restart.pause",
+            json!({"growing": 50}),
+        ),
+        ("autorestart: false", "restart.auto", json!(false)),
+        ("autoRestart: 'false'", "restart.auto", json!(false)),
+        ("autostart: false", "restart.autostart", json!(false)),
+        ("stop_exit_codes: 3", "restart.stop_exit_codes", json!([3])),
+        (
+            "stop_exit_codes: [4, '3', 3]",
+            "restart.stop_exit_codes",
+            json!([3, 4]),
+        ),
+        ("kill_timeout: 100", "kill_timeout", json!(100)),
+        ("", "kill_timeout", json!(1600)),
+        ("treekill: false", "treekill", json!(false)),
+        ("", "treekill", json!(true)),
+        ("wait_ready: true", "wait_ready", json!(true)),
+        ("waitReady: true", "wait_ready", json!(true)),
+        ("listen_timeout: '8s'", "listen_timeout", json!(8000)),
+        (
+            "shutdown_with_message: true",
+            "shutdown_with_message",
+            json!(true),
+        ),
+        (
+            "cron: '0 3 * * *'",
+            "cron",
+            json!({"pattern": "0 3 * * *", "zone": ""}),
+        ),
+        (
+            "cron_restart: 'TZ=Asia/Tokyo 1 2 3 * * *'",
+            "cron",
+            json!({"pattern": "1 2 3 * * *", "zone": "Asia/Tokyo"}),
+        ),
+        (
+            "cron_restart: '@daily', cron_timezone: 'UTC'",
+            "cron",
+            json!({"pattern": "@daily", "zone": "UTC"}),
+        ),
+        ("cron_restart: 0", "cron", Value::Null),
+        ("cron_restart: '0'", "cron", Value::Null),
+        ("", "watch", Value::Null),
+        ("watch: false", "watch", Value::Null),
+        ("watch: true", "watch.ignore", json!(["node_modules", ".*"])),
+        (
+            "watch: true, ignore_watch: ['logs']",
+            "watch.ignore",
+            json!(["logs"]),
+        ),
+        (
+            "watch: true, ignoreWatch: 'logs'",
+            "watch.ignore",
+            json!(["logs"]),
+        ),
+        ("watch: true, watch_delay: 500", "watch.delay", json!(500)),
+        ("watch: true, watch_delay: '4'", "watch.delay", json!(4000)),
+        (
+            "watch: true, watch_options: { followSymlinks: false, usePolling: true }",
+            "watch.follow_links",
+            json!(false),
+        ),
+        ("watch: '/srv/a'", "watch.paths", json!(["/srv/a"])),
+        ("watch: ['/srv/a/../b']", "watch.paths", json!(["/srv/b"])),
+        ("", "logs.out", json!("home")),
+        ("", "logs.combined", json!("nowhere")),
+        ("out_file: '/dev/null'", "logs.out", json!("nowhere")),
+        ("output: 'NULL'", "logs.out", json!("nowhere")),
+        ("out: '/l/o'", "logs.out", json!({"file": "/l/o"})),
+        ("outLog: '/l/o'", "logs.out", json!({"file": "/l/o"})),
+        (
+            "out_file: '~/o'",
+            "logs.out",
+            json!({"file": "/home/somebody/o"}),
+        ),
+        ("err: '/l/e'", "logs.err", json!({"file": "/l/e"})),
+        ("error: '/l/e'", "logs.err", json!({"file": "/l/e"})),
+        ("err_file: '/l/e'", "logs.err", json!({"file": "/l/e"})),
+        ("errorFile: '/l/e'", "logs.err", json!({"file": "/l/e"})),
+        ("log_file: true", "logs.combined", json!("home")),
+        ("log: '/l/c'", "logs.combined", json!({"file": "/l/c"})),
+        ("", "logs.merge", json!(true)),
+        ("instances: 2", "logs.merge", json!(false)),
+        (
+            "instances: 2, combine_logs: true",
+            "logs.merge",
+            json!(true),
+        ),
+        ("merge_logs: false", "logs.merge", json!(false)),
+        ("disable_logs: true", "logs.disabled", json!(true)),
+        (
+            "time: true",
+            "logs.date_format",
+            json!("YYYY-MM-DDTHH:mm:ss"),
+        ),
+        (
+            "time: true, log_date_format: 'HH'",
+            "logs.date_format",
+            json!("HH"),
+        ),
+        ("", "logs.date_format", json!("")),
+        ("log_type: 'json'", "logs.format", json!("json")),
+        ("log_rotate: false", "logs.rotation", Value::Null),
+        (
+            "logMaxSize: '1M', logRetain: 3, logCompress: true, log_rotate_interval: '1d'",
+            "logs.rotation",
+            json!({"size": 1 << 20, "count": 3, "gzip": true, "interval": 86_400_000}),
+        ),
+        ("pid_file: '/p'", "pid_file", json!({"file": "/p"})),
+        ("pid: '/p'", "pid_file", json!({"file": "/p"})),
+        ("", "pid_file", json!("home")),
+        ("balance: 'ip_hash'", "balance.policy", json!("ip_hash")),
+        ("max_connections: 10", "balance.max_connections", json!(10)),
+        ("max_connections: 0", "balance.max_connections", Value::Null),
+        (
+            "private_ports: [9229, '9230']",
+            "private_ports",
+            json!([9229, 9230]),
+        ),
+        ("private_port: 9229", "private_ports", json!([9229])),
+        ("increment_var: 'PORT'", "increment_var", json!("PORT")),
+        ("instance_var: 'ID'", "instance_var", json!("ID")),
+        ("", "instance_var", json!("NODE_APP_INSTANCE")),
+        ("filter_env: true", "filter_env", json!("all")),
+        (
+            "filter_env: 'AWS'",
+            "filter_env",
+            json!({"containing": ["AWS"]}),
+        ),
+        (
+            "filterEnv: ['A', 'B']",
+            "filter_env",
+            json!({"containing": ["A", "B"]}),
+        ),
+        (
+            "env: { A: 1, B: true, C: 'x', D: null }",
+            "own_env",
+            json!({"A": "1", "B": "true", "C": "x"}),
+        ),
+        (
+            "env: { A: { b: [1] } }",
+            "own_env",
+            json!({"A": r#"{"b":[1]}"#}),
+        ),
+        (
+            "env: 'A=1 B=\"2 3\"'",
+            "own_env",
+            json!({"A": "1", "B": "2 3"}),
+        ),
+        ("env: ['A=1=2']", "own_env", json!({"A": "1=2"})),
+        (
+            "env: { PORT: 1 }, port: 80",
+            "own_env",
+            json!({"PORT": "80"}),
+        ),
+        ("port: '80'", "own_env", json!({"PORT": "80"})),
+        (
+            "env: { API_KEY: 'abc' }",
+            "own_env",
+            json!({"API_KEY": "********"}),
+        ),
+        ("force: true", "force", json!(true)),
+        (
+            "interpreter: 'sh', node_args: '-x -e'",
+            "interpreter.args",
+            json!(["-x", "-e"]),
+        ),
+        (
+            "interpreter: 'sh', interpreterArgs: ['-x']",
+            "interpreter.args",
+            json!(["-x"]),
+        ),
+        (
+            "exec_interpreter: 'node', source_map_support: true",
+            "interpreter.args",
+            json!(["--enable-source-maps"]),
+        ),
+        (
+            "interpreter: 'node', disable_source_map_support: true",
+            "interpreter.args",
+            json!([]),
+        ),
+        ("", "identity", Value::Null),
+        (
+            "min_uptime: null, kill_timeout: null",
+            "kill_timeout",
+            json!(1600),
+        ),
+    ] {
+        let app = Place::described(fields);
+        assert_eq!(*at(&app, path), expected, "{fields}");
+    }
+}
+
+#[test]
+fn the_script_has_several_names() {
+    for name in ["script", "exec", "cmd", "command"] {
+        let place = Place::new().file("a.json", &format!("{{ {name}: './app.sh' }}"));
+        let app = place.app(&["a.json"]);
+        assert_eq!(*at(&app, "name"), "app");
+        assert_eq!(
+            *at(&app, "script"),
+            place.path("./app.sh").to_str().unwrap()
+        );
+    }
+}
+
+#[test]
+fn paths_start_at_the_files_folder() {
+    let place = Place::new()
+        .file(
+            "sub/a.json",
+            "{ script: 'run.sh', cwd: './in', out_file: 'o', env_file: '.env' }",
+        )
+        .file("sub/in/run.sh", "")
+        .file("sub/in/.env", "# comment\nA=1\nB='x y'\nC=$A\n");
+    let app = place.app(&["sub/a.json"]);
+    let folder = place.path("sub/in");
+    let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
+    assert_eq!(*at(&app, "cwd"), folder.to_str().unwrap());
+    assert_eq!(*at(&app, "script"), path("run.sh"));
+    assert_eq!(*at(&app, "logs.out.file"), path("o"));
+    assert_eq!(
+        *at(&app, "own_env"),
+        json!({"A": "1", "B": "x y", "C": "1"})
+    );
+
+    let error = place.wrong(&["sub/in/run.sh", "--cwd", "gone"]);
+    assert!(error.contains("gone is not a folder"), "{error}");
+}
+
+#[test]
+fn sets_of_variables() {
+    let text = "{ script: 'app.sh', append_env_to_name: true, env_file: 'vars',
+                  env: { A: 1, B: 1 }, env_production: { B: 2 }, env_test: { B: 3 } }";
+    let place = Place::new().file("a.json", text).file("vars", "A=0\nZ=0\n");
+    for (chosen, name, env) in [
+        (None, "app", json!({"A": "1", "B": "1", "Z": "0"})),
+        (
+            Some("production"),
+            "app-production",
+            json!({"A": "1", "B": "2", "Z": "0"}),
+        ),
+        (
+            Some("test"),
+            "app-test",
+            json!({"A": "1", "B": "3", "Z": "0"}),
+        ),
+    ] {
+        let mut args = vec!["a.json"];
+        args.extend(chosen.map(|chosen| ["--env", chosen]).into_iter().flatten());
+        let app = place.app(&args);
+        assert_eq!(*at(&app, "name"), name);
+        assert_eq!(*at(&app, "own_env"), env);
+    }
+    let (apps, warnings) = place.apps(&["a.json", "--env", "staging"]);
+    assert_eq!(
+        *at(&apps[0], "own_env"),
+        json!({"A": "1", "B": "1", "Z": "0"})
+    );
+    assert!(warnings.contains("env_staging"), "{warnings}");
+}
+
+#[test]
+fn command_lines_and_programs_of_the_path() {
+    let place = Place::new().file(
+        "a.json",
+        "[{ script: 'echo a b' }, { script: 'echo a', args: ['c d'] }, { script: 'sh' }]",
+    );
+    let (apps, _) = place.apps(&["a.json"]);
+    assert_eq!(*at(&apps[0], "args"), json!(["-c", "echo a b"]));
+    assert_eq!(*at(&apps[0], "name"), "echo a b");
+    assert_eq!(
+        *at(&apps[1], "args"),
+        json!(["-c", "echo a \"$@\"", "sh", "c d"])
+    );
+    assert!(at(&apps[2], "script").as_str().unwrap().ends_with("/sh"));
+    assert_eq!(*at(&apps[2], "interpreter"), Value::Null);
+}
+
+/// The generator of Express makes `bin/www`: JavaScript without an extension.
+#[test]
+fn a_script_without_extension() {
+    let place = Place::new()
+        .file("bin/www", "#!/usr/bin/env node\n")
+        .file("bin/plain", "require('http')\n")
+        .file("bin/shell", "#!/bin/sh -e\n")
+        .file("package.json", r#"{ "version": "1.2.3" }"#);
+    for (script, interpreter) in [
+        ("bin/www", "node"),
+        ("bin/plain", "node"),
+        ("bin/shell", "sh"),
+    ] {
+        let app = place.app(&[script]);
+        let path = at(&app, "interpreter.path").as_str().unwrap();
+        assert!(
+            path.ends_with(&format!("/{interpreter}")),
+            "{script}: {path}"
+        );
+        assert_eq!(*at(&app, "version"), "1.2.3");
+    }
+    place.executable("bin/www");
+    assert_eq!(*at(&place.app(&["bin/www"]), "interpreter"), Value::Null);
+}
+
+#[test]
+fn a_version_of_nvm() {
+    let place = Place::new()
+        .file("nvm/versions/node/v20.9.0/bin/node", "")
+        .file("nvm/versions/node/v20.11.1/bin/node", "")
+        .file("nvm/versions/node/v18.1.0/bin/node", "")
+        .file("app.js", "");
+    let nvm = place.path("nvm").to_str().unwrap().to_owned();
+    let place = place.env("NVM_DIR", &nvm);
+    for (asked, expected) in [
+        ("node@20", "v20.11.1"),
+        ("node@20.9.0", "v20.9.0"),
+        ("node@v18", "v18.1.0"),
+    ] {
+        let app = place.app(&["app.js", "--interpreter", asked]);
+        let path = at(&app, "interpreter.path").as_str().unwrap();
+        assert!(path.contains(expected), "{asked}: {path}");
+    }
+    let error = place.wrong(&["app.js", "--interpreter", "node@21"]);
+    assert!(error.contains("nvm install 21"), "{error}");
+}
+
+#[test]
+fn users_and_groups() {
+    let id = |flag: &str| {
+        let output = std::process::Command::new("id").arg(flag).output().unwrap();
+        String::from_utf8(output.stdout).unwrap().trim().to_owned()
+    };
+    let (uid, user) = (id("-u"), id("-un"));
+    for asked in [uid.clone(), format!("'{user}'"), format!("'{uid}'")] {
+        let app = Place::described(&format!("uid: {asked}"));
+        assert_eq!(at(&app, "identity.uid").to_string(), uid);
+        assert_eq!(*at(&app, "own_env.USER"), user.as_str());
+    }
+    let place = Place::new().file("a.json", "{ script: 'app.sh', user: 'no-such-user' }");
+    assert!(place.wrong(&["a.json"]).contains("no-such-user"));
+    let place = Place::new().file("a.json", "{ script: 'app.sh', gid: 'no-such-group' }");
+    assert!(place.wrong(&["a.json"]).contains("no-such-group"));
+    if uid != "0" {
+        let place = Place::new().file("a.json", "{ script: 'app.sh', uid: 0, gid: 0 }");
+        assert!(place.wrong(&["a.json"]).contains("only root"));
+    }
+}

@@ -1,0 +1,178 @@
+//! The flags of `pm2 start`, and that they go the same way as a config file.
+
+use serde_json::{Value, json};
+
+use crate::harness::{Place, at};
+
+#[test]
+fn each_flag_sets_its_field() {
+    for (flags, path, expected) in [
+        ("-n it", "name", json!("it")),
+        ("--name it", "name", json!("it")),
+        ("-i 3", "instances", json!(3)),
+        ("-i3", "exec_mode", json!("cluster")),
+        ("-i -64", "instances", json!(1)),
+        ("--instances max -x", "exec_mode", json!("fork")),
+        ("-f", "force", json!(true)),
+        ("--namespace web", "namespace", json!("web")),
+        (
+            "--interpreter sh --interpreter-args -x",
+            "interpreter.args",
+            json!(["-x"]),
+        ),
+        (
+            "--interpreter sh --node-args=-x",
+            "interpreter.args",
+            json!(["-x"]),
+        ),
+        ("--interpreter none", "interpreter", Value::Null),
+        ("-o /o", "logs.out.file", json!("/o")),
+        ("--output /o", "logs.out.file", json!("/o")),
+        ("-e /e", "logs.err.file", json!("/e")),
+        ("--error /e", "logs.err.file", json!("/e")),
+        ("-l /l", "logs.combined.file", json!("/l")),
+        ("--log", "logs.combined", json!("home")),
+        (
+            "--log-date-format HH:mm",
+            "logs.date_format",
+            json!("HH:mm"),
+        ),
+        ("--time", "logs.date_format", json!("YYYY-MM-DDTHH:mm:ss")),
+        ("--log-type json", "logs.format", json!("json")),
+        ("--merge-logs", "logs.merge", json!(true)),
+        ("--disable-logs", "logs.disabled", json!(true)),
+        (
+            "--filter-env AWS --filter-env GCP",
+            "filter_env.containing",
+            json!(["AWS", "GCP"]),
+        ),
+        ("--filter-env", "filter_env", json!("all")),
+        ("-c @daily", "cron.pattern", json!("@daily")),
+        ("--cron @daily", "cron.pattern", json!("@daily")),
+        ("--cron-restart 0", "cron", Value::Null),
+        ("--watch", "watch.delay", json!(200)),
+        ("--watch /a --watch /b", "watch.paths", json!(["/a", "/b"])),
+        (
+            "--watch --ignore-watch a,b",
+            "watch.ignore",
+            json!(["a", "b"]),
+        ),
+        ("--watch --watch-delay 4", "watch.delay", json!(4000)),
+        ("--watch --watch-delay 4000ms", "watch.delay", json!(4000)),
+        ("--max-memory-restart 200M", "max_memory", json!(200 << 20)),
+        ("--max-restarts 3", "restart.max_unstable", json!(3)),
+        ("--min-uptime 5000", "restart.min_uptime", json!(5000)),
+        ("--restart-delay 10", "restart.pause.fixed", json!(10)),
+        (
+            "--exp-backoff-restart-delay 10",
+            "restart.pause.growing",
+            json!(10),
+        ),
+        ("-k 10", "kill_timeout", json!(10)),
+        ("--kill-timeout 5s", "kill_timeout", json!(5000)),
+        ("--listen-timeout 10", "listen_timeout", json!(10)),
+        ("--wait-ready", "wait_ready", json!(true)),
+        (
+            "--shutdown-with-message",
+            "shutdown_with_message",
+            json!(true),
+        ),
+        (
+            "--stop-exit-codes 0 1",
+            "restart.stop_exit_codes",
+            json!([0, 1]),
+        ),
+        (
+            "--stop-exit-codes 0,1",
+            "restart.stop_exit_codes",
+            json!([0, 1]),
+        ),
+        ("--no-autorestart", "restart.auto", json!(false)),
+        ("--no-autostart", "restart.autostart", json!(false)),
+        ("--no-treekill", "treekill", json!(false)),
+        ("--increment-var N", "increment_var", json!("N")),
+        ("--port 80", "own_env.PORT", json!("80")),
+        ("-p /p", "pid_file.file", json!("/p")),
+        ("--balance ip_hash", "balance.policy", json!("ip_hash")),
+        (
+            "--private-port 1,2 --private-port 3",
+            "private_ports",
+            json!([1, 2, 3]),
+        ),
+        ("-- a --b -c", "args", json!(["a", "--b", "-c"])),
+    ] {
+        let flags: Vec<_> = flags.split(' ').collect();
+        let place = Place::new().file("app.sh", "");
+        place.executable("app.sh");
+        let app = place.app(&[&["app.sh"], flags.as_slice()].concat());
+        assert_eq!(*at(&app, path), expected, "{flags:?}");
+    }
+}
+
+#[test]
+fn flags_without_a_meaning_are_noted() {
+    let flags = [
+        "--no-vizion",
+        "--no-pmx",
+        "--no-automation",
+        "--trace",
+        "--v8",
+        "--deep-monitoring",
+    ];
+    for flag in flags {
+        let (_, notes) = Place::new().apps(&["app.sh", flag]);
+        assert_eq!(notes.lines().count(), 1, "{notes}");
+        assert!(
+            notes.contains(&format!("{flag} does nothing here")),
+            "{notes}"
+        );
+    }
+}
+
+#[test]
+fn a_wrong_value_is_named_with_its_flag() {
+    for (flag, value) in [
+        ("--max-memory-restart", "much"),
+        ("--instances", "many"),
+        ("--kill-timeout", "soon"),
+        ("--port", "99999"),
+        ("--log-type", "xml"),
+        ("--min-uptime", "1"),
+        ("--max-restarts", "1x"),
+    ] {
+        let ended = Place::new().maitred(&["check", "app.sh", flag, value]);
+        assert_eq!(ended.code, 2, "{flag}");
+        assert!(ended.errors.contains(flag), "{}", ended.errors);
+    }
+}
+
+#[test]
+fn flags_go_over_the_file_and_only_chooses() {
+    let text = "[{ script: 'app.sh', name: 'a', instances: 2, kill_timeout: 1 },
+                 { script: 'app.sh', name: 'b', kill_timeout: 1 },
+                 { script: 'gone.sh', name: 'c' }]";
+    let place = Place::new().file("a.json", text);
+    let (apps, _) = place.apps(&["a.json", "--only", "a,b", "--kill-timeout", "5"]);
+    assert_eq!(apps.len(), 2);
+    for app in &apps {
+        assert_eq!(*at(app, "kill_timeout"), 5);
+    }
+    assert_eq!(*at(&apps[0], "instances"), 2);
+    assert!(place.wrong(&["a.json"]).contains("gone.sh"));
+    let error = place.wrong(&["a.json", "--only", "x"]);
+    assert!(
+        error.contains("no app is called x") && error.contains("a, b, c"),
+        "{error}"
+    );
+    assert!(place.wrong(&["app.sh", "--only", "x"]).contains("--only"));
+}
+
+#[test]
+fn completion_knows_commands_and_flags() {
+    for shell in ["bash", "zsh", "fish"] {
+        let ended = Place::new().maitred(&["completion", shell]);
+        assert_eq!(ended.code, 0, "{}", ended.errors);
+        assert!(ended.output.contains("max-memory-restart"), "{shell}");
+    }
+    assert_eq!(Place::new().maitred(&["completion", "tcsh"]).code, 2);
+}

@@ -1,0 +1,15 @@
+//! What users write, and what becomes of it: config files and flags, through `maitred check`.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a broken expectation anywhere in a test ends it"
+)]
+
+mod harness;
+
+mod errors;
+mod fields;
+mod flags;
+mod formats;
+mod init;
+mod scripts;
