@@ -310,6 +310,16 @@ fn relevant(errors: &str) -> String {
             || line.starts_with("Node.js v")
             || line.starts_with("Bun v")
     };
+    // Where Node begins with the line that threw and that is not the user's, an empty line ends
+    // that.
+    let errors = match errors.split_once("\n\n") {
+        Some((own, rest))
+            if own.trim_start().starts_with("node:internal") || own.contains("[eval") =>
+        {
+            rest
+        }
+        _ => errors,
+    };
     let lines: Vec<_> = errors.lines().filter(|line| !inside(line)).collect();
     let text = lines.join("\n");
     let text = text.trim_matches('\n');
