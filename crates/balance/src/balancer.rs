@@ -1,5 +1,7 @@
 //! Members, queue and events of one listener.
 
+use std::num::NonZeroUsize;
+
 use crate::choose::{Turns, choose, free};
 use crate::member::{Member, MemberFigures, MemberId, OVERDUE, SLOW_FOR};
 use crate::queue::{Queue, Waiting, Waits};
@@ -70,17 +72,19 @@ impl<C: Channels> Balancer<C> {
 
     /// A worker begins to listen.
     ///
-    /// `key` is what clients stick to: a worker that takes another's place has the same.
-    pub fn join(&mut self, now: Nanos, id: MemberId, key: u64, channels: &mut C) {
-        self.members.push(Member::new(id, key));
+    /// `key` is what clients stick to: a worker that takes another's place has the same. `open` is
+    /// how many connections it has already, should it come back.
+    pub fn join(&mut self, now: Nanos, id: MemberId, key: u64, open: usize, channels: &mut C) {
+        let limit = self.settings.max_connections;
+        let limit = limit.map_or(usize::MAX, NonZeroUsize::get);
+        self.members.push(Member::new(id, key, open, limit));
         self.serve(now, channels);
     }
 
-    /// A worker has died, or listens no more. What it has not taken goes to others.
-    pub fn leave(&mut self, now: Nanos, id: MemberId, channels: &mut C) {
-        let Some(at) = self.place(id) else {
-            return;
-        };
+    /// A worker has died, or listens no more. What it has not taken goes to others. What was
+    /// counted of it comes back.
+    pub fn leave(&mut self, now: Nanos, id: MemberId, channels: &mut C) -> Option<MemberFigures> {
+        let at = self.place(id)?;
         let mut member = self.members.remove(at);
         // Rotation goes on with the one that has moved into its place.
         if at < self.turns.next {
@@ -90,6 +94,7 @@ impl<C: Channels> Balancer<C> {
             self.waiting.insert(waiting);
         }
         self.serve(now, channels);
+        Some(member.figures)
     }
 
     /// A connection has been accepted.
@@ -133,10 +138,32 @@ impl<C: Channels> Balancer<C> {
         // It has come to the end of its channel, and stands at its loop.
         let at_loop = probed && member.probed.is_none() && member.sent.is_empty();
         let fresh = member.is_slow(now) && member.is_fresh(now);
-        if at_loop && !fresh && self.settings.policy == Policy::NextAvailable {
+        if at_loop
+            && !fresh
+            && member.has_room(now)
+            && self.settings.policy == Policy::NextAvailable
+        {
             self.serve_one(now, at, channels);
         }
         self.serve(now, channels);
+    }
+
+    /// A connection that was sent to this member has ended.
+    pub fn closed(&mut self, now: Nanos, id: MemberId, channels: &mut C) {
+        let Some(member) = self.place(id).and_then(|at| self.members.get_mut(at)) else {
+            return;
+        };
+        let was_at_limit = member.is_at_limit();
+        member.closed();
+        if was_at_limit && !member.is_at_limit() && !self.waiting.is_empty() {
+            self.serve(now, channels);
+        }
+    }
+
+    /// Whether a connection waits that a member could have if fewer were open: then it matters to
+    /// know soon which ones have ended.
+    pub fn waits_for_an_end(&self) -> bool {
+        !self.waiting.is_empty() && self.members.iter().any(Member::is_at_limit)
     }
 
     /// When [`Balancer::tick`] wants to be called; `None` while there is nothing to watch over.
@@ -251,7 +278,8 @@ impl<C: Channels> Balancer<C> {
                 member.watched = wanted;
                 channels.watch(member.id, wanted);
             }
-            if !probes || member.probed.is_some() || !member.sent.is_empty() {
+            if !probes || member.probed.is_some() || !member.sent.is_empty() || member.is_at_limit()
+            {
                 continue;
             }
             if member.is_fresh(now) {

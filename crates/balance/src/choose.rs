@@ -25,6 +25,7 @@ pub(crate) fn choose<C: Channels>(
             found.free.or(found.ahead)
         }
         Policy::RoundRobin => in_turn(now, members, turns.next, channels),
+        Policy::LeastConn => fewest_open(now, members, channels),
         Policy::IpHash => by_client(now, client, members, channels),
     }
 }
@@ -71,7 +72,8 @@ struct Found {
     ahead: Option<usize>,
 }
 
-/// Looks at those whose turn is the longest ago, until one is free.
+/// Looks at a few that are not known to be busy, those with the fewest open connections first,
+/// until one is free.
 ///
 /// When `pressed`, so much waits that throughput comes before the best place for each.
 fn look_around<C: Channels>(
@@ -87,7 +89,7 @@ fn look_around<C: Channels>(
     let mut busy = members
         .iter()
         .any(|member| member.probed.is_some() || member.blocked || member.is_slow(now));
-    for at in longest_ago(now, members).into_iter().flatten() {
+    for at in likeliest(now, members).into_iter().flatten() {
         let Some(member) = members.get_mut(at) else {
             break;
         };
@@ -103,6 +105,8 @@ fn look_around<C: Channels>(
             Look::Unknown => Rank::Free,
             Look::Waiting if !recent => Rank::Free,
             Look::Running if member.is_slow(now) => Rank::Busy,
+            // Without a connection it has nobody to work for: it tidies up, and is back soon.
+            Look::Running if !recent && member.figures.open == 0 => Rank::Free,
             Look::Running if !recent => Rank::Ahead(0),
             // It waits, but has perhaps not read yet what it was given just now: the longer that
             // is ago, the better.
@@ -125,6 +129,7 @@ fn look_around<C: Channels>(
             Rank::Ahead(_) => {}
             Rank::Busy => busy = true,
         }
+        member.seen_busy(now);
         turns.pass(member);
     }
     // Rather than behind what another was given just now, the connection waits for whoever is
@@ -170,9 +175,23 @@ fn state<C: Channels>(now: Nanos, member: &mut Member, channels: &mut C) -> Look
     look
 }
 
-/// The places of up to [`LOOKS`] members that may be free, the longest without a turn first.
-fn longest_ago(now: Nanos, members: &[Member]) -> [Option<usize>; LOOKS] {
-    let mut found: [Option<(u64, usize)>; LOOKS] = [None; LOOKS];
+/// What stands against a member, the weightiest first: those that are known to be busy come last,
+/// but they come, for they may be free by now.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Merit {
+    has_work: bool,
+    was_busy: bool,
+    /// Its open connections; not counted where only its turn shall count.
+    open: usize,
+    turn: u64,
+}
+
+/// The places of up to [`LOOKS`] members that may be free, the best first. Half of them are those
+/// with the fewest open connections; the others those whose turn is the longest ago, so that
+/// nobody is left out who has many and is free.
+fn likeliest(now: Nanos, members: &[Member]) -> [Option<usize>; LOOKS] {
+    let mut fewest = [None; LOOKS / 2];
+    let mut longest_ago = [None; LOOKS];
     for (at, member) in members.iter().enumerate() {
         if !member.has_room(now) || (member.is_slow(now) && member.is_fresh(now)) {
             continue;
@@ -181,19 +200,48 @@ fn longest_ago(now: Nanos, members: &[Member]) -> [Option<usize>; LOOKS] {
             // It is seen when it comes back.
             continue;
         }
-        // Those that are known to be busy come last, but they come: they may be free by now.
-        let busy = member.probed.is_some() || !member.sent.is_empty();
-        let mut candidate = Some((u64::from(busy) << 63 | member.turn, at));
-        for place in &mut found {
-            if place.is_none() || candidate < *place {
-                std::mem::swap(place, &mut candidate);
-            }
-            if candidate.is_none() {
-                break;
-            }
+        let merit = Merit {
+            has_work: member.probed.is_some() || !member.sent.is_empty(),
+            was_busy: member.was_busy(now),
+            open: member.figures.open,
+            turn: member.turn,
+        };
+        keep_best(&mut fewest, (merit, at));
+        keep_best(&mut longest_ago, (Merit { open: 0, ..merit }, at));
+    }
+    let mut found = [None; LOOKS];
+    for (_, at) in fewest.into_iter().chain(longest_ago).flatten() {
+        if let Some(place) = found.iter_mut().find(|it| it.is_none_or(|it| it == at)) {
+            *place = Some(at);
         }
     }
-    found.map(|found| found.map(|(_, at)| at))
+    found
+}
+
+/// Puts a candidate where it belongs among the best.
+fn keep_best(best: &mut [Option<(Merit, usize)>], candidate: (Merit, usize)) {
+    let mut candidate = Some(candidate);
+    for place in best {
+        if place.is_none() || candidate < *place {
+            std::mem::swap(place, &mut candidate);
+        }
+        if candidate.is_none() {
+            break;
+        }
+    }
+}
+
+/// The member with the fewest open connections, of those whose channels take anything; among
+/// equals the one whose turn is the longest ago.
+fn fewest_open<C: Channels>(now: Nanos, members: &mut [Member], channels: &mut C) -> Option<usize> {
+    members
+        .iter_mut()
+        .enumerate()
+        .filter_map(|(at, member)| {
+            takes_more(now, member, channels).then_some((member.figures.open, member.turn, at))
+        })
+        .min()
+        .map(|(_, _, at)| at)
 }
 
 /// The next in rotation whose channel takes anything.

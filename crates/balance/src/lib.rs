@@ -23,6 +23,8 @@
 
 #![forbid(unsafe_code)]
 
+use std::num::NonZeroUsize;
+
 mod balancer;
 mod choose;
 mod client;
@@ -48,6 +50,8 @@ pub enum Policy {
     NextAvailable,
     /// Strictly in turn, whatever they do.
     RoundRobin,
+    /// The one with the fewest open connections, whatever it does.
+    LeastConn,
     /// The same client goes to the same member, while that is there.
     IpHash,
 }
@@ -61,6 +65,8 @@ pub struct Settings {
     pub queue: usize,
     /// How long a connection may wait there, in nanoseconds, before it is refused.
     pub patience: Nanos,
+    /// How many connections one member may have open; more wait in the queue.
+    pub max_connections: Option<NonZeroUsize>,
 }
 
 /// What a look at a member's loop shows.

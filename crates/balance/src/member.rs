@@ -43,6 +43,10 @@ const STREAM: u32 = 4;
 /// How many connections may be sent to a streaming member before it is asked what it has taken.
 const STREAM_AHEAD: usize = 16;
 
+/// What a look has found busy is looked at after the others for so long: more than from one tick
+/// to the next, so that each tick looks at others.
+const BUSY_FOR: Nanos = 2 * MILLISECOND;
+
 /// A channel that took no more is tried again after this.
 const FULL_FOR: Nanos = MILLISECOND;
 
@@ -58,6 +62,8 @@ pub struct MemberFigures {
     pub taken_back: u64,
     /// Connections that lie in its channel, as last seen.
     pub untaken: usize,
+    /// Connections that were sent to it and have not ended, those in its channel among them.
+    pub open: usize,
 }
 
 /// A connection in a member's channel: all but the connection itself.
@@ -75,6 +81,8 @@ pub(crate) struct Member {
     pub(crate) id: MemberId,
     /// The same for the worker that follows it in the same place.
     pub(crate) key: u64,
+    /// How many connections it may have open.
+    limit: usize,
     /// What lies in its channel, oldest first; true as of the last [`Member::sync`].
     pub(crate) sent: VecDeque<Sent>,
     /// A probe lies there too, since then.
@@ -96,16 +104,19 @@ pub(crate) struct Member {
     streak: (Nanos, u32),
     /// When it last took something.
     pub(crate) took_at: Nanos,
+    /// Until then it is taken for busy, since a look, or what it left lying, showed that it was.
+    busy_until: Nanos,
     /// The smaller, the longer ago it had its turn.
     pub(crate) turn: u64,
     pub(crate) figures: MemberFigures,
 }
 
 impl Member {
-    pub(crate) fn new(id: MemberId, key: u64) -> Self {
+    pub(crate) fn new(id: MemberId, key: u64, open: usize, limit: usize) -> Self {
         Self {
             id,
             key,
+            limit,
             sent: VecDeque::new(),
             probed: None,
             takes_no_probes: false,
@@ -117,10 +128,34 @@ impl Member {
             full_until: 0,
             given_at: 0,
             took_at: 0,
+            busy_until: 0,
             streak: (0, 0),
             turn: 0,
-            figures: MemberFigures::default(),
+            figures: MemberFigures {
+                open,
+                ..MemberFigures::default()
+            },
         }
+    }
+
+    /// Whether it has as many connections open as it may have.
+    pub(crate) fn is_at_limit(&self) -> bool {
+        self.figures.open >= self.limit
+    }
+
+    /// One of its connections has ended.
+    pub(crate) fn closed(&mut self) {
+        self.figures.open = self.figures.open.saturating_sub(1);
+    }
+
+    /// A look has found it busy: the next few looks had better go to others.
+    pub(crate) fn seen_busy(&mut self, now: Nanos) {
+        self.busy_until = now + BUSY_FOR;
+    }
+
+    /// Whether a look has found it busy just now.
+    pub(crate) fn was_busy(&self, now: Nanos) -> bool {
+        now < self.busy_until
     }
 
     pub(crate) fn is_slow(&self, now: Nanos) -> bool {
@@ -158,7 +193,7 @@ impl Member {
     }
 
     pub(crate) fn has_room(&self, now: Nanos) -> bool {
-        self.sent.len() < DEPTH && now >= self.full_until
+        self.sent.len() < DEPTH && now >= self.full_until && !self.is_at_limit()
     }
 
     /// Compares what was sent with what still lies in the channel.
@@ -286,6 +321,7 @@ impl Member {
         });
         self.given_at = now;
         self.figures.dispatched += 1;
+        self.figures.open += 1;
         self.figures.untaken = self.sent.len();
         Ok(())
     }
@@ -317,8 +353,12 @@ impl Member {
                 connection,
             })
             .collect();
+        if !taken.is_empty() {
+            self.seen_busy(now);
+        }
         self.figures.taken_back += taken.len() as u64;
         self.figures.dispatched -= taken.len() as u64;
+        self.figures.open = self.figures.open.saturating_sub(taken.len());
         self.figures.untaken = 0;
         taken
     }

@@ -62,6 +62,9 @@ impl<T> Queue<T> {
     }
 }
 
+/// The last step of the histogram: what waited longer counts there too.
+const STEPS: usize = 26;
+
 /// How long connections waited from their arrival to their dispatch: only those that no member
 /// could have at once.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -72,6 +75,9 @@ pub struct Waits {
     pub total: Nanos,
     /// The longest, in nanoseconds.
     pub longest: Nanos,
+    /// A histogram: step `n` counts those that waited less than `2^n` microseconds, and not less
+    /// than half of that.
+    pub steps: [u64; STEPS],
 }
 
 impl Waits {
@@ -79,5 +85,51 @@ impl Waits {
         self.count += 1;
         self.total = self.total.saturating_add(waited);
         self.longest = self.longest.max(waited);
+        let micros = waited / 1000;
+        let step = (u64::BITS - micros.leading_zeros()) as usize;
+        if let Some(step) = self.steps.get_mut(step.min(STEPS - 1)) {
+            *step += 1;
+        }
+    }
+
+    /// The mean, in nanoseconds.
+    pub fn mean(&self) -> Nanos {
+        self.total.checked_div(self.count).unwrap_or(0)
+    }
+
+    /// A time that this share (0 to 1) of those who waited did not exceed, in nanoseconds: the
+    /// upper end of a step, so at most twice the true one.
+    pub fn quantile(&self, share: f64) -> Nanos {
+        let wanted = (self.count as f64 * share).ceil() as u64;
+        let mut passed = 0;
+        for (step, count) in self.steps.iter().enumerate() {
+            passed += count;
+            if passed >= wanted && passed > 0 && step + 1 < STEPS {
+                return self.longest.min(1000 << step);
+            }
+        }
+        self.longest
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn waits_are_sorted_into_steps() {
+        let mut waits = Waits::default();
+        for micros in [0, 1, 2, 3, 100, 100, 100, 100, 5000, 40_000_000] {
+            waits.record(micros * 1000);
+        }
+        assert_eq!(waits.steps[..3], [1, 1, 2]);
+        assert_eq!(waits.steps[7], 4);
+        assert_eq!(waits.steps[STEPS - 1], 1);
+        assert_eq!(waits.steps.iter().sum::<u64>(), waits.count);
+        assert_eq!(waits.quantile(0.5), 128_000);
+        assert_eq!(waits.quantile(1.0), waits.longest);
+        assert_eq!(waits.longest, 40_000_000_000);
+        assert_eq!(Waits::default().quantile(0.5), 0);
+        assert_eq!(Waits::default().mean(), 0);
     }
 }

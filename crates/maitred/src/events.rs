@@ -4,10 +4,12 @@
 use std::fs::File;
 use std::io::Write;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+
+use crate::figures::ListenerFigures;
 
 /// One thing that happened.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Event {
     /// An instance's process was started.
@@ -27,6 +29,10 @@ pub(crate) enum Event {
         pid: i32,
         address: String,
         members: usize,
+        /// Clients whose connections it had accepted, and which were open to its end or close to
+        /// it: some of them where there are many.
+        #[serde(default)]
+        cut: Vec<String>,
     },
     /// An instance's process has ended.
     Exited {
@@ -55,18 +61,59 @@ pub(crate) enum Event {
     },
     /// The kernel does not tell whether a worker's loop is free.
     Blind { pid: i32 },
+    /// The kernel does not tell which connections are open.
+    Uncounted,
     /// No more connections can be accepted for want of descriptors.
     OutOfDescriptors { limit: u64 },
     /// Connections were given up after they had waited too long; `total` so far.
     Refused { address: String, total: u64 },
+    /// Instances are restarted, and nobody has asked for that.
+    Renewing {
+        #[serde(flatten)]
+        trigger: Trigger,
+    },
+    /// What should restart instances by itself does not.
+    NoTrigger { trigger: String, reason: String },
+    /// Lines cannot be written to a log, and are dropped from now on.
+    LogFailing { path: String, reason: String },
+    /// They can again; so much was lost.
+    LogLost {
+        path: String,
+        lines: u64,
+        bytes: u64,
+    },
+    /// A log that has grown large could not be set aside, and grows on.
+    LogNotRotated { path: String, reason: String },
+    /// The output of a process cannot be read.
+    Deaf { instance: u32, reason: String },
+    /// What has changed could not be written to the home folder.
+    NotKept { reason: String },
+    /// What was counted so far.
+    Figures { listeners: Vec<ListenerFigures> },
     /// The app is being stopped.
     Stopping { reason: String },
     /// The app has stopped; the supervisor ends with this exit code.
     Stopped { code: u8 },
 }
 
+/// What restarts instances by itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "trigger", rename_all = "snake_case")]
+pub(crate) enum Trigger {
+    /// The calendar.
+    Schedule,
+    /// A file that has changed, and so many others.
+    Change { path: String, others: u64 },
+    /// More memory, in bytes, than the limit.
+    Memory {
+        instance: u32,
+        used: u64,
+        limit: u64,
+    },
+}
+
 /// What follows an exit.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "next", rename_all = "snake_case")]
 pub(crate) enum Next {
     /// Another process in its place.
@@ -83,8 +130,12 @@ pub(crate) enum Next {
         /// Unstable restarts that were tried.
         attempts: u32,
     },
-    /// Nothing: the app is being stopped.
+    /// Nothing: it was to end.
     Stopped,
+    /// Nothing: its successor, which was on its way, takes its place.
+    Replaced,
+    /// Nothing: it was to be a successor, and the one before it goes on.
+    Kept,
     /// Nothing: it is not to be restarted.
     Ended,
 }

@@ -6,15 +6,23 @@
 
 #![forbid(unsafe_code)]
 
+mod apps;
 mod cli;
 mod config;
+mod control;
 mod dispatcher;
 mod events;
+mod figures;
 mod guard;
+mod home;
+mod logs;
+mod memory;
 mod output;
 mod process_tree;
 mod runtime_folder;
+mod schedule;
 mod supervisor;
+mod watch;
 
 use std::process::ExitCode;
 

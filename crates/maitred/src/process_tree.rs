@@ -15,17 +15,39 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// The children of this process.
 pub(crate) fn children() -> Vec<Pid> {
-    let Ok(threads) = fs::read_dir("/proc/self/task") else {
-        return Vec::new();
-    };
-    let mut children = Vec::new();
-    for thread in threads.flatten() {
-        match fs::read_to_string(thread.path().join("children")) {
-            Ok(text) => children.extend(text.split_whitespace().filter_map(parse_pid)),
-            Err(_) => return children_by_parent(),
+    children_of(rustix::process::getpid()).unwrap_or_else(children_by_parent)
+}
+
+/// All descendants of a process, but for those whose own parent has ended. Empty where the kernel
+/// does not list children.
+pub(crate) fn descendants(of: Pid) -> Vec<Pid> {
+    let mut found = children_of(of).unwrap_or_default();
+    let mut next = 0;
+    while let Some(pid) = found.get(next).copied() {
+        next += 1;
+        for child in children_of(pid).unwrap_or_default() {
+            // While the tree is read it changes, and numbers may come back.
+            if !found.contains(&child) {
+                found.push(child);
+            }
         }
     }
-    children
+    found
+}
+
+/// The children of a process; `None` where the kernel does not list them.
+fn children_of(pid: Pid) -> Option<Vec<Pid>> {
+    let threads = format!("/proc/{}/task", pid.as_raw_nonzero());
+    let mut children = Vec::new();
+    for thread in fs::read_dir(threads).ok()?.flatten() {
+        match fs::read_to_string(thread.path().join("children")) {
+            Ok(text) => children.extend(text.split_whitespace().filter_map(parse_pid)),
+            // The thread has ended; its children belong to another one by now.
+            Err(_) if !thread.path().exists() => {}
+            Err(_) => return None,
+        }
+    }
+    Some(children)
 }
 
 /// The same for kernels that do not list children: every process tells its parent.

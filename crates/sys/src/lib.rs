@@ -4,11 +4,16 @@
 //! Next to the preload library this is the only place with `unsafe` code.
 
 mod process;
+mod readable;
 mod signals;
 mod socket;
 
-pub use process::{ChildSetup, Forked, exit_now, fork, set_up_child};
+pub use process::{
+    ChildSetup, Forked, Identity, exit_now, fork, set_up_child, set_up_daemon,
+};
+pub use readable::Readable;
 pub use signals::{Signalled, block_signals, next_signal};
 pub use socket::{
-    RawAddress, accept, bind, connect_unix, local_address, read_option, receive, send, write_option,
+    RawAddress, accept, accept_ports_at, bind, connect_unix, local_address, read_option, receive,
+    send, write_option,
 };

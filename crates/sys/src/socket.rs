@@ -154,6 +154,45 @@ pub fn read_option(
     Ok((len as usize).min(value.len()))
 }
 
+/// Lets a socket receive only those messages that have one of these numbers, 16 bits in network
+/// order, at this offset: a filter in the kernel (classic BPF).
+///
+/// # Errors
+/// `InvalidInput` for more than 200 numbers, else those of `setsockopt(2)`.
+pub fn accept_ports_at(socket: BorrowedFd<'_>, offset: u32, numbers: &[u16]) -> io::Result<()> {
+    const LOAD_HALF: u16 = (libc::BPF_LD | libc::BPF_H | libc::BPF_ABS) as u16;
+    const JUMP_IF_EQUAL: u16 = (libc::BPF_JMP | libc::BPF_JEQ | libc::BPF_K) as u16;
+    const RETURN: u16 = (libc::BPF_RET | libc::BPF_K) as u16;
+    let step = |code, jt, k| libc::sock_filter { code, jt, jf: 0, k };
+    if numbers.len() > 200 {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    let mut program = vec![step(LOAD_HALF, 0, offset)];
+    for (at, number) in numbers.iter().enumerate() {
+        // Over the comparisons that are left, and over the refusal behind them.
+        let jump = numbers.len() - at;
+        program.push(step(JUMP_IF_EQUAL, jump as u8, u32::from(*number)));
+    }
+    program.push(step(RETURN, 0, 0));
+    program.push(step(RETURN, 0, u32::MAX));
+    let filter = libc::sock_fprog {
+        len: program.len() as u16,
+        filter: program.as_mut_ptr(),
+    };
+    // SAFETY: the kernel reads the structure, and as many steps as it says at its pointer; both
+    // live until the call is over, and the kernel checks the program itself.
+    check(unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_ATTACH_FILTER,
+            (&raw const filter).cast(),
+            size_of::<libc::sock_fprog>() as libc::socklen_t,
+        )
+    })
+    .map(drop)
+}
+
 /// Options that read or write memory which their value points to, or open a descriptor.
 fn is_not_plain(level: i32, option: i32) -> bool {
     const SO_PEERPIDFD: i32 = 77;

@@ -56,3 +56,32 @@ fn rotation_is_exact() {
     }
     assert_eq!(counts.into_values().collect::<Vec<_>>(), [250; 4]);
 }
+
+#[test]
+fn kept_connections_spread_evenly_also_after_some_have_ended() {
+    for seed in 1..=500 {
+        let mut random = Random::new(seed);
+        let workers = random.below(4) + 1;
+        for policy in [balance::Policy::NextAvailable, balance::Policy::LeastConn] {
+            let mut world = World::idle(Random::new(seed), policy, workers);
+            world.keep();
+            for opened in 1..=10 * workers {
+                world.burst(1);
+                let (fewest, most) = world.open();
+                assert!(
+                    most - fewest <= 1,
+                    "seed {seed}, {policy:?}, {opened} opened"
+                );
+            }
+            // Whatever has ended, those that come fill it up again.
+            for _ in 0..5 * workers {
+                world.end_any();
+            }
+            for _ in 0..5 * workers {
+                world.burst(1);
+            }
+            let (fewest, most) = world.open();
+            assert_eq!((fewest, most), (10, 10), "seed {seed}, {policy:?}");
+        }
+    }
+}

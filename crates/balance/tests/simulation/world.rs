@@ -2,6 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 
+use std::num::NonZeroUsize;
+
 use balance::{
     Balancer, Channels, Client, Look, MemberId, Nanos, Policy, Refusal, Settings, Untaken,
 };
@@ -44,6 +46,10 @@ struct Worker {
     /// It accepts without waiting, and so can have probes.
     probes: bool,
     watched: bool,
+    /// It has died, and the balancer is being told.
+    dead: bool,
+    /// When its channel last took no more.
+    refused_at: Option<Nanos>,
     idle_since: Option<Nanos>,
 }
 
@@ -60,6 +66,8 @@ enum Event {
     Loop(MemberId),
     /// The kernel tells that a watched worker has taken something.
     Taken(MemberId),
+    /// The kernel tells that a connection has ended.
+    Ended(Connection),
     Tick,
     Join,
     Crash,
@@ -78,9 +86,13 @@ struct Floor {
     /// Accepted by us, and neither in a channel nor taken: what the central queue must hold.
     central: BTreeSet<Connection>,
     taken_by: BTreeMap<Connection, MemberId>,
+    /// Sent, not taken back, and not known to have ended.
+    open: BTreeMap<Connection, MemberId>,
+    /// How long connections are kept after their work is done, at the most; without end if 0.
+    kept: Nanos,
     refused: u64,
     typical_work: Nanos,
-    policy: Policy,
+    settings: Settings,
     /// A channel now and then takes no more, as when too many descriptors are on their way.
     refusing: bool,
 }
@@ -118,9 +130,10 @@ impl Floor {
         if worker.stopped || worker.busy_until.is_some_and(|until| until > now) {
             return;
         }
-        if worker.busy_until.take().is_some() {
-            worker.taken.pop_front();
-        }
+        let ended = match worker.busy_until.take() {
+            Some(_) => worker.taken.pop_front(),
+            None => None,
+        };
         if worker.taken.is_empty() {
             let took = !worker.channel.is_empty();
             while let Some(message) = worker.channel.pop_front() {
@@ -135,6 +148,12 @@ impl Floor {
                 self.at(delay, Event::Taken(id));
             }
         }
+        if let Some(ended) = ended
+            && self.kept > 0
+        {
+            let delay = self.random.below(self.kept);
+            self.at(delay, Event::Ended(ended));
+        }
         let work = self.work();
         let worker = self.workers.get_mut(&id).expect("it was there before");
         if worker.taken.is_empty() {
@@ -144,6 +163,39 @@ impl Floor {
             worker.busy_until = Some(now + work);
             self.at(work, Event::Loop(id));
         }
+    }
+}
+
+impl Floor {
+    fn open_at(&self, id: MemberId) -> usize {
+        self.open.values().filter(|member| **member == id).count()
+    }
+
+    /// A member gets a connection: it is not at its limit, and where that is the policy nobody
+    /// has fewer that could have got it.
+    fn check_open_counts(&self, member: MemberId) {
+        let open = self.open_at(member);
+        let limit = self.limit();
+        assert!(open < limit, "{member:?} is over its limit");
+        if self.settings.policy != Policy::LeastConn {
+            return;
+        }
+        for (other, worker) in &self.workers {
+            // One that was full may have room again; that is found out only now and then.
+            let full = worker.dead
+                || worker.channel.len() >= 32
+                || worker.refused_at.is_some_and(|at| self.now - at < 2 * MS);
+            let theirs = self.open_at(*other);
+            assert!(
+                theirs >= open || full,
+                "{other:?} has {theirs} open, {member:?} {open}"
+            );
+        }
+    }
+
+    fn limit(&self) -> usize {
+        let limit = self.settings.max_connections;
+        limit.map_or(usize::MAX, NonZeroUsize::get)
     }
 }
 
@@ -179,8 +231,12 @@ impl Channels for Floor {
 
     fn send(&mut self, member: MemberId, connection: Connection) -> Result<(), Connection> {
         if self.refusing && self.random.once_in(500) {
+            let worker = self.workers.get_mut(&member).expect("a member is alive");
+            worker.refused_at = Some(self.now);
             return Err(connection);
         }
+        self.check_open_counts(member);
+        self.open.insert(connection, member);
         assert!(
             !self.taken_by.contains_key(&connection),
             "{connection} was given twice"
@@ -199,6 +255,7 @@ impl Channels for Floor {
         let worker = self.workers.get_mut(&member)?;
         while let Some(message) = worker.channel.pop_front() {
             if let Message::Connection(connection) = message {
+                self.open.remove(&connection);
                 self.central.insert(connection);
                 return Some(connection);
             }
@@ -256,9 +313,10 @@ pub(crate) struct World {
 impl World {
     /// A world with everything in it that can happen.
     pub(crate) fn new(mut random: Random) -> Self {
-        let policy = match random.below(6) {
+        let policy = match random.below(8) {
             0 => Policy::RoundRobin,
             1 => Policy::IpHash,
+            2 => Policy::LeastConn,
             _ => Policy::NextAvailable,
         };
         let settings = Settings {
@@ -269,6 +327,11 @@ impl World {
             } else {
                 60_000 * MS
             },
+            max_connections: if random.once_in(4) {
+                NonZeroUsize::new(1 + random.below(8) as usize)
+            } else {
+                None
+            },
         };
         // From microseconds to tens of milliseconds.
         let typical_work = US << random.below(15);
@@ -278,6 +341,7 @@ impl World {
         // The mean work is about three times the typical one.
         world.gap = (3 * typical_work * 10 / load / workers).max(1);
         world.floor.refusing = true;
+        world.floor.kept = 1 + world.floor.random.below(10 * typical_work);
         world.to_arrive = 1 + world.floor.random.below(150);
         for _ in 0..workers {
             let delay = world.floor.random.below(MS);
@@ -299,6 +363,7 @@ impl World {
             policy,
             queue: 1000,
             patience: 60_000 * MS,
+            max_connections: None,
         };
         let mut world = Self::empty(random, settings, 200 * MS);
         for _ in 0..workers {
@@ -317,9 +382,11 @@ impl World {
                 event: 0,
                 central: BTreeSet::new(),
                 taken_by: BTreeMap::new(),
+                open: BTreeMap::new(),
+                kept: MS,
                 refused: 0,
                 typical_work,
-                policy: settings.policy,
+                settings,
                 refusing: false,
             },
             balancer: Balancer::new(settings),
@@ -344,6 +411,27 @@ impl World {
         self.floor.now += self.floor.random.below(10 * MS);
         let served = self.floor.taken_by.range(first..);
         served.map(|(_, worker)| *worker).collect()
+    }
+
+    /// From now on clients keep their connections.
+    pub(crate) fn keep(&mut self) {
+        self.floor.kept = 0;
+    }
+
+    /// One of the open connections ends.
+    pub(crate) fn end_any(&mut self) {
+        let count = self.floor.open.len() as u64;
+        let nth = self.floor.random.below(count.max(1)) as usize;
+        if let Some(connection) = self.floor.open.keys().nth(nth).copied() {
+            self.end(connection);
+        }
+    }
+
+    /// The fewest and the most connections that any worker has open.
+    pub(crate) fn open(&self) -> (usize, usize) {
+        let open = self.floor.workers.keys().map(|id| self.floor.open_at(*id));
+        let (fewest, most) = (open.clone().min(), open.max());
+        (fewest.unwrap_or(0), most.unwrap_or(0))
     }
 
     /// Lives until everything has ended well.
@@ -410,6 +498,7 @@ impl World {
             }
             Event::Loop(id) => self.floor.turn(id),
             Event::Taken(id) => self.balancer.turned(now, id, &mut self.floor),
+            Event::Ended(connection) => self.end(connection),
             Event::Tick => {
                 self.ticking = None;
                 if self.balancer.deadline().is_some_and(|at| at <= now) {
@@ -452,6 +541,19 @@ impl World {
             .arrive(self.floor.now, client, connection, &mut self.floor);
     }
 
+    /// A connection has ended.
+    fn end(&mut self, connection: Connection) {
+        if let Some(id) = self.floor.open.remove(&connection) {
+            if self.floor.open_at(id) + 1 >= self.floor.limit()
+                && let Some(worker) = self.floor.workers.get_mut(&id)
+            {
+                // Until now it could have no more.
+                worker.idle_since = worker.idle_since.map(|_| self.floor.now);
+            }
+            self.balancer.closed(self.floor.now, id, &mut self.floor);
+        }
+    }
+
     fn join(&mut self, odd: bool) {
         let id = MemberId(self.next_worker);
         self.next_worker += 1;
@@ -465,20 +567,25 @@ impl World {
             blind: odd && random.once_in(4),
             probes: !(odd && random.once_in(6)),
             watched: false,
+            dead: false,
+            refused_at: None,
             idle_since: Some(self.floor.now),
         };
         self.floor.workers.insert(id, worker);
         self.balancer
-            .join(self.floor.now, id, id.0, &mut self.floor);
+            .join(self.floor.now, id, id.0, 0, &mut self.floor);
     }
 
     /// A worker dies, and another takes its place after a while. What it had taken is answered no
     /// more; what it had not taken must not be lost.
     fn crash(&mut self) {
         if let Some(id) = self.any_worker() {
+            let worker = self.floor.workers.get_mut(&id).expect("it was picked");
+            worker.dead = true;
             self.balancer.leave(self.floor.now, id, &mut self.floor);
             let worker = self.floor.workers.remove(&id).expect("it was picked");
             assert!(worker.channel.is_empty(), "the channel was not emptied");
+            self.floor.open.retain(|_, member| *member != id);
             let delay = self.floor.random.below(5 * MS);
             self.floor.at(delay, Event::Join);
         }
@@ -516,7 +623,10 @@ impl World {
             .map(|(_, figures)| figures.dispatched)
             .sum();
         assert!(figures <= self.arrived, "more was dispatched than came");
-        if floor.policy == Policy::NextAvailable {
+        for (id, figures) in self.balancer.members() {
+            assert_eq!(figures.open, floor.open_at(id), "open at {id:?}");
+        }
+        if floor.settings.policy == Policy::NextAvailable {
             self.check_work_is_conserved();
         }
     }
@@ -531,6 +641,7 @@ impl World {
             let idle_for = worker
                 .idle_since
                 .filter(|_| worker.is_idle() && worker.channel.is_empty())
+                .filter(|_| floor.open_at(*id) < floor.limit())
                 .map_or(0, |since| floor.now - since);
             let patience = if worker.blind && !worker.probes {
                 IDLE_UNSEEN

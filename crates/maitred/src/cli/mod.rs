@@ -1,27 +1,116 @@
 //! The command line: one file a command.
 
+mod app_logs;
 mod check;
+mod cleardump;
 mod completion;
+mod delete;
+mod describe;
+mod env;
 mod flags;
+mod flush;
+mod id;
 mod init;
+mod jlist;
+mod kill;
+mod list;
+mod logs;
+mod pid;
+mod ping;
+mod pm2_json;
+mod prettylist;
+mod reload;
+mod reload_logs;
+mod reset;
+mod restart;
+mod resurrect;
 mod run;
+mod save;
+mod scale;
+mod send;
+mod send_signal;
+mod shown;
+mod start;
+mod start_or;
+mod startup;
+mod stop;
+mod supervise;
+mod table;
+mod together;
+mod usage;
 mod what;
 
+use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, Parser, Subcommand};
 
 /// Runs an app on all cores: N copies of it behind one door.
 #[derive(Debug, Parser)]
 #[command(name = "maitred", version, about, max_term_width = 100)]
 struct Arguments {
+    #[command(flatten)]
+    manner: Manner,
+
     #[command(subcommand)]
     command: Command,
+}
+
+/// How a command speaks; the same for all.
+#[derive(Clone, Debug, Args)]
+struct Manner {
+    /// Say nothing but what was asked for.
+    #[arg(short, long, global = true)]
+    silent: bool,
+
+    /// No colours.
+    #[arg(long, global = true)]
+    no_color: bool,
 }
 
 #[derive(Debug, Subcommand)]
 enum Command {
     Run(Box<run::Run>),
+    Start(Box<start::Start>),
+    Stop(stop::Stop),
+    Restart(restart::Restart),
+    Reload(reload::Reload),
+    #[command(visible_alias = "del")]
+    Delete(delete::Delete),
+    Scale(scale::Scale),
+    #[command(name = "startOrRestart", alias = "start-or-restart")]
+    StartOrRestart(start_or::StartOr),
+    #[command(name = "startOrReload", alias = "start-or-reload")]
+    StartOrReload(start_or::StartOr),
+    Reset(reset::Reset),
+    #[command(name = "sendSignal", alias = "send-signal")]
+    SendSignal(send_signal::SendSignal),
+    Send(send::Send),
+    Kill(kill::Kill),
+    #[command(visible_aliases = ["ls", "l", "status", "ps"])]
+    List(list::List),
+    Jlist(jlist::Jlist),
+    #[command(aliases = ["prettyList"])]
+    Prettylist(prettylist::Prettylist),
+    #[command(visible_aliases = ["show", "info", "desc"])]
+    Describe(describe::Describe),
+    Env(env::Env),
+    Pid(pid::Pid),
+    Id(id::Id),
+    Ping(ping::Ping),
+    Logs(logs::Logs),
+    Flush(flush::Flush),
+    #[command(name = "reloadLogs", alias = "reload-logs")]
+    ReloadLogs(reload_logs::ReloadLogs),
+    #[command(alias = "dump")]
+    Save(save::Save),
+    Resurrect(resurrect::Resurrect),
+    Cleardump(cleardump::Cleardump),
+    Startup(startup::Startup),
+    Unstartup(startup::Unstartup),
+    #[command(hide = true)]
+    Supervise(supervise::Supervise),
     Check(Box<check::Check>),
     #[command(visible_alias = "ecosystem")]
     Init(init::Init),
@@ -30,9 +119,50 @@ enum Command {
 
 /// Does what the command line says.
 pub(crate) fn main() -> ExitCode {
-    let arguments = Arguments::parse();
-    let result = match arguments.command {
+    let Arguments { manner, command } =
+        match Arguments::try_parse_from(join_optional_values(std::env::args_os())) {
+            Ok(arguments) => arguments,
+            Err(error) => {
+                let _ = error.print();
+                return match error.kind() {
+                    ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+                    // As pm2 answers to a command that it does not know.
+                    ErrorKind::InvalidSubcommand => ExitCode::FAILURE,
+                    _ => ExitCode::from(2),
+                };
+            }
+        };
+    let result = match command {
         Command::Run(run) => run.execute(),
+        Command::Supervise(supervise) => supervise.execute(),
+        Command::Start(start) => start.execute(&manner),
+        Command::Stop(stop) => stop.execute(&manner),
+        Command::Restart(restart) => restart.execute(&manner),
+        Command::Reload(reload) => reload.execute(&manner),
+        Command::Delete(delete) => delete.execute(&manner),
+        Command::Scale(scale) => scale.execute(&manner),
+        Command::StartOrRestart(start) => start.execute(start::Mode::File, &manner),
+        Command::StartOrReload(start) => start.execute(start::Mode::Reload, &manner),
+        Command::Reset(reset) => reset.execute(&manner),
+        Command::SendSignal(send) => send.execute(&manner),
+        Command::Send(send) => send.execute(&manner),
+        Command::Kill(kill) => kill.execute(&manner),
+        Command::List(list) => list.execute(&manner),
+        Command::Jlist(jlist) => jlist.execute(),
+        Command::Prettylist(prettylist) => prettylist.execute(),
+        Command::Describe(describe) => describe.execute(&manner),
+        Command::Env(env) => env.execute(),
+        Command::Pid(pid) => pid.execute(),
+        Command::Id(id) => id.execute(),
+        Command::Ping(ping) => ping.execute(),
+        Command::Logs(logs) => logs.execute(),
+        Command::Flush(flush) => flush.execute(),
+        Command::ReloadLogs(reload) => reload.execute(&manner),
+        Command::Save(save) => save.execute(&manner),
+        Command::Resurrect(resurrect) => resurrect.execute(&manner),
+        Command::Cleardump(cleardump) => cleardump.execute(&manner),
+        Command::Startup(startup) => startup.execute(&manner),
+        Command::Unstartup(unstartup) => unstartup.execute(&manner),
         Command::Check(check) => check.execute(),
         Command::Init(init) => init.execute(),
         Command::Completion(completion) => completion.execute(),
@@ -46,9 +176,44 @@ pub(crate) fn main() -> ExitCode {
     }
 }
 
+/// `--stats 5` means `--stats=5`, and `--stats server.ts` does not: clap cannot tell an option's
+/// value that may be left out from what follows it, but a number can be told from a script.
+fn join_optional_values(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut joined: Vec<OsString> = Vec::new();
+    let mut ours = true;
+    for arg in args {
+        ours = ours && arg != "--";
+        let is_number = arg.to_str().is_some_and(|arg| arg.parse::<u32>().is_ok());
+        match joined.last_mut() {
+            Some(option) if ours && is_number && option == "--stats" => {
+                option.push("=");
+                option.push(arg);
+            }
+            _ => joined.push(arg),
+        }
+    }
+    joined
+}
+
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsString;
+
     use clap::CommandFactory;
+
+    fn joined(line: &str) -> String {
+        let args = line.split(' ').map(OsString::from);
+        let joined = super::join_optional_values(args);
+        joined.join(" ".as_ref()).into_string().unwrap()
+    }
+
+    #[test]
+    fn a_number_belongs_to_the_option_before_it() {
+        assert_eq!(joined("run --stats 5 a.ts"), "run --stats=5 a.ts");
+        assert_eq!(joined("run --stats a.ts"), "run --stats a.ts");
+        assert_eq!(joined("run a.ts -- --stats 5"), "run a.ts -- --stats 5");
+        assert_eq!(joined("run -i 5 --stats"), "run -i 5 --stats");
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

@@ -2,7 +2,9 @@
 
 use std::ffi::OsString;
 use std::fs::OpenOptions;
+use std::num::NonZeroU32;
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
@@ -10,6 +12,7 @@ use clap::Args;
 use super::flags::RunFlags;
 use crate::config::{self, App, Instances, LogTarget, Surroundings, Words};
 use crate::events::EventFile;
+use crate::home::{Kept, Record, Rest, now_ms};
 use crate::runtime_folder::RuntimeFolder;
 use crate::supervisor::Supervisor;
 use crate::{guard, output};
@@ -24,6 +27,17 @@ pub(super) struct Run {
 
     #[command(flatten)]
     flags: RunFlags,
+
+    /// Show what was counted for each listener and worker, so often (every 10 seconds if no number
+    /// is given) and at the end.
+    #[arg(
+        long,
+        value_name = "SECONDS",
+        num_args = 0..=1,
+        require_equals = true,
+        default_missing_value = "10"
+    )]
+    stats: Option<NonZeroU32>,
 
     /// Append what happens to this file, as JSON lines.
     #[arg(long, value_name = "FILE")]
@@ -45,15 +59,27 @@ impl Run {
             }
             None => None,
         };
+        let stats = self
+            .stats
+            .map(|seconds| Duration::from_secs(seconds.get().into()));
         let app = self.resolve()?;
         let folder = RuntimeFolder::create()?;
+        let path = folder.path().to_owned();
         let supervised = || -> anyhow::Result<u8> {
             guard::split(folder.path())?;
-            let output = output::Output::new(&app, events)?;
-            Supervisor::new(app, &folder, output)?.run()
+            let output = output::Output::shown(&app, events)?;
+            let instances = (0..app.instances).map(|number| Kept::new(number, number, Rest::Runs));
+            let record = Record {
+                instances: instances.collect(),
+                created_at: now_ms(),
+                app,
+            };
+            Supervisor::new(record, None, folder, output)?
+                .with_stats(stats)
+                .run(|| {})
         };
         let ended = supervised();
-        folder.remove();
+        let _ = std::fs::remove_dir_all(path);
         ended
     }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -163,10 +164,14 @@ impl From<Balance> for balance::Settings {
             policy: match from.policy {
                 Policy::NextAvailable => balance::Policy::NextAvailable,
                 Policy::RoundRobin => balance::Policy::RoundRobin,
+                Policy::LeastConn => balance::Policy::LeastConn,
                 Policy::IpHash => balance::Policy::IpHash,
             },
             queue: from.queue,
             patience: u64::try_from(from.patience.as_nanos()).unwrap_or(u64::MAX),
+            max_connections: from
+                .max_connections
+                .and_then(|most| NonZeroUsize::new(usize::try_from(most).ok()?)),
         }
     }
 }
@@ -179,6 +184,8 @@ pub(crate) enum Policy {
     NextAvailable,
     /// Strictly in turn.
     RoundRobin,
+    /// The one with the fewest open connections.
+    LeastConn,
     /// The same client to the same worker.
     IpHash,
 }

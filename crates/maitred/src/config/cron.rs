@@ -1,11 +1,10 @@
 //! When an app is restarted by the calendar.
 
-use std::time::SystemTime;
-
 use anyhow::bail;
-use chrono::{DateTime, Local, TimeZone, Utc};
-use croner::parser::{CronParser, Seconds};
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+
+use crate::schedule::Schedule;
 
 /// A schedule, known to be valid.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -35,95 +34,32 @@ impl Cron {
             pattern: pattern.to_owned(),
             zone: zone.to_owned(),
         };
-        if !zone.is_empty() && cron.zone().is_none() {
-            bail!("there is no time zone {zone:?}; one is called as in \"Europe/Berlin\"");
-        }
-        if let Err(error) = parser().parse(pattern) {
-            bail!("{pattern:?} is no cron pattern: {error}");
-        }
-        if cron.next_after(SystemTime::now()).is_none() {
+        if cron.schedule()?.after(Timestamp::now()).is_none() {
             bail!("{pattern:?} never comes");
         }
         Ok(cron)
     }
 
-    /// The first moment after this one at which it is time.
-    pub(crate) fn next_after(&self, moment: SystemTime) -> Option<SystemTime> {
-        let pattern = parser().parse(&self.pattern).ok()?;
-        let moment = DateTime::<Utc>::from(moment);
-        match self.zone() {
-            Some(zone) => next(&pattern, moment, &zone),
-            None => next(&pattern, moment, &Local),
-        }
+    /// The moments that it stands for.
+    ///
+    /// # Errors
+    /// If the time zone is not known on this machine any more.
+    pub(crate) fn schedule(&self) -> anyhow::Result<Schedule> {
+        let zone = Some(self.zone.as_str()).filter(|zone| !zone.is_empty());
+        Ok(Schedule::parse(&self.pattern, zone)?)
     }
-
-    fn zone(&self) -> Option<chrono_tz::Tz> {
-        self.zone.parse().ok()
-    }
-}
-
-fn parser() -> CronParser {
-    CronParser::builder().seconds(Seconds::Optional).build()
-}
-
-fn next<Z: TimeZone>(pattern: &croner::Cron, after: DateTime<Utc>, zone: &Z) -> Option<SystemTime> {
-    let next = pattern.find_next_occurrence(&after.with_timezone(zone), false);
-    Some(next.ok()?.with_timezone(&Utc).into())
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    fn next_after(text: &str, moment: &str) -> String {
-        let moment = moment.parse::<DateTime<Utc>>().unwrap();
-        let next = Cron::new(text, "").unwrap().next_after(moment.into());
-        DateTime::<Utc>::from(next.unwrap()).to_rfc3339()
-    }
-
     #[test]
-    fn zones_and_seconds() {
-        for (text, moment, expected) in [
-            (
-                "TZ=UTC 0 3 * * *",
-                "2026-01-01T03:00:00Z",
-                "2026-01-02T03:00:00+00:00",
-            ),
-            (
-                "TZ=UTC */10 * * * * *",
-                "2026-01-01T00:00:05Z",
-                "2026-01-01T00:00:10+00:00",
-            ),
-            (
-                "CRON_TZ=Europe/Berlin 0 3 * * *",
-                "2026-07-01T12:00:00Z",
-                "2026-07-02T01:00:00+00:00",
-            ),
-            (
-                "TZ=Europe/Berlin 0 3 * * *",
-                "2026-01-01T12:00:00Z",
-                "2026-01-02T02:00:00+00:00",
-            ),
-            (
-                "TZ=UTC @daily",
-                "2026-01-01T12:00:00Z",
-                "2026-01-02T00:00:00+00:00",
-            ),
-            (
-                "TZ=UTC 0 0 * * MON",
-                "2026-01-01T12:00:00Z",
-                "2026-01-05T00:00:00+00:00",
-            ),
-        ] {
-            assert_eq!(next_after(text, moment), expected, "{text}");
-        }
-    }
-
-    /// In the night in which clocks go forward, half past two does not exist.
-    #[test]
-    fn the_night_of_the_change() {
-        let next = next_after("TZ=Europe/Berlin 30 2 * * *", "2026-03-28T12:00:00Z");
-        assert!(next.starts_with("2026-03-29T0"), "{next}");
+    fn a_zone_may_stand_before_the_pattern() {
+        let cron = Cron::new("CRON_TZ=Europe/Berlin 0 3 * * *", "UTC").unwrap();
+        assert_eq!(cron.zone, "Europe/Berlin");
+        assert_eq!(cron.pattern, "0 3 * * *");
+        assert_eq!(Cron::new(" @daily ", "UTC").unwrap().zone, "UTC");
     }
 
     #[test]

@@ -24,7 +24,16 @@ pub(crate) enum FilterEnv {
 const MOST_VARIABLES: usize = 10_000;
 
 /// What maitred gives to workers, and a maitred that is run by one must not pass on.
-const OURS: [&str; 3] = [wire::INSTANCE_VAR, wire::SUPERVISOR_VAR, wire::DOOR_VAR];
+const OURS: [&str; 4] = [
+    wire::INSTANCE_VAR,
+    wire::SUPERVISOR_VAR,
+    wire::DOOR_VAR,
+    RUN_VAR,
+];
+
+/// Tells to which process of which instance a process belongs, also when it has left that one's
+/// group and session.
+pub(crate) const RUN_VAR: &str = "MAITRED_RUN";
 
 /// The environment of an app that is started by somebody with the environment `inherited`.
 pub(crate) fn compose(

@@ -222,7 +222,19 @@ fields! {
     max_connections: u32 {
         aliases: &[],
         default: "no limit",
-        flags: &[flag("max-connections", Takes::Value("N"))],
+        flags: &[flag("max-connections", Takes::Value("N")).also_of_run()],
+    }
+    /// How many connections may wait for an instance; more wait in the kernel's backlog.
+    queue: u32 {
+        aliases: &[],
+        default: "4096",
+        flags: &[flag("queue", Takes::Value("N")).also_of_run()],
+    }
+    /// How long a connection may wait for an instance before it is closed.
+    queue_timeout: Millis {
+        aliases: &[],
+        default: "30s",
+        flags: &[flag("queue-timeout", Takes::Value("TIME")).also_of_run()],
     }
     /// TCP ports that each instance opens for itself, not shared (a debugger's, say).
     private_ports: Ports {

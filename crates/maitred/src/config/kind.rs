@@ -400,12 +400,14 @@ impl Kind for ExecMode {
 }
 
 impl Kind for Policy {
-    const EXPECTS: &'static str = "\"next_available\", \"round_robin\" or \"ip_hash\"";
+    const EXPECTS: &'static str =
+        "\"next_available\", \"round_robin\", \"least_conn\" or \"ip_hash\"";
 
     fn read(value: &Value) -> Option<Self> {
         match value.as_str()? {
             "next_available" => Some(Self::NextAvailable),
             "round_robin" => Some(Self::RoundRobin),
+            "least_conn" => Some(Self::LeastConn),
             "ip_hash" => Some(Self::IpHash),
             _ => None,
         }

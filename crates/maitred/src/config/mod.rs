@@ -30,7 +30,7 @@ mod watch;
 
 pub(crate) use app::{App, ExecMode, Interpreter, Policy};
 pub(crate) use cron::Cron;
-pub(crate) use environment::{Environment, FilterEnv};
+pub(crate) use environment::{Environment, FilterEnv, RUN_VAR, compose};
 pub(crate) use fields::{Entry, FIELDS, Field, Flag, Takes};
 pub(crate) use file::{ConfigFile, is_config, load, load_json, usual};
 pub(crate) use instances::{Instances, processors};

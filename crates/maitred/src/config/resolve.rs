@@ -183,8 +183,12 @@ pub(crate) fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Re
         identity: rights.map(|rights| rights.identity),
         balance: Balance {
             policy: entry.balance.unwrap_or(Policy::NextAvailable),
-            queue: QUEUE,
-            patience: PATIENCE,
+            queue: match entry.queue {
+                Some(0) => bail!("queue: at least one connection has to have a place to wait"),
+                Some(queue) => usize::try_from(queue).unwrap_or(usize::MAX),
+                None => QUEUE,
+            },
+            patience: millis(entry.queue_timeout, PATIENCE),
             max_connections: entry.max_connections.filter(|most| *most > 0),
         },
         private_ports: entry.private_ports.map_or(Vec::new(), |ports| ports.0),

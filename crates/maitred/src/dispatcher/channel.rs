@@ -10,7 +10,10 @@ use rustix::event::epoll;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use wire::{HANDOFF_LEN, Handoff, PROBE_LEN, channel_name};
 
+use super::counts::Counts;
 use super::oracle::Oracle;
+use super::sock_diag::Endpoint;
+use crate::figures::LoopSeenBy;
 
 /// An accepted connection on its way to a worker.
 #[derive(Debug)]
@@ -18,13 +21,29 @@ pub(crate) struct Connection {
     socket: OwnedFd,
     /// The message that goes with it: the peer's address.
     message: [u8; HANDOFF_LEN],
+    /// What the kernel knows it by; none for one that cannot be counted.
+    endpoint: Option<Endpoint>,
 }
 
 impl Connection {
     pub(crate) fn new(socket: OwnedFd, peer: &[u8]) -> Self {
         Self {
-            socket,
             message: Handoff::connection(peer).encode().0,
+            endpoint: Endpoint::of(socket.as_fd(), peer),
+            socket,
+        }
+    }
+
+    /// One that came back out of a channel.
+    fn returned(socket: OwnedFd, message: [u8; HANDOFF_LEN]) -> Self {
+        let endpoint = match Handoff::decode(&message) {
+            Some(Handoff::Connection { peer, .. }) => Endpoint::of(socket.as_fd(), &peer),
+            Some(Handoff::Probe) | None => None,
+        };
+        Self {
+            socket,
+            message,
+            endpoint,
         }
     }
 }
@@ -109,6 +128,20 @@ impl Channel {
             .map_or(0, |bytes| usize::try_from(bytes).unwrap_or(0))
     }
 
+    /// How many connections lie in the channel.
+    pub(super) fn connections(&self) -> usize {
+        self.untaken() / HANDOFF_LEN
+    }
+
+    /// What tells whether the worker's loop is free.
+    pub(super) fn seen_by(&mut self) -> LoopSeenBy {
+        if self.oracle.is_readable() {
+            LoopSeenBy::Kernel
+        } else {
+            LoopSeenBy::Taken
+        }
+    }
+
     /// Takes a new copy of the worker's end.
     pub(crate) fn hold(&mut self, theirs: OwnedFd) {
         self.theirs.get_or_insert(theirs);
@@ -138,15 +171,17 @@ impl Channel {
 #[derive(Debug)]
 pub(crate) struct Workers {
     pub(crate) channels: HashMap<MemberId, Channel>,
+    pub(super) counts: Counts,
     epoll: Arc<OwnedFd>,
     /// Makes an epoll event's data of a member.
     token: fn(MemberId) -> u64,
 }
 
 impl Workers {
-    pub(crate) fn new(epoll: Arc<OwnedFd>, token: fn(MemberId) -> u64) -> Self {
+    pub(super) fn new(epoll: Arc<OwnedFd>, counts: Counts, token: fn(MemberId) -> u64) -> Self {
         Self {
             channels: HashMap::new(),
+            counts,
             epoll,
             token,
         }
@@ -198,6 +233,7 @@ impl Channels for Workers {
                 .is_ok() =>
             {
                 channel.sent = true;
+                self.counts.opened(connection.endpoint, member);
                 Ok(())
             }
             _ => Err(connection),
@@ -211,7 +247,13 @@ impl Channels for Workers {
             drop(theirs.try_clone().ok()?);
             let mut message = [0; HANDOFF_LEN];
             match sys::receive(theirs.as_fd(), &mut message) {
-                Ok((HANDOFF_LEN, Some(socket))) => return Some(Connection { socket, message }),
+                Ok((HANDOFF_LEN, Some(socket))) => {
+                    let connection = Connection::returned(socket, message);
+                    if let Some(endpoint) = connection.endpoint {
+                        self.counts.taken_back(endpoint);
+                    }
+                    return Some(connection);
+                }
                 Ok((PROBE_LEN, None)) => {}
                 Ok((0, _)) | Err(_) => return None,
                 Ok(_) => {}
@@ -274,7 +316,8 @@ mod tests {
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
         let id = MemberId(u64::from(std::process::id()) << 24 | next);
         let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC).unwrap());
-        let mut workers = Workers::new(epoll, |id| id.0);
+        let counts = Counts::new(epoll.clone(), 0, true);
+        let mut workers = Workers::new(epoll, counts, |id| id.0);
         let (channel, theirs) = Channel::new(id).unwrap();
         rustix::io::ioctl_fionbio(&theirs, true).unwrap();
         workers.add(id, channel).unwrap();

@@ -284,6 +284,8 @@ impl Turn {
             closing: None,
             path,
             refused: 0,
+            accepted: 0,
+            past: std::collections::BTreeMap::new(),
         };
         self.add_listener(id, listener)?;
         Ok(id)

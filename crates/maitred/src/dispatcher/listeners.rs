@@ -1,20 +1,21 @@
 //! The listeners of an app: real sockets, and what is only bound so far.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Instant;
 
-use balance::Balancer;
+use balance::{Balancer, MemberFigures};
 use rustix::event::epoll;
 use wire::Address;
 
 use super::address::ListenAddress;
 use super::channel::Workers;
+use super::members::Place;
 use super::unix_path::UnixPath;
 
 /// Names a listener; never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ListenerId(pub(crate) u64);
 
 /// A listening socket that the supervisor owns.
@@ -33,6 +34,10 @@ pub(crate) struct Listener {
     pub(crate) path: Option<UnixPath>,
     /// Refusals that have been told of.
     pub(crate) refused: u64,
+    /// How many connections were accepted.
+    pub(crate) accepted: u64,
+    /// What was counted of workers that have left, by their places.
+    pub(crate) past: BTreeMap<Place, MemberFigures>,
 }
 
 impl Listener {

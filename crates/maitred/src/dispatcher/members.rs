@@ -1,21 +1,26 @@
 //! Members: which worker holds which channel, and what becomes of it when the worker ends.
 
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use balance::MemberId;
 use rustix::event::epoll;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, getpgid, pidfd_open, test_kill_process_group};
 
 use super::Notice;
 use super::channel::Channel;
 use super::listeners::{Closing, ListenerId};
 use super::oracle::Oracle;
+use super::sock_diag::Endpoint;
 use super::turn::{Token, Turn};
 
 /// A listener that its last worker closed is kept so long, to see whether the worker ends.
 const CLOSING: Duration = Duration::from_secs(3);
+
+/// Of so many connections that may end with a worker it is told who the clients are.
+const CUT_TOLD: usize = 256;
 
 /// A process that accepts from a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,27 +29,33 @@ pub(crate) struct Holder {
     pub(crate) tid: i32,
 }
 
-/// A channel's place behind a listener.
+/// Which worker of the app one is. A worker that takes another's place has the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) struct Place {
+    pub(crate) instance: u32,
+    /// Tells it from other workers of the same instance at the same listener: the lowest number
+    /// that was free.
+    pub(crate) ordinal: u32,
+}
+
+impl Place {
+    /// What clients stick to.
+    fn key(self) -> u64 {
+        u64::from(self.instance) << 32 | u64::from(self.ordinal)
+    }
+}
+
+/// A channel, and what it is for.
 #[derive(Debug)]
 pub(crate) struct Membership {
     pub(crate) listener: ListenerId,
-    pub(crate) instance: u32,
-    /// Tells it from other workers of the same instance at the same listener; the lowest free
-    /// number, so that a worker which takes another's place has its number.
-    ordinal: u32,
+    pub(crate) place: Place,
     /// The processes that are known to accept from it: one, unless it was inherited.
     pub(crate) holders: Vec<Holder>,
     /// Whether the balancer may give it connections.
     pub(crate) joined: bool,
     /// The worker has closed it. If somebody inherited it, it lives on until that one is gone.
     closed: bool,
-}
-
-impl Membership {
-    /// What clients stick to.
-    fn key(&self) -> u64 {
-        u64::from(self.instance) << 32 | u64::from(self.ordinal)
-    }
 }
 
 /// A process that has asked at the door.
@@ -62,6 +73,20 @@ impl Process {
         let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
         matches!(poll(&mut fds, Some(&Timespec::default())), Ok(1))
     }
+}
+
+/// Whether a process belongs to one of these groups.
+fn is_in(pid: i32, groups: &HashSet<i32>) -> bool {
+    if groups.is_empty() {
+        return false;
+    }
+    let group = Pid::from_raw(pid).and_then(|pid| getpgid(Some(pid)).ok());
+    group.is_some_and(|group| groups.contains(&group.as_raw_nonzero().get()))
+}
+
+/// Whether a process group has any members.
+fn has_members(group: Pid) -> bool {
+    test_kill_process_group(group).is_ok()
 }
 
 impl Turn {
@@ -113,8 +138,7 @@ impl Turn {
             id,
             Membership {
                 listener,
-                instance,
-                ordinal,
+                place: Place { instance, ordinal },
                 holders: vec![holder],
                 joined: false,
                 closed: false,
@@ -130,8 +154,8 @@ impl Turn {
         let taken: Vec<_> = self
             .members
             .values()
-            .filter(|member| member.listener == listener && member.instance == instance)
-            .map(|member| member.ordinal)
+            .filter(|member| member.listener == listener && member.place.instance == instance)
+            .map(|member| member.place.ordinal)
             .collect();
         (0..).find(|ordinal| !taken.contains(ordinal)).unwrap_or(0)
     }
@@ -145,16 +169,19 @@ impl Turn {
         let Some(listener) = self.listeners.all.get_mut(&member.listener) else {
             return;
         };
-        if member.joined {
+        if member.joined || member.holders.iter().any(|it| is_in(it.pid, &self.retired)) {
             return;
         }
         member.joined = true;
         listener.closing = None;
-        let key = member.key();
-        listener.balancer.join(now, id, key, &mut self.workers);
+        let key = member.place.key();
+        let open = self.workers.counts.of(id).count();
+        listener
+            .balancer
+            .join(now, id, key, open, &mut self.workers);
         let notice = Notice::Listening {
             pid: member.holders.first().map_or(0, |holder| holder.pid),
-            instance: member.instance,
+            instance: member.place.instance,
             address: listener.address.clone(),
             members: listener.balancer.members().count(),
         };
@@ -171,14 +198,38 @@ impl Turn {
         let Some(listener) = self.listeners.all.get_mut(&member.listener) else {
             return;
         };
-        listener.balancer.leave(now, id, &mut self.workers);
+        if let Some(figures) = listener.balancer.leave(now, id, &mut self.workers) {
+            let past = listener.past.entry(member.place).or_default();
+            past.dispatched += figures.dispatched;
+            past.taken_back += figures.taken_back;
+        }
+        let cut = self.workers.counts.cut(id).take(CUT_TOLD);
+        let cut = cut.filter_map(Endpoint::peer).collect();
         let notice = Notice::Left {
             pid: member.holders.first().map_or(0, |holder| holder.pid),
-            instance: member.instance,
+            instance: member.place.instance,
             address: listener.address.clone(),
             members: listener.balancer.members().count(),
+            cut,
         };
         self.tell(notice);
+    }
+
+    /// The workers of a process group are to end: they get nothing any more.
+    pub(crate) fn retire(&mut self, group: i32) {
+        // Groups that are gone need not be remembered.
+        self.retired
+            .retain(|group| Pid::from_raw(*group).is_some_and(has_members));
+        self.retired.insert(group);
+        let retired: Vec<_> = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.holders.iter().any(|it| is_in(it.pid, &self.retired)))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in retired {
+            self.leave(id);
+        }
     }
 
     /// A process accepts from a channel that it did not ask for, or with another thread; `others`
@@ -249,6 +300,7 @@ impl Turn {
     pub(crate) fn hung_up(&mut self, id: MemberId) {
         self.leave(id);
         self.workers.channels.remove(&id);
+        self.workers.counts.forget(id);
         let Some(member) = self.members.remove(&id) else {
             return;
         };

@@ -7,16 +7,21 @@
 
 mod address;
 mod channel;
+mod counts;
 mod door;
+mod figures;
+mod ledger;
 mod listeners;
 mod members;
 mod moderation;
 mod oracle;
 mod port_owner;
+mod sock_diag;
 mod turn;
 mod unix_path;
 
 use std::io;
+use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
@@ -24,6 +29,9 @@ use std::thread::JoinHandle;
 
 pub(crate) use address::ListenAddress;
 use rustix::event::{EventfdFlags, eventfd};
+use tokio::sync::oneshot;
+
+use crate::figures::ListenerFigures;
 
 /// What a dispatcher is to do.
 #[derive(Debug)]
@@ -57,6 +65,9 @@ pub(crate) enum Notice {
         instance: u32,
         address: ListenAddress,
         members: usize,
+        /// Clients whose connections it had accepted, and which were open to its end or close to
+        /// it: some of them where there are many.
+        cut: Vec<SocketAddr>,
     },
     /// An address that a worker wants is taken by somebody else.
     InUse {
@@ -67,6 +78,8 @@ pub(crate) enum Notice {
     },
     /// The kernel does not tell whether this worker's loop is free.
     Blind { pid: i32 },
+    /// The kernel does not tell which connections are open.
+    Uncounted,
     /// No more connections can be accepted for want of descriptors; they wait in the backlog.
     OutOfDescriptors { limit: u64 },
     /// Connections were given up after they had waited too long.
@@ -76,6 +89,10 @@ pub(crate) enum Notice {
 enum Command {
     /// Accept no more.
     Close,
+    /// Give no more connections to the workers of this process group.
+    Retire(i32),
+    /// Say what was counted.
+    Figures(oneshot::Sender<Vec<ListenerFigures>>),
     /// Leave.
     End,
 }
@@ -113,6 +130,19 @@ impl Dispatcher {
     /// Stops accepting. What has been accepted is still handed out.
     pub(crate) fn close(&self) {
         self.say(Command::Close);
+    }
+
+    /// Gives no more connections to the workers of a process group, and what they have not taken to
+    /// others. Those of them that listen from now on get nothing either.
+    pub(crate) fn retire(&self, group: i32) {
+        self.say(Command::Retire(group));
+    }
+
+    /// What was counted so far, for each listener.
+    pub(crate) async fn figures(&self) -> Vec<ListenerFigures> {
+        let (answer, figures) = oneshot::channel();
+        self.say(Command::Figures(answer));
+        figures.await.unwrap_or_default()
     }
 
     fn say(&self, command: Command) {

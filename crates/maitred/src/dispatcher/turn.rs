@@ -1,16 +1,17 @@
 //! The dispatcher's loop: wait, accept, choose, hand off.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
-use balance::{MemberId, Nanos};
+use balance::{MemberId, Nanos, Policy};
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
 use super::channel::{Connection, Workers};
+use super::counts::Counts;
 use super::door::Parked;
 use super::listeners::{Listener, ListenerId, Listeners};
 use super::members::{Membership, Process};
@@ -39,6 +40,8 @@ pub(crate) enum Token {
     Channel(MemberId),
     Process(i32),
     Paths,
+    /// The kernel tells of connections that have ended.
+    Ends,
 }
 
 /// The lower bits of an event's data number the thing; identifiers do not reach the kind above
@@ -55,6 +58,7 @@ impl Token {
             Self::Channel(id) => (4, id.0),
             Self::Process(pid) => (5, u64::from(pid as u32)),
             Self::Paths => (6, 0),
+            Self::Ends => (7, 0),
         };
         epoll::EventData::new_u64(kind << KIND | number)
     }
@@ -70,6 +74,7 @@ impl Token {
             4 => Self::Channel(MemberId(number)),
             5 => Self::Process(number as i32),
             6 => Self::Paths,
+            7 => Self::Ends,
             _ => return None,
         })
     }
@@ -86,6 +91,8 @@ pub(crate) struct Turn {
     /// Listeners of `node:cluster` workers on ports that the kernel chose, by primary and count.
     pub(crate) clusters: HashMap<(i32, u32), ListenerId>,
     pub(crate) parked: Vec<Parked>,
+    /// Process groups whose workers get no more connections.
+    pub(crate) retired: HashSet<i32>,
     /// Those who stand at the door, in the order in which they came.
     callers: BTreeMap<u64, OwnedFd>,
     notices: tokio::sync::mpsc::Sender<Notice>,
@@ -104,6 +111,7 @@ pub(crate) struct Turn {
     closed: bool,
     ended: bool,
     moderation: Moderation,
+    told_blind: bool,
     /// How many connections have been accepted.
     accepted: u64,
 }
@@ -128,8 +136,13 @@ impl Turn {
             Token::Door.data(),
             epoll::EventFlags::IN,
         )?;
+        let steered_by_counts = match settings.balance.policy {
+            Policy::NextAvailable | Policy::LeastConn => true,
+            Policy::RoundRobin | Policy::IpHash => settings.balance.max_connections.is_some(),
+        };
+        let counts = Counts::new(epoll.clone(), Token::Ends.data().u64(), steered_by_counts);
         Ok(Self {
-            workers: Workers::new(epoll.clone(), |id| Token::Channel(id).data().u64()),
+            workers: Workers::new(epoll.clone(), counts, |id| Token::Channel(id).data().u64()),
             settings,
             epoll,
             listeners: Listeners::default(),
@@ -137,6 +150,7 @@ impl Turn {
             processes: HashMap::new(),
             clusters: HashMap::new(),
             parked: Vec::new(),
+            retired: HashSet::new(),
             callers: BTreeMap::new(),
             notices,
             commands,
@@ -150,6 +164,7 @@ impl Turn {
             closed: false,
             ended: false,
             moderation: Moderation::default(),
+            told_blind: false,
             accepted: 0,
         })
     }
@@ -169,13 +184,33 @@ impl Turn {
                 // Only a bug could break the epoll itself; without it nothing can be done.
                 Err(_) => return,
             }
+            self.workers.counts.now = self.now();
             for event in &events {
                 if let Some(token) = Token::of(event.data) {
                     self.handle(token, event.flags);
                 }
             }
             self.keep_time();
+            self.count_ends();
             self.moderate();
+        }
+    }
+
+    /// Lets the balancers know which connections have ended.
+    fn count_ends(&mut self) {
+        let waits = |listener: &Listener| listener.balancer.waits_for_an_end();
+        let urgent = self.listeners.all.values().any(waits);
+        for id in self.workers.counts.settle(urgent) {
+            if let Some(member) = self.members.get(&id)
+                && let Some(listener) = self.listeners.all.get_mut(&member.listener)
+            {
+                let now = nanos(self.started);
+                listener.balancer.closed(now, id, &mut self.workers);
+            }
+        }
+        if self.workers.counts.is_blind() && !self.told_blind {
+            self.told_blind = true;
+            self.tell(Notice::Uncounted);
         }
     }
 
@@ -217,6 +252,7 @@ impl Turn {
             }
             Token::Process(pid) => self.process_ended(pid),
             Token::Paths => self.restore_paths(),
+            Token::Ends => self.workers.counts.hear(),
             Token::Command => self.obey(),
         }
     }
@@ -239,6 +275,7 @@ impl Turn {
                     let connection = Connection::new(socket, peer.as_bytes());
                     let client = super::address::client(peer.as_bytes(), self.accepted);
                     self.accepted += 1;
+                    listener.accepted += 1;
                     let now = nanos(self.started);
                     listener
                         .balancer
@@ -323,10 +360,13 @@ impl Turn {
             .values()
             .filter_map(|listener| Some(listener.closing?.at));
         let parked = self.parked.iter().map(|parked| parked.until);
+        let counts = self.workers.counts.deadline();
+        let counts = counts.map(|at| self.started + Duration::from_nanos(at));
         let next = balancers
             .chain(closing)
             .chain(parked)
             .chain(self.breather)
+            .chain(counts)
             .min()?;
         Timespec::try_from(next.saturating_duration_since(now)).ok()
     }
@@ -411,6 +451,9 @@ impl Turn {
         if let super::ListenAddress::Path(path) = &listener.address {
             self.watch_folder_of(path.clone())?;
         }
+        if let Some(port) = listener.address.port() {
+            self.workers.counts.listen_for(port);
+        }
         self.listeners.all.insert(id, listener);
         Ok(())
     }
@@ -457,6 +500,9 @@ impl Turn {
         while let Ok(command) = self.commands.try_recv() {
             match command {
                 Command::Close => self.close(),
+                Command::Retire(group) => self.retire(group),
+                // Whoever asked may have gone.
+                Command::Figures(answer) => drop(answer.send(self.figures())),
                 Command::End => self.ended = true,
             }
         }

@@ -1,10 +1,13 @@
 //! What the user sees: the workers' lines and maitred's own sentences.
 //!
-//! Each stream has a thread that writes to it, so that a terminal which is stopped, or a pipe
-//! that nobody reads, holds up the workers that write, as it would without us, but never the
+//! In the foreground the lines go to the terminal, in the background into log files. Each stream
+//! of ours has a thread that writes to it, so that a terminal which is stopped, or a pipe that
+//! nobody reads, holds up the workers that write, as it would without us, but never the
 //! supervisor.
 
+mod figures;
 mod lines;
+mod screen;
 mod sentences;
 mod stream;
 
@@ -12,49 +15,97 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::io::AsyncReadExt;
-use tokio::net::unix::pipe;
-use tokio::task::JoinSet;
+use tokio::sync::mpsc;
 
-use crate::config::App;
+use crate::config::{App, LogFormat};
 use crate::events::{Event, EventFile};
-use lines::Lines;
-use sentences::Sentences;
-use stream::{Chunks, Stream};
-
-/// What is read from a worker at once.
-const READ: usize = 64 * 1024;
+use crate::logs::{self, Capture, DateFormat, Files, Format, Source};
+use screen::Screen;
+pub(crate) use sentences::Sentences;
+use stream::Stream;
 
 /// At the end, what the workers have written last is waited for so long: a process that they
 /// detached may hold their output open.
 const LAST_WORDS: Duration = Duration::from_millis(500);
 
+/// So much about logs may wait to be told.
+const NOTICES: usize = 16;
+
 /// Everything that is shown or noted.
 #[derive(Debug)]
 pub(crate) struct Output {
-    name: String,
-    out: Stream,
     err: Stream,
     sentences: Sentences,
     events: Option<EventFile>,
-    captures: JoinSet<()>,
+    lines: Workers,
+}
+
+/// Where the workers' lines go.
+#[derive(Debug)]
+enum Workers {
+    Shown(Screen),
+    Kept {
+        capture: Capture,
+        notices: mpsc::Receiver<logs::Notice>,
+    },
+}
+
+/// A process whose output is to be shown or kept.
+#[derive(Debug)]
+pub(crate) struct Worker {
+    /// Its number within the app.
+    pub(crate) instance: u32,
+    /// Its number among all of the home.
+    pub(crate) id: u32,
+    pub(crate) out: OwnedFd,
+    pub(crate) err: OwnedFd,
+    /// Where it is kept, if it is.
+    pub(crate) files: Files,
 }
 
 impl Output {
-    /// Starts the threads that write.
+    /// Shows lines on the terminal.
     ///
     /// # Errors
     /// If the system refuses threads.
-    pub(crate) fn new(app: &App, events: Option<EventFile>) -> anyhow::Result<Self> {
-        let out = Stream::new("stdout", std::io::stdout()).context("writing to stdout")?;
+    pub(crate) fn shown(app: &App, events: Option<EventFile>) -> anyhow::Result<Self> {
+        let screen = Screen::new(&app.name).context("writing to stdout")?;
+        Self::new(app, events, Workers::Shown(screen))
+    }
+
+    /// Keeps lines in files.
+    ///
+    /// # Errors
+    /// If the system refuses threads or descriptors.
+    pub(crate) fn kept(app: &App) -> anyhow::Result<Self> {
+        let date = Some(&app.logs.date_format).filter(|format| !format.is_empty());
+        let date = date.map(|format| DateFormat::parse(format));
+        let settings = logs::Settings {
+            app: app.name.clone(),
+            format: match (app.logs.format, date) {
+                (LogFormat::Json, date) => Format::Json(date),
+                (LogFormat::Raw, Some(date)) => Format::Dated(date),
+                (LogFormat::Raw, None) => Format::Plain,
+            },
+            rotation: app.logs.rotation.as_ref().map(|rotation| logs::Rotation {
+                size: Some(rotation.size),
+                interval: rotation.interval,
+                keep: usize::try_from(rotation.count).unwrap_or(usize::MAX),
+                gzip: rotation.gzip,
+            }),
+        };
+        let (sender, notices) = mpsc::channel(NOTICES);
+        let capture = Capture::start(settings, None, sender).context("keeping logs")?;
+        Self::new(app, None, Workers::Kept { capture, notices })
+    }
+
+    fn new(app: &App, events: Option<EventFile>, lines: Workers) -> anyhow::Result<Self> {
         let err = Stream::new("stderr", std::io::stderr()).context("writing to stderr")?;
         Ok(Self {
-            name: app.name.clone(),
             sentences: Sentences::new(app, err.colours()),
-            out,
             err,
             events,
-            captures: JoinSet::new(),
+            lines,
         })
     }
 
@@ -68,43 +119,67 @@ impl Output {
         }
     }
 
-    /// Shows what an instance writes, line by line, until it ends.
-    pub(crate) fn capture(&mut self, instance: u32, out: OwnedFd, err: OwnedFd) {
-        for (pipe, stream) in [(out, &self.out), (err, &self.err)] {
-            let prefix = sentences::prefix(&self.name, instance, stream.colours());
-            let copy = copy_lines(pipe, Lines::new(prefix), stream.chunks());
-            self.captures.spawn(copy);
+    /// Shows or keeps what a worker writes, line by line, until it ends.
+    pub(crate) fn capture(&mut self, worker: Worker) {
+        match &mut self.lines {
+            Workers::Shown(screen) => {
+                screen.capture(worker.instance, worker.out, worker.err, &self.err);
+            }
+            Workers::Kept { capture, .. } => capture.add(Source {
+                instance: worker.instance,
+                id: worker.id,
+                out: worker.out,
+                err: worker.err,
+                files: worker.files,
+            }),
         }
-        // Those that have ended need not be remembered.
-        while self.captures.try_join_next().is_some() {}
+    }
+
+    /// Opens the log files again under their names.
+    pub(crate) fn reopen(&self) {
+        match &self.lines {
+            Workers::Shown(_) => {}
+            Workers::Kept { capture, .. } => capture.reopen(),
+        }
+    }
+
+    /// Waits for something about the logs that should be known. Loses nothing when it is dropped.
+    pub(crate) async fn notice(&mut self) -> Event {
+        let notice = match &mut self.lines {
+            Workers::Shown(_) => None,
+            Workers::Kept { notices, .. } => notices.recv().await,
+        };
+        match notice {
+            Some(notice) => event_of(notice),
+            None => std::future::pending().await,
+        }
     }
 
     /// Waits until everything is written.
     pub(crate) async fn finish(&mut self) {
-        let last_words = async { while self.captures.join_next().await.is_some() {} };
-        let _ = tokio::time::timeout(LAST_WORDS, last_words).await;
-        self.captures.abort_all();
-        self.out.finish();
+        match &mut self.lines {
+            Workers::Shown(screen) => screen.finish().await,
+            Workers::Kept { capture, .. } => capture.finish(LAST_WORDS),
+        }
         self.err.finish();
     }
 }
 
-/// Copies whole lines from a worker's pipe to a stream.
-async fn copy_lines(pipe: OwnedFd, mut lines: Lines, chunks: Chunks) {
-    let Ok(mut pipe) = pipe::Receiver::from_owned_fd(pipe) else {
-        return;
-    };
-    let mut bytes = vec![0; READ];
-    loop {
-        let read = match pipe.read(&mut bytes).await {
-            Ok(0) | Err(_) => break,
-            Ok(read) => bytes.get(..read).unwrap_or(&[]),
-        };
-        if let Some(chunk) = lines.push(read) {
-            chunks.send(chunk).await;
-        }
-    }
-    if let Some(chunk) = lines.end() {
-        chunks.send(chunk).await;
+fn event_of(notice: logs::Notice) -> Event {
+    match notice {
+        logs::Notice::Failing { path, reason } => Event::LogFailing {
+            path: path.display().to_string(),
+            reason,
+        },
+        logs::Notice::Lost { path, lines, bytes } => Event::LogLost {
+            path: path.display().to_string(),
+            lines,
+            bytes,
+        },
+        logs::Notice::NotRotated { path, reason } => Event::LogNotRotated {
+            path: path.display().to_string(),
+            reason,
+        },
+        logs::Notice::Deaf { instance, reason } => Event::Deaf { instance, reason },
     }
 }

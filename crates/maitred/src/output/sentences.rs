@@ -6,7 +6,7 @@ use std::fmt::Write;
 use anstyle::{AnsiColor, Style};
 
 use crate::config::App;
-use crate::events::{Event, Next};
+use crate::events::{Event, Next, Trigger};
 
 /// Colours for the names of instances, in turn.
 const COLOURS: [AnsiColor; 6] = [
@@ -33,7 +33,7 @@ pub(super) fn prefix(name: &str, instance: u32, colours: bool) -> String {
 
 /// Turns events into sentences.
 #[derive(Debug)]
-pub(super) struct Sentences {
+pub(crate) struct Sentences {
     name: String,
     instances: usize,
     /// Only what is a problem is told.
@@ -44,10 +44,12 @@ pub(super) struct Sentences {
     /// Instances whose program is known to take no library.
     not_preloaded: bool,
     blind: bool,
+    /// How long a connection may wait for a worker, in milliseconds.
+    patience: u64,
 }
 
 impl Sentences {
-    pub(super) fn new(app: &App, colours: bool) -> Self {
+    pub(crate) fn new(app: &App, colours: bool) -> Self {
         Self {
             name: app.name.clone(),
             instances: app.instances as usize,
@@ -56,18 +58,21 @@ impl Sentences {
             complete: BTreeSet::new(),
             not_preloaded: false,
             blind: false,
+            patience: u64::try_from(app.balance.patience.as_millis()).unwrap_or(u64::MAX),
         }
     }
 
     /// The sentence for an event, with a line end, if it is worth one.
-    pub(super) fn of(&mut self, event: &Event) -> Option<String> {
+    pub(crate) fn of(&mut self, event: &Event) -> Option<String> {
         let text = self.text(event)?;
         let style = Style::new().dimmed();
-        Some(if self.colours {
-            format!("{style}maitred:{style:#} {text}\n")
+        let prefix = if self.colours {
+            format!("{style}maitred:{style:#} ")
         } else {
-            format!("maitred: {text}\n")
-        })
+            "maitred: ".to_owned()
+        };
+        let lines = text.lines().map(|line| format!("{prefix}{line}\n"));
+        Some(lines.collect())
     }
 
     fn text(&mut self, event: &Event) -> Option<String> {
@@ -132,14 +137,39 @@ impl Sentences {
                      have taken"
                 ))
             }
+            Event::Uncounted => Some(format!(
+                "the kernel does not tell which connections are open (sock_diag), so those of \
+                 {name} are not counted: least_conn goes in turn, and no limit holds"
+            )),
             Event::OutOfDescriptors { limit } => Some(format!(
                 "{limit} files are open, which is the limit (ulimit -n): new connections wait in \
                  the kernel until some are closed"
             )),
             Event::Refused { address, total } => Some(format!(
-                "connections to {address} were closed unserved after waiting 30 s for a worker: \
-                 {total} so far"
+                "connections to {address} were closed unserved after waiting {} for a worker: \
+                 {total} so far",
+                seconds(self.patience)
             )),
+            Event::Renewing { trigger } => Some(renewing(&name, trigger)),
+            Event::NoTrigger { trigger, reason } => {
+                Some(format!("{name} is not restarted by {trigger}: {reason}"))
+            }
+            Event::LogFailing { path, reason } => Some(format!(
+                "lines of {name} cannot be written to {path}, and are dropped: {reason}"
+            )),
+            Event::LogLost { path, lines, bytes } => Some(format!(
+                "{path} can be written to again; {lines} lines ({bytes} bytes) of {name} are lost"
+            )),
+            Event::LogNotRotated { path, reason } => Some(format!(
+                "{path} has grown large, and grows on: it cannot be rotated: {reason}"
+            )),
+            Event::Deaf { instance, reason } => Some(format!(
+                "the output of {name}-{instance} cannot be read: {reason}"
+            )),
+            Event::NotKept { reason } => Some(format!(
+                "what has changed is not kept, and is lost when this supervisor ends: {reason}"
+            )),
+            Event::Figures { listeners } => Some(super::figures::table(&name, listeners)),
             Event::Stopping { reason } => {
                 (!self.quiet).then(|| format!("{reason}: stopping {name}"))
             }
@@ -197,9 +227,34 @@ impl Sentences {
                 "; it has ended too soon {} times in a row, and is not restarted any more",
                 attempts + 1
             ),
+            Next::Replaced => write!(text, " while its successor starts"),
+            Next::Kept => write!(text, " before it was up; the one before it goes on"),
             Next::Stopped | Next::Ended => Ok(()),
         };
         Some(text)
+    }
+}
+
+fn renewing(name: &str, trigger: &Trigger) -> String {
+    const MB: u64 = 1024 * 1024;
+    match trigger {
+        Trigger::Schedule => format!("it is time: restarting {name}"),
+        Trigger::Change { path, others: 0 } => {
+            format!("{} has changed: restarting {name}", path.escape_debug())
+        }
+        Trigger::Change { path, others } => format!(
+            "{} and {others} more have changed: restarting {name}",
+            path.escape_debug()
+        ),
+        Trigger::Memory {
+            instance,
+            used,
+            limit,
+        } => format!(
+            "{name}-{instance} uses {} MB, more than {} MB: replacing it",
+            used / MB,
+            limit / MB
+        ),
     }
 }
 
@@ -208,7 +263,7 @@ fn seconds(ms: u64) -> String {
 }
 
 /// How a user would open a TCP address in a browser.
-fn as_url(address: &str) -> String {
+pub(super) fn as_url(address: &str) -> String {
     if address.starts_with("unix:") {
         return address.to_owned();
     }
@@ -233,6 +288,7 @@ mod tests {
             complete: BTreeSet::new(),
             not_preloaded: false,
             blind: false,
+            patience: 30_000,
         }
     }
 

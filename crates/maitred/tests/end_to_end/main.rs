@@ -12,6 +12,8 @@
 mod harness;
 
 mod browser;
+mod chaos;
+mod counts;
 mod errors;
 mod exact;
 mod lifecycle;

@@ -1,0 +1,28 @@
+//! `maitred delete`: apps end, and leave the list.
+
+use clap::Args;
+
+use super::{Manner, together};
+use crate::apps::Action;
+use crate::home::Home;
+
+/// End apps, and forget them.
+#[derive(Debug, Args)]
+pub(super) struct Delete {
+    /// Config files, names, numbers, namespaces, /regex/, or "all".
+    #[arg(required = true, value_name = "TARGET")]
+    targets: Vec<String>,
+
+    /// Only these apps of a config file.
+    #[arg(long, value_name = "APP", value_delimiter = ',')]
+    only: Vec<String>,
+}
+
+impl Delete {
+    pub(super) fn execute(self, manner: &Manner) -> anyhow::Result<u8> {
+        let home = Home::find()?;
+        let targets = together::with_files(&self.targets, &self.only)?;
+        let selected = together::selected(&home, &targets)?;
+        together::act(&home, &selected, &Action::Delete, "deleted", manner)
+    }
+}

@@ -1,0 +1,246 @@
+//! `maitred start`: apps in the background.
+
+use std::ffi::OsString;
+use std::path::Path;
+use std::sync::Mutex;
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use super::what::{self, What};
+use super::{Manner, together};
+use crate::apps::{self, Action, Known, Selected};
+use crate::config::{self, App, Resolved};
+use crate::events::Event;
+use crate::home::Home;
+
+/// Start apps in the background, new ones or those that are stopped.
+#[derive(Debug, Args)]
+pub(super) struct Start {
+    /// Scripts, config files, names, numbers, or "-" for JSON from standard input; by default the
+    /// ecosystem file of this folder.
+    #[arg(value_name = "SCRIPT|FILE|NAME|ID|-")]
+    targets: Vec<OsString>,
+
+    #[command(flatten)]
+    what: What,
+}
+
+impl Start {
+    pub(super) fn execute(self, manner: &Manner) -> anyhow::Result<u8> {
+        let home = Home::find()?;
+        let mut code = 0;
+        let targets = if self.targets.is_empty() {
+            vec![usual()?]
+        } else {
+            self.targets
+        };
+        for target in targets {
+            let known = apps::all(&home)?;
+            if let Some(selected) = existing(&known, &target) {
+                let did = together::act(&home, &selected, &Action::Start, "started", manner)?;
+                code = code.max(did);
+                continue;
+            }
+            let of_file = is_config(&target);
+            let apps = resolve(&self.what, &target, manner)?;
+            let mode = if of_file { Mode::File } else { Mode::Script };
+            code = code.max(start_all(&home, apps, mode, manner)?);
+        }
+        together::show_list(&home, manner)?;
+        Ok(code)
+    }
+}
+
+/// What becomes of an app that is there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Mode {
+    /// It came as a script: if it runs, that is an error, unless it is forced.
+    Script,
+    /// It came in a config file: it is restarted with what stands there now.
+    File,
+    /// The same, without a gap.
+    Reload,
+}
+
+/// The config file of this folder.
+fn usual() -> anyhow::Result<OsString> {
+    let here = std::env::current_dir().context("finding the current folder")?;
+    let Some(path) = config::usual(&here) else {
+        bail!("name what to start: there is no ecosystem.config.js or the like in this folder");
+    };
+    Ok(path.into())
+}
+
+/// Whether a target is a config file, or a config on standard input.
+pub(super) fn is_config(target: &OsString) -> bool {
+    target == "-" || config::is_config(Path::new(target))
+}
+
+/// The apps that a target describes; what there is to say of them is said.
+///
+/// # Errors
+/// If they cannot be run as they are described.
+pub(super) fn resolve(
+    what: &What,
+    target: &OsString,
+    manner: &Manner,
+) -> anyhow::Result<Vec<Resolved>> {
+    let what::Apps {
+        apps,
+        warnings,
+        printed,
+    } = if target == "-" {
+        let text = std::io::read_to_string(std::io::stdin().lock());
+        what.apps_of_json(&text.context("reading standard input")?)?
+    } else {
+        what.apps(target)?
+    };
+    eprint!("{printed}");
+    for warning in &warnings {
+        together::say(manner, warning);
+    }
+    Ok(apps)
+}
+
+/// The apps that a target of `start` means, if it does not mean a script.
+fn existing(known: &[Known], target: &OsString) -> Option<Vec<Selected>> {
+    let text = target.to_str()?;
+    let script = text.contains('/') || Path::new(text).extension().is_some();
+    if script && text.parse::<u32>().is_err() || is_config(target) {
+        return None;
+    }
+    let selected = apps::select(known, &[text.to_owned()]).ok()?;
+    (!selected.is_empty()).then_some(selected)
+}
+
+/// Starts apps side by side. The exit code.
+///
+/// # Errors
+/// If one cannot be started at all.
+pub(super) fn start_all(
+    home: &Home,
+    apps: Vec<Resolved>,
+    mode: Mode,
+    manner: &Manner,
+) -> anyhow::Result<u8> {
+    let known = apps::all(home)?;
+    let told = Mutex::new(());
+    // In the order of the file, so that the numbers are too.
+    let mut ways = Vec::new();
+    let mut code = 0;
+    for resolved in apps {
+        let name = resolved.app.name.clone();
+        let app = resolved.app.clone();
+        match Way::of(home, &known, resolved, mode) {
+            Ok(way) => ways.push((app, Mutex::new(Some(way)))),
+            Err(error) => {
+                eprintln!("maitred: {name}: {error:#}");
+                code = 1;
+            }
+        }
+    }
+    let results = apps::side_by_side(&ways, |(app, way)| {
+        let way = way.lock().ok().and_then(|mut way| way.take());
+        let mut progress = together::progress(app, &told, manner);
+        way.map_or(Ok(()), |way| way.go(home, &mut progress))
+    });
+    for ((app, _), result) in ways.iter().zip(results) {
+        match result {
+            Ok(()) => together::say(manner, &format!("{}: started", app.name)),
+            Err(error) => {
+                eprintln!("maitred: {error:#}");
+                // A start that goes on being tried is no failure of the command, as with pm2; a
+                // reload that has kept the old one is.
+                code = code.max(u8::from(mode == Mode::Reload));
+            }
+        }
+    }
+    Ok(code)
+}
+
+/// How one app gets to run.
+enum Way {
+    /// It is added, but not started.
+    Nothing,
+    Begin(Known, apps::Claimed),
+    Act(Selected, Vec<Action>),
+}
+
+impl Way {
+    fn of(home: &Home, known: &[Known], resolved: Resolved, mode: Mode) -> anyhow::Result<Self> {
+        let Resolved { app, force, .. } = resolved;
+        let Some(known) = together::find(known, &app) else {
+            let autostart = app.restart.autostart;
+            let (known, claim) = apps::add(home, app)?;
+            return Ok(if autostart {
+                Self::Begin(known, claim)
+            } else {
+                Self::Nothing
+            });
+        };
+        let now = &known.record;
+        if mode == Mode::Script {
+            if now.app.script != app.script {
+                bail!(
+                    "an app of this name runs {}; choose another with --name, or delete that one",
+                    now.app.script.display()
+                );
+            }
+            if known.folder.is_claimed() && !force {
+                bail!("it runs already; -f restarts it with what is said here");
+            }
+        }
+        let selected = Selected {
+            known: known.clone(),
+            ids: None,
+        };
+        let count = u32::try_from(now.instances.len()).unwrap_or(u32::MAX);
+        let scaled = app.instances;
+        let mut actions = Vec::new();
+        let incompatible = known.folder.is_claimed() && !can_become(&now.app, &app);
+        if incompatible && mode == Mode::Reload {
+            bail!(
+                "what has changed (exec_mode, balance, private ports or user) cannot be reloaded; \
+                 `maitred restart` with the file does it"
+            );
+        }
+        if incompatible {
+            // A supervisor keeps these as long as it lives.
+            actions.push(Action::Stop);
+        }
+        let app = Some(Box::new(app));
+        actions.push(match mode {
+            Mode::Script | Mode::File => Action::Restart(app),
+            Mode::Reload => Action::Reload(app),
+        });
+        if scaled != count {
+            actions.push(Action::Scale(scaled));
+        }
+        Ok(Self::Act(selected, actions))
+    }
+
+    fn go(self, home: &Home, progress: &mut dyn FnMut(Event)) -> anyhow::Result<()> {
+        match self {
+            Self::Nothing => Ok(()),
+            Self::Begin(known, claim) => {
+                let name = known.record.app.name.clone();
+                known.begin(claim, progress).context(name)
+            }
+            Self::Act(selected, actions) => {
+                for action in actions {
+                    selected.act(home, &action, progress)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Whether a running supervisor can take a new configuration over.
+fn can_become(now: &App, app: &App) -> bool {
+    now.exec_mode == app.exec_mode
+        && now.balance == app.balance
+        && now.private_ports == app.private_ports
+        && now.identity == app.identity
+}

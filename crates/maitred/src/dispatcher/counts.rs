@@ -1,0 +1,253 @@
+//! The count of open connections: what was sent, less what the kernel says has ended.
+//!
+//! It is true however a runtime closes its descriptors, for only the kernel's answer to an exact
+//! question lowers it. Two things lead to a question: the kernel tells of an end (at moderate
+//! rates: when thousands end in a second, hearing of each would cost more than asking in lots),
+//! and time ([`Ledger`]).
+
+use std::collections::VecDeque;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use balance::{MemberId, Nanos};
+use rustix::event::epoll;
+
+use super::ledger::{First, Ledger};
+use super::sock_diag::{BATCH, Endpoint, Ends, Presence, SockDiag};
+
+/// So long what happens is counted before it is judged to be too much.
+const WINDOW: Nanos = 100_000_000;
+
+/// From so many beginnings and ends in a window on, ends are not listened for.
+const MANY: u32 = 100;
+
+/// So long after that it stays so.
+const DEAF_FOR: Nanos = 1_000_000_000;
+
+/// What ended so short a time before its worker may have ended with it; so many are remembered.
+const LATELY: Nanos = 100_000_000;
+const MANY_LATELY: usize = 256;
+
+/// How many told ends are heard at once.
+const HEARD: usize = 256;
+
+/// The counts' book, and its ways to the kernel.
+#[derive(Debug)]
+pub(super) struct Counts {
+    pub(super) now: Nanos,
+    ledger: Ledger,
+    epoll: Arc<OwnedFd>,
+    token: u64,
+    diag: Option<SockDiag>,
+    /// Whether the kernel is known to answer truly, for TCP and for Unix sockets.
+    proven: [Option<bool>; 2],
+    /// The choice depends on the counts, so ends are to be known soon.
+    prompt: bool,
+    ends: Option<Ends>,
+    ports: Vec<u16>,
+    window: (Nanos, u32),
+    deaf_until: Option<Nanos>,
+    /// Told to have ended, and not asked about yet.
+    suspects: Vec<Endpoint>,
+    /// Whose connections have ended, for the balancers to be told.
+    ended: Vec<MemberId>,
+    /// Which ones have ended lately.
+    lately: VecDeque<(Nanos, MemberId, Endpoint)>,
+}
+
+impl Counts {
+    /// `token` is what the epoll's events for told ends carry. With `prompt` an end is known soon,
+    /// else some time later.
+    pub(super) fn new(epoll: Arc<OwnedFd>, token: u64, prompt: bool) -> Self {
+        Self {
+            now: 0,
+            ledger: Ledger::default(),
+            epoll,
+            token,
+            diag: SockDiag::open().ok(),
+            proven: [None; 2],
+            prompt,
+            ends: None,
+            ports: Vec::new(),
+            window: (0, 0),
+            deaf_until: None,
+            suspects: Vec::new(),
+            ended: Vec::new(),
+            lately: VecDeque::new(),
+        }
+    }
+
+    /// Whether the kernel is known not to tell which connections are open.
+    pub(super) fn is_blind(&self) -> bool {
+        self.proven.contains(&Some(false))
+    }
+
+    /// Listens for the ends of connections to these ports, too.
+    pub(super) fn listen_for(&mut self, port: u16) {
+        if self.prompt && !self.ports.contains(&port) {
+            self.ports.push(port);
+            self.ends = None;
+            self.hear_again();
+        }
+    }
+
+    fn hear_again(&mut self) {
+        // Without them, time will tell.
+        if let Ok(ends) = Ends::join(&self.ports)
+            && epoll::add(
+                &*self.epoll,
+                &ends,
+                epoll::EventData::new_u64(self.token),
+                epoll::EventFlags::IN,
+            )
+            .is_ok()
+        {
+            self.ends = Some(ends);
+        }
+    }
+
+    /// A member has been sent a connection.
+    pub(super) fn opened(&mut self, endpoint: Option<Endpoint>, member: MemberId) {
+        let Some(endpoint) = endpoint.filter(|endpoint| self.is_proven(*endpoint)) else {
+            // Of what nobody can count the end, the beginning does not count either.
+            self.ended.push(member);
+            return;
+        };
+        self.count_event();
+        let told_of = matches!(endpoint, Endpoint::Tcp { .. }) && self.ends.is_some();
+        let first = if told_of || !self.prompt || self.deaf_until.is_some() {
+            First::Later
+        } else {
+            First::Soon
+        };
+        if let Some(before) = self.ledger.open(self.now, endpoint, member, first) {
+            self.ended.push(before);
+        }
+    }
+
+    /// Whether the kernel answers about such connections. The first is asked about while it is
+    /// surely open.
+    fn is_proven(&mut self, endpoint: Endpoint) -> bool {
+        let [tcp, unix] = &mut self.proven;
+        let proven = match endpoint {
+            Endpoint::Tcp { .. } => tcp,
+            Endpoint::Unix { .. } => unix,
+        };
+        *proven.get_or_insert_with(|| {
+            let said = self.diag.as_mut().map(|diag| diag.ask(&[endpoint]));
+            said.is_some_and(|said| said.first() == Some(&Presence::Open))
+        })
+    }
+
+    /// It was taken back.
+    pub(super) fn taken_back(&mut self, endpoint: Endpoint) {
+        self.ledger.strike(endpoint);
+    }
+
+    /// Which connections a member has open.
+    pub(super) fn of(&self, member: MemberId) -> impl Iterator<Item = Endpoint> + '_ {
+        self.ledger.of(member)
+    }
+
+    /// Which connections of a member are open or have ended just now: the kernel closes what a
+    /// process has before it tells of its end, so these may have been cut off by it.
+    pub(super) fn cut(&self, member: MemberId) -> impl Iterator<Item = Endpoint> + '_ {
+        let since = self.now.saturating_sub(LATELY);
+        let lately = self.lately.iter();
+        let lately = lately.filter(move |(at, whose, _)| *at >= since && *whose == member);
+        let lately = lately.map(|(_, _, endpoint)| *endpoint);
+        self.ledger.of(member).chain(lately)
+    }
+
+    fn end(&mut self, endpoint: Endpoint) {
+        if let Some(member) = self.ledger.strike(endpoint) {
+            self.ended.push(member);
+            if self.lately.len() >= MANY_LATELY {
+                self.lately.pop_front();
+            }
+            self.lately.push_back((self.now, member, endpoint));
+        }
+    }
+
+    /// The member is no more.
+    pub(super) fn forget(&mut self, member: MemberId) {
+        self.ledger.forget(member);
+    }
+
+    fn count_event(&mut self) {
+        let (since, count) = &mut self.window;
+        if self.now.saturating_sub(*since) > WINDOW {
+            (*since, *count) = (self.now, 0);
+        }
+        *count += 1;
+        if *count >= MANY {
+            self.ends = None;
+            self.deaf_until = Some(self.now + DEAF_FOR);
+        }
+    }
+
+    /// Hears what the kernel tells.
+    pub(super) fn hear(&mut self) {
+        for _ in 0..HEARD {
+            let Some(ends) = &self.ends else {
+                return;
+            };
+            match ends.next() {
+                Ok(Some(endpoint)) if self.ledger.knows(endpoint) => {
+                    self.suspects.push(endpoint);
+                    self.count_event();
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return,
+                // Some were left out.
+                Err(_) => self.ledger.recheck(self.now),
+            }
+        }
+    }
+
+    /// Asks the kernel about whatever it is time for; with `urgent`, about others too. Whose
+    /// connections have ended.
+    pub(super) fn settle(&mut self, urgent: bool) -> Vec<MemberId> {
+        if self.deaf_until.is_some_and(|until| until <= self.now) {
+            self.deaf_until = None;
+            if !self.ports.is_empty() {
+                self.hear_again();
+            }
+            // Some have ended unheard.
+            self.ledger.recheck(self.now);
+        }
+        let mut batch = Vec::with_capacity(BATCH);
+        let all_suspects = self.suspects.len() <= BATCH;
+        batch.extend(self.suspects.drain(..self.suspects.len().min(BATCH)));
+        while batch.len() < BATCH
+            && all_suspects
+            && let Some(endpoint) = self.ledger.next_due(self.now, urgent)
+        {
+            batch.push(endpoint);
+        }
+        if let Some(diag) = self.diag.as_mut().filter(|_| !batch.is_empty()) {
+            for (endpoint, presence) in batch.iter().zip(diag.ask(&batch)) {
+                match presence {
+                    Presence::Ended => self.end(*endpoint),
+                    Presence::Open | Presence::Unknown => {
+                        self.ledger.still_open(self.now, *endpoint);
+                    }
+                }
+            }
+        }
+        std::mem::take(&mut self.ended)
+    }
+
+    /// When something is to be asked.
+    pub(super) fn deadline(&self) -> Option<Nanos> {
+        if !self.suspects.is_empty() || !self.ended.is_empty() {
+            return Some(self.now);
+        }
+        self.ledger
+            .deadline()
+            .into_iter()
+            .chain(self.deaf_until)
+            .min()
+    }
+}

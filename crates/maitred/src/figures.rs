@@ -1,0 +1,63 @@
+//! What was counted of listeners and workers, for whoever shows it.
+
+use serde::{Deserialize, Serialize};
+
+/// One listening address. Times are in nanoseconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct ListenerFigures {
+    pub(crate) address: String,
+    /// Connections accepted so far.
+    pub(crate) accepted: u64,
+    /// Connections that wait in the queue now, and how long the first of them does.
+    pub(crate) waiting: usize,
+    pub(crate) waiting_for: u64,
+    /// How long connections waited, of those that had to.
+    pub(crate) waited: WaitFigures,
+    /// Connections that were closed unserved.
+    pub(crate) refused: u64,
+    /// The workers behind it, those that have ended among them.
+    pub(crate) workers: Vec<WorkerFigures>,
+}
+
+/// How long connections waited in the queue. Times are in nanoseconds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WaitFigures {
+    pub(crate) count: u64,
+    pub(crate) mean: u64,
+    pub(crate) p99: u64,
+    pub(crate) longest: u64,
+    /// A histogram: step `n` counts those that waited less than `2^n` microseconds, and not less
+    /// than half of that.
+    pub(crate) steps: Vec<u64>,
+}
+
+/// One worker behind a listener; what was counted of those that had its place before is in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WorkerFigures {
+    pub(crate) instance: u32,
+    /// Tells apart several workers of one instance.
+    pub(crate) ordinal: u32,
+    /// None while no process has this place.
+    pub(crate) pid: Option<i32>,
+    /// Connections sent, less those taken back.
+    pub(crate) dispatched: u64,
+    /// Connections that are open now.
+    pub(crate) open: usize,
+    /// Connections that were sent and not yet taken.
+    pub(crate) untaken: usize,
+    /// Connections that were taken back, and given to others.
+    pub(crate) taken_back: u64,
+    pub(crate) seen_by: LoopSeenBy,
+}
+
+/// What tells whether a worker's loop is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LoopSeenBy {
+    /// The kernel shows in what call it waits.
+    Kernel,
+    /// What it has taken of what it was sent.
+    Taken,
+    /// There is no worker.
+    Nobody,
+}

@@ -1,0 +1,452 @@
+//! One log file: it is appended to, rotated, opened again when somebody has moved it away, and
+//! outlives a full disk.
+
+use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use jiff::{SignedDuration, Timestamp};
+use rustix::fs::OFlags;
+
+use super::format::Format;
+use super::rotation::{self, Rotation, Tidier};
+use super::{Notice, Settings};
+
+/// How often, at most, it is looked whether the file still stands under its name, and how often
+/// what has failed is tried again.
+const LOOK: SignedDuration = SignedDuration::from_secs(1);
+
+/// Which file a path leads to.
+type Identity = (u64, u64);
+
+/// A log file.
+#[derive(Debug)]
+pub(super) struct LogFile {
+    app: String,
+    path: PathBuf,
+    open: Option<Open>,
+    format: Format,
+    rotation: Option<Rotation>,
+    /// When it is to be rotated next.
+    next_rotation: Option<Timestamp>,
+    looked: Timestamp,
+    /// What could not be written, since when it has not been told.
+    lost: Lost,
+}
+
+#[derive(Debug)]
+struct Open {
+    file: File,
+    identity: Identity,
+    /// Only what can be renamed is rotated: not `/dev/stdout`.
+    regular: bool,
+    size: u64,
+    /// The last thing written is not a whole line.
+    torn: bool,
+}
+
+#[derive(Debug, Default)]
+struct Lost {
+    lines: u64,
+    bytes: u64,
+    reason: String,
+}
+
+impl LogFile {
+    /// Opens a log, and makes its folder if that is missing.
+    pub(super) fn open(path: &Path, settings: &Settings, tell: &mut dyn FnMut(Notice)) -> Self {
+        let now = Timestamp::now();
+        let mut log = Self {
+            app: settings.app.clone(),
+            path: path.to_owned(),
+            open: None,
+            format: settings.format.clone(),
+            rotation: settings.rotation.clone(),
+            next_rotation: None,
+            looked: now,
+            lost: Lost::default(),
+        };
+        log.plan_rotation(now);
+        log.reopen(now, tell);
+        log
+    }
+
+    /// Appends whole lines. If that cannot be done they are dropped, and counted.
+    pub(super) fn write(
+        &mut self,
+        lines: &[u8],
+        now: Timestamp,
+        tidier: &mut Tidier,
+        tell: &mut dyn FnMut(Notice),
+    ) {
+        self.look(now, tell);
+        self.rotate_if_due(lines.len(), now, tidier, tell);
+        let note = (self.lost.lines > 0).then(|| self.lost_note(now));
+        let Some(open) = &mut self.open else {
+            self.lose(lines, None, tell);
+            return;
+        };
+        if open.torn || note.is_some() {
+            let mut first = Vec::new();
+            if open.torn {
+                first.push(b'\n');
+            }
+            first.extend_from_slice(note.as_deref().unwrap_or(&[]));
+            if let Err((_, error)) = open.append(&first) {
+                self.lose(lines, Some(&error), tell);
+                return;
+            }
+            self.tell_lost(tell);
+        }
+        let Some(open) = &mut self.open else { return };
+        if let Err((written, error)) = open.append(lines) {
+            let rest = lines.get(written..).unwrap_or(&[]);
+            self.lose(rest, Some(&error), tell);
+        }
+    }
+
+    /// Opens the file again under its name, as after an outside rotation.
+    pub(super) fn reopen(&mut self, now: Timestamp, tell: &mut dyn FnMut(Notice)) {
+        self.looked = now;
+        match Open::new(&self.path) {
+            Ok(open) => self.open = Some(open),
+            Err(error) => {
+                if self.open.take().is_some() || self.lost.reason.is_empty() {
+                    self.fail(&error, tell);
+                }
+            }
+        }
+    }
+
+    /// The last words about lines that were lost.
+    pub(super) fn close(mut self, tell: &mut dyn FnMut(Notice)) {
+        if self.lost.lines > 0 {
+            self.tell_lost(tell);
+        }
+    }
+
+    /// Once a second at most: whether the file is still the one of this name, and how large.
+    fn look(&mut self, now: Timestamp, tell: &mut dyn FnMut(Notice)) {
+        let since = now.duration_since(self.looked);
+        if since.abs() < LOOK {
+            return;
+        }
+        self.looked = now;
+        let found = fs::metadata(&self.path).ok();
+        match (&mut self.open, found) {
+            (Some(open), Some(meta)) if open.identity == identity(&meta) => {
+                // Somebody may have emptied it.
+                open.size = meta.len();
+            }
+            _ => self.reopen(now, tell),
+        }
+    }
+
+    fn rotate_if_due(
+        &mut self,
+        more: usize,
+        now: Timestamp,
+        tidier: &mut Tidier,
+        tell: &mut dyn FnMut(Notice),
+    ) {
+        let (Some(open), Some(rotation)) = (&self.open, &self.rotation) else {
+            return;
+        };
+        let due = self.next_rotation.is_some_and(|next| next <= now);
+        let more = u64::try_from(more).unwrap_or(u64::MAX);
+        let full = rotation
+            .size
+            .is_some_and(|size| open.size.saturating_add(more) > size);
+        if !due && !full {
+            return;
+        }
+        let empty = open.size == 0 || !open.regular;
+        if due {
+            self.plan_rotation(now);
+        }
+        if empty {
+            return;
+        }
+        // Another one may have rotated it just now.
+        let ours = fs::metadata(&self.path).is_ok_and(|meta| {
+            self.open
+                .as_ref()
+                .is_some_and(|open| open.identity == identity(&meta))
+        });
+        if ours && let Err(error) = rotation::set_aside(&self.path, now) {
+            // It grows on; the next try comes when it has grown by as much again.
+            tell(Notice::NotRotated {
+                path: self.path.clone(),
+                reason: error.to_string(),
+            });
+            if let Some(rotation) = &mut self.rotation {
+                rotation.size = rotation.size.map(|size| size.saturating_mul(2));
+            }
+            return;
+        }
+        self.reopen(now, tell);
+        if let (true, Some(rotation)) = (ours, &self.rotation) {
+            tidier.tidy(&self.path, rotation);
+        }
+    }
+
+    fn plan_rotation(&mut self, now: Timestamp) {
+        let rotation = self.rotation.as_ref();
+        self.next_rotation = rotation.and_then(|rotation| rotation.after(now));
+    }
+
+    fn lose(&mut self, lines: &[u8], error: Option<&io::Error>, tell: &mut dyn FnMut(Notice)) {
+        if let Some(error) = error
+            && self.lost.lines == 0
+        {
+            self.fail(error, tell);
+        }
+        self.lost.lines += memchr::memchr_iter(b'\n', lines).count() as u64;
+        self.lost.bytes += lines.len() as u64;
+    }
+
+    fn fail(&mut self, error: &io::Error, tell: &mut dyn FnMut(Notice)) {
+        self.lost.reason = error.to_string();
+        tell(Notice::Failing {
+            path: self.path.clone(),
+            reason: self.lost.reason.clone(),
+        });
+    }
+
+    fn lost_note(&self, now: Timestamp) -> Vec<u8> {
+        let Lost { lines, reason, .. } = &self.lost;
+        let text = format!("{lines} lines could not be written here: {reason}");
+        self.format.note(&self.app, now, &text)
+    }
+
+    fn tell_lost(&mut self, tell: &mut dyn FnMut(Notice)) {
+        let Lost { lines, bytes, .. } = std::mem::take(&mut self.lost);
+        if lines > 0 {
+            tell(Notice::Lost {
+                path: self.path.clone(),
+                lines,
+                bytes,
+            });
+        }
+    }
+}
+
+impl Open {
+    fn new(path: &Path) -> io::Result<Self> {
+        if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
+            DirBuilder::new()
+                .recursive(true)
+                .mode(0o700)
+                .create(folder)?;
+        }
+        // A named pipe that nobody reads must not hold us up here; once open, it may.
+        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
+        let file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .mode(0o600)
+            .custom_flags(flags.bits().cast_signed())
+            .open(path)?;
+        let meta = file.metadata()?;
+        if !meta.is_file() {
+            rustix::io::ioctl_fionbio(&file, false)?;
+        }
+        Ok(Self {
+            identity: identity(&meta),
+            regular: meta.is_file(),
+            size: meta.len(),
+            torn: false,
+            file,
+        })
+    }
+
+    /// Writes everything, or says how much was written before the error.
+    fn append(&mut self, bytes: &[u8]) -> Result<(), (usize, io::Error)> {
+        let mut done = 0;
+        while let Some(rest) = bytes.get(done..).filter(|rest| !rest.is_empty()) {
+            match self.file.write(rest) {
+                Ok(0) => return Err((done, io::ErrorKind::WriteZero.into())),
+                Ok(written) => {
+                    self.torn = rest.get(written - 1) != Some(&b'\n');
+                    done += written;
+                    self.size += written as u64;
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err((done, error)),
+            }
+        }
+        Ok(())
+    }
+}
+
+fn identity(meta: &fs::Metadata) -> Identity {
+    (meta.dev(), meta.ino())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt, symlink};
+
+    use super::*;
+
+    struct Bench {
+        folder: tempfile::TempDir,
+        settings: Settings,
+        tidier: Tidier,
+        notices: Vec<Notice>,
+    }
+
+    impl Bench {
+        fn new(rotation: Option<Rotation>) -> Self {
+            Self {
+                folder: tempfile::tempdir().unwrap(),
+                settings: Settings {
+                    app: "api".into(),
+                    format: Format::Plain,
+                    rotation,
+                },
+                tidier: Tidier::default(),
+                notices: Vec::new(),
+            }
+        }
+
+        fn path(&self) -> PathBuf {
+            self.folder.path().join("logs/api-out-0.log")
+        }
+
+        fn open(&mut self) -> LogFile {
+            let path = self.path();
+            LogFile::open(&path, &self.settings, &mut |n| self.notices.push(n))
+        }
+
+        fn write(&mut self, log: &mut LogFile, lines: &str, now: Timestamp) {
+            let tell = &mut |notice| self.notices.push(notice);
+            log.write(lines.as_bytes(), now, &mut self.tidier, tell);
+        }
+
+        fn text(&self) -> String {
+            fs::read_to_string(self.path()).unwrap()
+        }
+    }
+
+    #[test]
+    fn it_is_for_its_owner_alone() {
+        let mut bench = Bench::new(None);
+        let mut log = bench.open();
+        bench.write(&mut log, "one\n", Timestamp::now());
+        assert_eq!(bench.text(), "one\n");
+        let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(&bench.path()), 0o600);
+        assert_eq!(mode(bench.path().parent().unwrap()), 0o700);
+    }
+
+    #[test]
+    fn a_log_that_was_moved_or_emptied_is_written_on() {
+        let mut bench = Bench::new(None);
+        let mut log = bench.open();
+        let now = Timestamp::now();
+        bench.write(&mut log, "one\n", now);
+        let moved = bench.path().with_extension("log.1");
+        fs::rename(bench.path(), &moved).unwrap();
+        bench.write(&mut log, "two\n", now + SignedDuration::from_millis(500));
+        bench.write(&mut log, "three\n", now + SignedDuration::from_millis(1500));
+        assert_eq!(fs::read_to_string(&moved).unwrap(), "one\ntwo\n");
+        assert_eq!(bench.text(), "three\n");
+        fs::write(bench.path(), "").unwrap();
+        bench.write(&mut log, "four\n", now);
+        assert_eq!(bench.text(), "four\n");
+        assert!(bench.notices.is_empty(), "{:?}", bench.notices);
+    }
+
+    #[test]
+    fn it_is_rotated_by_size_between_lines() {
+        let mut bench = Bench::new(Some(Rotation {
+            size: Some(10),
+            ..Rotation::default()
+        }));
+        let mut log = bench.open();
+        for _ in 0..3 {
+            bench.write(&mut log, "12345678\n", Timestamp::now());
+        }
+        // What is larger than the limit still has a log of its own.
+        bench.write(&mut log, "1234567890abc\n", Timestamp::now());
+        assert_eq!(bench.text(), "1234567890abc\n");
+        let folder = bench.path();
+        assert_eq!(fs::read_dir(folder.parent().unwrap()).unwrap().count(), 4);
+        assert!(bench.notices.is_empty(), "{:?}", bench.notices);
+    }
+
+    #[test]
+    fn it_is_rotated_by_time() {
+        let mut bench = Bench::new(Some(Rotation {
+            interval: std::time::Duration::from_secs(24 * 60 * 60),
+            ..Rotation::default()
+        }));
+        let mut log = bench.open();
+        let now = Timestamp::now();
+        bench.write(&mut log, "today\n", now);
+        bench.write(&mut log, "tomorrow\n", now + SignedDuration::from_hours(25));
+        assert_eq!(bench.text(), "tomorrow\n");
+        bench.write(&mut log, "still\n", now + SignedDuration::from_hours(25));
+        assert_eq!(bench.text(), "tomorrow\nstill\n");
+    }
+
+    /// `/dev/full` answers as a full disk does.
+    #[test]
+    fn a_full_disk_costs_lines_that_are_counted() {
+        let mut bench = Bench::new(None);
+        fs::create_dir(bench.path().parent().unwrap()).unwrap();
+        symlink("/dev/full", bench.path()).unwrap();
+        let mut log = bench.open();
+        let now = Timestamp::now();
+        bench.write(&mut log, "one\ntwo\n", now);
+        bench.write(&mut log, "three\n", now);
+        let reason = "No space left on device (os error 28)".to_owned();
+        let path = bench.path();
+        assert_eq!(
+            bench.notices,
+            [Notice::Failing {
+                path: path.clone(),
+                reason: reason.clone()
+            }]
+        );
+        fs::remove_file(&path).unwrap();
+        bench.write(&mut log, "four\n", now + SignedDuration::from_secs(2));
+        assert_eq!(
+            bench.text(),
+            format!("maitred: 3 lines could not be written here: {reason}\nfour\n")
+        );
+        assert_eq!(
+            bench.notices.get(1..),
+            Some(
+                &[Notice::Lost {
+                    path,
+                    lines: 3,
+                    bytes: 14
+                }][..]
+            )
+        );
+    }
+
+    #[test]
+    fn a_place_that_cannot_be_written_is_told_once() {
+        let mut bench = Bench::new(None);
+        fs::write(bench.folder.path().join("logs"), "a file").unwrap();
+        let mut log = bench.open();
+        let now = Timestamp::now();
+        for seconds in 0..3 {
+            bench.write(
+                &mut log,
+                "x\n",
+                now + SignedDuration::from_secs(seconds * 2),
+            );
+        }
+        assert_eq!(bench.notices.len(), 1, "{:?}", bench.notices);
+        log.close(&mut |notice| bench.notices.push(notice));
+        assert!(matches!(
+            bench.notices.last(),
+            Some(Notice::Lost { lines: 3, .. })
+        ));
+    }
+}

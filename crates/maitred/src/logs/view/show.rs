@@ -1,0 +1,266 @@
+//! How lines are shown by `maitred logs`.
+
+use std::borrow::Cow;
+use std::io::Write;
+
+use anstyle::{AnsiColor, Color, Style};
+use jiff::Timestamp;
+use jiff::tz::TimeZone;
+use serde_json::{Map, Value, json};
+
+use super::Entry;
+use super::screen::{self, Colours};
+use crate::logs::{DateFormat, Stream};
+
+/// The form of what is shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// With the name of the process before each line.
+    Pretty,
+    /// The lines alone.
+    Raw,
+    /// An object a line.
+    Json,
+    /// `key=value` pairs.
+    Pairs,
+}
+
+/// How lines are shown.
+#[derive(Clone, Debug)]
+pub(crate) struct View {
+    pub(crate) form: Form,
+    /// Shown before lines that are written now; of older ones it is not known.
+    pub(crate) timestamp: Option<DateFormat>,
+    /// Text that is to stand out.
+    pub(crate) highlight: Option<String>,
+    /// Whether a terminal shows it, which is to be protected.
+    pub(crate) terminal: bool,
+    /// Whether there may be colours.
+    pub(crate) colours: bool,
+}
+
+impl View {
+    /// Appends a line as it is shown. `now` is `None` for those that were there before.
+    pub(super) fn line(
+        &self,
+        entry: &Entry,
+        width: usize,
+        line: &[u8],
+        now: Option<Timestamp>,
+        out: &mut Vec<u8>,
+    ) {
+        match self.form {
+            Form::Raw if !self.terminal => out.extend_from_slice(line),
+            Form::Raw => self.message(line, out),
+            Form::Pretty => {
+                if let (Some(format), Some(now)) = (&self.timestamp, now) {
+                    let date = date(format, now);
+                    self.styled(Style::new().dimmed(), &date, out);
+                    out.push(b' ');
+                }
+                let label = format!("{:width$} |", entry.label());
+                self.styled(colour(entry.stream), &label, out);
+                out.push(b' ');
+                self.message(line, out);
+            }
+            Form::Pairs => {
+                if let Some(now) = now {
+                    let format = DateFormat::parse("YYYY-MM-DD-HH:mm:ssZZ");
+                    let format = self.timestamp.as_ref().unwrap_or(&format);
+                    out.extend_from_slice(format!("timestamp={} ", date(format, now)).as_bytes());
+                }
+                let kind = match entry.stream {
+                    Stream::Out => "out",
+                    Stream::Err => "error",
+                };
+                let app = printable(&entry.app);
+                let pairs = format!("app={app} id={} type={kind} message=", entry.id);
+                out.extend_from_slice(pairs.as_bytes());
+                self.message(line, out);
+            }
+            Form::Json => json_line(entry, line, now, out),
+        }
+        out.push(b'\n');
+    }
+
+    /// What stands above the last lines of a file, with a line end.
+    pub(super) fn header(&self, entry: &Entry, lines: usize, out: &mut Vec<u8>) {
+        let path = printable(&entry.path.to_string_lossy()).into_owned();
+        let text = format!("{path} last {lines} lines:");
+        self.styled(AnsiColor::BrightBlack.on_default(), &text, out);
+        out.push(b'\n');
+    }
+
+    /// A sentence of ours, with a line end.
+    pub(super) fn title(&self, text: &str, out: &mut Vec<u8>) {
+        self.styled(AnsiColor::BrightBlack.on_default().bold(), text, out);
+        out.push(b'\n');
+    }
+
+    /// Whether there are headers.
+    pub(super) fn has_headers(&self) -> bool {
+        self.form == Form::Pretty
+    }
+
+    fn message(&self, line: &[u8], out: &mut Vec<u8>) {
+        let passing = if self.colours {
+            Colours::Pass
+        } else {
+            Colours::Drop
+        };
+        let Some(wanted) = self.highlight.as_deref().filter(|text| !text.is_empty()) else {
+            screen::clean(line, passing, out);
+            return;
+        };
+        let mut cleaned = Vec::new();
+        screen::clean(line, passing, &mut cleaned);
+        let mut rest = cleaned.as_slice();
+        while let Some(at) = memchr::memmem::find(rest, wanted.as_bytes()) {
+            let (before, found) = rest.split_at(at);
+            let (_, after) = found.split_at(wanted.len());
+            out.extend_from_slice(before);
+            let style = Style::new().bg_color(Some(Color::Ansi(AnsiColor::BrightBlack)));
+            self.styled(style, wanted, out);
+            rest = after;
+        }
+        out.extend_from_slice(rest);
+    }
+
+    fn styled(&self, style: Style, text: &str, out: &mut Vec<u8>) {
+        let style = if self.colours { style } else { Style::new() };
+        // Writing to memory does not fail.
+        let _ = write!(out, "{style}{text}{style:#}");
+    }
+}
+
+fn colour(stream: Stream) -> Style {
+    match stream {
+        Stream::Out => AnsiColor::Green.on_default(),
+        Stream::Err => AnsiColor::Red.on_default(),
+    }
+}
+
+fn date(format: &DateFormat, now: Timestamp) -> String {
+    let mut out = Vec::new();
+    format.write(&now.to_zoned(TimeZone::system()), &mut out);
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+/// A name or path of which no part acts on a terminal.
+pub(super) fn printable(text: &str) -> Cow<'_, str> {
+    if text.chars().any(char::is_control) {
+        Cow::Owned(text.escape_debug().to_string())
+    } else {
+        Cow::Borrowed(text)
+    }
+}
+
+/// pm2's object. A line that is one already, from a log in JSON, stays as it is.
+fn json_line(entry: &Entry, line: &[u8], now: Option<Timestamp>, out: &mut Vec<u8>) {
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let own = serde_json::from_slice::<Map<String, Value>>(line).ok();
+    let object = own.filter(|map| {
+        ["message", "timestamp", "type", "process_id", "app_name"]
+            .iter()
+            .all(|key| map.contains_key(*key))
+    });
+    let object = object.map(Value::Object).unwrap_or_else(|| {
+        json!({
+            "message": String::from_utf8_lossy(line),
+            "timestamp": now.map(|now| now.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()),
+            "type": entry.stream.name(),
+            "process_id": entry.id,
+            "app_name": entry.app,
+        })
+    });
+    screen::clean_json(&object.to_string(), out);
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn shown(view: &View, line: &[u8], live: bool) -> String {
+        let entry = Entry {
+            app: "api".into(),
+            id: 2,
+            stream: Stream::Err,
+            path: "/logs/api-error-2.log".into(),
+        };
+        let now = "2026-03-07T09:05:03.042Z".parse().unwrap();
+        let mut out = Vec::new();
+        view.line(&entry, 8, line, live.then_some(now), &mut out);
+        String::from_utf8(out).unwrap()
+    }
+
+    fn view(form: Form) -> View {
+        View {
+            form,
+            timestamp: None,
+            highlight: None,
+            terminal: true,
+            colours: false,
+        }
+    }
+
+    #[test]
+    fn forms() {
+        let line = b"a\x1b[2J\x1b[1mb\r";
+        let pretty = view(Form::Pretty);
+        assert_eq!(shown(&pretty, line, true), "2|api    | a\\x1b[2Jb\n");
+        assert_eq!(shown(&view(Form::Raw), line, true), "a\\x1b[2Jb\n");
+        let piped = View {
+            terminal: false,
+            ..view(Form::Raw)
+        };
+        assert_eq!(
+            shown(&piped, line, true).as_bytes(),
+            b"a\x1b[2J\x1b[1mb\r\n"
+        );
+        assert_eq!(
+            shown(&view(Form::Pairs), b"x", false),
+            "app=api id=2 type=error message=x\n"
+        );
+        assert!(shown(&view(Form::Pairs), b"x", true).starts_with("timestamp=2026-03-07-"));
+    }
+
+    #[test]
+    fn colours_and_highlights() {
+        let coloured = View {
+            colours: true,
+            highlight: Some("b".into()),
+            ..view(Form::Pretty)
+        };
+        assert_eq!(
+            shown(&coloured, b"abc", true),
+            "\x1b[31m2|api    |\x1b[0m a\x1b[100mb\x1b[0mc\n"
+        );
+    }
+
+    #[test]
+    fn timestamps_are_for_what_is_written_now() {
+        let dated = View {
+            timestamp: Some(DateFormat::parse("X")),
+            ..view(Form::Pretty)
+        };
+        assert_eq!(shown(&dated, b"x", true), "1772874303 2|api    | x\n");
+        assert_eq!(shown(&dated, b"x", false), "2|api    | x\n");
+    }
+
+    #[test]
+    fn json_is_one_object() {
+        let json = |line: &[u8], live| -> Value {
+            let text = shown(&view(Form::Json), line, live);
+            assert_eq!(text.matches('\n').count(), 1);
+            assert!(!text.contains('\u{9b}'));
+            serde_json::from_str(&text).unwrap()
+        };
+        let object = json("a\u{9b}\x1b\"".as_bytes(), true);
+        assert_eq!(object["message"], "a\u{9b}\x1b\"");
+        assert_eq!(object["timestamp"], "2026-03-07T09:05:03.042Z");
+        assert_eq!(object["type"], "err");
+        assert_eq!(json(b"a", false)["timestamp"], Value::Null);
+        let own = br#"{"message":"m","timestamp":"t","type":"out","process_id":7,"app_name":"b"}"#;
+        assert_eq!(json(own, true)["process_id"], 7);
+    }
+}

@@ -1,0 +1,273 @@
+//! `--watch`: an app is restarted when its files change.
+//!
+//! The kernel tells of changes (inotify); nothing polls. Folders that are ignored are not watched
+//! at all. A change is told when nothing has changed for the delay that the user set.
+//!
+//! For the supervisor: a [`Watcher`] while the app runs and is watched, whose [`Watcher::changed`]
+//! is one arm of its loop; each [`Change`] restarts the app's instances. [`Watcher::problems`]
+//! after making one, and after each change, gives what the user should know. A stopped app drops
+//! its watcher.
+
+mod folders;
+mod ignore;
+mod quiet;
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use folders::Folders;
+use ignore::Ignore;
+pub(crate) use quiet::Change;
+use quiet::Quiet;
+
+/// What is watched, and how.
+#[derive(Clone, Debug)]
+pub(crate) struct Settings<'a> {
+    /// Files and folders, with all that is in these.
+    pub(crate) paths: &'a [PathBuf],
+    /// Patterns of what is not watched: of names, or of paths against `cwd`.
+    pub(crate) ignore: &'a [String],
+    pub(crate) cwd: &'a Path,
+    /// Files that we write ourselves: logs, pid files.
+    pub(crate) own: Vec<PathBuf>,
+    /// How long nothing must have changed.
+    pub(crate) delay: Duration,
+    /// Whether links to folders are followed.
+    pub(crate) follow_links: bool,
+}
+
+/// Something that is not watched as the user may expect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Problem {
+    /// This is not watched.
+    NotWatched { path: PathBuf, reason: String },
+    /// The kernel watches no more folders than these.
+    Limit { watched: usize },
+    /// A pattern cannot be read, and is not applied.
+    BadPattern { pattern: String },
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NotWatched { path, reason } => {
+                write!(f, "{} is not watched: {reason}", path.display())
+            }
+            Self::Limit { watched } => write!(
+                f,
+                "only {watched} folders are watched, the kernel allows no more: raise \
+                 fs.inotify.max_user_watches (sysctl), or name what need not be watched with \
+                 --ignore-watch"
+            ),
+            Self::BadPattern { pattern } => write!(
+                f,
+                "--ignore-watch: \"{}\" is no pattern; expected a name, a path or a glob such as \
+                 \"logs/**\"",
+                pattern.escape_debug()
+            ),
+        }
+    }
+}
+
+/// Watches the files of an app.
+#[derive(Debug)]
+pub(crate) struct Watcher {
+    folders: Folders,
+    quiet: Quiet,
+    started: Instant,
+}
+
+impl Watcher {
+    /// Begins to watch. Needs tokio's reactor.
+    ///
+    /// # Errors
+    /// If the kernel refuses to watch at all.
+    pub(crate) fn new(settings: &Settings<'_>) -> io::Result<Self> {
+        let own = settings.own.clone();
+        let (ignore, bad) = Ignore::new(settings.ignore, settings.cwd, own);
+        let mut folders = Folders::new(settings.paths, ignore, settings.follow_links)?;
+        let bad = bad.into_iter();
+        let problems = bad.map(|pattern| Problem::BadPattern { pattern });
+        folders.problems.extend(problems);
+        Ok(Self {
+            folders,
+            quiet: Quiet::new(settings.delay),
+            started: Instant::now(),
+        })
+    }
+
+    /// Waits for the next change. Loses nothing when it is dropped while it waits.
+    ///
+    /// # Errors
+    /// If the kernel does not watch any more.
+    pub(crate) async fn changed(&mut self) -> io::Result<Change> {
+        loop {
+            if let Some(change) = self.quiet.take(self.started.elapsed()) {
+                return Ok(change);
+            }
+            let due = self.quiet.due();
+            tokio::select! {
+                changes = self.folders.changes() => {
+                    let now = self.started.elapsed();
+                    for path in changes? {
+                        self.quiet.changed(path, now);
+                    }
+                }
+                () = until(self.started, due) => {}
+            }
+        }
+    }
+
+    /// How many folders are watched.
+    #[cfg(test)]
+    pub(crate) fn folders(&self) -> usize {
+        self.folders.count()
+    }
+
+    /// What the user should know, and has not been told.
+    pub(crate) fn problems(&mut self) -> Vec<Problem> {
+        std::mem::take(&mut self.folders.problems)
+    }
+}
+
+async fn until(started: Instant, due: Option<Duration>) {
+    match due {
+        Some(due) => tokio::time::sleep_until((started + due).into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+
+    use super::*;
+
+    fn in_runtime<T>(test: impl AsyncFnOnce(&Path) -> T) -> T {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .unwrap();
+        let folder = tempfile::tempdir().unwrap();
+        let patience = Duration::from_secs(30);
+        runtime.block_on(async {
+            tokio::time::timeout(patience, test(folder.path()))
+                .await
+                .unwrap()
+        })
+    }
+
+    fn watch(paths: &[PathBuf], cwd: &Path) -> Watcher {
+        Watcher::new(&Settings {
+            paths,
+            ignore: &[".*".to_owned(), "node_modules".to_owned()],
+            cwd,
+            own: vec![cwd.join("logs/a-out.log")],
+            delay: Duration::ZERO,
+            follow_links: true,
+        })
+        .unwrap()
+    }
+
+    fn write(path: PathBuf) {
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, "x").unwrap();
+    }
+
+    /// All that is told until a file changes that marks the end.
+    async fn until_mark(watcher: &mut Watcher, cwd: &Path) -> Vec<PathBuf> {
+        write(cwd.join("mark"));
+        let mut told = Vec::new();
+        loop {
+            for path in watcher.folders.changes().await.unwrap() {
+                if path == cwd.join("mark") {
+                    return told;
+                }
+                told.push(path);
+            }
+        }
+    }
+
+    #[test]
+    fn changes_are_told_and_what_is_ignored_is_not() {
+        in_runtime(async |cwd| {
+            for path in [
+                "src/a.js",
+                "node_modules/x/y/z.js",
+                ".git/HEAD",
+                "logs/a-out.log",
+            ] {
+                write(cwd.join(path));
+            }
+            let mut watcher = watch(&[cwd.to_owned()], cwd);
+            assert_eq!(watcher.folders(), 3);
+            write(cwd.join("node_modules/x/new.js"));
+            write(cwd.join(".git/index"));
+            write(cwd.join(".env"));
+            write(cwd.join("logs/a-out.log"));
+            write(cwd.join("logs/a-out__2026-03-07_09-05-03.log"));
+            assert_eq!(until_mark(&mut watcher, cwd).await, [] as [PathBuf; 0]);
+            write(cwd.join("src/a.js"));
+            fs::remove_file(cwd.join("src/a.js")).unwrap();
+            let path = cwd.join("src/a.js");
+            let told = until_mark(&mut watcher, cwd).await;
+            // The mark itself was there before: one of its events may be left.
+            let told: Vec<_> = told.into_iter().filter(|told| *told == path).collect();
+            assert_eq!(told.len(), 2);
+            assert_eq!(watcher.problems(), []);
+        });
+    }
+
+    #[test]
+    fn new_folders_are_watched_and_moved_ones_no_more() {
+        in_runtime(async |cwd| {
+            let mut watcher = watch(&[cwd.join("src")], cwd);
+            assert!(matches!(
+                watcher.problems()[..],
+                [Problem::NotWatched { .. }]
+            ));
+            fs::create_dir(cwd.join("src")).unwrap();
+            let mut watcher = watch(&[cwd.join("src")], cwd);
+            write(cwd.join("src/new/deep/a.js"));
+            let change = watcher.changed().await.unwrap();
+            assert!(change.path.starts_with(cwd.join("src/new")));
+            while watcher.folders() < 3 {
+                watcher.changed().await.unwrap();
+            }
+            fs::rename(cwd.join("src/new"), cwd.join("away")).unwrap();
+            while watcher.folders() > 1 {
+                watcher.changed().await.unwrap();
+            }
+        });
+    }
+
+    #[test]
+    fn a_single_file_is_watched_also_when_it_is_replaced() {
+        in_runtime(async |cwd| {
+            write(cwd.join("server.js"));
+            let mut watcher = watch(&[cwd.join("server.js")], cwd);
+            write(cwd.join("other.js"));
+            write(cwd.join("new"));
+            fs::rename(cwd.join("new"), cwd.join("server.js")).unwrap();
+            let change = watcher.changed().await.unwrap();
+            let path = cwd.join("server.js");
+            assert_eq!(change, Change { path, others: 0 });
+        });
+    }
+
+    #[test]
+    fn links_in_a_circle_end() {
+        in_runtime(async |cwd| {
+            write(cwd.join("a/b/c.js"));
+            symlink(cwd, cwd.join("a/b/back")).unwrap();
+            symlink(cwd.join("a"), cwd.join("again")).unwrap();
+            let mut watcher = watch(&[cwd.to_owned()], cwd);
+            write(cwd.join("a/b/c.js"));
+            let change = watcher.changed().await.unwrap();
+            assert!(change.path.ends_with("b/c.js"));
+        });
+    }
+}

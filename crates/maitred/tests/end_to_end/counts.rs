@@ -1,0 +1,289 @@
+//! What depends on how many connections are open: `least_conn`, `--max-connections`, the choice
+//! among free workers; and the figures.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::harness::{Door, Request, Run, Setup, alone, beside_others, deal};
+
+/// A connection that its client keeps.
+struct Kept(TcpStream);
+
+impl Kept {
+    fn open(run: &Run) -> Kept {
+        let Door::Tcp(address) = run.door() else {
+            panic!("the examples listen on TCP");
+        };
+        let stream = TcpStream::connect(address).unwrap();
+        stream
+            .set_read_timeout(Some(Duration::from_secs(30)))
+            .unwrap();
+        Kept(stream)
+    }
+
+    fn send(&mut self) {
+        let request = "GET /api?ms=0 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+        self.0.write_all(request.as_bytes()).unwrap();
+    }
+
+    /// The instance that answers.
+    fn receive(&mut self) -> String {
+        let mut text = Vec::new();
+        let mut piece = [0; 4096];
+        loop {
+            let len = self.0.read(&mut piece).unwrap();
+            assert!(len > 0, "closed: {:?}", String::from_utf8_lossy(&text));
+            text.extend_from_slice(&piece[..len]);
+            let text = String::from_utf8_lossy(&text);
+            if let Some((_, body)) = text.split_once("\r\n\r\n")
+                && let Ok(json) =
+                    serde_json::from_str::<Value>(body.trim_end_matches("\r\n0\r\n\r\n"))
+            {
+                return json["instance"].as_str().unwrap().to_owned();
+            }
+        }
+    }
+
+    fn ask(&mut self) -> String {
+        self.send();
+        self.receive()
+    }
+}
+
+/// The sum of a figure over all workers, as last told.
+fn sum(figures: &Value, what: &str) -> u64 {
+    let workers = figures["listeners"][0]["workers"].as_array().unwrap();
+    workers
+        .iter()
+        .map(|worker| worker[what].as_u64().unwrap())
+        .sum()
+}
+
+/// Waits for figures in which so many connections are open.
+fn until_open(run: &mut Run, open: u64) -> Value {
+    let last = run.events().last().unwrap().clone();
+    run.event_after(&last, &format!("{open} open"), |event| {
+        event.is("figures") && sum(&event.json, "open") == open
+    })
+    .json
+}
+
+/// The connections that a browser keeps stand at different workers, also after some of them were
+/// closed and opened again.
+fn kept_connections_stand_at_different_workers(setup: Setup) {
+    const WORKERS: usize = 3;
+    let _turn = alone();
+    let mut run = setup.instances(WORKERS).flag("--stats=1").start();
+    run.listening(WORKERS as u64);
+    deal(&run.door(), "/api?ms=0", 30);
+    let mut kept: Vec<_> = (0..WORKERS).map(|_| Kept::open(&run)).collect();
+    let (mut judged, mut moved) = (0, 0);
+    for round in 0.. {
+        let by: BTreeSet<_> = kept.iter_mut().map(Kept::ask).collect();
+        // What a worker has not taken within a millisecond, for want of a processor, say, goes to
+        // another that is free, also if that one has more.
+        let figures = until_open(&mut run, WORKERS as u64);
+        let moved_before = std::mem::replace(&mut moved, sum(&figures, "taken_back"));
+        if moved == moved_before {
+            assert_eq!(by.len(), WORKERS, "round {round}: {by:?}\n{}", run.story());
+            judged += 1;
+        }
+        if judged == 4 {
+            return;
+        }
+        // Two of them close, others in each round.
+        for offset in 0..2 {
+            kept.remove((round + offset) % kept.len());
+        }
+        until_open(&mut run, 1);
+        for _ in 0..2 {
+            kept.push(Kept::open(&run));
+        }
+    }
+}
+
+#[test]
+fn kept_connections_to_bun_stand_at_different_workers() {
+    kept_connections_stand_at_different_workers(Setup::example("bun-serve/server.ts"));
+}
+
+#[test]
+fn kept_connections_to_node_stand_at_different_workers() {
+    let setup = Setup::example("node-http/server.mjs");
+    kept_connections_stand_at_different_workers(setup);
+}
+
+/// Among workers that are all free, new connections go to those with the fewest.
+#[test]
+fn least_conn_evens_out_what_clients_keep() {
+    let _turn = beside_others();
+    let mut run = Setup::example("node-http/server.mjs")
+        .instances(3)
+        .option("--balance", "least_conn")
+        .flag("--stats=1")
+        .start();
+    run.listening(3);
+    let mut kept: Vec<_> = (0..12).map(|_| Kept::open(&run)).collect();
+    let mut by: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+    for (number, connection) in kept.iter_mut().enumerate() {
+        by.entry(connection.ask()).or_default().push(number);
+    }
+    assert!(by.values().all(|own| own.len() == 4), "{by:?}");
+    // All but one of one worker's clients go: the next three are its.
+    let (instance, own) = by.pop_first().unwrap();
+    for number in own[1..].iter().rev() {
+        kept.remove(*number);
+    }
+    until_open(&mut run, 9);
+    for _ in 0..3 {
+        let mut next = Kept::open(&run);
+        assert_eq!(next.ask(), instance);
+        kept.push(next);
+    }
+}
+
+/// However a runtime closes its connections, the count comes down to what is open.
+fn the_count_is_true(setup: Setup) {
+    let _turn = beside_others();
+    let mut run = setup.instances(2).flag("--stats=1").start();
+    run.listening(2);
+    deal(&run.door(), "/api?ms=0", 50);
+    let mut kept: Vec<_> = (0..5).map(|_| Kept::open(&run)).collect();
+    for connection in &mut kept {
+        connection.ask();
+    }
+    let figures = until_open(&mut run, 5);
+    assert_eq!(figures["listeners"][0]["accepted"], 55, "{figures}");
+    assert_eq!(sum(&figures, "dispatched"), 55, "{figures}");
+    drop(kept);
+    let figures = until_open(&mut run, 0);
+    assert_eq!(sum(&figures, "untaken"), 0, "{figures}");
+}
+
+#[test]
+fn the_count_is_true_for_bun() {
+    the_count_is_true(Setup::example("bun-serve/server.ts"));
+}
+
+#[test]
+fn the_count_is_true_for_node() {
+    the_count_is_true(Setup::example("node-http/server.mjs"));
+}
+
+#[test]
+fn the_count_is_true_for_deno() {
+    let setup = Setup::example("deno/server.ts").option("--interpreter", "deno");
+    the_count_is_true(setup);
+}
+
+#[test]
+fn the_count_is_true_for_a_policy_that_does_not_need_it() {
+    let setup = Setup::example("bun-serve/server.ts");
+    the_count_is_true(setup.option("--balance", "round_robin"));
+}
+
+/// A flood of short connections, of which the kernel is not asked to tell, is counted down too.
+#[test]
+fn the_count_is_true_after_a_flood() {
+    let _turn = alone();
+    let mut run = Setup::example("node-http/server.mjs")
+        .instances(2)
+        .flag("--stats=1")
+        .start();
+    run.listening(2);
+    let Door::Tcp(address) = run.door() else {
+        panic!("the examples listen on TCP");
+    };
+    crate::harness::raise_file_limit(4096);
+    let outcomes = crate::harness::storm(address, "/api?ms=0", 3000, run.deadline);
+    assert_eq!(outcomes.get("HTTP/1.1 200 OK"), Some(&3000), "{outcomes:?}");
+    let figures = until_open(&mut run, 0);
+    assert_eq!(sum(&figures, "dispatched"), 3000, "{figures}");
+}
+
+/// A worker at its limit gets no more: the rest waits for a connection to end.
+#[test]
+fn no_worker_has_more_connections_than_it_may() {
+    let _turn = beside_others();
+    let mut run = Setup::example("bun-serve/server.ts")
+        .instances(2)
+        .option("--max-connections", "2")
+        .flag("--stats=1")
+        .start();
+    run.listening(2);
+    let mut kept: Vec<_> = (0..4).map(|_| Kept::open(&run)).collect();
+    let mut by: BTreeMap<String, usize> = BTreeMap::new();
+    for connection in &mut kept {
+        *by.entry(connection.ask()).or_default() += 1;
+    }
+    assert_eq!(by.into_values().collect::<Vec<_>>(), [2, 2]);
+    let mut fifth = Kept::open(&run);
+    fifth.send();
+    let waiting = |event: &Value| event["listeners"][0]["waiting"] == 1;
+    let last = run.events().last().unwrap().clone();
+    run.event_after(&last, "one that waits", |event| {
+        event.is("figures") && waiting(&event.json)
+    });
+    let freed = kept[2].ask();
+    kept.remove(2);
+    assert_eq!(fifth.receive(), freed);
+}
+
+/// What waits too long is closed, counted and told of.
+#[test]
+fn who_waits_too_long_is_closed() {
+    let _turn = beside_others();
+    let mut run = Setup::example("bun-serve/server.ts")
+        .instances(1)
+        .option("--max-connections", "1")
+        .option("--queue-timeout", "300")
+        .flag("--stats")
+        .start();
+    run.listening(1);
+    let mut kept = Kept::open(&run);
+    kept.ask();
+    let mut late = Kept::open(&run);
+    let mut rest = Vec::new();
+    assert_eq!(late.0.read_to_end(&mut rest).unwrap(), 0);
+    let refused = run.event("a refusal", |event| event.is("refused"));
+    assert_eq!(refused.number("total"), 1);
+    run.errors("the refusal", |text| {
+        text.contains("were closed unserved after waiting 0.3 s for a worker: 1 so far")
+    });
+    // At the end the table is shown, whatever the interval.
+    run.signal(rustix::process::Signal::TERM);
+    run.exit_code();
+    let (_, errors) = run.everything_printed();
+    let errors = String::from_utf8(errors).unwrap();
+    assert!(
+        errors.contains("2 accepted, 0 waiting, 1 refused"),
+        "{errors}"
+    );
+    assert!(errors.contains("dispatched   open  untaken"), "{errors}");
+}
+
+/// With a queue of one, the second that waits stays in the kernel's backlog, and is served too.
+#[test]
+fn what_does_not_fit_into_the_queue_stays_in_the_backlog() {
+    let _turn = beside_others();
+    let mut run = Setup::example("bun-serve/server.ts")
+        .instances(1)
+        .option("--max-connections", "1")
+        .option("--queue", "1")
+        .start();
+    run.listening(1);
+    let requests: Vec<_> = (0..10)
+        .map(|_| {
+            let mut request = Request::connect(&run.door()).unwrap();
+            request.send("/api?ms=5&how=sleep").unwrap();
+            request
+        })
+        .collect();
+    for request in requests {
+        request.receive().unwrap().worker();
+    }
+}
