@@ -89,3 +89,53 @@ fn harmless(error: &dotenvy::Error) -> String {
         _ => "it cannot be read".to_owned(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_apps_own_goes_over_what_is_inherited() {
+        let pairs = |pairs: &[(&str, &str)]| -> Environment {
+            let pairs = pairs.iter();
+            pairs
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect()
+        };
+        let inherited = pairs(&[
+            ("PATH", "/bin"),
+            ("AWS_KEY", "1"),
+            ("MY_AWS", "2"),
+            ("A", "theirs"),
+            (wire::DOOR_VAR, "another's"),
+        ]);
+        let own = pairs(&[("A", "ours"), ("AWS_REGION", "3")]);
+        let containing = |parts: &[&str]| {
+            let parts = parts.iter().map(|part| (*part).to_owned());
+            FilterEnv::Containing(parts.collect())
+        };
+        for (filter, expected) in [
+            (
+                containing(&[]),
+                pairs(&[
+                    ("PATH", "/bin"),
+                    ("AWS_KEY", "1"),
+                    ("MY_AWS", "2"),
+                    ("A", "ours"),
+                    ("AWS_REGION", "3"),
+                ]),
+            ),
+            (
+                containing(&["AWS"]),
+                pairs(&[("PATH", "/bin"), ("A", "ours"), ("AWS_REGION", "3")]),
+            ),
+            (FilterEnv::All, own.clone()),
+        ] {
+            assert_eq!(
+                compose(inherited.clone(), &filter, &own),
+                expected,
+                "{filter:?}"
+            );
+        }
+    }
+}

@@ -488,7 +488,7 @@ fields! {
     uid: Account {
         aliases: &["user"],
         default: "who starts the app",
-        flags: &[flag("uid", Takes::Value("USER"))],
+        flags: &[flag("uid", Takes::Value("USER")).short('u').aka(&["user"])],
     }
     /// The group whose rights the processes have.
     gid: Account {
@@ -629,5 +629,24 @@ mod tests {
         assert_eq!(nearest("scirpt"), Some("script"));
         assert_eq!(nearest("xyzzy"), None);
         assert!(ignored("windowsHide").is_some());
+    }
+
+    /// What pm2 7 takes in a file; those in two words also in camelCase.
+    #[test]
+    fn every_field_of_pm2_is_known() {
+        const FIELDS_OF_PM2: &str = "script exec name name_prefix filter_env namespace install_url \
+            cwd args exec_interpreter interpreter node_args interpreterArgs interpreter_args \
+            out_file out output out_log error_file error err err_file err_log log_file log \
+            disable_logs log_type log_date_format time env max_memory_restart pid_file pid \
+            restart_delay exp_backoff_restart_delay source_map_support wait_ready instances \
+            kill_timeout shutdown_with_message listen_timeout cron_restart cron merge_logs \
+            combine_logs vizion autostart autorestart stop_exit_codes watch_delay watch \
+            ignore_watch watch_options min_uptime max_restarts exec_mode force \
+            append_env_to_name post_update trace disable_trace v8 event_loop_inspector \
+            deep_monitoring increment_var instance_var pmx automation treekill port username uid \
+            user gid windowsHide kill_retry_time write io cmd command";
+        for name in FIELDS_OF_PM2.split_whitespace() {
+            assert!(field(name).is_some() || ignored(name).is_some(), "{name}");
+        }
     }
 }
