@@ -8,9 +8,7 @@ mod readable;
 mod signals;
 mod socket;
 
-pub use process::{
-    ChildSetup, Forked, Identity, exit_now, fork, set_up_child, set_up_daemon,
-};
+pub use process::{ChildSetup, Forked, Identity, exit_now, fork, set_up_child, set_up_daemon};
 pub use readable::Readable;
 pub use signals::{Signalled, block_signals, next_signal};
 pub use socket::{

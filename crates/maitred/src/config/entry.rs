@@ -3,8 +3,9 @@
 
 use serde_json::{Map, Value};
 
-use super::fields::{self, Entry};
+use super::fields::Entry;
 use super::kind::{Kind, Variables, described};
+use super::names;
 
 /// More apps than this in a file are surely a mistake.
 const MOST_APPS: usize = 1000;
@@ -68,7 +69,7 @@ fn apps_of<'a>(value: &'a Value, warnings: &mut Vec<String>) -> Result<&'a [Valu
         .iter()
         .find_map(|key| Some((key, object.get(*key)?)))
     else {
-        if object.keys().any(|key| fields::field(key).is_some()) {
+        if object.keys().any(|key| names::field(key).is_some()) {
             return Ok(std::slice::from_ref(value));
         }
         return Err(
@@ -111,7 +112,7 @@ fn read_app(
     let mut entry = Entry::default();
     let mut seen: Vec<(&str, &str)> = Vec::new();
     for (key, value) in object {
-        if let Some(field) = fields::field(key) {
+        if let Some(field) = names::field(key) {
             // As in pm2, what is undefined or null was not written.
             if value.is_null() {
                 continue;
@@ -152,10 +153,10 @@ fn read_app(
                     described(value)
                 )),
             }
-        } else if let Some(reason) = fields::ignored(key) {
+        } else if let Some(reason) = names::ignored(key) {
             warnings.push(format!("{at}: {key} does nothing here: {reason}"));
         } else {
-            let meant = match fields::nearest(key) {
+            let meant = match names::nearest(key) {
                 Some(name) => format!("; did you mean {name}?"),
                 None => "; ignored".to_owned(),
             };

@@ -5,7 +5,7 @@
 //! flags ──────── (cli::flags) ───────────────────────────▲
 //! ```
 //!
-//! Which fields there are stands in [`fields`] alone.
+//! Which fields there are stands in [`fields`] alone, what they mean by default in [`resolve`].
 
 mod app;
 mod cron;
@@ -13,6 +13,7 @@ mod encode;
 mod entry;
 mod environment;
 mod evaluate;
+mod field;
 mod fields;
 mod file;
 mod identity;
@@ -20,6 +21,7 @@ mod instances;
 mod interpreter;
 mod kind;
 mod logs;
+mod names;
 #[cfg(test)]
 mod reference;
 mod resolve;
@@ -31,7 +33,8 @@ mod watch;
 pub(crate) use app::{App, ExecMode, Interpreter, Policy};
 pub(crate) use cron::Cron;
 pub(crate) use environment::{Environment, FilterEnv, RUN_VAR, compose};
-pub(crate) use fields::{Entry, FIELDS, Field, Flag, Takes};
+pub(crate) use field::{Field, Flag, Takes};
+pub(crate) use fields::{Entry, FIELDS};
 pub(crate) use file::{ConfigFile, is_config, load, load_json, usual};
 pub(crate) use instances::{Instances, processors};
 pub(crate) use interpreter::is_static;
