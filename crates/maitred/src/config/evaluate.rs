@@ -16,6 +16,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use serde_json::Value;
 
 use super::interpreter;
+use super::programs::{Places, strips_types};
 
 /// How a value is marked that JSON cannot hold: an object with this key, and what it was.
 pub(super) const ODD: &str = "[odd]";
@@ -109,7 +110,12 @@ struct Runtime {
 /// The runtime for a file: Bun, or else Node, which has to understand the file's language.
 fn runtime(path: &Path) -> anyhow::Result<Runtime> {
     let here = std::env::current_dir().context("finding the current folder")?;
-    if let Some(path) = interpreter::find(OsStr::new("bun"), &here) {
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    let places = Places {
+        cwd: &here,
+        path: &search,
+    };
+    if let Some(path) = places.find("bun") {
         return Ok(Runtime {
             name: "bun",
             path,
@@ -119,8 +125,8 @@ fn runtime(path: &Path) -> anyhow::Result<Runtime> {
     }
     let extension = path.extension().and_then(OsStr::to_str).unwrap_or("");
     let typescript = interpreter::is_typescript(extension);
-    let node = interpreter::find(OsStr::new("node"), &here);
-    match node.filter(|node| !typescript || interpreter::strips_types(node)) {
+    let node = places.find("node");
+    match node.filter(|node| !typescript || strips_types(node)) {
         Some(path) => Ok(Runtime {
             name: "node",
             path,

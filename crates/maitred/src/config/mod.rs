@@ -22,6 +22,7 @@ mod interpreter;
 mod kind;
 mod logs;
 mod names;
+mod programs;
 #[cfg(test)]
 mod reference;
 mod resolve;
@@ -37,9 +38,9 @@ pub(crate) use field::{Field, Flag, Takes};
 pub(crate) use fields::{Entry, FIELDS};
 pub(crate) use file::{ConfigFile, is_config, load, load_json, usual};
 pub(crate) use instances::{Instances, processors};
-pub(crate) use interpreter::is_static;
 pub(crate) use kind::{LogTarget, Words};
 pub(crate) use logs::{LogFormat, Logs, Place, Rotation};
+pub(crate) use programs::is_static;
 pub(crate) use resolve::{Resolved, Surroundings, resolve};
 pub(crate) use restart::{Pause, Restart};
 pub(crate) use secrets::shown;
