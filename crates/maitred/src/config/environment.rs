@@ -7,6 +7,8 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
+use super::words::told;
+
 /// A whole environment.
 pub(crate) type Environment = BTreeMap<OsString, OsString>;
 
@@ -62,7 +64,7 @@ pub(crate) fn compose(
 /// If it cannot be read, or a line is no such line; the line's text, which may hold a secret, is
 /// not in the message.
 pub(super) fn read_file(path: &Path) -> anyhow::Result<Environment> {
-    let shown = || format!("env_file: {}", path.display());
+    let shown = || format!("env_file: {}", told(path));
     let file = dotenvy::from_path_iter(path).map_err(|error| match error {
         dotenvy::Error::Io(error) => anyhow::Error::from(error),
         other => anyhow::anyhow!("{}", harmless(&other)),

@@ -17,6 +17,7 @@ use serde_json::Value;
 
 use super::interpreter;
 use super::programs::{Places, strips_types};
+use super::words::told;
 
 /// How a value is marked that JSON cannot hold: an object with this key, and what it was.
 pub(super) const ODD: &str = "[odd]";
@@ -53,11 +54,7 @@ pub(crate) fn evaluate(
 ) -> anyhow::Result<Evaluated> {
     let runtime = runtime(path)?;
     let shown = path.file_name().unwrap_or(path.as_os_str());
-    let shown = format!(
-        "evaluating {} with {}",
-        shown.to_string_lossy().escape_debug(),
-        runtime.name
-    );
+    let shown = format!("evaluating {} with {}", told(shown), runtime.name);
     let (result, to_result) = pipe_with(PipeFlags::CLOEXEC).context("making a pipe")?;
     let mut command = Command::new(&runtime.path);
     command
@@ -135,12 +132,12 @@ fn runtime(path: &Path) -> anyhow::Result<Runtime> {
         None if typescript => bail!(
             "nothing is installed that evaluates {}: it takes bun, or a node that strips types \
              (22.18 or later), in PATH",
-            path.display()
+            told(path)
         ),
         None => bail!(
             "nothing is installed that evaluates {}: it takes bun or node, in PATH; or write the \
              config as JSON, YAML or TOML",
-            path.display()
+            told(path)
         ),
     }
 }

@@ -31,10 +31,28 @@ impl Field {
     /// # Errors
     /// Says what was expected, and what there was.
     pub(crate) fn set(&self, entry: &mut Entry, value: &Value) -> Result<(), String> {
+        if has_nul(value) {
+            // Neither a path nor an argument nor a variable can have one.
+            return Err(format!(
+                "expected {}, without a NUL character",
+                self.expects
+            ));
+        }
         (self.read)(entry, value).ok_or_else(|| {
             let found = (self.found)(value);
             format!("expected {}, not {found}", self.expects)
         })
+    }
+}
+
+fn has_nul(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains('\0'),
+        Value::Array(list) => list.iter().any(has_nul),
+        Value::Object(object) => object
+            .iter()
+            .any(|(key, it)| key.contains('\0') || has_nul(it)),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
     }
 }
 

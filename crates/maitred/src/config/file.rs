@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::entry::{self, Entries};
 use super::evaluate;
 use super::fields::Entry;
+use super::words::told;
 
 /// A config file is not larger than this.
 const MOST: u64 = 4 << 20;
@@ -64,7 +65,7 @@ pub(crate) fn usual(folder: &Path) -> Option<PathBuf> {
 /// # Errors
 /// Says which file, app and field is wrong, and how.
 pub(crate) fn load(path: &Path, env_name: Option<&str>) -> anyhow::Result<ConfigFile> {
-    let shown = path.to_string_lossy().escape_debug().to_string();
+    let shown = told(path);
     let Some(format) = format(path) else {
         bail!(
             "{shown} is no config file: those are called *.config.js, .cjs, .mjs or .ts, or end in \

@@ -10,6 +10,7 @@ use anyhow::bail;
 
 use super::Interpreter;
 use super::programs::{Places, nvm, strips_types};
+use super::words::told;
 
 /// A script and what runs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,7 +35,7 @@ pub(crate) fn resolve(
     interpreter_args: &[OsString],
 ) -> anyhow::Result<Program> {
     let path = places.cwd.join(script);
-    let shown = script.to_string_lossy().escape_debug().to_string();
+    let shown = told(script);
     let found = fs::metadata(&path);
     let found = match found {
         Ok(meta) if meta.is_dir() => bail!("{shown} is a folder; name the script to run in it"),
@@ -49,7 +50,10 @@ pub(crate) fn resolve(
             Some(version) => nvm(version)?,
             None => match places.find(interpreter) {
                 Some(program) => program,
-                None => bail!("the interpreter {interpreter} is not installed: it is not in PATH"),
+                None => bail!(
+                    "the interpreter {} is not installed: it is not in PATH",
+                    told(interpreter)
+                ),
             },
         };
         let args = arguments(interpreter, interpreter_args);
@@ -99,7 +103,7 @@ pub(crate) fn resolve(
             let name = name.to_string_lossy();
             bail!(
                 "{} is not installed, which runs {shown}",
-                name.escape_debug()
+                told(name.as_ref())
             );
         };
         let args = arguments(&name.to_string_lossy(), interpreter_args);
@@ -115,7 +119,7 @@ pub(crate) fn resolve(
 }
 
 fn missing(script: &str, cwd: &Path) -> String {
-    format!("no such script: {script} (looked for in {})", cwd.display())
+    format!("no such script: {script} (looked for in {})", told(cwd))
 }
 
 fn by_itself(script: PathBuf, args: &[OsString]) -> Program {

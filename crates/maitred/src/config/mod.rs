@@ -30,6 +30,7 @@ mod restart;
 mod secrets;
 mod units;
 mod watch;
+mod words;
 
 pub(crate) use app::{App, ExecMode, Interpreter, Policy};
 pub(crate) use cron::Cron;

@@ -9,6 +9,8 @@ use std::process::Command;
 
 use anyhow::bail;
 
+use super::words::told;
+
 /// Where programs are looked for.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Places<'a> {
@@ -42,7 +44,7 @@ pub(super) fn nvm(version: &str) -> anyhow::Result<PathBuf> {
     };
     let version = version.trim_start_matches('v');
     let Some(wanted) = numbers(version) else {
-        bail!("node@{} names no version", version.escape_debug());
+        bail!("node@{} names no version", told(version));
     };
     let Some(folder) = std::env::var_os("NVM_DIR").filter(|it| !it.is_empty()) else {
         bail!("node@{version} takes nvm, and NVM_DIR does not tell where it is");
@@ -56,7 +58,7 @@ pub(super) fn nvm(version: &str) -> anyhow::Result<PathBuf> {
     let Some(newest) = newest else {
         bail!(
             "node {version} is not installed in {}: run nvm install {version}",
-            folder.display()
+            told(&folder)
         );
     };
     let name: Vec<_> = newest.iter().map(u32::to_string).collect();

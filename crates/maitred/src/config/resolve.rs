@@ -15,6 +15,7 @@ use super::identity;
 use super::interpreter::{self, Program};
 use super::kind::{Bytes, LogTarget, Millis, MinUptime, Schedule, Texts, Variables, Watched};
 use super::programs::Places;
+use super::words::told;
 use super::{Cron, Instances, LogFormat, Logs, Pause, Place, Restart, Rotation, Watch};
 
 const NAMESPACE: &str = "default";
@@ -74,7 +75,7 @@ pub(crate) fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Re
         Some(cwd) => {
             let cwd = context.folder.join(expand_home(cwd, context));
             if !cwd.is_dir() {
-                bail!("cwd: {} is not a folder", cwd.display());
+                bail!("cwd: {} is not a folder", told(cwd));
             }
             plain_path(&cwd)
         }
@@ -224,9 +225,9 @@ fn name(entry: &Entry, script: &OsStr, context: &Surroundings) -> anyhow::Result
         || name.chars().any(char::is_control);
     if odd {
         bail!(
-            "the name {:?} will not do: it is part of lines and commands, so it has up to \
+            "the name \"{}\" will not do: it is part of lines and commands, so it has up to \
              {LONGEST_NAME} visible characters, and is not \"all\"",
-            name.chars().take(40).collect::<String>()
+            told(&name)
         );
     }
     Ok(name)
@@ -276,7 +277,7 @@ fn program(
 fn command_line(line: &str, args: Vec<OsString>, places: &Places) -> anyhow::Result<Program> {
     let shell = ["bash", "sh"].iter().find_map(|shell| places.find(shell));
     let Some(shell) = shell else {
-        bail!("there is no shell in PATH that could run {line:?}");
+        bail!("there is no shell in PATH that could run {}", told(line));
     };
     let mut all = vec![OsString::from("-c")];
     if args.is_empty() {
