@@ -117,8 +117,8 @@ fields! {
         aliases: &[],
         default: "cluster where `instances` is written, else fork",
         flags: &[
-            flag("exec-mode", Takes::Value("MODE")),
-            flag("execute-command", Takes::Word("fork")).short('x'),
+            flag("exec-mode", Takes::Value("MODE")).also_of_run(),
+            flag("execute-command", Takes::Word("fork")).short('x').also_of_run(),
         ],
     }
     /// Which instance gets the next connection.
@@ -156,7 +156,7 @@ fields! {
     port: u16 {
         aliases: &[],
         default: "not set",
-        flags: &[flag("port", Takes::Value("PORT"))],
+        flags: &[flag("port", Takes::Value("PORT")).also_of_run()],
     }
     /// Variables for the app, over those that it inherits.
     env: Variables {
@@ -241,38 +241,38 @@ fields! {
     max_memory_restart: Bytes {
         aliases: &["max_memory"],
         default: "no limit",
-        flags: &[flag("max-memory-restart", Takes::Value("SIZE"))],
+        flags: &[flag("max-memory-restart", Takes::Value("SIZE")).also_of_run()],
     }
     /// Restarts the app at these times: a cron pattern of five fields, or six with seconds first.
     /// "TZ=Europe/Berlin" before it chooses a time zone. 0 switches it off.
     cron_restart: Schedule {
         aliases: &["cron"],
         default: "never",
-        flags: &[flag("cron-restart", Takes::Value("PATTERN")).short('c').aka(&["cron"])],
+        flags: &[flag("cron-restart", Takes::Value("PATTERN")).short('c').aka(&["cron"]).also_of_run()],
     }
     /// The time zone of `cron_restart`, by its IANA name.
     cron_timezone: String {
         aliases: &["cron_tz", "timezone"],
         default: "the machine's",
-        flags: &[flag("cron-timezone", Takes::Value("ZONE"))],
+        flags: &[flag("cron-timezone", Takes::Value("ZONE")).also_of_run()],
     }
     /// Restarts the app when files change: in the folder it runs in (true), or in these paths.
     watch: Watched {
         aliases: &[],
         default: "false",
-        flags: &[flag("watch", Takes::Optional("PATH"))],
+        flags: &[flag("watch", Takes::Optional("PATH")).also_of_run()],
     }
     /// What is not watched: names, paths, globs, or "regex:" with a regular expression.
     ignore_watch: Texts {
         aliases: &["watch_ignore"],
         default: "node_modules, and what begins with a dot",
-        flags: &[flag("ignore-watch", Takes::List("PATTERN"))],
+        flags: &[flag("ignore-watch", Takes::List("PATTERN")).also_of_run()],
     }
     /// How long nothing more must have changed before the app is restarted.
     watch_delay: WatchDelay {
         aliases: &[],
         default: "200ms",
-        flags: &[flag("watch-delay", Takes::Value("TIME"))],
+        flags: &[flag("watch-delay", Takes::Value("TIME")).also_of_run()],
     }
     /// Settings for pm2's watcher. `ignored` and `followSymlinks` have a meaning here.
     watch_options: WatchOptions {
@@ -290,7 +290,7 @@ fields! {
     treekill: bool {
         aliases: &[],
         default: "true",
-        flags: &[flag("no-treekill", Takes::Nothing(false))],
+        flags: &[flag("no-treekill", Takes::Nothing(false)).also_of_run()],
     }
     /// Asks an instance to stop by `process.send("shutdown")`, and not by a signal.
     shutdown_with_message: bool {
@@ -398,21 +398,21 @@ fields! {
     uid: Account {
         aliases: &["user"],
         default: "who starts the app",
-        flags: &[flag("uid", Takes::Value("USER")).short('u').aka(&["user"])],
+        flags: &[flag("uid", Takes::Value("USER")).short('u').aka(&["user"]).also_of_run()],
     }
     /// The group whose rights the processes have.
     gid: Account {
         aliases: &["group"],
         default: "the user's",
-        flags: &[flag("gid", Takes::Value("GROUP"))],
+        flags: &[flag("gid", Takes::Value("GROUP")).also_of_run()],
     }
     /// Whether Node.js shows the lines of the sources in stack traces (--enable-source-maps).
     source_map_support: bool {
         aliases: &[],
         default: "true where a file beside the script has its name and .map",
         flags: &[
-            flag("source-map-support", Takes::Nothing(true)),
-            flag("disable-source-map-support", Takes::Nothing(false)),
+            flag("source-map-support", Takes::Nothing(true)).also_of_run(),
+            flag("disable-source-map-support", Takes::Nothing(false)).also_of_run(),
         ],
     }
     /// Starts the app even if it runs already.

@@ -143,10 +143,13 @@ fn format(path: &Path) -> Option<Format> {
 
 /// The text of a file, if it is no larger than a config may be.
 fn text_of(path: &Path) -> anyhow::Result<String> {
-    let file = File::open(path)?;
-    if file.metadata()?.is_dir() {
-        bail!("it is a folder");
+    // To open a pipe could take forever.
+    match path.metadata()?.file_type() {
+        it if it.is_dir() => bail!("it is a folder"),
+        it if !it.is_file() => bail!("it is no file"),
+        _ => {}
     }
+    let file = File::open(path)?;
     let mut text = String::new();
     file.take(MOST + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MOST {

@@ -39,6 +39,7 @@ pub(crate) fn resolve(
     let found = fs::metadata(&path);
     let found = match found {
         Ok(meta) if meta.is_dir() => bail!("{shown} is a folder; name the script to run in it"),
+        Ok(meta) if !meta.is_file() => bail!("{shown} is no file that could be run"),
         Ok(meta) => Some(meta),
         Err(_) => None,
     };
