@@ -32,7 +32,7 @@ const MOST_RESULT: usize = 4 << 20;
 const MOST_PRINTED: usize = 16 << 10;
 
 /// How long the evaluation of a config may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a config file has evaluated to.
 #[derive(Debug)]
@@ -341,6 +341,9 @@ fn relevant(errors: &str) -> String {
 mod tests {
     use super::*;
 
+    /// However busy the machine is.
+    const ENOUGH: Duration = Duration::from_secs(300);
+
     fn evaluated(text: &str, patience: Duration) -> anyhow::Result<Evaluated> {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.config.cjs");
@@ -370,7 +373,7 @@ mod tests {
             const child = require('child_process').spawn('sleep', ['1000'], { stdio: 'inherit' });
             module.exports = { pid: child.pid };
         ";
-        let value = evaluated(text, PATIENCE).unwrap().value;
+        let value = evaluated(text, ENOUGH).unwrap().value;
         let pid = value.get("pid").unwrap().as_i64().unwrap();
         let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
         // Where nobody has it any more, it has ended, too.
@@ -384,10 +387,10 @@ mod tests {
     #[test]
     fn output_has_bounds() {
         let flood = "for (let i = 0; i < 1000; i++) console.log('x'.repeat(1000)); ";
-        let result = evaluated(&format!("{flood} module.exports = 1"), PATIENCE).unwrap();
+        let result = evaluated(&format!("{flood} module.exports = 1"), ENOUGH).unwrap();
         assert_eq!(result.value, 1);
         assert!(result.printed.len() <= 2 * MOST_PRINTED);
-        let error = evaluated("module.exports = 'x'.repeat(5 << 20)", PATIENCE).unwrap_err();
+        let error = evaluated("module.exports = 'x'.repeat(5 << 20)", ENOUGH).unwrap_err();
         assert!(error.to_string().contains("larger than 4 MB"), "{error}");
     }
 
