@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod app_logs;
+mod attached;
 mod check;
 mod cleardump;
 mod completion;

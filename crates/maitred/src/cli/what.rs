@@ -152,11 +152,12 @@ impl What {
     }
 }
 
-/// A name that two of them have.
+/// A name that two of them have, in one namespace.
 fn twice(apps: &[Resolved]) -> Option<&str> {
     let mut seen = BTreeSet::new();
-    let mut names = apps.iter().map(|resolved| resolved.app.name.as_str());
-    names.find(|name| !seen.insert(*name))
+    let mut apps = apps.iter().map(|resolved| &resolved.app);
+    let twice = apps.find(|app| !seen.insert((&app.namespace, &app.name)));
+    twice.map(|app| app.name.as_str())
 }
 
 fn called(entry: &Entry, number: usize, of: usize) -> String {
