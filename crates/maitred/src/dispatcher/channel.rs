@@ -316,7 +316,7 @@ mod tests {
         let next = NEXT.fetch_add(1, Ordering::Relaxed);
         let id = MemberId(u64::from(std::process::id()) << 24 | next);
         let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC).unwrap());
-        let counts = Counts::new(epoll.clone(), 0, true);
+        let counts = Counts::new(epoll.clone(), 0, super::super::counts::Need::Ties);
         let mut workers = Workers::new(epoll, counts, |id| id.0);
         let (channel, theirs) = Channel::new(id).unwrap();
         rustix::io::ioctl_fionbio(&theirs, true).unwrap();

@@ -19,8 +19,30 @@ use super::sock_diag::{BATCH, Endpoint, Ends, Presence, SockDiag};
 /// So long what happens is counted before it is judged to be too much.
 const WINDOW: Nanos = 100_000_000;
 
-/// From so many beginnings and ends in a window on, ends are not listened for.
-const MANY: u32 = 100;
+/// From so many beginnings and ends in a window on, connections are asked about later.
+const FLOOD: u32 = 1000;
+
+/// How much depends on the counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Need {
+    /// They are only shown.
+    Figures,
+    /// They decide between workers that are free.
+    Ties,
+    /// They decide who is next.
+    Choice,
+}
+
+impl Need {
+    /// From so many beginnings and ends in a window on, ends are not listened for.
+    fn many(self) -> u32 {
+        match self {
+            Self::Figures => 0,
+            Self::Ties => 100,
+            Self::Choice => 400,
+        }
+    }
+}
 
 /// So long after that it stays so.
 const DEAF_FOR: Nanos = 1_000_000_000;
@@ -42,11 +64,11 @@ pub(super) struct Counts {
     diag: Option<SockDiag>,
     /// Whether the kernel is known to answer truly, for TCP and for Unix sockets.
     proven: [Option<bool>; 2],
-    /// The choice depends on the counts, so ends are to be known soon.
-    prompt: bool,
+    need: Need,
     ends: Option<Ends>,
     ports: Vec<u16>,
     window: (Nanos, u32),
+    flood_until: Nanos,
     deaf_until: Option<Nanos>,
     /// Told to have ended, and not asked about yet.
     suspects: Vec<Endpoint>,
@@ -57,9 +79,8 @@ pub(super) struct Counts {
 }
 
 impl Counts {
-    /// `token` is what the epoll's events for told ends carry. With `prompt` an end is known soon,
-    /// else some time later.
-    pub(super) fn new(epoll: Arc<OwnedFd>, token: u64, prompt: bool) -> Self {
+    /// `token` is what the epoll's events for told ends carry.
+    pub(super) fn new(epoll: Arc<OwnedFd>, token: u64, need: Need) -> Self {
         Self {
             now: 0,
             ledger: Ledger::default(),
@@ -67,10 +88,11 @@ impl Counts {
             token,
             diag: SockDiag::open().ok(),
             proven: [None; 2],
-            prompt,
+            need,
             ends: None,
             ports: Vec::new(),
             window: (0, 0),
+            flood_until: 0,
             deaf_until: None,
             suspects: Vec::new(),
             ended: Vec::new(),
@@ -85,7 +107,7 @@ impl Counts {
 
     /// Listens for the ends of connections to these ports, too.
     pub(super) fn listen_for(&mut self, port: u16) {
-        if self.prompt && !self.ports.contains(&port) {
+        if self.need != Need::Figures && !self.ports.contains(&port) {
             self.ports.push(port);
             self.ends = None;
             self.hear_again();
@@ -116,7 +138,8 @@ impl Counts {
         };
         self.count_event();
         let told_of = matches!(endpoint, Endpoint::Tcp { .. }) && self.ends.is_some();
-        let first = if told_of || !self.prompt || self.deaf_until.is_some() {
+        let flood = self.flood_until > self.now;
+        let first = if told_of || flood || self.need == Need::Figures {
             First::Later
         } else {
             First::Soon
@@ -181,7 +204,10 @@ impl Counts {
             (*since, *count) = (self.now, 0);
         }
         *count += 1;
-        if *count >= MANY {
+        if *count >= FLOOD {
+            self.flood_until = self.now + WINDOW;
+        }
+        if *count >= self.need.many() && !self.ports.is_empty() {
             self.ends = None;
             self.deaf_until = Some(self.now + DEAF_FOR);
         }
@@ -211,9 +237,7 @@ impl Counts {
     pub(super) fn settle(&mut self, urgent: bool) -> Vec<MemberId> {
         if self.deaf_until.is_some_and(|until| until <= self.now) {
             self.deaf_until = None;
-            if !self.ports.is_empty() {
-                self.hear_again();
-            }
+            self.hear_again();
             // Some have ended unheard.
             self.ledger.recheck(self.now);
         }

@@ -11,7 +11,7 @@ use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
 use super::channel::{Connection, Workers};
-use super::counts::Counts;
+use super::counts::{Counts, Need};
 use super::door::Parked;
 use super::listeners::{Listener, ListenerId, Listeners};
 use super::members::{Membership, Process};
@@ -136,11 +136,13 @@ impl Turn {
             Token::Door.data(),
             epoll::EventFlags::IN,
         )?;
-        let steered_by_counts = match settings.balance.policy {
-            Policy::NextAvailable | Policy::LeastConn => true,
-            Policy::RoundRobin | Policy::IpHash => settings.balance.max_connections.is_some(),
+        let need = match settings.balance.policy {
+            _ if settings.balance.max_connections.is_some() => Need::Choice,
+            Policy::LeastConn => Need::Choice,
+            Policy::NextAvailable => Need::Ties,
+            Policy::RoundRobin | Policy::IpHash => Need::Figures,
         };
-        let counts = Counts::new(epoll.clone(), Token::Ends.data().u64(), steered_by_counts);
+        let counts = Counts::new(epoll.clone(), Token::Ends.data().u64(), need);
         Ok(Self {
             workers: Workers::new(epoll.clone(), counts, |id| Token::Channel(id).data().u64()),
             settings,

@@ -6,6 +6,7 @@ use std::io::Read;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::fd::OwnedFd;
 use std::process::Command;
+use std::time::Instant;
 
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -266,8 +267,12 @@ fn what_is_no_connection_is_not_seen() {
             channel.send_probe();
         }
         assert_eq!(answer(channel.send_connection()), victim.pid(), "{way}");
-        // Some threads may still have been at the door.
-        assert!(descriptors(&victim) <= before, "{way}");
+        // Another thread may hold what it is about to close; what has leaked stays.
+        let deadline = Instant::now() + PATIENCE;
+        while descriptors(&victim) > before {
+            assert!(Instant::now() < deadline, "{way} has kept a descriptor");
+            std::thread::yield_now();
+        }
     }
 }
 

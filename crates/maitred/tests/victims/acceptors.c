@@ -56,9 +56,14 @@ static void epoll_for_ever(int epoll, int fd, void (*take)(int)) {
   }
 }
 
+// Until every thread has its epoll.
+static pthread_barrier_t registering;
+
 static void *epolling(void *fd) {
   int listener = (int)(intptr_t)fd;
-  epoll_for_ever(registered(listener, EPOLLIN | EPOLLEXCLUSIVE), listener, take_one);
+  int epoll = registered(listener, EPOLLIN | EPOLLEXCLUSIVE);
+  pthread_barrier_wait(&registering);
+  epoll_for_ever(epoll, listener, take_one);
   return NULL;
 }
 
@@ -174,6 +179,13 @@ int main(int argc, char **argv) {
   int blocks = !strcmp(way, "blocking") || !strcmp(way, "thread") || !strcmp(way, "threads") ||
                !strcmp(way, "signals") || !strcmp(way, "restart");
   int fd = listener(port, blocks ? 0 : SOCK_NONBLOCK);
+  if (!strcmp(way, "exclusive")) {
+    CHECK(pthread_barrier_init(&registering, NULL, 4) == 0);
+    for (int i = 0; i < 3; i++) in_thread(epolling, fd);
+    pthread_barrier_wait(&registering);
+    REPORT("listening");
+    pause();
+  }
   REPORT("listening");
   if (!strcmp(way, "blocking")) serve(fd);
   if (!strcmp(way, "thread")) in_thread(serving, fd), pause();
@@ -190,9 +202,5 @@ int main(int argc, char **argv) {
   if (!strcmp(way, "edge-both"))
     epoll_for_ever(registered(fd, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET), fd, take_all);
   if (!strcmp(way, "oneshot")) oneshot(fd);
-  if (!strcmp(way, "exclusive")) {
-    for (int i = 0; i < 3; i++) in_thread(epolling, fd);
-    pause();
-  }
   CHECK(!"a way that is known");
 }
