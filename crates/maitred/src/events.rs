@@ -4,10 +4,10 @@
 use std::fs::File;
 use std::io::Write;
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 /// One thing that happened.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub(crate) enum Event {
     /// An instance's process was started.
@@ -59,6 +59,8 @@ pub(crate) enum Event {
     OutOfDescriptors { limit: u64 },
     /// Connections were given up after they had waited too long; `total` so far.
     Refused { address: String, total: u64 },
+    /// What has changed could not be written to the home folder.
+    NotKept { reason: String },
     /// The app is being stopped.
     Stopping { reason: String },
     /// The app has stopped; the supervisor ends with this exit code.
@@ -66,7 +68,7 @@ pub(crate) enum Event {
 }
 
 /// What follows an exit.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "next", rename_all = "snake_case")]
 pub(crate) enum Next {
     /// Another process in its place.
@@ -83,8 +85,12 @@ pub(crate) enum Next {
         /// Unstable restarts that were tried.
         attempts: u32,
     },
-    /// Nothing: the app is being stopped.
+    /// Nothing: it was to end.
     Stopped,
+    /// Nothing: its successor, which was on its way, takes its place.
+    Replaced,
+    /// Nothing: it was to be a successor, and the one before it goes on.
+    Kept,
     /// Nothing: it is not to be restarted.
     Ended,
 }

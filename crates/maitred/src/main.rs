@@ -6,11 +6,14 @@
 
 #![forbid(unsafe_code)]
 
+mod apps;
 mod cli;
 mod config;
+mod control;
 mod dispatcher;
 mod events;
 mod guard;
+mod home;
 #[cfg_attr(
     not(test),
     expect(dead_code, reason = "the supervisor comes to it next")

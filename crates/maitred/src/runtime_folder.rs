@@ -1,6 +1,6 @@
 //! A private folder for one running supervisor: the door, and the preload library.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{DirBuilder, OpenOptions};
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
@@ -76,6 +76,18 @@ impl RuntimeFolder {
         Ok(folder)
     }
 
+    /// Gives the folder to another user: only that one's processes may enter, besides root's.
+    ///
+    /// # Errors
+    /// If this process may not do that.
+    pub(crate) fn give_to(&self, uid: u32, gid: u32) -> anyhow::Result<()> {
+        for path in [self.library(), self.path.clone()] {
+            std::os::unix::fs::lchown(&path, Some(uid), Some(gid))
+                .with_context(|| format!("giving {} to user {uid}", path.display()))?;
+        }
+        Ok(())
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -107,11 +119,6 @@ impl RuntimeFolder {
         rustix::fs::chmod(&door, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)?;
         rustix::net::listen(&socket, DOOR_BACKLOG)?;
         Ok(socket)
-    }
-
-    /// Removes the folder.
-    pub(crate) fn remove(&self) {
-        let _ = fs::remove_dir_all(&self.path);
     }
 }
 

@@ -41,18 +41,66 @@ pub fn exit_now(code: i32) -> ! {
 }
 
 /// What a child does before it becomes another program.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub struct ChildSetup {
     /// Its soft limit of open descriptors, if not ours.
     pub descriptors: Option<u64>,
     /// Whether it begins a process group of its own.
     pub own_group: bool,
+    /// Whose rights it has, if not ours.
+    pub identity: Option<Identity>,
+}
+
+/// The rights of a process.
+#[derive(Clone, Debug)]
+pub struct Identity {
+    /// The user.
+    pub uid: u32,
+    /// The user's first group.
+    pub gid: u32,
+    /// All groups.
+    pub groups: Vec<u32>,
+}
+
+impl Identity {
+    /// Takes these rights, and gives up our own.
+    fn assume(&self) -> io::Result<()> {
+        let check = |result: libc::c_int| match result {
+            0 => Ok(()),
+            _ => Err(io::Error::last_os_error()),
+        };
+        // SAFETY: the kernel reads as many groups as the slice holds; the other calls take numbers.
+        // The libc's versions are meant for whole processes, but there is one thread here.
+        unsafe {
+            check(libc::setgroups(self.groups.len(), self.groups.as_ptr()))?;
+            check(libc::setresgid(self.gid, self.gid, self.gid))?;
+            check(libc::setresuid(self.uid, self.uid, self.uid))
+        }
+    }
+}
+
+/// Lets the command begin a session of its own, away from the terminal.
+pub fn set_up_daemon(command: &mut Command) {
+    let before_exec = || {
+        rustix::process::setsid()?;
+        crate::signals::restore();
+        Ok(())
+    };
+    // SAFETY: between fork and exec only system calls are made: nothing is allocated, and no
+    // lock is taken that another thread might hold.
+    unsafe {
+        command.pre_exec(before_exec);
+    }
 }
 
 /// Lets the command's child end together with the thread that starts it, with signals as a
 /// program expects to find them.
 pub fn set_up_child(command: &mut Command, setup: ChildSetup) {
     let before_exec = move || {
+        if let Some(identity) = &setup.identity {
+            // First: the kernel forgets the signal below when rights change.
+            identity.assume()?;
+        }
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
         if setup.own_group {
             rustix::process::setpgid(None, None)?;

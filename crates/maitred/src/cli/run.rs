@@ -13,6 +13,7 @@ use crate::config::{
     self, App, ExecMode, FilterEnv, Instances, LogFormat, Logs, Pause, Place, Policy, Restart,
 };
 use crate::events::EventFile;
+use crate::home::{Kept, Record, Rest, now_ms};
 use crate::runtime_folder::RuntimeFolder;
 use crate::supervisor::Supervisor;
 use crate::{guard, output};
@@ -23,17 +24,11 @@ use crate::{guard, output};
 #[derive(Debug, Args)]
 pub(super) struct Run {
     /// What to run: a script, whose interpreter follows from its name, or a program.
-    script: OsString,
+    pub(super) script: OsString,
 
     /// How many copies: a number, "max" or 0 for one a processor, -K for all processors but K.
-    #[arg(
-        short,
-        long,
-        value_name = "N|max|-K",
-        default_value = "max",
-        allow_hyphen_values = true
-    )]
-    instances: Instances,
+    #[arg(short, long, value_name = "N|max|-K", allow_hyphen_values = true)]
+    pub(super) instances: Option<Instances>,
 
     /// The app's name in output; by default the script's.
     #[arg(short, long)]
@@ -124,19 +119,27 @@ impl Run {
             }
             None => None,
         };
-        let app = self.resolve()?;
+        let app = self.resolve(Instances::AllBut(0))?;
         let folder = RuntimeFolder::create()?;
+        let path = folder.path().to_owned();
         let supervised = || -> anyhow::Result<u8> {
             guard::split(folder.path())?;
             let output = output::Output::new(&app, events)?;
-            Supervisor::new(app, &folder, output)?.run()
+            let instances = (0..app.instances).map(|number| Kept::new(number, number, Rest::Runs));
+            let record = Record {
+                instances: instances.collect(),
+                created_at: now_ms(),
+                app,
+            };
+            Supervisor::new(record, None, folder, output)?.run(|| {})
         };
         let ended = supervised();
-        folder.remove();
+        let _ = std::fs::remove_dir_all(path);
         ended
     }
 
-    fn resolve(self) -> anyhow::Result<App> {
+    /// The app that the user describes, with so many instances unless told.
+    pub(super) fn resolve(self, instances: Instances) -> anyhow::Result<App> {
         let here = std::env::current_dir().context("finding the current folder")?;
         let cwd = match self.cwd {
             Some(cwd) => {
@@ -155,7 +158,10 @@ impl Run {
             .collect();
         let interpreter = self.interpreter.as_deref();
         let program = config::resolve(&self.script, &cwd, interpreter, &interpreter_args)?;
-        let instances = self.instances.count(config::processors());
+        let instances = self
+            .instances
+            .unwrap_or(instances)
+            .count(config::processors());
         let filter_env = FilterEnv::Containing(Vec::new());
         let own_env = BTreeMap::new();
         Ok(App {

@@ -1,12 +1,13 @@
 //! Members: which worker holds which channel, and what becomes of it when the worker ends.
 
+use std::collections::HashSet;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::{Duration, Instant};
 
 use balance::MemberId;
 use rustix::event::epoll;
-use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, getpgid, pidfd_open, test_kill_process_group};
 
 use super::Notice;
 use super::channel::Channel;
@@ -62,6 +63,20 @@ impl Process {
         let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
         matches!(poll(&mut fds, Some(&Timespec::default())), Ok(1))
     }
+}
+
+/// Whether a process belongs to one of these groups.
+fn is_in(pid: i32, groups: &HashSet<i32>) -> bool {
+    if groups.is_empty() {
+        return false;
+    }
+    let group = Pid::from_raw(pid).and_then(|pid| getpgid(Some(pid)).ok());
+    group.is_some_and(|group| groups.contains(&group.as_raw_nonzero().get()))
+}
+
+/// Whether a process group has any members.
+fn has_members(group: Pid) -> bool {
+    test_kill_process_group(group).is_ok()
 }
 
 impl Turn {
@@ -145,7 +160,7 @@ impl Turn {
         let Some(listener) = self.listeners.all.get_mut(&member.listener) else {
             return;
         };
-        if member.joined {
+        if member.joined || member.holders.iter().any(|it| is_in(it.pid, &self.retired)) {
             return;
         }
         member.joined = true;
@@ -179,6 +194,23 @@ impl Turn {
             members: listener.balancer.members().count(),
         };
         self.tell(notice);
+    }
+
+    /// The workers of a process group are to end: they get nothing any more.
+    pub(crate) fn retire(&mut self, group: i32) {
+        // Groups that are gone need not be remembered.
+        self.retired
+            .retain(|group| Pid::from_raw(*group).is_some_and(has_members));
+        self.retired.insert(group);
+        let retired: Vec<_> = self
+            .members
+            .iter()
+            .filter(|(_, member)| member.holders.iter().any(|it| is_in(it.pid, &self.retired)))
+            .map(|(id, _)| *id)
+            .collect();
+        for id in retired {
+            self.leave(id);
+        }
     }
 
     /// A process accepts from a channel that it did not ask for, or with another thread; `others`

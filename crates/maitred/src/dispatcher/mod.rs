@@ -76,6 +76,8 @@ pub(crate) enum Notice {
 enum Command {
     /// Accept no more.
     Close,
+    /// Give no more connections to the workers of this process group.
+    Retire(i32),
     /// Leave.
     End,
 }
@@ -113,6 +115,12 @@ impl Dispatcher {
     /// Stops accepting. What has been accepted is still handed out.
     pub(crate) fn close(&self) {
         self.say(Command::Close);
+    }
+
+    /// Gives no more connections to the workers of a process group, and what they have not taken to
+    /// others. Those of them that listen from now on get nothing either.
+    pub(crate) fn retire(&self, group: i32) {
+        self.say(Command::Retire(group));
     }
 
     fn say(&self, command: Command) {

@@ -1,6 +1,6 @@
 //! The dispatcher's loop: wait, accept, choose, hand off.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::{Arc, mpsc};
@@ -86,6 +86,8 @@ pub(crate) struct Turn {
     /// Listeners of `node:cluster` workers on ports that the kernel chose, by primary and count.
     pub(crate) clusters: HashMap<(i32, u32), ListenerId>,
     pub(crate) parked: Vec<Parked>,
+    /// Process groups whose workers get no more connections.
+    pub(crate) retired: HashSet<i32>,
     /// Those who stand at the door, in the order in which they came.
     callers: BTreeMap<u64, OwnedFd>,
     notices: tokio::sync::mpsc::Sender<Notice>,
@@ -137,6 +139,7 @@ impl Turn {
             processes: HashMap::new(),
             clusters: HashMap::new(),
             parked: Vec::new(),
+            retired: HashSet::new(),
             callers: BTreeMap::new(),
             notices,
             commands,
@@ -457,6 +460,7 @@ impl Turn {
         while let Ok(command) = self.commands.try_recv() {
             match command {
                 Command::Close => self.close(),
+                Command::Retire(group) => self.retire(group),
                 Command::End => self.ended = true,
             }
         }

@@ -19,7 +19,7 @@ use tokio::task::JoinSet;
 use crate::config::App;
 use crate::events::{Event, EventFile};
 use lines::Lines;
-use sentences::Sentences;
+pub(crate) use sentences::Sentences;
 use stream::{Chunks, Stream};
 
 /// What is read from a worker at once.

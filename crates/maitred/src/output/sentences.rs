@@ -33,7 +33,7 @@ pub(super) fn prefix(name: &str, instance: u32, colours: bool) -> String {
 
 /// Turns events into sentences.
 #[derive(Debug)]
-pub(super) struct Sentences {
+pub(crate) struct Sentences {
     name: String,
     instances: usize,
     /// Only what is a problem is told.
@@ -47,7 +47,7 @@ pub(super) struct Sentences {
 }
 
 impl Sentences {
-    pub(super) fn new(app: &App, colours: bool) -> Self {
+    pub(crate) fn new(app: &App, colours: bool) -> Self {
         Self {
             name: app.name.clone(),
             instances: app.instances as usize,
@@ -60,7 +60,7 @@ impl Sentences {
     }
 
     /// The sentence for an event, with a line end, if it is worth one.
-    pub(super) fn of(&mut self, event: &Event) -> Option<String> {
+    pub(crate) fn of(&mut self, event: &Event) -> Option<String> {
         let text = self.text(event)?;
         let style = Style::new().dimmed();
         Some(if self.colours {
@@ -140,6 +140,9 @@ impl Sentences {
                 "connections to {address} were closed unserved after waiting 30 s for a worker: \
                  {total} so far"
             )),
+            Event::NotKept { reason } => Some(format!(
+                "what has changed is not kept, and is lost when this supervisor ends: {reason}"
+            )),
             Event::Stopping { reason } => {
                 (!self.quiet).then(|| format!("{reason}: stopping {name}"))
             }
@@ -197,6 +200,8 @@ impl Sentences {
                 "; it has ended too soon {} times in a row, and is not restarted any more",
                 attempts + 1
             ),
+            Next::Replaced => write!(text, " while its successor starts"),
+            Next::Kept => write!(text, " before it was up; the one before it goes on"),
             Next::Stopped | Next::Ended => Ok(()),
         };
         Some(text)

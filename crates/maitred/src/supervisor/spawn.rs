@@ -9,7 +9,8 @@ use std::process::{Command, Stdio};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sys::ChildSetup;
 
-use crate::config::App;
+use super::instance::Generation;
+use crate::config::{App, ExecMode};
 use crate::runtime_folder::RuntimeFolder;
 
 /// What every worker of an app is given.
@@ -19,6 +20,8 @@ pub(super) struct Spawner {
     door: PathBuf,
     /// The soft limit of descriptors that we were started with: ours is raised, theirs stays.
     descriptors: Option<u64>,
+    /// Workers get an open standard input, for lines that the user sends.
+    stdin: bool,
 }
 
 /// A worker that was started.
@@ -27,11 +30,22 @@ pub(super) struct Spawned {
     pub(super) pid: i32,
     /// Its standard output and error, unless they are the caller's.
     pub(super) output: Option<(OwnedFd, OwnedFd)>,
+    /// Its standard input, if we can write to it.
+    pub(super) stdin: Option<OwnedFd>,
+}
+
+/// Environment variable that tells to which process of which instance a process belongs, also
+/// when it has left that one's group and session.
+const RUN_VAR: &str = "MAITRED_RUN";
+
+/// The entry of the environment by which the processes of a run are known.
+pub(super) fn mark(instance: u32, run: Generation) -> String {
+    format!("{RUN_VAR}={instance}.{run}")
 }
 
 impl Spawner {
     /// Raises our own limit of descriptors as far as it goes: connections on their way need some.
-    pub(super) fn new(folder: &RuntimeFolder) -> Self {
+    pub(super) fn new(folder: &RuntimeFolder, stdin: bool) -> Self {
         let limit = getrlimit(Resource::Nofile);
         // Where it may not be raised, the old one serves.
         let _ = setrlimit(
@@ -45,6 +59,7 @@ impl Spawner {
             library: folder.library(),
             door: folder.door(),
             descriptors: limit.current,
+            stdin,
         }
     }
 
@@ -52,7 +67,7 @@ impl Spawner {
     ///
     /// # Errors
     /// If the program cannot be executed.
-    pub(super) fn spawn(&self, app: &App, instance: u32) -> io::Result<Spawned> {
+    pub(super) fn spawn(&self, app: &App, instance: u32, run: Generation) -> io::Result<Spawned> {
         let mut command = Command::new(app.program());
         command
             .args(app.program_args())
@@ -60,13 +75,21 @@ impl Spawner {
             .env_clear()
             .envs(&app.env)
             .envs(app.instance_env(instance))
-            .env(wire::INSTANCE_VAR, instance.to_string())
-            .env(wire::SUPERVISOR_VAR, std::process::id().to_string())
-            .env(wire::DOOR_VAR, &self.door)
-            .env("LD_PRELOAD", self.preloaded(app));
+            .env(RUN_VAR, format!("{instance}.{run}"));
+        if app.exec_mode == ExecMode::Cluster {
+            command
+                .env(wire::INSTANCE_VAR, instance.to_string())
+                .env(wire::SUPERVISOR_VAR, std::process::id().to_string())
+                .env(wire::DOOR_VAR, &self.door)
+                .env("LD_PRELOAD", self.preloaded(app));
+        }
         if !app.pass_through {
             command
-                .stdin(Stdio::null())
+                .stdin(if self.stdin {
+                    Stdio::piped()
+                } else {
+                    Stdio::null()
+                })
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped());
         }
@@ -75,13 +98,24 @@ impl Spawner {
             ChildSetup {
                 descriptors: self.descriptors,
                 own_group: !app.pass_through,
+                identity: app.identity.as_ref().map(|identity| sys::Identity {
+                    uid: identity.uid,
+                    gid: identity.gid,
+                    groups: identity.groups.clone(),
+                }),
             },
         );
         let mut child = command.spawn()?;
         let output = child.stdout.take().zip(child.stderr.take());
+        let stdin = child.stdin.take().map(OwnedFd::from);
+        if let Some(stdin) = &stdin {
+            // Who does not read must not hold us up.
+            rustix::io::ioctl_fionbio(stdin, true)?;
+        }
         Ok(Spawned {
             pid: i32::try_from(child.id()).map_err(io::Error::other)?,
             output: output.map(|(out, err)| (out.into(), err.into())),
+            stdin,
         })
     }
 

@@ -1,0 +1,236 @@
+//! Doing something with an app: its supervisor does it, or, where there is none, it is done to
+//! what is kept of the app.
+
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+
+use super::{Known, Selected, launch};
+use crate::config::App;
+use crate::control::{Connection, Fault, Request, Snapshot};
+use crate::events::Event;
+use crate::home::{Claim, Home, Kept, Numbers, Record, Rest};
+
+/// A supervisor that is about to end, or to be there, is waited for so long.
+const IN_BETWEEN: Duration = Duration::from_secs(30);
+
+/// How long is tried at a time to get an app's lock.
+const A_TRY: Duration = Duration::from_millis(100);
+
+/// What is to be done.
+#[derive(Clone, Debug)]
+pub(crate) enum Action {
+    Start,
+    Stop,
+    Restart(Option<Box<App>>),
+    Reload(Option<Box<App>>),
+    Delete,
+    /// So many instances.
+    Scale(u32),
+    Reset,
+    Signal(i32),
+    Send(String),
+}
+
+/// How many instances there shall be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    To(u32),
+    By(i64),
+}
+
+impl Change {
+    /// What it comes to.
+    pub(crate) fn of(self, now: u32) -> u32 {
+        match self {
+            Self::To(count) => count,
+            Self::By(more) => {
+                let count = i64::from(now).saturating_add(more);
+                u32::try_from(count.max(0)).unwrap_or(u32::MAX)
+            }
+        }
+    }
+}
+
+impl Selected {
+    /// Does it; what happens meanwhile is told.
+    ///
+    /// # Errors
+    /// If it cannot be done, or did not come to a good end.
+    pub(crate) fn act(
+        &self,
+        home: &Home,
+        action: &Action,
+        progress: &mut dyn FnMut(Event),
+    ) -> anyhow::Result<()> {
+        let until = Instant::now() + IN_BETWEEN;
+        let name = &self.known.record.app.name;
+        loop {
+            if let Ok(socket) = self.known.folder.connect() {
+                let record = self.known.folder.record();
+                let record = record.unwrap_or_else(|_| self.known.record.clone());
+                let request = self.request(home, action, &record)?;
+                let patience = patience(&record);
+                let answer = Connection::ask(socket, request)
+                    .and_then(|connection| connection.wait_for(patience))
+                    .and_then(|connection| connection.finish(&mut *progress));
+                match answer {
+                    Ok(_) => return Ok(()),
+                    // It was about to end.
+                    Err(Fault::Gone) => {}
+                    Err(fault) => bail!("{name}: {fault}"),
+                }
+            }
+            if !self.known.folder.exists() {
+                bail!("{name} was deleted in the meantime");
+            }
+            if let Some(claim) = self.known.folder.claim(A_TRY)? {
+                return self
+                    .act_at_rest(home, action, claim, progress)
+                    .with_context(|| name.clone());
+            }
+            if Instant::now() > until {
+                bail!("{name}: its supervisor neither answers nor ends; see `maitred kill`");
+            }
+        }
+    }
+
+    fn request(&self, home: &Home, action: &Action, record: &Record) -> anyhow::Result<Request> {
+        let ids = self.ids.clone();
+        Ok(match action {
+            Action::Start => Request::Start { ids },
+            Action::Stop => Request::Stop { ids },
+            Action::Restart(app) => Request::Restart {
+                ids,
+                app: app.clone(),
+            },
+            Action::Reload(app) => Request::Reload {
+                ids,
+                app: app.clone(),
+            },
+            Action::Delete => Request::Delete { ids },
+            Action::Scale(count) => {
+                let now = u32::try_from(record.instances.len()).unwrap_or(u32::MAX);
+                let missing = count.saturating_sub(now);
+                Request::Scale {
+                    instances: *count,
+                    ids: Numbers::lock(home)?.take(missing, None)?,
+                }
+            }
+            Action::Reset => Request::Reset { ids },
+            Action::Signal(signal) => Request::Signal {
+                ids,
+                signal: *signal,
+            },
+            Action::Send(line) => Request::Send {
+                id: self.ids().first().copied().unwrap_or(u32::MAX),
+                line: line.clone(),
+            },
+        })
+    }
+
+    /// There is no supervisor, and as long as we hold the lock there will be none.
+    fn act_at_rest(
+        &self,
+        home: &Home,
+        action: &Action,
+        claim: Claim,
+        progress: &mut dyn FnMut(Event),
+    ) -> anyhow::Result<()> {
+        let folder = claim.folder().clone();
+        let mut record = folder.record()?;
+        let meant = self.ids();
+        let is_meant = |kept: &Kept| self.ids.is_none() || meant.contains(&kept.id);
+        let mut runs = false;
+        match action {
+            Action::Start | Action::Restart(_) | Action::Reload(_) => {
+                if let Action::Restart(Some(app)) | Action::Reload(Some(app)) = action {
+                    record.app = (**app).clone();
+                }
+                for kept in &mut record.instances {
+                    if is_meant(kept) {
+                        kept.rest = Rest::Runs;
+                        kept.unstable = 0;
+                        kept.restarts += u32::from(!matches!(action, Action::Start));
+                    } else if kept.rest == Rest::Runs {
+                        // It crashed with its supervisor, and was not asked for.
+                        kept.rest = Rest::Stopped;
+                    }
+                }
+                runs = true;
+            }
+            Action::Stop => {
+                for kept in record.instances.iter_mut().filter(|kept| is_meant(kept)) {
+                    kept.rest = Rest::Stopped;
+                }
+            }
+            Action::Delete => {
+                record.instances.retain(|kept| !is_meant(kept));
+                if record.instances.is_empty() {
+                    return claim.remove();
+                }
+            }
+            Action::Scale(count) => {
+                let now = u32::try_from(record.instances.len()).unwrap_or(u32::MAX);
+                let missing = count.saturating_sub(now);
+                let ids = Numbers::lock(home)?.take(missing, None)?;
+                let taken: Vec<_> = record.instances.iter().map(|kept| kept.number).collect();
+                let free = (0..).filter(|number| !taken.contains(number));
+                for (number, id) in free.zip(ids) {
+                    record.instances.push(Kept::new(id, number, Rest::Runs));
+                    runs = true;
+                }
+                record.instances.sort_by_key(|kept| kept.number);
+                record
+                    .instances
+                    .truncate(usize::try_from(*count).unwrap_or(usize::MAX));
+                record.app.instances = *count;
+            }
+            Action::Reset => {
+                for kept in record.instances.iter_mut().filter(|kept| is_meant(kept)) {
+                    kept.restarts = 0;
+                    kept.unstable = 0;
+                }
+            }
+            Action::Signal(_) | Action::Send(_) => bail!("it does not run"),
+        }
+        claim.write(&record)?;
+        if runs {
+            Known { folder, record }.begin(claim, progress)?;
+        }
+        Ok(())
+    }
+}
+
+impl Known {
+    /// Starts a supervisor for what is written in the record, and waits until all is up.
+    ///
+    /// # Errors
+    /// If it cannot be started, or not all comes up.
+    pub(crate) fn begin(
+        &self,
+        claim: Claim,
+        progress: &mut dyn FnMut(Event),
+    ) -> anyhow::Result<()> {
+        launch(claim)?;
+        let answer = || -> Result<Snapshot, Fault> {
+            let socket = self.folder.connect().map_err(|_| Fault::Gone)?;
+            Connection::ask(socket, Request::Await)?
+                .wait_for(patience(&self.record))?
+                .finish(&mut *progress)
+        };
+        match { answer }() {
+            // Gone: whatever it was to do, it is done.
+            Ok(_) | Err(Fault::Gone) => Ok(()),
+            Err(fault) => bail!("{fault}"),
+        }
+    }
+}
+
+/// How long a supervisor may be silent during what takes time.
+fn patience(record: &Record) -> Duration {
+    let app = &record.app;
+    let one = app.kill_timeout + app.listen_timeout;
+    let count = u32::try_from(record.instances.len()).unwrap_or(1).max(1);
+    one.saturating_mul(count)
+}

@@ -1,0 +1,83 @@
+//! Adding an app to a home.
+
+use std::time::Duration;
+
+use anyhow::bail;
+
+use super::Known;
+use crate::config::App;
+use crate::home::{AppFolder, Claim, Home, Kept, Numbers, Record, Rest, now_ms};
+
+/// Another command that adds the same app is waited for so long.
+const PATIENCE: Duration = Duration::from_millis(500);
+
+/// Adds an app, and gives numbers to its instances. It runs as soon as the claim is used to start
+/// its supervisor.
+///
+/// # Errors
+/// If there is one of this name already, or the home cannot be written to.
+pub(crate) fn add(home: &Home, app: App) -> anyhow::Result<(Known, Claim)> {
+    let rest = if app.restart.autostart {
+        Rest::Runs
+    } else {
+        Rest::Stopped
+    };
+    let wanted = vec![(None, rest); usize::try_from(app.instances).unwrap_or(1)];
+    let (folder, claim, mut numbers) = place(home, &app)?;
+    add_to(folder, claim, &mut numbers, app, &wanted)
+}
+
+/// Adds an app as it was saved, with its numbers where they are free.
+///
+/// # Errors
+/// As for [`add`].
+pub(crate) fn add_again(home: &Home, saved: Record) -> anyhow::Result<(Known, Claim)> {
+    let (folder, claim, mut numbers) = place(home, &saved.app)?;
+    let taken: Vec<_> = super::all(home)?
+        .iter()
+        .flat_map(|known| known.record.instances.iter().map(|kept| kept.id))
+        .collect();
+    let wanted: Vec<_> = saved
+        .instances
+        .iter()
+        .map(|kept| (Some(kept.id).filter(|id| !taken.contains(id)), kept.rest))
+        .collect();
+    add_to(folder, claim, &mut numbers, saved.app, &wanted)
+}
+
+/// The folder of a new app, and the rights to use it and to give out numbers.
+fn place(home: &Home, app: &App) -> anyhow::Result<(AppFolder, Claim, Numbers)> {
+    let numbers = Numbers::lock(home)?;
+    let folder = home.app(&app.namespace, &app.name);
+    if folder.exists() {
+        bail!("an app {} exists already", app.name);
+    }
+    let Some(claim) = folder.claim(PATIENCE)? else {
+        bail!("another command adds {} at this moment", app.name);
+    };
+    Ok((folder, claim, numbers))
+}
+
+fn add_to(
+    folder: AppFolder,
+    claim: Claim,
+    numbers: &mut Numbers,
+    app: App,
+    wanted: &[(Option<u32>, Rest)],
+) -> anyhow::Result<(Known, Claim)> {
+    let missing = wanted.iter().filter(|(id, _)| id.is_none()).count();
+    let highest = wanted.iter().filter_map(|(id, _)| *id).max();
+    let fresh = numbers.take(u32::try_from(missing).unwrap_or(u32::MAX), highest)?;
+    let mut fresh = fresh.into_iter();
+    let instances = (0..).zip(wanted).filter_map(|(number, (id, rest))| {
+        let id = id.or_else(|| fresh.next())?;
+        Some(Kept::new(id, number, *rest))
+    });
+    let record = Record {
+        instances: instances.collect(),
+        app,
+        created_at: now_ms(),
+    };
+    claim.write(&record)?;
+    Ok((Known { folder, record }, claim))
+}

@@ -1,0 +1,118 @@
+//! The apps of a home, seen from outside: which there are, how they are, and what can be done with
+//! them, whether a supervisor runs or not.
+
+mod act;
+mod add;
+mod launch;
+mod target;
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+pub(crate) use act::{Action, Change};
+pub(crate) use add::{add, add_again};
+pub(crate) use launch::{READY, launch};
+pub(crate) use target::{Selected, select};
+
+use crate::control::{Connection, Fault, Request, Snapshot, State};
+use crate::home::{AppFolder, Home, Record};
+
+/// So many supervisors are talked to at a time.
+const AT_ONCE: usize = 32;
+
+/// An app that was added to the home.
+#[derive(Clone, Debug)]
+pub(crate) struct Known {
+    pub(crate) folder: AppFolder,
+    pub(crate) record: Record,
+}
+
+impl Known {
+    /// How the app is now.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        match self.ask() {
+            Ok(snapshot) => snapshot,
+            Err(fault) => self.without_answer(&fault),
+        }
+    }
+
+    fn ask(&self) -> Result<Snapshot, Fault> {
+        let socket = self.folder.connect().map_err(|_| Fault::Gone)?;
+        Connection::ask(socket, Request::Status)?.finish(|_| {})
+    }
+
+    /// How an app is whose supervisor does not answer.
+    fn without_answer(&self, fault: &Fault) -> Snapshot {
+        let claimed = self.folder.is_claimed();
+        // It may have ended, or been started, between the question and now.
+        let record = self.folder.record().unwrap_or_else(|_| self.record.clone());
+        let mut snapshot = Snapshot::at_rest(record);
+        if claimed {
+            let state = match fault {
+                Fault::Gone => State::Launching,
+                Fault::Hangs | Fault::Refused(_) | Fault::Broken(_) => State::Unknown,
+            };
+            for instance in &mut snapshot.instances {
+                if instance.state == State::Crashed {
+                    instance.state = state;
+                }
+            }
+        }
+        snapshot
+    }
+}
+
+/// All apps of a home, by name. What cannot be read is told of, and left out.
+///
+/// # Errors
+/// If the home cannot be read.
+pub(crate) fn all(home: &Home) -> anyhow::Result<Vec<Known>> {
+    let mut known = Vec::new();
+    for folder in home.apps()? {
+        match folder.record() {
+            Ok(record) => known.push(Known { folder, record }),
+            Err(error) if folder.exists() => eprintln!("maitred: {error:#}"),
+            // One that is being added or removed just now.
+            Err(_) => {}
+        }
+    }
+    known.sort_by(|a, b| {
+        let key = |known: &Known| {
+            let first = known.record.instances.first().map(|kept| kept.id);
+            (first, known.record.app.name.clone())
+        };
+        key(a).cmp(&key(b))
+    });
+    Ok(known)
+}
+
+/// How all these apps are now, asked side by side.
+pub(crate) fn snapshots(known: &[Known]) -> Vec<Snapshot> {
+    side_by_side(known, Known::snapshot)
+}
+
+/// Does something with each, many at a time; the results are in the same order.
+pub(crate) fn side_by_side<T: Sync, R: Send>(items: &[T], work: impl Fn(&T) -> R + Sync) -> Vec<R> {
+    if let [only] = items {
+        return vec![work(only)];
+    }
+    let next = AtomicUsize::new(0);
+    let done = Mutex::new(Vec::with_capacity(items.len()));
+    std::thread::scope(|scope| {
+        for _ in 0..items.len().min(AT_ONCE) {
+            scope.spawn(|| {
+                while let index = next.fetch_add(1, Ordering::Relaxed)
+                    && let Some(item) = items.get(index)
+                {
+                    let result = work(item);
+                    if let Ok(mut done) = done.lock() {
+                        done.push((index, result));
+                    }
+                }
+            });
+        }
+    });
+    let mut done = done.into_inner().unwrap_or_default();
+    done.sort_by_key(|(index, _)| *index);
+    done.into_iter().map(|(_, result)| result).collect()
+}

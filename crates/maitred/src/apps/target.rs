@@ -1,0 +1,116 @@
+//! Which instances a user means: a name, a number, a namespace, `all`, or `/regex/`.
+
+use anyhow::{Context, bail};
+use regex_lite::Regex;
+
+use super::Known;
+
+/// An app that is meant, or some of its instances.
+#[derive(Clone, Debug)]
+pub(crate) struct Selected {
+    pub(crate) known: Known,
+    /// The numbers of those that are meant; `None` for all.
+    pub(crate) ids: Option<Vec<u32>>,
+}
+
+impl Selected {
+    /// The numbers of those that are meant.
+    pub(crate) fn ids(&self) -> Vec<u32> {
+        match &self.ids {
+            Some(ids) => ids.clone(),
+            None => {
+                let instances = self.known.record.instances.iter();
+                instances.map(|kept| kept.id).collect()
+            }
+        }
+    }
+}
+
+/// Finds what the targets mean among the apps, each once.
+///
+/// # Errors
+/// Names the target that means nothing.
+pub(crate) fn select(known: &[Known], targets: &[String]) -> anyhow::Result<Vec<Selected>> {
+    let mut selected: Vec<Selected> = Vec::new();
+    for target in targets {
+        let found = find(known, target)?;
+        if found.is_empty() && target != "all" {
+            bail!(unknown(known, target));
+        }
+        for one in found {
+            let earlier = selected
+                .iter_mut()
+                .find(|other| other.known.folder == one.known.folder);
+            match earlier {
+                None => selected.push(one),
+                Some(earlier) => {
+                    earlier.ids = match (earlier.ids.take(), one.ids) {
+                        (Some(mut some), Some(more)) => {
+                            some.extend(more);
+                            some.sort_unstable();
+                            some.dedup();
+                            Some(some)
+                        }
+                        _ => None,
+                    };
+                }
+            }
+        }
+    }
+    Ok(selected)
+}
+
+fn find(known: &[Known], target: &str) -> anyhow::Result<Vec<Selected>> {
+    let whole = |known: &Known| Selected {
+        known: known.clone(),
+        ids: None,
+    };
+    if target == "all" {
+        return Ok(known.iter().map(whole).collect());
+    }
+    let pattern = target
+        .strip_prefix('/')
+        .and_then(|rest| rest.strip_suffix('/'));
+    if let Some(pattern) = pattern.filter(|pattern| !pattern.is_empty()) {
+        let regex = Regex::new(pattern).with_context(|| format!("understanding {target}"))?;
+        let matching = known
+            .iter()
+            .filter(|it| regex.is_match(&it.record.app.name));
+        return Ok(matching.map(whole).collect());
+    }
+    let named = |known: &&Known| known.record.app.name == target;
+    let found: Vec<_> = known.iter().filter(named).map(whole).collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
+    if let Ok(id) = target.parse::<u32>() {
+        let has = |known: &&Known| known.record.instances.iter().any(|kept| kept.id == id);
+        return Ok(known
+            .iter()
+            .find(has)
+            .map(|known| Selected {
+                known: known.clone(),
+                ids: Some(vec![id]),
+            })
+            .into_iter()
+            .collect());
+    }
+    let grouped = |known: &&Known| known.record.app.namespace == target;
+    Ok(known.iter().filter(grouped).map(whole).collect())
+}
+
+fn unknown(known: &[Known], target: &str) -> String {
+    let shown = target.escape_debug();
+    if known.is_empty() {
+        return format!("there is no app, name or namespace {shown}: none was started yet");
+    }
+    let names: Vec<_> = known.iter().map(|it| it.record.app.name.as_str()).collect();
+    let shown_names = names
+        .iter()
+        .take(10)
+        .copied()
+        .collect::<Vec<_>>()
+        .join(", ");
+    let more = if names.len() > 10 { ", …" } else { "" };
+    format!("there is no app, number or namespace {shown}; there is: {shown_names}{more}")
+}

@@ -1,0 +1,150 @@
+//! `maitred describe`: all about an app's instances.
+
+use std::io::Write;
+
+use anstyle::Style;
+use clap::Args;
+
+use super::{Manner, pm2_json, shown, together, usage};
+use crate::config::ExecMode;
+use crate::control::{InstanceView, Snapshot};
+use crate::home::{Exit, Home, now_ms};
+
+/// Show all about an app. Values of variables that look like secrets are not shown.
+#[derive(Debug, Args)]
+pub(super) struct Describe {
+    /// A name, a number, a namespace, /regex/, or "all".
+    target: String,
+}
+
+impl Describe {
+    pub(super) fn execute(self, manner: &Manner) -> anyhow::Result<u8> {
+        let home = Home::find()?;
+        let selected = together::selected(&home, &[self.target])?;
+        let colours = together::colours(manner, &std::io::stdout());
+        let mut text = String::new();
+        for selected in selected {
+            let ids = selected.ids();
+            let snapshot = selected.known.snapshot();
+            let meant = |view: &&InstanceView| ids.contains(&view.id);
+            for view in snapshot.instances.iter().filter(meant) {
+                describe(&home, &snapshot, view, colours, &mut text);
+            }
+        }
+        // A reader who is gone does not matter.
+        let _ = std::io::stdout().write_all(text.as_bytes());
+        Ok(0)
+    }
+}
+
+fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool, to: &mut String) {
+    let app = &snapshot.app;
+    let usage = usage::of(view.pid.as_slice());
+    let usage = view.pid.and_then(|pid| usage.get(&pid).copied());
+    let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
+    let joined = |words: &[std::ffi::OsString]| {
+        let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+        words.join(" ")
+    };
+    let sharing = match (&view.not_preloaded, app.exec_mode) {
+        (Some(reason), _) => format!("no: {reason}"),
+        (None, ExecMode::Fork) => "no: fork mode, each instance opens its own".to_owned(),
+        (None, ExecMode::Cluster) => {
+            let addresses = snapshot.listeners.iter();
+            let addresses: Vec<_> = addresses
+                .map(|listener| format!("{} ({})", listener.address, listener.workers))
+                .collect();
+            if addresses.is_empty() {
+                "nothing listens".to_owned()
+            } else {
+                addresses.join(", ")
+            }
+        }
+    };
+    let rows = [
+        ("status", view.state.word().to_owned()),
+        ("name", app.name.clone()),
+        ("namespace", app.namespace.clone()),
+        ("version", app.version.clone()),
+        ("instance", format!("{} of {}", view.number, app.instances)),
+        ("restarts", view.restarts.to_string()),
+        ("unstable restarts", view.unstable.to_string()),
+        ("pid", or_none(view.pid.map(|pid| pid.to_string()))),
+        (
+            "uptime",
+            or_none(
+                view.since
+                    .map(|at| shown::duration(now_ms().saturating_sub(at))),
+            ),
+        ),
+        ("cpu", or_none(usage.map(|usage| format!("{}%", usage.cpu)))),
+        ("memory", or_none(usage.map(|it| shown::bytes(it.memory)))),
+        (
+            "last exit",
+            or_none(view.exit.map(|exit| match exit {
+                Exit::Code(code) => format!("code {code}"),
+                Exit::Signal(signal) => format!("signal {signal}"),
+            })),
+        ),
+        ("script", app.script.to_string_lossy().into_owned()),
+        ("arguments", joined(&app.args)),
+        (
+            "interpreter",
+            or_none(app.interpreter.as_ref().map(|interpreter| {
+                format!(
+                    "{} {}",
+                    interpreter.path.display(),
+                    joined(&interpreter.args)
+                )
+            })),
+        ),
+        ("folder", app.cwd.to_string_lossy().into_owned()),
+        (
+            "mode",
+            match app.exec_mode {
+                ExecMode::Fork => "fork".to_owned(),
+                ExecMode::Cluster => "cluster".to_owned(),
+            },
+        ),
+        ("shared sockets", sharing),
+        ("output", pm2_json::log_path(home, snapshot, view, "out")),
+        ("errors", pm2_json::log_path(home, snapshot, view, "error")),
+        (
+            "supervisor",
+            or_none(
+                (snapshot.supervisor != 0)
+                    .then(|| format!("pid {}, maitred {}", snapshot.supervisor, snapshot.version)),
+            ),
+        ),
+        ("watch", app.watch.is_some().to_string()),
+    ];
+    let bold = Style::new().bold();
+    let title = format!("instance {} ({}-{})", view.id, app.name, view.number);
+    let title = shown::plain(&title);
+    to.push_str(&if colours {
+        format!("{bold}{title}{bold:#}\n")
+    } else {
+        format!("{title}\n")
+    });
+    for (name, value) in rows {
+        to.push_str(&format!(
+            "  {name:<18}  {}\n",
+            shown::plain(value.trim_end())
+        ));
+    }
+    if !app.own_env.is_empty() {
+        to.push_str("  environment\n");
+        for (name, value) in &app.own_env {
+            let name = name.to_string_lossy();
+            let value = if shown::is_secret(&name) {
+                "(not shown)".into()
+            } else {
+                value.to_string_lossy()
+            };
+            let line = format!("    {name}={value}");
+            to.push_str(&shown::plain(&line));
+            to.push('\n');
+        }
+    }
+    to.push('\n');
+}

@@ -1,0 +1,40 @@
+//! `maitred env`: the environment of an instance.
+
+use std::io::Write;
+use std::os::unix::ffi::OsStrExt;
+
+use anyhow::bail;
+use clap::Args;
+
+use crate::apps;
+use crate::home::Home;
+
+/// Print the environment of an instance, secrets and all.
+#[derive(Debug, Args)]
+pub(super) struct Env {
+    /// The instance's number.
+    id: u32,
+}
+
+impl Env {
+    pub(super) fn execute(self) -> anyhow::Result<u8> {
+        let known = apps::all(&Home::find()?)?;
+        for known in known {
+            let kept = known.record.instances.iter().find(|it| it.id == self.id);
+            let Some(kept) = kept else {
+                continue;
+            };
+            let app = &known.record.app;
+            let mut env = app.env.clone();
+            env.extend(app.instance_env(kept.number));
+            let mut out = std::io::stdout().lock();
+            for (name, value) in env {
+                let line = [name.as_bytes(), b": ", value.as_bytes(), b"\n"].concat();
+                // A reader who is gone does not matter.
+                let _ = out.write_all(&line);
+            }
+            return Ok(0);
+        }
+        bail!("there is no instance {}", self.id);
+    }
+}

@@ -1,0 +1,177 @@
+//! `maitred list`: all apps at a glance.
+
+use anstyle::{AnsiColor, Style};
+use clap::{Args, ValueEnum};
+
+use super::table::{Cell, Column, print};
+use super::{Manner, shown, together, usage};
+use crate::apps::{self, Known};
+use crate::config::ExecMode;
+use crate::control::{InstanceView, Snapshot, State};
+use crate::home::{Home, now_ms};
+
+/// Show all apps.
+#[derive(Debug, Args)]
+pub(super) struct List {
+    /// By what to sort: a column, with :desc for the largest first.
+    #[arg(long, value_name = "COLUMN[:desc]")]
+    sort: Option<String>,
+}
+
+/// What the list can be sorted by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Key {
+    Id,
+    Name,
+    Namespace,
+    Pid,
+    Memory,
+    Cpu,
+    Status,
+    Uptime,
+    Restarts,
+}
+
+/// One line of the list.
+struct Row<'a> {
+    app: &'a Snapshot,
+    instance: &'a InstanceView,
+    usage: usage::Usage,
+    uptime: u64,
+}
+
+impl List {
+    pub(super) fn execute(self, manner: &Manner) -> anyhow::Result<u8> {
+        let home = Home::find()?;
+        let known = apps::all(&home)?;
+        let sort = self.sort.as_deref().map(parse_sort).transpose()?;
+        show_sorted(&known, sort.unwrap_or((Key::Id, false)), manner);
+        Ok(0)
+    }
+}
+
+/// Shows the apps as they are now.
+pub(super) fn show(known: &[Known], manner: &Manner) -> anyhow::Result<()> {
+    show_sorted(known, (Key::Id, false), manner);
+    Ok(())
+}
+
+fn parse_sort(text: &str) -> anyhow::Result<(Key, bool)> {
+    let (key, order) = text.split_once(':').unwrap_or((text, "asc"));
+    let key = match key {
+        "mem" => "memory",
+        other => other,
+    };
+    let key = Key::from_str(key, true).map_err(|_| {
+        let keys = Key::value_variants()
+            .iter()
+            .filter_map(Key::to_possible_value);
+        let names: Vec<_> = keys.map(|key| key.get_name().to_owned()).collect();
+        anyhow::anyhow!("--sort takes one of {}", names.join(", "))
+    })?;
+    match order {
+        "asc" => Ok((key, false)),
+        "desc" => Ok((key, true)),
+        _ => anyhow::bail!("--sort: after the colon stands asc or desc"),
+    }
+}
+
+fn show_sorted(known: &[Known], (key, descending): (Key, bool), manner: &Manner) {
+    let snapshots = apps::snapshots(known);
+    let instances = || {
+        snapshots
+            .iter()
+            .flat_map(|app| app.instances.iter().map(move |instance| (app, instance)))
+    };
+    let pids: Vec<_> = instances()
+        .filter_map(|(_, instance)| instance.pid)
+        .collect();
+    let usages = usage::of(&pids);
+    let now = now_ms();
+    let mut rows: Vec<_> = instances()
+        .map(|(app, instance)| Row {
+            app,
+            instance,
+            usage: instance
+                .pid
+                .and_then(|pid| usages.get(&pid).copied())
+                .unwrap_or_default(),
+            uptime: instance.since.map_or(0, |since| now.saturating_sub(since)),
+        })
+        .collect();
+    rows.sort_by(|a, b| {
+        let by_key = match key {
+            Key::Id => std::cmp::Ordering::Equal,
+            Key::Name => a.app.app.name.cmp(&b.app.app.name),
+            Key::Namespace => a.app.app.namespace.cmp(&b.app.app.namespace),
+            Key::Pid => a.instance.pid.cmp(&b.instance.pid),
+            Key::Memory => a.usage.memory.cmp(&b.usage.memory),
+            Key::Cpu => a.usage.cpu.total_cmp(&b.usage.cpu),
+            Key::Status => a.instance.state.word().cmp(b.instance.state.word()),
+            Key::Uptime => a.uptime.cmp(&b.uptime),
+            Key::Restarts => a.instance.restarts.cmp(&b.instance.restarts),
+        };
+        let by_key = by_key.then(a.instance.id.cmp(&b.instance.id));
+        if descending { by_key.reverse() } else { by_key }
+    });
+    let colours = together::colours(manner, &std::io::stdout());
+    let cells: Vec<_> = rows.iter().map(cells).collect();
+    print(&COLUMNS, &cells, colours);
+}
+
+const COLUMNS: [Column; 12] = [
+    column("id", true, 0),
+    column("name", false, 0),
+    column("namespace", false, 8),
+    column("mode", false, 6),
+    column("pid", true, 4),
+    column("uptime", true, 3),
+    column("restarts", true, 2),
+    column("status", false, 0),
+    column("cpu", true, 5),
+    column("mem", true, 1),
+    column("conns", true, 7),
+    column("served", true, 9),
+];
+
+const fn column(title: &'static str, right: bool, goes: u8) -> Column {
+    Column { title, right, goes }
+}
+
+fn cells(row: &Row<'_>) -> Vec<Cell> {
+    let (app, instance) = (&row.app.app, row.instance);
+    let runs = instance.pid.is_some();
+    let or_none = |text: Option<String>| Cell::from(text.unwrap_or_else(|| "-".to_owned()));
+    vec![
+        instance.id.to_string().into(),
+        Cell {
+            text: shown::plain(&app.name),
+            style: Style::new().bold(),
+        },
+        shown::plain(&app.namespace).into(),
+        match app.exec_mode {
+            ExecMode::Fork => "fork".to_owned().into(),
+            ExecMode::Cluster => "cluster".to_owned().into(),
+        },
+        or_none(instance.pid.map(|pid| pid.to_string())),
+        or_none(runs.then(|| shown::duration(row.uptime))),
+        instance.restarts.to_string().into(),
+        Cell {
+            text: instance.state.word().to_owned(),
+            style: style(instance.state),
+        },
+        or_none(runs.then(|| format!("{}%", row.usage.cpu))),
+        or_none(runs.then(|| shown::bytes(row.usage.memory))),
+        or_none(instance.open.map(|open| open.to_string())),
+        or_none(instance.given.map(|given| given.to_string())),
+    ]
+}
+
+fn style(state: State) -> Style {
+    let colour = match state {
+        State::Online => AnsiColor::Green,
+        State::Launching | State::Waiting | State::Stopping => AnsiColor::Yellow,
+        State::Stopped | State::Errored | State::Crashed | State::Unknown => AnsiColor::Red,
+    };
+    Style::new().fg_color(Some(colour.into()))
+}

@@ -1,0 +1,215 @@
+//! An app as pm2's `jlist` describes it: one object for each instance, with pm2's field names.
+
+use std::ffi::OsStr;
+
+use serde_json::{Map, Value, json};
+
+use super::usage::Usage;
+use crate::config::{App, ExecMode, Pause, Place};
+use crate::control::{InstanceView, Snapshot};
+use crate::home::{Exit, Home};
+
+/// One instance. The environment is in there: it is for the owner's eyes only.
+pub(super) fn instance(
+    home: &Home,
+    snapshot: &Snapshot,
+    instance: &InstanceView,
+    usage: Usage,
+) -> Value {
+    let app = &snapshot.app;
+    let env: Map<String, Value> = app
+        .env
+        .iter()
+        .map(|(name, value)| (text(name), text(value).into()))
+        .chain(
+            app.instance_env(instance.number)
+                .iter()
+                .map(|(name, value)| (text(name), text(value).into())),
+        )
+        .collect();
+    let mut fields = life(snapshot, instance);
+    fields.append(&mut program(app));
+    fields.append(&mut settings(app));
+    let files = [
+        ("pm_out_log_path", log_path(home, snapshot, instance, "out")),
+        (
+            "pm_err_log_path",
+            log_path(home, snapshot, instance, "error"),
+        ),
+        ("pm_pid_path", pid_path(home, snapshot, instance)),
+    ];
+    fields.extend(files.map(|(name, path)| (name.to_owned(), path.into())));
+    let user = env.get("USER").cloned().unwrap_or(Value::Null);
+    fields.insert("username".to_owned(), user);
+    fields.insert("env".to_owned(), env.into());
+    json!({
+        "pid": instance.pid.unwrap_or(0),
+        "name": app.name,
+        "pm2_env": fields,
+        "pm_id": instance.id,
+        "monit": {
+            "memory": usage.memory,
+            "cpu": usage.cpu,
+        },
+    })
+}
+
+/// What has become of it.
+fn life(snapshot: &Snapshot, instance: &InstanceView) -> Map<String, Value> {
+    let app = &snapshot.app;
+    object(json!({
+        "name": app.name,
+        "namespace": app.namespace,
+        "version": if app.version.is_empty() { "N/A" } else { &app.version },
+        "pm_id": instance.id,
+        "status": instance.state.word(),
+        "pm_uptime": instance.since,
+        "created_at": snapshot.created_at,
+        "restart_time": instance.restarts,
+        "unstable_restarts": instance.unstable,
+        "exit_code": instance.exit.map(|exit| match exit {
+            Exit::Code(code) => code,
+            Exit::Signal(_) => 0,
+        }),
+        "NODE_APP_INSTANCE": instance.number,
+        "supervisor_pid": snapshot.supervisor,
+    }))
+}
+
+/// What it runs.
+fn program(app: &App) -> Map<String, Value> {
+    let interpreter = app.interpreter.as_ref();
+    let node_args: Vec<_> = interpreter
+        .iter()
+        .flat_map(|interpreter| interpreter.args.iter().map(text))
+        .collect();
+    let args: Vec<_> = app.args.iter().map(text).collect();
+    object(json!({
+        "exec_mode": match app.exec_mode {
+            ExecMode::Fork => "fork_mode",
+            ExecMode::Cluster => "cluster_mode",
+        },
+        "instances": app.instances,
+        "instance_var": app.instance_var,
+        "increment_var": app.increment_var,
+        "pm_exec_path": text(&app.script),
+        "pm_cwd": text(&app.cwd),
+        "args": args,
+        "node_args": node_args,
+        "exec_interpreter": match interpreter {
+            Some(interpreter) => interpreter
+                .path
+                .file_name()
+                .map_or_else(|| text(&interpreter.path), text),
+            None => "none".to_owned(),
+        },
+    }))
+}
+
+/// How it is treated.
+fn settings(app: &App) -> Map<String, Value> {
+    let restart_delay = match app.restart.pause {
+        Pause::Fixed(delay) => millis(delay),
+        Pause::Growing(_) => 0,
+    };
+    object(json!({
+        "autorestart": app.restart.auto,
+        "autostart": app.restart.autostart,
+        "max_restarts": app.restart.max_unstable,
+        "min_uptime": millis(app.restart.min_uptime),
+        "restart_delay": restart_delay,
+        "stop_exit_codes": app.restart.stop_exit_codes,
+        "kill_timeout": millis(app.kill_timeout),
+        "listen_timeout": millis(app.listen_timeout),
+        "treekill": app.treekill,
+        "wait_ready": app.wait_ready,
+        "shutdown_with_message": app.shutdown_with_message,
+        "max_memory_restart": app.max_memory,
+        "cron_restart": app.cron.as_ref().map(|cron| cron.pattern.clone()),
+        "watch": app.watch.is_some(),
+        "merge_logs": app.logs.merge,
+        "disable_logs": app.logs.disabled,
+        "log_date_format": app.logs.date_format,
+    }))
+}
+
+fn object(value: Value) -> Map<String, Value> {
+    match value {
+        Value::Object(fields) => fields,
+        _ => Map::new(),
+    }
+}
+
+fn text(text: impl AsRef<OsStr>) -> String {
+    text.as_ref().to_string_lossy().into_owned()
+}
+
+fn millis(duration: std::time::Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Where an instance's output of one kind is kept.
+pub(super) fn log_path(
+    home: &Home,
+    snapshot: &Snapshot,
+    instance: &InstanceView,
+    kind: &str,
+) -> String {
+    let app = &snapshot.app;
+    let place = if kind == "out" {
+        &app.logs.out
+    } else {
+        &app.logs.err
+    };
+    let path = match place {
+        _ if app.logs.disabled => return "/dev/null".to_owned(),
+        Place::Nowhere => return "/dev/null".to_owned(),
+        Place::File(path) => path.clone(),
+        Place::Home => {
+            let single = app.instances == 1 || app.logs.merge;
+            let number = if single {
+                String::new()
+            } else {
+                format!("-{}", instance.number)
+            };
+            home.logs().join(format!("{}-{kind}{number}.log", app.name))
+        }
+    };
+    path.to_string_lossy().into_owned()
+}
+
+fn pid_path(home: &Home, snapshot: &Snapshot, instance: &InstanceView) -> String {
+    let app = &snapshot.app;
+    match &app.pid_file {
+        Place::Nowhere => String::new(),
+        Place::File(path) => path.to_string_lossy().into_owned(),
+        Place::Home => home
+            .pids()
+            .join(format!("{}-{}.pid", app.name, instance.number))
+            .to_string_lossy()
+            .into_owned(),
+    }
+}
+
+/// All instances of a home.
+pub(super) fn all(home: &Home, snapshots: &[Snapshot]) -> Value {
+    let instances = || {
+        snapshots
+            .iter()
+            .flat_map(|app| app.instances.iter().map(move |instance| (app, instance)))
+    };
+    let pids: Vec<_> = instances()
+        .filter_map(|(_, instance)| instance.pid)
+        .collect();
+    let usages = super::usage::of(&pids);
+    let usage = |view: &InstanceView| {
+        view.pid
+            .and_then(|pid| usages.get(&pid).copied())
+            .unwrap_or_default()
+    };
+    let mut list: Vec<_> = instances().collect();
+    list.sort_by_key(|(_, instance)| instance.id);
+    list.into_iter()
+        .map(|(app, view)| instance(home, app, view, usage(view)))
+        .collect()
+}

@@ -1,0 +1,33 @@
+//! `maitred save`: what runs now is noted, for `resurrect`.
+
+use anyhow::bail;
+use clap::Args;
+
+use super::{Manner, together};
+use crate::apps;
+use crate::home::{Dump, Home};
+
+/// Note which apps there are, for `resurrect`.
+#[derive(Debug, Args)]
+pub(super) struct Save {
+    /// Note it also if there are none.
+    #[arg(long)]
+    force: bool,
+}
+
+impl Save {
+    pub(super) fn execute(self, manner: &Manner) -> anyhow::Result<u8> {
+        let home = Home::find()?;
+        let records: Vec<_> = apps::all(&home)?
+            .into_iter()
+            .map(|known| known.record)
+            .collect();
+        if records.is_empty() && !self.force {
+            bail!("there are no apps, and what was saved before is kept; --force saves that");
+        }
+        let count = records.len();
+        let path = Dump::new(records).write(&home)?;
+        together::say(manner, &format!("{count} apps saved in {}", path.display()));
+        Ok(0)
+    }
+}

@@ -1,0 +1,212 @@
+//! `maitred startup` and `unstartup`: what was saved comes back when the machine starts.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use anyhow::{Context, bail};
+use clap::Args;
+
+use super::{Manner, together};
+use crate::home::Home;
+
+/// Let the machine bring back what was saved when it starts (systemd).
+#[derive(Debug, Args)]
+pub(super) struct Startup {
+    /// The init system; found out if not told.
+    platform: Option<String>,
+
+    /// Whose apps; by default this user's.
+    #[arg(short, long)]
+    user: Option<String>,
+
+    /// That user's home folder.
+    #[arg(long, value_name = "DIR")]
+    hp: Option<PathBuf>,
+
+    /// The unit's name.
+    #[arg(long, value_name = "NAME")]
+    service_name: Option<String>,
+}
+
+/// Undo what `startup` has done.
+#[derive(Debug, Args)]
+pub(super) struct Unstartup {
+    /// The init system; found out if not told.
+    platform: Option<String>,
+
+    /// Whose apps; by default this user's.
+    #[arg(short, long)]
+    user: Option<String>,
+
+    /// The unit's name.
+    #[arg(long, value_name = "NAME")]
+    service_name: Option<String>,
+}
+
+/// Where units of this machine are.
+const UNITS: &str = "/etc/systemd/system";
+
+impl Startup {
+    pub(super) fn execute(self, manner: &Manner) -> anyhow::Result<u8> {
+        only_systemd(self.platform.as_deref())?;
+        let own = own_user();
+        let user = self.user.unwrap_or_else(|| own.clone());
+        let home = match self.hp {
+            Some(hp) => hp.join(".maitred"),
+            None if user == own => Home::find()?.path().to_owned(),
+            None => bail!("name {user}'s home folder with --hp"),
+        };
+        let program = std::env::current_exe().context("finding maitred's own file")?;
+        let path = std::env::var("PATH").unwrap_or_default();
+        let text = unit(&user, &home, &program, &path)?;
+        let name = unit_name(self.service_name, &user);
+        if !rustix::process::geteuid().is_root() {
+            // As pm2: who may not do it is told what to have done.
+            println!(
+                "sudo env PATH=\"$PATH\" {} startup systemd -u {user} --hp {}",
+                program.display(),
+                home.parent().unwrap_or(&home).display()
+            );
+            together::say(manner, "to set this up, run the line above");
+            return Ok(1);
+        }
+        let file = Path::new(UNITS).join(&name);
+        fs::write(&file, text).with_context(|| format!("writing {}", file.display()))?;
+        systemctl(&["daemon-reload"])?;
+        systemctl(&["enable", &name])?;
+        together::say(
+            manner,
+            &format!(
+                "{} is set up: what `maitred save` has noted comes back at the machine's start",
+                file.display()
+            ),
+        );
+        Ok(0)
+    }
+}
+
+impl Unstartup {
+    pub(super) fn execute(self, manner: &Manner) -> anyhow::Result<u8> {
+        only_systemd(self.platform.as_deref())?;
+        let user = self.user.unwrap_or_else(own_user);
+        let name = unit_name(self.service_name, &user);
+        if !rustix::process::geteuid().is_root() {
+            println!("sudo maitred unstartup systemd -u {user}");
+            together::say(manner, "to undo it, run the line above");
+            return Ok(1);
+        }
+        let file = Path::new(UNITS).join(&name);
+        if !file.exists() {
+            bail!("{} is not there: nothing was set up", file.display());
+        }
+        systemctl(&["disable", &name])?;
+        fs::remove_file(&file).with_context(|| format!("removing {}", file.display()))?;
+        systemctl(&["daemon-reload"])?;
+        together::say(manner, &format!("{} is removed", file.display()));
+        Ok(0)
+    }
+}
+
+fn unit_name(given: Option<String>, user: &str) -> String {
+    let name = given.unwrap_or_else(|| format!("maitred-{user}"));
+    format!("{}.service", name.trim_end_matches(".service"))
+}
+
+/// The unit. Apps live on when it is restarted for no reason of theirs, and end with the machine.
+fn unit(user: &str, home: &Path, program: &Path, path: &str) -> anyhow::Result<String> {
+    let quoted = |text: &str| -> anyhow::Result<String> {
+        if text.contains(['\n', '\r', '\0']) {
+            bail!("a line break in {}", text.escape_debug());
+        }
+        let text = text.replace('\\', "\\\\").replace('"', "\\\"");
+        Ok(text.replace('%', "%%").replace('$', "$$"))
+    };
+    if !user
+        .chars()
+        .all(|c| c.is_ascii_alphanumeric() || "._-$".contains(c))
+    {
+        bail!("{} is no user's name", user.escape_debug());
+    }
+    let home = quoted(&home.to_string_lossy())?;
+    let program = quoted(&program.to_string_lossy())?;
+    let path = quoted(path)?.replace("$$", "$");
+    Ok(format!(
+        "[Unit]\n\
+         Description=maitred: the apps of {user}\n\
+         After=network-online.target\n\
+         Wants=network-online.target\n\
+         \n\
+         [Service]\n\
+         Type=oneshot\n\
+         RemainAfterExit=yes\n\
+         User={user}\n\
+         LimitNOFILE=infinity\n\
+         LimitNPROC=infinity\n\
+         LimitCORE=infinity\n\
+         Environment=\"PATH={path}\"\n\
+         Environment=\"MAITRED_HOME={home}\"\n\
+         ExecStart=\"{program}\" resurrect\n\
+         ExecReload=\"{program}\" reload all\n\
+         ExecStop=\"{program}\" kill\n\
+         \n\
+         [Install]\n\
+         WantedBy=multi-user.target\n"
+    ))
+}
+
+fn own_user() -> String {
+    let named = ["USER", "LOGNAME"]
+        .iter()
+        .find_map(|name| std::env::var(name).ok());
+    named.unwrap_or_else(|| {
+        if rustix::process::geteuid().is_root() {
+            "root".to_owned()
+        } else {
+            rustix::process::geteuid().as_raw().to_string()
+        }
+    })
+}
+
+fn only_systemd(platform: Option<&str>) -> anyhow::Result<()> {
+    match platform {
+        Some("systemd") => Ok(()),
+        Some(other) => bail!(
+            "{} is not supported: only systemd is. Let your init system run `maitred resurrect` \
+             at the machine's start, and `maitred kill` at its end",
+            other.escape_debug()
+        ),
+        None if Path::new("/run/systemd/system").is_dir() => Ok(()),
+        None => bail!(
+            "this machine does not run systemd, the only init system that can be set up. Let \
+             yours run `maitred resurrect` at the machine's start, and `maitred kill` at its end; \
+             in a container, use `maitred run` instead"
+        ),
+    }
+}
+
+fn systemctl(arguments: &[&str]) -> anyhow::Result<()> {
+    let status = Command::new("systemctl")
+        .args(arguments)
+        .status()
+        .context("running systemctl")?;
+    if !status.success() {
+        bail!("systemctl {} failed ({status})", arguments.join(" "));
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_breaks_out_of_the_unit() {
+        let program = Path::new("/opt/a \"b\"/maitred");
+        let text = unit("me", Path::new("/h%me"), program, "/bin:/x").unwrap();
+        assert!(text.contains("ExecStart=\"/opt/a \\\"b\\\"/maitred\" resurrect"));
+        assert!(text.contains("MAITRED_HOME=/h%%me"));
+        assert!(unit("me\nExecStart=/bin/sh", Path::new("/"), program, "").is_err());
+        assert!(unit("me", Path::new("/a\nb"), program, "").is_err());
+    }
+}

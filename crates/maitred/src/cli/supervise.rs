@@ -1,0 +1,60 @@
+//! `maitred supervise`: what `maitred run` is, in the background. Other commands start it.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::PathBuf;
+
+use anyhow::Context;
+use clap::Args;
+use rustix::fs::{Mode, OFlags, open};
+use rustix::stdio;
+
+use crate::apps::READY;
+use crate::home::{AppFolder, Claim};
+use crate::runtime_folder::RuntimeFolder;
+use crate::supervisor::Supervisor;
+use crate::{guard, output};
+
+/// Supervise an app whose lock is handed over as standard input; standard output hears when it can
+/// be asked, or what is wrong.
+#[derive(Debug, Args)]
+pub(super) struct Supervise {
+    /// The app's folder.
+    folder: PathBuf,
+}
+
+impl Supervise {
+    pub(super) fn execute(self) -> anyhow::Result<u8> {
+        let lock = rustix::io::fcntl_dupfd_cloexec(stdio::stdin(), 3)?;
+        let starter = File::from(rustix::io::fcntl_dupfd_cloexec(stdio::stdout(), 3)?);
+        let nothing = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+            .context("opening /dev/null")?;
+        stdio::dup2_stdin(&nothing)?;
+        stdio::dup2_stdout(&nothing)?;
+        drop(nothing);
+        let result = self.supervise(lock, &starter);
+        if let Err(error) = &result {
+            // Who has started us may be gone.
+            let _ = write!(&starter, "{error:#}");
+        }
+        result
+    }
+
+    fn supervise(self, lock: std::os::fd::OwnedFd, starter: &File) -> anyhow::Result<u8> {
+        let claim = Claim::inherited(AppFolder::new(self.folder), lock)?;
+        let record = claim.folder().record()?;
+        let folder = RuntimeFolder::create()?;
+        guard::split(folder.path())?;
+        let supervised = || -> anyhow::Result<u8> {
+            let output = output::Output::new(&record.app, None)?;
+            let path = folder.path().to_owned();
+            let ready = || {
+                let _ = (&*starter).write_all(READY.as_bytes());
+            };
+            let code = Supervisor::new(record, Some(claim), folder, output)?.run(ready);
+            let _ = std::fs::remove_dir_all(path);
+            code
+        };
+        supervised()
+    }
+}

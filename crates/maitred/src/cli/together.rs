@@ -1,0 +1,94 @@
+//! Doing one thing with all apps that are meant, side by side, and telling what comes of it.
+
+use std::io::IsTerminal;
+use std::sync::Mutex;
+
+use super::{Manner, list};
+use crate::apps::{self, Action, Known, Selected};
+use crate::config::App;
+use crate::events::Event;
+use crate::home::Home;
+use crate::output::Sentences;
+
+/// The apps that the targets mean.
+///
+/// # Errors
+/// If a target means nothing.
+pub(super) fn selected(home: &Home, targets: &[String]) -> anyhow::Result<Vec<Selected>> {
+    apps::select(&apps::all(home)?, targets)
+}
+
+/// Does the same with all of them, and shows the list in the end. The exit code.
+pub(super) fn act(
+    home: &Home,
+    selected: &[Selected],
+    action: &Action,
+    done: &str,
+    manner: &Manner,
+) -> anyhow::Result<u8> {
+    let told = Mutex::new(());
+    let results = apps::side_by_side(selected, |selected| {
+        let mut progress = progress(&selected.known.record.app, &told, manner);
+        selected.act(home, action, &mut progress)
+    });
+    let mut code = 0;
+    for (selected, result) in selected.iter().zip(results) {
+        let name = &selected.known.record.app.name;
+        match result {
+            Ok(()) => say(manner, &format!("{name}: {done}")),
+            Err(error) => {
+                eprintln!("maitred: {error:#}");
+                code = 1;
+            }
+        }
+    }
+    show_list(home, manner)?;
+    Ok(code)
+}
+
+/// Shows all apps, as pm2 does after each command.
+pub(super) fn show_list(home: &Home, manner: &Manner) -> anyhow::Result<()> {
+    if manner.silent {
+        return Ok(());
+    }
+    list::show(&apps::all(home)?, manner)
+}
+
+/// A sentence for the user, on standard error so that what was asked for stands alone.
+pub(super) fn say(manner: &Manner, sentence: &str) {
+    if !manner.silent {
+        eprintln!("maitred: {sentence}");
+    }
+}
+
+/// Tells what happens on the way.
+pub(super) fn progress<'a>(
+    app: &App,
+    told: &'a Mutex<()>,
+    manner: &Manner,
+) -> impl FnMut(Event) + 'a {
+    let mut sentences = Sentences::new(app, colours(manner, &std::io::stderr()));
+    let silent = manner.silent;
+    move |event| {
+        if let Some(sentence) = sentences.of(&event)
+            && !silent
+        {
+            // Many speak at the same time; each sentence stays whole.
+            let _guard = told.lock();
+            eprint!("{sentence}");
+        }
+    }
+}
+
+/// Whether colours are wanted there.
+pub(super) fn colours(manner: &Manner, stream: &impl IsTerminal) -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    stream.is_terminal() && !refused && !manner.no_color
+}
+
+/// An app by its name and namespace.
+pub(super) fn find<'a>(known: &'a [Known], app: &App) -> Option<&'a Known> {
+    known.iter().find(|known| {
+        known.record.app.name == app.name && known.record.app.namespace == app.namespace
+    })
+}

@@ -1,0 +1,147 @@
+//! The supervisor's side of the control socket.
+//!
+//! Each connection has a task of its own, which reads the request and writes the answer; what is
+//! in between is the supervisor's, which is never waited for nor made to wait.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
+use tokio::net::{UnixListener, UnixStream};
+use tokio::sync::{Semaphore, mpsc};
+
+use super::messages::Envelope;
+use super::{LONGEST_LINE, Refusal, Reply, Request, is_trusted};
+
+/// So many may be connected at once; others wait.
+const CALLERS: usize = 32;
+
+/// So many requests may wait for the supervisor.
+const CALLS: usize = 32;
+
+/// So many lines of an answer may wait to be read; more progress is dropped.
+const REPLIES: usize = 256;
+
+/// So much of that is for what is not progress.
+const RESERVED: usize = 8;
+
+/// Who does not say within this time what they want are sent away, and so is who does not read.
+const PATIENCE: Duration = Duration::from_secs(10);
+
+/// A request, and where its answer goes.
+#[derive(Debug)]
+pub(crate) struct Call {
+    pub(crate) request: Request,
+    pub(crate) answer: Answer,
+}
+
+/// Where an answer goes. When it is dropped the caller hears that nobody answers.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer(mpsc::Sender<Reply>);
+
+impl Answer {
+    /// Adds a line. Never waits: a caller who does not read misses progress.
+    pub(crate) fn send(&self, reply: Reply) {
+        // There is always room for the last line.
+        if matches!(reply, Reply::Progress(_)) && self.0.capacity() < RESERVED {
+            return;
+        }
+        let _ = self.0.try_send(reply);
+    }
+
+    pub(crate) fn fail(&self, reason: impl Into<String>) {
+        self.send(Reply::Failed(Refusal::new(reason)));
+    }
+}
+
+/// The server's task.
+#[derive(Debug)]
+pub(crate) struct Server {
+    calls: mpsc::Receiver<Call>,
+    /// Each writer holds one until it has written all.
+    writers: Arc<Semaphore>,
+}
+
+impl Server {
+    /// Starts to serve; within a tokio runtime.
+    ///
+    /// # Errors
+    /// If the socket cannot be used.
+    pub(crate) fn start(socket: std::os::unix::net::UnixListener) -> io::Result<Self> {
+        socket.set_nonblocking(true)?;
+        let socket = UnixListener::from_std(socket)?;
+        let (sender, calls) = mpsc::channel(CALLS);
+        let writers = Arc::new(Semaphore::new(CALLERS));
+        let places = writers.clone();
+        tokio::spawn(async move {
+            loop {
+                let Ok(place) = places.clone().acquire_owned().await else {
+                    return;
+                };
+                match socket.accept().await {
+                    Ok((caller, _)) if is_trusted(&caller) => {
+                        let calls = sender.clone();
+                        tokio::spawn(async move {
+                            serve(caller, calls).await;
+                            drop(place);
+                        });
+                    }
+                    Ok(_) => {}
+                    // Without descriptors nobody can be let in; they wait.
+                    Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+                }
+            }
+        });
+        Ok(Self { calls, writers })
+    }
+
+    /// The next request.
+    pub(crate) async fn next(&mut self) -> Option<Call> {
+        self.calls.recv().await
+    }
+
+    /// Waits until all that has been said is written.
+    pub(crate) async fn finish(self) {
+        // What nobody takes up any more gets no answer: the callers see that we are gone.
+        drop(self.calls);
+        let count = u32::try_from(CALLERS).unwrap_or(u32::MAX);
+        // One place is the one that waits for the next caller.
+        let all = self.writers.acquire_many(count - 1);
+        let _ = tokio::time::timeout(Duration::from_secs(1), all).await;
+    }
+}
+
+async fn serve(caller: UnixStream, calls: mpsc::Sender<Call>) {
+    let mut caller = BufReader::new(caller);
+    let mut line = Vec::new();
+    let mut bounded = (&mut caller).take(LONGEST_LINE);
+    let read = bounded.read_until(b'\n', &mut line);
+    if !matches!(tokio::time::timeout(PATIENCE, read).await, Ok(Ok(length)) if length > 0) {
+        return;
+    }
+    let (sender, mut replies) = mpsc::channel(REPLIES);
+    let answer = Answer(sender);
+    match serde_json::from_slice::<Envelope>(&line) {
+        Ok(Envelope { request, .. }) => {
+            if calls.send(Call { request, answer }).await.is_err() {
+                return;
+            }
+        }
+        Err(_) => {
+            answer.send(Reply::Failed(Refusal::unknown()));
+            drop(answer);
+        }
+    }
+    drop(line);
+    while let Some(reply) = replies.recv().await {
+        let Ok(mut text) = serde_json::to_vec(&reply) else {
+            return;
+        };
+        text.push(b'\n');
+        let write = caller.write_all(&text);
+        if !matches!(tokio::time::timeout(PATIENCE, write).await, Ok(Ok(()))) {
+            return;
+        }
+    }
+}

@@ -1,0 +1,131 @@
+//! How an app is at one moment.
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::App;
+use crate::home::{Exit, Kept, Record, Rest};
+
+/// An app at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Snapshot {
+    /// The version of the supervisor; empty if there is none.
+    pub(crate) version: String,
+    /// The supervisor's process; 0 if there is none.
+    pub(crate) supervisor: i32,
+    pub(crate) app: App,
+    /// When it was added, in milliseconds since 1970.
+    pub(crate) created_at: u64,
+    pub(crate) instances: Vec<InstanceView>,
+    #[serde(default)]
+    pub(crate) listeners: Vec<ListenerView>,
+}
+
+/// One instance at that moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct InstanceView {
+    /// Its number among all of this home.
+    pub(crate) id: u32,
+    /// Its number within the app.
+    pub(crate) number: u32,
+    pub(crate) state: State,
+    /// Its process.
+    pub(crate) pid: Option<i32>,
+    /// Since when that runs, in milliseconds since 1970.
+    pub(crate) since: Option<u64>,
+    pub(crate) restarts: u32,
+    pub(crate) unstable: u32,
+    /// How its last process ended.
+    pub(crate) exit: Option<Exit>,
+    /// Why its connections are not distributed, if they are not and could be expected to.
+    #[serde(default)]
+    pub(crate) not_preloaded: Option<String>,
+    /// Connections that it holds now, where that is known.
+    #[serde(default)]
+    pub(crate) open: Option<u64>,
+    /// Connections that it was given.
+    #[serde(default)]
+    pub(crate) given: Option<u64>,
+}
+
+/// An address that workers share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct ListenerView {
+    pub(crate) address: String,
+    /// How many workers listen there.
+    pub(crate) workers: usize,
+}
+
+/// What an instance does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum State {
+    /// Its process runs.
+    Online,
+    /// Its process runs, and has not said yet that it is ready.
+    Launching,
+    /// It is restarted after a pause.
+    Waiting,
+    /// Its process has been asked to end.
+    Stopping,
+    Stopped,
+    /// It crashed too often.
+    Errored,
+    /// Its supervisor was killed.
+    Crashed,
+    /// Its supervisor does not answer, or does not understand.
+    #[serde(other)]
+    Unknown,
+}
+
+impl State {
+    /// The word for it: pm2's, where that has one.
+    pub(crate) fn word(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Launching => "launching",
+            Self::Waiting => "waiting restart",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::Errored => "errored",
+            Self::Crashed => "crashed",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl Snapshot {
+    /// An app without a supervisor, from what is kept of it.
+    pub(crate) fn at_rest(record: Record) -> Self {
+        let instances = record.instances.iter().map(InstanceView::at_rest);
+        Self {
+            version: String::new(),
+            supervisor: 0,
+            created_at: record.created_at,
+            instances: instances.collect(),
+            app: record.app,
+            listeners: Vec::new(),
+        }
+    }
+}
+
+impl InstanceView {
+    fn at_rest(kept: &Kept) -> Self {
+        Self {
+            id: kept.id,
+            number: kept.number,
+            state: match kept.rest {
+                Rest::Runs => State::Crashed,
+                Rest::Stopped => State::Stopped,
+                Rest::Errored => State::Errored,
+            },
+            pid: None,
+            since: None,
+            restarts: kept.restarts,
+            unstable: kept.unstable,
+            exit: kept.exit,
+            not_preloaded: None,
+            open: None,
+            given: None,
+        }
+    }
+}

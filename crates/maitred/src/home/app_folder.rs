@@ -1,0 +1,215 @@
+//! The folder of one app, and the right to run it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, bail};
+use rustix::fs::{FlockOperation, flock};
+use rustix::io::Errno;
+
+use super::record::Record;
+use super::{atomic, private_folder, socket};
+
+/// The control socket's name.
+const CONTROL: &str = "control";
+
+/// How often a lock that somebody holds is asked for again.
+const AGAIN: Duration = Duration::from_millis(5);
+
+/// The folder of one app.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct AppFolder {
+    path: PathBuf,
+}
+
+impl AppFolder {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        Self { path }
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Where the supervisor writes what it has to say.
+    pub(crate) fn log(&self) -> PathBuf {
+        self.path.join("supervisor.log")
+    }
+
+    fn record_path(&self) -> PathBuf {
+        self.path.join("app.json")
+    }
+
+    /// Whether an app was added here.
+    pub(crate) fn exists(&self) -> bool {
+        self.record_path().exists()
+    }
+
+    /// What is kept of the app.
+    ///
+    /// # Errors
+    /// If there is none, or it cannot be read.
+    pub(crate) fn record(&self) -> anyhow::Result<Record> {
+        let path = self.record_path();
+        let text = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+        serde_json::from_slice(&text).with_context(|| {
+            format!(
+                "{} cannot be understood; it may be a newer maitred's",
+                path.display()
+            )
+        })
+    }
+
+    /// Connects to the supervisor.
+    ///
+    /// # Errors
+    /// If nobody listens.
+    pub(crate) fn connect(&self) -> io::Result<UnixStream> {
+        socket::connect(&self.path, CONTROL)
+    }
+
+    /// Tries for so long to get the right to run the app; `None` if another process has it.
+    ///
+    /// # Errors
+    /// If the folder cannot be written to.
+    pub(crate) fn claim(&self, patience: Duration) -> anyhow::Result<Option<Claim>> {
+        let until = Instant::now() + patience;
+        loop {
+            private_folder(&self.path)?;
+            let path = self.path.join("lock");
+            let opened = OpenOptions::new()
+                .read(true)
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .open(&path);
+            let lock = match opened {
+                Ok(lock) => lock,
+                // Somebody has just removed the folder.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) => {
+                    return Err(error).with_context(|| format!("opening {}", path.display()));
+                }
+            };
+            match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
+                // One that was removed meanwhile is not the lock any more.
+                Ok(()) if same_file(&lock, &path) => {
+                    let folder = self.clone();
+                    return Ok(Some(Claim { folder, lock }));
+                }
+                Ok(()) => continue,
+                Err(Errno::WOULDBLOCK | Errno::INTR) => {}
+                Err(error) => {
+                    return Err(error).with_context(|| format!("locking {}", path.display()));
+                }
+            }
+            if Instant::now() >= until {
+                return Ok(None);
+            }
+            std::thread::sleep(AGAIN);
+        }
+    }
+
+    /// Whether a supervisor, or its guard, lives, or somebody is about to start one.
+    pub(crate) fn is_claimed(&self) -> bool {
+        let Ok(lock) = File::open(self.path.join("lock")) else {
+            return false;
+        };
+        // Shared, so that those who only look do not see each other.
+        flock(&lock, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
+    }
+}
+
+fn same_file(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    match (file.metadata(), fs::metadata(path)) {
+        (Ok(held), Ok(named)) => (held.dev(), held.ino()) == (named.dev(), named.ino()),
+        _ => false,
+    }
+}
+
+/// The right to run an app, and to write its record. It lives as long as any process holds it.
+#[derive(Debug)]
+pub(crate) struct Claim {
+    folder: AppFolder,
+    lock: File,
+}
+
+impl Claim {
+    /// Takes over the right from the process that has handed it down.
+    pub(crate) fn inherited(folder: AppFolder, lock: OwnedFd) -> anyhow::Result<Self> {
+        let lock = File::from(lock);
+        if !same_file(&lock, &folder.path.join("lock")) {
+            bail!("{} was not handed over", folder.path.display());
+        }
+        Ok(Self { folder, lock })
+    }
+
+    pub(crate) fn folder(&self) -> &AppFolder {
+        &self.folder
+    }
+
+    /// For the process that is to have the right from now on.
+    ///
+    /// # Errors
+    /// If no more descriptors are left.
+    pub(crate) fn hand_down(&self) -> io::Result<OwnedFd> {
+        Ok(self.lock.try_clone()?.into())
+    }
+
+    /// Writes the record.
+    ///
+    /// # Errors
+    /// If the folder cannot be written to, or the disk is full.
+    pub(crate) fn write(&self, record: &Record) -> anyhow::Result<()> {
+        let path = self.folder.record_path();
+        let text = serde_json::to_vec_pretty(record).context("encoding the app")?;
+        atomic::write(&path, &text, None).with_context(|| format!("writing {}", path.display()))
+    }
+
+    /// Opens the control socket.
+    ///
+    /// # Errors
+    /// If the folder cannot be written to.
+    pub(crate) fn listen(&self) -> anyhow::Result<UnixListener> {
+        socket::listen(&self.folder.path, CONTROL)
+            .with_context(|| format!("opening {}", self.folder.path.join(CONTROL).display()))
+    }
+
+    /// Forgets the app.
+    ///
+    /// # Errors
+    /// If the folder cannot be removed.
+    pub(crate) fn remove(self) -> anyhow::Result<()> {
+        let path = &self.folder.path;
+        fs::remove_dir_all(path).with_context(|| format!("removing {}", path.display()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_at_a_time_may_run_an_app() {
+        let temporary = tempfile::tempdir().unwrap();
+        let folder = AppFolder::new(temporary.path().join("api"));
+        assert!(!folder.is_claimed());
+        let claim = folder.claim(Duration::ZERO).unwrap().unwrap();
+        assert!(folder.is_claimed());
+        assert!(folder.claim(Duration::ZERO).unwrap().is_none());
+        let heir = claim.hand_down().unwrap();
+        drop(claim);
+        assert!(folder.is_claimed());
+        let claim = Claim::inherited(folder.clone(), heir).unwrap();
+        claim.remove().unwrap();
+        assert!(!folder.is_claimed() && !folder.path().exists());
+        assert!(folder.claim(Duration::ZERO).unwrap().is_some());
+    }
+}

@@ -1,0 +1,74 @@
+//! Writing a file so that there is a whole one at any moment, also after a power cut.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::Path;
+
+/// Replaces a file, readable for its owner alone. With a backup, what was there before gets that
+/// name.
+///
+/// # Errors
+/// If the folder cannot be written to, or the disk is full; then the old file is still there.
+pub(super) fn write(path: &Path, content: &[u8], backup: Option<&Path>) -> io::Result<()> {
+    // Two that write at the same time must not share the file.
+    let mut name = path.as_os_str().to_owned();
+    name.push(format!(".new-{}", std::process::id()));
+    let new = Path::new(&name);
+    let written = || -> io::Result<()> {
+        let mut file = OpenOptions::new()
+            .write(true)
+            .create(true)
+            .truncate(true)
+            .mode(0o600)
+            .open(new)?;
+        file.write_all(content)?;
+        file.sync_data()?;
+        if let Some(backup) = backup {
+            let _ = fs::remove_file(backup);
+            if path.exists() {
+                fs::hard_link(path, backup)?;
+            }
+        }
+        fs::rename(new, path)?;
+        match path.parent() {
+            Some(folder) => File::open(folder)?.sync_all(),
+            None => Ok(()),
+        }
+    };
+    let result = written();
+    if result.is_err() {
+        let _ = fs::remove_file(new);
+    }
+    result
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn the_one_before_is_kept() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, backup) = (folder.path().join("a"), folder.path().join("b"));
+        for content in ["1", "2", "3"] {
+            write(&path, content.as_bytes(), Some(&backup)).unwrap();
+        }
+        assert_eq!(fs::read_to_string(&path).unwrap(), "3");
+        assert_eq!(fs::read_to_string(&backup).unwrap(), "2");
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn what_cannot_be_written_leaves_the_old_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        write(&path, b"old", None).unwrap();
+        let nowhere = folder.path().join("no/such");
+        assert!(write(&path, b"new", Some(&nowhere)).is_err());
+        assert_eq!(fs::read_to_string(&path).unwrap(), "old");
+    }
+}

@@ -1,0 +1,219 @@
+//! The home folder: which apps there are, under which numbers, and what of them is kept.
+//!
+//! ```text
+//! ~/.maitred/              0700
+//!   lock                   held while numbers are given out; holds the next one
+//!   dump.json              what `save` has written, and dump.json.bak, the one before
+//!   apps/<name>/           one app
+//!     app.json             the record: the resolved app, its instances' numbers and states
+//!     lock                 held by the supervisor as long as it, or its guard, lives
+//!     control              the supervisor's control socket
+//!     supervisor.log       what the supervisor has to say
+//!   logs/, pids/           what pm2 keeps under these names
+//! ```
+//!
+//! Whether an app has a supervisor is told by the lock alone, which the kernel drops with the last
+//! process that holds it: never by a pid or by a socket that somebody may have left.
+
+mod app_folder;
+mod atomic;
+mod dump;
+mod numbers;
+mod record;
+mod socket;
+
+use std::fs::{self, DirBuilder};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, bail};
+
+pub(crate) use app_folder::{AppFolder, Claim};
+pub(crate) use dump::Dump;
+pub(crate) use numbers::Numbers;
+pub(crate) use record::{Exit, Kept, Record, Rest, now_ms};
+
+/// The folder of all apps.
+#[derive(Clone, Debug)]
+pub(crate) struct Home {
+    path: PathBuf,
+}
+
+impl Home {
+    /// Finds the folder: `MAITRED_HOME`, by default `.maitred` in the user's home.
+    ///
+    /// # Errors
+    /// If neither is known.
+    pub(crate) fn find() -> anyhow::Result<Self> {
+        let named = std::env::var_os("MAITRED_HOME").filter(|path| !path.is_empty());
+        let path = match named {
+            Some(path) => std::path::absolute(path).context("finding MAITRED_HOME")?,
+            None => match std::env::home_dir().filter(|home| home.is_absolute()) {
+                Some(home) => home.join(".maitred"),
+                None => bail!(
+                    "no home folder is known: set MAITRED_HOME to a folder for maitred's files"
+                ),
+            },
+        };
+        Ok(Self { path })
+    }
+
+    /// The home that holds this app's folder.
+    pub(crate) fn of(app: &AppFolder) -> Option<Self> {
+        let path = app.path().parent()?.parent()?.to_owned();
+        Some(Self { path })
+    }
+
+    /// Makes the folder, if it is not there, so that only its owner may enter.
+    ///
+    /// # Errors
+    /// If it cannot be made or written to, or belongs to somebody else.
+    pub(crate) fn create(&self) -> anyhow::Result<()> {
+        for path in [self.path.clone(), self.apps_folder()] {
+            private_folder(&path).with_context(|| {
+                format!(
+                    "maitred keeps its files in {}; set MAITRED_HOME to a folder that you may \
+                     write to",
+                    self.path.display()
+                )
+            })?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn apps_folder(&self) -> PathBuf {
+        self.path.join("apps")
+    }
+
+    /// Where logs are, unless an app says otherwise.
+    pub(crate) fn logs(&self) -> PathBuf {
+        self.path.join("logs")
+    }
+
+    /// Where pid files are, unless an app says otherwise.
+    pub(crate) fn pids(&self) -> PathBuf {
+        self.path.join("pids")
+    }
+
+    /// The folder of an app, whether it is there or not.
+    pub(crate) fn app(&self, namespace: &str, name: &str) -> AppFolder {
+        AppFolder::new(self.apps_folder().join(folder_name(namespace, name)))
+    }
+
+    /// The folders of all apps.
+    ///
+    /// # Errors
+    /// If the home is there, and cannot be read.
+    pub(crate) fn apps(&self) -> anyhow::Result<Vec<AppFolder>> {
+        let folder = self.apps_folder();
+        let entries = match fs::read_dir(&folder) {
+            Ok(entries) => entries,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
+            Err(error) => {
+                return Err(error).with_context(|| format!("reading {}", folder.display()));
+            }
+        };
+        let apps = entries.flatten().map(|entry| AppFolder::new(entry.path()));
+        Ok(apps.collect())
+    }
+}
+
+/// Makes a folder for its owner alone, with those above it.
+///
+/// # Errors
+/// If it cannot be made, or is another user's.
+pub(crate) fn private_folder(path: &Path) -> anyhow::Result<()> {
+    match fs::metadata(path) {
+        Ok(meta) if !meta.is_dir() => bail!("{} is not a folder", path.display()),
+        Ok(meta) => {
+            let own = rustix::process::geteuid();
+            if meta.uid() != own.as_raw() && !own.is_root() {
+                bail!("{} belongs to another user", path.display());
+            }
+            if meta.permissions().mode() & 0o077 != 0 {
+                fs::set_permissions(path, fs::Permissions::from_mode(0o700))
+                    .with_context(|| format!("closing {} to others", path.display()))?;
+            }
+            Ok(())
+        }
+        Err(_) => {
+            if let Some(parent) = path.parent() {
+                fs::create_dir_all(parent)
+                    .with_context(|| format!("making {}", parent.display()))?;
+            }
+            match DirBuilder::new().mode(0o700).create(path) {
+                // Another maitred was faster.
+                Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => Ok(()),
+                made => made.with_context(|| format!("making {}", path.display())),
+            }
+        }
+    }
+}
+
+/// The folder's name for an app: its own where that can be one, else as much of it as can, and a
+/// number that stands for the whole.
+fn folder_name(namespace: &str, name: &str) -> String {
+    const LONGEST: usize = 64;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let kept: String = name
+        .chars()
+        .map(|c| if plain(c) { c } else { '_' })
+        .take(LONGEST)
+        .collect();
+    let plain = !name.is_empty() && !name.starts_with('.') && !name.contains("..");
+    if namespace == "default" && kept == name && plain {
+        return kept;
+    }
+    // FNV-1a: spreads well, and is the same in every version of maitred.
+    let bytes = namespace.bytes().chain([0]).chain(name.bytes());
+    let hash = bytes.fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{}..{hash:016x}", kept.trim_start_matches('.'))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_become_folders() {
+        assert_eq!(folder_name("default", "api-2.x"), "api-2.x");
+        let odd: Vec<_> = [
+            ("default", "a/b"),
+            ("default", "a_b/"),
+            ("default", "a:b"),
+            ("other", "api"),
+            ("default", ".."),
+            ("default", "."),
+            ("default", ".hidden"),
+            ("default", "a..0000000000000000"),
+            ("default", &"x".repeat(300)),
+            ("default", ""),
+        ]
+        .map(|(namespace, name)| folder_name(namespace, name))
+        .into();
+        for name in &odd {
+            assert!(!name.contains('/') && name.len() < 100, "{name}");
+            assert!(name.contains("..") && name.len() >= 18, "{name}");
+            let same = odd.iter().filter(|other| *other == name).count();
+            assert_eq!(same, 1, "{name}");
+        }
+    }
+
+    #[test]
+    fn folders_are_closed_to_others() {
+        let temporary = tempfile::tempdir().unwrap();
+        let path = temporary.path().join("a/b");
+        private_folder(&path).unwrap();
+        private_folder(&path).unwrap();
+        let mode = fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o700);
+        fs::write(temporary.path().join("file"), "").unwrap();
+        assert!(private_folder(&temporary.path().join("file")).is_err());
+    }
+}

@@ -1,0 +1,80 @@
+//! What is kept of an app, whether it runs or not.
+
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use serde::{Deserialize, Serialize};
+
+use crate::config::App;
+
+/// An app, its instances, and what shall become of them. While there is a supervisor, it alone
+/// writes this; otherwise whoever holds the lock.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) app: App,
+    /// When it was added, in milliseconds since 1970.
+    pub(crate) created_at: u64,
+    /// In the order of their numbers within the app.
+    pub(crate) instances: Vec<Kept>,
+}
+
+/// What is kept of one instance.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Kept {
+    /// Its number among all of this home.
+    pub(crate) id: u32,
+    /// Its number within the app, from 0.
+    pub(crate) number: u32,
+    /// Whether it is to run. Where it is and nobody runs it, its supervisor was killed.
+    pub(crate) rest: Rest,
+    /// How often it was restarted.
+    #[serde(default)]
+    pub(crate) restarts: u32,
+    /// How often of these because it ended too soon, in a row.
+    #[serde(default)]
+    pub(crate) unstable: u32,
+    /// How its last process ended.
+    #[serde(default)]
+    pub(crate) exit: Option<Exit>,
+}
+
+impl Kept {
+    /// One that was never started.
+    pub(crate) fn new(id: u32, number: u32, rest: Rest) -> Self {
+        Self {
+            id,
+            number,
+            rest,
+            restarts: 0,
+            unstable: 0,
+            exit: None,
+        }
+    }
+}
+
+/// What an instance does when nobody touches it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Rest {
+    /// It runs.
+    Runs,
+    /// It was stopped, or has ended and is not to be restarted.
+    Stopped,
+    /// It crashed too often.
+    Errored,
+}
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Exit {
+    Code(i32),
+    Signal(i32),
+}
+
+/// Milliseconds since 1970.
+pub(crate) fn now_ms() -> u64 {
+    let since = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or_default();
+    u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
+}

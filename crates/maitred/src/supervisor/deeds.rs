@@ -1,0 +1,256 @@
+//! What the state machines ask for, done to real processes.
+
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+use super::instance::{self, Effect, Generation, Outcome, Status};
+use super::slot::Process;
+use super::{Orphan, Supervisor};
+use crate::events::{Event, Next};
+use crate::home::{Exit, now_ms};
+use crate::process_tree;
+
+/// In so much time the preload library reports in; if not, it is not there.
+const LOAD_TIME: Duration = Duration::from_secs(2);
+
+/// A worker that listens nowhere after so much time is told of.
+const SILENCE: Duration = Duration::from_secs(10);
+
+impl Supervisor {
+    /// Lets an instance hear of something, and does what it wants done.
+    pub(super) fn step(&mut self, number: u32, event: instance::Event) {
+        let now = self.now();
+        let Some(slot) = self.slot(number) else {
+            return;
+        };
+        let effects = slot.step(event, now);
+        for effect in effects {
+            match effect {
+                Effect::Spawn(generation) => self.start(number, generation),
+                Effect::Ask(generation) => self.ask(number, generation),
+                Effect::Kill(generation) => self.kill(number, generation),
+                Effect::Tell {
+                    run,
+                    status,
+                    uptime,
+                    next,
+                } => self.tell(number, run, status, uptime, next),
+                Effect::Settled(outcome) => self.settled(number, outcome),
+            }
+        }
+        self.remove_if_done(number);
+    }
+
+    fn start(&mut self, number: u32, generation: Generation) {
+        let now = self.now();
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.number == number) else {
+            return;
+        };
+        let app = slot.tried.as_ref().unwrap_or(&slot.app).clone();
+        match self.spawner.spawn(&app, number, generation) {
+            Ok(spawned) => {
+                let shares = self.dispatcher.is_some();
+                slot.processes.push(Process {
+                    generation,
+                    pid: spawned.pid,
+                    started_at: now_ms(),
+                    stdin: spawned.stdin,
+                    loaded: !shares || slot.not_preloaded.is_some(),
+                    load_check: shares.then_some(now + LOAD_TIME),
+                    silence_check: shares.then_some(now + SILENCE),
+                });
+                if let Some((out, err)) = spawned.output {
+                    self.output.capture(number, out, err);
+                }
+                self.event(Event::Started {
+                    instance: number,
+                    pid: spawned.pid,
+                });
+            }
+            Err(error) => {
+                let reason = error.to_string();
+                self.event(Event::StartFailed {
+                    instance: number,
+                    reason,
+                });
+                // What a shell answers to a program that it cannot execute.
+                let status = Status::Code(126);
+                let run = generation;
+                self.step(number, instance::Event::Exited { run, status });
+            }
+        }
+    }
+
+    /// Asks a process to end, and lets no more connections go to it.
+    fn ask(&mut self, number: u32, generation: Generation) {
+        let signal = self.ending.as_ref().and_then(|ending| ending.signal);
+        let pass_through = self.app.pass_through;
+        let Some(slot) = self.slot(number) else {
+            return;
+        };
+        let whole_tree = slot.app.treekill;
+        let Some(process) = slot.process(generation) else {
+            return;
+        };
+        process.load_check = None;
+        process.silence_check = None;
+        let raw = process.pid;
+        let Some(pid) = Pid::from_raw(raw) else {
+            return;
+        };
+        if let Some(dispatcher) = &self.dispatcher {
+            dispatcher.retire(raw);
+        }
+        // Whoever is gone already has been stopped.
+        let _ = match signal {
+            // The terminal has sent it to the worker too.
+            Some(arrived) if pass_through && arrived.by_kernel => Ok(()),
+            Some(arrived) if pass_through => kill_process(pid, arrived.signal),
+            _ if whole_tree => kill_process_group(pid, Signal::INT),
+            _ => kill_process(pid, Signal::INT),
+        };
+    }
+
+    fn kill(&mut self, number: u32, generation: Generation) {
+        let in_group = !self.app.pass_through;
+        let process = self.slot(number).and_then(|slot| slot.process(generation));
+        if let Some(pid) = process.and_then(|process| Pid::from_raw(process.pid)) {
+            let _ = if in_group {
+                kill_process_group(pid, Signal::KILL)
+            } else {
+                kill_process(pid, Signal::KILL)
+            };
+        }
+    }
+
+    fn tell(&mut self, number: u32, run: Generation, status: Status, uptime: u64, next: Next) {
+        let Some(slot) = self.slot(number) else {
+            return;
+        };
+        let pid = slot.process(run).map_or(0, |process| process.pid);
+        slot.processes.retain(|process| process.generation != run);
+        if next != Next::Kept {
+            slot.exit = Some(Exit::from(status));
+        }
+        let at_rest = matches!(next, Next::Errored { .. } | Next::Ended);
+        let (code, signal) = match status {
+            Status::Code(code) => (Some(code), None),
+            Status::Signal(signal) => (None, Some(signal)),
+        };
+        self.event(Event::Exited {
+            instance: number,
+            pid,
+            code,
+            signal,
+            uptime,
+            next,
+        });
+        if at_rest && self.ending.is_none() {
+            self.write_record();
+        }
+    }
+
+    fn settled(&mut self, number: u32, outcome: Outcome) {
+        if outcome != Outcome::Superseded
+            && let Some(slot) = self.slot(number)
+        {
+            slot.outcome = Some(outcome);
+            slot.end_try(matches!(outcome, Outcome::Up { .. }));
+        }
+        self.operations_hear(number, outcome);
+    }
+
+    /// A child has ended.
+    pub(super) fn exited(&mut self, pid: Pid, status: Status) {
+        let raw = pid.as_raw_nonzero().get();
+        let found = self.slots.iter().find_map(|slot| {
+            let process = slot.processes.iter().find(|process| process.pid == raw)?;
+            Some((slot.number, process.generation))
+        });
+        let Some((number, run)) = found else {
+            return;
+        };
+        if !self.app.pass_through {
+            // What an instance leaves behind in its group must not serve on beside its
+            // successor.
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+        let stays = self.slot(number).is_some_and(|slot| {
+            slot.instance
+                .current()
+                .is_some_and(|it| it.generation == run)
+        });
+        if !stays {
+            self.ask_what_is_left_of(number, run);
+        }
+        self.step(number, instance::Event::Exited { run, status });
+    }
+
+    /// A process was told to end, and has ended: so shall what it has detached from its group.
+    fn ask_what_is_left_of(&mut self, number: u32, run: Generation) {
+        if self.slot(number).is_none_or(|slot| !slot.app.treekill) {
+            return;
+        }
+        let mark = super::spawn::mark(number, run);
+        let kill_at = self.now() + self.app.kill_timeout;
+        for pid in self.strangers() {
+            let path = format!("/proc/{}/environ", pid.as_raw_nonzero());
+            let environ = std::fs::read(path).unwrap_or_default();
+            if environ
+                .split(|byte| *byte == 0)
+                .any(|entry| entry == mark.as_bytes())
+            {
+                self.ask_orphan(pid, kill_at);
+            }
+        }
+    }
+
+    /// While the app ends: what a worker has detached from its group did not hear of it.
+    pub(super) fn ask_orphans(&mut self) {
+        if let Some(ending) = &self.ending {
+            let kill_at = ending.kill_at;
+            for pid in self.strangers() {
+                self.ask_orphan(pid, kill_at);
+            }
+        }
+    }
+
+    fn ask_orphan(&mut self, pid: Pid, kill_at: Duration) {
+        if self.orphans.iter().all(|orphan| orphan.pid != pid) {
+            let kill_at = Some(kill_at);
+            self.orphans.push(Orphan { pid, kill_at });
+            let _ = kill_process(pid, Signal::TERM);
+        }
+    }
+
+    /// Our children that are no instance's own process.
+    fn strangers(&self) -> Vec<Pid> {
+        let own: Vec<_> = self.slots.iter().flat_map(|slot| slot.pids()).collect();
+        let mut children = process_tree::children();
+        children.retain(|child| !own.contains(child));
+        children
+    }
+
+    /// Time is up: everything of the app is killed.
+    pub(super) fn kill_everything(&mut self) {
+        let running: Vec<_> = self.slots.iter().flat_map(|slot| slot.pids()).collect();
+        for pid in &running {
+            let _ = kill_process(*pid, Signal::KILL);
+        }
+        process_tree::kill_all();
+        self.orphans.clear();
+        for pid in running {
+            self.exited(pid, Status::Signal(Signal::KILL.as_raw()));
+        }
+    }
+}
+
+impl From<Exit> for Status {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Code(code) => Self::Code(code),
+            Exit::Signal(signal) => Self::Signal(signal),
+        }
+    }
+}

@@ -1,0 +1,592 @@
+//! The life of one instance, as a state machine without I/O and clock.
+//!
+//! ```text
+//!            Start                  due, and nobody leaves            new one up: the old leaves
+//!   Resting ───────▶ Waiting ─────────────────────▶ Running ─Reload─▶ Replacing ───▶ Running
+//!      ▲                │  ▲                          │ │                │
+//!      │ Stop           │  └───── exited, restarts ───┘ │                └─ new one ended, or was
+//!      ├────────────────┘         or Restart            │                   not up in time: it
+//!      └──────── exited for good, or Stop ──────────────┘                   leaves, the old stays
+//! ```
+//!
+//! What runs and is to end *leaves*: it is asked, and killed when it takes too long. That goes on
+//! beside the states, so that an old process may leave while its successor runs. Each process has
+//! a number of its own, the generation, so that what is heard late of an earlier one does no
+//! harm. A process that cannot even be started counts as one that ended at once.
+
+#[cfg(test)]
+mod simulation;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use crate::config::{Pause, Restart};
+use crate::events::Next;
+
+/// The longest of the pauses that grow.
+const LONGEST_PAUSE: Duration = Duration::from_secs(15);
+
+/// A process that says nothing of itself is taken for up when it has run for so long.
+const SETTLED: Duration = Duration::from_secs(1);
+
+/// Tells one process of an instance from all others.
+pub(crate) type Generation = u64;
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    Code(i32),
+    Signal(i32),
+}
+
+impl Status {
+    /// The exit code that a shell would report.
+    pub(crate) fn exit_code(self) -> u8 {
+        let code = match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => 128 + signal,
+        };
+        u8::try_from(code).unwrap_or(u8::MAX)
+    }
+}
+
+/// How an instance is to be treated.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub(crate) restart: Restart,
+    /// From being asked to end until being killed.
+    pub(crate) kill_timeout: Duration,
+    /// How long a process may take until it is up.
+    pub(crate) listen_timeout: Duration,
+    /// It tells when it is up.
+    pub(crate) wait_ready: bool,
+    /// A successor may run beside the one that it replaces.
+    pub(crate) overlap: bool,
+}
+
+/// A process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) generation: Generation,
+    pub(crate) since: Duration,
+    /// It does its work, as far as is known.
+    pub(crate) up: bool,
+    /// It has been seen to listen.
+    pub(crate) listens: bool,
+}
+
+/// Why nothing runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// Somebody wanted it so.
+    Stopped,
+    /// It has ended, and is not to be restarted.
+    Ended(Status),
+    /// It crashed too often.
+    Errored,
+}
+
+/// Where an instance stands. Times are since any fixed moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Nothing runs, and nothing shall.
+    Resting(Rest),
+    /// To be started at this time, and not before all that leave are gone.
+    Waiting { until: Duration },
+    /// A process runs.
+    Running(Run),
+    /// A process runs, and its successor beside it, which has to be up by the deadline.
+    Replacing {
+        old: Run,
+        new: Run,
+        deadline: Duration,
+    },
+}
+
+/// What an instance hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// It shall run.
+    Start,
+    /// It shall not run.
+    Stop,
+    /// Another process shall take the place of the one that runs, after it.
+    Restart,
+    /// The same, but the one that runs serves on until the other one is up, where they can run
+    /// side by side.
+    Reload,
+    /// A process has ended, or could not be started.
+    Exited { run: Generation, status: Status },
+    /// A process is up: it listens, or has said so.
+    Up { run: Generation, listening: bool },
+    /// Time has passed.
+    Time,
+}
+
+/// What is to be done. Generations are those of this instance.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Effect {
+    /// Start a process.
+    Spawn(Generation),
+    /// Give it no more connections, and ask it to end.
+    Ask(Generation),
+    /// Kill it.
+    Kill(Generation),
+    /// Tell that it has ended after so many milliseconds, and what follows.
+    Tell {
+        run: Generation,
+        status: Status,
+        uptime: u64,
+        next: Next,
+    },
+    /// What the last command came to.
+    Settled(Outcome),
+}
+
+/// What a command came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// A process is up.
+    Up { listens: bool },
+    /// Nothing runs any more.
+    Stopped,
+    /// The process has ended before it was up.
+    Exited(Status),
+    /// It is not up in time.
+    NotUp,
+    /// Another command has come in between.
+    Superseded,
+}
+
+/// A process on its way out.
+#[derive(Clone, Copy, Debug)]
+struct Leaving {
+    run: Run,
+    /// `None` when it has been killed.
+    kill_at: Option<Duration>,
+}
+
+/// What whoever gave the last command waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Awaited {
+    Nothing,
+    Up,
+    Stopped,
+}
+
+/// One instance.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    state: State,
+    leaving: Vec<Leaving>,
+    awaited: Awaited,
+    last: Generation,
+    /// Processes that followed another one.
+    restarts: u32,
+    /// Unstable runs in a row.
+    unstable: u32,
+}
+
+impl Instance {
+    /// An instance that rests, with the counts of its earlier life.
+    pub(crate) fn new(rest: Rest, restarts: u32, unstable: u32) -> Self {
+        Self {
+            state: State::Resting(rest),
+            leaving: Vec::new(),
+            awaited: Awaited::Nothing,
+            last: 0,
+            restarts,
+            unstable,
+        }
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.state
+    }
+
+    pub(crate) fn restarts(&self) -> u32 {
+        self.restarts
+    }
+
+    pub(crate) fn unstable(&self) -> u32 {
+        self.unstable
+    }
+
+    /// Forgets what has been counted.
+    pub(crate) fn reset(&mut self) {
+        self.restarts = 0;
+        self.unstable = 0;
+    }
+
+    /// Whether a process of it is on its way out.
+    pub(crate) fn is_leaving(&self) -> bool {
+        !self.leaving.is_empty()
+    }
+
+    /// Whether nothing runs, and nothing shall.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        matches!(self.state, State::Resting(_)) && self.leaving.is_empty()
+    }
+
+    /// The process that serves, if one runs.
+    pub(crate) fn current(&self) -> Option<Run> {
+        match self.state {
+            State::Running(run) | State::Replacing { old: run, .. } => Some(run),
+            State::Resting(_) | State::Waiting { .. } => None,
+        }
+    }
+
+    /// The next moment at which it wants to hear of the time.
+    pub(crate) fn next_time(&self, rules: &Rules) -> Option<Duration> {
+        let state = match self.state {
+            State::Resting(_) => None,
+            State::Waiting { until } => self.leaving.is_empty().then_some(until),
+            State::Running(run) if run.up => None,
+            State::Running(run) if !rules.wait_ready => Some(run.since + SETTLED),
+            State::Running(run) => {
+                (self.awaited == Awaited::Up).then_some(run.since + rules.listen_timeout)
+            }
+            State::Replacing { old, new, deadline } => {
+                let settled = (!old.listens && !rules.wait_ready).then_some(new.since + SETTLED);
+                settled.into_iter().chain([deadline]).min()
+            }
+        };
+        let leaving = self.leaving.iter().filter_map(|leaving| leaving.kill_at);
+        leaving.chain(state).min()
+    }
+
+    /// Hears of an event; what is to be done.
+    pub(crate) fn step(&mut self, event: Event, rules: &Rules, now: Duration) -> Vec<Effect> {
+        let mut step = Step {
+            rules,
+            now,
+            effects: Vec::new(),
+        };
+        if matches!(
+            event,
+            Event::Start | Event::Stop | Event::Restart | Event::Reload
+        ) {
+            self.settle(Outcome::Superseded, &mut step);
+            self.awaited = match event {
+                Event::Stop => Awaited::Stopped,
+                _ => Awaited::Up,
+            };
+        }
+        if !self.hear_of_leaving(event, &mut step) {
+            self.state = self.transition(event, &mut step);
+        }
+        self.go_on(&mut step);
+        step.effects
+    }
+
+    fn transition(&mut self, event: Event, step: &mut Step<'_>) -> State {
+        let now = step.now;
+        match (self.state, event) {
+            (State::Resting(_) | State::Waiting { .. }, Event::Start) => self.begin(now),
+            (State::Running(run), Event::Start) => {
+                if run.up {
+                    let listens = run.listens;
+                    self.settle(Outcome::Up { listens }, step);
+                }
+                self.state
+            }
+            (State::Replacing { old, .. }, Event::Start) => {
+                let listens = old.listens;
+                self.settle(Outcome::Up { listens }, step);
+                self.state
+            }
+
+            (State::Resting(rest), Event::Stop) => State::Resting(match rest {
+                Rest::Errored => Rest::Stopped,
+                Rest::Stopped | Rest::Ended(_) => rest,
+            }),
+            (State::Waiting { .. }, Event::Stop) => State::Resting(Rest::Stopped),
+            (State::Running(run), Event::Stop) => {
+                self.leave(run, step);
+                State::Resting(Rest::Stopped)
+            }
+            (State::Replacing { old, new, .. }, Event::Stop) => {
+                self.leave(old, step);
+                self.leave(new, step);
+                State::Resting(Rest::Stopped)
+            }
+
+            (State::Resting(_) | State::Waiting { .. }, Event::Restart | Event::Reload) => {
+                self.restarts += 1;
+                self.begin(now)
+            }
+            (State::Running(old), Event::Reload) if step.rules.overlap => self.replace(old, step),
+            (State::Running(run), Event::Restart | Event::Reload) => {
+                self.leave(run, step);
+                self.restarts += 1;
+                self.begin(now)
+            }
+            (State::Replacing { old, new, .. }, Event::Reload) => {
+                self.leave(new, step);
+                self.replace(old, step)
+            }
+            (State::Replacing { old, new, .. }, Event::Restart) => {
+                self.leave(old, step);
+                self.leave(new, step);
+                self.restarts += 1;
+                self.begin(now)
+            }
+
+            (State::Running(run), Event::Exited { run: ended, status })
+                if run.generation == ended =>
+            {
+                self.settle(Outcome::Exited(status), step);
+                self.ended(run, status, step)
+            }
+            (State::Replacing { old, new, .. }, Event::Exited { run: ended, status })
+                if old.generation == ended =>
+            {
+                // The successor has to do as it is.
+                step.tell(old, status, Next::Replaced);
+                self.restarts += 1;
+                State::Running(new)
+            }
+            (State::Replacing { old, new, .. }, Event::Exited { run: ended, status })
+                if new.generation == ended =>
+            {
+                step.tell(new, status, Next::Kept);
+                self.settle(Outcome::Exited(status), step);
+                State::Running(old)
+            }
+            (_, Event::Exited { .. }) => self.state,
+
+            (State::Running(run), Event::Up { run: up, listening }) if run.generation == up => {
+                let run = run.is_up(listening);
+                let listens = run.listens;
+                self.settle(Outcome::Up { listens }, step);
+                State::Running(run)
+            }
+            (State::Replacing { old, new, .. }, Event::Up { run: up, listening })
+                if new.generation == up =>
+            {
+                self.replaced(old, new.is_up(listening), step)
+            }
+            (State::Replacing { old, new, deadline }, Event::Up { run: up, listening })
+                if old.generation == up =>
+            {
+                State::Replacing {
+                    old: old.is_up(listening),
+                    new,
+                    deadline,
+                }
+            }
+            (_, Event::Up { .. }) => self.state,
+
+            (State::Running(run), Event::Time) => self.check(run, step),
+            (State::Replacing { old, new, deadline }, Event::Time) => {
+                let settles = !old.listens && !step.rules.wait_ready;
+                if settles && new.since + SETTLED <= now {
+                    self.replaced(old, new.is_up(false), step)
+                } else if deadline <= now {
+                    self.settle(Outcome::NotUp, step);
+                    self.leave(new, step);
+                    State::Running(old)
+                } else {
+                    self.state
+                }
+            }
+            (State::Resting(_) | State::Waiting { .. }, Event::Time) => self.state,
+        }
+    }
+
+    /// To be started as soon as may be, with a clean slate.
+    fn begin(&mut self, now: Duration) -> State {
+        self.unstable = 0;
+        State::Waiting { until: now }
+    }
+
+    /// Starts a successor beside a process.
+    fn replace(&mut self, old: Run, step: &mut Step<'_>) -> State {
+        let new = self.spawn(step);
+        State::Replacing {
+            old,
+            new,
+            deadline: step.now + step.rules.listen_timeout,
+        }
+    }
+
+    fn replaced(&mut self, old: Run, new: Run, step: &mut Step<'_>) -> State {
+        self.restarts += 1;
+        self.unstable = 0;
+        let listens = new.listens;
+        self.settle(Outcome::Up { listens }, step);
+        self.leave(old, step);
+        State::Running(new)
+    }
+
+    /// Looks whether a process that runs has had time enough to be up.
+    fn check(&mut self, run: Run, step: &mut Step<'_>) -> State {
+        if run.up {
+            return self.state;
+        }
+        if !step.rules.wait_ready {
+            if run.since + SETTLED > step.now {
+                return self.state;
+            }
+            self.settle(Outcome::Up { listens: false }, step);
+            return State::Running(run.is_up(false));
+        }
+        if run.since + step.rules.listen_timeout <= step.now {
+            self.settle(Outcome::NotUp, step);
+        }
+        self.state
+    }
+
+    /// A process that was to run has ended.
+    fn ended(&mut self, run: Run, status: Status, step: &mut Step<'_>) -> State {
+        let restart = &step.rules.restart;
+        let wanted =
+            matches!(status, Status::Code(code) if restart.stop_exit_codes.contains(&code));
+        if !restart.auto || wanted {
+            step.tell(run, status, Next::Ended);
+            return State::Resting(Rest::Ended(status));
+        }
+        if step.now.saturating_sub(run.since) >= restart.min_uptime {
+            self.unstable = 0;
+        }
+        if self.unstable >= restart.max_unstable {
+            let attempts = self.unstable;
+            step.tell(run, status, Next::Errored { attempts });
+            return State::Resting(Rest::Errored);
+        }
+        let delay = match restart.pause {
+            Pause::Fixed(delay) => delay,
+            Pause::Growing(first) => pause(first, self.unstable),
+        };
+        self.unstable += 1;
+        self.restarts += 1;
+        let next = Next::Restart {
+            delay: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+            attempt: self.unstable,
+            max: restart.max_unstable,
+        };
+        step.tell(run, status, next);
+        State::Waiting {
+            until: step.now.saturating_add(delay),
+        }
+    }
+
+    fn spawn(&mut self, step: &mut Step<'_>) -> Run {
+        self.last += 1;
+        step.effects.push(Effect::Spawn(self.last));
+        Run {
+            generation: self.last,
+            since: step.now,
+            up: false,
+            listens: false,
+        }
+    }
+
+    fn leave(&mut self, run: Run, step: &mut Step<'_>) {
+        step.effects.push(Effect::Ask(run.generation));
+        self.leaving.push(Leaving {
+            run,
+            kill_at: Some(step.now + step.rules.kill_timeout),
+        });
+    }
+
+    /// Does with those that leave what an event brings; whether it was about one of them alone.
+    fn hear_of_leaving(&mut self, event: Event, step: &mut Step<'_>) -> bool {
+        match event {
+            Event::Exited { run, status } => {
+                let at = self
+                    .leaving
+                    .iter()
+                    .position(|leaving| leaving.run.generation == run);
+                let Some(at) = at else {
+                    return false;
+                };
+                let left = self.leaving.swap_remove(at);
+                step.tell(left.run, status, Next::Stopped);
+                true
+            }
+            Event::Up { run, .. } => self
+                .leaving
+                .iter()
+                .any(|leaving| leaving.run.generation == run),
+            Event::Time => {
+                for leaving in &mut self.leaving {
+                    if leaving.kill_at.take_if(|at| *at <= step.now).is_some() {
+                        step.effects.push(Effect::Kill(leaving.run.generation));
+                    }
+                }
+                false
+            }
+            Event::Start | Event::Stop | Event::Restart | Event::Reload => false,
+        }
+    }
+
+    /// What follows from where it stands, whatever brought it there.
+    fn go_on(&mut self, step: &mut Step<'_>) {
+        if !self.leaving.is_empty() {
+            return;
+        }
+        match self.state {
+            State::Waiting { until } if until <= step.now => {
+                let run = self.spawn(step);
+                self.state = State::Running(run);
+            }
+            State::Resting(_) if self.awaited == Awaited::Stopped => {
+                self.settle(Outcome::Stopped, step);
+            }
+            State::Resting(_)
+            | State::Waiting { .. }
+            | State::Running(_)
+            | State::Replacing { .. } => {}
+        }
+    }
+
+    fn settle(&mut self, outcome: Outcome, step: &mut Step<'_>) {
+        if std::mem::replace(&mut self.awaited, Awaited::Nothing) != Awaited::Nothing {
+            step.effects.push(Effect::Settled(outcome));
+        }
+    }
+}
+
+impl Run {
+    fn is_up(self, listening: bool) -> Self {
+        Self {
+            up: true,
+            listens: self.listens || listening,
+            ..self
+        }
+    }
+}
+
+/// One event being heard.
+struct Step<'a> {
+    rules: &'a Rules,
+    now: Duration,
+    effects: Vec<Effect>,
+}
+
+impl Step<'_> {
+    fn tell(&mut self, run: Run, status: Status, next: Next) {
+        let uptime = self.now.saturating_sub(run.since).as_millis();
+        self.effects.push(Effect::Tell {
+            run: run.generation,
+            status,
+            uptime: u64::try_from(uptime).unwrap_or(u64::MAX),
+            next,
+        });
+    }
+}
+
+/// The pause before the restart that follows so many others.
+fn pause(first: Duration, earlier: u32) -> Duration {
+    if first.is_zero() {
+        return first;
+    }
+    (0..earlier)
+        .try_fold(first, |pause, _| {
+            let longer = pause + pause / 2;
+            (longer < LONGEST_PAUSE).then_some(longer)
+        })
+        .unwrap_or(LONGEST_PAUSE)
+}

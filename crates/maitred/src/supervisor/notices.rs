@@ -1,0 +1,177 @@
+//! What the dispatcher tells, and what it does not tell in time.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use rustix::process::{Pid, getpgid};
+
+use super::Supervisor;
+use super::instance::{self, Generation};
+use crate::config;
+use crate::control::ListenerView;
+use crate::dispatcher::Notice;
+use crate::events::Event;
+
+/// The addresses at which workers listen, and how many.
+#[derive(Debug, Default)]
+pub(super) struct Listeners(BTreeMap<String, usize>);
+
+impl Listeners {
+    fn set(&mut self, address: &str, members: usize) {
+        if members == 0 {
+            self.0.remove(address);
+        } else {
+            self.0.insert(address.to_owned(), members);
+        }
+    }
+
+    pub(super) fn view(&self) -> Vec<ListenerView> {
+        let views = self.0.iter().map(|(address, workers)| ListenerView {
+            address: address.clone(),
+            workers: *workers,
+        });
+        views.collect()
+    }
+}
+
+impl Supervisor {
+    pub(super) fn noticed(&mut self, notice: Notice) {
+        let event = match notice {
+            Notice::Loaded { pid } => {
+                for slot in &mut self.slots {
+                    for process in slot.processes.iter_mut().filter(|it| it.pid == pid) {
+                        process.loaded = true;
+                        process.load_check = None;
+                    }
+                }
+                return;
+            }
+            Notice::Listening {
+                pid,
+                instance,
+                address,
+                members,
+            } => {
+                let address = address.to_string();
+                self.listeners.set(&address, members);
+                self.event(Event::Listening {
+                    instance,
+                    pid,
+                    address,
+                    members,
+                });
+                return self.listens(instance, pid);
+            }
+            Notice::Left {
+                pid,
+                instance,
+                address,
+                members,
+            } => {
+                let address = address.to_string();
+                self.listeners.set(&address, members);
+                Event::Left {
+                    instance,
+                    pid,
+                    address,
+                    members,
+                }
+            }
+            Notice::InUse {
+                instance,
+                address,
+                by,
+            } => Event::InUse {
+                instance,
+                address: address.to_string(),
+                by,
+            },
+            Notice::Blind { pid } => Event::Blind { pid },
+            Notice::OutOfDescriptors { limit } => Event::OutOfDescriptors { limit },
+            Notice::Refused { address, total } => Event::Refused {
+                address: address.to_string(),
+                total,
+            },
+        };
+        self.event(event);
+    }
+
+    /// A process listens: an instance's own, or a child of it.
+    fn listens(&mut self, number: u32, pid: i32) {
+        let Some(run) = self.run_of(number, pid) else {
+            return;
+        };
+        let Some(slot) = self.slot(number) else {
+            return;
+        };
+        let waits = slot.tried.as_ref().unwrap_or(&slot.app).wait_ready;
+        if let Some(process) = slot.process(run) {
+            process.silence_check = None;
+        }
+        if !waits {
+            let listening = true;
+            self.step(number, instance::Event::Up { run, listening });
+        }
+    }
+
+    /// To which process of an instance another one belongs.
+    fn run_of(&self, number: u32, pid: i32) -> Option<Generation> {
+        let slot = self.slots.iter().find(|slot| slot.number == number)?;
+        let group = Pid::from_raw(pid).and_then(|pid| getpgid(Some(pid)).ok());
+        let group = group.map(|group| group.as_raw_nonzero().get());
+        let leader = slot
+            .processes
+            .iter()
+            .find(|process| process.pid == pid || Some(process.pid) == group);
+        let only = match &slot.processes[..] {
+            [only] => Some(only),
+            _ => None,
+        };
+        Some(leader.or(only)?.generation)
+    }
+
+    /// A program that no library loads into is told of before it runs.
+    pub(super) fn say_if_static(&mut self) {
+        if self.dispatcher.is_none() || !config::is_static(self.app.program()) {
+            return;
+        }
+        let reason = format!("{} is statically linked", self.app.program().display());
+        for number in self.numbers() {
+            if let Some(slot) = self.slot(number) {
+                slot.not_preloaded = Some(reason.clone());
+            }
+            self.event(Event::NotPreloaded {
+                instance: number,
+                pid: 0,
+                reason: reason.clone(),
+            });
+        }
+    }
+
+    /// Looks at those that should have been heard of.
+    pub(super) fn look_at_processes(&mut self, now: Duration) {
+        let due = |at: &mut Option<Duration>| at.take_if(|at| *at <= now).is_some();
+        let mut events = Vec::new();
+        for slot in &mut self.slots {
+            for process in &mut slot.processes {
+                let (instance, pid) = (slot.number, process.pid);
+                if due(&mut process.load_check) && !process.loaded {
+                    let reason = "the library did not load".to_owned();
+                    slot.not_preloaded = Some(reason.clone());
+                    events.push(Event::NotPreloaded {
+                        instance,
+                        pid,
+                        reason,
+                    });
+                    process.silence_check = None;
+                }
+                if due(&mut process.silence_check) && !self.app.pass_through {
+                    events.push(Event::Silent { instance, pid });
+                }
+            }
+        }
+        for event in events {
+            self.event(event);
+        }
+    }
+}

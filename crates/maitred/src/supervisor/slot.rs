@@ -1,0 +1,195 @@
+//! The place of one instance: its state machine, and the processes that belong to it.
+
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustix::process::Pid;
+
+use super::instance::{Effect, Event, Generation, Instance, Outcome, Rest, Rules, State, Status};
+use crate::config::{App, ExecMode};
+use crate::control::{self, InstanceView};
+use crate::home::{self, Exit, Kept};
+
+/// A process of an instance that has not been reaped yet.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) generation: Generation,
+    pub(super) pid: i32,
+    /// When it was started, in milliseconds since 1970.
+    pub(super) started_at: u64,
+    /// Its standard input, if that is ours to write to.
+    pub(super) stdin: Option<OwnedFd>,
+    /// The library has reported in from it.
+    pub(super) loaded: bool,
+    /// When to look whether the library has reported in, and whether it listens.
+    pub(super) load_check: Option<Duration>,
+    pub(super) silence_check: Option<Duration>,
+}
+
+/// One instance, and what is known of it.
+#[derive(Debug)]
+pub(super) struct Slot {
+    /// Its number among all of the home.
+    pub(super) id: u32,
+    /// Its number within the app.
+    pub(super) number: u32,
+    /// What its processes run.
+    pub(super) app: Rc<App>,
+    /// What the successor runs that is being tried.
+    pub(super) tried: Option<Rc<App>>,
+    rules: Rules,
+    pub(super) instance: Instance,
+    pub(super) processes: Vec<Process>,
+    /// How its last process ended.
+    pub(super) exit: Option<Exit>,
+    /// What the last command came to, unless that is still to come.
+    pub(super) outcome: Option<Outcome>,
+    /// It goes when it is at rest.
+    pub(super) removed: bool,
+    /// Why its connections are not distributed.
+    pub(super) not_preloaded: Option<String>,
+}
+
+impl Slot {
+    /// The place of an instance that rests.
+    pub(super) fn new(kept: &Kept, app: Rc<App>) -> Self {
+        let rest = match kept.rest {
+            home::Rest::Errored => Rest::Errored,
+            home::Rest::Runs | home::Rest::Stopped => Rest::Stopped,
+        };
+        Self {
+            id: kept.id,
+            number: kept.number,
+            rules: rules(&app),
+            app,
+            tried: None,
+            instance: Instance::new(rest, kept.restarts, kept.unstable),
+            processes: Vec::new(),
+            exit: kept.exit,
+            outcome: None,
+            removed: false,
+            not_preloaded: None,
+        }
+    }
+
+    /// Lets the state machine hear of something.
+    pub(super) fn step(&mut self, event: Event, now: Duration) -> Vec<Effect> {
+        self.instance.step(event, &self.rules, now)
+    }
+
+    /// When the state machine wants to hear of the time.
+    pub(super) fn next_time(&self) -> Option<Duration> {
+        self.instance.next_time(&self.rules)
+    }
+
+    /// From now on processes run this.
+    pub(super) fn set_app(&mut self, app: Rc<App>) {
+        self.rules = rules(&app);
+        self.app = app;
+        self.tried = None;
+    }
+
+    /// The next process tries this; until it is up, nothing else changes.
+    pub(super) fn try_app(&mut self, app: Rc<App>) {
+        self.rules = rules(&app);
+        self.tried = Some(app);
+    }
+
+    /// Whether what was tried is what it runs from now on.
+    pub(super) fn end_try(&mut self, good: bool) {
+        if let Some(tried) = self.tried.take() {
+            let app = if good { tried } else { self.app.clone() };
+            self.set_app(app);
+        }
+    }
+
+    pub(super) fn process(&mut self, generation: Generation) -> Option<&mut Process> {
+        self.processes
+            .iter_mut()
+            .find(|process| process.generation == generation)
+    }
+
+    /// The pid of its process that serves.
+    pub(super) fn pid(&self) -> Option<i32> {
+        let current = self.instance.current()?.generation;
+        let process = self.processes.iter().find(|it| it.generation == current)?;
+        Some(process.pid)
+    }
+
+    /// The pids of all its processes.
+    pub(super) fn pids(&self) -> impl Iterator<Item = Pid> {
+        self.processes
+            .iter()
+            .filter_map(|process| Pid::from_raw(process.pid))
+    }
+
+    /// What is to be kept of it; `killed` if it rests for no reason of its own.
+    pub(super) fn kept(&self) -> Kept {
+        Kept {
+            id: self.id,
+            number: self.number,
+            rest: match self.instance.state() {
+                State::Resting(Rest::Errored) => home::Rest::Errored,
+                State::Resting(Rest::Stopped | Rest::Ended(_)) => home::Rest::Stopped,
+                State::Waiting { .. } | State::Running(_) | State::Replacing { .. } => {
+                    home::Rest::Runs
+                }
+            },
+            restarts: self.instance.restarts(),
+            unstable: self.instance.unstable(),
+            exit: self.exit,
+        }
+    }
+
+    /// How it is now.
+    pub(super) fn view(&self, now: Duration) -> InstanceView {
+        use control::State as Shown;
+        let shown = match self.instance.state() {
+            _ if self.instance.current().is_none() && self.instance.is_leaving() => Shown::Stopping,
+            State::Resting(Rest::Errored) => Shown::Errored,
+            State::Resting(Rest::Stopped | Rest::Ended(_)) => Shown::Stopped,
+            State::Waiting { until } if until > now => Shown::Waiting,
+            State::Waiting { .. } => Shown::Launching,
+            State::Running(run) if self.rules.wait_ready && !run.up => Shown::Launching,
+            State::Running(_) | State::Replacing { .. } => Shown::Online,
+        };
+        let current = self.instance.current().map(|run| run.generation);
+        let process = self
+            .processes
+            .iter()
+            .find(|process| Some(process.generation) == current);
+        InstanceView {
+            id: self.id,
+            number: self.number,
+            state: shown,
+            pid: process.map(|process| process.pid),
+            since: process.map(|process| process.started_at),
+            restarts: self.instance.restarts(),
+            unstable: self.instance.unstable(),
+            exit: self.exit,
+            not_preloaded: self.not_preloaded.clone(),
+            open: None,
+            given: None,
+        }
+    }
+}
+
+fn rules(app: &App) -> Rules {
+    Rules {
+        restart: app.restart.clone(),
+        kill_timeout: app.kill_timeout,
+        listen_timeout: app.listen_timeout,
+        wait_ready: app.wait_ready,
+        overlap: app.exec_mode == ExecMode::Cluster,
+    }
+}
+
+impl From<Status> for Exit {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Code(code) => Self::Code(code),
+            Status::Signal(signal) => Self::Signal(signal),
+        }
+    }
+}
