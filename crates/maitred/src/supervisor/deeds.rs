@@ -58,6 +58,7 @@ impl Supervisor {
                     pid: spawned.pid,
                     started_at: now_ms(),
                     stdin: spawned.stdin,
+                    channel: spawned.channel,
                     loaded: !shares || slot.not_preloaded.is_some(),
                     load_check: shares.then_some(now + LOAD_TIME),
                     silence_check: shares.then_some(now + SILENCE),
@@ -118,18 +119,24 @@ impl Supervisor {
         let Some(slot) = self.slot(number) else {
             return;
         };
-        let whole_tree = slot.app.treekill;
+        let (whole_tree, by_message) = (slot.app.treekill, slot.app.shutdown_with_message);
         let Some(process) = slot.process(generation) else {
             return;
         };
         process.load_check = None;
         process.silence_check = None;
         let raw = process.pid;
+        let channel = process.channel.as_ref().filter(|_| by_message);
+        // Where the message cannot be sent, a signal has to do.
+        let told = channel.is_some_and(|channel| channel.shut_down().is_ok());
         let Some(pid) = Pid::from_raw(raw) else {
             return;
         };
         if let Some(dispatcher) = &self.dispatcher {
             dispatcher.retire(raw);
+        }
+        if told {
+            return;
         }
         // Whoever is gone already has been stopped.
         let _ = match signal {

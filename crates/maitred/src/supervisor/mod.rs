@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getppid, kill_process, wait};
-use sys::Signalled;
+use sys::{ChannelPlace, Signalled};
 use tokio::sync::mpsc;
 
 use crate::config::{App, ExecMode};
@@ -31,7 +31,7 @@ use crate::output::Output;
 use crate::process_tree;
 use crate::runtime_folder::RuntimeFolder;
 use calls::Operation;
-use instance::{State, Status};
+use instance::{Generation, State, Status};
 use slot::Slot;
 use spawn::Spawner;
 
@@ -87,6 +87,8 @@ pub(crate) struct Supervisor {
     dispatcher: Option<Dispatcher>,
     notices_in: mpsc::Sender<Notice>,
     notices: mpsc::Receiver<Notice>,
+    /// Processes that have said that they are ready.
+    ready: mpsc::Receiver<(u32, Generation)>,
     slots: Vec<Slot>,
     /// Which of them are to be started at the beginning.
     wanted: Vec<u32>,
@@ -113,7 +115,9 @@ impl Supervisor {
         claim: Option<Claim>,
         folder: RuntimeFolder,
         output: Output,
+        place: ChannelPlace,
     ) -> anyhow::Result<Self> {
+        let (ready_in, ready) = mpsc::channel(NOTICES);
         let (notices_in, notices) = mpsc::channel(NOTICES);
         let app = Rc::new(record.app);
         if let Some(identity) = &app.identity {
@@ -131,7 +135,7 @@ impl Supervisor {
             .map(|kept| kept.number)
             .collect();
         let mut supervisor = Self {
-            spawner: Spawner::new(&folder, claim.is_some()),
+            spawner: Spawner::new(&folder, claim.is_some(), place, ready_in),
             app,
             created_at: record.created_at,
             home: claim.as_ref().and_then(|claim| Home::of(claim.folder())),
@@ -141,6 +145,7 @@ impl Supervisor {
             dispatcher: None,
             notices_in,
             notices,
+            ready,
             slots,
             wanted,
             orphans: Vec::new(),
@@ -246,6 +251,10 @@ impl Supervisor {
             tokio::select! {
                 Some(signal) = signals.recv() => self.signalled(signal),
                 Some(notice) = self.notices.recv() => self.noticed(notice),
+                Some((number, run)) = self.ready.recv() => {
+                    let listening = false;
+                    self.step(number, instance::Event::Up { run, listening });
+                }
                 Some(call) = next_call(server) => self.called(call).await,
                 event = self.output.notice() => self.event(event),
                 call = self.renewal.next() => self.renew(call),

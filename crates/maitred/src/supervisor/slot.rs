@@ -11,6 +11,7 @@ use crate::config::{App, ExecMode};
 use crate::control::{self, InstanceView};
 use crate::figures::ListenerFigures;
 use crate::home::{self, Exit, Kept};
+use crate::ipc::Channel;
 
 /// A process of an instance that has not been reaped yet.
 #[derive(Debug)]
@@ -21,6 +22,8 @@ pub(super) struct Process {
     pub(super) started_at: u64,
     /// Its standard input, if that is ours to write to.
     pub(super) stdin: Option<OwnedFd>,
+    /// Our end of Node's channel, if it has one.
+    pub(super) channel: Option<Channel>,
     /// The library has reported in from it.
     pub(super) loaded: bool,
     /// When to look whether the library has reported in, and whether it listens.

@@ -7,10 +7,12 @@ use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use sys::ChildSetup;
+use sys::{ChannelPlace, ChildSetup};
+use tokio::sync::mpsc;
 
 use super::instance::Generation;
 use crate::config::{App, ExecMode, RUN_VAR};
+use crate::ipc::Channel;
 use crate::runtime_folder::RuntimeFolder;
 
 /// What every worker of an app is given.
@@ -20,8 +22,12 @@ pub(super) struct Spawner {
     door: PathBuf,
     /// The soft limit of descriptors that we were started with: ours is raised, theirs stays.
     descriptors: Option<u64>,
-    /// Workers get an open standard input, for lines that the user sends.
-    stdin: bool,
+    /// Workers get an open standard input, for lines that the user sends, and Node's channel.
+    background: bool,
+    /// Where in a worker Node's channel is.
+    place: ChannelPlace,
+    /// Where those are told of that say over it that they are ready.
+    ready: mpsc::Sender<(u32, Generation)>,
 }
 
 /// A worker that was started.
@@ -32,6 +38,8 @@ pub(super) struct Spawned {
     pub(super) output: Option<(OwnedFd, OwnedFd)>,
     /// Its standard input, if we can write to it.
     pub(super) stdin: Option<OwnedFd>,
+    /// Our end of Node's channel, if it has one.
+    pub(super) channel: Option<Channel>,
 }
 
 /// The entry of the environment by which the processes of a run are known.
@@ -41,7 +49,12 @@ pub(super) fn mark(instance: u32, run: Generation) -> String {
 
 impl Spawner {
     /// Raises our own limit of descriptors as far as it goes: connections on their way need some.
-    pub(super) fn new(folder: &RuntimeFolder, stdin: bool) -> Self {
+    pub(super) fn new(
+        folder: &RuntimeFolder,
+        background: bool,
+        place: ChannelPlace,
+        ready: mpsc::Sender<(u32, Generation)>,
+    ) -> Self {
         let limit = getrlimit(Resource::Nofile);
         // Where it may not be raised, the old one serves.
         let _ = setrlimit(
@@ -55,7 +68,9 @@ impl Spawner {
             library: folder.library(),
             door: folder.door(),
             descriptors: limit.current,
-            stdin,
+            background,
+            place,
+            ready,
         }
     }
 
@@ -81,7 +96,7 @@ impl Spawner {
         }
         if !app.pass_through {
             command
-                .stdin(if self.stdin {
+                .stdin(if self.background {
                     Stdio::piped()
                 } else {
                     Stdio::null()
@@ -101,6 +116,12 @@ impl Spawner {
                 }),
             },
         );
+        let mut channel = None;
+        if self.wants_channel(app) {
+            let (ours, theirs) = Channel::open((instance, run), self.ready.clone())?;
+            theirs.give(&mut command, &self.place);
+            channel = Some(ours);
+        }
         let mut child = command.spawn()?;
         let output = child.stdout.take().zip(child.stderr.take());
         let stdin = child.stdin.take().map(OwnedFd::from);
@@ -112,7 +133,16 @@ impl Spawner {
             pid: i32::try_from(child.id()).map_err(io::Error::other)?,
             output: output.map(|(out, err)| (out.into(), err.into())),
             stdin,
+            channel,
         })
+    }
+
+    /// Whether a worker gets Node's channel: Node and Bun do, as with pm2, and whatever is to use it.
+    fn wants_channel(&self, app: &App) -> bool {
+        let interpreter = app.interpreter.as_ref();
+        let runtime = interpreter.and_then(|interpreter| interpreter.path.file_name()?.to_str());
+        let knows = runtime.is_some_and(|it| it.starts_with("node") || it.starts_with("bun"));
+        app.wait_ready || app.shutdown_with_message || self.background && knows
     }
 
     /// Our library, and after it what the user preloads.
