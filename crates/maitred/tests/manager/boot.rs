@@ -2,8 +2,9 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
+use std::time::Duration;
 
-use crate::harness::beside_others;
+use crate::harness::{beside_others, gone_within};
 use crate::home::Home;
 
 fn some() -> Home {
@@ -35,7 +36,8 @@ fn what_was_saved_comes_back() {
     let before = (home.statuses(), named(&home));
     home.does(&["save"]);
     home.does(&["kill"]);
-    assert_eq!(home.processes(), []);
+    let left = gone_within(Duration::from_secs(5), &home.processes());
+    assert_eq!(left, []);
     home.does(&["resurrect"]);
     assert_eq!((home.statuses(), named(&home)), before);
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::time::Duration;
 
 use crate::harness::{Process, Request, beside_others, gone_within, repository};
 use crate::home::{Home, NODE_SERVER};
@@ -22,7 +23,7 @@ fn bun_workers_share_their_port() {
     }
     home.does(&["stop", "api"]);
     assert!(home.port_is_free());
-    assert_eq!(home.processes(), []);
+    assert_eq!(gone_within(Duration::from_secs(5), &home.processes()), []);
     let stopped = [0, 1, 2].map(|id| (id, "stopped".to_owned()));
     assert_eq!(home.statuses(), stopped);
     home.does(&["start", "api"]);
@@ -149,7 +150,7 @@ fn the_whole_tree_ends_with_its_instance() {
     let child = fs::read_to_string(&noted).unwrap().trim().parse().unwrap();
     let child = Process::find(child).unwrap();
     home.does(&["restart", "tree"]);
-    assert_eq!(gone_within(std::time::Duration::from_secs(5), &[child]), []);
+    assert_eq!(gone_within(Duration::from_secs(5), &[child]), []);
     home.does(&["stop", "tree"]);
     let left = home.processes();
     let sleeps = left
