@@ -27,6 +27,10 @@ use tokio::net::UnixStream;
 use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
+/// The variables by which a runtime finds its end.
+const DESCRIPTOR_VAR: &str = "NODE_CHANNEL_FD";
+const MODE_VAR: &str = "NODE_CHANNEL_SERIALIZATION_MODE";
+
 /// What `process.send('ready')` writes.
 const READY: &[u8] = b"\"ready\"";
 
@@ -85,13 +89,19 @@ impl Drop for Channel {
     }
 }
 
+impl Channel {
+    /// Keeps a channel from the command's process that this process was given by its own parent.
+    pub(crate) fn withhold(command: &mut Command) {
+        command.env_remove(DESCRIPTOR_VAR).env_remove(MODE_VAR);
+    }
+}
+
 impl WorkersEnd {
-    /// Gives it to the command's process, and to no other. The place must have been held since
-    /// there was one thread; the command must be dropped once it has started its process.
+    /// Gives it to the command's process, and to no other. The command must be dropped once it has started its process.
     pub(crate) fn give(self, command: &mut Command, place: &sys::ChannelPlace) {
         command
-            .env("NODE_CHANNEL_FD", sys::CHANNEL.to_string())
-            .env("NODE_CHANNEL_SERIALIZATION_MODE", "json");
+            .env(DESCRIPTOR_VAR, sys::CHANNEL.to_string())
+            .env(MODE_VAR, "json");
         place.give(command, self.0);
     }
 }

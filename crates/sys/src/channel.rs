@@ -18,7 +18,7 @@ pub struct ChannelPlace {
 }
 
 impl ChannelPlace {
-    /// To be made while there is one thread. Whatever has the number then must keep it.
+    /// To be made early: if something else has the number by then, that must keep it.
     ///
     /// # Errors
     /// If there is no descriptor left.

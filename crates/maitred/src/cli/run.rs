@@ -67,7 +67,6 @@ impl Run {
         let path = folder.path().to_owned();
         let supervised = || -> anyhow::Result<u8> {
             guard::split(folder.path())?;
-            let place = sys::ChannelPlace::hold()?;
             let output = output::Output::shown(&app, events)?;
             let instances = (0..app.instances).map(|number| Kept::new(number, number, Rest::Runs));
             let record = Record {
@@ -75,7 +74,7 @@ impl Run {
                 created_at: now_ms(),
                 app,
             };
-            Supervisor::new(record, None, folder, output, place)?
+            Supervisor::new(record, None, folder, output)?
                 .with_stats(stats)
                 .run(|| {})
         };

@@ -45,14 +45,13 @@ impl Supervise {
         let record = claim.folder().record()?;
         let folder = RuntimeFolder::create()?;
         guard::split(folder.path())?;
-        let place = sys::ChannelPlace::hold()?;
         let supervised = || -> anyhow::Result<u8> {
             let output = output::Output::kept(&record.app)?;
             let path = folder.path().to_owned();
             let ready = || {
                 let _ = (&*starter).write_all(READY.as_bytes());
             };
-            let code = Supervisor::new(record, Some(claim), folder, output, place)?.run(ready);
+            let code = Supervisor::new(record, Some(claim), folder, output)?.run(ready);
             let _ = std::fs::remove_dir_all(path);
             code
         };

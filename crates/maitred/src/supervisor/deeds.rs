@@ -59,6 +59,7 @@ impl Supervisor {
                     started_at: now_ms(),
                     stdin: spawned.stdin,
                     channel: spawned.channel,
+                    listens: false,
                     loaded: !shares || slot.not_preloaded.is_some(),
                     load_check: shares.then_some(now + LOAD_TIME),
                     silence_check: shares.then_some(now + SILENCE),
@@ -119,19 +120,20 @@ impl Supervisor {
         let Some(slot) = self.slot(number) else {
             return;
         };
-        let (whole_tree, by_message) = (slot.app.treekill, slot.app.shutdown_with_message);
+        let whole_tree = slot.app.treekill;
+        let by_message = slot.app.shutdown_with_message;
         let Some(process) = slot.process(generation) else {
             return;
         };
         process.load_check = None;
         process.silence_check = None;
         let raw = process.pid;
-        let channel = process.channel.as_ref().filter(|_| by_message);
-        // Where the message cannot be sent, a signal has to do.
-        let told = channel.is_some_and(|channel| channel.shut_down().is_ok());
         let Some(pid) = Pid::from_raw(raw) else {
             return;
         };
+        let channel = process.channel.as_ref().filter(|_| by_message);
+        // One that has closed its channel hears a signal.
+        let told = channel.is_some_and(|channel| channel.shut_down().is_ok());
         if let Some(dispatcher) = &self.dispatcher {
             dispatcher.retire(raw);
         }

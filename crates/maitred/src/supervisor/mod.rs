@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Context;
 use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getppid, kill_process, wait};
-use sys::{ChannelPlace, Signalled};
+use sys::Signalled;
 use tokio::sync::mpsc;
 
 use crate::config::{App, ExecMode};
@@ -31,9 +31,9 @@ use crate::output::Output;
 use crate::process_tree;
 use crate::runtime_folder::RuntimeFolder;
 use calls::Operation;
-use instance::{Generation, State, Status};
+use instance::{State, Status};
 use slot::Slot;
-use spawn::Spawner;
+use spawn::{Ready, Spawner};
 
 /// What the kernel sends us when the guard has ended: a signal that harms nobody.
 const GUARD_ENDED: Signal = Signal::CONT;
@@ -88,7 +88,7 @@ pub(crate) struct Supervisor {
     notices_in: mpsc::Sender<Notice>,
     notices: mpsc::Receiver<Notice>,
     /// Processes that have said that they are ready.
-    ready: mpsc::Receiver<(u32, Generation)>,
+    ready: mpsc::Receiver<Ready>,
     slots: Vec<Slot>,
     /// Which of them are to be started at the beginning.
     wanted: Vec<u32>,
@@ -115,10 +115,9 @@ impl Supervisor {
         claim: Option<Claim>,
         folder: RuntimeFolder,
         output: Output,
-        place: ChannelPlace,
     ) -> anyhow::Result<Self> {
-        let (ready_in, ready) = mpsc::channel(NOTICES);
         let (notices_in, notices) = mpsc::channel(NOTICES);
+        let (ready_in, ready) = mpsc::channel(NOTICES);
         let app = Rc::new(record.app);
         if let Some(identity) = &app.identity {
             folder.give_to(identity.uid, identity.gid)?;
@@ -135,7 +134,7 @@ impl Supervisor {
             .map(|kept| kept.number)
             .collect();
         let mut supervisor = Self {
-            spawner: Spawner::new(&folder, claim.is_some(), place, ready_in),
+            spawner: Spawner::new(&folder, claim.is_some(), ready_in)?,
             app,
             created_at: record.created_at,
             home: claim.as_ref().and_then(|claim| Home::of(claim.folder())),
@@ -251,10 +250,7 @@ impl Supervisor {
             tokio::select! {
                 Some(signal) = signals.recv() => self.signalled(signal),
                 Some(notice) = self.notices.recv() => self.noticed(notice),
-                Some((number, run)) = self.ready.recv() => {
-                    let listening = false;
-                    self.step(number, instance::Event::Up { run, listening });
-                }
+                Some(ready) = self.ready.recv() => self.is_ready(ready),
                 Some(call) = next_call(server) => self.called(call).await,
                 event = self.output.notice() => self.event(event),
                 call = self.renewal.next() => self.renew(call),

@@ -3,7 +3,7 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -22,12 +22,20 @@ pub(super) struct Spawner {
     door: PathBuf,
     /// The soft limit of descriptors that we were started with: ours is raised, theirs stays.
     descriptors: Option<u64>,
-    /// Workers get an open standard input, for lines that the user sends, and Node's channel.
-    background: bool,
-    /// Where in a worker Node's channel is.
+    /// Whether it is managed by commands: workers get an open standard input, for lines that the
+    /// user sends, and Node's channel if they can speak over it.
+    managed: bool,
+    /// Where workers find their end of that channel.
     place: ChannelPlace,
-    /// Where those are told of that say over it that they are ready.
-    ready: mpsc::Sender<(u32, Generation)>,
+    /// Hears of those that have said over it that they are ready.
+    ready: mpsc::Sender<Ready>,
+}
+
+/// A process of an instance has said that it is ready.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ready {
+    pub(super) instance: u32,
+    pub(super) run: Generation,
 }
 
 /// A worker that was started.
@@ -38,7 +46,7 @@ pub(super) struct Spawned {
     pub(super) output: Option<(OwnedFd, OwnedFd)>,
     /// Its standard input, if we can write to it.
     pub(super) stdin: Option<OwnedFd>,
-    /// Our end of Node's channel, if it has one.
+    /// Node's channel to it, if it has one.
     pub(super) channel: Option<Channel>,
 }
 
@@ -49,12 +57,14 @@ pub(super) fn mark(instance: u32, run: Generation) -> String {
 
 impl Spawner {
     /// Raises our own limit of descriptors as far as it goes: connections on their way need some.
+    ///
+    /// # Errors
+    /// If there is no descriptor left.
     pub(super) fn new(
         folder: &RuntimeFolder,
-        background: bool,
-        place: ChannelPlace,
-        ready: mpsc::Sender<(u32, Generation)>,
-    ) -> Self {
+        managed: bool,
+        ready: mpsc::Sender<Ready>,
+    ) -> io::Result<Self> {
         let limit = getrlimit(Resource::Nofile);
         // Where it may not be raised, the old one serves.
         let _ = setrlimit(
@@ -64,14 +74,14 @@ impl Spawner {
                 maximum: limit.maximum,
             },
         );
-        Self {
+        Ok(Self {
             library: folder.library(),
             door: folder.door(),
             descriptors: limit.current,
-            background,
-            place,
+            managed,
+            place: ChannelPlace::hold()?,
             ready,
-        }
+        })
     }
 
     /// Starts one worker. It ends with the thread that calls this.
@@ -96,7 +106,7 @@ impl Spawner {
         }
         if !app.pass_through {
             command
-                .stdin(if self.background {
+                .stdin(if self.managed {
                     Stdio::piped()
                 } else {
                     Stdio::null()
@@ -116,12 +126,7 @@ impl Spawner {
                 }),
             },
         );
-        let mut channel = None;
-        if self.wants_channel(app) {
-            let (ours, theirs) = Channel::open((instance, run), self.ready.clone())?;
-            theirs.give(&mut command, &self.place);
-            channel = Some(ours);
-        }
+        let channel = self.open_channel(app, Ready { instance, run }, &mut command)?;
         let mut child = command.spawn()?;
         let output = child.stdout.take().zip(child.stderr.take());
         let stdin = child.stdin.take().map(OwnedFd::from);
@@ -137,12 +142,26 @@ impl Spawner {
         })
     }
 
-    /// Whether a worker gets Node's channel: Node and Bun do, as with pm2, and whatever is to use it.
-    fn wants_channel(&self, app: &App) -> bool {
-        let interpreter = app.interpreter.as_ref();
-        let runtime = interpreter.and_then(|interpreter| interpreter.path.file_name()?.to_str());
-        let knows = runtime.is_some_and(|it| it.starts_with("node") || it.starts_with("bun"));
-        app.wait_ready || app.shutdown_with_message || self.background && knows
+    /// Gives the worker Node's channel, if it needs one or would expect it.
+    fn open_channel(
+        &self,
+        app: &App,
+        ready: Ready,
+        command: &mut Command,
+    ) -> io::Result<Option<Channel>> {
+        if app.pass_through {
+            return Ok(None);
+        }
+        // One that was given to us is not for our workers.
+        Channel::withhold(command);
+        let wanted = app.wait_ready || app.shutdown_with_message;
+        let expected = self.managed && speaks_ipc(app.program());
+        if !wanted && !expected {
+            return Ok(None);
+        }
+        let (channel, end) = Channel::open(ready, self.ready.clone())?;
+        end.give(command, &self.place);
+        Ok(Some(channel))
     }
 
     /// Our library, and after it what the user preloads.
@@ -155,4 +174,10 @@ impl Spawner {
         }
         value
     }
+}
+
+/// Whether a runtime offers `process.send` to its programs.
+fn speaks_ipc(program: &Path) -> bool {
+    let name = program.file_name().and_then(OsStr::to_str);
+    matches!(name, Some("node" | "nodejs" | "bun"))
 }
