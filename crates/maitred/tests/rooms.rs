@@ -3,8 +3,21 @@
 use std::fs;
 use std::path::Path;
 
+/// The rooms that call those which serve them.
+const ABOVE: &[&str] = &[
+    "apps",
+    "cli",
+    "config",
+    "control",
+    "dispatcher",
+    "guard",
+    "home",
+    "output",
+    "supervisor",
+];
+
 /// A room, and the rooms of this crate that it must not name.
-const MUST_NOT_KNOW: [(&str, &[&str]); 5] = [
+const MUST_NOT_KNOW: [(&str, &[&str]); 10] = [
     (
         "dispatcher",
         &["supervisor", "output", "config", "cli", "events", "guard"],
@@ -15,6 +28,11 @@ const MUST_NOT_KNOW: [(&str, &[&str]); 5] = [
         &["supervisor", "dispatcher", "output", "cli", "guard"],
     ),
     ("output", &["supervisor", "dispatcher", "cli", "guard"]),
+    ("logs", ABOVE),
+    ("watch", ABOVE),
+    ("schedule.rs", ABOVE),
+    ("memory.rs", ABOVE),
+    ("ipc.rs", ABOVE),
     (
         "events.rs",
         &["supervisor", "dispatcher", "output", "config", "cli"],
