@@ -15,6 +15,7 @@ mod events;
 mod figures;
 mod guard;
 mod home;
+mod ipc;
 mod logs;
 mod memory;
 mod output;

@@ -3,8 +3,21 @@
 use std::fs;
 use std::path::Path;
 
+/// The rooms that call those which serve them.
+const ABOVE: &[&str] = &[
+    "apps",
+    "cli",
+    "config",
+    "control",
+    "dispatcher",
+    "guard",
+    "home",
+    "output",
+    "supervisor",
+];
+
 /// A room, and the rooms of this crate that it must not name.
-const MUST_NOT_KNOW: [(&str, &[&str]); 6] = [
+const MUST_NOT_KNOW: [(&str, &[&str]); 11] = [
     (
         "dispatcher",
         &["supervisor", "output", "config", "cli", "events", "guard"],
@@ -27,6 +40,11 @@ const MUST_NOT_KNOW: [(&str, &[&str]); 6] = [
         &["supervisor", "dispatcher", "output", "cli", "guard"],
     ),
     ("output", &["supervisor", "dispatcher", "cli", "guard"]),
+    ("logs", ABOVE),
+    ("watch", ABOVE),
+    ("schedule.rs", ABOVE),
+    ("memory.rs", ABOVE),
+    ("ipc.rs", ABOVE),
     (
         "events.rs",
         &["supervisor", "dispatcher", "output", "config", "cli"],

@@ -3,11 +3,13 @@
 //!
 //! Next to the preload library this is the only place with `unsafe` code.
 
+mod channel;
 mod process;
 mod readable;
 mod signals;
 mod socket;
 
+pub use channel::{CHANNEL, ChannelPlace};
 pub use process::{ChildSetup, Forked, Identity, exit_now, fork, set_up_child, set_up_daemon};
 pub use readable::Readable;
 pub use signals::{Signalled, block_signals, next_signal};

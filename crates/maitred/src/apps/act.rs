@@ -9,7 +9,7 @@ use super::{Known, Selected, launch};
 use crate::config::App;
 use crate::control::{Connection, Fault, Request, Snapshot};
 use crate::events::Event;
-use crate::home::{Claim, Home, Kept, Numbers, Record, Rest};
+use crate::home::{Claim, Exit, Home, Kept, Numbers, Record, Rest};
 
 /// A supervisor that is about to end, or to be there, is waited for so long.
 const IN_BETWEEN: Duration = Duration::from_secs(30);
@@ -220,10 +220,33 @@ impl Known {
                 .finish(&mut *progress)
         };
         match { answer }() {
-            // Gone: whatever it was to do, it is done.
-            Ok(_) | Err(Fault::Gone) => Ok(()),
+            Ok(_) => Ok(()),
+            // It was over before it could be asked.
+            Err(Fault::Gone) => self.ended_well(),
             Err(fault) => bail!("{fault}"),
         }
+    }
+}
+
+impl Known {
+    /// The app has ended by itself; whether that is as it should be.
+    fn ended_well(&self) -> anyhow::Result<()> {
+        let Ok(record) = self.folder.record() else {
+            // Deleted in the meantime.
+            return Ok(());
+        };
+        let name = &record.app.name;
+        for kept in &record.instances {
+            let how = match kept.exit {
+                None | Some(Exit::Code(0)) => continue,
+                Some(Exit::Code(code)) => format!("has exited with code {code}"),
+                Some(Exit::Signal(signal)) => format!("was killed by signal {signal}"),
+            };
+            if kept.rest != Rest::Runs {
+                bail!("{name}-{} {how} before it was up", kept.number);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -5,28 +5,30 @@ use crate::home::Home;
 use crate::logs::Stream;
 use crate::logs::view::{Catalog, Entry};
 
-/// The logs of those apps that a target means.
+/// The logs of those apps that the targets mean.
 #[derive(Debug)]
 pub(super) struct AppLogs {
     home: Home,
-    target: [String; 1],
+    targets: Vec<String>,
 }
 
 impl AppLogs {
     /// # Errors
-    /// If the target means nothing.
-    pub(super) fn of(target: &str) -> anyhow::Result<Self> {
+    /// If a target means nothing.
+    pub(super) fn of(targets: &[String]) -> anyhow::Result<Self> {
         let home = Home::find()?;
-        let target = [target.to_owned()];
-        together::selected(&home, &target)?;
-        Ok(Self { home, target })
+        together::selected(&home, targets)?;
+        Ok(Self {
+            home,
+            targets: targets.to_vec(),
+        })
     }
 }
 
 impl Catalog for AppLogs {
     fn entries(&mut self) -> anyhow::Result<Vec<Entry>> {
         // An app that is gone in the meantime has no logs any more.
-        let selected = together::selected(&self.home, &self.target).unwrap_or_default();
+        let selected = together::selected(&self.home, &self.targets).unwrap_or_default();
         let mut entries: Vec<Entry> = Vec::new();
         for selected in selected {
             let app = &selected.known.record.app;

@@ -1,6 +1,8 @@
 //! The flags that describe an app, made from the table of fields: what a flag says goes the same
 //! way as what a config file says.
 
+use std::ffi::OsString;
+
 use clap::builder::ValueParser;
 use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
@@ -118,6 +120,44 @@ impl FromArgMatches for RunFlags {
     }
 }
 
+/// The words of a command line, with the numbers that follow one after the other joined by commas,
+/// where a flag takes them so: `--stop-exit-codes 0 1 app.js` would else leave it open where they
+/// end.
+pub(super) fn joined(words: impl IntoIterator<Item = OsString>) -> Vec<OsString> {
+    let in_a_row: Vec<_> = wanted(|flag| matches!(flag.takes, Takes::Row(_)))
+        .map(|(_, flag)| format!("--{}", flag.long))
+        .collect();
+    let is_number = |word: &OsString| {
+        word.to_str()
+            .is_some_and(|word| word.parse::<i32>().is_ok())
+    };
+    let mut words = words.into_iter().peekable();
+    let mut joined = Vec::new();
+    while let Some(word) = words.next() {
+        if word == "--" {
+            joined.push(word);
+            break;
+        }
+        let takes_numbers = in_a_row.iter().any(|flag| word == flag.as_str());
+        joined.push(word);
+        if !takes_numbers {
+            continue;
+        }
+        let mut numbers = OsString::new();
+        while let Some(number) = words.next_if(is_number) {
+            if !numbers.is_empty() {
+                numbers.push(",");
+            }
+            numbers.push(number);
+        }
+        if !numbers.is_empty() {
+            joined.push(numbers);
+        }
+    }
+    joined.extend(words);
+    joined
+}
+
 /// The flags of the table that are wanted.
 fn wanted(want: impl Fn(&Flag) -> bool) -> impl Iterator<Item = (&'static Field, &'static Flag)> {
     let all = FIELDS
@@ -152,18 +192,11 @@ fn argument(field: &'static Field, flag: &'static Flag) -> Arg {
             .action(ArgAction::Append)
             .num_args(0..=1)
             .default_missing_value("true"),
-        Takes::List(name) => arg
+        Takes::List(name) | Takes::Row(name) => arg
             .value_name(name)
             .value_parser(parser)
             .action(ArgAction::Append)
             .value_delimiter(','),
-        Takes::Row(name) => arg
-            .value_name(name)
-            .value_parser(parser)
-            .action(ArgAction::Append)
-            .value_delimiter(',')
-            .num_args(1..)
-            .allow_negative_numbers(true),
         Takes::Nothing(_) | Takes::Word(_) => arg.action(ArgAction::SetTrue),
     }
 }
@@ -220,4 +253,36 @@ fn read(matches: &ArgMatches, want: impl Fn(&Flag) -> bool) -> Result<Entry, Err
         }
     }
     Ok(entry)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_in_a_row() {
+        for (line, expected) in [
+            (
+                "start app.js --stop-exit-codes 0 1",
+                "start app.js --stop-exit-codes 0,1",
+            ),
+            (
+                "start --stop-exit-codes 0 1 app.js -i 2",
+                "start --stop-exit-codes 0,1 app.js -i 2",
+            ),
+            (
+                "start --stop-exit-codes 0,1 app.js",
+                "start --stop-exit-codes 0,1 app.js",
+            ),
+            ("start --stop-exit-codes", "start --stop-exit-codes"),
+            (
+                "start a -- --stop-exit-codes 0 1",
+                "start a -- --stop-exit-codes 0 1",
+            ),
+            ("scale app 0 1", "scale app 0 1"),
+        ] {
+            let words = joined(line.split(' ').map(OsString::from));
+            assert_eq!(words.join(std::ffi::OsStr::new(" ")), expected);
+        }
+    }
 }

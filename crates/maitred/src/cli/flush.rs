@@ -18,7 +18,7 @@ pub(super) struct Flush {
 impl Flush {
     /// Empties the logs; the exit code.
     pub(super) fn execute(&self) -> anyhow::Result<u8> {
-        let mut catalog = AppLogs::of(&self.target)?;
+        let mut catalog = AppLogs::of(std::slice::from_ref(&self.target))?;
         for path in view::flush(&catalog.entries()?)? {
             println!("emptied {}", path.display().to_string().escape_debug());
         }

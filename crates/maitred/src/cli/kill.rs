@@ -57,5 +57,7 @@ fn end(known: &Known) -> anyhow::Result<bool> {
             }
         }
     }
+    // Its guard leaves last; then the app can be started anew.
+    drop(known.folder.claim(Duration::from_secs(2))?);
     Ok(true)
 }

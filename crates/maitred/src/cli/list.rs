@@ -20,7 +20,7 @@ pub(super) struct List {
 
 /// What the list can be sorted by.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-enum Key {
+pub(super) enum Key {
     Id,
     Name,
     Namespace,
@@ -45,18 +45,22 @@ impl List {
         let home = Home::find()?;
         let known = apps::all(&home)?;
         let sort = self.sort.as_deref().map(parse_sort).transpose()?;
-        show_sorted(&known, sort.unwrap_or((Key::Id, false)), manner);
+        show(&known, sort.unwrap_or(USUAL), manner);
         Ok(0)
     }
 }
 
-/// Shows the apps as they are now.
-pub(super) fn show(known: &[Known], manner: &Manner) -> anyhow::Result<()> {
-    show_sorted(known, (Key::Id, false), manner);
-    Ok(())
-}
+/// By what the list is sorted, and whether the largest comes first.
+pub(super) type Order = (Key, bool);
 
-fn parse_sort(text: &str) -> anyhow::Result<(Key, bool)> {
+/// The order that is usual.
+pub(super) const USUAL: Order = (Key::Id, false);
+
+/// The order that a user writes: a column, and perhaps `:desc`.
+///
+/// # Errors
+/// Names the columns.
+pub(super) fn parse_sort(text: &str) -> anyhow::Result<Order> {
     let (key, order) = text.split_once(':').unwrap_or((text, "asc"));
     let key = match key {
         "mem" => "memory",
@@ -76,7 +80,8 @@ fn parse_sort(text: &str) -> anyhow::Result<(Key, bool)> {
     }
 }
 
-fn show_sorted(known: &[Known], (key, descending): (Key, bool), manner: &Manner) {
+/// Shows the apps as they are now.
+pub(super) fn show(known: &[Known], (key, descending): Order, manner: &Manner) {
     let snapshots = apps::snapshots(known);
     let instances = || {
         snapshots

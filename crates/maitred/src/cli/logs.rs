@@ -72,7 +72,7 @@ pub(super) struct Logs {
 impl Logs {
     /// Shows the logs; the exit code.
     pub(super) fn execute(&self) -> anyhow::Result<u8> {
-        let mut catalog = AppLogs::of(&self.target)?;
+        let mut catalog = AppLogs::of(std::slice::from_ref(&self.target))?;
         let out = stdout();
         let terminal = out.is_terminal();
         let request = self.request(terminal)?;

@@ -1,6 +1,7 @@
 //! The command line: one file a command.
 
 mod app_logs;
+mod attached;
 mod check;
 mod cleardump;
 mod completion;
@@ -119,19 +120,19 @@ enum Command {
 
 /// Does what the command line says.
 pub(crate) fn main() -> ExitCode {
-    let Arguments { manner, command } =
-        match Arguments::try_parse_from(join_optional_values(std::env::args_os())) {
-            Ok(arguments) => arguments,
-            Err(error) => {
-                let _ = error.print();
-                return match error.kind() {
-                    ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
-                    // As pm2 answers to a command that it does not know.
-                    ErrorKind::InvalidSubcommand => ExitCode::FAILURE,
-                    _ => ExitCode::from(2),
-                };
-            }
-        };
+    let words = join_optional_values(flags::joined(std::env::args_os()).into_iter());
+    let Arguments { manner, command } = match Arguments::try_parse_from(words) {
+        Ok(arguments) => arguments,
+        Err(error) => {
+            let _ = error.print();
+            return match error.kind() {
+                ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
+                // As pm2 answers to a command that it does not know.
+                ErrorKind::InvalidSubcommand => ExitCode::FAILURE,
+                _ => ExitCode::from(2),
+            };
+        }
+    };
     let result = match command {
         Command::Run(run) => run.execute(),
         Command::Supervise(supervise) => supervise.execute(),

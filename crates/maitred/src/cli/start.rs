@@ -7,8 +7,9 @@ use std::sync::Mutex;
 use anyhow::{Context, bail};
 use clap::Args;
 
+use super::restart::with_new_environment;
 use super::what::{self, What};
-use super::{Manner, together};
+use super::{Manner, attached, list, together};
 use crate::apps::{self, Action, Known, Selected};
 use crate::config::{self, App, Resolved};
 use crate::events::Event;
@@ -22,6 +23,22 @@ pub(super) struct Start {
     #[arg(value_name = "SCRIPT|FILE|NAME|ID|-")]
     targets: Vec<OsString>,
 
+    /// Give apps that are there already the environment of this command. New ones have it anyway.
+    #[arg(short = 'a', long)]
+    update_env: bool,
+
+    /// By what to sort the list at the end: a column, with :desc for the largest first.
+    #[arg(long, value_name = "COLUMN[:desc]")]
+    sort: Option<String>,
+
+    /// Show what the apps write, until Ctrl-C.
+    #[arg(long)]
+    attach: bool,
+
+    /// The same, and stop the apps when this command is asked to end.
+    #[arg(long)]
+    no_daemon: bool,
+
     #[command(flatten)]
     what: What,
 }
@@ -29,26 +46,52 @@ pub(super) struct Start {
 impl Start {
     pub(super) fn execute(self, manner: &Manner) -> anyhow::Result<u8> {
         let home = Home::find()?;
+        let order = self.sort.as_deref().map(list::parse_sort).transpose()?;
         let mut code = 0;
+        let mut names = Vec::new();
         let targets = if self.targets.is_empty() {
             vec![usual()?]
         } else {
-            self.targets
+            self.targets.clone()
         };
         for target in targets {
             let known = apps::all(&home)?;
             if let Some(selected) = existing(&known, &target) {
-                let did = together::act(&home, &selected, &Action::Start, "started", manner)?;
-                code = code.max(did);
+                names.extend(selected.iter().map(|one| one.known.record.app.name.clone()));
+                code = code.max(self.start_again(&home, &selected, manner));
                 continue;
             }
             let of_file = is_config(&target);
             let apps = resolve(&self.what, &target, manner)?;
             let mode = if of_file { Mode::File } else { Mode::Script };
+            names.extend(apps.iter().map(|resolved| resolved.app.name.clone()));
             code = code.max(start_all(&home, apps, mode, manner)?);
         }
-        together::show_list(&home, manner)?;
+        if !manner.silent {
+            list::show(&apps::all(&home)?, order.unwrap_or(list::USUAL), manner);
+        }
+        if code == 0 && self.no_daemon {
+            return attached::stay(home, names, manner);
+        }
+        if code == 0 && self.attach {
+            attached::follow(&names, manner)?;
+        }
         Ok(code)
+    }
+
+    /// Starts apps that are there already.
+    fn start_again(&self, home: &Home, selected: &[Selected], manner: &Manner) -> u8 {
+        if !self.update_env {
+            return together::each(home, selected, &Action::Start, "started", manner);
+        }
+        let mut code = 0;
+        for one in selected {
+            let app = with_new_environment(&one.known.record.app);
+            let action = Action::Restart(Some(Box::new(app)));
+            let one = std::slice::from_ref(one);
+            code = code.max(together::each(home, one, &action, "started", manner));
+        }
+        code
     }
 }
 

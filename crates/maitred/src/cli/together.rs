@@ -51,6 +51,19 @@ pub(super) fn act(
     done: &str,
     manner: &Manner,
 ) -> anyhow::Result<u8> {
+    let code = each(home, selected, action, done, manner);
+    show_list(home, manner)?;
+    Ok(code)
+}
+
+/// Does the same with all of them. The exit code.
+pub(super) fn each(
+    home: &Home,
+    selected: &[Selected],
+    action: &Action,
+    done: &str,
+    manner: &Manner,
+) -> u8 {
     let told = Mutex::new(());
     let results = apps::side_by_side(selected, |selected| {
         let mut progress = progress(&selected.known.record.app, &told, manner);
@@ -67,16 +80,15 @@ pub(super) fn act(
             }
         }
     }
-    show_list(home, manner)?;
-    Ok(code)
+    code
 }
 
 /// Shows all apps, as pm2 does after each command.
 pub(super) fn show_list(home: &Home, manner: &Manner) -> anyhow::Result<()> {
-    if manner.silent {
-        return Ok(());
+    if !manner.silent {
+        list::show(&apps::all(home)?, list::USUAL, manner);
     }
-    list::show(&apps::all(home)?, manner)
+    Ok(())
 }
 
 /// A sentence for the user, on standard error so that what was asked for stands alone.

@@ -1,5 +1,6 @@
 //! What to start: a script or a config file, with the flags that describe it, resolved into apps.
 
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::path::Path;
 
@@ -130,6 +131,12 @@ impl What {
                 .extend(warnings.iter().map(|it| format!("{called}: {it}")));
             apps.apps.push(resolved);
         }
+        if let Some(name) = twice(&apps.apps) {
+            bail!(
+                "two apps are called {}; each needs a name of its own",
+                shown(name.as_ref())
+            );
+        }
         if apps.apps.is_empty() && !self.only.is_empty() {
             bail!(
                 "no app is called {}; there {}",
@@ -143,6 +150,14 @@ impl What {
         }
         Ok(apps)
     }
+}
+
+/// A name that two of them have, in one namespace.
+fn twice(apps: &[Resolved]) -> Option<&str> {
+    let mut seen = BTreeSet::new();
+    let mut apps = apps.iter().map(|resolved| &resolved.app);
+    let twice = apps.find(|app| !seen.insert((&app.namespace, &app.name)));
+    twice.map(|app| app.name.as_str())
 }
 
 fn called(entry: &Entry, number: usize, of: usize) -> String {

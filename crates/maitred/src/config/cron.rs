@@ -15,6 +15,9 @@ pub(crate) struct Cron {
     pub(crate) zone: String,
 }
 
+/// Bytes; a list of all minutes has 169.
+const MOST: usize = 500;
+
 impl Cron {
     /// Reads a pattern, before which `TZ=` or `CRON_TZ=` may name a time zone; else it is `zone`.
     ///
@@ -22,6 +25,9 @@ impl Cron {
     /// If the pattern means nothing or never comes, or if the zone is not known.
     pub(crate) fn new(text: &str, zone: &str) -> anyhow::Result<Self> {
         let text = text.trim();
+        if text.len() > MOST || zone.len() > MOST {
+            bail!("it is longer than any cron pattern");
+        }
         let named = text
             .strip_prefix("CRON_TZ=")
             .or_else(|| text.strip_prefix("TZ="));

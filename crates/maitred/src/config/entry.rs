@@ -3,8 +3,10 @@
 
 use serde_json::{Map, Value};
 
-use super::fields::{self, Entry};
+use super::fields::Entry;
 use super::kind::{Kind, Variables, described};
+use super::names;
+use super::words::told;
 
 /// More apps than this in a file are surely a mistake.
 const MOST_APPS: usize = 1000;
@@ -63,12 +65,12 @@ fn apps_of<'a>(value: &'a Value, warnings: &mut Vec<String>) -> Result<&'a [Valu
             ));
         }
     };
-    // pm2 has a second name for it, for the sake of package.json.
+    // pm2 has a second name for it, for the sake of package.json, in which there is more.
     let Some((key, apps)) = ["apps", "pm2"]
         .iter()
         .find_map(|key| Some((key, object.get(*key)?)))
     else {
-        if object.keys().any(|key| fields::field(key).is_some()) {
+        if object.keys().any(|key| names::field(key).is_some()) {
             return Ok(std::slice::from_ref(value));
         }
         return Err(
@@ -78,9 +80,9 @@ fn apps_of<'a>(value: &'a Value, warnings: &mut Vec<String>) -> Result<&'a [Valu
     };
     // `deploy` belongs to a command of pm2 that has nothing to do with running apps.
     for other in object.keys() {
-        if other != key && other != "deploy" {
+        if *key == "apps" && other != "apps" && other != "deploy" {
             warnings.push(format!(
-                "{} beside {key} is not known; ignored",
+                "{} beside apps is not known; ignored",
                 quoted(other)
             ));
         }
@@ -111,7 +113,7 @@ fn read_app(
     let mut entry = Entry::default();
     let mut seen: Vec<(&str, &str)> = Vec::new();
     for (key, value) in object {
-        if let Some(field) = fields::field(key) {
+        if let Some(field) = names::field(key) {
             // As in pm2, what is undefined or null was not written.
             if value.is_null() {
                 continue;
@@ -152,10 +154,10 @@ fn read_app(
                     described(value)
                 )),
             }
-        } else if let Some(reason) = fields::ignored(key) {
+        } else if let Some(reason) = names::ignored(key) {
             warnings.push(format!("{at}: {key} does nothing here: {reason}"));
         } else {
-            let meant = match fields::nearest(key) {
+            let meant = match names::nearest(key) {
                 Some(name) => format!("; did you mean {name}?"),
                 None => "; ignored".to_owned(),
             };
@@ -165,11 +167,103 @@ fn read_app(
     entry
 }
 
-/// A name from a file, harmless on a terminal.
+/// A name from a file.
 fn quoted(name: &str) -> String {
-    let mut short: String = name.chars().take(80).collect();
-    if short.len() < name.len() {
-        short.push('…');
+    format!("\"{}\"", told(name))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::OsString;
+
+    use serde_json::json;
+
+    use super::*;
+    use crate::config::fields::FIELDS;
+    use crate::config::{Environment, Surroundings, resolve};
+
+    /// Whatever stands in a field: it is taken or refused, in few words, and nothing panics.
+    #[test]
+    fn odd_values_in_every_field() {
+        let deep = (0..100).fold(json!(1), |inner, _| json!([inner]));
+        let values = [
+            json!(true),
+            json!(false),
+            json!(0),
+            json!(-1),
+            json!(1),
+            json!(0.5),
+            json!(1e308),
+            json!(-1e308),
+            json!(u64::MAX),
+            json!(i64::MIN),
+            json!(""),
+            json!(" "),
+            json!("0"),
+            json!("-1"),
+            json!("max"),
+            json!("~"),
+            json!("~/../.."),
+            json!("../".repeat(100)),
+            json!("\0"),
+            json!("\u{1b}[2J\r\n"),
+            json!("\u{202e}\u{feff}ä"),
+            json!("'\"'"),
+            json!("9".repeat(400)),
+            json!("x".repeat(100_000)),
+            json!("*/0 * * * *"),
+            json!("TZ= * * * * *"),
+            json!("99999999999999999999d"),
+            json!([]),
+            json!([null]),
+            json!([1, "2", true]),
+            json!(["", "\0"]),
+            json!([[[]]]),
+            deep,
+            json!({}),
+            json!({"": ""}),
+            json!({"a=b": 1}),
+            json!({"a": {"b": [1]}}),
+            json!({"ignored": 5, "followSymlinks": 5}),
+        ];
+        let folder = std::env::temp_dir();
+        let inherited = Environment::from([
+            (OsString::from("PATH"), OsString::from("/usr/bin:/bin")),
+            (OsString::from("HOME"), OsString::from("/")),
+        ]);
+        let surroundings = Surroundings {
+            folder: &folder,
+            inherited: &inherited,
+            env_name: Some("x"),
+            processors: 4,
+        };
+        let names = FIELDS
+            .iter()
+            .map(|field| field.name)
+            .chain(["env_x", "unknown"]);
+        for name in names {
+            for value in &values {
+                let app = json!({ "script": "sh", "watch": true, name: value });
+                let said = match read(&app) {
+                    Err(errors) => errors.join("\n"),
+                    Ok(entries) => {
+                        let entry = entries.apps.into_iter().next().unwrap();
+                        match resolve(entry, &surroundings) {
+                            Err(error) => format!("{error:#}"),
+                            Ok(resolved) => {
+                                // It can be written down, and comes back as it was.
+                                let text = serde_json::to_string(&resolved.app).unwrap();
+                                let back: crate::config::App = serde_json::from_str(&text).unwrap();
+                                assert_eq!(back, resolved.app);
+                                entries.warnings.join("\n")
+                            }
+                        }
+                    }
+                };
+                let short: String = said.chars().take(300).collect();
+                assert!(said.len() < 1500, "{name} {} bytes: {short}", said.len());
+                assert!(!said.contains(['\u{1b}', '\0', '\r']), "{name}: {short:?}");
+            }
+        }
     }
-    format!("\"{}\"", short.escape_debug())
 }

@@ -7,6 +7,8 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
+use super::words::told;
+
 /// A whole environment.
 pub(crate) type Environment = BTreeMap<OsString, OsString>;
 
@@ -62,7 +64,7 @@ pub(crate) fn compose(
 /// If it cannot be read, or a line is no such line; the line's text, which may hold a secret, is
 /// not in the message.
 pub(super) fn read_file(path: &Path) -> anyhow::Result<Environment> {
-    let shown = || format!("env_file: {}", path.display());
+    let shown = || format!("env_file: {}", told(path));
     let file = dotenvy::from_path_iter(path).map_err(|error| match error {
         dotenvy::Error::Io(error) => anyhow::Error::from(error),
         other => anyhow::anyhow!("{}", harmless(&other)),
@@ -87,5 +89,55 @@ fn harmless(error: &dotenvy::Error) -> String {
         }
         dotenvy::Error::Io(error) => error.to_string(),
         _ => "it cannot be read".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_apps_own_goes_over_what_is_inherited() {
+        let pairs = |pairs: &[(&str, &str)]| -> Environment {
+            let pairs = pairs.iter();
+            pairs
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect()
+        };
+        let inherited = pairs(&[
+            ("PATH", "/bin"),
+            ("AWS_KEY", "1"),
+            ("MY_AWS", "2"),
+            ("A", "theirs"),
+            (wire::DOOR_VAR, "another's"),
+        ]);
+        let own = pairs(&[("A", "ours"), ("AWS_REGION", "3")]);
+        let containing = |parts: &[&str]| {
+            let parts = parts.iter().map(|part| (*part).to_owned());
+            FilterEnv::Containing(parts.collect())
+        };
+        for (filter, expected) in [
+            (
+                containing(&[]),
+                pairs(&[
+                    ("PATH", "/bin"),
+                    ("AWS_KEY", "1"),
+                    ("MY_AWS", "2"),
+                    ("A", "ours"),
+                    ("AWS_REGION", "3"),
+                ]),
+            ),
+            (
+                containing(&["AWS"]),
+                pairs(&[("PATH", "/bin"), ("A", "ours"), ("AWS_REGION", "3")]),
+            ),
+            (FilterEnv::All, own.clone()),
+        ] {
+            assert_eq!(
+                compose(inherited.clone(), &filter, &own),
+                expected,
+                "{filter:?}"
+            );
+        }
     }
 }

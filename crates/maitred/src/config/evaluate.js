@@ -16,7 +16,7 @@ config = await config;
 if (config?.__esModule && config.default) config = await config.default;
 
 const odd = (what) => ({ "[odd]": what });
-const text = JSON.stringify(config, function (key, value) {
+const plain = function (key, value) {
   const original = this[key];
   if (original instanceof RegExp) return `regex:${original.source}`;
   switch (typeof value) {
@@ -26,8 +26,15 @@ const text = JSON.stringify(config, function (key, value) {
     case "number": return Number.isFinite(value) ? value : odd(String(value));
     default: return value;
   }
-});
+};
 
+let text;
+try {
+  text = JSON.stringify(config, plain);
+} catch (error) {
+  console.error(`what it exports cannot be written as JSON: ${error.message}`);
+  process.exit(1);
+}
 const bytes = Buffer.from(text ?? "null");
 for (let at = 0; at < bytes.length; ) at += writeSync(0, bytes, at);
 process.exit(0);

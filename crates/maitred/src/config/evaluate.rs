@@ -16,6 +16,8 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use serde_json::Value;
 
 use super::interpreter;
+use super::programs::{Places, strips_types};
+use super::words::told;
 
 /// How a value is marked that JSON cannot hold: an object with this key, and what it was.
 pub(super) const ODD: &str = "[odd]";
@@ -30,7 +32,7 @@ const MOST_RESULT: usize = 4 << 20;
 const MOST_PRINTED: usize = 16 << 10;
 
 /// How long the evaluation of a config may take.
-pub(crate) const PATIENCE: Duration = Duration::from_secs(15);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 
 /// What a config file has evaluated to.
 #[derive(Debug)]
@@ -52,11 +54,7 @@ pub(crate) fn evaluate(
 ) -> anyhow::Result<Evaluated> {
     let runtime = runtime(path)?;
     let shown = path.file_name().unwrap_or(path.as_os_str());
-    let shown = format!(
-        "evaluating {} with {}",
-        shown.to_string_lossy().escape_debug(),
-        runtime.name
-    );
+    let shown = format!("evaluating {} with {}", told(shown), runtime.name);
     let (result, to_result) = pipe_with(PipeFlags::CLOEXEC).context("making a pipe")?;
     let mut command = Command::new(&runtime.path);
     command
@@ -109,7 +107,12 @@ struct Runtime {
 /// The runtime for a file: Bun, or else Node, which has to understand the file's language.
 fn runtime(path: &Path) -> anyhow::Result<Runtime> {
     let here = std::env::current_dir().context("finding the current folder")?;
-    if let Some(path) = interpreter::find(OsStr::new("bun"), &here) {
+    let search = std::env::var_os("PATH").unwrap_or_default();
+    let places = Places {
+        cwd: &here,
+        path: &search,
+    };
+    if let Some(path) = places.find("bun") {
         return Ok(Runtime {
             name: "bun",
             path,
@@ -119,8 +122,8 @@ fn runtime(path: &Path) -> anyhow::Result<Runtime> {
     }
     let extension = path.extension().and_then(OsStr::to_str).unwrap_or("");
     let typescript = interpreter::is_typescript(extension);
-    let node = interpreter::find(OsStr::new("node"), &here);
-    match node.filter(|node| !typescript || interpreter::strips_types(node)) {
+    let node = places.find("node");
+    match node.filter(|node| !typescript || strips_types(node)) {
         Some(path) => Ok(Runtime {
             name: "node",
             path,
@@ -129,12 +132,12 @@ fn runtime(path: &Path) -> anyhow::Result<Runtime> {
         None if typescript => bail!(
             "nothing is installed that evaluates {}: it takes bun, or a node that strips types \
              (22.18 or later), in PATH",
-            path.display()
+            told(path)
         ),
         None => bail!(
             "nothing is installed that evaluates {}: it takes bun or node, in PATH; or write the \
              config as JSON, YAML or TOML",
-            path.display()
+            told(path)
         ),
     }
 }
@@ -310,6 +313,16 @@ fn relevant(errors: &str) -> String {
             || line.starts_with("Node.js v")
             || line.starts_with("Bun v")
     };
+    // Where Node begins with the line that threw and that is not the user's, an empty line ends
+    // that.
+    let errors = match errors.split_once("\n\n") {
+        Some((own, rest))
+            if own.trim_start().starts_with("node:internal") || own.contains("[eval") =>
+        {
+            rest
+        }
+        _ => errors,
+    };
     let lines: Vec<_> = errors.lines().filter(|line| !inside(line)).collect();
     let text = lines.join("\n");
     let text = text.trim_matches('\n');
@@ -327,6 +340,9 @@ fn relevant(errors: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// However busy the machine is.
+    const ENOUGH: Duration = Duration::from_secs(300);
 
     fn evaluated(text: &str, patience: Duration) -> anyhow::Result<Evaluated> {
         let folder = tempfile::tempdir().unwrap();
@@ -357,7 +373,7 @@ mod tests {
             const child = require('child_process').spawn('sleep', ['1000'], { stdio: 'inherit' });
             module.exports = { pid: child.pid };
         ";
-        let value = evaluated(text, PATIENCE).unwrap().value;
+        let value = evaluated(text, ENOUGH).unwrap().value;
         let pid = value.get("pid").unwrap().as_i64().unwrap();
         let pid = Pid::from_raw(i32::try_from(pid).unwrap()).unwrap();
         // Where nobody has it any more, it has ended, too.
@@ -371,10 +387,10 @@ mod tests {
     #[test]
     fn output_has_bounds() {
         let flood = "for (let i = 0; i < 1000; i++) console.log('x'.repeat(1000)); ";
-        let result = evaluated(&format!("{flood} module.exports = 1"), PATIENCE).unwrap();
+        let result = evaluated(&format!("{flood} module.exports = 1"), ENOUGH).unwrap();
         assert_eq!(result.value, 1);
         assert!(result.printed.len() <= 2 * MOST_PRINTED);
-        let error = evaluated("module.exports = 'x'.repeat(5 << 20)", PATIENCE).unwrap_err();
+        let error = evaluated("module.exports = 'x'.repeat(5 << 20)", ENOUGH).unwrap_err();
         assert!(error.to_string().contains("larger than 4 MB"), "{error}");
     }
 

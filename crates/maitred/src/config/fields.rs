@@ -9,103 +9,13 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use serde_json::Value;
-
+use super::field::{Field, Takes, flag};
 use super::kind::{
     Account, Bytes, ExitCodes, Kind, LogTarget, Millis, MinUptime, Ports, Schedule, Texts,
     Variables, WatchDelay, WatchOptions, Watched, Words,
 };
 use super::requests::{Per, Retry};
 use super::{ExecMode, FilterEnv, Instances, LogFormat, Policy};
-
-/// What is known of a field.
-#[derive(Debug)]
-pub(crate) struct Field {
-    /// Its name in files.
-    pub(crate) name: &'static str,
-    /// Other names for it. Any of them may also be written in camelCase or with dashes.
-    pub(crate) aliases: &'static [&'static str],
-    /// What it means.
-    pub(crate) help: &'static str,
-    /// What is so when it is not written, in words.
-    pub(crate) default: &'static str,
-    /// What its value should be, as in "expected …".
-    pub(crate) expects: &'static str,
-    /// The flags that set it.
-    pub(crate) flags: &'static [Flag],
-    /// Reads a value into an entry.
-    set: fn(&mut Entry, &Value) -> Option<()>,
-    /// What a value is, for a message.
-    found: fn(&Value) -> String,
-}
-
-impl Field {
-    /// Reads the value into the entry.
-    ///
-    /// # Errors
-    /// Says what was expected, and what there was.
-    pub(crate) fn set(&self, entry: &mut Entry, value: &Value) -> Result<(), String> {
-        (self.set)(entry, value).ok_or_else(|| {
-            let found = (self.found)(value);
-            format!("expected {}, not {found}", self.expects)
-        })
-    }
-}
-
-/// A flag of the command line that sets a field.
-#[derive(Debug)]
-pub(crate) struct Flag {
-    pub(crate) long: &'static str,
-    pub(crate) short: Option<char>,
-    pub(crate) aliases: &'static [&'static str],
-    pub(crate) takes: Takes,
-    /// Whether `run` has it too.
-    pub(crate) run: bool,
-}
-
-/// What follows a flag.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Takes {
-    /// A value, called so in the help.
-    Value(&'static str),
-    /// Perhaps a value; without one it means `true`.
-    Optional(&'static str),
-    /// Several values, separated by commas, or the flag again.
-    List(&'static str),
-    /// Several values, one after the other.
-    Row(&'static str),
-    /// Nothing; it means this.
-    Nothing(bool),
-    /// Nothing; it means this word.
-    Word(&'static str),
-}
-
-const fn flag(long: &'static str, takes: Takes) -> Flag {
-    Flag {
-        long,
-        short: None,
-        aliases: &[],
-        takes,
-        run: false,
-    }
-}
-
-impl Flag {
-    const fn short(mut self, short: char) -> Self {
-        self.short = Some(short);
-        self
-    }
-
-    const fn aka(mut self, aliases: &'static [&'static str]) -> Self {
-        self.aliases = aliases;
-        self
-    }
-
-    const fn also_of_run(mut self) -> Self {
-        self.run = true;
-        self
-    }
-}
 
 macro_rules! fields {
     ($(
@@ -133,7 +43,7 @@ macro_rules! fields {
                 default: $default,
                 expects: <$kind as Kind>::EXPECTS,
                 flags: $flags,
-                set: |entry, value| {
+                read: |entry, value| {
                     entry.$name = Some(<$kind as Kind>::read(value)?);
                     Some(())
                 },
@@ -208,8 +118,8 @@ fields! {
         aliases: &[],
         default: "cluster where `instances` is written, else fork",
         flags: &[
-            flag("exec-mode", Takes::Value("MODE")),
-            flag("execute-command", Takes::Word("fork")).short('x'),
+            flag("exec-mode", Takes::Value("MODE")).also_of_run(),
+            flag("execute-command", Takes::Word("fork")).short('x').also_of_run(),
         ],
     }
     /// What an instance is given: each connection, with whatever is spoken over it, or each HTTP
@@ -325,7 +235,7 @@ fields! {
     port: u16 {
         aliases: &[],
         default: "not set",
-        flags: &[flag("port", Takes::Value("PORT"))],
+        flags: &[flag("port", Takes::Value("PORT")).also_of_run()],
     }
     /// Variables for the app, over those that it inherits.
     env: Variables {
@@ -410,38 +320,38 @@ fields! {
     max_memory_restart: Bytes {
         aliases: &["max_memory"],
         default: "no limit",
-        flags: &[flag("max-memory-restart", Takes::Value("SIZE"))],
+        flags: &[flag("max-memory-restart", Takes::Value("SIZE")).also_of_run()],
     }
     /// Restarts the app at these times: a cron pattern of five fields, or six with seconds first.
     /// "TZ=Europe/Berlin" before it chooses a time zone. 0 switches it off.
     cron_restart: Schedule {
         aliases: &["cron"],
         default: "never",
-        flags: &[flag("cron-restart", Takes::Value("PATTERN")).short('c').aka(&["cron"])],
+        flags: &[flag("cron-restart", Takes::Value("PATTERN")).short('c').aka(&["cron"]).also_of_run()],
     }
     /// The time zone of `cron_restart`, by its IANA name.
     cron_timezone: String {
         aliases: &["cron_tz", "timezone"],
         default: "the machine's",
-        flags: &[flag("cron-timezone", Takes::Value("ZONE"))],
+        flags: &[flag("cron-timezone", Takes::Value("ZONE")).also_of_run()],
     }
     /// Restarts the app when files change: in the folder it runs in (true), or in these paths.
     watch: Watched {
         aliases: &[],
         default: "false",
-        flags: &[flag("watch", Takes::Optional("PATH"))],
+        flags: &[flag("watch", Takes::Optional("PATH")).also_of_run()],
     }
     /// What is not watched: names, paths, globs, or "regex:" with a regular expression.
     ignore_watch: Texts {
         aliases: &["watch_ignore"],
         default: "node_modules, and what begins with a dot",
-        flags: &[flag("ignore-watch", Takes::List("PATTERN"))],
+        flags: &[flag("ignore-watch", Takes::List("PATTERN")).also_of_run()],
     }
     /// How long nothing more must have changed before the app is restarted.
     watch_delay: WatchDelay {
         aliases: &[],
         default: "200ms",
-        flags: &[flag("watch-delay", Takes::Value("TIME"))],
+        flags: &[flag("watch-delay", Takes::Value("TIME")).also_of_run()],
     }
     /// Settings for pm2's watcher. `ignored` and `followSymlinks` have a meaning here.
     watch_options: WatchOptions {
@@ -459,7 +369,7 @@ fields! {
     treekill: bool {
         aliases: &[],
         default: "true",
-        flags: &[flag("no-treekill", Takes::Nothing(false))],
+        flags: &[flag("no-treekill", Takes::Nothing(false)).also_of_run()],
     }
     /// Asks an instance to stop by `process.send("shutdown")`, and not by a signal.
     shutdown_with_message: bool {
@@ -567,21 +477,21 @@ fields! {
     uid: Account {
         aliases: &["user"],
         default: "who starts the app",
-        flags: &[flag("uid", Takes::Value("USER"))],
+        flags: &[flag("uid", Takes::Value("USER")).short('u').aka(&["user"]).also_of_run()],
     }
     /// The group whose rights the processes have.
     gid: Account {
         aliases: &["group"],
         default: "the user's",
-        flags: &[flag("gid", Takes::Value("GROUP"))],
+        flags: &[flag("gid", Takes::Value("GROUP")).also_of_run()],
     }
     /// Whether Node.js shows the lines of the sources in stack traces (--enable-source-maps).
     source_map_support: bool {
         aliases: &[],
         default: "true where a file beside the script has its name and .map",
         flags: &[
-            flag("source-map-support", Takes::Nothing(true)),
-            flag("disable-source-map-support", Takes::Nothing(false)),
+            flag("source-map-support", Takes::Nothing(true)).also_of_run(),
+            flag("disable-source-map-support", Takes::Nothing(false)).also_of_run(),
         ],
     }
     /// Starts the app even if it runs already.
@@ -589,124 +499,5 @@ fields! {
         aliases: &[],
         default: "false",
         flags: &[flag("force", Takes::Nothing(true)).short('f')],
-    }
-}
-
-/// Fields that pm2 or bm2 know and that do nothing here, with the reason.
-pub(crate) const IGNORED: &[(&str, &str)] = &[
-    ("vizion", "versions are not looked up in repositories"),
-    ("pmx", "there is no Keymetrics here"),
-    ("automation", "there is no Keymetrics here"),
-    ("trace", "there is no tracing here"),
-    ("disable_trace", "there is no tracing here"),
-    ("deep_monitoring", "there is no Keymetrics here"),
-    ("event_loop_inspector", "there is no Keymetrics here"),
-    ("v8", "there is no Keymetrics here"),
-    ("io", "there is no Keymetrics here"),
-    ("post_update", "there is no Keymetrics here"),
-    ("install_url", "there are no modules here"),
-    ("username", "it follows from the process"),
-    ("windows_hide", "there is no Windows here"),
-    ("kill_retry_time", "the end of a process is not polled for"),
-    ("name_prefix", "pm2 does not use it either"),
-    ("write", "it is a flag of pm2's alone"),
-    (
-        "reuse_port",
-        "the instances of a cluster share their port in any case",
-    ),
-];
-
-/// The field of this name, in whichever spelling.
-pub(crate) fn field(name: &str) -> Option<&'static Field> {
-    let name = plain_name(name);
-    FIELDS.iter().find(|field| {
-        plain_name(field.name) == name || field.aliases.iter().any(|it| plain_name(it) == name)
-    })
-}
-
-/// Why a field of this name does nothing here, if it is known.
-pub(crate) fn ignored(name: &str) -> Option<&'static str> {
-    let name = plain_name(name);
-    let mut all = IGNORED.iter();
-    all.find(|(ignored, _)| plain_name(ignored) == name)
-        .map(|(_, reason)| *reason)
-}
-
-/// The name that is nearest to this one, if it can have been meant.
-pub(crate) fn nearest(name: &str) -> Option<&'static str> {
-    let name = plain_name(name);
-    let names = FIELDS.iter().flat_map(|field| {
-        [field.name]
-            .into_iter()
-            .chain(field.aliases.iter().copied())
-    });
-    names
-        .map(|known| (strsim::jaro_winkler(&plain_name(known), &name), known))
-        .filter(|(likeness, _)| *likeness > 0.8)
-        .max_by(|one, other| one.0.total_cmp(&other.0))
-        .map(|(_, known)| known)
-}
-
-/// The same for `max_memory_restart`, `maxMemoryRestart` and `max-memory-restart`.
-fn plain_name(name: &str) -> String {
-    name.chars()
-        .filter(|c| !matches!(c, '_' | '-'))
-        .map(|c| c.to_ascii_lowercase())
-        .collect()
-}
-
-#[cfg(test)]
-mod tests {
-    use std::collections::BTreeSet;
-
-    use super::*;
-
-    #[test]
-    fn no_two_fields_share_a_name_or_a_flag() {
-        let mut names = BTreeSet::new();
-        let mut flags = BTreeSet::new();
-        for field in FIELDS {
-            for name in [field.name].iter().chain(field.aliases) {
-                assert!(names.insert(plain_name(name)), "{name}");
-                assert!(ignored(name).is_none(), "{name}");
-                assert!(super::field(name).is_some());
-            }
-            for flag in field.flags {
-                for long in [flag.long].iter().chain(flag.aliases) {
-                    assert!(flags.insert((*long).to_owned()), "{long}");
-                }
-                if let Some(short) = flag.short {
-                    assert!(flags.insert(short.to_string()), "{short}");
-                }
-            }
-        }
-    }
-
-    #[test]
-    fn spellings() {
-        for (name, expected) in [
-            ("max_memory_restart", "max_memory_restart"),
-            ("maxMemoryRestart", "max_memory_restart"),
-            ("max-memory-restart", "max_memory_restart"),
-            ("execMode", "exec_mode"),
-            ("exec", "script"),
-            ("nodeArgs", "interpreter_args"),
-            ("exec_interpreter", "interpreter"),
-            ("err", "error_file"),
-            ("combine_logs", "merge_logs"),
-            ("user", "uid"),
-        ] {
-            assert_eq!(
-                field(name).map(|field| field.name),
-                Some(expected),
-                "{name}"
-            );
-        }
-        assert!(field("max_memory_restarts").is_none());
-        assert_eq!(nearest("max_memory_restarts"), Some("max_memory_restart"));
-        assert_eq!(nearest("instance"), Some("instances"));
-        assert_eq!(nearest("scirpt"), Some("script"));
-        assert_eq!(nearest("xyzzy"), None);
-        assert!(ignored("windowsHide").is_some());
     }
 }

@@ -10,6 +10,7 @@ use serde_json::Value;
 use super::entry::{self, Entries};
 use super::evaluate;
 use super::fields::Entry;
+use super::words::told;
 
 /// A config file is not larger than this.
 const MOST: u64 = 4 << 20;
@@ -64,7 +65,7 @@ pub(crate) fn usual(folder: &Path) -> Option<PathBuf> {
 /// # Errors
 /// Says which file, app and field is wrong, and how.
 pub(crate) fn load(path: &Path, env_name: Option<&str>) -> anyhow::Result<ConfigFile> {
-    let shown = path.to_string_lossy().escape_debug().to_string();
+    let shown = told(path);
     let Some(format) = format(path) else {
         bail!(
             "{shown} is no config file: those are called *.config.js, .cjs, .mjs or .ts, or end in \
@@ -142,10 +143,13 @@ fn format(path: &Path) -> Option<Format> {
 
 /// The text of a file, if it is no larger than a config may be.
 fn text_of(path: &Path) -> anyhow::Result<String> {
-    let file = File::open(path)?;
-    if file.metadata()?.is_dir() {
-        bail!("it is a folder");
+    // To open a pipe could take forever.
+    match path.metadata()?.file_type() {
+        it if it.is_dir() => bail!("it is a folder"),
+        it if !it.is_file() => bail!("it is no file"),
+        _ => {}
     }
+    let file = File::open(path)?;
     let mut text = String::new();
     file.take(MOST + 1).read_to_string(&mut text)?;
     if text.len() as u64 > MOST {

@@ -5,6 +5,7 @@ use nix::unistd::{Gid, Group, Uid, User, getgrouplist};
 
 use super::app::Identity;
 use super::kind::Account;
+use super::words::told;
 
 /// The rights that were asked for, with the user's name and home folder.
 #[derive(Debug)]
@@ -29,9 +30,9 @@ pub(super) fn rights(
     let user = match uid {
         Some(Account::Name(name)) => {
             let Some(user) =
-                User::from_name(name).with_context(|| format!("looking up {name:?}"))?
+                User::from_name(name).with_context(|| format!("looking up {}", told(name)))?
             else {
-                bail!("there is no user {name:?}");
+                bail!("there is no user \"{}\"", told(name));
             };
             Some(user)
         }
@@ -46,9 +47,10 @@ pub(super) fn rights(
     let gid = match (gid, &user) {
         (Some(Account::Id(id)), _) => Gid::from_raw(*id),
         (Some(Account::Name(name)), _) => {
-            let group = Group::from_name(name).with_context(|| format!("looking up {name:?}"))?;
+            let group =
+                Group::from_name(name).with_context(|| format!("looking up {}", told(name)))?;
             let Some(group) = group else {
-                bail!("there is no group {name:?}");
+                bail!("there is no group \"{}\"", told(name));
             };
             group.gid
         }

@@ -5,11 +5,12 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use anyhow::bail;
 
 use super::Interpreter;
+use super::programs::{Places, nvm, strips_types};
+use super::words::told;
 
 /// A script and what runs it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -23,33 +24,37 @@ pub(crate) struct Program {
 }
 
 /// Finds the program that runs `script`: the interpreter named, the one that its extension asks
-/// for, or the script itself. Relative paths start at `cwd`.
+/// for, or the script itself.
 ///
 /// # Errors
 /// Says what is missing, and what would help.
 pub(crate) fn resolve(
     script: &OsStr,
-    cwd: &Path,
+    places: &Places,
     interpreter: Option<&str>,
     interpreter_args: &[OsString],
 ) -> anyhow::Result<Program> {
-    let path = cwd.join(script);
-    let shown = script.to_string_lossy().escape_debug().to_string();
+    let path = places.cwd.join(script);
+    let shown = told(script);
     let found = fs::metadata(&path);
     let found = match found {
         Ok(meta) if meta.is_dir() => bail!("{shown} is a folder; name the script to run in it"),
+        Ok(meta) if !meta.is_file() => bail!("{shown} is no file that could be run"),
         Ok(meta) => Some(meta),
         Err(_) => None,
     };
     if let Some(interpreter) = interpreter.filter(|name| *name != "none") {
         if found.is_none() {
-            bail!(missing(&shown, cwd));
+            bail!(missing(&shown, places.cwd));
         }
         let program = match interpreter.strip_prefix("node@") {
             Some(version) => nvm(version)?,
-            None => match find(OsStr::new(interpreter), cwd) {
+            None => match places.find(interpreter) {
                 Some(program) => program,
-                None => bail!("the interpreter {interpreter} is not installed: it is not in PATH"),
+                None => bail!(
+                    "the interpreter {} is not installed: it is not in PATH",
+                    told(interpreter)
+                ),
             },
         };
         let args = arguments(interpreter, interpreter_args);
@@ -58,25 +63,25 @@ pub(crate) fn resolve(
     let Some(meta) = found else {
         // As a shell does, a bare name is looked for in PATH.
         if !script.to_string_lossy().contains('/')
-            && let Some(program) = find(script, cwd)
+            && let Some(program) = places.find(script)
         {
             return Ok(by_itself(program, interpreter_args));
         }
-        bail!(missing(&shown, cwd));
+        bail!(missing(&shown, places.cwd));
     };
     let extension = path.extension().and_then(OsStr::to_str).unwrap_or("");
     if let Some(candidates) = candidates(extension)
         && interpreter.is_none()
     {
         for name in candidates {
-            if let Some(program) = find(OsStr::new(name), cwd)
+            if let Some(program) = places.find(name)
                 && (*name != "node" || !is_typescript(extension) || strips_types(&program))
             {
                 let args = arguments(name, interpreter_args);
                 return Ok(with_script(program, args, path));
             }
         }
-        if candidates.len() > 1 {
+        if is_typescript(extension) {
             bail!(
                 "nothing is installed that runs {shown}: it takes bun, deno, or a node that \
                  strips types (22.18 or later), in PATH; or name another with --interpreter"
@@ -85,22 +90,27 @@ pub(crate) fn resolve(
         bail!(
             "{} is not installed, which runs {shown}: it is not in PATH; or name another with \
              --interpreter",
-            candidates.join(", ")
+            candidates.join(" or ")
         );
     }
-    if meta.permissions().mode() & 0o111 == 0 {
-        // A file such as bin/www of Express: its first line tells, or else it is JavaScript.
-        if extension.is_empty() && interpreter.is_none() {
-            let name = shebang(&path).unwrap_or_else(|| "node".into());
-            let Some(program) = find(&name, cwd) else {
-                bail!(
-                    "{} is not installed, which runs {shown}",
-                    name.to_string_lossy()
-                );
-            };
-            let args = arguments(&name.to_string_lossy(), interpreter_args);
-            return Ok(with_script(program, args, path));
-        }
+    let executable = meta.permissions().mode() & 0o111 != 0;
+    // A file such as bin/www of Express: its first line tells, or else it is JavaScript. One that
+    // can run itself does so, unless there are arguments for its interpreter.
+    let named = shebang(&path);
+    let by_interpreter = !executable || (named.is_some() && !interpreter_args.is_empty());
+    if by_interpreter && extension.is_empty() && interpreter.is_none() {
+        let name = named.unwrap_or_else(|| "node".into());
+        let Some(program) = places.find(&name) else {
+            let name = name.to_string_lossy();
+            bail!(
+                "{} is not installed, which runs {shown}",
+                told(name.as_ref())
+            );
+        };
+        let args = arguments(&name.to_string_lossy(), interpreter_args);
+        return Ok(with_script(program, args, path));
+    }
+    if !executable {
         bail!(
             "{shown} cannot be run: it is not executable, and its name does not tell its \
              interpreter; name one with --interpreter"
@@ -110,7 +120,7 @@ pub(crate) fn resolve(
 }
 
 fn missing(script: &str, cwd: &Path) -> String {
-    format!("no such script: {script} (looked for in {})", cwd.display())
+    format!("no such script: {script} (looked for in {})", told(cwd))
 }
 
 fn by_itself(script: PathBuf, args: &[OsString]) -> Program {
@@ -133,11 +143,12 @@ fn with_script(path: PathBuf, args: Vec<OsString>, script: PathBuf) -> Program {
 fn candidates(extension: &str) -> Option<&'static [&'static str]> {
     Some(match extension {
         "ts" | "tsx" | "mts" | "cts" => &["bun", "deno", "node"],
-        "js" | "mjs" | "cjs" => &["node"],
+        "js" | "mjs" | "cjs" => &["node", "bun"],
         "py" => &["python3"],
         "sh" => &["bash"],
         "rb" => &["ruby"],
         "php" => &["php"],
+        "pl" => &["perl"],
         _ => return None,
     })
 }
@@ -160,21 +171,6 @@ fn arguments(interpreter: &str, given: &[OsString]) -> Vec<OsString> {
     }
     args.extend(given.iter().cloned());
     args
-}
-
-/// Looks a program up: in PATH, or where its path says.
-pub(super) fn find(name: &OsStr, cwd: &Path) -> Option<PathBuf> {
-    let is_program = |path: &PathBuf| {
-        fs::metadata(path)
-            .is_ok_and(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
-    };
-    if name.to_string_lossy().contains('/') {
-        return Some(cwd.join(name)).filter(is_program);
-    }
-    let path = std::env::var_os("PATH")?;
-    std::env::split_paths(&path)
-        .map(|folder| cwd.join(folder).join(name))
-        .find(is_program)
 }
 
 /// The interpreter that a script's first line names, as in `#!/usr/bin/env node`.
@@ -200,83 +196,6 @@ fn shebang(script: &Path) -> Option<OsString> {
     Some(named.into())
 }
 
-/// A node of this version that nvm has installed: the newest, where only its beginning is given.
-fn nvm(version: &str) -> anyhow::Result<PathBuf> {
-    let numbers = |text: &str| -> Option<Vec<u32>> {
-        text.split('.').map(|number| number.parse().ok()).collect()
-    };
-    let version = version.trim_start_matches('v');
-    let Some(wanted) = numbers(version) else {
-        bail!("node@{} names no version", version.escape_debug());
-    };
-    let Some(folder) = std::env::var_os("NVM_DIR").filter(|it| !it.is_empty()) else {
-        bail!("node@{version} takes nvm, and NVM_DIR does not tell where it is");
-    };
-    let folder = Path::new(&folder).join("versions/node");
-    let installed = fs::read_dir(&folder).into_iter().flatten().flatten();
-    let newest = installed
-        .filter_map(|entry| numbers(entry.file_name().to_str()?.strip_prefix('v')?))
-        .filter(|numbers| numbers.starts_with(&wanted))
-        .max();
-    let Some(newest) = newest else {
-        bail!(
-            "node {version} is not installed in {}: run nvm install {version}",
-            folder.display()
-        );
-    };
-    let name: Vec<_> = newest.iter().map(u32::to_string).collect();
-    Ok(folder.join(format!("v{}/bin/node", name.join("."))))
-}
-
-/// Whether this node runs TypeScript as it is: 22.18 and later, 23.6 and later.
-pub(super) fn strips_types(node: &Path) -> bool {
-    let Ok(output) = Command::new(node).arg("--version").output() else {
-        return false;
-    };
-    let version = String::from_utf8_lossy(&output.stdout);
-    let mut numbers = version
-        .trim()
-        .trim_start_matches('v')
-        .split('.')
-        .map_while(|number| number.parse::<u32>().ok());
-    match (numbers.next(), numbers.next()) {
-        (Some(22), Some(minor)) => minor >= 18,
-        (Some(23), Some(minor)) => minor >= 6,
-        (Some(major), _) => major > 23,
-        _ => false,
-    }
-}
-
-/// Whether a program is one that no library can be preloaded into: an ELF executable without a
-/// program interpreter.
-pub(crate) fn is_static(program: &Path) -> bool {
-    const PT_INTERP: u32 = 3;
-    let Ok(mut file) = fs::File::open(program) else {
-        return false;
-    };
-    let mut header = [0; 4096];
-    let Ok(len) = file.read(&mut header) else {
-        return false;
-    };
-    let header = header.get(..len).unwrap_or(&[]);
-    // ELF64, little-endian: the table of segments begins at e_phoff, with e_phnum entries.
-    if !header.starts_with(b"\x7fELF\x02\x01") {
-        return false;
-    }
-    fn bytes<const N: usize>(header: &[u8], at: usize) -> Option<[u8; N]> {
-        header.get(at..)?.first_chunk().copied()
-    }
-    let number = |at| Some(usize::from(u16::from_le_bytes(bytes(header, at)?)));
-    let segments = || {
-        let start = usize::try_from(u64::from_le_bytes(bytes(header, 32)?)).ok()?;
-        let (size, count) = (number(54)?, number(56)?);
-        (0..count)
-            .map(|index| bytes(header, start.checked_add(size * index)?).map(u32::from_le_bytes))
-            .collect::<Option<Vec<u32>>>()
-    };
-    segments().is_some_and(|kinds| !kinds.contains(&PT_INTERP))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -289,10 +208,17 @@ mod tests {
         (folder, path.into())
     }
 
+    fn places(cwd: &Path) -> Places<'_> {
+        Places {
+            cwd,
+            path: OsStr::new("/usr/bin:/bin"),
+        }
+    }
+
     #[test]
     fn the_extension_tells_the_interpreter() {
         let (folder, path) = script("job.sh", 0o644);
-        let program = resolve(&path, folder.path(), None, &["-x".into()]).unwrap();
+        let program = resolve(&path, &places(folder.path()), None, &["-x".into()]).unwrap();
         assert_eq!(program.script, PathBuf::from(path));
         let interpreter = program.interpreter.unwrap();
         assert!(interpreter.path.ends_with("bash"));
@@ -303,7 +229,7 @@ mod tests {
     #[test]
     fn an_executable_runs_as_it_is() {
         let (folder, path) = script("job", 0o755);
-        let program = resolve(&path, folder.path(), None, &["-x".into()]).unwrap();
+        let program = resolve(&path, &places(folder.path()), None, &["-x".into()]).unwrap();
         assert_eq!(program.script, PathBuf::from(path));
         assert_eq!(program.interpreter, None);
         assert_eq!(program.args, ["-x"]);
@@ -312,7 +238,7 @@ mod tests {
     #[test]
     fn a_bare_name_is_looked_for_in_path() {
         let folder = tempfile::tempdir().unwrap();
-        let program = resolve(OsStr::new("sh"), folder.path(), None, &[]).unwrap();
+        let program = resolve(OsStr::new("sh"), &places(folder.path()), None, &[]).unwrap();
         assert!(program.script.ends_with("sh"));
     }
 
@@ -320,7 +246,7 @@ mod tests {
     fn what_is_missing_is_named() {
         let (folder, path) = script("job.x", 0o644);
         let error = |script: &OsStr, interpreter| {
-            resolve(script, folder.path(), interpreter, &[])
+            resolve(script, &places(folder.path()), interpreter, &[])
                 .unwrap_err()
                 .to_string()
         };
@@ -341,22 +267,5 @@ mod tests {
         let own = ["serve", "--port=1"].map(OsString::from);
         assert_eq!(arguments("deno", &own), own);
         assert_eq!(arguments("bun", &[]), Vec::<OsString>::new());
-    }
-
-    #[test]
-    fn only_an_elf_without_interpreter_is_static() {
-        assert!(!is_static(&std::env::current_exe().unwrap()));
-        assert!(!is_static(Path::new("/etc/passwd")));
-        assert!(!is_static(Path::new("/no/such")));
-        let (_folder, path) = script("odd", 0o755);
-        let mut elf = b"\x7fELF\x02\x01".to_vec();
-        elf.resize(64, 0xff);
-        fs::write(&path, &elf).unwrap();
-        assert!(!is_static(Path::new(&path)));
-        elf[32..40].copy_from_slice(&64u64.to_le_bytes());
-        elf[54..58].copy_from_slice(&[56, 0, 1, 0]);
-        elf.extend([1, 0, 0, 0]);
-        fs::write(&path, &elf).unwrap();
-        assert!(is_static(Path::new(&path)));
     }
 }

@@ -5,7 +5,7 @@
 //! flags ──────── (cli::flags) ───────────────────────────▲
 //! ```
 //!
-//! Which fields there are stands in [`fields`] alone.
+//! Which fields there are stands in [`fields`] alone, what they mean by default in [`resolve`].
 
 mod app;
 mod cron;
@@ -13,6 +13,7 @@ mod encode;
 mod entry;
 mod environment;
 mod evaluate;
+mod field;
 mod fields;
 mod file;
 mod identity;
@@ -20,6 +21,8 @@ mod instances;
 mod interpreter;
 mod kind;
 mod logs;
+mod names;
+mod programs;
 #[cfg(test)]
 mod reference;
 mod requests;
@@ -28,16 +31,18 @@ mod restart;
 mod secrets;
 mod units;
 mod watch;
+mod words;
 
 pub(crate) use app::{App, ExecMode, Interpreter, Policy};
 pub(crate) use cron::Cron;
 pub(crate) use environment::{Environment, FilterEnv, RUN_VAR, compose};
-pub(crate) use fields::{Entry, FIELDS, Field, Flag, Takes};
+pub(crate) use field::{Field, Flag, Takes};
+pub(crate) use fields::{Entry, FIELDS};
 pub(crate) use file::{ConfigFile, is_config, load, load_json, usual};
 pub(crate) use instances::{Instances, processors};
-pub(crate) use interpreter::is_static;
 pub(crate) use kind::{LogTarget, Words};
 pub(crate) use logs::{LogFormat, Logs, Place, Rotation};
+pub(crate) use programs::is_static;
 pub(crate) use requests::Requests;
 pub(crate) use resolve::{Resolved, Surroundings, resolve};
 pub(crate) use restart::{Pause, Restart};

@@ -3,8 +3,10 @@
 
 use std::fmt::Write;
 
-use super::fields::{FIELDS, Flag, IGNORED, Takes};
+use super::field::{Flag, Takes};
+use super::fields::FIELDS;
 use super::file::USUAL;
+use super::names::IGNORED;
 
 /// What comes before the fields.
 const BEFORE: &str = include_str!("reference.md");

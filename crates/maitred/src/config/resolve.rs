@@ -14,7 +14,9 @@ use super::fields::Entry;
 use super::identity;
 use super::interpreter::{self, Program};
 use super::kind::{Bytes, LogTarget, Millis, MinUptime, Schedule, Texts, Variables, Watched};
+use super::programs::Places;
 use super::requests::Requests;
+use super::words::told;
 use super::{Cron, Instances, LogFormat, Logs, Pause, Place, Restart, Rotation, Watch};
 
 const NAMESPACE: &str = "default";
@@ -74,7 +76,7 @@ pub(crate) fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Re
         Some(cwd) => {
             let cwd = context.folder.join(expand_home(cwd, context));
             if !cwd.is_dir() {
-                bail!("cwd: {} is not a folder", cwd.display());
+                bail!("cwd: {} is not a folder", told(cwd));
             }
             plain_path(&cwd)
         }
@@ -82,12 +84,17 @@ pub(crate) fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Re
     };
     let script = expand_home(Path::new(&script), context).into_os_string();
     let name = name(&entry, &script, context)?;
-    let program = program(&entry, &script, &cwd)?;
-
     let rights = identity::rights(entry.uid.as_ref(), entry.gid.as_ref())?;
     let user = rights.as_ref().and_then(|rights| rights.user.as_ref());
-    let own_env = own_env(&entry, &program, user, &cwd, context, &mut warnings)?;
     let requests = Requests::resolve(&entry, &cwd)?;
+    let mut own_env = own_env(&entry, user, &cwd, context, &mut warnings)?;
+    let program = program(&entry, &script, &cwd, &own_env, context)?;
+    let python = |interpreter: &Interpreter| is_called(interpreter, "python");
+    if program.interpreter.as_ref().is_some_and(python) {
+        // Else what it prints is seen only when 8 kB have come together.
+        let unbuffered = own_env.entry("PYTHONUNBUFFERED".into());
+        unbuffered.or_insert_with(|| "1".into());
+    }
     let filter_env = entry
         .filter_env
         .unwrap_or(FilterEnv::Containing(Vec::new()));
@@ -221,24 +228,40 @@ fn name(entry: &Entry, script: &OsStr, context: &Surroundings) -> anyhow::Result
         || name.chars().any(char::is_control);
     if odd {
         bail!(
-            "the name {:?} will not do: it is part of lines and commands, so it has up to \
+            "the name \"{}\" will not do: it is part of lines and commands, so it has up to \
              {LONGEST_NAME} visible characters, and is not \"all\"",
-            name.chars().take(40).collect::<String>()
+            told(&name)
         );
     }
     Ok(name)
 }
 
-/// What is executed, with all its arguments.
-fn program(entry: &Entry, script: &OsStr, cwd: &Path) -> anyhow::Result<Program> {
+/// What is executed, with all its arguments. Programs are looked for in the app's own PATH, where
+/// it has one.
+fn program(
+    entry: &Entry,
+    script: &OsStr,
+    cwd: &Path,
+    own_env: &Environment,
+    context: &Surroundings,
+) -> anyhow::Result<Program> {
+    let path = OsStr::new("PATH");
+    let path = own_env.get(path).or_else(|| context.inherited.get(path));
+    let places = Places {
+        cwd,
+        path: path.map_or(OsStr::new(""), OsString::as_os_str),
+    };
     let args = entry.args.clone().unwrap_or_default().0;
     let text = script.to_str().unwrap_or("");
     if text.contains(char::is_whitespace) && !cwd.join(script).exists() {
-        return command_line(text, args, cwd);
+        return command_line(text, args, &places);
     }
     let interpreter_args = entry.interpreter_args.clone().unwrap_or_default().0;
     let interpreter = entry.interpreter.as_deref().filter(|it| !it.is_empty());
-    let mut program = interpreter::resolve(script, cwd, interpreter, &interpreter_args)?;
+    let interpreter = interpreter.map(|it| expand_home(Path::new(it), context));
+    let interpreter = interpreter.as_ref().map(|it| it.to_string_lossy());
+    let mut program =
+        interpreter::resolve(script, &places, interpreter.as_deref(), &interpreter_args)?;
     program.args.extend(args);
     if let Some(interpreter) = &mut program.interpreter {
         let maps = || {
@@ -254,12 +277,10 @@ fn program(entry: &Entry, script: &OsStr, cwd: &Path) -> anyhow::Result<Program>
 }
 
 /// A whole command line, for a shell.
-fn command_line(line: &str, args: Vec<OsString>, cwd: &Path) -> anyhow::Result<Program> {
-    let shell = ["bash", "sh"]
-        .iter()
-        .find_map(|shell| interpreter::find(OsStr::new(shell), cwd));
+fn command_line(line: &str, args: Vec<OsString>, places: &Places) -> anyhow::Result<Program> {
+    let shell = ["bash", "sh"].iter().find_map(|shell| places.find(shell));
     let Some(shell) = shell else {
-        bail!("there is no shell in PATH that could run {line:?}");
+        bail!("there is no shell in PATH that could run {}", told(line));
     };
     let mut all = vec![OsString::from("-c")];
     if args.is_empty() {
@@ -282,10 +303,9 @@ fn is_called(interpreter: &Interpreter, name: &str) -> bool {
 }
 
 /// The variables that are the app's own, the later of these over the earlier: what follows from
-/// the user and the interpreter, `env_file`, `env`, the chosen set, `port`.
+/// the user, `env_file`, `env`, the chosen set, `port`.
 fn own_env(
     entry: &Entry,
-    program: &Program,
     user: Option<&(String, PathBuf)>,
     cwd: &Path,
     context: &Surroundings,
@@ -296,11 +316,6 @@ fn own_env(
         own.insert(OsString::from("HOME"), home.into());
         own.insert("USER".into(), name.into());
         own.insert("LOGNAME".into(), name.into());
-    }
-    let python = |interpreter: &Interpreter| is_called(interpreter, "python");
-    if program.interpreter.as_ref().is_some_and(python) {
-        // Else what it prints is seen only when 8 kB have come together.
-        own.insert("PYTHONUNBUFFERED".into(), "1".into());
     }
     for file in entry.env_file.iter().flat_map(|Texts(files)| files) {
         let path = cwd.join(expand_home(Path::new(file), context));

@@ -105,7 +105,10 @@ impl Home {
             Ok(entries) => entries,
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Vec::new()),
             Err(error) => {
-                return Err(error).with_context(|| format!("reading {}", folder.display()));
+                return Err(error).with_context(|| {
+                    let folder = folder.display();
+                    format!("reading {folder}, where MAITRED_HOME says that the apps are")
+                });
             }
         };
         let apps = entries.flatten().map(|entry| AppFolder::new(entry.path()));

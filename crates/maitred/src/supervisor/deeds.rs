@@ -58,6 +58,8 @@ impl Supervisor {
                     pid: spawned.pid,
                     started_at: now_ms(),
                     stdin: spawned.stdin,
+                    channel: spawned.channel,
+                    listens: false,
                     loaded: !shares || slot.not_preloaded.is_some(),
                     load_check: shares.then_some(now + LOAD_TIME),
                     silence_check: shares.then_some(now + SILENCE),
@@ -119,6 +121,7 @@ impl Supervisor {
             return;
         };
         let whole_tree = slot.app.treekill;
+        let by_message = slot.app.shutdown_with_message;
         let Some(process) = slot.process(generation) else {
             return;
         };
@@ -128,8 +131,15 @@ impl Supervisor {
         let Some(pid) = Pid::from_raw(raw) else {
             return;
         };
-        if let Some(dispatcher) = &self.dispatcher {
+        let channel = process.channel.as_ref().filter(|_| by_message);
+        // One that has closed its channel hears a signal.
+        let told = channel.is_some_and(|channel| channel.shut_down().is_ok());
+        // When the app ends there is nobody else who could have what it has not taken.
+        if let Some(dispatcher) = self.dispatcher.as_ref().filter(|_| self.ending.is_none()) {
             dispatcher.retire(raw);
+        }
+        if told {
+            return;
         }
         // Whoever is gone already has been stopped.
         let _ = match signal {

@@ -33,7 +33,7 @@ use crate::runtime_folder::RuntimeFolder;
 use calls::Operation;
 use instance::{State, Status};
 use slot::Slot;
-use spawn::Spawner;
+use spawn::{Ready, Spawner};
 
 /// What the kernel sends us when the guard has ended: a signal that harms nobody.
 const GUARD_ENDED: Signal = Signal::CONT;
@@ -87,6 +87,8 @@ pub(crate) struct Supervisor {
     dispatcher: Option<Dispatcher>,
     notices_in: mpsc::Sender<Notice>,
     notices: mpsc::Receiver<Notice>,
+    /// Processes that have said that they are ready.
+    ready: mpsc::Receiver<Ready>,
     slots: Vec<Slot>,
     /// Which of them are to be started at the beginning.
     wanted: Vec<u32>,
@@ -115,9 +117,10 @@ impl Supervisor {
         output: Output,
     ) -> anyhow::Result<Self> {
         let (notices_in, notices) = mpsc::channel(NOTICES);
+        let (ready_in, ready) = mpsc::channel(NOTICES);
         let app = Rc::new(record.app);
         if let Some(identity) = &app.identity {
-            folder.give_to(identity.uid, identity.gid)?;
+            folder.open_to(identity.gid)?;
         }
         let slots = record
             .instances
@@ -131,7 +134,7 @@ impl Supervisor {
             .map(|kept| kept.number)
             .collect();
         let mut supervisor = Self {
-            spawner: Spawner::new(&folder, claim.is_some()),
+            spawner: Spawner::new(&folder, claim.is_some(), ready_in)?,
             app,
             created_at: record.created_at,
             home: claim.as_ref().and_then(|claim| Home::of(claim.folder())),
@@ -141,6 +144,7 @@ impl Supervisor {
             dispatcher: None,
             notices_in,
             notices,
+            ready,
             slots,
             wanted,
             orphans: Vec::new(),
@@ -164,13 +168,14 @@ impl Supervisor {
         }
         let requests = self.app.requests.as_ref();
         let requests = requests.map(|requests| requests.settings(&self.app.balance));
+        let user = self.app.identity.as_ref().map(|identity| identity.uid);
         let dispatcher = Dispatcher::start(
             dispatcher::Settings {
                 balance: self.app.balance.into(),
                 requests: requests.transpose()?,
                 private_ports: self.app.private_ports.clone(),
-                door: self.folder.open_door().context("opening the door")?,
-                folder: self.folder.path().to_owned(),
+                door: self.folder.open_door(user).context("opening the door")?,
+                folder: self.folder.links(),
             },
             self.notices_in.clone(),
         );
@@ -249,6 +254,7 @@ impl Supervisor {
             tokio::select! {
                 Some(signal) = signals.recv() => self.signalled(signal),
                 Some(notice) = self.notices.recv() => self.noticed(notice),
+                Some(ready) = self.ready.recv() => self.is_ready(ready),
                 Some(call) = next_call(server) => self.called(call).await,
                 event = self.output.notice() => self.event(event),
                 call = self.renewal.next() => self.renew(call),

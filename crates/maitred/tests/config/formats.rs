@@ -127,5 +127,10 @@ fn hostile_texts() {
     assert!(place.wrong(&["a.json"]).contains("a.json"));
     std::fs::create_dir(place.path("b.json")).unwrap();
     assert!(place.wrong(&["b.json"]).contains("folder"));
+    let pipe = std::process::Command::new("mkfifo")
+        .arg(place.path("c.json"))
+        .status();
+    assert!(pipe.unwrap().success());
+    assert!(place.wrong(&["c.json"]).contains("no file"));
     assert!(place.wrong(&["gone.json"]).contains("gone.json"));
 }

@@ -2,10 +2,10 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::os::fd::AsFd;
+use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
@@ -63,8 +63,13 @@ impl Place {
     }
 
     pub(crate) fn env(mut self, name: &str, value: &str) -> Self {
-        self.env.push((name.to_owned(), value.to_owned()));
+        self.set(name, value);
         self
+    }
+
+    /// From now on this variable is so.
+    pub(crate) fn set(&mut self, name: &str, value: &str) {
+        self.env.push((name.to_owned(), value.to_owned()));
     }
 
     pub(crate) fn path(&self, name: &str) -> PathBuf {
@@ -81,12 +86,21 @@ impl Place {
     }
 
     pub(crate) fn maitred_with_input(&self, args: &[&str], input: &str) -> Ended {
-        let path = std::env::join_paths(&self.path).unwrap();
+        let mut running = self.start(args);
+        let mut stdin = running.child.stdin.take().unwrap();
+        // It may have ended without reading; that shows in what it says.
+        let _ = stdin.write_all(input.as_bytes());
+        drop(stdin);
+        running.end()
+    }
+
+    /// Starts maitred here.
+    pub(crate) fn start(&self, args: &[&str]) -> Running {
         let mut child = Command::new(env!("CARGO_BIN_EXE_maitred"))
             .args(args)
             .current_dir(self.path(""))
             .env_clear()
-            .env("PATH", path)
+            .env("PATH", std::env::join_paths(&self.path).unwrap())
             .env("HOME", "/home/somebody")
             .envs(self.env.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
@@ -94,29 +108,12 @@ impl Place {
             .stderr(Stdio::piped())
             .spawn()
             .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        // It may have ended without reading; that shows in what it says.
-        let _ = stdin.write_all(input.as_bytes());
-        drop(stdin);
-        let output = gather(child.stdout.take().unwrap());
         let errors = gather(child.stderr.take().unwrap());
-        let handle = pidfd_open(Pid::from_child(&child), PidfdFlags::empty()).unwrap();
-        let mut fds = [PollFd::from_borrowed_fd(handle.as_fd(), PollFlags::IN)];
-        let timeout = Timespec::try_from(LIMIT).unwrap();
-        if poll(&mut fds, Some(&timeout)).unwrap() == 0 {
-            child.kill().unwrap();
-            child.wait().unwrap();
-            panic!("maitred {args:?} did not end");
-        }
-        let status = child.wait().unwrap();
-        let errors = errors.join().unwrap();
-        assert!(!errors.contains("panicked"), "{errors}");
-        Ended {
-            code: status
-                .code()
-                .unwrap_or_else(|| panic!("{status}: {errors}")),
-            output: output.join().unwrap(),
-            errors,
+        Running {
+            output: child.stdout.take().unwrap(),
+            gathered: Vec::new(),
+            errors: Some(errors),
+            child,
         }
     }
 
@@ -147,6 +144,63 @@ impl Place {
         assert_ne!(ended.code, 0, "{args:?}: {}", ended.output);
         assert_eq!(ended.output, "");
         ended.errors
+    }
+}
+
+/// A maitred at work; it is killed when the test drops it.
+pub(crate) struct Running {
+    pub(crate) child: Child,
+    output: ChildStdout,
+    gathered: Vec<u8>,
+    errors: Option<thread::JoinHandle<String>>,
+}
+
+impl Running {
+    /// Waits until it has printed this.
+    pub(crate) fn prints(&mut self, text: &str) {
+        while !String::from_utf8_lossy(&self.gathered).contains(text) {
+            assert!(self.read(), "it ended before it printed {text}");
+        }
+    }
+
+    /// Waits for its end.
+    pub(crate) fn end(mut self) -> Ended {
+        while self.read() {}
+        let handle = pidfd_open(Pid::from_child(&self.child), PidfdFlags::empty()).unwrap();
+        self.within_the_limit(handle.as_fd());
+        let status = self.child.wait().unwrap();
+        let errors = self.errors.take().unwrap().join().unwrap();
+        assert!(!errors.contains("panicked"), "{errors}");
+        Ended {
+            code: status
+                .code()
+                .unwrap_or_else(|| panic!("{status}: {errors}")),
+            output: String::from_utf8(std::mem::take(&mut self.gathered)).unwrap(),
+            errors,
+        }
+    }
+
+    /// Reads what there is; false at the end.
+    fn read(&mut self) -> bool {
+        self.within_the_limit(self.output.as_fd());
+        let mut chunk = [0; 16 << 10];
+        let read = self.output.read(&mut chunk).unwrap();
+        self.gathered.extend_from_slice(&chunk[..read]);
+        read > 0
+    }
+
+    fn within_the_limit(&self, fd: BorrowedFd) {
+        let mut fds = [PollFd::from_borrowed_fd(fd, PollFlags::IN)];
+        let timeout = Timespec::try_from(LIMIT).unwrap();
+        let ready = poll(&mut fds, Some(&timeout)).unwrap();
+        assert_ne!(ready, 0, "it takes longer than {LIMIT:?}");
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
     }
 }
 

@@ -13,3 +13,4 @@ mod flags;
 mod formats;
 mod init;
 mod scripts;
+mod start;

@@ -172,7 +172,10 @@ fn errors_are_shown_with_file_and_line() {
         for (text, expected) in [
             ("process.exit(3)", "it failed"),
             ("process.exit(0)", "process.exit"),
-            ("const a = {}; a.a = a; module.exports = a", "cycl"),
+            (
+                "const a = {}; a.a = a; module.exports = a",
+                "written as json",
+            ),
             ("process.kill(process.pid, 'SIGKILL')", "it failed"),
             ("module.exports = 'x'.repeat(5 << 20)", "larger than 4 mb"),
             ("module.exports = undefined", "no apps"),

@@ -16,6 +16,7 @@ mod chaos;
 mod counts;
 mod errors;
 mod exact;
+mod flags;
 mod lifecycle;
 mod listeners;
 mod output;

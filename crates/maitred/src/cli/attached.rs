@@ -1,0 +1,101 @@
+//! Staying with apps that were started: their output here, and their end with ours.
+
+use std::io::{BufWriter, IsTerminal, stderr, stdout};
+
+use anyhow::Context;
+use rustix::process::{Signal, WaitOptions, wait};
+
+use super::app_logs::AppLogs;
+use super::{Manner, together};
+use crate::apps::Action;
+use crate::home::Home;
+use crate::logs::view::{self, Form, Request, View};
+
+/// How many lines are shown of those that were written before.
+const LINES: usize = 15;
+
+/// Shows what the apps of these names write, until Ctrl-C.
+///
+/// # Errors
+/// If nobody reads it any more, or the logs cannot be read.
+pub(super) fn follow(names: &[String], manner: &Manner) -> anyhow::Result<()> {
+    let mut catalog = AppLogs::of(names)?;
+    let out = stdout();
+    let terminal = out.is_terminal();
+    let request = Request {
+        lines: LINES,
+        only: None,
+        follow: true,
+        target: names.join(" "),
+        view: View {
+            form: Form::Pretty,
+            timestamp: None,
+            highlight: None,
+            terminal: terminal || stderr().is_terminal(),
+            colours: together::colours(manner, &out),
+        },
+    };
+    let mut out = BufWriter::new(out.lock());
+    view::show(&mut catalog, &request, &mut out, &mut stderr())
+}
+
+/// The same, and stops the apps when a signal asks this process to end. The exit code.
+///
+/// # Errors
+/// If the system refuses what is needed to begin with.
+pub(super) fn stay(home: Home, names: Vec<String>, manner: &Manner) -> anyhow::Result<u8> {
+    sys::block_signals().context("blocking signals")?;
+    let (stopped, speaks) = (names.clone(), manner.clone());
+    let ending = std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            wait_for_the_end();
+            let code = stop(&home, &stopped, &speaks);
+            std::process::exit(code);
+        })
+        .context("starting the signals' thread")?;
+    if let Err(error) = follow(&names, manner) {
+        // Nobody sees the output any more; the apps are there all the same.
+        eprintln!("maitred: {error:#}");
+    }
+    let _ = ending.join();
+    Ok(1)
+}
+
+/// Waits for a signal that asks to end. As process 1 of a container we have orphans, too.
+fn wait_for_the_end() {
+    while let Ok(arrived) = sys::next_signal() {
+        match arrived.signal {
+            Signal::INT | Signal::TERM | Signal::QUIT | Signal::HUP => return,
+            Signal::CHILD => while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {},
+            _ => {}
+        }
+    }
+}
+
+/// Stops the apps; the exit code. Standard output is not ours to write to: the logs have it.
+fn stop(home: &Home, names: &[String], manner: &Manner) -> i32 {
+    let selected = match together::selected(home, names) {
+        Ok(selected) => selected,
+        // Somebody has deleted one of them.
+        Err(error) => {
+            eprintln!("maitred: {error:#}");
+            return 1;
+        }
+    };
+    let results = crate::apps::side_by_side(&selected, |selected| {
+        selected.act(home, &Action::Stop, &mut |_| {})
+    });
+    let mut code = 0;
+    for (selected, result) in selected.iter().zip(results) {
+        let name = &selected.known.record.app.name;
+        match result {
+            Ok(()) => together::say(manner, &format!("{name}: stopped")),
+            Err(error) => {
+                eprintln!("maitred: {error:#}");
+                code = 1;
+            }
+        }
+    }
+    code
+}

@@ -1,0 +1,235 @@
+//! Kinds of values that may have parts, or be one of several things.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
+
+use serde_json::Value;
+
+use super::{Kind, described, number, plain, split_words, texts, variable};
+use crate::config::FilterEnv;
+
+/// Words: a list, or a text that is split as a shell does.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Words(pub(crate) Vec<OsString>);
+
+/// Variables with their values.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Variables(pub(crate) BTreeMap<String, String>);
+
+/// What is watched.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Watched {
+    Nothing,
+    /// The folder that the app runs in.
+    Folder,
+    These(Vec<String>),
+}
+
+/// One text or several.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Texts(pub(crate) Vec<String>);
+
+/// Where something is logged to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum LogTarget {
+    Nowhere,
+    Home,
+    File(String),
+}
+
+/// A schedule, unless it is switched off by 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Schedule(pub(crate) Option<String>);
+
+/// Exit codes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct ExitCodes(pub(crate) BTreeSet<i32>);
+
+/// TCP ports.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Ports(pub(crate) Vec<u16>);
+
+/// What pm2 hands to chokidar; two of its settings mean something here.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct WatchOptions {
+    pub(crate) ignored: Option<Vec<String>>,
+    pub(crate) follow_links: Option<bool>,
+}
+
+impl Kind for Words {
+    const EXPECTS: &'static str = "a text, or a list of texts";
+
+    fn read(value: &Value) -> Option<Self> {
+        let words = match value {
+            Value::String(text) => split_words(text),
+            Value::Array(list) => list.iter().map(plain).collect::<Option<Vec<_>>>()?,
+            _ => return None,
+        };
+        Some(Self(words.into_iter().map(OsString::from).collect()))
+    }
+}
+
+impl Kind for Texts {
+    const EXPECTS: &'static str = Words::EXPECTS;
+
+    fn read(value: &Value) -> Option<Self> {
+        texts(value).map(Self)
+    }
+}
+
+impl Kind for Variables {
+    const EXPECTS: &'static str = "an object of names and values, or a list of \"NAME=value\"";
+
+    /// Without the text, in which there may be a secret.
+    fn found(value: &Value) -> String {
+        match value {
+            Value::String(_) => "a text".to_owned(),
+            Value::Object(_) => "one with values that variables cannot have".to_owned(),
+            other => described(other),
+        }
+    }
+
+    fn read(value: &Value) -> Option<Self> {
+        let pair = |text: &str| {
+            let (name, value) = text.split_once('=')?;
+            Some((name.to_owned(), value.to_owned()))
+        };
+        let variables = match value {
+            Value::Object(object) => object
+                .iter()
+                .filter(|(_, value)| !value.is_null())
+                .map(|(name, value)| Some((name.clone(), variable(value)?)))
+                .collect::<Option<BTreeMap<_, _>>>()?,
+            Value::String(text) => split_words(text)
+                .iter()
+                .map(|it| pair(it))
+                .collect::<Option<_>>()?,
+            Value::Array(list) => list
+                .iter()
+                .map(|it| pair(it.as_str()?))
+                .collect::<Option<_>>()?,
+            _ => return None,
+        };
+        let good = |(name, value): (&String, &String)| {
+            !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0')
+        };
+        variables.iter().all(good).then_some(Self(variables))
+    }
+}
+
+impl Kind for FilterEnv {
+    const EXPECTS: &'static str = "true, false, a part of a name, or a list of such parts";
+
+    fn read(value: &Value) -> Option<Self> {
+        Some(match value {
+            Value::Bool(true) => Self::All,
+            Value::Bool(false) => Self::Containing(Vec::new()),
+            Value::String(text) if text == "true" => Self::All,
+            Value::String(text) if text == "false" => Self::Containing(Vec::new()),
+            _ => Self::Containing(
+                texts(value)?
+                    .into_iter()
+                    .filter(|it| !it.is_empty())
+                    .collect(),
+            ),
+        })
+    }
+}
+
+impl Kind for Watched {
+    const EXPECTS: &'static str = "true, false, a path, or a list of paths";
+
+    fn read(value: &Value) -> Option<Self> {
+        Some(match value {
+            Value::Bool(false) => Self::Nothing,
+            Value::Bool(true) => Self::Folder,
+            Value::String(text) if text == "false" => Self::Nothing,
+            Value::String(text) if text == "true" => Self::Folder,
+            _ => match texts(value)? {
+                paths if paths.is_empty() => Self::Folder,
+                paths => Self::These(paths),
+            },
+        })
+    }
+}
+
+impl Kind for LogTarget {
+    const EXPECTS: &'static str = "a path, true or false";
+
+    fn read(value: &Value) -> Option<Self> {
+        Some(match value {
+            Value::Bool(false) => Self::Nowhere,
+            Value::Bool(true) => Self::Home,
+            Value::String(text) => match text.as_str() {
+                "NULL" | "/dev/null" | "false" => Self::Nowhere,
+                "" | "true" => Self::Home,
+                path => Self::File(path.to_owned()),
+            },
+            _ => return None,
+        })
+    }
+}
+
+impl Kind for Schedule {
+    const EXPECTS: &'static str = "a cron pattern such as \"0 3 * * *\", or 0 for none";
+
+    fn read(value: &Value) -> Option<Self> {
+        Some(Self(match value {
+            Value::Number(number) if number.as_u64() == Some(0) => None,
+            Value::Bool(false) => None,
+            Value::String(text) if text == "0" || text.is_empty() => None,
+            Value::String(text) => Some(text.clone()),
+            _ => return None,
+        }))
+    }
+}
+
+impl Kind for ExitCodes {
+    const EXPECTS: &'static str = "an exit code, or a list of exit codes";
+
+    fn read(value: &Value) -> Option<Self> {
+        let codes: Option<_> = match value {
+            Value::Array(list) => list.iter().map(number).collect(),
+            Value::String(text) => text
+                .split(|c: char| c == ',' || c.is_whitespace())
+                .filter(|code| !code.is_empty())
+                .map(|code| code.parse().ok())
+                .collect(),
+            one => number(one).map(|code| BTreeSet::from([code])),
+        };
+        codes.map(Self)
+    }
+}
+
+impl Kind for Ports {
+    const EXPECTS: &'static str = "a port number, or a list of port numbers";
+
+    fn read(value: &Value) -> Option<Self> {
+        let ports: Option<_> = match value {
+            Value::Array(list) => list.iter().map(number).collect(),
+            Value::String(text) => text.split(',').map(|it| it.trim().parse().ok()).collect(),
+            one => number(one).map(|port| vec![port]),
+        };
+        ports.map(Self)
+    }
+}
+
+impl Kind for WatchOptions {
+    const EXPECTS: &'static str = "an object of watch options";
+
+    fn read(value: &Value) -> Option<Self> {
+        let object = value.as_object()?;
+        let ignored = match object.get("ignored") {
+            None | Some(Value::Null) => None,
+            Some(ignored) => Some(texts(ignored)?),
+        };
+        let follow_links = match object.get("followSymlinks") {
+            None | Some(Value::Null) => None,
+            Some(follow) => Some(follow.as_bool()?),
+        };
+        Some(Self {
+            ignored,
+            follow_links,
+        })
+    }
+}

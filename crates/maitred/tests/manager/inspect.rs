@@ -1,0 +1,136 @@
+//! What is shown of apps: to people, to programs, and what to nobody.
+
+use serde_json::Value;
+
+use crate::harness::{Request, beside_others};
+use crate::home::{Home, NODE_SERVER, ended};
+
+#[test]
+fn the_list_is_plain_when_nobody_looks_at_it() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("server.js", NODE_SERVER);
+    home.does(&["start", "server.js", "-i", "2", "--name", "api"]);
+    for _ in 0..6 {
+        Request::get(&home.door(), "/").unwrap();
+    }
+    for command in ["list", "ls", "status", "ps"] {
+        let list = home.does(&[command]);
+        assert!(!list.contains('\x1b'), "{list:?}");
+        let lines: Vec<_> = list.lines().collect();
+        assert_eq!(lines.len(), 3, "{list}");
+        assert!(lines[0].starts_with("id  name"), "{list}");
+        let served = |line: &&str| -> u64 {
+            let last = line.split_whitespace().next_back().unwrap();
+            last.parse().unwrap()
+        };
+        assert_eq!(lines[1..].iter().map(served).sum::<u64>(), 6, "{list}");
+    }
+    home.fails(&["list", "--sort", "beauty"]);
+    let sorted = home.does(&["list", "--sort", "id:desc"]);
+    let second = sorted.lines().nth(1).unwrap();
+    assert!(second.trim_start().starts_with('1'), "{sorted}");
+}
+
+#[test]
+fn programs_get_the_fields_that_they_know() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("server.js", NODE_SERVER);
+    home.does(&["start", "server.js", "-i", "2", "--", "--loud"]);
+    let instances = home.instances();
+    assert_eq!(instances.len(), 2);
+    for (number, instance) in instances.iter().enumerate() {
+        let env = &instance["pm2_env"];
+        assert_eq!(instance["name"], "server");
+        assert_eq!(instance["pm_id"], number);
+        assert!(instance["monit"]["memory"].as_u64().unwrap() > 1_000_000);
+        assert!(instance["monit"]["cpu"].is_number());
+        for (field, value) in [
+            ("status", Value::from("online")),
+            ("namespace", "default".into()),
+            ("restart_time", 0.into()),
+            ("unstable_restarts", 0.into()),
+            ("exec_mode", "cluster_mode".into()),
+            ("instances", 2.into()),
+            ("NODE_APP_INSTANCE", number.into()),
+            ("exec_interpreter", "node".into()),
+            ("autorestart", true.into()),
+            ("watch", false.into()),
+            ("args", vec!["--loud"].into()),
+        ] {
+            assert_eq!(env[field], value, "{field}");
+        }
+        for field in ["pm_uptime", "created_at"] {
+            assert!(env[field].as_u64().unwrap() > 1_600_000_000_000, "{field}");
+        }
+        for field in [
+            "pm_exec_path",
+            "pm_cwd",
+            "pm_out_log_path",
+            "pm_err_log_path",
+            "pm_pid_path",
+        ] {
+            assert!(env[field].as_str().unwrap().starts_with('/'), "{field}");
+        }
+        let pid_file = std::fs::read_to_string(env["pm_pid_path"].as_str().unwrap()).unwrap();
+        assert_eq!(pid_file, instance["pid"].to_string());
+        assert_eq!(env["env"]["PORT"], home.port.to_string());
+    }
+    let pretty = home.does(&["prettylist"]);
+    assert!(pretty.starts_with("[\n  {"), "{pretty}");
+    assert!(pretty.contains("name: 'server'"), "{pretty}");
+    let pids: Vec<_> = home.pids().iter().map(i32::to_string).collect();
+    assert_eq!(
+        home.does(&["pid", "server"]).lines().collect::<Vec<_>>(),
+        pids
+    );
+    assert_eq!(home.does(&["id", "server"]), "[ 0, 1 ]\n");
+    assert_eq!(home.does(&["id", "nobody"]), "[]\n");
+    assert!(home.does(&["ping"]).contains("pong"));
+}
+
+#[test]
+fn secrets_are_for_those_who_ask_for_them() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    let file = "{ script: 'job.sh', env: { T_PLAIN: 'plain', DB_PASSWORD: 'hunter2' } }";
+    home.file("a.json", file);
+    let said = home.run(&["start", "a.json"]);
+    let described = home.run(&["describe", "job"]);
+    let listed = home.run(&["ls"]);
+    for shown in [&said, &described, &listed] {
+        let all = format!("{}{}", shown.output, shown.errors);
+        assert!(!all.contains("hunter2"), "{all}");
+    }
+    assert!(described.output.contains("DB_PASSWORD"), "{described:?}");
+    assert!(described.output.contains("T_PLAIN=plain"), "{described:?}");
+    assert!(home.does(&["env", "0"]).contains("DB_PASSWORD: hunter2"));
+    home.fails(&["env", "7"]);
+    assert!(home.does(&["jlist"]).contains("hunter2"));
+    let log = std::fs::read_to_string(home.path().join("apps/job/supervisor.log")).unwrap();
+    assert!(!log.contains("hunter2"), "{log}");
+}
+
+#[test]
+fn silent_means_silent() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    let said = ended(home.command(&["start", "job.sh", "-s"]));
+    assert_eq!((said.output, said.errors), (String::new(), String::new()));
+}
+
+#[test]
+fn names_cannot_do_anything_to_the_terminal() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    home.fails(&["start", "job.sh", "--name", "a\x1b[2J"]);
+    let file = "{ script: 'job.sh', env: { T_ODD: 'x\\u001b[2Jy' } }";
+    home.file("a.json", file);
+    home.does(&["start", "a.json"]);
+    let described = home.does(&["describe", "job"]);
+    assert!(!described.contains('\x1b'), "{described:?}");
+}

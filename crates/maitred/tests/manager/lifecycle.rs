@@ -1,0 +1,208 @@
+//! Start, stop, restart, scale and delete.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use crate::harness::{Process, Request, beside_others, gone_within, repository};
+use crate::home::{Home, NODE_SERVER};
+
+#[test]
+fn bun_workers_share_their_port() {
+    let _turn = beside_others();
+    let home = Home::new();
+    let script = repository().join("examples/bun-serve/server.ts");
+    let script = script.to_str().unwrap();
+    home.does(&["start", script, "-i", "3", "--name", "api"]);
+    let online = [0, 1, 2].map(|id| (id, "online".to_owned()));
+    assert_eq!(home.statuses(), online);
+    // Listening was waited for: the first request is served.
+    let mut seen = BTreeSet::new();
+    while seen.len() < 3 {
+        seen.insert(Request::get(&home.door(), "/api?ms=0").unwrap().worker());
+    }
+    home.does(&["stop", "api"]);
+    assert!(home.port_is_free());
+    assert_eq!(gone_within(Duration::from_secs(5), &home.processes()), []);
+    let stopped = [0, 1, 2].map(|id| (id, "stopped".to_owned()));
+    assert_eq!(home.statuses(), stopped);
+    home.does(&["start", "api"]);
+    assert_eq!(home.statuses(), online);
+    Request::get(&home.door(), "/api?ms=0").unwrap();
+}
+
+#[test]
+fn a_single_instance_has_its_socket_to_itself() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("server.js", NODE_SERVER);
+    home.does(&["start", "server.js"]);
+    let instances = home.instances();
+    assert_eq!(instances[0]["pm2_env"]["exec_mode"], "fork_mode");
+    let first = home.pids();
+    home.does(&["restart", "server"]);
+    let second = home.pids();
+    assert_ne!(first, second);
+    assert!(Process::find(first[0]).is_none());
+    assert_eq!(home.instances()[0]["pm2_env"]["restart_time"], 1);
+    home.does(&["reset", "server"]);
+    assert_eq!(home.instances()[0]["pm2_env"]["restart_time"], 0);
+    assert_eq!(home.pids(), second);
+}
+
+#[test]
+fn scaling_adds_and_removes_the_last() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("server.js", NODE_SERVER);
+    home.does(&["start", "server.js", "-i", "2"]);
+    let before = home.pids();
+    home.does(&["scale", "server", "+2"]);
+    let online = |ids: &[u64]| ids.iter().map(|id| (*id, "online".to_owned())).collect();
+    let expected: Vec<_> = online(&[0, 1, 2, 3]);
+    assert_eq!(home.statuses(), expected);
+    assert_eq!(home.pids()[..2], before);
+    home.does(&["scale", "server", "1"]);
+    let expected: Vec<_> = online(&[0]);
+    assert_eq!(home.statuses(), expected);
+    assert_eq!(home.pids()[..], before[..1]);
+    // The numbers of those that are gone are not given out again.
+    home.does(&["scale", "server", "+1"]);
+    let expected: Vec<_> = online(&[0, 4]);
+    assert_eq!(home.statuses(), expected);
+    home.fails(&["scale", "server", "2"]);
+    home.fails(&["scale", "server", "0"]);
+}
+
+#[test]
+fn numbers_begin_anew_when_nothing_is_left() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    home.does(&["start", "job.sh", "--name", "a"]);
+    home.does(&["start", "job.sh", "--name", "b"]);
+    home.does(&["delete", "a"]);
+    home.does(&["start", "job.sh", "--name", "c"]);
+    let ids: Vec<_> = home.statuses().iter().map(|(id, _)| *id).collect();
+    assert_eq!(ids, [1, 2]);
+    home.does(&["del", "all"]);
+    assert_eq!(home.statuses(), []);
+    home.does(&["start", "job.sh"]);
+    assert_eq!(home.statuses()[0].0, 0);
+}
+
+#[test]
+fn what_runs_already_is_not_started_again() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    home.file("other.sh", "sleep 1000\n");
+    home.does(&["start", "job.sh"]);
+    let first = home.pids();
+    assert!(home.fails(&["start", "job.sh"]).contains("-f"));
+    assert_eq!(home.pids(), first);
+    home.does(&["start", "job.sh", "-f"]);
+    assert_ne!(home.pids(), first);
+    assert!(
+        home.fails(&["start", "other.sh", "--name", "job"])
+            .contains("--name")
+    );
+    home.fails(&["start", "missing.js"]);
+    home.fails(&["no-such-command"]);
+    assert_eq!(home.statuses().len(), 1);
+}
+
+#[test]
+fn a_new_environment_takes_effect_when_it_is_asked_for() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    let with = |args: &[&str], name: &str| {
+        let mut command = home.command(args);
+        command.env(name, "yes");
+        assert_eq!(crate::home::ended(command).code, 0, "{args:?}");
+    };
+    let has = |name: &str| {
+        let environment = fs::read(format!("/proc/{}/environ", home.pids()[0])).unwrap();
+        String::from_utf8_lossy(&environment).contains(&format!("\0{name}=yes\0"))
+    };
+    with(&["start", "job.sh"], "T_ONE");
+    assert!(has("T_ONE"));
+    with(&["restart", "job"], "T_TWO");
+    assert!(has("T_ONE") && !has("T_TWO"));
+    with(&["restart", "job", "--update-env"], "T_TWO");
+    assert!(has("T_TWO") && !has("T_ONE"));
+}
+
+#[test]
+fn the_whole_tree_ends_with_its_instance() {
+    let _turn = beside_others();
+    let home = Home::new();
+    let noted = home.folder().join("child");
+    let text = format!(
+        "setsid sleep 1000 & echo $! > {0}.new; mv {0}.new {0}; sleep 1000 & wait\n",
+        noted.display()
+    );
+    home.file("tree.sh", &text);
+    home.does(&["start", "tree.sh", "-i", "1"]);
+    home.file("other.sh", "sleep 1000\n");
+    home.does(&["start", "other.sh"]);
+    let child = fs::read_to_string(&noted).unwrap().trim().parse().unwrap();
+    let child = Process::find(child).unwrap();
+    home.does(&["restart", "tree"]);
+    assert_eq!(gone_within(Duration::from_secs(5), &[child]), []);
+    home.does(&["stop", "tree"]);
+    let left = home.processes();
+    let sleeps = left
+        .iter()
+        .filter(|it| it.command.starts_with("sleep"))
+        .count();
+    assert_eq!(sleeps, 1, "{left:#?}");
+}
+
+#[test]
+fn signals_and_lines_reach_the_process() {
+    let _turn = beside_others();
+    let home = Home::new();
+    let script = "import signal, sys\n\
+                  signal.signal(signal.SIGUSR2, lambda *_: open('signal', 'w').close())\n\
+                  open('ready', 'w').close()\n\
+                  for line in sys.stdin:\n    \
+                      open('line.new', 'w').write(line)\n    \
+                      import os; os.rename('line.new', 'line')\n";
+    home.file("talk.py", script);
+    home.does(&["start", "talk.py", "--cwd", home.folder().to_str().unwrap()]);
+    appears(&home.folder().join("ready"));
+    home.does(&["sendSignal", "SIGUSR2", "talk"]);
+    home.does(&["send", "0", "hello there"]);
+    assert_eq!(appears(&home.folder().join("line")), "hello there\n");
+    appears(&home.folder().join("signal"));
+    home.fails(&["sendSignal", "SIGNONE", "talk"]);
+    home.does(&["stop", "talk"]);
+    home.fails(&["send", "0", "hello"]);
+}
+
+/// Waits until a file is there; its text.
+fn appears(path: &std::path::Path) -> String {
+    use rustix::fs::inotify;
+    let watch = inotify::init(inotify::CreateFlags::CLOEXEC).unwrap();
+    let events = inotify::WatchFlags::CREATE | inotify::WatchFlags::MOVED_TO;
+    inotify::add_watch(&watch, path.parent().unwrap(), events).unwrap();
+    let limit = rustix::event::Timespec {
+        tv_sec: 30,
+        tv_nsec: 0,
+    };
+    loop {
+        if let Ok(text) = fs::read_to_string(path) {
+            return text;
+        }
+        let mut fds = [rustix::event::PollFd::new(
+            &watch,
+            rustix::event::PollFlags::IN,
+        )];
+        let came = rustix::event::poll(&mut fds, Some(&limit)).unwrap();
+        assert_eq!(came, 1, "{} does not appear", path.display());
+        let mut notices = [0; 4096];
+        rustix::io::read(&watch, &mut notices).unwrap();
+    }
+}

@@ -1,0 +1,25 @@
+//! The process manager, command by command, with real processes.
+//!
+//! Each test has a home folder of its own. It waits for what commands tell, and looks at effects:
+//! processes, ports, files, and what `jlist` says.
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "a broken expectation anywhere in a test ends it"
+)]
+
+#[expect(
+    dead_code,
+    unused_imports,
+    reason = "shared with other test programs, which use more of it"
+)]
+#[path = "../end_to_end/harness/mod.rs"]
+mod harness;
+mod home;
+
+mod boot;
+mod inspect;
+mod lifecycle;
+mod reload;
+mod targets;
+mod trouble;

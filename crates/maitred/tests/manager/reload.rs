@@ -1,0 +1,128 @@
+//! Reload: the app serves on, and goes on as it was when the new one is no good.
+
+use std::fs;
+
+use crate::harness::{Process, Request, beside_others, repository};
+use crate::home::Home;
+
+/// A server that says nothing wrong until a file is there.
+const FRAGILE: &str = "
+const fs = require('fs');
+if (fs.existsSync('broken')) throw new Error('no good');
+const server = require('http').createServer((_, answer) => {
+    answer.setHeader('Connection', 'close');
+    answer.end(String(process.pid));
+});
+if (!fs.existsSync('mute')) server.listen(process.env.PORT);
+setInterval(() => {}, 1000);
+";
+
+#[test]
+fn every_instance_is_replaced_and_the_port_stays_open() {
+    let _turn = beside_others();
+    let home = Home::new();
+    let script = repository().join("examples/bun-serve/server.ts");
+    home.does(&["start", script.to_str().unwrap(), "-i", "2"]);
+    let before = home.pids();
+    home.does(&["reload", "all"]);
+    let after = home.pids();
+    assert!(after.iter().all(|pid| !before.contains(pid)), "{after:?}");
+    assert!(before.iter().all(|pid| Process::find(*pid).is_none()));
+    let ids: Vec<_> = home.statuses().into_iter().map(|(id, _)| id).collect();
+    assert_eq!(ids, [0, 1]);
+    for _ in 0..10 {
+        Request::get(&home.door(), "/api?ms=0").unwrap();
+    }
+}
+
+#[test]
+fn one_that_fails_at_boot_leaves_the_old_one() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("server.js", FRAGILE);
+    home.does(&["start", "server.js", "-i", "2"]);
+    let before = home.pids();
+    fs::write(home.folder().join("broken"), "").unwrap();
+    let said = home.fails(&["reload", "server"]);
+    assert!(said.contains("exited with code 1"), "{said}");
+    assert_eq!(home.pids(), before);
+    Request::get(&home.door(), "/").unwrap();
+    fs::remove_file(home.folder().join("broken")).unwrap();
+    home.does(&["reload", "server"]);
+    assert!(home.pids().iter().all(|pid| !before.contains(pid)));
+}
+
+#[test]
+fn one_that_does_not_listen_in_time_leaves_the_old_one() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("server.js", FRAGILE);
+    home.does(&["start", "server.js", "-i", "1", "--listen-timeout", "1500"]);
+    let before = home.pids();
+    fs::write(home.folder().join("mute"), "").unwrap();
+    let said = home.fails(&["reload", "server"]);
+    assert!(said.contains("listen_timeout"), "{said}");
+    assert_eq!(home.pids(), before);
+    Request::get(&home.door(), "/").unwrap();
+}
+
+#[test]
+fn without_a_shared_socket_the_old_one_goes_first() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("server.js", FRAGILE);
+    home.does(&["start", "server.js"]);
+    let before = home.pids();
+    home.does(&["reload", "server"]);
+    assert_ne!(home.pids(), before);
+    assert!(Process::find(before[0]).is_none());
+    assert_eq!(home.statuses(), [(0, "online".to_owned())]);
+}
+
+#[test]
+fn ready_and_shutdown_are_said_over_nodes_channel() {
+    let _turn = beside_others();
+    let home = Home::new();
+    let script = "
+        const server = require('http').createServer((_, answer) => answer.end('.'));
+        server.listen(process.env.PORT, () => process.send('ready'));
+        process.on('message', (message) => {
+            require('fs').appendFileSync('told', message + '\\n');
+            process.exit(0);
+        });
+        process.on('SIGINT', () => {});
+    ";
+    home.file("server.js", script);
+    let args = ["start", "server.js", "-i", "1", "--wait-ready"];
+    home.does(&[&args[..], &["--shutdown-with-message"]].concat());
+    assert_eq!(home.statuses(), [(0, "online".to_owned())]);
+    home.does(&["reload", "server"]);
+    home.does(&["stop", "server"]);
+    let told = fs::read_to_string(home.folder().join("told")).unwrap();
+    assert_eq!(told, "shutdown\nshutdown\n");
+}
+
+#[test]
+fn who_does_not_say_that_it_is_ready_is_not_up() {
+    let _turn = beside_others();
+    let home = Home::new();
+    let args = [
+        "start",
+        "job.js",
+        "-i",
+        "1",
+        "--wait-ready",
+        "--listen-timeout",
+        "1500",
+    ];
+    home.file(
+        "job.js",
+        "if (!require('fs').existsSync('mute')) process.send('ready');\n\
+         setInterval(() => {}, 1000);\n",
+    );
+    home.does(&args);
+    let before = home.pids();
+    fs::write(home.folder().join("mute"), "").unwrap();
+    home.fails(&["reload", "job"]);
+    assert_eq!(home.pids(), before);
+}

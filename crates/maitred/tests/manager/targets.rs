@@ -1,0 +1,108 @@
+//! What commands are applied to.
+
+use crate::harness::beside_others;
+use crate::home::Home;
+
+fn three() -> Home {
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    for (name, namespace) in [("api-one", "web"), ("api-two", "web"), ("worker", "back")] {
+        home.does(&["start", "job.sh", "-n", name, "--namespace", namespace]);
+    }
+    home
+}
+
+fn stopped(home: &Home) -> Vec<u64> {
+    let statuses = home.statuses().into_iter();
+    let stopped = statuses.filter(|(_, status)| status == "stopped");
+    stopped.map(|(id, _)| id).collect()
+}
+
+#[test]
+fn names_numbers_namespaces_and_patterns() {
+    let _turn = beside_others();
+    let home = three();
+    for (targets, expected) in [
+        (&["worker"][..], &[2][..]),
+        (&["0"], &[0]),
+        (&["web"], &[0, 1]),
+        (&["/^api/"], &[0, 1]),
+        (&["worker", "1"], &[1, 2]),
+        (&["all"], &[0, 1, 2]),
+    ] {
+        home.does(&[&["stop"], targets].concat());
+        assert_eq!(stopped(&home), expected, "{targets:?}");
+        home.does(&["start", "all"]);
+        assert_eq!(stopped(&home), [0; 0], "{targets:?}");
+    }
+}
+
+#[test]
+fn what_is_not_there_is_an_error_and_nothing_happens() {
+    let _turn = beside_others();
+    let home = three();
+    for command in ["stop", "restart", "reload", "delete", "describe", "reset"] {
+        let said = home.fails(&[command, "nobody"]);
+        assert!(said.contains("nobody"), "{command}: {said}");
+        home.fails(&[command, "17"]);
+    }
+    home.fails(&["stop", "worker", "nobody"]);
+    home.fails(&["stop", "/[/"]);
+    assert_eq!(stopped(&home), [0; 0]);
+}
+
+#[test]
+fn the_same_name_may_be_in_two_namespaces() {
+    let _turn = beside_others();
+    let home = three();
+    home.does(&["start", "job.sh", "-n", "worker", "--namespace", "other"]);
+    home.fails(&["start", "job.sh", "-n", "worker", "--namespace", "other"]);
+    home.does(&["stop", "other"]);
+    assert_eq!(stopped(&home), [3]);
+    home.does(&["stop", "worker"]);
+    assert_eq!(stopped(&home), [2, 3]);
+}
+
+#[test]
+fn one_instance_of_several() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    home.does(&["start", "job.sh", "-i", "3"]);
+    let before = home.pids();
+    home.does(&["stop", "1"]);
+    assert_eq!(stopped(&home), [1]);
+    home.does(&["restart", "2"]);
+    home.does(&["start", "1"]);
+    let after = home.pids();
+    assert_eq!(after[0], before[0]);
+    assert!(after[1] != before[1] && after[2] != before[2]);
+    home.does(&["delete", "0"]);
+    let ids: Vec<_> = home.statuses().into_iter().map(|(id, _)| id).collect();
+    assert_eq!(ids, [1, 2]);
+}
+
+#[test]
+fn config_files_stand_for_their_apps() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    let file = "module.exports = { apps: [\
+                    { name: 'a', script: 'job.sh' },\
+                    { name: 'b', script: 'job.sh', instances: 2 },\
+                ] }";
+    home.file("ecosystem.config.js", file);
+    home.does(&["start", "--only", "a"]);
+    assert_eq!(home.statuses().len(), 1);
+    home.does(&["startOrReload", "ecosystem.config.js"]);
+    assert_eq!(home.statuses().len(), 3);
+    let before = home.pids();
+    home.does(&["startOrRestart", "ecosystem.config.js", "--only", "b"]);
+    let after = home.pids();
+    assert_eq!(before[0], after[0]);
+    assert!(before[1..].iter().all(|pid| !after.contains(pid)));
+    home.does(&["stop", "ecosystem.config.js", "--only", "b"]);
+    assert_eq!(stopped(&home), [1, 2]);
+    home.does(&["delete", "ecosystem.config.js"]);
+    assert_eq!(home.statuses(), []);
+}

@@ -1,0 +1,182 @@
+//! Things that go wrong, each with a clear outcome.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::harness::{Process, Request, beside_others, gone_within};
+use crate::home::{Home, NODE_SERVER, ended};
+
+fn kill(pid: i32) {
+    kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
+}
+
+fn parent_of(pid: i32) -> i32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
+    let (_, rest) = stat.rsplit_once(')').unwrap();
+    rest.split_whitespace().nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_supervisor_that_is_killed_leaves_nothing_and_is_replaced() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("server.js", NODE_SERVER);
+    home.does(&["start", "server.js", "-i", "2"]);
+    for both in [false, true] {
+        let all = home.processes();
+        let supervisor = home.supervisor("server");
+        let guard = parent_of(supervisor);
+        kill(supervisor);
+        if both {
+            kill(guard);
+        }
+        assert_eq!(gone_within(Duration::from_secs(5), &all), []);
+        let crashed = [0, 1].map(|id| (id, "crashed".to_owned()));
+        assert_eq!(home.statuses(), crashed);
+        assert!(home.port_is_free());
+        home.does(&["start", "server"]);
+        let online = [0, 1].map(|id| (id, "online".to_owned()));
+        assert_eq!(home.statuses(), online);
+        Request::get(&home.door(), "/").unwrap();
+    }
+    kill(home.supervisor("server"));
+    home.does(&["stop", "server"]);
+    let stopped = [0, 1].map(|id| (id, "stopped".to_owned()));
+    assert_eq!(home.statuses(), stopped);
+}
+
+#[test]
+fn one_apps_trouble_is_not_anothers() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    home.does(&["start", "job.sh", "-n", "a"]);
+    home.does(&["start", "job.sh", "-n", "b"]);
+    let before = home.pids();
+    let killed = Process::find(before[0]).unwrap();
+    kill(home.supervisor("a"));
+    assert_eq!(gone_within(Duration::from_secs(5), &[killed]), []);
+    assert_eq!(home.pids()[1], before[1]);
+    home.does(&["save"]);
+    home.does(&["resurrect"]);
+    let online = [0, 1].map(|id| (id, "online".to_owned()));
+    assert_eq!(home.statuses(), online);
+    assert_eq!(home.pids()[1], before[1]);
+}
+
+#[test]
+fn of_two_that_start_the_same_one_wins() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    let codes: Vec<_> = std::thread::scope(|scope| {
+        let start = || home.run(&["start", "job.sh"]).code;
+        let starts: Vec<_> = (0..4).map(|_| scope.spawn(start)).collect();
+        starts.into_iter().map(|it| it.join().unwrap()).collect()
+    });
+    assert_eq!(
+        codes.iter().filter(|code| **code == 0).count(),
+        1,
+        "{codes:?}"
+    );
+    assert_eq!(home.statuses(), [(0, "online".to_owned())]);
+}
+
+#[test]
+fn those_that_start_at_the_same_time_get_numbers_of_their_own() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    std::thread::scope(|scope| {
+        for name in ["a", "b", "c", "d"] {
+            let home = &home;
+            scope.spawn(move || home.does(&["start", "job.sh", "-n", name, "-i", "2"]));
+        }
+    });
+    let ids: BTreeSet<_> = home.statuses().into_iter().map(|(id, _)| id).collect();
+    assert_eq!(ids, (0..8).collect());
+}
+
+#[test]
+fn commands_at_the_same_time_come_to_an_end() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    home.does(&["start", "job.sh", "-i", "2"]);
+    std::thread::scope(|scope| {
+        for command in ["restart", "reload", "stop", "start", "restart", "stop"] {
+            let home = &home;
+            scope.spawn(move || home.run(&[command, "job"]));
+        }
+    });
+    home.does(&["start", "job"]);
+    let online = [0, 1].map(|id| (id, "online".to_owned()));
+    assert_eq!(home.statuses(), online);
+}
+
+#[test]
+fn a_path_longer_than_an_address_will_do() {
+    let _turn = beside_others();
+    let home = Home::at(&format!("{}/{}", "x".repeat(120), "y".repeat(120)));
+    home.file("job.sh", "sleep 1000\n");
+    home.does(&["start", "job.sh"]);
+    assert_eq!(home.statuses(), [(0, "online".to_owned())]);
+    home.does(&["restart", "job"]);
+}
+
+#[test]
+fn a_home_that_cannot_be_is_named() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    let file = home.file("file", "");
+    for path in [file.as_path(), std::path::Path::new("/proc/maitred")] {
+        let mut command = home.command(&["start", "job.sh"]);
+        command.env("MAITRED_HOME", path);
+        let said = ended(command);
+        assert_eq!(said.code, 1, "{said:?}");
+        assert!(said.errors.contains("MAITRED_HOME"), "{said:?}");
+    }
+}
+
+#[test]
+fn an_app_that_crashes_at_boot_is_told_of() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("bad.sh", "exit 7\n");
+    let said = home.run(&["start", "bad.sh", "--max-restarts", "0"]);
+    // As with pm2: it was started.
+    assert_eq!(said.code, 0, "{said:?}");
+    assert!(said.errors.contains("exited with code 7"), "{said:?}");
+    assert_eq!(home.statuses(), [(0, "errored".to_owned())]);
+    home.file("job.sh", "exit 0\n");
+    home.does(&["start", "job.sh", "--no-autorestart"]);
+    assert_eq!(home.statuses()[1], (1, "stopped".to_owned()));
+}
+
+#[test]
+fn a_supervisor_that_does_not_know_a_request_says_so() {
+    use std::io::{BufRead, BufReader, Write};
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    home.does(&["start", "job.sh"]);
+    let folder = fs::File::open(home.path().join("apps/job")).unwrap();
+    let path = format!(
+        "/proc/self/fd/{}/control",
+        std::os::fd::AsRawFd::as_raw_fd(&folder)
+    );
+    for line in ["{\"protocol\":99,\"do\":\"fly\"}\n", "nonsense\n", "\n"] {
+        let mut socket = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        socket.write_all(line.as_bytes()).unwrap();
+        let mut answer = String::new();
+        BufReader::new(socket).read_line(&mut answer).unwrap();
+        let answer: serde_json::Value = serde_json::from_str(&answer).unwrap();
+        assert_eq!(answer["failed"]["unknown"], true, "{line}");
+        assert!(answer["failed"]["version"].is_string());
+    }
+    home.does(&["restart", "job"]);
+}
