@@ -23,7 +23,7 @@ mod tree;
 
 use clap::{Parser, Subcommand};
 
-use command::{cost, exec, tail, throughput, worker};
+use command::{cost, exec, manager, tail, throughput, worker};
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -40,6 +40,8 @@ enum Command {
     Tail(tail::Arguments),
     /// CPU time and system calls of maitred for each new connection
     Cost(cost::Arguments),
+    /// What managing apps costs, in memory and time, beside pm2
+    Manager(manager::Arguments),
     /// The light server that `cost` runs many of
     #[command(hide = true)]
     Worker,
@@ -53,6 +55,7 @@ fn main() -> anyhow::Result<()> {
         Command::Throughput(arguments) => throughput::run(&arguments),
         Command::Tail(arguments) => tail::run(&arguments),
         Command::Cost(arguments) => cost::run(&arguments),
+        Command::Manager(arguments) => manager::run(&arguments),
         Command::Worker => worker::run(),
         Command::Exec(arguments) => exec::run(&arguments),
     }
