@@ -1,8 +1,9 @@
 //! `manager`: what managing apps costs, beside pm2: memory of everything that the manager adds,
 //! for several numbers of idle instances, and the time of the commands that are typed most.
 //!
-//! Memory is the proportional share (PSS) and the resident set (RSS) of all processes that there
-//! are because of the manager and its app, less those of as many workers started by hand. The
+//! Memory is that of the manager's own processes (PSS and RSS), and what its workers have more in
+//! anonymous memory than as many that were started by hand: shares of program files wander with
+//! whatever else runs on the machine. The
 //! managers take turns, each in a home folder of its own, with nothing else of it running.
 
 use std::collections::BTreeMap;
@@ -56,6 +57,7 @@ struct Manager {
 struct Memory {
     pss: f64,
     rss: f64,
+    anonymous: f64,
 }
 
 impl Manager {
@@ -84,11 +86,17 @@ impl Manager {
         Ok(begun.elapsed())
     }
 
-    /// Everything that runs because of it: what has its home in the environment.
-    fn memory(&self) -> Memory {
+    /// What its own processes have, and what its workers have. All of them have its home in their
+    /// environment.
+    fn memory(&self) -> (Memory, Memory) {
         let found = processes_with(&format!("MAITRED_HOME={}", self.home.display()));
-        let sum = |sum, pid: &i32| sum + memory_of(*pid);
-        found.iter().fold(Memory::default(), sum)
+        let (own, workers): (Vec<_>, Vec<_>) = found.into_iter().partition(|pid| {
+            let line = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            let line = String::from_utf8_lossy(&line);
+            line.starts_with("maitred") || line.starts_with("PM2 ")
+        });
+        let sum = |pids: Vec<i32>| pids.into_iter().map(memory_of).sum();
+        (sum(own), sum(workers))
     }
 }
 
@@ -99,6 +107,12 @@ impl Drop for Manager {
     }
 }
 
+impl std::iter::Sum for Memory {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| sum + one)
+    }
+}
+
 impl std::ops::Add for Memory {
     type Output = Self;
 
@@ -106,6 +120,7 @@ impl std::ops::Add for Memory {
         Self {
             pss: self.pss + other.pss,
             rss: self.rss + other.rss,
+            anonymous: self.anonymous + other.anonymous,
         }
     }
 }
@@ -130,7 +145,7 @@ impl Bare {
             .0
             .iter()
             .filter_map(|child| i32::try_from(child.id()).ok());
-        pids.fold(Memory::default(), |sum, pid| sum + memory_of(pid))
+        pids.map(memory_of).sum()
     }
 }
 
@@ -169,10 +184,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             let manager = manager(name, program, port);
             manager.does(&["start", "idle.js", "-i", &count.to_string()])?;
             std::thread::sleep(SETTLE);
-            let with = manager.memory();
+            let (own, workers) = manager.memory();
+            let more = workers.anonymous - alone.anonymous;
             let added = Memory {
-                pss: with.pss - alone.pss,
-                rss: with.rss - alone.rss,
+                pss: own.pss + more,
+                rss: own.rss + more,
+                anonymous: own.anonymous + more,
             };
             memory.insert((count, name), added);
         }
@@ -190,7 +207,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
                 "first start",
                 manager.does(&["start", "idle.js", "-n", "app0"])?,
             );
-            let one = manager.memory();
+            let (one, _) = manager.memory();
             for number in 1..APPS {
                 let name = format!("app{number}");
                 let mut command = manager.command(&["start", "idle.js", "-n", &name]);
@@ -199,7 +216,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
             }
             note("ls of 10 apps", manager.does(&["ls"])?);
             note("restart", manager.does(&["restart", "app0"])?);
-            let more = (manager.memory().pss - one.pss) / (APPS - 1) as f64;
+            let more = (manager.memory().0.pss - one.pss) / (APPS - 1) as f64;
             each_more.insert(*name, more);
         }
     }
@@ -276,7 +293,7 @@ fn report(
         "machine": machine,
         "versions": tools::versions(programs),
         "memory_added": memory,
-        "pss_kb_of_each_more_app_with_its_worker": each_more,
+        "pss_kb_of_each_more_app": each_more,
         "times": times,
         "goals": goal::to_json(&goals),
     });
@@ -309,5 +326,6 @@ fn memory_of(pid: i32) -> Memory {
     Memory {
         pss: field("Pss:"),
         rss: field("Rss:"),
+        anonymous: field("Pss_Anon:"),
     }
 }
