@@ -1,10 +1,10 @@
 //! A private folder for one running supervisor: the door, and the preload library.
 
-use std::fs::{DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
@@ -66,6 +66,10 @@ impl RuntimeFolder {
             .create(&path)
             .context("creating the folder")?;
         let folder = Self { path };
+        DirBuilder::new()
+            .mode(0o700)
+            .create(folder.links())
+            .context("creating the folder for links")?;
         OpenOptions::new()
             .write(true)
             .create_new(true)
@@ -76,14 +80,16 @@ impl RuntimeFolder {
         Ok(folder)
     }
 
-    /// Gives the folder to another user: only that one's processes may enter, besides root's.
+    /// Lets the processes of another group enter, and load the library. All stays ours: they can
+    /// neither put anything into the folder, nor take anything out of it.
     ///
     /// # Errors
     /// If this process may not do that.
-    pub(crate) fn give_to(&self, uid: u32, gid: u32) -> anyhow::Result<()> {
-        for path in [self.library(), self.path.clone()] {
-            std::os::unix::fs::lchown(&path, Some(uid), Some(gid))
-                .with_context(|| format!("giving {} to user {uid}", path.display()))?;
+    pub(crate) fn open_to(&self, gid: u32) -> anyhow::Result<()> {
+        for (path, mode) in [(self.library(), 0o550), (self.path.clone(), 0o710)] {
+            std::os::unix::fs::lchown(&path, None, Some(gid))
+                .and_then(|()| fs::set_permissions(&path, fs::Permissions::from_mode(mode)))
+                .with_context(|| format!("opening {} to group {gid}", path.display()))?;
         }
         Ok(())
     }
@@ -102,11 +108,16 @@ impl RuntimeFolder {
         self.path.join("door")
     }
 
-    /// Opens the door.
+    /// Where links to the app's own sockets are kept, for nobody but us.
+    pub(crate) fn links(&self) -> PathBuf {
+        self.path.join("links")
+    }
+
+    /// Opens the door, for processes of this user alone; `None` stands for our own.
     ///
     /// # Errors
     /// If the socket cannot be made.
-    pub(crate) fn open_door(&self) -> anyhow::Result<OwnedFd> {
+    pub(crate) fn open_door(&self, user: Option<u32>) -> anyhow::Result<OwnedFd> {
         let socket = rustix::net::socket_with(
             AddressFamily::UNIX,
             SocketType::SEQPACKET,
@@ -117,6 +128,10 @@ impl RuntimeFolder {
         rustix::net::bind(&socket, &SocketAddrUnix::new(&door)?)
             .with_context(|| format!("binding to {}", door.display()))?;
         rustix::fs::chmod(&door, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)?;
+        if let Some(user) = user {
+            std::os::unix::fs::lchown(&door, Some(user), None)
+                .with_context(|| format!("giving {} to user {user}", door.display()))?;
+        }
         rustix::net::listen(&socket, DOOR_BACKLOG)?;
         Ok(socket)
     }

@@ -121,7 +121,7 @@ impl Supervisor {
         let (ready_in, ready) = mpsc::channel(NOTICES);
         let app = Rc::new(record.app);
         if let Some(identity) = &app.identity {
-            folder.give_to(identity.uid, identity.gid)?;
+            folder.open_to(identity.gid)?;
         }
         let slots = record
             .instances
@@ -167,12 +167,13 @@ impl Supervisor {
         if self.app.exec_mode != ExecMode::Cluster || self.dispatcher.is_some() {
             return Ok(());
         }
+        let user = self.app.identity.as_ref().map(|identity| identity.uid);
         let dispatcher = Dispatcher::start(
             dispatcher::Settings {
                 balance: self.app.balance.into(),
                 private_ports: self.app.private_ports.clone(),
-                door: self.folder.open_door().context("opening the door")?,
-                folder: self.folder.path().to_owned(),
+                door: self.folder.open_door(user).context("opening the door")?,
+                folder: self.folder.links(),
             },
             self.notices_in.clone(),
         );

@@ -121,6 +121,26 @@ fn without_a_daemon_the_apps_end_with_the_command() {
     assert_eq!(*at(&app[0], "pm2_env.status"), "stopped");
 }
 
+/// Both go over Node's channel, and neither leaves a trace where nobody acts on it.
+#[test]
+fn ready_and_shutdown_are_messages() {
+    let home = Home::new();
+    let text = "const fs = require('fs');
+        process.on('SIGINT', () => fs.appendFileSync('seen', 'signal '));
+        process.on('message', (it) => { fs.appendFileSync('seen', it + ' '); process.exit(0); });
+        setInterval(() => {}, 1000);
+        setTimeout(() => { fs.appendFileSync('seen', 'up '); process.send('ready'); }, 300);";
+    fs::write(home.0.path("app.js"), text).unwrap();
+    let config = "{ script: 'app.js', wait_ready: true, shutdown_with_message: true,
+                    listen_timeout: '60s', kill_timeout: '60s' }";
+    fs::write(home.0.path("a.json"), config).unwrap();
+    home.does(&["start", "a.json"], "");
+    let seen = || fs::read_to_string(home.0.path("seen")).unwrap_or_default();
+    assert_eq!(seen(), "up ", "start came back before it was ready");
+    home.does(&["stop", "app"], "");
+    assert_eq!(seen(), "up shutdown ");
+}
+
 #[test]
 fn a_wrong_file_starts_nothing() {
     let home = Home::new();

@@ -76,9 +76,10 @@ fn under_load(to: SocketAddr, trouble: impl FnOnce()) -> Vec<Outcome> {
     })
 }
 
-fn start(example: &str) -> (Run, SocketAddr) {
-    let setup = Setup::example(example).instances(WORKERS).limit(240);
-    let mut run = setup
+fn start(app: Setup) -> (Run, SocketAddr) {
+    let mut run = app
+        .instances(WORKERS)
+        .limit(240)
         .option("--restart-delay", "1")
         .option("--max-restarts", "100000")
         .start();
@@ -87,6 +88,27 @@ fn start(example: &str) -> (Run, SocketAddr) {
         panic!("the examples listen on TCP");
     };
     (run, to)
+}
+
+const WORK_IN_WORKER: &str = "
+const { work } = await import(process.env.EXAMPLES + '/work.mjs');
+const answer = (url) => {
+  const query = new URL(url, 'http://localhost').searchParams;
+  if (Number(query.get('ms')) > 1000) console.log('working');
+  return JSON.stringify(work(query));
+};
+";
+
+fn bun() -> Setup {
+    let serve =
+        "Bun.serve({ port: process.env.PORT, fetch: ({ url }) => new Response(answer(url)) });";
+    Setup::program("app.ts", &format!("{WORK_IN_WORKER}{serve}"))
+}
+
+fn node() -> Setup {
+    let serve = "import { createServer } from 'node:http';
+        createServer(({ url }, response) => response.end(answer(url))).listen(process.env.PORT);";
+    Setup::program("app.mjs", &format!("{WORK_IN_WORKER}{serve}"))
 }
 
 fn signal(pid: i32, signal: Signal) {
@@ -107,10 +129,10 @@ fn workers(run: &mut Run) -> Vec<i32> {
 }
 
 /// A worker is killed every 200 ms. What it had accepted is lost with it; nothing else is.
-fn kills_lose_only_what_was_accepted(example: &str) {
+fn kills_lose_only_what_was_accepted(name: &str, app: Setup) {
     const PAUSE: Duration = Duration::from_millis(200);
     let _turn = beside_others();
-    let (mut run, to) = start(example);
+    let (mut run, to) = start(app);
     let mut kills = 0;
     let outcomes = under_load(to, || {
         let end = Instant::now() + duration();
@@ -140,7 +162,7 @@ fn kills_lose_only_what_was_accepted(example: &str) {
         .map(|outcome| (outcome.from, &outcome.answer))
         .collect();
     println!(
-        "{example}: {} requests, {kills} kills, {} accepted and lost, {} lost without having been \
+        "{name}: {} requests, {kills} kills, {} accepted and lost, {} lost without having been \
          accepted",
         outcomes.len(),
         lost.len() - never_accepted.len(),
@@ -155,19 +177,19 @@ fn kills_lose_only_what_was_accepted(example: &str) {
 
 #[test]
 fn kills_of_bun_lose_only_what_was_accepted() {
-    kills_lose_only_what_was_accepted("bun-serve/server.ts");
+    kills_lose_only_what_was_accepted("Bun", bun());
 }
 
 #[test]
 fn kills_of_node_lose_only_what_was_accepted() {
-    kills_lose_only_what_was_accepted("node-http/server.mjs");
+    kills_lose_only_what_was_accepted("Node", node());
 }
 
 /// Workers are stopped and go on, one after the other: nothing at all is lost.
-fn stops_lose_nothing(example: &str) {
+fn stops_lose_nothing(name: &str, app: Setup) {
     const PAUSE: Duration = Duration::from_millis(150);
     let _turn = beside_others();
-    let (mut run, to) = start(example);
+    let (mut run, to) = start(app);
     let workers = workers(&mut run);
     let mut stops = 0;
     let outcomes = under_load(to, || {
@@ -186,7 +208,7 @@ fn stops_lose_nothing(example: &str) {
         .filter_map(|it| it.answer.as_ref().err())
         .collect();
     println!(
-        "{example}: {} requests, {stops} stops, {} lost",
+        "{name}: {} requests, {stops} stops, {} lost",
         outcomes.len(),
         lost.len()
     );
@@ -196,20 +218,22 @@ fn stops_lose_nothing(example: &str) {
 
 #[test]
 fn stops_of_bun_lose_nothing() {
-    stops_lose_nothing("bun-serve/server.ts");
+    stops_lose_nothing("Bun", bun());
 }
 
 #[test]
 fn stops_of_node_lose_nothing() {
-    stops_lose_nothing("node-http/server.mjs");
+    stops_lose_nothing("Node", node());
 }
 
 /// One worker computes without end: the others answer everybody.
-fn an_endless_loop_costs_one_worker(example: &str) {
+fn an_endless_loop_costs_one_worker(name: &str, app: Setup) {
     let _turn = beside_others();
-    let (mut run, to) = start(example);
+    let (mut run, to) = start(app);
     let mut endless = Request::connect(&run.door()).unwrap();
     endless.send("/api?ms=1000000000").unwrap();
+    // What it accepts together with this request it never answers.
+    run.output("the loop's begin", |text| text.contains("working"));
     let outcomes = under_load(to, || thread::sleep(duration() / 4));
     let mut answered: BTreeMap<String, usize> = BTreeMap::new();
     for outcome in &outcomes {
@@ -217,7 +241,7 @@ fn an_endless_loop_costs_one_worker(example: &str) {
         let answer: serde_json::Value = serde_json::from_str(answer).unwrap();
         *answered.entry(answer["instance"].to_string()).or_default() += 1;
     }
-    println!("{example}: {} requests: {answered:?}", outcomes.len());
+    println!("{name}: {} requests: {answered:?}", outcomes.len());
     assert!(outcomes.len() > 10 * CLIENTS);
     assert_eq!(answered.len(), WORKERS - 1, "{answered:?}");
     run.no_worker_has_ended();
@@ -225,12 +249,12 @@ fn an_endless_loop_costs_one_worker(example: &str) {
 
 #[test]
 fn an_endless_loop_costs_one_bun() {
-    an_endless_loop_costs_one_worker("bun-serve/server.ts");
+    an_endless_loop_costs_one_worker("Bun", bun());
 }
 
 #[test]
 fn an_endless_loop_costs_one_node() {
-    an_endless_loop_costs_one_worker("node-http/server.mjs");
+    an_endless_loop_costs_one_worker("Node", node());
 }
 
 /// One of four workers is blocked for three seconds while 80 connections come at once: nobody has

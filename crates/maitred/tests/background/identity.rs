@@ -1,0 +1,69 @@
+//! Workers with the rights of another user.
+
+use std::fs;
+use std::io::{Read, Write};
+use std::net::{TcpListener, TcpStream};
+use std::os::unix::fs::PermissionsExt;
+
+use crate::harness::Home;
+
+const WORKER: &str = "
+const server = require('http').createServer((_, response) => {
+    const { getuid, getgid, getgroups } = process;
+    response.end(`${getuid()} ${getgid()} [${getgroups()}]`);
+});
+server.listen(Number(process.argv[2]), '127.0.0.1', () => console.log('listens'));
+";
+
+/// Only root can start others' processes; for anybody else it is an error that says so.
+#[test]
+fn a_worker_of_another_user_shares_the_port_and_reaches_nothing_of_ours() {
+    let home = Home::new();
+    home.file("app.cjs", WORKER);
+    // The app's own folder is for all.
+    for folder in [home.folder(), &home.path("")] {
+        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+    let start = ["start", "app.cjs", "-i", "2", "--uid", "nobody"];
+    if !rustix::process::geteuid().is_root() {
+        let ended = home.maitred(&start);
+        assert!(!ended.errors.is_empty(), "{ended:?}");
+        return;
+    }
+    let port = free_port().to_string();
+    home.good(&[&start[..], &["--", &port]].concat());
+    let lines = home.follow("app");
+    for _ in 0..2 {
+        assert_eq!(lines.next(), "listens");
+    }
+    for _ in 0..4 {
+        let mut stream = TcpStream::connect(format!("127.0.0.1:{port}")).unwrap();
+        stream.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+        let mut answer = String::new();
+        stream.read_to_string(&mut answer).unwrap();
+        let told = answer.rsplit("\r\n").next().unwrap();
+        let uid: u32 = told.split(' ').next().unwrap().parse().unwrap();
+        assert_ne!(uid, 0, "{told}");
+        // Root's own groups are not among theirs.
+        assert!(!told.contains("[0"), "{told}");
+    }
+    let shown = home.good(&["describe", "app"]);
+    assert!(!shown.contains("did not load"), "{shown}");
+    // Both have it through the door.
+    assert!(shown.contains(&format!("127.0.0.1:{port}")), "{shown}");
+    for private in ["home", "home/apps", "home/logs"] {
+        let mode = fs::metadata(home.folder().join(private))
+            .unwrap()
+            .permissions()
+            .mode();
+        assert_eq!(mode & 0o077, 0, "{private}");
+    }
+}
+
+/// A port that nobody uses, below those that the kernel takes for outgoing connections.
+fn free_port() -> u16 {
+    let start = u16::try_from(std::process::id() % 20_000).unwrap();
+    let ports = (0..20_000).map(|step| 10_000 + (start + step) % 20_000);
+    let mut free = ports.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
+    free.next().unwrap()
+}

@@ -1,0 +1,99 @@
+//! What workers write, and what becomes of it.
+
+use std::fs;
+use std::os::unix::fs::PermissionsExt;
+
+use crate::harness::Home;
+
+/// Writes what its first argument says, and stays.
+const WRITER: &str = "printf \"$1\"; exec sleep 1000\n";
+
+#[test]
+fn each_instance_has_files_for_its_owner_alone() {
+    let home = Home::new();
+    home.file(
+        "app.sh",
+        "echo out of $NODE_APP_INSTANCE; echo err >&2; exec sleep 1000",
+    );
+    home.good(&["start", "app.sh", "-i", "2"]);
+    let lines = home.follow("app");
+    let mut seen = [lines.next(), lines.next()];
+    seen.sort();
+    assert_eq!(seen, ["out of 0", "out of 1"]);
+    for name in ["app-out-0.log", "app-error-1.log"] {
+        let meta = fs::metadata(home.log(name)).unwrap();
+        assert_eq!(meta.permissions().mode() & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn escape_sequences_do_nothing_to_a_terminal() {
+    let home = Home::new();
+    home.file("app.sh", WRITER);
+    home.good(&["start", "app.sh", "--", "a\\033[2J\\033]0;x\\007b\\n"]);
+    assert_eq!(
+        home.follow("app").next().as_bytes(),
+        b"a\x1b[2J\x1b]0;x\x07b"
+    );
+    let shown = home.good(&["logs", "app", "--nostream"]);
+    assert!(shown.contains("a\\x1b[2J\\x1b]0;x\\x07b"), "{shown}");
+    assert!(!shown.contains('\x1b'));
+}
+
+#[test]
+fn json_logs_cannot_be_forged() {
+    let home = Home::new();
+    home.file("app.sh", WRITER);
+    home.good(&[
+        "start",
+        "app.sh",
+        "--log-type",
+        "json",
+        "--",
+        "x\"},\\r{\"message\":\"y\\n",
+    ]);
+    let line = home.follow("app").next();
+    let object: serde_json::Value = serde_json::from_str(&line).unwrap();
+    assert_eq!(object["message"], "x\"},\r{\"message\":\"y");
+    assert_eq!(object["app_name"], "app");
+    assert_eq!(object["type"], "out");
+}
+
+#[test]
+fn a_line_of_ten_megabytes_stays_whole() {
+    let home = Home::new();
+    home.file(
+        "app.sh",
+        "head -c 10000000 /dev/zero | tr '\\0' x; echo; echo after; exec sleep 1000",
+    );
+    home.good(&["start", "app.sh"]);
+    let lines = home.follow("app");
+    let long = lines.next();
+    assert_eq!(long.len(), 10_000_000);
+    assert!(long.bytes().all(|byte| byte == b'x'));
+    assert_eq!(lines.next(), "after");
+}
+
+#[test]
+fn flushed_and_moved_logs_are_written_on() {
+    let home = Home::new();
+    // Says a word for each line that it is sent.
+    home.file(
+        "app.sh",
+        "echo begun; while read -r line; do echo \"got $line\"; done",
+    );
+    home.good(&["start", "app.sh"]);
+    let lines = home.follow("app");
+    assert_eq!(lines.next(), "begun");
+    let log = home.log("app-out.log");
+    home.good(&["flush", "app"]);
+    assert_eq!(fs::read(&log).unwrap(), b"");
+    home.good(&["send", "0", "one"]);
+    assert_eq!(lines.next(), "got one");
+    fs::rename(&log, home.log("moved")).unwrap();
+    home.good(&["reloadLogs"]);
+    home.good(&["send", "0", "two"]);
+    assert_eq!(lines.next(), "got two");
+    assert_eq!(fs::read(home.log("moved")).unwrap(), b"got one\n");
+    assert_eq!(fs::read(&log).unwrap(), b"got two\n");
+}

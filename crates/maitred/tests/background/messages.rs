@@ -1,0 +1,96 @@
+//! Node's channel: wait_ready, and shutdown_with_message.
+
+use std::fs;
+
+use crate::harness::Home;
+
+const RUNTIMES: [&str; 2] = ["node", "bun"];
+
+/// Says that it is ready when the file `go` is there; ends by message or by signal, and tells how.
+const WORKER: &str = "
+    const fs = require('fs');
+    process.on('message', (m) => {
+        if (m === 'shutdown') { fs.writeFileSync('ended', 'by message'); process.exit(0) }
+    });
+    process.on('SIGINT', () => { fs.writeFileSync('ended', 'by signal'); process.exit(0) });
+    setInterval(() => {}, 1000);
+    if (fs.existsSync('go')) process.send('ready');
+    console.log('begun');
+";
+
+#[test]
+fn start_waits_until_the_app_is_ready() {
+    for runtime in RUNTIMES {
+        let home = Home::new();
+        home.file("worker.cjs", WORKER);
+        home.file("go", "");
+        let start = [
+            "start",
+            "worker.cjs",
+            "--interpreter",
+            runtime,
+            "--wait-ready",
+        ];
+        home.good(&start);
+        assert_eq!(home.instances()[0]["pm2_env"]["status"], "online");
+    }
+}
+
+#[test]
+fn what_is_not_ready_in_time_is_told_of() {
+    let home = Home::new();
+    home.file("worker.cjs", WORKER);
+    let ended = home.maitred(&[
+        "start",
+        "worker.cjs",
+        "--wait-ready",
+        "--listen-timeout",
+        "300",
+    ]);
+    assert!(ended.errors.contains("not up after 300 ms"), "{ended:?}");
+    assert_eq!(home.instances()[0]["pm2_env"]["status"], "launching");
+}
+
+#[test]
+fn a_reload_that_is_never_ready_keeps_the_old_worker() {
+    let home = Home::new();
+    home.file("worker.cjs", WORKER);
+    home.file("go", "");
+    let start = [
+        "start",
+        "worker.cjs",
+        "--wait-ready",
+        "-i",
+        "1",
+        "--listen-timeout",
+        "3000",
+    ];
+    home.good(&start);
+    let old = home.pid();
+    fs::remove_file(home.path("go")).unwrap();
+    let ended = home.maitred(&["reload", "worker"]);
+    assert_ne!(ended.code, 0, "{ended:?}");
+    assert_eq!(home.pid(), old);
+    home.file("go", "");
+    home.good(&["reload", "worker"]);
+    assert_ne!(home.pid(), old);
+}
+
+#[test]
+fn an_app_is_told_to_end_by_message_if_it_wants_so() {
+    for runtime in RUNTIMES {
+        for (flags, how) in [
+            (&["--shutdown-with-message"][..], "by message"),
+            (&[], "by signal"),
+        ] {
+            let home = Home::new();
+            home.file("worker.cjs", WORKER);
+            let start = ["start", "worker.cjs", "--interpreter", runtime];
+            home.good(&[&start, flags].concat());
+            // Its handlers are set before it writes.
+            assert_eq!(home.follow("worker").next(), "begun");
+            home.good(&["stop", "worker"]);
+            assert_eq!(fs::read_to_string(home.path("ended")).unwrap(), how);
+        }
+    }
+}
