@@ -138,7 +138,8 @@ impl Supervisor {
         let channel = process.channel.as_ref().filter(|_| by_message);
         // One that has closed its channel hears a signal.
         let told = channel.is_some_and(|channel| channel.shut_down().is_ok());
-        if let Some(dispatcher) = &self.dispatcher {
+        // When the app ends there is nobody else who could have what it has not taken.
+        if let Some(dispatcher) = self.dispatcher.as_ref().filter(|_| self.ending.is_none()) {
             dispatcher.retire(raw);
         }
         if told {
