@@ -140,7 +140,7 @@ impl Slot {
             .filter_map(|process| Pid::from_raw(process.pid))
     }
 
-    /// What is to be kept of it; `killed` if it rests for no reason of its own.
+    /// What is to be kept of it.
     pub(super) fn kept(&self) -> Kept {
         Kept {
             id: self.id,
