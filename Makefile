@@ -26,10 +26,11 @@ lint:
 	@! grep -n 'https\?://' examples/package-lock.json tests/tools/package-lock.json || \
 		{ echo "error: a lock file holds download addresses; see the .npmrc beside it"; exit 1; }
 
-bench: setup-test ## Measure maitred beside SO_REUSEPORT, Node's cluster, nginx and HAProxy (about 25 minutes)
+bench: setup-test ## Measure maitred beside SO_REUSEPORT, Node's cluster, nginx, HAProxy and pm2 (about 30 minutes)
 	cargo build --release --workspace
 	@mkdir -p bench/results
 	target/release/maitred-bench throughput --out bench/results/throughput.json
+	target/release/maitred-bench manager --out bench/results/manager.json
 	target/release/maitred-bench cost --out bench/results/cost.json
 	target/release/maitred-bench requests --out bench/results/requests.json
 	target/release/maitred-bench tail --out bench/results/tail.json --svg bench/results/tail.svg
@@ -45,5 +46,5 @@ setup-run:
 	@scripts/setup-npm.sh examples bun
 
 setup-test:
-	@scripts/setup-npm.sh tests/tools bun deno playwright-core
+	@scripts/setup-npm.sh tests/tools bun deno playwright-core pm2
 	@scripts/setup-debian.sh chromium nginx haproxy musl-gcc gcc python3 curl openssl

@@ -24,7 +24,7 @@ mod tree;
 
 use clap::{Parser, Subcommand};
 
-use command::{cost, exec, requests, tail, throughput, worker};
+use command::{cost, exec, manager, requests, tail, throughput, worker};
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -43,6 +43,8 @@ enum Command {
     Cost(cost::Arguments),
     /// Requests over kept-alive connections, beside nginx and HAProxy
     Requests(requests::Arguments),
+    /// What managing apps costs, in memory and time, beside pm2
+    Manager(manager::Arguments),
     /// The light server that `cost` runs many of
     #[command(hide = true)]
     Worker,
@@ -57,6 +59,7 @@ fn main() -> anyhow::Result<()> {
         Command::Tail(arguments) => tail::run(&arguments),
         Command::Cost(arguments) => cost::run(&arguments),
         Command::Requests(arguments) => requests::run(&arguments),
+        Command::Manager(arguments) => manager::run(&arguments),
         Command::Worker => worker::run(),
         Command::Exec(arguments) => exec::run(&arguments),
     }

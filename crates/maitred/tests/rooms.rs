@@ -3,24 +3,22 @@
 use std::fs;
 use std::path::Path;
 
-/// The rooms that call those which serve them.
-const ABOVE: &[&str] = &[
-    "apps",
-    "cli",
-    "config",
-    "control",
-    "dispatcher",
-    "guard",
-    "home",
-    "output",
-    "supervisor",
-];
-
 /// A room, and the rooms of this crate that it must not name.
-const MUST_NOT_KNOW: [(&str, &[&str]); 11] = [
+const MUST_NOT_KNOW: [(&str, &[&str]); 15] = [
     (
         "dispatcher",
-        &["supervisor", "output", "config", "cli", "events", "guard"],
+        &[
+            "supervisor",
+            "output",
+            "config",
+            "cli",
+            "events",
+            "guard",
+            "home",
+            "control",
+            "apps",
+            "logs",
+        ],
     ),
     (
         "proxy",
@@ -34,21 +32,101 @@ const MUST_NOT_KNOW: [(&str, &[&str]); 11] = [
             "guard",
         ],
     ),
-    ("supervisor", &["cli", "guard"]),
+    ("supervisor", &["cli", "guard", "apps"]),
     (
         "config",
-        &["supervisor", "dispatcher", "output", "cli", "guard"],
+        &[
+            "supervisor",
+            "dispatcher",
+            "output",
+            "cli",
+            "guard",
+            "home",
+            "control",
+            "apps",
+            "logs",
+            "watch",
+        ],
     ),
-    ("output", &["supervisor", "dispatcher", "cli", "guard"]),
-    ("logs", ABOVE),
-    ("watch", ABOVE),
-    ("schedule.rs", ABOVE),
-    ("memory.rs", ABOVE),
-    ("ipc.rs", ABOVE),
+    (
+        "output",
+        &[
+            "supervisor",
+            "dispatcher",
+            "cli",
+            "guard",
+            "home",
+            "control",
+            "apps",
+        ],
+    ),
     (
         "events.rs",
-        &["supervisor", "dispatcher", "output", "config", "cli"],
+        &[
+            "supervisor",
+            "dispatcher",
+            "output",
+            "config",
+            "cli",
+            "home",
+            "control",
+            "apps",
+        ],
     ),
+    (
+        "home",
+        &[
+            "supervisor",
+            "dispatcher",
+            "output",
+            "cli",
+            "guard",
+            "control",
+            "apps",
+        ],
+    ),
+    (
+        "control",
+        &["supervisor", "dispatcher", "output", "cli", "guard", "apps"],
+    ),
+    (
+        "apps",
+        &["supervisor", "dispatcher", "output", "cli", "guard", "logs"],
+    ),
+    ("logs", EVERYBODY_ELSE),
+    ("watch", EVERYBODY_ELSE),
+    ("schedule.rs", EVERYBODY_ELSE),
+    ("memory.rs", EVERYBODY_ELSE),
+    ("ipc.rs", EVERYBODY_ELSE),
+    // The machine itself decides without I/O: only the words of configuration and events.
+    (
+        "supervisor/instance/mod.rs",
+        &[
+            "dispatcher",
+            "output",
+            "cli",
+            "guard",
+            "home",
+            "control",
+            "apps",
+            "logs",
+            "process_tree",
+        ],
+    ),
+];
+
+/// The rooms that know how apps are managed; what is a tool of theirs knows none of them.
+const EVERYBODY_ELSE: &[&str] = &[
+    "supervisor",
+    "dispatcher",
+    "output",
+    "config",
+    "cli",
+    "guard",
+    "home",
+    "control",
+    "apps",
+    "events",
 ];
 
 #[test]

@@ -79,11 +79,12 @@ impl Identity {
     }
 }
 
-/// Lets the command begin a session of its own, away from the terminal.
+/// Lets the command begin a session of its own, away from the terminal, with all signals as a program
+/// expects to find them.
 pub fn set_up_daemon(command: &mut Command) {
     let before_exec = || {
         rustix::process::setsid()?;
-        crate::signals::restore();
+        crate::signals::restore_all();
         Ok(())
     };
     // SAFETY: between fork and exec only system calls are made: nothing is allocated, and no

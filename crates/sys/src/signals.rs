@@ -96,3 +96,15 @@ pub(crate) fn restore() {
         libc::signal(libc::SIGPIPE, libc::SIG_DFL);
     }
 }
+
+/// The same for a program that does not belong to whoever starts it: a signal that this process
+/// ignores, as in the background of a shell, is not ignored there.
+pub(crate) fn restore_all() {
+    restore();
+    for signal in WANTED {
+        // SAFETY: SIG_DFL is a valid disposition, and the call may be made between fork and exec.
+        unsafe {
+            libc::signal(signal.as_raw(), libc::SIG_DFL);
+        }
+    }
+}

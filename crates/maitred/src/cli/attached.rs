@@ -26,6 +26,7 @@ pub(super) fn follow(names: &[String], manner: &Manner) -> anyhow::Result<()> {
         lines: LINES,
         only: None,
         follow: true,
+        on_stdout: true,
         target: names.join(" "),
         view: View {
             form: Form::Pretty,

@@ -102,6 +102,7 @@ impl Logs {
             lines,
             only,
             follow: !self.nostream,
+            on_stdout: true,
             target: self.target.clone(),
             view: View {
                 form,

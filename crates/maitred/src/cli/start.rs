@@ -11,7 +11,7 @@ use super::restart::with_new_environment;
 use super::what::{self, What};
 use super::{Manner, attached, list, together};
 use crate::apps::{self, Action, Known, Selected};
-use crate::config::{self, App, Resolved};
+use crate::config::{self, Resolved};
 use crate::events::Event;
 use crate::home::Home;
 
@@ -241,7 +241,7 @@ impl Way {
         let count = u32::try_from(now.instances.len()).unwrap_or(u32::MAX);
         let scaled = app.instances;
         let mut actions = Vec::new();
-        let incompatible = known.folder.is_claimed() && !can_become(&now.app, &app);
+        let incompatible = known.folder.is_claimed() && !now.app.can_become(&app);
         if incompatible && mode == Mode::Reload {
             bail!(
                 "what has changed (exec_mode, balance, private ports or user) cannot be reloaded; \
@@ -278,13 +278,4 @@ impl Way {
             }
         }
     }
-}
-
-/// Whether a running supervisor can take a new configuration over.
-fn can_become(now: &App, app: &App) -> bool {
-    now.exec_mode == app.exec_mode
-        && now.balance == app.balance
-        && now.requests == app.requests
-        && now.private_ports == app.private_ports
-        && now.identity == app.identity
 }

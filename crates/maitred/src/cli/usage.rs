@@ -17,7 +17,7 @@ pub(super) struct Usage {
 const FEW: usize = 64;
 
 /// The time between the two looks: with exact counters, and with the kernel's ticks of 10 ms.
-const EXACT: Duration = Duration::from_millis(40);
+const EXACT: Duration = Duration::from_millis(15);
 const COARSE: Duration = Duration::from_millis(150);
 
 /// Looks at processes, twice with a short time in between.

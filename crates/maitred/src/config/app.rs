@@ -85,6 +85,16 @@ pub(crate) struct App {
 }
 
 impl App {
+    /// Whether a supervisor that runs this app can take the other description of it over: these
+    /// things it keeps as long as it lives.
+    pub(crate) fn can_become(&self, other: &Self) -> bool {
+        self.exec_mode == other.exec_mode
+            && self.balance == other.balance
+            && self.requests == other.requests
+            && self.private_ports == other.private_ports
+            && self.identity == other.identity
+    }
+
     /// The program to execute.
     pub(crate) fn program(&self) -> &Path {
         match &self.interpreter {

@@ -60,7 +60,7 @@ pub(crate) enum Request {
     Signal { ids: Option<Vec<u32>>, signal: i32 },
     /// Write a line to the standard input of one.
     Send { id: u32, line: String },
-    /// End everything, and the supervisor; the app is as if it had crashed, for `resurrect`.
+    /// End everything, and the supervisor.
     Kill,
 }
 

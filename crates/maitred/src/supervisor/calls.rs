@@ -210,12 +210,7 @@ impl Supervisor {
 
     /// What a running supervisor cannot take over from a new configuration.
     fn cannot_become(&self, app: &App) -> Option<String> {
-        let now = &self.app;
-        let same = now.exec_mode == app.exec_mode
-            && now.balance == app.balance
-            && now.requests == app.requests
-            && now.private_ports == app.private_ports
-            && now.identity == app.identity;
+        let same = self.app.can_become(app);
         (!same).then(|| {
             format!(
                 "{}: another exec_mode, balance, private port or user needs `maitred stop` and \

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
+use super::boot::Boot;
 use super::instance::{self, Effect, Generation, Outcome, Status};
 use super::slot::Process;
 use super::{Orphan, Supervisor};
@@ -57,12 +58,14 @@ impl Supervisor {
                     generation,
                     pid: spawned.pid,
                     started_at: now_ms(),
+                    started: now,
                     stdin: spawned.stdin,
                     channel: spawned.channel,
                     listens: false,
                     loaded: !shares || slot.not_preloaded.is_some(),
                     load_check: shares.then_some(now + LOAD_TIME),
                     silence_check: shares.then_some(now + SILENCE),
+                    boot: (!shares && !app.wait_ready).then(|| Boot::new(now)),
                 });
                 let id = slot.id;
                 if let Some((out, err)) = spawned.output {
@@ -127,6 +130,7 @@ impl Supervisor {
         };
         process.load_check = None;
         process.silence_check = None;
+        process.boot = None;
         let raw = process.pid;
         let Some(pid) = Pid::from_raw(raw) else {
             return;

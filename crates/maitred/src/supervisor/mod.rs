@@ -5,6 +5,7 @@
 //! dispatcher tells, and [`calls`] does what the command line wants. Workers are started from
 //! this thread, for they end with it.
 
+mod boot;
 mod calls;
 mod deeds;
 mod instance;
@@ -396,7 +397,10 @@ impl Supervisor {
         let ending = self.ending.as_ref().map(|ending| ending.kill_at);
         let slots = self.slots.iter().flat_map(|slot| {
             let processes = slot.processes.iter();
-            let checks = processes.flat_map(|process| [process.load_check, process.silence_check]);
+            let checks = processes.flat_map(|process| {
+                let boot = process.boot.as_ref().map(|boot| boot.check);
+                [process.load_check, process.silence_check, boot]
+            });
             checks.chain([slot.next_time()])
         });
         let orphans = self.orphans.iter().map(|orphan| orphan.kill_at);
@@ -422,6 +426,7 @@ impl Supervisor {
             self.step(number, instance::Event::Time);
         }
         self.look_at_processes(now);
+        self.look_at_starts(now);
         self.check_memory(now);
     }
 

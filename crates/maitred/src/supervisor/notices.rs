@@ -13,6 +13,9 @@ use crate::control::ListenerView;
 use crate::dispatcher::Notice;
 use crate::events::Event;
 
+/// A process that starts is looked at for so long.
+const STARTS: Duration = Duration::from_secs(1);
+
 /// The addresses at which workers listen, and how many.
 #[derive(Debug, Default)]
 pub(super) struct Listeners(BTreeMap<String, usize>);
@@ -184,6 +187,28 @@ impl Supervisor {
                 pid: 0,
                 reason: reason.clone(),
             });
+        }
+    }
+
+    /// Looks at those that start, where nothing else tells whether they are up.
+    pub(super) fn look_at_starts(&mut self, now: Duration) {
+        let mut up = Vec::new();
+        for slot in &mut self.slots {
+            for process in &mut slot.processes {
+                let pid = process.pid;
+                let due = process.boot.as_mut().filter(|boot| boot.check <= now);
+                let over = due.is_some_and(|boot| boot.is_over(pid, now));
+                if over || now > process.started + STARTS {
+                    process.boot = None;
+                }
+                if over {
+                    up.push((slot.number, process.generation));
+                }
+            }
+        }
+        for (number, run) in up {
+            let listening = false;
+            self.step(number, instance::Event::Up { run, listening });
         }
     }
 

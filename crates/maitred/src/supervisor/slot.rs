@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use rustix::process::Pid;
 
+use super::boot::Boot;
 use super::instance::{Effect, Event, Generation, Instance, Outcome, Rest, Rules, State, Status};
 use crate::config::{App, ExecMode};
 use crate::control::{self, InstanceView};
@@ -20,6 +21,8 @@ pub(super) struct Process {
     pub(super) pid: i32,
     /// When it was started, in milliseconds since 1970.
     pub(super) started_at: u64,
+    /// The same since the supervisor began.
+    pub(super) started: Duration,
     /// Its standard input, if that is ours to write to.
     pub(super) stdin: Option<OwnedFd>,
     /// Node's channel to it.
@@ -31,6 +34,8 @@ pub(super) struct Process {
     /// When to look whether the library has reported in, and whether it listens.
     pub(super) load_check: Option<Duration>,
     pub(super) silence_check: Option<Duration>,
+    /// Where nothing else tells whether it is up.
+    pub(super) boot: Option<Boot>,
 }
 
 /// One instance, and what is known of it.
@@ -135,7 +140,7 @@ impl Slot {
             .filter_map(|process| Pid::from_raw(process.pid))
     }
 
-    /// What is to be kept of it; `killed` if it rests for no reason of its own.
+    /// What is to be kept of it.
     pub(super) fn kept(&self) -> Kept {
         Kept {
             id: self.id,

@@ -134,3 +134,33 @@ fn names_cannot_do_anything_to_the_terminal() {
     let described = home.does(&["describe", "job"]);
     assert!(!described.contains('\x1b'), "{described:?}");
 }
+
+#[test]
+fn logs_end_with_whoever_reads_them() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "echo one\nsleep 1000\n");
+    home.does(&["start", "job.sh"]);
+    let mut command = home.command(&["logs", "job", "--raw"]);
+    command.stdout(std::process::Stdio::piped());
+    let mut logs = command.stderr(std::process::Stdio::null()).spawn().unwrap();
+    drop(logs.stdout.take());
+    // Nothing is written any more, and it ends all the same.
+    let handle = rustix::process::pidfd_open(
+        rustix::process::Pid::from_child(&logs),
+        rustix::process::PidfdFlags::empty(),
+    );
+    let handle = handle.unwrap();
+    let mut fds = [rustix::event::PollFd::new(
+        &handle,
+        rustix::event::PollFlags::IN,
+    )];
+    let limit = rustix::event::Timespec {
+        tv_sec: 30,
+        tv_nsec: 0,
+    };
+    let ended = rustix::event::poll(&mut fds, Some(&limit)).unwrap();
+    let _ = logs.kill();
+    let _ = logs.wait();
+    assert_eq!(ended, 1);
+}

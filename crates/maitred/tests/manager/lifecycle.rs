@@ -182,6 +182,32 @@ fn signals_and_lines_reach_the_process() {
     home.fails(&["send", "0", "hello"]);
 }
 
+/// A shell lets what it starts in the background ignore SIGINT, with which workers are asked to end.
+#[test]
+fn who_starts_an_app_may_ignore_what_stops_it() {
+    let _turn = beside_others();
+    let home = Home::new();
+    let script = "import time\n\
+                  try:\n    \
+                      open('ready', 'w').close(); time.sleep(1000)\n\
+                  except KeyboardInterrupt:\n    \
+                      open('goodbye', 'w').close()\n";
+    home.file("job.py", script);
+    let start = home.command(&["start", "job.py"]);
+    let mut shell = std::process::Command::new("sh");
+    shell.args(["-c", "trap '' INT; exec \"$0\" \"$@\""]);
+    shell.arg(start.get_program()).args(start.get_args());
+    shell.current_dir(home.folder());
+    let environment = start
+        .get_envs()
+        .filter_map(|(name, value)| Some((name, value?)));
+    shell.envs(environment);
+    assert_eq!(crate::home::ended(shell).code, 0);
+    appears(&home.folder().join("ready"));
+    home.does(&["stop", "job"]);
+    assert!(home.folder().join("goodbye").exists());
+}
+
 /// Waits until a file is there; its text.
 fn appears(path: &std::path::Path) -> String {
     use rustix::fs::inotify;

@@ -19,6 +19,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use jiff::Timestamp;
+use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::OFlags;
 use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
@@ -62,6 +63,9 @@ pub(crate) struct Request {
     pub(crate) only: Option<Stream>,
     /// Whether to go on with what is appended.
     pub(crate) follow: bool,
+    /// They are shown on our standard output: who follows them is done when nobody reads it any
+    /// more, also if nothing is written then.
+    pub(crate) on_stdout: bool,
     /// What the user asked for, for the title.
     pub(crate) target: String,
     pub(crate) view: View,
@@ -93,6 +97,30 @@ pub(crate) fn show(
         // Whoever listened has heard enough.
         Err(error) if is_closed(&error) => Ok(()),
         result => result,
+    }
+}
+
+/// Waits until something happens to a log, or nobody reads our standard output any more.
+fn wait_for(inotify: &OwnedFd) -> anyhow::Result<()> {
+    let stdout = io::stdout();
+    loop {
+        let mut fds = [
+            PollFd::new(inotify, PollFlags::IN),
+            // Asked for nothing, it tells of its end all the same.
+            PollFd::new(&stdout, PollFlags::empty()),
+        ];
+        match poll(&mut fds, None) {
+            Err(Errno::INTR) => continue,
+            Err(error) => return Err(limit(error)),
+            Ok(_) => {}
+        }
+        let [logs, reader] = &fds;
+        if reader.revents().intersects(PollFlags::ERR | PollFlags::HUP) {
+            return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
+        }
+        if !logs.revents().is_empty() {
+            return Ok(());
+        }
     }
 }
 
@@ -279,6 +307,9 @@ impl Reader<'_> {
         let Some(inotify) = &self.inotify else {
             return Ok(false);
         };
+        if self.request.on_stdout {
+            wait_for(inotify)?;
+        }
         let mut new = false;
         let mut reader = inotify::Reader::new(inotify.as_fd(), buffer);
         loop {
@@ -365,6 +396,7 @@ mod tests {
             lines: 2,
             only: None,
             follow,
+            on_stdout: false,
             target: "all".into(),
             view: View {
                 form: Form::Pretty,
