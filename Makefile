@@ -23,7 +23,8 @@ test: setup-test lint ## Check and test everything, as this user and (if root) a
 lint:
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
-	@! grep -n 'https\?://' examples/package-lock.json tests/tools/package-lock.json || \
+	@! grep -n 'https\?://' examples/package-lock.json tests/tools/package-lock.json | \
+		grep -v '"\(url\|funding\)": ' || \
 		{ echo "error: a lock file holds download addresses; see the .npmrc beside it"; exit 1; }
 
 bench: setup-test ## Measure maitred beside SO_REUSEPORT, Node's cluster and nginx (about 20 minutes)
@@ -32,6 +33,8 @@ bench: setup-test ## Measure maitred beside SO_REUSEPORT, Node's cluster and ngi
 	target/release/maitred-bench throughput --out bench/results/throughput.json
 	target/release/maitred-bench cost --out bench/results/cost.json
 	target/release/maitred-bench tail --out bench/results/tail.json --svg bench/results/tail.svg
+	target/release/maitred-bench manager --out bench/results/manager.json
+	target/release/maitred-bench manager --many --out bench/results/manager-many.json
 
 fmt: ## Format the code
 	cargo fmt --all
@@ -44,5 +47,5 @@ setup-run:
 	@scripts/setup-npm.sh examples bun
 
 setup-test:
-	@scripts/setup-npm.sh tests/tools bun deno playwright-core
+	@scripts/setup-npm.sh tests/tools bun deno playwright-core pm2
 	@scripts/setup-debian.sh chromium nginx musl-gcc gcc python3 curl

@@ -1,5 +1,6 @@
 //! Measures maitred beside the usual ways to run several copies of a server:
-//! throughput, tail latency, and what one connection costs its supervisor.
+//! throughput, tail latency, what one connection costs its supervisor, and what
+//! the process manager costs beside pm2.
 
 #![forbid(unsafe_code)]
 
@@ -11,6 +12,7 @@ mod goal;
 mod ideal;
 mod load;
 mod machine;
+mod memory;
 mod nginx;
 mod random;
 mod scratch;
@@ -23,7 +25,7 @@ mod tree;
 
 use clap::{Parser, Subcommand};
 
-use command::{cost, exec, tail, throughput, worker};
+use command::{cost, exec, manager, tail, throughput, worker};
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -40,6 +42,8 @@ enum Command {
     Tail(tail::Arguments),
     /// CPU time and system calls of maitred for each new connection
     Cost(cost::Arguments),
+    /// What a process manager costs: memory, CPU and commands, beside pm2
+    Manager(manager::Arguments),
     /// The light server that `cost` runs many of
     #[command(hide = true)]
     Worker,
@@ -53,6 +57,7 @@ fn main() -> anyhow::Result<()> {
         Command::Throughput(arguments) => throughput::run(&arguments),
         Command::Tail(arguments) => tail::run(&arguments),
         Command::Cost(arguments) => cost::run(&arguments),
+        Command::Manager(arguments) => manager::run(&arguments),
         Command::Worker => worker::run(),
         Command::Exec(arguments) => exec::run(&arguments),
     }

@@ -2,6 +2,7 @@
 
 pub(crate) mod cost;
 pub(crate) mod exec;
+pub(crate) mod manager;
 pub(crate) mod tail;
 pub(crate) mod throughput;
 pub(crate) mod worker;
