@@ -32,10 +32,10 @@ pub(super) fn measure(
     let entry = |instances: usize| {
         let sleep = sleep.clone();
         move |n: usize| {
-            json!({
+            Ok(json!({
                 "name": format!("app-{n}"), "script": sleep, "args": "1000000",
                 "interpreter": "none", "instances": instances, "exec_mode": "fork",
-            })
+            }))
         }
     };
     eprintln!("pm2 with {FEW_APPS} apps");

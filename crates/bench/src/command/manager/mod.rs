@@ -87,9 +87,9 @@ fn start_apps(
     side: &Side,
     scratch: &Scratch,
     apps: usize,
-    mut entry: impl FnMut(usize) -> Value,
+    mut entry: impl FnMut(usize) -> Result<Value>,
 ) -> Result<()> {
-    let entries: Vec<Value> = (0..apps).map(&mut entry).collect();
+    let entries = (0..apps).map(&mut entry).collect::<Result<Vec<Value>>>()?;
     let name = format!("{}-{apps}.json", side.kind.name());
     // pm2 goes by the name's end; each case has its own text.
     let path = scratch.path().join(name);

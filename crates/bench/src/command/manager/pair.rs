@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use super::side::Side;
 use super::{Arguments, memory_json, start_apps, workers};
 use crate::child::Program;
+use crate::contender::free_port;
 use crate::goal::Goal;
 use crate::memory::Memory;
 use crate::scratch::Scratch;
@@ -100,7 +101,9 @@ fn time_commands(
     times: &mut [Vec<f64>; 4],
 ) -> Result<()> {
     let [start, ls, restart, ls_of_ten] = times;
-    start.push(side.run(["start", script, "-i", "4"])?.as_secs_f64());
+    let port = free_port()?.to_string();
+    let took = side.run_with(["start", script, "-i", "4"], &[("PORT", &port)])?;
+    start.push(took.as_secs_f64());
     ls.push(side.run(["ls"])?.as_secs_f64());
     restart.push(side.run(["restart", "idle"])?.as_secs_f64());
     side.run(["delete", "idle"])?;
@@ -111,8 +114,11 @@ fn time_commands(
     side.kill()
 }
 
-fn entry(n: usize, script: &str, instances: usize) -> Value {
-    json!({ "name": format!("app-{n}"), "script": script, "instances": instances, "exec_mode": "cluster" })
+fn entry(n: usize, script: &str, instances: usize) -> Result<Value> {
+    Ok(json!({
+        "name": format!("app-{n}"), "script": script, "instances": instances,
+        "exec_mode": "cluster", "env": { "PORT": free_port()?.to_string() },
+    }))
 }
 
 /// What one of so many plain processes of the script uses: they share pages

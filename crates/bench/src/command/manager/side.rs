@@ -58,7 +58,17 @@ impl Side {
         &self,
         args: impl IntoIterator<Item = S>,
     ) -> Result<Duration> {
+        self.run_with(args, &[])
+    }
+
+    /// The same, with further variables in the command's environment.
+    pub(crate) fn run_with<S: AsRef<OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = S>,
+        variables: &[(&str, &str)],
+    ) -> Result<Duration> {
         let mut command = self.command(args);
+        command.envs(variables.iter().copied());
         let begun = Instant::now();
         let output = command.output().context("running the manager")?;
         let took = begun.elapsed();
