@@ -9,7 +9,7 @@ mod signals;
 mod socket;
 
 pub use process::{
-    ChildSetup, Forked, Identity, exit_now, fork, set_up_child, set_up_daemon,
+    ChildSetup, Forked, Identity, cpu_time, exit_now, fork, set_up_child, set_up_daemon,
 };
 pub use readable::Readable;
 pub use signals::{Signalled, block_signals, next_signal};
