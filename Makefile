@@ -31,6 +31,7 @@ bench: setup-test ## Measure maitred beside SO_REUSEPORT, Node's cluster, nginx,
 	@mkdir -p bench/results
 	target/release/maitred-bench throughput --out bench/results/throughput.json
 	target/release/maitred-bench manager --out bench/results/manager.json
+	target/release/maitred-bench manager --many --out bench/results/manager-many.json
 	target/release/maitred-bench cost --out bench/results/cost.json
 	target/release/maitred-bench requests --out bench/results/requests.json
 	target/release/maitred-bench tail --out bench/results/tail.json --svg bench/results/tail.svg
@@ -46,5 +47,5 @@ setup-run:
 	@scripts/setup-npm.sh examples bun
 
 setup-test:
-	@scripts/setup-npm.sh tests/tools bun deno playwright-core pm2
+	@scripts/setup-npm.sh tests/tools bun deno playwright-core
 	@scripts/setup-debian.sh chromium nginx haproxy musl-gcc gcc python3 curl openssl

@@ -26,7 +26,8 @@ if [ "$(cat "$stamp" 2>/dev/null || true)" != "$wanted" ]; then
 fi
 
 # Bun's and Deno's packages hold a stub until their install script has put the program in its
-# place. Where npm is told to run no such scripts, that shows here and not in a hundred tests.
+# place. Where npm is told to run no such scripts, that shows here and not in a hundred tests. (pm2
+# is not asked for its version: it would start its daemon in the user's home to tell it.)
 for command in "$@"; do
     node_modules/.bin/"$command" --version >/dev/null 2>&1 ||
         fail "$command was installed into $folder/node_modules, but does not start. \

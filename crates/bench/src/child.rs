@@ -19,6 +19,7 @@ use nix::unistd::Pid;
 
 /// The groups to end on a signal.
 static GROUPS: Mutex<Vec<Pid>> = Mutex::new(Vec::new());
+static AT_END: Mutex<Vec<Command>> = Mutex::new(Vec::new());
 
 /// How long a process may take to end after SIGTERM.
 const GRACE: Duration = Duration::from_secs(5);
@@ -50,8 +51,21 @@ pub(crate) fn end_children_on_signals() -> Result<()> {
     Ok(())
 }
 
+/// What must run when a signal ends the benchmark: the end of a manager that is
+/// nobody's child.
+pub(crate) fn run_at_end(command: Command) {
+    AT_END
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .push(command);
+}
+
 /// SIGTERM first: those with workers of their own then end them too.
 fn end_all() {
+    for command in &mut *AT_END.lock().unwrap_or_else(PoisonError::into_inner) {
+        // Nothing to be done about a manager that does not go.
+        let _ = command.output();
+    }
     let groups = GROUPS
         .lock()
         .unwrap_or_else(PoisonError::into_inner)

@@ -314,7 +314,7 @@ fn all_ready(mut running: Running) -> Result<Running> {
 /// A port that nobody listened on a moment ago. It lies below those that the
 /// kernel gives to clients (32,768 and up): a connection of the load generator
 /// could have it the next moment.
-fn free_port() -> Result<u16> {
+pub(crate) fn free_port() -> Result<u16> {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     const PORTS: std::ops::Range<u32> = 15_000..32_000;
     for _ in PORTS {

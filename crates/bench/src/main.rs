@@ -1,5 +1,6 @@
 //! Measures maitred beside the usual ways to run several copies of a server:
-//! throughput, tail latency, and what one connection costs its supervisor.
+//! throughput, tail latency, what one connection costs its supervisor, and what
+//! the process manager costs beside pm2.
 
 #![forbid(unsafe_code)]
 
@@ -12,6 +13,7 @@ mod haproxy;
 mod ideal;
 mod load;
 mod machine;
+mod memory;
 mod nginx;
 mod random;
 mod scratch;
@@ -43,7 +45,7 @@ enum Command {
     Cost(cost::Arguments),
     /// Requests over kept-alive connections, beside nginx and HAProxy
     Requests(requests::Arguments),
-    /// What managing apps costs, in memory and time, beside pm2
+    /// What a process manager costs: memory, CPU and commands, beside pm2
     Manager(manager::Arguments),
     /// The light server that `cost` runs many of
     #[command(hide = true)]

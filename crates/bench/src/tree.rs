@@ -1,9 +1,10 @@
 //! Process trees and their CPU time. The time is that of the process's own CPU
 //! clock: all threads, also those that have ended, in nanoseconds.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::fs;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::time::Duration;
 
 use nix::time::{ClockId, clock_gettime};
@@ -33,6 +34,25 @@ pub(crate) fn same_program(of: Pid, pids: &[Pid]) -> Vec<Pid> {
         .collect()
 }
 
+/// The ancestors of `pids` that run this program file, each once.
+pub(crate) fn ancestors_that_run(file: &Path, pids: &[Pid]) -> Vec<Pid> {
+    let Some(wanted) = identity(file) else {
+        return Vec::new();
+    };
+    let parents: HashMap<i32, i32> = parents().into_iter().collect();
+    let mut found = BTreeSet::new();
+    for pid in pids {
+        let mut next = parents.get(&pid.as_raw());
+        while let Some(&parent) = next {
+            if program(Pid::from_raw(parent)) == Some(wanted) && !found.insert(parent) {
+                break;
+            }
+            next = parents.get(&parent);
+        }
+    }
+    found.into_iter().map(Pid::from_raw).collect()
+}
+
 /// What the processes have used together; those that have ended count nothing.
 pub(crate) fn cpu_time(pids: &[Pid]) -> Duration {
     pids.iter()
@@ -44,7 +64,11 @@ pub(crate) fn cpu_time(pids: &[Pid]) -> Duration {
 /// The file itself, by device and inode: the link's text changes when the file
 /// is replaced during the run.
 fn program(pid: Pid) -> Option<(u64, u64)> {
-    let file = fs::metadata(format!("/proc/{pid}/exe")).ok()?;
+    identity(Path::new(&format!("/proc/{pid}/exe")))
+}
+
+fn identity(file: &Path) -> Option<(u64, u64)> {
+    let file = fs::metadata(file).ok()?;
     Some((file.dev(), file.ino()))
 }
 

@@ -10,7 +10,9 @@ mod signals;
 mod socket;
 
 pub use channel::{CHANNEL, ChannelPlace};
-pub use process::{ChildSetup, Forked, Identity, exit_now, fork, set_up_child, set_up_daemon};
+pub use process::{
+    ChildSetup, Forked, Identity, cpu_time, exit_now, fork, set_up_child, set_up_daemon,
+};
 pub use readable::Readable;
 pub use signals::{Signalled, block_signals, next_signal};
 pub use socket::{

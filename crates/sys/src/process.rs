@@ -3,6 +3,7 @@
 use std::io;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 
@@ -32,6 +33,30 @@ pub fn fork() -> io::Result<Forked> {
             None => Err(io::ErrorKind::Other.into()),
         },
     }
+}
+
+/// The processor time that a process has used, with all its threads, also those that have ended:
+/// the reading of its CPU clock (`clock_getcpuclockid(3)`).
+///
+/// # Errors
+/// If there is no such process.
+pub fn cpu_time(pid: Pid) -> io::Result<Duration> {
+    let mut clock = 0;
+    // SAFETY: the pointer is to a live clockid_t, which the call fills in.
+    match unsafe { libc::clock_getcpuclockid(pid.as_raw_nonzero().get(), &raw mut clock) } {
+        0 => {}
+        error => return Err(io::Error::from_raw_os_error(error)),
+    }
+    let mut time = libc::timespec {
+        tv_sec: 0,
+        tv_nsec: 0,
+    };
+    // SAFETY: the pointer is to a live timespec; a clock that has gone is an error.
+    if unsafe { libc::clock_gettime(clock, &raw mut time) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    let seconds = Duration::from_secs(time.tv_sec.try_into().unwrap_or(0));
+    Ok(seconds + Duration::from_nanos(time.tv_nsec.try_into().unwrap_or(0)))
 }
 
 /// Ends the process at once, without running anything else of it.
