@@ -26,6 +26,7 @@ const handle = async (request, ip) => {
       await new Promise((resolve) => setTimeout(resolve, Number(url.searchParams.get("ms"))));
       return json({ instance });
     case "/block": {
+      console.log("blocked");
       Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, Number(url.searchParams.get("ms")));
       return json({ instance });
     }

@@ -59,15 +59,18 @@ fn a_worker_that_dies_in_the_middle_cuts_the_response() {
 #[test]
 fn what_nobody_has_taken_is_not_lost() {
     let _turn = beside_others();
-    let run = started(app(Runtime::Bun), 1);
+    let mut run = started(app(Runtime::Bun), 1);
+    let worker = run.event("a worker", |event| event.is("listening"));
     let mut blocking = Client::connect(&run);
-    blocking.ask("/block?ms=1000");
+    blocking.ask("/block?ms=10000");
+    // What it takes before it is blocked may be lost with it.
+    run.output("a blocked worker", |text| text.contains("blocked"));
     let mut waiting: Vec<_> = (0..10).map(|_| Client::connect(&run)).collect();
     for client in &mut waiting {
         client.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi");
     }
-    let mut deadly = Client::connect(&run);
-    deadly.ask("/die");
+    let worker = rustix::process::Pid::from_raw(worker.pid()).unwrap();
+    rustix::process::kill_process(worker, rustix::process::Signal::KILL).unwrap();
     for client in &mut waiting {
         assert_eq!(client.response().body, b"hi");
     }
