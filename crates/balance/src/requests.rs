@@ -234,17 +234,14 @@ impl RequestBalancer {
     }
 
     /// A request that was given to a member has not got there: it goes first again. The member
-    /// gets nothing for a moment.
-    pub fn came_back(&mut self, now: Nanos, id: MemberId, arrival: Arrival) {
+    /// gets nothing for a moment. Its patience counts from `since`.
+    pub fn came_back(&mut self, now: Nanos, id: MemberId, arrival: Arrival, since: Nanos) {
         if let Some(member) = self.member(id) {
             member.figures.in_progress = member.figures.in_progress.saturating_sub(1);
             member.figures.given = member.figures.given.saturating_sub(1);
             member.paused_until = now + PAUSE;
         }
-        self.waiting.push_front(Waiting {
-            arrival,
-            since: now,
-        });
+        self.waiting.push_front(Waiting { arrival, since });
         self.wake_by(now);
     }
 
@@ -614,7 +611,7 @@ mod tests {
         let Placed::At(first) = balancer.arrive(0, arrival(1), &mut loops) else {
             panic!("nobody took it");
         };
-        balancer.came_back(1, first, arrival(1));
+        balancer.came_back(1, first, arrival(1), 0);
         let (back, id) = balancer.next(1, &mut loops).unwrap();
         assert_eq!(back.ticket, Ticket(1));
         assert_ne!(id, first);

@@ -153,7 +153,7 @@ fn nothing_is_lost_and_limits_hold() {
                         if random.below(8) == 0 {
                             world.waiting.insert(*ticket);
                             let again = arrival(*ticket, &mut random);
-                            balancer.came_back(world.now, MemberId(*member), again);
+                            balancer.came_back(world.now, MemberId(*member), again, world.now);
                         } else {
                             balancer.ended(world.now, MemberId(*member));
                         }

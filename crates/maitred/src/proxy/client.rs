@@ -105,6 +105,8 @@ pub(super) struct Exchange {
     /// Bytes of its body so far.
     pub(super) body: u64,
     pub(super) stage: Stage,
+    /// When it began to wait for a worker.
+    pub(super) waits_since: Nanos,
     /// When the worker was last sent something of it.
     pub(super) sent_at: Nanos,
     pub(super) answer: Option<Answer>,

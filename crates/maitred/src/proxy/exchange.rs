@@ -246,6 +246,13 @@ impl Proxy {
         }
     }
 
+    fn waits_since(&self, key: Key) -> u64 {
+        match self.clients.get(key).map(|client| &client.phase) {
+            Some(Phase::Serving(exchange)) => exchange.waits_since,
+            _ => self.now,
+        }
+    }
+
     /// The response has been passed on whole: the client may send the next request.
     pub(super) fn finish(&mut self, key: Key) -> Step {
         let Some(client) = self.clients.get_mut(key) else {
@@ -429,10 +436,11 @@ impl Proxy {
         if self.hand(key, member, workers).is_none() {
             // It waits on, and goes to whoever can have it.
             let arrival = self.arrival(key);
+            let since = self.waits_since(key);
             let gate = self.clients.get(key).map(|client| client.gate);
             if let Some(gate) = gate.and_then(|gate| self.gates.get_mut(&gate)) {
                 match arrival {
-                    Some(arrival) => gate.balancer.came_back(self.now, member, arrival),
+                    Some(arrival) => gate.balancer.came_back(self.now, member, arrival, since),
                     None => gate.balancer.ended(self.now, member),
                 }
             } else if let Some(desk) = self.desks.get(&member)
@@ -466,6 +474,7 @@ fn exchange(request: &Request<'_, '_>, id: u64, now: u64, head: Vec<u8>) -> Exch
         request: decoder,
         body: 0,
         stage: Stage::Waiting,
+        waits_since: now,
         sent_at: now,
         answer: None,
         begun: false,

@@ -47,7 +47,7 @@ impl Proxy {
             };
             // What its worker has left, or left undone, is not used. Where that is not known yet,
             // the kernel takes nothing of what is sent.
-            let good = pair.leave_at > self.now && !pair.link.ending && !pair.link.readable;
+            let good = pair.leave_at > self.now && pair.link.is_quiet();
             if good && pair.link.send(&head, &[], &self.epoll).is_ok() {
                 pair.client = Some(key);
                 self.sent(key, member, pair_key, head);
@@ -269,9 +269,10 @@ impl Proxy {
                 && let Phase::Serving(exchange) = &mut it.phase
             {
                 exchange.stage = Stage::Returned(key, end);
+                exchange.waits_since = self.now;
             }
             if let (Some(arrival), Some(gate)) = (self.arrival(client), self.gates.get_mut(&gate)) {
-                gate.balancer.came_back(self.now, member, arrival);
+                gate.balancer.came_back(self.now, member, arrival, self.now);
             }
         }
         self.free.push(gate);

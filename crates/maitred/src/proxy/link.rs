@@ -265,6 +265,17 @@ impl Link {
         let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write);
     }
 
+    /// Whether the other side has neither said anything that has not been read nor ended. The
+    /// socket itself is asked: the event that would tell may still be on its way.
+    pub(super) fn is_quiet(&self) -> bool {
+        use rustix::net::RecvFlags;
+        let look = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        !self.ending
+            && !self.readable
+            && self.input.is_empty()
+            && rustix::net::recv(&self.socket, &mut [0; 1][..], look) == Err(Errno::AGAIN)
+    }
+
     /// Whether the other side has still to read something.
     pub(super) fn is_unread(&self) -> bool {
         sys::unread(self.socket.as_fd()).is_ok_and(|bytes| bytes > 0)

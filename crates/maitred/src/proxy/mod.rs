@@ -13,6 +13,8 @@ mod link;
 mod pool;
 mod relay;
 mod slab;
+#[cfg(test)]
+mod tests;
 mod time;
 mod tls;
 

@@ -1,0 +1,234 @@
+//! The proxy between sockets that a test holds both ends of, with workers and a clock of its own:
+//! each byte is where the test puts it.
+
+use std::io::{Read, Write};
+use std::os::unix::net::UnixStream;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use balance::RequestPolicy;
+
+use super::*;
+
+const GATE: u64 = 1;
+const SECOND: Nanos = 1_000_000_000;
+
+/// Workers whose channels are lists.
+#[derive(Default)]
+struct Channels {
+    /// What lies in them, oldest first.
+    lying: VecDeque<(MemberId, OwnedFd)>,
+    /// Whose takes nothing.
+    full: Vec<MemberId>,
+    busy: Vec<MemberId>,
+}
+
+impl Workers for Channels {
+    fn look(&mut self, member: MemberId) -> Look {
+        if self.busy.contains(&member) {
+            Look::Running
+        } else {
+            Look::Waiting
+        }
+    }
+
+    fn probe(&mut self, _: MemberId) -> bool {
+        true
+    }
+
+    fn watch(&mut self, _: MemberId, _: bool) {}
+
+    fn hand(&mut self, member: MemberId, end: OwnedFd, _: &[u8]) -> Result<(), OwnedFd> {
+        if self.full.contains(&member) {
+            return Err(end);
+        }
+        self.lying.push_back((member, end));
+        Ok(())
+    }
+
+    fn untaken(&mut self, member: MemberId) -> usize {
+        self.lying.iter().filter(|(id, _)| *id == member).count()
+    }
+
+    fn take_back(&mut self, member: MemberId) -> Option<OwnedFd> {
+        let at = self.lying.iter().position(|(id, _)| *id == member)?;
+        self.lying.remove(at).map(|(_, end)| end)
+    }
+}
+
+/// A proxy, and all around it.
+struct World {
+    proxy: Proxy,
+    epoll: Arc<OwnedFd>,
+    channels: Channels,
+    now: Nanos,
+}
+
+fn settings(policy: RequestPolicy) -> Settings {
+    Settings {
+        balance: RequestSettings {
+            policy,
+            max_concurrency: usize::MAX,
+            queue: 100,
+            patience: 10 * SECOND,
+        },
+        trusted: Networks::default(),
+        proxy_protocol: false,
+        tls: Vec::new(),
+        instance_header: None,
+        retry_idempotent: true,
+        max_clients: 100,
+        head: 32 * 1024,
+        body: 0,
+        head_time: Duration::from_secs(10),
+        idle_time: Duration::from_secs(60),
+        stall_time: Duration::from_secs(60),
+        answer_time: Duration::from_secs(60),
+    }
+}
+
+impl World {
+    fn new(members: u64, settings: Settings) -> Self {
+        // Names of pairs are the whole machine's.
+        static WORLDS: AtomicU64 = AtomicU64::new(0);
+        let world = WORLDS.fetch_add(1, Ordering::Relaxed);
+        let first = u64::from(std::process::id()) << 30 | world << 20;
+        let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC).unwrap());
+        let mut proxy = Proxy::new(settings, Arc::clone(&epoll), 1 << 56, first);
+        proxy.set_time(SECOND);
+        proxy.open(GATE, &[1, 0], "here".to_owned());
+        for id in 0..members {
+            proxy.join(GATE, MemberId(id), id);
+        }
+        Self {
+            proxy,
+            epoll,
+            channels: Channels::default(),
+            now: SECOND,
+        }
+    }
+
+    /// Goes on until nothing more happens.
+    fn run(&mut self) {
+        for _ in 0..1000 {
+            let mut events = Vec::with_capacity(64);
+            let zero = rustix::event::Timespec::default();
+            let spare = rustix::buffer::spare_capacity(&mut events);
+            epoll::wait(&self.epoll, spare, Some(&zero)).unwrap();
+            self.proxy.set_time(self.now);
+            for event in &events {
+                self.proxy
+                    .event(event.data.u64(), event.flags, &mut self.channels);
+            }
+            let due = self.proxy.deadline().is_some_and(|at| at <= self.now);
+            if due {
+                self.proxy.tick(&mut self.channels);
+            }
+            if events.is_empty() && !due {
+                return;
+            }
+        }
+        panic!("the proxy does not come to rest");
+    }
+
+    /// Time passes, in steps as the proxy asks to be woken.
+    fn pass(&mut self, time: Nanos) {
+        let until = self.now + time;
+        loop {
+            self.run();
+            match self.proxy.deadline() {
+                Some(at) if at < until => self.now = at.max(self.now + 1),
+                _ => break,
+            }
+        }
+        self.now = until;
+        self.run();
+    }
+
+    fn connect(&mut self) -> UnixStream {
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let caller = Caller::unknown(0);
+        self.proxy
+            .accept(GATE, theirs.into(), &[1, 0], None, caller)
+            .unwrap();
+        ours
+    }
+
+    fn send(&mut self, stream: &mut UnixStream, bytes: impl AsRef<[u8]>) {
+        stream.write_all(bytes.as_ref()).unwrap();
+        self.run();
+    }
+
+    /// A worker takes the oldest connection in its channel.
+    fn take(&mut self) -> (MemberId, UnixStream) {
+        let (member, end) = self.channels.lying.pop_front().unwrap();
+        let stream = UnixStream::from(end);
+        stream.set_nonblocking(true).unwrap();
+        (member, stream)
+    }
+}
+
+/// What has arrived, and whether the connection has ended behind it.
+fn arrived(stream: &mut UnixStream) -> (String, bool) {
+    let mut bytes = Vec::new();
+    let ended = stream.read_to_end(&mut bytes).is_ok();
+    (String::from_utf8(bytes).unwrap(), ended)
+}
+
+const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
+const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
+
+/// Where no channel takes anything, a request waits without keeping the processor busy, and for no
+/// longer than any other.
+#[test]
+fn a_request_that_nobody_can_be_handed_waits_and_is_refused_in_time() {
+    for policy in [
+        RequestPolicy::NextAvailable,
+        RequestPolicy::RoundRobin,
+        RequestPolicy::IpHash,
+    ] {
+        let mut world = World::new(2, settings(policy));
+        world.channels.full = vec![MemberId(0), MemberId(1)];
+        let mut client = world.connect();
+        world.send(&mut client, GET);
+        world.pass(9 * SECOND);
+        assert_eq!(arrived(&mut client), (String::new(), false));
+        world.pass(2 * SECOND);
+        assert!(
+            arrived(&mut client).0.starts_with("HTTP/1.1 503 "),
+            "{policy:?}"
+        );
+    }
+}
+
+#[test]
+fn a_request_that_could_not_be_handed_goes_on_without_another_event() {
+    let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
+    world.channels.full = vec![MemberId(0)];
+    let mut client = world.connect();
+    world.send(&mut client, GET);
+    world.channels.full.clear();
+    world.pass(SECOND / 100);
+    let (_, mut worker) = world.take();
+    assert!(arrived(&mut worker).0.starts_with("GET / "));
+}
+
+/// What a worker says unasked never answers the next request.
+#[test]
+fn a_connection_on_which_something_unasked_lies_is_not_used_again() {
+    let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
+    let mut client = world.connect();
+    world.send(&mut client, GET);
+    let (_, mut worker) = world.take();
+    arrived(&mut worker);
+    world.send(&mut worker, OK);
+    assert!(arrived(&mut client).0.ends_with("ok"));
+    // Its event comes behind the one of the next request.
+    client.write_all(GET.as_bytes()).unwrap();
+    worker.write_all(OK.replace("ok", "no").as_bytes()).unwrap();
+    world.run();
+    assert_eq!(arrived(&mut client).0, "");
+    let (_, mut fresh) = world.take();
+    assert!(arrived(&mut fresh).0.starts_with("GET / "));
+}
