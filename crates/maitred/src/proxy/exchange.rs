@@ -300,6 +300,13 @@ impl Proxy {
             return self.refuse(key, refusal, detail);
         }
         self.report_failure(key, refusal, detail, true);
+        if let Some(client) = self.clients.get_mut(key)
+            && let Phase::Serving(exchange) = &client.phase
+            && exchange.version == Version::Http10
+        {
+            // To this client an ordinary end would be the response's.
+            client.link.reset_at_end();
+        }
         Step::Over
     }
 

@@ -265,6 +265,13 @@ impl Link {
         let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write);
     }
 
+    /// When this is dropped, the other side shall not take the end for an ordinary one. (Only TCP
+    /// has a word for that.)
+    pub(super) fn reset_at_end(&self) {
+        let _ =
+            rustix::net::sockopt::set_socket_linger(&self.socket, Some(std::time::Duration::ZERO));
+    }
+
     /// Whether the other side has neither said anything that has not been read nor ended. The
     /// socket itself is asked: the event that would tell may still be on its way.
     pub(super) fn is_quiet(&self) -> bool {

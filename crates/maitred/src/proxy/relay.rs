@@ -178,7 +178,7 @@ impl Proxy {
             Read::End | Read::Broken => {
                 return match &exchange.answer {
                     None => Passed::NoAnswer,
-                    Some(answer) if answer.decoder.ends_with_connection() => {
+                    Some(answer) if read == Read::End && answer.decoder.ends_with_connection() => {
                         self.out.clear();
                         answer.encoder.end(&[], &mut self.out);
                         match client.link.send(&self.out, &[], &self.epoll) {

@@ -148,11 +148,15 @@ impl World {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         theirs.set_nonblocking(true).unwrap();
+        self.admit(theirs.into());
+        ours
+    }
+
+    fn admit(&mut self, socket: OwnedFd) {
         let caller = Caller::unknown(0);
         self.proxy
-            .accept(GATE, theirs.into(), &[1, 0], None, caller)
+            .accept(GATE, socket, &[1, 0], None, caller)
             .unwrap();
-        ours
     }
 
     fn send(&mut self, stream: &mut UnixStream, bytes: impl AsRef<[u8]>) {
@@ -231,4 +235,49 @@ fn a_connection_on_which_something_unasked_lies_is_not_used_again() {
     assert_eq!(arrived(&mut client).0, "");
     let (_, mut fresh) = world.take();
     assert!(arrived(&mut fresh).0.starts_with("GET / "));
+}
+
+/// A response that lasts until the connection ends is not whole where that breaks.
+#[test]
+fn a_broken_connection_ends_no_response() {
+    for version in ["1.1", "1.0"] {
+        let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
+        let mut client = world.connect();
+        world.send(
+            &mut client,
+            format!("GET / HTTP/{version}\r\nHost: a\r\n\r\n"),
+        );
+        let (_, mut worker) = world.take();
+        world.send(&mut worker, "HTTP/1.1 200 OK\r\n\r\nhalf");
+        // What lies unread in it makes its end a reset.
+        drop(worker);
+        world.run();
+        let (said, _) = arrived(&mut client);
+        assert!(
+            said.contains("half") && !said.contains("\r\n0\r\n"),
+            "{said}"
+        );
+        assert_eq!(world.proxy.figures(GATE).unwrap().answered, 0);
+    }
+}
+
+/// An HTTP/1.0 client has no other way to see that something is missing.
+#[test]
+fn an_old_client_is_reset_where_its_response_is_cut() {
+    let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
+    let door = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut client = std::net::TcpStream::connect(door.local_addr().unwrap()).unwrap();
+    let (socket, _) = door.accept().unwrap();
+    socket.set_nonblocking(true).unwrap();
+    world.admit(socket.into());
+    client.write_all(b"GET / HTTP/1.0\r\n\r\n").unwrap();
+    world.run();
+    let (_, mut worker) = world.take();
+    arrived(&mut worker);
+    let half = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nhalf\r\n";
+    world.send(&mut worker, half);
+    drop(worker);
+    world.run();
+    let end = client.read_to_end(&mut Vec::new());
+    assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
 }
