@@ -196,6 +196,7 @@ impl Proxy {
         client.active_at = self.now;
         self.out.clear();
         let mut rest = input;
+        let is_new = exchange.answer.is_none();
         while exchange.answer.is_none() {
             let end = match http::find_end(rest, 0) {
                 Ok(End::At(end)) => end,
@@ -303,6 +304,10 @@ impl Proxy {
         let (read, direct) = match coded {
             Ok(coded) => coded,
             Err(refusal) => {
+                if is_new {
+                    // Its head has not gone out: the client can still be told.
+                    exchange.answer = None;
+                }
                 return Passed::Failed(Refusal::BadWorker, Some(refusal.reason()));
             }
         };

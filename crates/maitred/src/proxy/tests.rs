@@ -281,3 +281,17 @@ fn an_old_client_is_reset_where_its_response_is_cut() {
     let end = client.read_to_end(&mut Vec::new());
     assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
 }
+
+#[test]
+fn a_response_that_turns_out_broken_before_it_was_passed_on_is_a_502() {
+    let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
+    let mut client = world.connect();
+    world.send(&mut client, GET);
+    let (_, mut worker) = world.take();
+    arrived(&mut worker);
+    world.send(
+        &mut worker,
+        "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nx\r\n",
+    );
+    assert!(arrived(&mut client).0.starts_with("HTTP/1.1 502 "));
+}
