@@ -405,7 +405,13 @@ impl Proxy {
             .map(|(key, _)| key)
             .collect();
         for key in idle {
-            self.drop_client(key);
+            let clogged = |client: &Client| client.link.is_clogged();
+            if self.clients.get(key).is_some_and(clogged) {
+                // The end of its last response is still to be written.
+                self.leaving(key);
+            } else {
+                self.drop_client(key);
+            }
         }
     }
 
