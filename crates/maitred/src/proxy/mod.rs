@@ -315,8 +315,11 @@ impl Proxy {
                 return;
             };
             client.link.note(flags);
-            if flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP) {
-                // Both directions have ended: nobody hears an answer.
+            let is_broken = flags.contains(epoll::EventFlags::ERR);
+            let hears_nothing = flags.contains(epoll::EventFlags::HUP);
+            if is_broken || hears_nothing && !matches!(client.phase, Phase::Tunnel(_)) {
+                // Both directions have ended: nobody hears an answer. What came through a tunnel
+                // before that is for the worker all the same.
                 self.drop_client(key);
             } else {
                 self.drive(key, workers);

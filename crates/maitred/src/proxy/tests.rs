@@ -357,3 +357,23 @@ fn a_finished_response_is_written_to_its_end_while_the_app_stops() {
     assert_eq!(count(&mut world, &mut client), length);
     assert!(arrived(&mut client).1);
 }
+
+/// A client's last bytes and its end come in one event, after the worker's end.
+#[test]
+fn a_tunnel_carries_what_comes_with_the_end() {
+    let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
+    let mut client = world.connect();
+    let upgrade = "GET / HTTP/1.1\r\nHost: a\r\nConnection: Upgrade\r\nUpgrade: own\r\n\r\n";
+    world.send(&mut client, upgrade);
+    let (_, mut worker) = world.take();
+    arrived(&mut worker);
+    let switch = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: own\r\n\r\n";
+    world.send(&mut worker, switch);
+    worker.shutdown(std::net::Shutdown::Write).unwrap();
+    world.run();
+    assert!(arrived(&mut client).1);
+    client.write_all(b"last words").unwrap();
+    client.shutdown(std::net::Shutdown::Write).unwrap();
+    world.run();
+    assert_eq!(arrived(&mut worker), ("last words".to_owned(), true));
+}
