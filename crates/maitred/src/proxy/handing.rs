@@ -208,14 +208,13 @@ impl Proxy {
             while desk.untaken.len() > lying {
                 desk.untaken.pop_front();
             }
-            let Some(oldest) = desk.untaken.front().copied() else {
+            // Clients that have gone leave theirs lying there.
+            let mut waited_for = desk.untaken.iter().filter_map(|key| self.pairs.get(*key));
+            let Some(oldest) = waited_for.next() else {
                 continue;
             };
+            let overdue = self.now >= oldest.handed_at + OVERDUE;
             self.untaken_at = Some(self.now + OVERDUE);
-            let overdue = self
-                .pairs
-                .get(oldest)
-                .is_some_and(|pair| self.now >= pair.handed_at + OVERDUE);
             if overdue && self.another_is_free(member, workers) {
                 self.take_back(member, workers);
             }

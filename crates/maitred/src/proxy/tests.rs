@@ -377,3 +377,34 @@ fn a_tunnel_carries_what_comes_with_the_end() {
     world.run();
     assert_eq!(arrived(&mut worker), ("last words".to_owned(), true));
 }
+
+/// A client that gave up leaves its pair in the channel; those behind it go elsewhere all the
+/// same.
+#[test]
+fn what_lies_behind_an_abandoned_pair_goes_to_another_worker() {
+    let mut world = World::new(2, settings(RequestPolicy::LeastConn));
+    world.channels.busy = vec![MemberId(0), MemberId(1)];
+    let mut clients: Vec<_> = (0..4).map(|_| world.connect()).collect();
+    for client in &mut clients {
+        world.send(client, GET);
+    }
+    let first = clients.remove(0);
+    drop(first);
+    world.run();
+    // One takes what it has, and answers it; the other takes nothing.
+    let (others, taken): (Vec<_>, Vec<_>) = world
+        .channels
+        .lying
+        .drain(..)
+        .partition(|(member, _)| *member == MemberId(0));
+    world.channels.lying.extend(others);
+    for (_, end) in taken {
+        let mut stream = UnixStream::from(end);
+        stream.set_nonblocking(true).unwrap();
+        arrived(&mut stream);
+        world.send(&mut stream, OK);
+    }
+    world.channels.busy = vec![MemberId(0)];
+    world.pass(SECOND / 10);
+    assert_eq!(world.channels.untaken(MemberId(1)), 1);
+}
