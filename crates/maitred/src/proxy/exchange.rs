@@ -43,7 +43,13 @@ impl Proxy {
                 return;
             };
             match client.link.flush(&self.epoll) {
-                Ok(true) => client.active_at = self.now,
+                Ok(true) => {
+                    client.active_at = self.now;
+                    // What was sent behind a request is not late while its response goes out.
+                    if let Phase::Reading { since, .. } = &mut client.phase {
+                        *since = self.now;
+                    }
+                }
                 Ok(false) => {}
                 Err(_) => {
                     self.drop_client(key);

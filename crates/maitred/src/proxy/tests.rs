@@ -408,3 +408,23 @@ fn what_lies_behind_an_abandoned_pair_goes_to_another_worker() {
     world.pass(SECOND / 10);
     assert_eq!(world.channels.untaken(MemberId(1)), 1);
 }
+
+/// A pipelined request that is all there when its turn comes is not late.
+#[test]
+fn a_request_that_waited_behind_a_slow_reader_is_not_too_slow() {
+    for behind in [GET, "GET / HTTP/1.1\r\n"] {
+        let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
+        let both = format!("{GET}{behind}");
+        let (mut client, mut worker, length) = finished_and_clogged(&mut world, &both);
+        world.pass(20 * SECOND);
+        assert_eq!(count(&mut world, &mut client), length);
+        if behind != GET {
+            world.pass(5 * SECOND);
+            world.send(&mut client, "Host: a\r\n\r\n");
+        }
+        let (said, _) = arrived(&mut worker);
+        let fresh = |(_, end)| arrived(&mut UnixStream::from(end)).0;
+        let said = world.channels.lying.pop_front().map_or(said, fresh);
+        assert!(said.starts_with("GET / "), "{said}");
+    }
+}

@@ -123,19 +123,19 @@ impl Proxy {
         let is_stalled = since(client.active_at, limits.stall_time);
         match &client.phase {
             Phase::Greeting if since(client.active_at, limits.head_time) => Verdict::Gone,
+            Phase::Reading { .. } if client.link.is_clogged() => {
+                if is_stalled {
+                    Verdict::Gone
+                } else {
+                    Verdict::Fine
+                }
+            }
             Phase::Reading { since: began, .. } if client.link.input.is_empty() => {
                 let limit = if client.served {
                     limits.idle_time
                 } else {
                     limits.head_time
                 };
-                if client.link.is_clogged() {
-                    return if is_stalled {
-                        Verdict::Gone
-                    } else {
-                        Verdict::Fine
-                    };
-                }
                 if !since(*began, limit) {
                     Verdict::Fine
                 } else if client.served {
