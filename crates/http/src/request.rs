@@ -79,7 +79,7 @@ pub fn parse_request<'h, 'b>(
     let headers: &'h [Header<'b>] = parsed.headers;
     let fields = Fields::read(headers, version)?;
     let (target, host) = resolve_target(method, target, fields.host)?;
-    if host.is_none() && version == Version::Http11 {
+    if fields.host.is_none() && version == Version::Http11 {
         return Err(Refusal::Malformed("Host is missing"));
     }
     let connection = fields.connection;
