@@ -112,6 +112,7 @@ fn arrival(ticket: u64, random: &mut Random) -> Arrival {
         ticket: Ticket(ticket),
         client: Client::unknown(random.below(6)),
         wants: (random.below(2) == 0).then(|| random.below(4)),
+        failed: None,
     }
 }
 

@@ -105,6 +105,8 @@ pub(super) struct Exchange {
     /// Bytes of its body so far.
     pub(super) body: u64,
     pub(super) stage: Stage,
+    /// The worker that failed it, where it is sent again.
+    pub(super) failed: Option<MemberId>,
     /// When it began to wait for a worker.
     pub(super) waits_since: Nanos,
     /// When the worker was last sent something of it.

@@ -247,6 +247,7 @@ impl Proxy {
                 ticket: Ticket(key.bits()),
                 client: exchange.caller,
                 wants: exchange.wants,
+                failed: exchange.failed,
             }),
             _ => None,
         }
@@ -437,6 +438,10 @@ impl Proxy {
         self.budget -= PRICE;
         let gate = *gate;
         let stage = std::mem::replace(&mut exchange.stage, Stage::Waiting);
+        if let Stage::With(member, _) = stage {
+            exchange.failed = Some(member);
+        }
+        exchange.waits_since = self.now;
         if let Some(gate) = self.gates.get_mut(&gate) {
             gate.counts.retried += 1;
         }
@@ -487,6 +492,7 @@ fn exchange(request: &Request<'_, '_>, id: u64, now: u64, head: Vec<u8>) -> Exch
         request: decoder,
         body: 0,
         stage: Stage::Waiting,
+        failed: None,
         waits_since: now,
         sent_at: now,
         answer: None,
