@@ -148,6 +148,10 @@ impl Proxy {
                 Verdict::Late(Refusal::TooSlow)
             }
             Phase::Serving(exchange) => {
+                let pair = match exchange.stage {
+                    Stage::With(_, pair) => self.pairs.get(pair),
+                    Stage::Waiting | Stage::Returned(..) => None,
+                };
                 let with_worker = matches!(exchange.stage, Stage::With(..));
                 if client.link.is_clogged() {
                     if is_stalled {
@@ -156,7 +160,12 @@ impl Proxy {
                         Verdict::Fine
                     }
                 } else if !exchange.request_done && with_worker && is_stalled {
-                    Verdict::Late(Refusal::TooSlow)
+                    // What has been sent and lies there is for the worker to read.
+                    Verdict::Late(if pair.is_some_and(|pair| pair.link.is_clogged()) {
+                        Refusal::SlowWorker
+                    } else {
+                        Refusal::TooSlow
+                    })
                 } else if exchange.request_done
                     && exchange.answer.is_none()
                     && with_worker
