@@ -409,6 +409,27 @@ fn what_lies_behind_an_abandoned_pair_goes_to_another_worker() {
     assert_eq!(world.channels.untaken(MemberId(1)), 1);
 }
 
+#[test]
+fn a_repetition_goes_to_another_worker() {
+    let mut world = World::new(2, settings(RequestPolicy::LeastConn));
+    let mut client = world.connect();
+    world.send(&mut client, GET);
+    let (first, worker) = world.take();
+    // The other one has more to do.
+    let mut others: Vec<_> = (0..3).map(|_| world.connect()).collect();
+    world.channels.full = vec![first];
+    for other in &mut others {
+        world.send(other, GET);
+        world.pass(SECOND / 100);
+    }
+    world.channels.full.clear();
+    let _theirs = std::mem::take(&mut world.channels.lying);
+    drop(worker);
+    world.run();
+    let (second, _) = world.take();
+    assert_ne!(first, second);
+}
+
 /// A pipelined request that is all there when its turn comes is not late.
 #[test]
 fn a_request_that_waited_behind_a_slow_reader_is_not_too_slow() {
@@ -426,5 +447,41 @@ fn a_request_that_waited_behind_a_slow_reader_is_not_too_slow() {
         let fresh = |(_, end)| arrived(&mut UnixStream::from(end)).0;
         let said = world.channels.lying.pop_front().map_or(said, fresh);
         assert!(said.starts_with("GET / "), "{said}");
+    }
+}
+
+#[test]
+fn a_worker_that_stops_reading_is_the_one_to_blame() {
+    let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
+    let mut client = world.connect();
+    let length = 2_000_000;
+    let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+    world.send(&mut client, head);
+    let body = vec![b'x'; length];
+    let mut sent = 0;
+    while let Ok(len) = client.write(&body[sent..]) {
+        sent += len;
+        world.run();
+    }
+    world.pass(61 * SECOND);
+    assert!(arrived(&mut client).0.starts_with("HTTP/1.1 504 "));
+}
+
+#[test]
+fn the_bodys_limit_is_about_the_body() {
+    let limited = Settings {
+        body: 10,
+        ..settings(RequestPolicy::NextAvailable)
+    };
+    for (chunk, status) in [("a\r\n0123456789", "200"), ("b\r\n0123456789a", "413")] {
+        let mut world = World::new(1, limited.clone());
+        let mut client = world.connect();
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        world.send(&mut client, format!("{head}{chunk}\r\n0\r\n\r\n"));
+        let (_, mut worker) = world.take();
+        let _ = worker.write(OK.as_bytes());
+        world.run();
+        let said = arrived(&mut client).0;
+        assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{said}");
     }
 }
