@@ -104,6 +104,8 @@ pub(super) struct Exchange {
     pub(super) request_done: bool,
     /// Bytes of its body so far.
     pub(super) body: u64,
+    /// What has come of it since that last counted as a sign of life.
+    pub(super) portion: usize,
     pub(super) stage: Stage,
     /// The worker that failed it, where it is sent again.
     pub(super) failed: Option<MemberId>,

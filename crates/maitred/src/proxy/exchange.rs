@@ -491,6 +491,7 @@ fn exchange(request: &Request<'_, '_>, id: u64, now: u64, head: Vec<u8>) -> Exch
         },
         request: decoder,
         body: 0,
+        portion: 0,
         stage: Stage::Waiting,
         failed: None,
         waits_since: now,

@@ -96,6 +96,8 @@ impl Proxy {
         if let Some(client) = self.clients.get_mut(key)
             && let Phase::Serving(exchange) = &mut client.phase
         {
+            // Its body is not late for having waited with it.
+            client.active_at = self.now;
             exchange.stage = Stage::With(member, pair);
             if exchange.repeatable && self.settings.retry_idempotent {
                 exchange.head = head;

@@ -16,6 +16,10 @@ use super::{Proxy, Workers};
 /// How long a response's head may be.
 const RESPONSE_HEAD: usize = 256 * 1024;
 
+/// So much of a request's body counts as a sign of life: a client that sends it byte by byte would
+/// hold its worker for as long as it likes.
+const PORTION: usize = 16 * 1024;
+
 /// What a turn of passing on has come to.
 enum Passed {
     /// Something went on.
@@ -119,7 +123,11 @@ impl Proxy {
         } else {
             &kept
         };
-        client.active_at = self.now;
+        exchange.portion += input.len();
+        if exchange.portion >= PORTION {
+            exchange.portion = 0;
+            client.active_at = self.now;
+        }
         self.out.clear();
         let coded = recode(
             &mut exchange.request,

@@ -485,3 +485,27 @@ fn the_bodys_limit_is_about_the_body() {
         assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{said}");
     }
 }
+
+/// A byte now and then is no reason to hold a worker.
+#[test]
+fn a_body_that_trickles_is_too_slow() {
+    for (size, status) in [(1, "408"), (2000, "200")] {
+        let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
+        let mut client = world.connect();
+        let length = 60 * size;
+        let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+        world.send(&mut client, head);
+        let (_, mut worker) = world.take();
+        for _ in 0..60 {
+            if client.write_all(&vec![b'x'; size]).is_err() {
+                break;
+            }
+            world.pass(2 * SECOND);
+            arrived(&mut worker);
+        }
+        let _ = worker.write(OK.as_bytes());
+        world.run();
+        let said = arrived(&mut client).0;
+        assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{said}");
+    }
+}
