@@ -109,6 +109,8 @@ pub(super) struct Exchange {
     pub(super) stage: Stage,
     /// The worker that failed it, where it is sent again.
     pub(super) failed: Option<MemberId>,
+    /// Why it could not be sent when that was last tried.
+    pub(super) trouble: Option<&'static str>,
     /// When it began to wait for a worker.
     pub(super) waits_since: Nanos,
     /// When the worker was last sent something of it.

@@ -494,6 +494,7 @@ fn exchange(request: &Request<'_, '_>, id: u64, now: u64, head: Vec<u8>) -> Exch
         portion: 0,
         stage: Stage::Waiting,
         failed: None,
+        trouble: None,
         waits_since: now,
         sent_at: now,
         answer: None,

@@ -1,10 +1,12 @@
 //! Pairs on their way: which one carries a request, handing a new one to its worker, and taking
 //! back what a worker did not take.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use balance::{Look, MemberId, Nanos};
+use rustix::io::Errno;
 
 use super::client::{Phase, Stage};
 use super::link::Link;
@@ -56,9 +58,12 @@ impl Proxy {
             self.pairs.remove(pair_key);
         }
         let made = self.new_pair(member, peer, sockaddr.sockaddr());
-        let Some((pair_key, end)) = made else {
-            self.put_head_back(key, head);
-            return None;
+        let (pair_key, end) = match made {
+            Ok(made) => made,
+            Err(trouble) => {
+                self.put_head_back(key, head, trouble);
+                return None;
+            }
         };
         if let Some(pair) = self.pairs.get_mut(pair_key) {
             // It lies in the pair before the worker has it: one that takes it finds the request.
@@ -74,17 +79,18 @@ impl Proxy {
             Err(end) => {
                 drop(end);
                 self.pairs.remove(pair_key);
-                self.put_head_back(key, head);
+                self.put_head_back(key, head, "the worker's channel takes nothing more");
                 None
             }
         }
     }
 
-    fn put_head_back(&mut self, key: Key, head: Vec<u8>) {
+    fn put_head_back(&mut self, key: Key, head: Vec<u8>, trouble: &'static str) {
         if let Some(client) = self.clients.get_mut(key)
             && let Phase::Serving(exchange) = &mut client.phase
         {
             exchange.head = head;
+            exchange.trouble = Some(trouble);
         }
     }
 
@@ -110,12 +116,14 @@ impl Proxy {
         member: MemberId,
         peer: Option<std::net::IpAddr>,
         sockaddr: &[u8],
-    ) -> Option<(Key, OwnedFd)> {
-        let gate = self.desks.get(&member)?.gate;
-        let local = &self.gates.get(&gate)?.sockaddr;
+    ) -> Result<(Key, OwnedFd), &'static str> {
+        let gate = self.desks.get(&member).map(|desk| desk.gate);
+        let gate = gate.and_then(|gate| self.gates.get(&gate));
+        let local = &gate.ok_or("the worker has left")?.sockaddr;
         let number = self.last_pair;
         self.last_pair += 1;
-        let (ours, theirs) = pool::make(number, sockaddr, local).ok()?;
+        let (ours, theirs) =
+            pool::make(number, sockaddr, local).map_err(|error| trouble(&error))?;
         let (kind, epoll, now) = (self.kind, &self.epoll, self.now);
         let key = self.pairs.insert(|key| {
             Ok::<_, rustix::io::Errno>(Pair {
@@ -128,7 +136,8 @@ impl Proxy {
                 handed_at: now,
             })
         });
-        Some((key.ok()?, theirs))
+        let key = key.map_err(|error| trouble(&error.into()))?;
+        Ok((key, theirs))
     }
 
     /// Gives a pair that came back to another worker, with all that lies in it.
@@ -277,5 +286,15 @@ impl Proxy {
             }
         }
         self.free.push(gate);
+    }
+}
+
+/// Why a connection to a worker could not be made.
+fn trouble(error: &io::Error) -> &'static str {
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::MFILE) => "maitred has too many open files; raise its limit (ulimit -n)",
+        Some(Errno::NFILE) => "the system has too many open files",
+        Some(Errno::NOBUFS | Errno::NOMEM) => "the kernel has no memory for a connection",
+        _ => "the kernel refused to make a connection to a worker",
     }
 }

@@ -2,9 +2,11 @@
 
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::event::epoll;
 use rustix::io::Errno;
+use rustix::net::sockopt;
 use rustls::ServerConnection;
 
 /// Events are told once, when something changes.
@@ -307,6 +309,21 @@ impl Link {
             );
         }
     }
+}
+
+/// After so much silence a client's host is asked whether it is still there, and that every so
+/// often; one that answers none of so many questions is gone. A tunnel has no other time limit.
+const SILENCE: Duration = Duration::from_secs(60);
+const QUESTIONS: (Duration, u32) = (Duration::from_secs(15), 4);
+
+/// Sets what a client's TCP connection needs. A Unix socket has no such options, and needs none.
+pub(super) fn prepare(socket: &OwnedFd) {
+    // What is written shall go out at once.
+    let _ = sockopt::set_tcp_nodelay(socket, true);
+    let _ = sockopt::set_socket_keepalive(socket, true);
+    let _ = sockopt::set_tcp_keepidle(socket, SILENCE);
+    let _ = sockopt::set_tcp_keepintvl(socket, QUESTIONS.0);
+    let _ = sockopt::set_tcp_keepcnt(socket, QUESTIONS.1);
 }
 
 /// Takes all that TLS has to say to the other side.

@@ -275,8 +275,7 @@ impl Proxy {
         address: Option<IpAddr>,
         caller: Caller,
     ) -> io::Result<()> {
-        // What is written shall go out at once; a Unix socket has no such option.
-        let _ = rustix::net::sockopt::set_tcp_nodelay(&socket, true);
+        link::prepare(&socket);
         let phase = if self.settings.proxy_protocol {
             Phase::Greeting
         } else {

@@ -124,7 +124,8 @@ impl Proxy {
             &kept
         };
         exchange.portion += input.len();
-        if exchange.portion >= PORTION {
+        // Where the worker has begun to answer, the two of them talk.
+        if exchange.portion >= PORTION || exchange.answer.is_some() {
             exchange.portion = 0;
             client.active_at = self.now;
         }

@@ -203,6 +203,11 @@ fn a_request_that_nobody_can_be_handed_waits_and_is_refused_in_time() {
             arrived(&mut client).0.starts_with("HTTP/1.1 503 "),
             "{policy:?}"
         );
+        let report = world.proxy.reports().pop().unwrap();
+        assert_eq!(
+            report.detail,
+            Some("the worker's channel takes nothing more")
+        );
     }
 }
 

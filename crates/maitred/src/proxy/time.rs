@@ -46,7 +46,11 @@ impl Proxy {
             }
         }
         for client in refused {
-            self.conclude(client, Refusal::NoWorker);
+            let trouble = match self.clients.get(client).map(|client| &client.phase) {
+                Some(Phase::Serving(exchange)) => exchange.trouble,
+                _ => None,
+            };
+            self.conclude(client, Refusal::NoWorker, trouble);
         }
         if self.sweep_at <= self.now {
             self.sweep_at = self.now + SWEEP;
@@ -81,8 +85,8 @@ impl Proxy {
         self.settle(workers);
     }
 
-    fn conclude(&mut self, client: Key, refusal: Refusal) {
-        match self.fail(client, refusal, None) {
+    fn conclude(&mut self, client: Key, refusal: Refusal, detail: Option<&'static str>) {
+        match self.fail(client, refusal, detail) {
             Step::Over => self.drop_client(client),
             Step::On | Step::Wait => self.again.push_back(client),
         }
@@ -99,7 +103,7 @@ impl Proxy {
             }
         }
         for (key, refusal) in late {
-            self.conclude(key, refusal);
+            self.conclude(key, refusal, None);
         }
         for key in gone {
             self.drop_client(key);
