@@ -266,6 +266,19 @@ fn a_broken_connection_ends_no_response() {
     }
 }
 
+#[test]
+fn a_client_whose_host_has_gone_is_noticed() {
+    let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
+    let door = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let _client = std::net::TcpStream::connect(door.local_addr().unwrap()).unwrap();
+    let (socket, _) = door.accept().unwrap();
+    let same = socket.try_clone().unwrap();
+    world.admit(socket.into());
+    assert!(rustix::net::sockopt::socket_keepalive(&same).unwrap());
+    let silence = rustix::net::sockopt::tcp_keepidle(&same).unwrap();
+    assert_eq!(silence, Duration::from_secs(60));
+}
+
 /// An HTTP/1.0 client has no other way to see that something is missing.
 #[test]
 fn an_old_client_is_reset_where_its_response_is_cut() {
