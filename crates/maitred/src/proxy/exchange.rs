@@ -148,17 +148,23 @@ impl Proxy {
             Ok(End::At(end)) if end <= self.settings.head => {
                 let (head, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
                 let begun = self.begin(key, head, workers);
-                (begun, rest.to_vec())
+                (begun, Some(rest.to_vec()))
             }
             Ok(End::Beyond(next)) if bytes.len() < self.settings.head => {
                 *searched = next.max(1);
-                (Ok(Step::On), bytes.to_vec())
+                (Ok(Step::On), None)
             }
-            Ok(_) => (Err(Refusal::HeadTooLarge), Vec::new()),
-            Err(refusal) => (Err(refusal), Vec::new()),
+            Ok(_) => (Err(Refusal::HeadTooLarge), Some(Vec::new())),
+            Err(refusal) => (Err(refusal), Some(Vec::new())),
+        };
+        let (step, rest) = step;
+        let rest = match rest {
+            Some(rest) => rest,
+            None if input.is_empty() => bytes.to_vec(),
+            // One that comes byte by byte is not copied for each of them.
+            None => input,
         };
         self.room = room;
-        let (step, rest) = step;
         if let Some(client) = self.clients.get_mut(key) {
             client.link.input = rest;
         }
