@@ -31,6 +31,11 @@ pub(crate) const REFUSED: &[(&str, &str, u16)] = &[
         400,
     ),
     (
+        "a target that names a port alone",
+        "GET http://:80/ HTTP/1.1\r\nHost: :80\r\n\r\n",
+        400,
+    ),
+    (
         "two equal lengths",
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
         400,
