@@ -69,6 +69,8 @@ pub struct Arrival {
     pub client: Client,
     /// The key of the member that it names.
     pub wants: Option<u64>,
+    /// A member that has failed it already, and gets it again only if there is no other.
+    pub failed: Option<MemberId>,
 }
 
 /// What becomes of a request that has arrived.
@@ -234,17 +236,14 @@ impl RequestBalancer {
     }
 
     /// A request that was given to a member has not got there: it goes first again. The member
-    /// gets nothing for a moment.
-    pub fn came_back(&mut self, now: Nanos, id: MemberId, arrival: Arrival) {
+    /// gets nothing for a moment. Its patience counts from `since`.
+    pub fn came_back(&mut self, now: Nanos, id: MemberId, arrival: Arrival, since: Nanos) {
         if let Some(member) = self.member(id) {
             member.figures.in_progress = member.figures.in_progress.saturating_sub(1);
             member.figures.given = member.figures.given.saturating_sub(1);
             member.paused_until = now + PAUSE;
         }
-        self.waiting.push_front(Waiting {
-            arrival,
-            since: now,
-        });
+        self.waiting.push_front(Waiting { arrival, since });
         self.wake_by(now);
     }
 
@@ -352,6 +351,7 @@ impl RequestBalancer {
 
     fn choose(&mut self, now: Nanos, arrival: Arrival, loops: &mut impl Loops) -> Option<usize> {
         let most = self.settings.max_concurrency;
+        let failed = arrival.failed.filter(|_| self.members.len() > 1);
         match self.settings.policy {
             RequestPolicy::RoundRobin => {
                 let count = self.members.len();
@@ -360,29 +360,34 @@ impl RequestBalancer {
                     .find(|at| {
                         self.members
                             .get(*at)
-                            .is_some_and(|it| it.has_room(now, most))
+                            .is_some_and(|it| Some(it.id) != failed && it.has_room(now, most))
                     })
             }
-            RequestPolicy::LeastConn => self.least(now, |_| true),
+            RequestPolicy::LeastConn => self.least(now, |member| Some(member.id) != failed),
             RequestPolicy::IpHash => {
                 let suits = |(_, member): &(usize, &Member)| arrival.client.score(member.key);
-                let best = self.members.iter().enumerate().max_by_key(suits);
+                let members = self.members.iter().enumerate();
+                let best = members
+                    .filter(|(_, member)| Some(member.id) != failed)
+                    .max_by_key(suits);
                 best.filter(|(_, member)| member.has_room(now, most))
                     .map(|(at, _)| at)
             }
             RequestPolicy::Sticky => {
-                let wanted = arrival
-                    .wants
-                    .and_then(|key| self.members.iter().position(|member| member.key == key));
+                let wanted = arrival.wants.and_then(|key| {
+                    let is_wanted =
+                        |member: &Member| member.key == key && Some(member.id) != failed;
+                    self.members.iter().position(is_wanted)
+                });
                 match wanted {
                     Some(at) => {
                         let member = self.members.get(at)?;
                         member.has_room(now, most).then_some(at)
                     }
-                    None => self.available(now, loops),
+                    None => self.available(now, failed, loops),
                 }
             }
-            RequestPolicy::NextAvailable => self.available(now, loops),
+            RequestPolicy::NextAvailable => self.available(now, failed, loops),
         }
     }
 
@@ -397,12 +402,18 @@ impl RequestBalancer {
             .map(|(at, _)| at)
     }
 
-    fn available(&mut self, now: Nanos, loops: &mut impl Loops) -> Option<usize> {
+    fn available(
+        &mut self,
+        now: Nanos,
+        failed: Option<MemberId>,
+        loops: &mut impl Loops,
+    ) -> Option<usize> {
         let most = self.settings.max_concurrency;
         // One without any work is free, unless it is seen to do something of its own.
         let mut order: [Option<(usize, u64, usize)>; LOOKS] = [None; LOOKS];
         for (at, member) in self.members.iter().enumerate() {
-            if !member.has_room(now, most) || member.probed && member.figures.in_progress > 0 {
+            let is_probed = member.probed && member.figures.in_progress > 0;
+            if Some(member.id) == failed || is_probed || !member.has_room(now, most) {
                 continue;
             }
             let mut candidate = Some((member.figures.in_progress, member.turn, at));
@@ -439,7 +450,8 @@ impl RequestBalancer {
         }
         idle_but_busy.or_else(|| {
             self.least(now, |member| {
-                member.streams(now) && member.figures.in_progress < AHEAD
+                let streams = member.streams(now) && member.figures.in_progress < AHEAD;
+                streams && Some(member.id) != failed
             })
         })
     }
@@ -493,6 +505,7 @@ mod tests {
             ticket: Ticket(number),
             client: Client::unknown(number),
             wants: None,
+            failed: None,
         }
     }
 
@@ -608,13 +621,45 @@ mod tests {
     }
 
     #[test]
+    fn what_a_member_failed_goes_to_another_one() {
+        for policy in [
+            RequestPolicy::NextAvailable,
+            RequestPolicy::RoundRobin,
+            RequestPolicy::LeastConn,
+            RequestPolicy::IpHash,
+            RequestPolicy::Sticky,
+        ] {
+            let mut balancer = balancer(policy, usize::MAX);
+            let mut loops = Scripted::default();
+            for id in 0..3 {
+                let failed = Arrival {
+                    wants: Some(id),
+                    failed: Some(MemberId(id)),
+                    ..arrival(id)
+                };
+                let placed = balancer.arrive(0, failed, &mut loops);
+                assert_ne!(placed, Placed::At(MemberId(id)), "{policy:?}");
+                assert_ne!(placed, Placed::Waits, "{policy:?}");
+            }
+            balancer.leave(MemberId(1));
+            balancer.leave(MemberId(2));
+            let last = Arrival {
+                failed: Some(MemberId(0)),
+                ..arrival(9)
+            };
+            let placed = balancer.arrive(1, last, &mut loops);
+            assert_eq!(placed, Placed::At(MemberId(0)), "{policy:?}");
+        }
+    }
+
+    #[test]
     fn what_came_back_goes_first_and_elsewhere() {
         let mut balancer = balancer(RequestPolicy::LeastConn, usize::MAX);
         let mut loops = Scripted::default();
         let Placed::At(first) = balancer.arrive(0, arrival(1), &mut loops) else {
             panic!("nobody took it");
         };
-        balancer.came_back(1, first, arrival(1));
+        balancer.came_back(1, first, arrival(1), 0);
         let (back, id) = balancer.next(1, &mut loops).unwrap();
         assert_eq!(back.ticket, Ticket(1));
         assert_ne!(id, first);

@@ -112,6 +112,7 @@ fn arrival(ticket: u64, random: &mut Random) -> Arrival {
         ticket: Ticket(ticket),
         client: Client::unknown(random.below(6)),
         wants: (random.below(2) == 0).then(|| random.below(4)),
+        failed: None,
     }
 }
 
@@ -153,7 +154,7 @@ fn nothing_is_lost_and_limits_hold() {
                         if random.below(8) == 0 {
                             world.waiting.insert(*ticket);
                             let again = arrival(*ticket, &mut random);
-                            balancer.came_back(world.now, MemberId(*member), again);
+                            balancer.came_back(world.now, MemberId(*member), again, world.now);
                         } else {
                             balancer.ended(world.now, MemberId(*member));
                         }

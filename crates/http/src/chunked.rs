@@ -1,6 +1,7 @@
 //! The chunked transfer coding, read strictly: RFC 9112, 7.1.
 
 use crate::Refusal;
+use crate::field::may_trail;
 use crate::head::{HEADERS, is_token};
 
 /// How long a chunk's size line may be, its extensions included. Extensions are read and dropped.
@@ -55,7 +56,7 @@ impl Chunked {
         self.state == State::Done
     }
 
-    /// The trailer fields as they came, each with its line end, once the body is done.
+    /// The trailer fields that may stand there, each with its line end, once the body is done.
     pub(crate) fn trailers(&self) -> &[u8] {
         &self.trailers
     }
@@ -161,8 +162,7 @@ impl Chunked {
                 .get(..before)
                 .is_some_and(|t| t.ends_with(b"\r\n"))
         {
-            check_trailers(&self.trailers)?;
-            self.trailers.truncate(before);
+            self.trailers = read_trailers(&self.trailers)?;
             self.state = State::Done;
         }
         Ok(read)
@@ -204,10 +204,19 @@ fn extension(byte: u8, quoted: bool, escaped: bool) -> Result<State, Refusal> {
     }
 }
 
-fn check_trailers(bytes: &[u8]) -> Result<(), Refusal> {
+/// Takes trailers apart, and writes anew what may be passed on of them.
+fn read_trailers(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
     let mut fields = [httparse::EMPTY_HEADER; HEADERS];
     match httparse::parse_headers(bytes, &mut fields) {
-        Ok(httparse::Status::Complete((len, _))) if len == bytes.len() => Ok(()),
+        Ok(httparse::Status::Complete((len, fields))) if len == bytes.len() => {
+            let mut kept = Vec::new();
+            for field in fields.iter().filter(|field| may_trail(field.name)) {
+                for part in [field.name.as_bytes(), b": ", field.value, b"\r\n"] {
+                    kept.extend_from_slice(part);
+                }
+            }
+            Ok(kept)
+        }
         Err(httparse::Error::TooManyHeaders) => Err(Refusal::HeadTooLarge),
         _ => Err(Refusal::Malformed("the trailers are malformed")),
     }

@@ -122,6 +122,29 @@ pub(crate) fn is_end_to_end(name: &str) -> bool {
         .any(|always| name.eq_ignore_ascii_case(always))
 }
 
+/// Whether a field may stand in trailers: RFC 9110, 6.5.1. One that frames the message, routes it,
+/// or says what is to be done with it comes too late there, and whoever merges trailers into the
+/// head would believe it.
+pub(crate) fn may_trail(name: &str) -> bool {
+    const NEVER: [&str; 12] = [
+        "age",
+        "allow",
+        "date",
+        "expires",
+        "location",
+        "max-forwards",
+        "pragma",
+        "proxy-authenticate",
+        "proxy-authorization",
+        "retry-after",
+        "vary",
+        "www-authenticate",
+    ];
+    kind(name) == Kind::Other
+        && !is_end_to_end(name)
+        && !NEVER.iter().any(|never| name.eq_ignore_ascii_case(never))
+}
+
 /// The items of a list: RFC 9110, 5.6.1.
 pub(crate) fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     value

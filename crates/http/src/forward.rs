@@ -27,10 +27,13 @@ pub struct Hop<'a> {
 
 /// Writes the head of a request for a worker.
 pub fn write_request(request: &Request<'_, '_>, hop: Hop<'_>, to: &mut Vec<u8>) {
-    put(
-        to,
-        &[request.method.as_bytes(), b" ", request.target.as_bytes()],
-    );
+    // A URL may have a query and no path; for a worker it has one: RFC 9110, 4.2.3.
+    let root: &[u8] = match request.target.as_bytes() {
+        [b'?', ..] => b"/",
+        _ => b"",
+    };
+    let target = request.target.as_bytes();
+    put(to, &[request.method.as_bytes(), b" ", root, target]);
     to.extend_from_slice(b" HTTP/1.1\r\n");
     let host = request.host.unwrap_or(hop.authority.as_bytes());
     put(to, &[b"Host: ", host, b"\r\n"]);

@@ -1,6 +1,6 @@
 //! Networks: which addresses are trusted.
 
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
 /// All addresses that share a prefix.
@@ -76,17 +76,34 @@ pub(crate) fn address(text: &[u8]) -> Option<IpAddr> {
     if let Ok(address) = text.parse() {
         return Some(address);
     }
-    if let Some((address, _)) = text.strip_prefix('[')?.split_once(']')
-        && let Ok(address) = address.parse::<Ipv6Addr>()
-    {
-        return Some(IpAddr::V6(address));
+    if let Ok(address) = text.parse::<SocketAddr>() {
+        return Some(address.ip());
     }
-    None
+    let address = text.strip_prefix('[')?.strip_suffix(']')?;
+    address.parse().ok().map(IpAddr::V6)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_address_is_read_with_and_without_its_port() {
+        for (text, read) in [
+            ("192.0.2.1", Some("192.0.2.1")),
+            (" 192.0.2.1:80 ", Some("192.0.2.1")),
+            ("2001:db8::1", Some("2001:db8::1")),
+            ("[2001:db8::1]", Some("2001:db8::1")),
+            ("[2001:db8::1]:80", Some("2001:db8::1")),
+            ("[2001:db8::1]x", None),
+            ("192.0.2.1:x", None),
+            ("unknown", None),
+            ("", None),
+        ] {
+            let read: Option<IpAddr> = read.map(|read| read.parse().unwrap());
+            assert_eq!(super::address(text.as_bytes()), read, "{text}");
+        }
+    }
 
     #[test]
     fn a_network_contains_what_shares_its_prefix() {

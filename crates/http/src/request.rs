@@ -21,7 +21,7 @@ pub enum Upgrade<'b> {
 pub struct Request<'h, 'b> {
     /// The method, as it was sent.
     pub method: &'b str,
-    /// What is asked for: a path with its query, or `*`.
+    /// What is asked for: a path with its query, a query alone for that of `/`, or `*`.
     pub target: &'b str,
     /// The version that the client speaks.
     pub version: Version,
@@ -79,7 +79,7 @@ pub fn parse_request<'h, 'b>(
     let headers: &'h [Header<'b>] = parsed.headers;
     let fields = Fields::read(headers, version)?;
     let (target, host) = resolve_target(method, target, fields.host)?;
-    if host.is_none() && version == Version::Http11 {
+    if fields.host.is_none() && version == Version::Http11 {
         return Err(Refusal::Malformed("Host is missing"));
     }
     let connection = fields.connection;
@@ -254,7 +254,7 @@ fn resolve_target<'b>(
     };
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
-    if authority.is_empty() || !field::is_host(authority.as_bytes()) {
+    if authority.is_empty() || authority.starts_with(':') || !field::is_host(authority.as_bytes()) {
         return Err(Refusal::Malformed("the request's target names no host"));
     }
     if host.is_some_and(|host| !host.eq_ignore_ascii_case(authority.as_bytes())) {
@@ -263,8 +263,7 @@ fn resolve_target<'b>(
     let path = match path {
         "" if method == "OPTIONS" => "*",
         "" => "/",
-        path if path.starts_with('/') => path,
-        _ => return Err(Refusal::Malformed("the request's target is malformed")),
+        path => path,
     };
     Ok((path, Some(authority.as_bytes())))
 }

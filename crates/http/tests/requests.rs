@@ -104,6 +104,8 @@ fn absolute_targets_and_old_clients_are_understood() {
         written.starts_with("GET /x HTTP/1.1\r\nHost: A.example\r\n"),
         "{written}"
     );
+    let written = head("GET http://a?q=/ HTTP/1.1\r\nHost: a\r\n\r\n");
+    assert!(written.starts_with("GET /?q=/ HTTP/1.1\r\n"), "{written}");
     assert!(head("GET / HTTP/1.0\r\n\r\n").contains("\r\nHost: here\r\n"));
     assert!(head("OPTIONS * HTTP/1.1\r\nHost: a\r\n\r\n").starts_with("OPTIONS * "));
     assert!(head("GET / HTTP/1.1\r\nHost: [::1]:80\r\n\r\n").contains("\r\nHost: [::1]:80\r\n"));

@@ -6,7 +6,7 @@
 
 use std::mem::MaybeUninit;
 
-use http::{Extra, Framing, HEADERS, Version, parse_response, write_response};
+use http::{BodyDecoder, Extra, Framing, HEADERS, Version, parse_response, write_response};
 
 fn parse(bytes: &str, head: bool) -> Result<(Framing, bool, Option<u64>), &'static str> {
     let mut room = [MaybeUninit::uninit(); HEADERS];
@@ -126,4 +126,31 @@ fn an_upgrade_keeps_its_fields() {
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
     let head = written(bytes, Version::Http11, Framing::Empty, true);
     assert!(head.contains("Upgrade: websocket\r\n") && head.contains("Connection: Upgrade\r\n"));
+}
+
+/// What frames a message, or says what is to be done with it, is not believed behind it.
+#[test]
+fn trailers_carry_only_what_may_stand_there() {
+    for (sent, kept) in [
+        (
+            "X-Checksum:1\r\nServer-Timing:  a\r\n",
+            "X-Checksum: 1\r\nServer-Timing: a\r\n",
+        ),
+        (
+            "Content-Length: 7\r\nTransfer-Encoding: chunked\r\nX: 1\r\n",
+            "X: 1\r\n",
+        ),
+        ("Set-Cookie: a=b\r\nHost: a\r\nConnection: close\r\n", ""),
+        (
+            "Cache-Control: public\r\nLocation: /\r\nContent_Length: 7\r\n",
+            "",
+        ),
+        ("", ""),
+    ] {
+        let mut decoder = BodyDecoder::new(Framing::Chunked);
+        let body = format!("0\r\n{sent}\r\n");
+        let piece = decoder.read(body.as_bytes()).unwrap();
+        assert!(decoder.is_done() && piece.read == body.len());
+        assert_eq!(std::str::from_utf8(decoder.trailers()).unwrap(), kept);
+    }
 }

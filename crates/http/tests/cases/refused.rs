@@ -26,6 +26,16 @@ pub(crate) const REFUSED: &[(&str, &str, u16)] = &[
         400,
     ),
     (
+        "a whole URL in place of Host",
+        "GET http://a/ HTTP/1.1\r\n\r\n",
+        400,
+    ),
+    (
+        "a target that names a port alone",
+        "GET http://:80/ HTTP/1.1\r\nHost: :80\r\n\r\n",
+        400,
+    ),
+    (
         "two equal lengths",
         "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello",
         400,

@@ -104,7 +104,15 @@ pub(super) struct Exchange {
     pub(super) request_done: bool,
     /// Bytes of its body so far.
     pub(super) body: u64,
+    /// What has come of it since that last counted as a sign of life.
+    pub(super) portion: usize,
     pub(super) stage: Stage,
+    /// The worker that failed it, where it is sent again.
+    pub(super) failed: Option<MemberId>,
+    /// Why it could not be sent when that was last tried.
+    pub(super) trouble: Option<&'static str>,
+    /// When it began to wait for a worker.
+    pub(super) waits_since: Nanos,
     /// When the worker was last sent something of it.
     pub(super) sent_at: Nanos,
     pub(super) answer: Option<Answer>,

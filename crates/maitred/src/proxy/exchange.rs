@@ -43,7 +43,13 @@ impl Proxy {
                 return;
             };
             match client.link.flush(&self.epoll) {
-                Ok(true) => client.active_at = self.now,
+                Ok(true) => {
+                    client.active_at = self.now;
+                    // What was sent behind a request is not late while its response goes out.
+                    if let Phase::Reading { since, .. } = &mut client.phase {
+                        *since = self.now;
+                    }
+                }
                 Ok(false) => {}
                 Err(_) => {
                     self.drop_client(key);
@@ -142,17 +148,23 @@ impl Proxy {
             Ok(End::At(end)) if end <= self.settings.head => {
                 let (head, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
                 let begun = self.begin(key, head, workers);
-                (begun, rest.to_vec())
+                (begun, Some(rest.to_vec()))
             }
             Ok(End::Beyond(next)) if bytes.len() < self.settings.head => {
                 *searched = next.max(1);
-                (Ok(Step::On), bytes.to_vec())
+                (Ok(Step::On), None)
             }
-            Ok(_) => (Err(Refusal::HeadTooLarge), Vec::new()),
-            Err(refusal) => (Err(refusal), Vec::new()),
+            Ok(_) => (Err(Refusal::HeadTooLarge), Some(Vec::new())),
+            Err(refusal) => (Err(refusal), Some(Vec::new())),
+        };
+        let (step, rest) = step;
+        let rest = match rest {
+            Some(rest) => rest,
+            None if input.is_empty() => bytes.to_vec(),
+            // One that comes byte by byte is not copied for each of them.
+            None => input,
         };
         self.room = room;
-        let (step, rest) = step;
         if let Some(client) = self.clients.get_mut(key) {
             client.link.input = rest;
         }
@@ -241,8 +253,16 @@ impl Proxy {
                 ticket: Ticket(key.bits()),
                 client: exchange.caller,
                 wants: exchange.wants,
+                failed: exchange.failed,
             }),
             _ => None,
+        }
+    }
+
+    fn waits_since(&self, key: Key) -> u64 {
+        match self.clients.get(key).map(|client| &client.phase) {
+            Some(Phase::Serving(exchange)) => exchange.waits_since,
+            _ => self.now,
         }
     }
 
@@ -293,6 +313,13 @@ impl Proxy {
             return self.refuse(key, refusal, detail);
         }
         self.report_failure(key, refusal, detail, true);
+        if let Some(client) = self.clients.get_mut(key)
+            && let Phase::Serving(exchange) = &client.phase
+            && exchange.version == Version::Http10
+        {
+            // To this client an ordinary end would be the response's.
+            client.link.reset_at_end();
+        }
         Step::Over
     }
 
@@ -417,6 +444,10 @@ impl Proxy {
         self.budget -= PRICE;
         let gate = *gate;
         let stage = std::mem::replace(&mut exchange.stage, Stage::Waiting);
+        if let Stage::With(member, _) = stage {
+            exchange.failed = Some(member);
+        }
+        exchange.waits_since = self.now;
         if let Some(gate) = self.gates.get_mut(&gate) {
             gate.counts.retried += 1;
         }
@@ -429,10 +460,11 @@ impl Proxy {
         if self.hand(key, member, workers).is_none() {
             // It waits on, and goes to whoever can have it.
             let arrival = self.arrival(key);
+            let since = self.waits_since(key);
             let gate = self.clients.get(key).map(|client| client.gate);
             if let Some(gate) = gate.and_then(|gate| self.gates.get_mut(&gate)) {
                 match arrival {
-                    Some(arrival) => gate.balancer.came_back(self.now, member, arrival),
+                    Some(arrival) => gate.balancer.came_back(self.now, member, arrival, since),
                     None => gate.balancer.ended(self.now, member),
                 }
             } else if let Some(desk) = self.desks.get(&member)
@@ -465,7 +497,11 @@ fn exchange(request: &Request<'_, '_>, id: u64, now: u64, head: Vec<u8>) -> Exch
         },
         request: decoder,
         body: 0,
+        portion: 0,
         stage: Stage::Waiting,
+        failed: None,
+        trouble: None,
+        waits_since: now,
         sent_at: now,
         answer: None,
         begun: false,

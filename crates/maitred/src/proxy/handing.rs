@@ -1,10 +1,12 @@
 //! Pairs on their way: which one carries a request, handing a new one to its worker, and taking
 //! back what a worker did not take.
 
+use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use balance::{Look, MemberId, Nanos};
+use rustix::io::Errno;
 
 use super::client::{Phase, Stage};
 use super::link::Link;
@@ -47,7 +49,7 @@ impl Proxy {
             };
             // What its worker has left, or left undone, is not used. Where that is not known yet,
             // the kernel takes nothing of what is sent.
-            let good = pair.leave_at > self.now && !pair.link.ending && !pair.link.readable;
+            let good = pair.leave_at > self.now && pair.link.is_quiet();
             if good && pair.link.send(&head, &[], &self.epoll).is_ok() {
                 pair.client = Some(key);
                 self.sent(key, member, pair_key, head);
@@ -56,9 +58,12 @@ impl Proxy {
             self.pairs.remove(pair_key);
         }
         let made = self.new_pair(member, peer, sockaddr.sockaddr());
-        let Some((pair_key, end)) = made else {
-            self.put_head_back(key, head);
-            return None;
+        let (pair_key, end) = match made {
+            Ok(made) => made,
+            Err(trouble) => {
+                self.put_head_back(key, head, trouble);
+                return None;
+            }
         };
         if let Some(pair) = self.pairs.get_mut(pair_key) {
             // It lies in the pair before the worker has it: one that takes it finds the request.
@@ -74,17 +79,18 @@ impl Proxy {
             Err(end) => {
                 drop(end);
                 self.pairs.remove(pair_key);
-                self.put_head_back(key, head);
+                self.put_head_back(key, head, "the worker's channel takes nothing more");
                 None
             }
         }
     }
 
-    fn put_head_back(&mut self, key: Key, head: Vec<u8>) {
+    fn put_head_back(&mut self, key: Key, head: Vec<u8>, trouble: &'static str) {
         if let Some(client) = self.clients.get_mut(key)
             && let Phase::Serving(exchange) = &mut client.phase
         {
             exchange.head = head;
+            exchange.trouble = Some(trouble);
         }
     }
 
@@ -96,6 +102,8 @@ impl Proxy {
         if let Some(client) = self.clients.get_mut(key)
             && let Phase::Serving(exchange) = &mut client.phase
         {
+            // Its body is not late for having waited with it.
+            client.active_at = self.now;
             exchange.stage = Stage::With(member, pair);
             if exchange.repeatable && self.settings.retry_idempotent {
                 exchange.head = head;
@@ -108,12 +116,14 @@ impl Proxy {
         member: MemberId,
         peer: Option<std::net::IpAddr>,
         sockaddr: &[u8],
-    ) -> Option<(Key, OwnedFd)> {
-        let gate = self.desks.get(&member)?.gate;
-        let local = &self.gates.get(&gate)?.sockaddr;
+    ) -> Result<(Key, OwnedFd), &'static str> {
+        let gate = self.desks.get(&member).map(|desk| desk.gate);
+        let gate = gate.and_then(|gate| self.gates.get(&gate));
+        let local = &gate.ok_or("the worker has left")?.sockaddr;
         let number = self.last_pair;
         self.last_pair += 1;
-        let (ours, theirs) = pool::make(number, sockaddr, local).ok()?;
+        let (ours, theirs) =
+            pool::make(number, sockaddr, local).map_err(|error| trouble(&error))?;
         let (kind, epoll, now) = (self.kind, &self.epoll, self.now);
         let key = self.pairs.insert(|key| {
             Ok::<_, rustix::io::Errno>(Pair {
@@ -126,7 +136,8 @@ impl Proxy {
                 handed_at: now,
             })
         });
-        Some((key.ok()?, theirs))
+        let key = key.map_err(|error| trouble(&error.into()))?;
+        Ok((key, theirs))
     }
 
     /// Gives a pair that came back to another worker, with all that lies in it.
@@ -208,14 +219,13 @@ impl Proxy {
             while desk.untaken.len() > lying {
                 desk.untaken.pop_front();
             }
-            let Some(oldest) = desk.untaken.front().copied() else {
+            // Clients that have gone leave theirs lying there.
+            let mut waited_for = desk.untaken.iter().filter_map(|key| self.pairs.get(*key));
+            let Some(oldest) = waited_for.next() else {
                 continue;
             };
+            let overdue = self.now >= oldest.handed_at + OVERDUE;
             self.untaken_at = Some(self.now + OVERDUE);
-            let overdue = self
-                .pairs
-                .get(oldest)
-                .is_some_and(|pair| self.now >= pair.handed_at + OVERDUE);
             if overdue && self.another_is_free(member, workers) {
                 self.take_back(member, workers);
             }
@@ -269,11 +279,22 @@ impl Proxy {
                 && let Phase::Serving(exchange) = &mut it.phase
             {
                 exchange.stage = Stage::Returned(key, end);
+                exchange.waits_since = self.now;
             }
             if let (Some(arrival), Some(gate)) = (self.arrival(client), self.gates.get_mut(&gate)) {
-                gate.balancer.came_back(self.now, member, arrival);
+                gate.balancer.came_back(self.now, member, arrival, self.now);
             }
         }
         self.free.push(gate);
+    }
+}
+
+/// Why a connection to a worker could not be made.
+fn trouble(error: &io::Error) -> &'static str {
+    match error.raw_os_error().map(Errno::from_raw_os_error) {
+        Some(Errno::MFILE) => "maitred has too many open files; raise its limit (ulimit -n)",
+        Some(Errno::NFILE) => "the system has too many open files",
+        Some(Errno::NOBUFS | Errno::NOMEM) => "the kernel has no memory for a connection",
+        _ => "the kernel refused to make a connection to a worker",
     }
 }

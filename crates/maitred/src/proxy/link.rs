@@ -2,9 +2,11 @@
 
 use std::io::{self, IoSlice, Read as _, Write as _};
 use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
 
 use rustix::event::epoll;
 use rustix::io::Errno;
+use rustix::net::sockopt;
 use rustls::ServerConnection;
 
 /// Events are told once, when something changes.
@@ -265,6 +267,24 @@ impl Link {
         let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Write);
     }
 
+    /// When this is dropped, the other side shall not take the end for an ordinary one. (Only TCP
+    /// has a word for that.)
+    pub(super) fn reset_at_end(&self) {
+        let _ =
+            rustix::net::sockopt::set_socket_linger(&self.socket, Some(std::time::Duration::ZERO));
+    }
+
+    /// Whether the other side has neither said anything that has not been read nor ended. The
+    /// socket itself is asked: the event that would tell may still be on its way.
+    pub(super) fn is_quiet(&self) -> bool {
+        use rustix::net::RecvFlags;
+        let look = RecvFlags::PEEK | RecvFlags::DONTWAIT;
+        !self.ending
+            && !self.readable
+            && self.input.is_empty()
+            && rustix::net::recv(&self.socket, &mut [0; 1][..], look) == Err(Errno::AGAIN)
+    }
+
     /// Whether the other side has still to read something.
     pub(super) fn is_unread(&self) -> bool {
         sys::unread(self.socket.as_fd()).is_ok_and(|bytes| bytes > 0)
@@ -289,6 +309,21 @@ impl Link {
             );
         }
     }
+}
+
+/// After so much silence a client's host is asked whether it is still there, and that every so
+/// often; one that answers none of so many questions is gone. A tunnel has no other time limit.
+const SILENCE: Duration = Duration::from_secs(60);
+const QUESTIONS: (Duration, u32) = (Duration::from_secs(15), 4);
+
+/// Sets what a client's TCP connection needs. A Unix socket has no such options, and needs none.
+pub(super) fn prepare(socket: &OwnedFd) {
+    // What is written shall go out at once.
+    let _ = sockopt::set_tcp_nodelay(socket, true);
+    let _ = sockopt::set_socket_keepalive(socket, true);
+    let _ = sockopt::set_tcp_keepidle(socket, SILENCE);
+    let _ = sockopt::set_tcp_keepintvl(socket, QUESTIONS.0);
+    let _ = sockopt::set_tcp_keepcnt(socket, QUESTIONS.1);
 }
 
 /// Takes all that TLS has to say to the other side.

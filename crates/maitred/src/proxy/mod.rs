@@ -13,6 +13,8 @@ mod link;
 mod pool;
 mod relay;
 mod slab;
+#[cfg(test)]
+mod tests;
 mod time;
 mod tls;
 
@@ -273,8 +275,7 @@ impl Proxy {
         address: Option<IpAddr>,
         caller: Caller,
     ) -> io::Result<()> {
-        // What is written shall go out at once; a Unix socket has no such option.
-        let _ = rustix::net::sockopt::set_tcp_nodelay(&socket, true);
+        link::prepare(&socket);
         let phase = if self.settings.proxy_protocol {
             Phase::Greeting
         } else {
@@ -313,8 +314,11 @@ impl Proxy {
                 return;
             };
             client.link.note(flags);
-            if flags.intersects(epoll::EventFlags::ERR | epoll::EventFlags::HUP) {
-                // Both directions have ended: nobody hears an answer.
+            let is_broken = flags.contains(epoll::EventFlags::ERR);
+            let hears_nothing = flags.contains(epoll::EventFlags::HUP);
+            if is_broken || hears_nothing && !matches!(client.phase, Phase::Tunnel(_)) {
+                // Both directions have ended: nobody hears an answer. What came through a tunnel
+                // before that is for the worker all the same.
                 self.drop_client(key);
             } else {
                 self.drive(key, workers);
@@ -403,7 +407,13 @@ impl Proxy {
             .map(|(key, _)| key)
             .collect();
         for key in idle {
-            self.drop_client(key);
+            let clogged = |client: &Client| client.link.is_clogged();
+            if self.clients.get(key).is_some_and(clogged) {
+                // The end of its last response is still to be written.
+                self.leaving(key);
+            } else {
+                self.drop_client(key);
+            }
         }
     }
 

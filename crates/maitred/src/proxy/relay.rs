@@ -16,6 +16,10 @@ use super::{Proxy, Workers};
 /// How long a response's head may be.
 const RESPONSE_HEAD: usize = 256 * 1024;
 
+/// So much of a request's body counts as a sign of life: a client that sends it byte by byte would
+/// hold its worker for as long as it likes.
+const PORTION: usize = 16 * 1024;
+
 /// What a turn of passing on has come to.
 enum Passed {
     /// Something went on.
@@ -91,7 +95,12 @@ impl Proxy {
             return Passed::Nothing;
         };
         // A worker that has gone will be seen by its answer, or the want of it.
-        if pair.link.flush(&self.epoll).is_err() || exchange.request_done {
+        match pair.link.flush(&self.epoll) {
+            Ok(any) if any => client.active_at = self.now,
+            Ok(_) => {}
+            Err(_) => return Passed::Nothing,
+        }
+        if exchange.request_done {
             return Passed::Nothing;
         }
         if pair.link.is_clogged() {
@@ -114,7 +123,12 @@ impl Proxy {
         } else {
             &kept
         };
-        client.active_at = self.now;
+        exchange.portion += input.len();
+        // Where the worker has begun to answer, the two of them talk.
+        if exchange.portion >= PORTION || exchange.answer.is_some() {
+            exchange.portion = 0;
+            client.active_at = self.now;
+        }
         self.out.clear();
         let coded = recode(
             &mut exchange.request,
@@ -122,11 +136,11 @@ impl Proxy {
             input,
             &mut self.out,
         );
-        let (read, direct) = match coded {
+        let Coded { read, data, direct } = match coded {
             Ok(coded) => coded,
             Err(refusal) => return Passed::Failed(refusal, None),
         };
-        exchange.body += self.out.len().max(direct.len()) as u64;
+        exchange.body += data as u64;
         if self.settings.body > 0 && exchange.body > self.settings.body {
             return Passed::Failed(Refusal::BodyTooLarge, None);
         }
@@ -178,7 +192,7 @@ impl Proxy {
             Read::End | Read::Broken => {
                 return match &exchange.answer {
                     None => Passed::NoAnswer,
-                    Some(answer) if answer.decoder.ends_with_connection() => {
+                    Some(answer) if read == Read::End && answer.decoder.ends_with_connection() => {
                         self.out.clear();
                         answer.encoder.end(&[], &mut self.out);
                         match client.link.send(&self.out, &[], &self.epoll) {
@@ -196,6 +210,7 @@ impl Proxy {
         client.active_at = self.now;
         self.out.clear();
         let mut rest = input;
+        let is_new = exchange.answer.is_none();
         while exchange.answer.is_none() {
             let end = match http::find_end(rest, 0) {
                 Ok(End::At(end)) => end,
@@ -300,9 +315,13 @@ impl Proxy {
             return Passed::On;
         };
         let coded = recode(&mut answer.decoder, answer.encoder, rest, &mut self.out);
-        let (read, direct) = match coded {
+        let Coded { read, direct, .. } = match coded {
             Ok(coded) => coded,
             Err(refusal) => {
+                if is_new {
+                    // Its head has not gone out: the client can still be told.
+                    exchange.answer = None;
+                }
                 return Passed::Failed(Refusal::BadWorker, Some(refusal.reason()));
             }
         };
@@ -415,19 +434,33 @@ fn framing_for(response: &Response<'_, '_>, client: Version) -> Framing {
     }
 }
 
-/// Reads a body on, and writes it anew behind what is in `out`: how much of the input was read,
-/// and which part of it is to follow `out` as it is, so that it need not be copied.
+/// What has been read of a body.
+struct Coded {
+    /// How much of the input was read.
+    read: usize,
+    /// How many bytes of the body were in it.
+    data: usize,
+    /// Which part of the input is to follow `out` as it is, so that it need not be copied.
+    direct: Range<usize>,
+}
+
+/// Reads a body on, and writes it anew behind what is in `out`.
 fn recode(
     decoder: &mut BodyDecoder,
     encoder: BodyEncoder,
     input: &[u8],
     out: &mut Vec<u8>,
-) -> Result<(usize, Range<usize>), Refusal> {
+) -> Result<Coded, Refusal> {
     if encoder == BodyEncoder::Plain && !decoder.is_chunked() {
         let piece = decoder.read(input)?;
-        return Ok((piece.read, piece.data));
+        return Ok(Coded {
+            read: piece.read,
+            data: piece.data.len(),
+            direct: piece.data,
+        });
     }
     let mut at = 0;
+    let mut all = 0;
     while at < input.len() && !decoder.is_done() {
         let rest = input.get(at..).unwrap_or(&[]);
         let piece = decoder.read(rest)?;
@@ -436,6 +469,11 @@ fn recode(
         out.extend_from_slice(data);
         out.extend_from_slice(encoder.after(data.len()));
         at += piece.read;
+        all += data.len();
     }
-    Ok((at, 0..0))
+    Ok(Coded {
+        read: at,
+        data: all,
+        direct: 0..0,
+    })
 }

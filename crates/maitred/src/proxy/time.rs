@@ -46,7 +46,11 @@ impl Proxy {
             }
         }
         for client in refused {
-            self.conclude(client, Refusal::NoWorker);
+            let trouble = match self.clients.get(client).map(|client| &client.phase) {
+                Some(Phase::Serving(exchange)) => exchange.trouble,
+                _ => None,
+            };
+            self.conclude(client, Refusal::NoWorker, trouble);
         }
         if self.sweep_at <= self.now {
             self.sweep_at = self.now + SWEEP;
@@ -81,8 +85,8 @@ impl Proxy {
         self.settle(workers);
     }
 
-    fn conclude(&mut self, client: Key, refusal: Refusal) {
-        match self.fail(client, refusal, None) {
+    fn conclude(&mut self, client: Key, refusal: Refusal, detail: Option<&'static str>) {
+        match self.fail(client, refusal, detail) {
             Step::Over => self.drop_client(client),
             Step::On | Step::Wait => self.again.push_back(client),
         }
@@ -99,7 +103,7 @@ impl Proxy {
             }
         }
         for (key, refusal) in late {
-            self.conclude(key, refusal);
+            self.conclude(key, refusal, None);
         }
         for key in gone {
             self.drop_client(key);
@@ -123,19 +127,19 @@ impl Proxy {
         let is_stalled = since(client.active_at, limits.stall_time);
         match &client.phase {
             Phase::Greeting if since(client.active_at, limits.head_time) => Verdict::Gone,
+            Phase::Reading { .. } if client.link.is_clogged() => {
+                if is_stalled {
+                    Verdict::Gone
+                } else {
+                    Verdict::Fine
+                }
+            }
             Phase::Reading { since: began, .. } if client.link.input.is_empty() => {
                 let limit = if client.served {
                     limits.idle_time
                 } else {
                     limits.head_time
                 };
-                if client.link.is_clogged() {
-                    return if is_stalled {
-                        Verdict::Gone
-                    } else {
-                        Verdict::Fine
-                    };
-                }
                 if !since(*began, limit) {
                     Verdict::Fine
                 } else if client.served {
@@ -148,6 +152,10 @@ impl Proxy {
                 Verdict::Late(Refusal::TooSlow)
             }
             Phase::Serving(exchange) => {
+                let pair = match exchange.stage {
+                    Stage::With(_, pair) => self.pairs.get(pair),
+                    Stage::Waiting | Stage::Returned(..) => None,
+                };
                 let with_worker = matches!(exchange.stage, Stage::With(..));
                 if client.link.is_clogged() {
                     if is_stalled {
@@ -156,7 +164,12 @@ impl Proxy {
                         Verdict::Fine
                     }
                 } else if !exchange.request_done && with_worker && is_stalled {
-                    Verdict::Late(Refusal::TooSlow)
+                    // What has been sent and lies there is for the worker to read.
+                    Verdict::Late(if pair.is_some_and(|pair| pair.link.is_clogged()) {
+                        Refusal::SlowWorker
+                    } else {
+                        Refusal::TooSlow
+                    })
                 } else if exchange.request_done
                     && exchange.answer.is_none()
                     && with_worker
