@@ -171,7 +171,7 @@ pub fn write_response(
             | Kind::Connection
             | Kind::Hop
             | Kind::KeepAlive => {}
-            Kind::Upgrade if !upgraded => {}
+            Kind::Upgrade if !(upgraded || response.status == 426) => {}
             Kind::Trailer if framing != Framing::Chunked => {}
             _ => {
                 let named = response.connection.names_fields;
@@ -194,6 +194,10 @@ pub fn write_response(
     }
     if upgraded {
         to.extend_from_slice(b"Connection: Upgrade\r\n");
+    } else if response.status == 426 {
+        // It says what the client must speak, and that is for this connection alone.
+        let close: &[u8] = if keep_alive { b"" } else { b", close" };
+        put(to, &[b"Connection: Upgrade", close, b"\r\n"]);
     } else if response.is_interim() {
     } else if !keep_alive {
         to.extend_from_slice(b"Connection: close\r\n");

@@ -154,3 +154,17 @@ fn trailers_carry_only_what_may_stand_there() {
         assert_eq!(std::str::from_utf8(decoder.trailers()).unwrap(), kept);
     }
 }
+
+#[test]
+fn what_must_be_spoken_instead_is_told() {
+    let bytes = "HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+                 Content-Length: 0\r\n\r\n";
+    for (keep_alive, connection) in [(true, "Upgrade"), (false, "Upgrade, close")] {
+        let head = written(bytes, Version::Http11, Framing::Length(0), keep_alive);
+        assert!(head.contains("Upgrade: websocket\r\n"), "{head}");
+        assert!(
+            head.ends_with(&format!("\r\nConnection: {connection}\r\n\r\n")),
+            "{head}"
+        );
+    }
+}
