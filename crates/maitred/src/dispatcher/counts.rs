@@ -48,8 +48,8 @@ impl Need {
 const DEAF_FOR: Nanos = 1_000_000_000;
 
 /// What ended so short a time before its worker may have ended with it; so many are remembered.
-const LATELY: Nanos = 100_000_000;
-const MANY_LATELY: usize = 256;
+const LATELY: Nanos = 1_000_000_000;
+const MANY_LATELY: usize = 1024;
 
 /// How many told ends are heard at once.
 const HEARD: usize = 256;
