@@ -38,26 +38,31 @@ pub(crate) fn select(known: &[Known], targets: &[String]) -> anyhow::Result<Vec<
             bail!(unknown(known, target));
         }
         for one in found {
-            let earlier = selected
-                .iter_mut()
-                .find(|other| other.known.folder == one.known.folder);
-            match earlier {
-                None => selected.push(one),
-                Some(earlier) => {
-                    earlier.ids = match (earlier.ids.take(), one.ids) {
-                        (Some(mut some), Some(more)) => {
-                            some.extend(more);
-                            some.sort_unstable();
-                            some.dedup();
-                            Some(some)
-                        }
-                        _ => None,
-                    };
-                }
-            }
+            add_selected(&mut selected, one);
         }
     }
     Ok(selected)
+}
+
+/// Adds what is meant to what is meant already, so that each stands there once.
+pub(crate) fn add_selected(selected: &mut Vec<Selected>, one: Selected) {
+    let earlier = selected
+        .iter_mut()
+        .find(|other| other.known.folder == one.known.folder);
+    match earlier {
+        None => selected.push(one),
+        Some(earlier) => {
+            earlier.ids = match (earlier.ids.take(), one.ids) {
+                (Some(mut some), Some(more)) => {
+                    some.extend(more);
+                    some.sort_unstable();
+                    some.dedup();
+                    Some(some)
+                }
+                _ => None,
+            };
+        }
+    }
 }
 
 fn find(known: &[Known], target: &str) -> anyhow::Result<Vec<Selected>> {

@@ -21,8 +21,7 @@ pub(super) struct Delete {
 impl Delete {
     pub(super) fn execute(self, manner: &Manner) -> anyhow::Result<u8> {
         let home = Home::find()?;
-        let targets = together::with_files(&self.targets, &self.only)?;
-        let selected = together::selected(&home, &targets)?;
+        let selected = together::selected_with_files(&home, &self.targets, &self.only)?;
         together::act(&home, &selected, &Action::Delete, "deleted", manner)
     }
 }

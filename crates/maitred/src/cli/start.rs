@@ -7,7 +7,7 @@ use std::sync::Mutex;
 use anyhow::{Context, bail};
 use clap::Args;
 
-use super::restart::with_new_environment;
+use super::start_or::with_new_environment;
 use super::what::{self, What};
 use super::{Manner, attached, list, together};
 use crate::apps::{self, Action, Known, Selected};
@@ -65,7 +65,7 @@ impl Start {
             let apps = resolve(&self.what, &target, manner)?;
             let mode = if of_file { Mode::File } else { Mode::Script };
             names.extend(apps.iter().map(|resolved| resolved.app.name.clone()));
-            code = code.max(start_all(&home, apps, mode, manner)?);
+            code = code.max(start_all(&home, apps, mode, self.update_env, manner)?);
         }
         if !manner.silent {
             list::show(&apps::all(&home)?, order.unwrap_or(list::USUAL), manner);
@@ -157,7 +157,8 @@ fn existing(known: &[Known], target: &OsString) -> Option<Vec<Selected>> {
     (!selected.is_empty()).then_some(selected)
 }
 
-/// Starts apps side by side. The exit code.
+/// Starts apps side by side. Those that are there already keep the environment that they have
+/// inherited, unless it is to be updated. The exit code.
 ///
 /// # Errors
 /// If one cannot be started at all.
@@ -165,6 +166,7 @@ pub(super) fn start_all(
     home: &Home,
     apps: Vec<Resolved>,
     mode: Mode,
+    update_env: bool,
     manner: &Manner,
 ) -> anyhow::Result<u8> {
     let known = apps::all(home)?;
@@ -175,7 +177,7 @@ pub(super) fn start_all(
     for resolved in apps {
         let name = resolved.app.name.clone();
         let app = resolved.app.clone();
-        match Way::of(home, &known, resolved, mode) {
+        match Way::of(home, &known, resolved, mode, update_env) {
             Ok(way) => ways.push((app, Mutex::new(Some(way)))),
             Err(error) => {
                 eprintln!("maitred: {name}: {error:#}");
@@ -211,8 +213,14 @@ enum Way {
 }
 
 impl Way {
-    fn of(home: &Home, known: &[Known], resolved: Resolved, mode: Mode) -> anyhow::Result<Self> {
-        let Resolved { app, force, .. } = resolved;
+    fn of(
+        home: &Home,
+        known: &[Known],
+        resolved: Resolved,
+        mode: Mode,
+        update_env: bool,
+    ) -> anyhow::Result<Self> {
+        let Resolved { mut app, force, .. } = resolved;
         let Some(known) = together::find(known, &app) else {
             let autostart = app.restart.autostart;
             let (known, claim) = apps::add(home, app)?;
@@ -233,6 +241,11 @@ impl Way {
             if known.folder.is_claimed() && !force {
                 bail!("it runs already; -f restarts it with what is said here");
             }
+        }
+        if !update_env {
+            let (env, own) = (&now.app.env, &now.app.own_env);
+            let caller = std::env::vars_os();
+            app.env = config::with_own(env, own, caller, &app.filter_env, &app.own_env);
         }
         let selected = Selected {
             known: known.clone(),

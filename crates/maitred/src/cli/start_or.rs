@@ -1,5 +1,6 @@
-//! `maitred startOrRestart` and `startOrReload`: apps that run are restarted or reloaded, others
-//! are started.
+//! Apps that are to run anew: `restart` and `reload`, and with them `startOrRestart` and
+//! `startOrReload`. Those of a config file are taken as they stand there now, and started if they
+//! were not there.
 
 use std::ffi::OsString;
 
@@ -10,63 +11,99 @@ use super::start::{self, Mode};
 use super::what::What;
 use super::{Manner, together};
 use crate::apps::Action;
-use crate::config::Entry;
+use crate::config::{self, App, Entry};
 use crate::home::Home;
 
 /// Restart or reload what runs, start what does not.
 #[derive(Debug, Args)]
 pub(super) struct StartOr {
+    #[command(flatten)]
+    again: Again,
+}
+
+impl StartOr {
+    pub(super) fn execute(self, mode: Mode, manner: &Manner) -> anyhow::Result<u8> {
+        self.again.execute(mode, manner)
+    }
+}
+
+/// Which apps, and with what.
+#[derive(Debug, Args)]
+pub(super) struct Again {
     /// Config files, names, numbers, namespaces, /regex/, or "all".
     #[arg(required = true, value_name = "TARGET")]
     targets: Vec<OsString>,
+
+    /// Give them the environment of this command.
+    #[arg(long)]
+    update_env: bool,
 
     #[command(flatten)]
     what: What,
 }
 
-impl StartOr {
+impl Again {
+    /// Acts on apps by their names, and on those of config files with what stands there now.
+    ///
+    /// # Errors
+    /// If a target means nothing, or a file is wrong.
     pub(super) fn execute(self, mode: Mode, manner: &Manner) -> anyhow::Result<u8> {
-        let (action, done) = match mode {
-            Mode::Script | Mode::File => (Action::Restart(None), "restarted"),
-            Mode::Reload => (Action::Reload(None), "reloaded"),
+        let home = Home::find()?;
+        let mut code = 0;
+        let (files, names): (Vec<_>, Vec<_>) =
+            self.targets.iter().partition(|it| start::is_config(it));
+        if !names.is_empty() && self.what.flags.entry != Entry::default() {
+            bail!(
+                "settings can be changed with a config file, or by `maitred delete` and `maitred \
+                 start`, not while naming an app"
+            );
+        }
+        for file in files {
+            let apps = start::resolve(&self.what, file, manner)?;
+            let started = start::start_all(&home, apps, mode, self.update_env, manner)?;
+            code = code.max(started);
+        }
+        if !names.is_empty() {
+            code = code.max(self.by_name(&home, &names, mode, manner)?);
+        }
+        together::show_list(&home, manner)?;
+        Ok(code)
+    }
+
+    fn by_name(
+        &self,
+        home: &Home,
+        names: &[&OsString],
+        mode: Mode,
+        manner: &Manner,
+    ) -> anyhow::Result<u8> {
+        let names: Vec<_> = names
+            .iter()
+            .map(|name| name.to_string_lossy().into_owned())
+            .collect();
+        let selected = together::selected(home, &names)?;
+        let (action, done): (fn(_) -> _, _) = match mode {
+            Mode::Script | Mode::File => (Action::Restart, "restarted"),
+            Mode::Reload => (Action::Reload, "reloaded"),
         };
-        operate(&self.targets, &self.what, mode, &action, done, manner)
+        if !self.update_env {
+            return Ok(together::each(home, &selected, &action(None), done, manner));
+        }
+        let mut code = 0;
+        for one in &selected {
+            let app = with_new_environment(&one.known.record.app);
+            let action = action(Some(Box::new(app)));
+            let one = std::slice::from_ref(one);
+            code = code.max(together::each(home, one, &action, done, manner));
+        }
+        Ok(code)
     }
 }
 
-/// Acts on apps by their names, and on those of config files with what stands there now.
-///
-/// # Errors
-/// If a target means nothing, or a file is wrong.
-pub(super) fn operate(
-    targets: &[OsString],
-    what: &What,
-    mode: Mode,
-    action: &Action,
-    done: &str,
-    manner: &Manner,
-) -> anyhow::Result<u8> {
-    let home = Home::find()?;
-    let mut code = 0;
-    let (files, names): (Vec<_>, Vec<_>) = targets.iter().partition(|it| start::is_config(it));
-    for file in files {
-        let apps = start::resolve(what, file, manner)?;
-        code = code.max(start::start_all(&home, apps, mode, manner)?);
+/// The app with the environment of this process in the place of the one that it was started in.
+pub(super) fn with_new_environment(app: &App) -> App {
+    App {
+        env: config::compose(std::env::vars_os(), &app.filter_env, &app.own_env),
+        ..app.clone()
     }
-    if names.is_empty() {
-        together::show_list(&home, manner)?;
-        return Ok(code);
-    }
-    if what.flags.entry != Entry::default() {
-        bail!(
-            "settings can be changed with a config file, or by `maitred delete` and `maitred \
-             start`, not while naming an app"
-        );
-    }
-    let names: Vec<_> = names
-        .iter()
-        .map(|name| name.to_string_lossy().into_owned())
-        .collect();
-    let selected = together::selected(&home, &names)?;
-    Ok(code.max(together::act(&home, &selected, action, done, manner)?))
 }

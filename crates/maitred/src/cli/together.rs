@@ -4,9 +4,11 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Mutex;
 
+use anyhow::bail;
+
 use super::{Manner, list};
 use crate::apps::{self, Action, Known, Selected};
-use crate::config::{self, App, Entry};
+use crate::config::{self, App};
 use crate::events::Event;
 use crate::home::Home;
 use crate::output::Sentences;
@@ -19,28 +21,56 @@ pub(super) fn selected(home: &Home, targets: &[String]) -> anyhow::Result<Vec<Se
     apps::select(&apps::all(home)?, targets)
 }
 
-/// The targets, with the names of a config file's apps in the place of the file.
+/// The same where a target may be a config file: then its own apps are meant, by name and
+/// namespace, and those of them that were never started are passed over.
 ///
 /// # Errors
-/// If a file is wrong.
-pub(super) fn with_files(targets: &[String], only: &[String]) -> anyhow::Result<Vec<String>> {
-    let mut all = Vec::new();
+/// If a target means nothing, or a file is wrong.
+pub(super) fn selected_with_files(
+    home: &Home,
+    targets: &[String],
+    only: &[String],
+) -> anyhow::Result<Vec<Selected>> {
+    let known = apps::all(home)?;
+    let mut selected = Vec::new();
     for target in targets {
-        if !config::is_config(Path::new(target)) {
-            all.push(target.clone());
-            continue;
-        }
-        let file = config::load(Path::new(target), None)?;
-        let name = |entry: &Entry| {
-            let script = entry.script.as_deref().map(Path::new);
-            let script = script.and_then(Path::file_stem);
-            let script = script.map(|stem| stem.to_string_lossy().into_owned());
-            entry.name.clone().or(script)
+        let found = if config::is_config(Path::new(target)) {
+            of_file(&known, target, only)?
+        } else {
+            apps::select(&known, std::slice::from_ref(target))?
         };
-        let names = file.apps.iter().filter_map(name);
-        all.extend(names.filter(|name| only.is_empty() || only.contains(name)));
+        for one in found {
+            apps::add_selected(&mut selected, one);
+        }
     }
-    Ok(all)
+    Ok(selected)
+}
+
+fn of_file(known: &[Known], file: &str, only: &[String]) -> anyhow::Result<Vec<Selected>> {
+    let entries = config::load(Path::new(file), None)?.apps;
+    let called: Vec<_> = entries
+        .iter()
+        .filter_map(config::called)
+        .filter(|(name, _)| only.is_empty() || only.contains(name))
+        .collect();
+    let found: Vec<_> = known
+        .iter()
+        .filter(|known| {
+            let app = &known.record.app;
+            let is_app = |(name, namespace): &(String, String)| {
+                *name == app.name && *namespace == app.namespace
+            };
+            called.iter().any(is_app)
+        })
+        .map(|known| Selected {
+            known: known.clone(),
+            ids: None,
+        })
+        .collect();
+    if found.is_empty() {
+        bail!("none of the apps of {file} that are meant is there: they were not started yet");
+    }
+    Ok(found)
 }
 
 /// Does the same with all of them, and shows the list in the end. The exit code.

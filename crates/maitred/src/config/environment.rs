@@ -58,6 +58,23 @@ pub(crate) fn compose(
     inherited.chain(own).collect()
 }
 
+/// The environment `now` of an app, whose own part was `before`, with `own` in its place: what was
+/// inherited stays. What the old own part hid of it comes from `inherited`.
+pub(crate) fn with_own(
+    now: &Environment,
+    before: &Environment,
+    inherited: impl IntoIterator<Item = (OsString, OsString)>,
+    filter: &FilterEnv,
+    own: &Environment,
+) -> Environment {
+    let stays = now.iter().filter(|(name, _)| !before.contains_key(*name));
+    let stays = stays.map(|(name, value)| (name.clone(), value.clone()));
+    let hidden = inherited
+        .into_iter()
+        .filter(|(name, _)| before.contains_key(name));
+    compose(hidden.chain(stays), filter, own)
+}
+
 /// The variables of a file with lines of `NAME=value`.
 ///
 /// # Errors
@@ -95,6 +112,24 @@ fn harmless(error: &dotenvy::Error) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_inherited_stays_when_the_apps_own_changes() {
+        let pairs = |pairs: &[(&str, &str)]| -> Environment {
+            let pairs = pairs.iter();
+            pairs
+                .map(|(name, value)| (name.into(), value.into()))
+                .collect()
+        };
+        let before = pairs(&[("A", "old"), ("PATH", "/own")]);
+        let now = pairs(&[("A", "old"), ("PATH", "/own"), ("HOME", "/root")]);
+        let caller = pairs(&[("PATH", "/bin"), ("HOME", "/elsewhere"), ("NEW", "1")]);
+        let none = FilterEnv::Containing(Vec::new());
+        assert_eq!(
+            with_own(&now, &before, caller, &none, &pairs(&[("B", "new")])),
+            pairs(&[("PATH", "/bin"), ("HOME", "/root"), ("B", "new")])
+        );
+    }
 
     #[test]
     fn the_apps_own_goes_over_what_is_inherited() {

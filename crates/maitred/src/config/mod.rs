@@ -35,7 +35,7 @@ mod words;
 
 pub(crate) use app::{App, ExecMode, Interpreter, Policy};
 pub(crate) use cron::Cron;
-pub(crate) use environment::{Environment, FilterEnv, RUN_VAR, compose};
+pub(crate) use environment::{Environment, FilterEnv, RUN_VAR, compose, with_own};
 pub(crate) use field::{Field, Flag, Takes};
 pub(crate) use fields::{Entry, FIELDS};
 pub(crate) use file::{ConfigFile, is_config, load, load_json, usual};
@@ -44,7 +44,7 @@ pub(crate) use kind::{LogTarget, Words};
 pub(crate) use logs::{LogFormat, Logs, Place, Rotation};
 pub(crate) use programs::is_static;
 pub(crate) use requests::Requests;
-pub(crate) use resolve::{Resolved, Surroundings, resolve};
+pub(crate) use resolve::{Resolved, Surroundings, called, resolve};
 pub(crate) use restart::{Pause, Restart};
 pub(crate) use secrets::shown;
 pub(crate) use watch::Watch;

@@ -84,6 +84,7 @@ pub(crate) fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Re
     };
     let script = expand_home(Path::new(&script), context).into_os_string();
     let name = name(&entry, &script, context)?;
+    let namespace = namespace(&entry);
     let rights = identity::rights(entry.uid.as_ref(), entry.gid.as_ref())?;
     let user = rights.as_ref().and_then(|rights| rights.user.as_ref());
     let requests = Requests::resolve(&entry, &cwd)?;
@@ -119,7 +120,7 @@ pub(crate) fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Re
     let millis = |time: Option<Millis>, default| time.map_or(default, |Millis(time)| time);
     let app = App {
         name,
-        namespace: entry.namespace.unwrap_or_else(|| NAMESPACE.to_owned()),
+        namespace,
         version: version(&program.script),
         script: program.script,
         interpreter: program.interpreter,
@@ -212,13 +213,29 @@ pub(crate) fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Re
     })
 }
 
+/// Name and namespace of the app that an entry stands for, as far as they can be told without
+/// resolving it: what it is found by when it is there already.
+pub(crate) fn called(entry: &Entry) -> Option<(String, String)> {
+    let name = entry
+        .name
+        .clone()
+        .or_else(|| entry.script.as_deref().map(name_of_script))?;
+    Some((name, namespace(entry)))
+}
+
+fn namespace(entry: &Entry) -> String {
+    let namespace = entry.namespace.as_deref().unwrap_or(NAMESPACE);
+    namespace.to_owned()
+}
+
+fn name_of_script(script: &OsStr) -> String {
+    let stem = Path::new(script).file_stem().unwrap_or(script);
+    stem.to_string_lossy().into_owned()
+}
+
 /// The app's name: the one that was given, or the script's.
 fn name(entry: &Entry, script: &OsStr, context: &Surroundings) -> anyhow::Result<String> {
-    let mut name = entry.name.clone().unwrap_or_else(|| {
-        let path = Path::new(script);
-        let stem = path.file_stem().unwrap_or(script);
-        stem.to_string_lossy().into_owned()
-    });
+    let mut name = entry.name.clone().unwrap_or_else(|| name_of_script(script));
     if let (Some(true), Some(env_name)) = (entry.append_env_to_name, context.env_name) {
         name = format!("{name}-{env_name}");
     }
