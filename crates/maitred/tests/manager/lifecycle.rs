@@ -134,6 +134,38 @@ fn a_new_environment_takes_effect_when_it_is_asked_for() {
     assert!(has("T_TWO") && !has("T_ONE"));
 }
 
+/// A deploy from elsewhere, by cron or ssh, has another environment: it does not become the app's.
+#[test]
+fn the_environment_stays_when_a_file_is_read_again() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    let has = |entry: &str| {
+        let environment = fs::read(format!("/proc/{}/environ", home.pids()[0])).unwrap();
+        format!("\0{}", String::from_utf8_lossy(&environment)).contains(&format!("\0{entry}\0"))
+    };
+    let with = |args: &[&str], value: Option<&str>| {
+        let mut command = home.command(args);
+        command.env_remove("T_CALLER");
+        command.envs(value.map(|value| ("T_CALLER", value)));
+        assert_eq!(crate::home::ended(command).code, 0, "{args:?}");
+    };
+    let file = |own: &str| {
+        let text = format!(r#"[{{"name": "a", "script": "job.sh", "env": {{{own}}}}}]"#);
+        home.file("apps.json", &text);
+    };
+    file(r#""T_OWN": "1", "T_GONE": "1""#);
+    with(&["start", "apps.json"], Some("first"));
+    assert!(has("T_CALLER=first") && has("T_OWN=1") && has("T_GONE=1"));
+    file(r#""T_OWN": "2""#);
+    with(&["restart", "apps.json"], None);
+    assert!(has("T_CALLER=first") && has("T_OWN=2") && !has("T_GONE=1"));
+    with(&["reload", "apps.json"], Some("other"));
+    assert!(has("T_CALLER=first"));
+    with(&["restart", "apps.json", "--update-env"], Some("other"));
+    assert!(has("T_CALLER=other") && has("T_OWN=2"));
+}
+
 #[test]
 fn the_whole_tree_ends_with_its_instance() {
     let _turn = beside_others();

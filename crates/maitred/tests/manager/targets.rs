@@ -106,3 +106,24 @@ fn config_files_stand_for_their_apps() {
     home.does(&["delete", "ecosystem.config.js"]);
     assert_eq!(home.statuses(), []);
 }
+
+/// A file means its own apps: not those of the same name elsewhere, and not more than there are.
+#[test]
+fn a_config_file_means_no_apps_of_other_namespaces() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    home.does(&["start", "job.sh", "-n", "worker", "--namespace", "prod"]);
+    let file = r#"[{"name": "worker", "script": "job.sh", "namespace": "staging"},
+                   {"name": "never", "script": "job.sh", "autostart": false}]"#;
+    home.file("apps.json", file);
+    // Nothing of the file is there.
+    home.fails(&["stop", "apps.json"]);
+    assert_eq!(stopped(&home), [0; 0]);
+    home.does(&["start", "apps.json", "--only", "worker"]);
+    home.does(&["stop", "apps.json"]);
+    assert_eq!(stopped(&home), [1]);
+    home.does(&["delete", "apps.json"]);
+    let ids: Vec<_> = home.statuses().into_iter().map(|(id, _)| id).collect();
+    assert_eq!(ids, [0]);
+}
