@@ -7,6 +7,7 @@
 mod flush;
 mod follow;
 mod last_lines;
+mod past;
 mod reader;
 mod screen;
 mod show;
@@ -48,7 +49,7 @@ pub(crate) trait Catalog {
 /// What is to be shown of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Request {
-    /// So many lines of each file that were there before.
+    /// So many lines of each log that were there before, old ones of it too.
     pub(crate) lines: usize,
     /// One stream alone.
     pub(crate) only: Option<Stream>,

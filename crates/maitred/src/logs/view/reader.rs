@@ -13,6 +13,7 @@ use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
 use rustix::io::Errno;
 
 use super::follow::Followed;
+use super::show::Printer;
 use super::{Catalog, Entry, Form, Request, show};
 use crate::logs::Stream;
 
@@ -137,9 +138,9 @@ impl<'a> Reader<'a> {
         };
         let inotify = self.inotify.as_ref().map(AsFd::as_fd);
         let opened = log.open(self.request.lines, inotify);
-        if !opened.with_context(|| reading(&log.entry))? {
+        let Some(missing) = opened.with_context(|| reading(&log.entry))? else {
             return Ok(());
-        }
+        };
         let headers = self.request.lines > 0 && self.request.view.has_headers();
         if headers {
             let mut text = Vec::new();
@@ -147,9 +148,30 @@ impl<'a> Reader<'a> {
             self.request.view.header(&log.entry, lines, &mut text);
             self.out.write_all(&text)?;
         }
+        self.show_past(at, missing)?;
         self.read(at, None)?;
         if headers {
             self.out.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+
+    /// Shows so many lines that were rotated away. If they cannot be read, that hides no newer
+    /// ones.
+    fn show_past(&mut self, at: usize, lines: usize) -> anyhow::Result<()> {
+        let width = self.width();
+        let Some((entry, past)) = self.followed.get(at).and_then(|log| {
+            let past = log.past(lines)?;
+            Some((&log.entry, past))
+        }) else {
+            return Ok(());
+        };
+        let mut printer = printer(self.request, entry.stream, width, self.out, self.err);
+        let shown = past.show(&mut |lines| printer.lines(entry, lines, None));
+        printer.finish()?;
+        if let Some(fault) = shown.err().or(past.fault) {
+            let fault = format!("maitred: not all older lines are shown: {fault:#}");
+            writeln!(self.err, "{}", show::printable(&fault))?;
         }
         Ok(())
     }
@@ -166,32 +188,20 @@ impl<'a> Reader<'a> {
     /// Shows what one log has to offer.
     fn read(&mut self, at: usize, now: Option<Timestamp>) -> anyhow::Result<()> {
         let width = self.width();
-        let view = &self.request.view;
         let Some(log) = self.followed.get_mut(at) else {
             return Ok(());
         };
-        let split = view.form == Form::Raw && log.entry.stream == Stream::Err;
-        let to: &mut dyn Write = if split { self.err } else { self.out };
-        let mut written = Ok(());
-        let mut text = Vec::new();
-        let mut show = |entry: &Entry, lines: &[u8]| {
-            for line in lines.split_inclusive(|byte| *byte == b'\n') {
-                let line = line.strip_suffix(b"\n").unwrap_or(line);
-                text.clear();
-                view.line(entry, width, line, now, &mut text);
-                if written.is_ok() {
-                    written = to.write_all(&text);
-                }
-            }
-        };
+        let stream = log.entry.stream;
+        let mut printer = printer(self.request, stream, width, self.out, self.err);
+        let mut show = |entry: &Entry, lines: &[u8]| printer.lines(entry, lines, now);
         let inotify = self.inotify.as_ref().map(AsFd::as_fd);
-        let path = log.entry.path.clone();
         let read = log.read(inotify, &mut show);
         if inotify.is_none() {
             log.finish(&mut show);
         }
-        read.with_context(|| format!("reading {}", path.display()))?;
-        Ok(written?)
+        read.with_context(|| reading(&log.entry))?;
+        printer.finish()?;
+        Ok(())
     }
 
     fn width(&self) -> usize {
@@ -224,6 +234,18 @@ impl<'a> Reader<'a> {
             }
         }
     }
+}
+
+/// Where the lines of a stream go.
+fn printer<'a>(
+    request: &'a Request,
+    stream: Stream,
+    width: usize,
+    out: &'a mut dyn Write,
+    err: &'a mut dyn Write,
+) -> Printer<'a> {
+    let split = request.view.form == Form::Raw && stream == Stream::Err;
+    Printer::new(&request.view, width, if split { err } else { out })
 }
 
 fn reading(entry: &Entry) -> String {
@@ -330,6 +352,36 @@ mod tests {
                  {at}/a-error.log last 2 lines:\n1|a      | bad\n\n"
             )
         );
+    }
+
+    #[test]
+    fn the_last_lines_go_back_beyond_a_rotation() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a-out.log"), "3\n").unwrap();
+        let old = |nth: u32, text: &str| {
+            let name = format!("a-out__2026-03-07_09-05-0{nth}.log");
+            fs::write(folder.path().join(name), text).unwrap();
+        };
+        old(1, "0\n1\n");
+        old(2, "2\n");
+        let mut catalog = Folder(folder.path().to_owned());
+        let mut request = request(false);
+        request.lines = 3;
+        request.view.form = Form::Raw;
+        let mut both = (Vec::new(), Vec::new());
+        show(&mut catalog, &request, &mut both.0, &mut both.1).unwrap();
+        assert_eq!(both, (b"1\n2\n3\n".to_vec(), Vec::new()));
+        let damaged = folder.path().join("a-out__2026-03-07_09-05-02.log.gz");
+        fs::rename(
+            folder.path().join("a-out__2026-03-07_09-05-02.log"),
+            damaged,
+        )
+        .unwrap();
+        let mut both = (Vec::new(), Vec::new());
+        show(&mut catalog, &request, &mut both.0, &mut both.1).unwrap();
+        assert_eq!(both.0, b"3\n");
+        let told = String::from_utf8(both.1).unwrap();
+        assert!(told.contains("not all older lines are shown"), "{told}");
     }
 
     #[test]
