@@ -10,10 +10,12 @@
 //! channel. [`Files`] names the files. A [`Tap`] sees all lines too, as the terminal of
 //! `maitred run` does.
 
+mod compressor;
 mod date;
 mod file;
 mod format;
 mod gather;
+mod old_logs;
 mod pace;
 mod paths;
 mod rotation;
