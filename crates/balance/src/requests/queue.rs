@@ -54,10 +54,9 @@ impl Queue {
 
     /// Takes out one that has waited longer than this.
     pub(super) fn overdue(&mut self, now: Nanos, patience: Nanos) -> Option<Arrival> {
-        let first = self.entries.front()?;
-        if now < first.since.saturating_add(patience) {
-            return None;
-        }
-        self.entries.pop_front().map(|waiting| waiting.arrival)
+        // One that came back stands before others that have waited longer.
+        let is_overdue = |waiting: &Waiting| now >= waiting.since.saturating_add(patience);
+        let place = self.entries.iter().position(is_overdue)?;
+        self.entries.remove(place).map(|waiting| waiting.arrival)
     }
 }

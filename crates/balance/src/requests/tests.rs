@@ -208,3 +208,19 @@ fn what_came_back_goes_first_and_elsewhere() {
     let total: usize = balancer.members().map(|(_, _, it)| it.in_progress).sum();
     assert_eq!(total, 1);
 }
+
+/// What comes back goes first, with its patience counted anew; those behind it have waited longer.
+#[test]
+fn what_waits_behind_a_younger_one_is_overdue_in_its_time() {
+    let mut balancer = balancer(RequestPolicy::LeastConn, 1);
+    let mut loops = Scripted::default();
+    for n in 0..4 {
+        balancer.arrive(0, arrival(n), &mut loops);
+    }
+    let late = 900 * MILLISECOND;
+    balancer.came_back(late, MemberId(0), arrival(0), late);
+    assert!(balancer.overdue(late).is_none());
+    let overdue = balancer.overdue(1000 * MILLISECOND).unwrap();
+    assert_eq!(overdue.ticket, Ticket(3));
+    assert!(balancer.overdue(1000 * MILLISECOND).is_none());
+}
