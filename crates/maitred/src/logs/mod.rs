@@ -34,7 +34,7 @@ use rustix::event::{EventfdFlags, eventfd};
 
 pub(crate) use date::DateFormat;
 pub(crate) use format::Format;
-pub(crate) use paths::{Files, file_name};
+pub(crate) use paths::Files;
 pub(crate) use rotation::Rotation;
 
 /// One of a process's two outputs.
