@@ -164,7 +164,7 @@ fn parse(text: &str, format: Format) -> anyhow::Result<Value> {
     Ok(match format {
         Format::Json => jsonc_parser::parse_to_serde_value(text, &json_options())?,
         // Their errors would show the lines in question, in which there may be secrets.
-        Format::Yaml => serde_saphyr::from_str(text)
+        Format::Yaml => serde_saphyr::from_str_with_options(text, yaml_options())
             .map_err(|error: serde_saphyr::Error| anyhow!("{}", error.without_snippet()))?,
         Format::Toml => toml::from_str(text).map_err(|error: toml::de::Error| {
             let start = error.span().map_or(0, |span| span.start);
@@ -183,5 +183,13 @@ fn json_options() -> jsonc_parser::ParseOptions {
         allow_missing_commas: false,
         allow_non_finite_numbers: false,
         ..Default::default()
+    }
+}
+
+/// The core schema of YAML 1.2, as js-yaml 4 has it: `yes` and `1_000` are text.
+fn yaml_options() -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        strict_booleans: true,
+        underscored_numbers_as_strings: true,
     }
 }
