@@ -122,6 +122,20 @@ fn numbers_are_written_as_javascript_does() {
 }
 
 #[test]
+fn dates_in_toml_are_text() {
+    let text = "script = \"app.sh\"\nname = \"it\"\n[env]\nDAY = 2026-03-07\nTIME = 07:32:00\n\
+                AT = 1979-05-27 00:32:00.5-07:00\nBOTH = [1979-05-27T07:32:00]\n";
+    let app = Place::new().file("a.toml", text).app(&["a.toml"]);
+    let expected = json!({
+        "DAY": "2026-03-07",
+        "TIME": "07:32:00",
+        "AT": "1979-05-27T00:32:00.5-07:00",
+        "BOTH": r#"["1979-05-27T07:32:00"]"#,
+    });
+    assert_eq!(*at(&app, "own_env"), expected);
+}
+
+#[test]
 fn standard_input_is_json() {
     let place = Place::new();
     let ended = place.maitred_with_input(&["check", "-"], "{ apps: [{ script: 'app.sh' }] }");
