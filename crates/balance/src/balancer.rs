@@ -2,9 +2,10 @@
 
 use std::num::NonZeroUsize;
 
-use crate::choose::{Turns, choose, free};
+use crate::choose::{choose, free};
 use crate::member::{Member, MemberFigures, MemberId, OVERDUE, SLOW_FOR};
 use crate::queue::{Queue, Waiting, Waits};
+use crate::turns::Turns;
 use crate::{Channels, Client, Nanos, Policy, Refusal, Settings};
 
 /// Divides connections over the members of one listener. See the crate's documentation for the
@@ -86,10 +87,7 @@ impl<C: Channels> Balancer<C> {
     pub fn leave(&mut self, now: Nanos, id: MemberId, channels: &mut C) -> Option<MemberFigures> {
         let at = self.place(id)?;
         let mut member = self.members.remove(at);
-        // Rotation goes on with the one that has moved into its place.
-        if at < self.turns.next {
-            self.turns.next -= 1;
-        }
+        self.turns.left(at);
         for waiting in member.take_back(now, channels) {
             self.waiting.insert(waiting);
         }
@@ -232,7 +230,7 @@ impl<C: Channels> Balancer<C> {
         let Some(member) = self.members.get_mut(at) else {
             return Err(waiting);
         };
-        self.turns.take(at, member);
+        member.turn = self.turns.take(at);
         let given = member.give(now, channels, waiting);
         self.wake_by(now + OVERDUE);
         given

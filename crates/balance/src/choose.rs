@@ -1,6 +1,7 @@
 //! The policies: which member gets the next connection, if any can.
 
 use crate::member::Member;
+use crate::turns::{Turns, keep_best};
 use crate::{Channels, Client, Look, Nanos, Policy};
 
 /// How many members are looked at for one connection, at the most: a look costs about a
@@ -24,32 +25,9 @@ pub(crate) fn choose<C: Channels>(
             let found = look_around(now, members, pressed, turns, channels);
             found.free.or(found.ahead)
         }
-        Policy::RoundRobin => in_turn(now, members, turns.next, channels),
+        Policy::RoundRobin => in_turn(now, members, turns, channels),
         Policy::LeastConn => fewest_open(now, members, channels),
         Policy::IpHash => by_client(now, client, members, channels),
-    }
-}
-
-/// Whose turn it is.
-#[derive(Debug, Default)]
-pub(crate) struct Turns {
-    /// The last turn that was had.
-    last: u64,
-    /// The place that is next in rotation.
-    pub(crate) next: usize,
-}
-
-impl Turns {
-    /// The member at this place has its turn now.
-    pub(crate) fn take(&mut self, at: usize, member: &mut Member) {
-        self.pass(member);
-        self.next = at + 1;
-    }
-
-    /// It has had its chance: others come first the next time.
-    fn pass(&mut self, member: &mut Member) {
-        self.last += 1;
-        member.turn = self.last;
     }
 }
 
@@ -130,7 +108,7 @@ fn look_around<C: Channels>(
             Rank::Busy => busy = true,
         }
         member.seen_busy(now);
-        turns.pass(member);
+        member.turn = turns.pass();
     }
     // Rather than behind what another was given just now, the connection waits for whoever is
     // free first: it is known within a moment.
@@ -218,19 +196,6 @@ fn likeliest(now: Nanos, members: &[Member]) -> [Option<usize>; LOOKS] {
     found
 }
 
-/// Puts a candidate where it belongs among the best.
-fn keep_best(best: &mut [Option<(Merit, usize)>], candidate: (Merit, usize)) {
-    let mut candidate = Some(candidate);
-    for place in best {
-        if place.is_none() || candidate < *place {
-            std::mem::swap(place, &mut candidate);
-        }
-        if candidate.is_none() {
-            break;
-        }
-    }
-}
-
 /// The member with the fewest open connections, of those whose channels take anything; among
 /// equals the one whose turn is the longest ago.
 fn fewest_open<C: Channels>(now: Nanos, members: &mut [Member], channels: &mut C) -> Option<usize> {
@@ -248,11 +213,10 @@ fn fewest_open<C: Channels>(now: Nanos, members: &mut [Member], channels: &mut C
 fn in_turn<C: Channels>(
     now: Nanos,
     members: &mut [Member],
-    next: usize,
+    turns: &Turns,
     channels: &mut C,
 ) -> Option<usize> {
-    let count = members.len();
-    (0..count).map(|step| (next + step) % count).find(|at| {
+    turns.rotation(members.len()).find(|at| {
         members
             .get_mut(*at)
             .is_some_and(|member| takes_more(now, member, channels))

@@ -31,6 +31,7 @@ mod client;
 mod member;
 mod queue;
 mod requests;
+mod turns;
 
 pub use balancer::Balancer;
 pub use client::Client;

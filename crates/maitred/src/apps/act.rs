@@ -66,6 +66,10 @@ impl Selected {
         let until = Instant::now() + IN_BETWEEN;
         let name = &self.known.record.app.name;
         loop {
+            // What takes long is waited for; but not for one that says nothing at all.
+            if let Err(fault @ Fault::Hangs) = self.known.ask() {
+                return Err(anyhow::Error::new(fault).context(name.clone()));
+            }
             if let Ok(socket) = self.known.folder.connect() {
                 let record = self.known.folder.record();
                 let record = record.unwrap_or_else(|_| self.known.record.clone());
@@ -78,7 +82,7 @@ impl Selected {
                     Ok(_) => return Ok(()),
                     // It was about to end.
                     Err(Fault::Gone) => {}
-                    Err(fault) => bail!("{name}: {fault}"),
+                    Err(fault) => return Err(anyhow::Error::new(fault).context(name.clone())),
                 }
             }
             if !self.known.folder.exists() {
@@ -223,7 +227,7 @@ impl Known {
             Ok(_) => Ok(()),
             // It was over before it could be asked.
             Err(Fault::Gone) => self.ended_well(),
-            Err(fault) => bail!("{fault}"),
+            Err(fault) => Err(fault.into()),
         }
     }
 }

@@ -37,6 +37,7 @@ impl Known {
         }
     }
 
+    /// How the app is, as its supervisor says.
     fn ask(&self) -> Result<Snapshot, Fault> {
         let socket = self.folder.connect().map_err(|_| Fault::Gone)?;
         Connection::ask(socket, Request::Status)?.finish(|_| {})

@@ -3,6 +3,7 @@
 use std::io::Write;
 
 use anstyle::Style;
+use anyhow::bail;
 use clap::Args;
 
 use super::{Manner, shown, together, usage};
@@ -30,6 +31,9 @@ impl Describe {
             for view in snapshot.instances.iter().filter(meant) {
                 describe(&home, &snapshot, view, colours, &mut text);
             }
+        }
+        if text.is_empty() {
+            bail!("there are no apps");
         }
         // A reader who is gone does not matter.
         let _ = std::io::stdout().write_all(text.as_bytes());

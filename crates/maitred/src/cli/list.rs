@@ -1,6 +1,7 @@
 //! `maitred list`: all apps at a glance.
 
 use anstyle::{AnsiColor, Style};
+use anyhow::Context;
 use clap::{Args, ValueEnum};
 
 use super::table::{Cell, Column, print};
@@ -45,7 +46,7 @@ impl List {
         let home = Home::find()?;
         let known = apps::all(&home)?;
         let sort = self.sort.as_deref().map(parse_sort).transpose()?;
-        show(&known, sort.unwrap_or(USUAL), manner);
+        show(&known, sort.unwrap_or(USUAL), manner)?;
         Ok(0)
     }
 }
@@ -81,7 +82,14 @@ pub(super) fn parse_sort(text: &str) -> anyhow::Result<Order> {
 }
 
 /// Shows the apps as they are now.
-pub(super) fn show(known: &[Known], (key, descending): Order, manner: &Manner) {
+///
+/// # Errors
+/// If it cannot be written.
+pub(super) fn show(
+    known: &[Known],
+    (key, descending): Order,
+    manner: &Manner,
+) -> anyhow::Result<()> {
     let snapshots = apps::snapshots(known);
     let instances = || {
         snapshots
@@ -121,7 +129,7 @@ pub(super) fn show(known: &[Known], (key, descending): Order, manner: &Manner) {
     });
     let colours = together::colours(manner, &std::io::stdout());
     let cells: Vec<_> = rows.iter().map(cells).collect();
-    print(&COLUMNS, &cells, colours);
+    print(&COLUMNS, &cells, colours).context("writing the list")
 }
 
 const COLUMNS: [Column; 12] = [

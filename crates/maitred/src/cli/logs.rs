@@ -8,6 +8,7 @@ use clap::Args;
 use super::app_logs::AppLogs;
 use crate::logs::view::{self, Form, Request, View};
 use crate::logs::{DateFormat, Stream};
+use crate::output::has_colours;
 
 /// What `--timestamp` stands for, as with pm2.
 const TIMESTAMP: &str = "YYYY-MM-DD-HH:mm:ss";
@@ -97,7 +98,6 @@ impl Logs {
             (_, true) => Some(Stream::Err),
             (false, false) => None,
         };
-        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         Ok(Request {
             lines,
             only,
@@ -109,7 +109,7 @@ impl Logs {
                 timestamp: self.timestamp.as_deref().map(DateFormat::parse),
                 highlight: self.highlight.clone(),
                 terminal: terminal || stderr().is_terminal(),
-                colours: terminal && !no_color,
+                colours: has_colours(&stdout()),
             },
         })
     }

@@ -1,6 +1,5 @@
 //! `maitred save`: what runs now is noted, for `resurrect`.
 
-use anyhow::bail;
 use clap::Args;
 
 use super::{Manner, together};
@@ -23,7 +22,10 @@ impl Save {
             .map(|known| known.record)
             .collect();
         if records.is_empty() && !self.force {
-            bail!("there are no apps, and what was saved before is kept; --force saves that");
+            let sentence =
+                "there are no apps, and what was saved before is kept; --force saves that";
+            together::say(manner, sentence);
+            return Ok(0);
         }
         let count = records.len();
         let path = Dump::new(records).write(&home)?;

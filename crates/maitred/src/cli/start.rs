@@ -11,7 +11,8 @@ use super::start_or::with_new_environment;
 use super::what::{self, What};
 use super::{Manner, attached, list, together};
 use crate::apps::{self, Action, Known, Selected};
-use crate::config::{self, Resolved};
+use crate::config::{self, Entry, Resolved};
+use crate::control::Fault;
 use crate::events::Event;
 use crate::home::Home;
 
@@ -58,7 +59,7 @@ impl Start {
             let known = apps::all(&home)?;
             if let Some(selected) = existing(&known, &target) {
                 names.extend(selected.iter().map(|one| one.known.record.app.name.clone()));
-                code = code.max(self.start_again(&home, &selected, manner));
+                code = code.max(self.start_again(&home, &selected, manner)?);
                 continue;
             }
             let of_file = is_config(&target);
@@ -68,7 +69,7 @@ impl Start {
             code = code.max(start_all(&home, apps, mode, self.update_env, manner)?);
         }
         if !manner.silent {
-            list::show(&apps::all(&home)?, order.unwrap_or(list::USUAL), manner);
+            list::show(&apps::all(&home)?, order.unwrap_or(list::USUAL), manner)?;
         }
         if code == 0 && self.no_daemon {
             return attached::stay(home, names, manner);
@@ -80,18 +81,35 @@ impl Start {
     }
 
     /// Starts apps that are there already.
-    fn start_again(&self, home: &Home, selected: &[Selected], manner: &Manner) -> u8 {
+    fn start_again(
+        &self,
+        home: &Home,
+        selected: &[Selected],
+        manner: &Manner,
+    ) -> anyhow::Result<u8> {
+        if self.what.flags.entry != Entry::default() {
+            bail!(
+                "settings can be changed with a config file, or by `maitred delete` and `maitred \
+                 start`, not while naming an app"
+            );
+        }
         if !self.update_env {
-            return together::each(home, selected, &Action::Start, "started", manner);
+            return Ok(together::each(
+                home,
+                selected,
+                &Action::Start,
+                "runs",
+                manner,
+            ));
         }
         let mut code = 0;
         for one in selected {
             let app = with_new_environment(&one.known.record.app);
             let action = Action::Restart(Some(Box::new(app)));
             let one = std::slice::from_ref(one);
-            code = code.max(together::each(home, one, &action, "started", manner));
+            code = code.max(together::each(home, one, &action, "restarted", manner));
         }
-        code
+        Ok(code)
     }
 }
 
@@ -178,26 +196,27 @@ pub(super) fn start_all(
         let name = resolved.app.name.clone();
         let app = resolved.app.clone();
         match Way::of(home, &known, resolved, mode, update_env) {
-            Ok(way) => ways.push((app, Mutex::new(Some(way)))),
+            Ok(way) => ways.push((app, way.done(mode), Mutex::new(Some(way)))),
             Err(error) => {
-                eprintln!("maitred: {name}: {error:#}");
+                together::complain(&error.context(name));
                 code = 1;
             }
         }
     }
-    let results = apps::side_by_side(&ways, |(app, way)| {
+    let results = apps::side_by_side(&ways, |(app, _, way)| {
         let way = way.lock().ok().and_then(|mut way| way.take());
         let mut progress = together::progress(app, &told, manner);
         way.map_or(Ok(()), |way| way.go(home, &mut progress))
     });
-    for ((app, _), result) in ways.iter().zip(results) {
+    for ((app, done, _), result) in ways.iter().zip(results) {
         match result {
-            Ok(()) => together::say(manner, &format!("{}: started", app.name)),
+            Ok(()) => together::say(manner, &format!("{}: {done}", app.name)),
             Err(error) => {
-                eprintln!("maitred: {error:#}");
+                together::complain(&error);
                 // A start that goes on being tried is no failure of the command, as with pm2; a
                 // reload that has kept the old one is.
-                code = code.max(u8::from(mode == Mode::Reload));
+                let tried = matches!(error.downcast_ref(), Some(Fault::Refused(_)));
+                code = code.max(u8::from(mode == Mode::Reload || !tried));
             }
         }
     }
@@ -274,6 +293,16 @@ impl Way {
             actions.push(Action::Scale(scaled));
         }
         Ok(Self::Act(selected, actions))
+    }
+
+    /// What has become of the app then.
+    fn done(&self, mode: Mode) -> &'static str {
+        match (self, mode) {
+            (Self::Nothing, _) => "added, but not started",
+            (Self::Begin(..), _) => "started",
+            (Self::Act(..), Mode::Script | Mode::File) => "restarted",
+            (Self::Act(..), Mode::Reload) => "reloaded",
+        }
     }
 
     fn go(self, home: &Home, progress: &mut dyn FnMut(Event)) -> anyhow::Result<()> {

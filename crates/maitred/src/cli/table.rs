@@ -1,6 +1,7 @@
 //! A table that fits the terminal: what matters least goes first when there is no room.
 
-use std::io::Write;
+use std::borrow::Cow;
+use std::io::{self, Write};
 
 use anstyle::Style;
 use rustix::termios::tcgetwinsize;
@@ -30,6 +31,10 @@ impl From<String> for Cell {
     }
 }
 
+/// Longer texts are shortened before a column goes, and those that are left may be shortened so far.
+const LONG: usize = 24;
+const SHORT: usize = 6;
+
 /// Between two columns.
 const GAP: &str = "  ";
 
@@ -39,14 +44,20 @@ pub(super) fn width() -> Option<usize> {
     (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 
-/// Writes the table. A reader who is gone does not matter.
-pub(super) fn print(columns: &[Column], rows: &[Vec<Cell>], colours: bool) {
+/// Writes the table.
+///
+/// # Errors
+/// If it cannot be written; that the reader has gone does not matter.
+pub(super) fn print(columns: &[Column], rows: &[Vec<Cell>], colours: bool) -> io::Result<()> {
     let text = render(columns, rows, width(), colours);
-    let _ = std::io::stdout().write_all(text.as_bytes());
+    match io::stdout().write_all(text.as_bytes()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
+        _ => Ok(()),
+    }
 }
 
 fn render(columns: &[Column], rows: &[Vec<Cell>], room: Option<usize>, colours: bool) -> String {
-    let widths: Vec<_> = (0..columns.len())
+    let mut widths: Vec<_> = (0..columns.len())
         .map(|index| {
             let cells = rows.iter().filter_map(|row| row.get(index));
             let texts = cells.map(|cell| cell.text.width());
@@ -54,17 +65,17 @@ fn render(columns: &[Column], rows: &[Vec<Cell>], room: Option<usize>, colours: 
             texts.chain([title]).max().unwrap_or(0)
         })
         .collect();
-    let mut kept: Vec<_> = columns.iter().zip(&widths).enumerate().collect();
-    let total = |kept: &[(usize, (&Column, &usize))]| {
-        let widths: usize = kept.iter().map(|(_, (_, width))| **width + GAP.len()).sum();
-        widths.saturating_sub(GAP.len())
-    };
-    while let Some(room) = room
-        && total(&kept) > room
-        && let Some(least) = kept.iter().map(|(_, (column, _))| column.goes).max()
-        && least > 0
-    {
-        kept.retain(|(_, (column, _))| column.goes != least);
+    let mut kept: Vec<_> = (0..columns.len()).collect();
+    if let Some(room) = room {
+        let goes = |index: &usize| columns.get(*index).map_or(0, |column| column.goes);
+        shorten(columns, &kept, &mut widths, room, LONG);
+        while total(&kept, &widths) > room
+            && let Some(least) = kept.iter().map(goes).max()
+            && least > 0
+        {
+            kept.retain(|index| goes(index) != least);
+        }
+        shorten(columns, &kept, &mut widths, room, SHORT);
     }
     let mut text = String::new();
     let title = Style::new().bold();
@@ -75,14 +86,16 @@ fn render(columns: &[Column], rows: &[Vec<Cell>], room: Option<usize>, colours: 
     let titles = [titles.collect::<Vec<_>>()];
     for row in titles.iter().chain(rows) {
         let mut line = String::new();
-        for (index, (column, width)) in &kept {
-            let Some(cell) = row.get(*index) else {
+        for index in &kept {
+            let (Some(cell), Some(column)) = (row.get(*index), columns.get(*index)) else {
                 continue;
             };
+            let width = widths.get(*index).copied().unwrap_or(0);
+            let shown = cut(&cell.text, width);
             if !line.is_empty() {
                 line.push_str(GAP);
             }
-            let padding = " ".repeat(width.saturating_sub(cell.text.width()));
+            let padding = " ".repeat(width.saturating_sub(shown.width()));
             let (before, after) = if column.right {
                 (padding.as_str(), "")
             } else {
@@ -90,9 +103,9 @@ fn render(columns: &[Column], rows: &[Vec<Cell>], room: Option<usize>, colours: 
             };
             line.push_str(before);
             if colours {
-                line.push_str(&format!("{}{}{:#}", cell.style, cell.text, cell.style));
+                line.push_str(&format!("{}{shown}{:#}", cell.style, cell.style));
             } else {
-                line.push_str(&cell.text);
+                line.push_str(&shown);
             }
             line.push_str(after);
         }
@@ -100,6 +113,47 @@ fn render(columns: &[Column], rows: &[Vec<Cell>], room: Option<usize>, colours: 
         text.push('\n');
     }
     text
+}
+
+/// How wide a table of these columns is.
+fn total(kept: &[usize], widths: &[usize]) -> usize {
+    let widths = kept.iter().filter_map(|index| widths.get(*index));
+    let total: usize = widths.map(|width| width + GAP.len()).sum();
+    total.saturating_sub(GAP.len())
+}
+
+/// Makes columns of text narrower, the widest first, as far as it takes and down to `least`.
+fn shorten(columns: &[Column], kept: &[usize], widths: &mut [usize], room: usize, least: usize) {
+    loop {
+        let excess = total(kept, widths).saturating_sub(room);
+        let texts = kept
+            .iter()
+            .filter(|index| columns.get(**index).is_some_and(|column| !column.right));
+        let widest = texts.max_by_key(|index| widths.get(**index).copied());
+        match widest.and_then(|index| widths.get_mut(*index)) {
+            Some(width) if excess > 0 && *width > least => {
+                *width = width.saturating_sub(excess).max(least);
+            }
+            _ => return,
+        }
+    }
+}
+
+/// A text of at most this width; where something is missing stands an ellipsis.
+fn cut(text: &str, width: usize) -> Cow<'_, str> {
+    if text.width() <= width {
+        return text.into();
+    }
+    let mut cut = String::new();
+    for character in text.chars() {
+        cut.push(character);
+        if cut.width() >= width {
+            cut.pop();
+            break;
+        }
+    }
+    cut.push('…');
+    cut.into()
 }
 
 #[cfg(test)]
@@ -133,6 +187,22 @@ mod tests {
     fn columns_stand_below_each_other() {
         let text = render(&COLUMNS, &rows(), None, false);
         assert_eq!(text, "id  name  more\n 1  東京  x\n10  api   y\n");
+    }
+
+    #[test]
+    fn long_texts_are_shortened_before_columns_go() {
+        let name = "a-very-long-name-that-nobody-needs-to-see-whole";
+        let row = ["1", name, "x"].map(|cell| Cell::from(cell.to_owned()));
+        let rows = [row.to_vec()];
+        let text = render(&COLUMNS, &rows, Some(40), false);
+        assert!(
+            text.ends_with("a-very-long-name-that-nobody-…  x\n"),
+            "{text}"
+        );
+        assert!(text.lines().all(|line| line.width() <= 40), "{text}");
+        let text = render(&COLUMNS, &rows, Some(12), false);
+        assert_eq!(text, "id  name\n 1  a-very-…\n");
+        assert_eq!(cut("東京大学", 5), "東京…");
     }
 
     #[test]

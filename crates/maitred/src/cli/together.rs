@@ -11,7 +11,7 @@ use crate::apps::{self, Action, Known, Selected};
 use crate::config::{self, App};
 use crate::events::Event;
 use crate::home::Home;
-use crate::output::Sentences;
+use crate::output::{Sentences, has_colours};
 
 /// The apps that the targets mean.
 ///
@@ -94,6 +94,10 @@ pub(super) fn each(
     done: &str,
     manner: &Manner,
 ) -> u8 {
+    if selected.is_empty() {
+        complain(&"there are no apps");
+        return 1;
+    }
     let told = Mutex::new(());
     let results = apps::side_by_side(selected, |selected| {
         let mut progress = progress(&selected.known.record.app, &told, manner);
@@ -105,7 +109,7 @@ pub(super) fn each(
         match result {
             Ok(()) => say(manner, &format!("{name}: {done}")),
             Err(error) => {
-                eprintln!("maitred: {error:#}");
+                complain(&error);
                 code = 1;
             }
         }
@@ -116,7 +120,7 @@ pub(super) fn each(
 /// Shows all apps, as pm2 does after each command.
 pub(super) fn show_list(home: &Home, manner: &Manner) -> anyhow::Result<()> {
     if !manner.silent {
-        list::show(&apps::all(home)?, list::USUAL, manner);
+        list::show(&apps::all(home)?, list::USUAL, manner)?;
     }
     Ok(())
 }
@@ -125,6 +129,13 @@ pub(super) fn show_list(home: &Home, manner: &Manner) -> anyhow::Result<()> {
 pub(super) fn say(manner: &Manner, sentence: &str) {
     if !manner.silent {
         eprintln!("maitred: {sentence}");
+    }
+}
+
+/// What went wrong, on standard error; each line says who speaks.
+pub(super) fn complain(fault: &impl std::fmt::Display) {
+    for line in format!("{fault:#}").lines() {
+        eprintln!("maitred: {line}");
     }
 }
 
@@ -149,8 +160,7 @@ pub(super) fn progress<'a>(
 
 /// Whether colours are wanted there.
 pub(super) fn colours(manner: &Manner, stream: &impl IsTerminal) -> bool {
-    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    stream.is_terminal() && !refused && !manner.no_color
+    has_colours(stream) && !manner.no_color
 }
 
 /// An app by its name and namespace.

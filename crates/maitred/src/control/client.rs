@@ -10,7 +10,7 @@ use crate::events::Event;
 
 /// A supervisor that says nothing for so long hangs: it answers within milliseconds, and during
 /// what takes longer it is asked to be patient with [`Connection::wait_for`].
-const PATIENCE: Duration = Duration::from_secs(10);
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A request that is on its way.
 #[derive(Debug)]

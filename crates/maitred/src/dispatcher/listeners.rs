@@ -49,7 +49,7 @@ impl Listener {
             } else {
                 epoll::EventFlags::empty()
             };
-            let data = super::turn::Token::Listener(id).data();
+            let data = super::token::Token::Listener(id).data();
             epoll::modify(epoll, &self.socket, data, flags)?;
             self.accepting = on;
         }

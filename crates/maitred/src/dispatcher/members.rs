@@ -14,7 +14,8 @@ use super::channel::Channel;
 use super::listeners::{Closing, ListenerId};
 use super::oracle::Oracle;
 use super::sock_diag::Endpoint;
-use super::turn::{Token, Turn};
+use super::token::Token;
+use super::turn::Turn;
 
 /// A listener that its last worker closed is kept so long, to see whether the worker ends.
 const CLOSING: Duration = Duration::from_secs(3);

@@ -5,6 +5,7 @@
 //! choose, and sends. It knows of processes only that they live or have ended. What the rest of
 //! the supervisor should know, it says in [`Notice`]s, and never waits for it.
 
+mod accepting;
 mod address;
 mod channel;
 mod counts;
@@ -15,9 +16,11 @@ mod listeners;
 mod members;
 mod moderation;
 mod oracle;
+mod paths;
 mod port_owner;
 mod requests;
 mod sock_diag;
+mod token;
 mod turn;
 mod unix_path;
 

@@ -1,8 +1,8 @@
-//! The dispatcher's loop: wait, accept, choose, hand off.
+//! The dispatcher's loop: waits for whatever happens, and for time to pass, and sees to it.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
-use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -10,81 +10,20 @@ use balance::{MemberId, Nanos, Policy};
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
-use super::channel::{Connection, Workers};
+use super::accepting::descriptors_for_connections;
+use super::channel::Workers;
 use super::counts::{Counts, Need};
 use super::door::Parked;
 use super::listeners::{Listener, ListenerId, Listeners};
 use super::members::{Membership, Process};
 use super::moderation::Moderation;
-use super::requests::{self, Telling};
+use super::requests::Telling;
+use super::token::{KIND, Token};
 use super::{Command, Notice, Settings};
 use crate::proxy::Proxy;
 
-/// How many connections are accepted from one listener before others have their turn.
-const BATCH: usize = 64;
-
 /// How many callers may stand at the door with their question still to come.
 const CALLERS: usize = 256;
-
-/// After the process has run out of descriptors, it accepts again after this.
-const BREATHER: Duration = Duration::from_millis(10);
-
-/// So often the want of descriptors is told of.
-const REMINDER: Duration = Duration::from_secs(10);
-
-/// What an epoll event is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Token {
-    Command,
-    Door,
-    Caller(u64),
-    Listener(ListenerId),
-    Channel(MemberId),
-    Process(i32),
-    Paths,
-    /// The kernel tells of connections that have ended.
-    Ends,
-    /// A connection of the proxy; the number is the proxy's own.
-    Proxy(u64),
-}
-
-/// The lower bits of an event's data number the thing; identifiers do not reach the kind above
-/// them.
-const KIND: u32 = 56;
-
-impl Token {
-    pub(crate) fn data(self) -> epoll::EventData {
-        let (kind, number) = match self {
-            Self::Command => (0, 0),
-            Self::Door => (1, 0),
-            Self::Caller(number) => (2, number),
-            Self::Listener(id) => (3, id.0),
-            Self::Channel(id) => (4, id.0),
-            Self::Process(pid) => (5, u64::from(pid as u32)),
-            Self::Paths => (6, 0),
-            Self::Ends => (7, 0),
-            Self::Proxy(number) => (8, number),
-        };
-        epoll::EventData::new_u64(kind << KIND | number)
-    }
-
-    fn of(data: epoll::EventData) -> Option<Self> {
-        let data = data.u64();
-        let number = data & ((1 << KIND) - 1);
-        Some(match data >> KIND {
-            0 => Self::Command,
-            1 => Self::Door,
-            2 => Self::Caller(number),
-            3 => Self::Listener(ListenerId(number)),
-            4 => Self::Channel(MemberId(number)),
-            5 => Self::Process(number as i32),
-            6 => Self::Paths,
-            7 => Self::Ends,
-            8 => Self::Proxy(number),
-            _ => return None,
-        })
-    }
-}
 
 /// All that the dispatcher's thread owns.
 pub(crate) struct Turn {
@@ -105,24 +44,24 @@ pub(crate) struct Turn {
     commands: mpsc::Receiver<Command>,
     wake: Arc<OwnedFd>,
     /// Tells when something changes in a folder that holds a Unix listener's path.
-    paths: Option<OwnedFd>,
-    started: Instant,
+    pub(super) paths: Option<OwnedFd>,
+    pub(super) started: Instant,
     last_id: u64,
     /// The number of a descriptor from which on they are scarce: some must be left to take back
     /// what workers do not take.
-    descriptors: i32,
+    pub(super) descriptors: i32,
     /// Until when nothing is accepted, for want of descriptors.
-    breather: Option<Instant>,
-    reminded: Option<Instant>,
-    closed: bool,
+    pub(super) breather: Option<Instant>,
+    pub(super) reminded: Option<Instant>,
+    pub(super) closed: bool,
     ended: bool,
-    moderation: Moderation,
+    pub(super) moderation: Moderation,
     /// Serves the clients, where each request is placed by itself.
     pub(super) proxy: Option<Proxy>,
     pub(super) telling: Telling,
     told_blind: bool,
     /// How many connections have been accepted.
-    accepted: u64,
+    pub(super) accepted: u64,
 }
 
 impl Turn {
@@ -298,89 +237,6 @@ impl Turn {
         }
     }
 
-    /// Accepts a lot of what has arrived at a listener, and lets the balancer give it out. Whether
-    /// there may be more to accept.
-    fn accept(&mut self, id: ListenerId) -> bool {
-        let Some(listener) = self.listeners.all.get_mut(&id) else {
-            return false;
-        };
-        for _ in 0..BATCH {
-            if !listener.balancer.has_room() || !self.proxy.as_ref().is_none_or(Proxy::has_room) {
-                let _ = listener.accept(id, false, &self.epoll);
-                return false;
-            }
-            match sys::accept(listener.socket.as_fd()) {
-                Ok((socket, peer)) => {
-                    let scarce = socket.as_raw_fd() >= self.descriptors;
-                    if let Some(proxy) = &mut self.proxy {
-                        self.accepted += 1;
-                        listener.accepted += 1;
-                        requests::admit(proxy, id, socket, peer.as_bytes(), self.accepted);
-                        if scarce {
-                            self.pause();
-                            return false;
-                        }
-                        continue;
-                    }
-                    self.moderation.count();
-                    let connection = Connection::new(socket, peer.as_bytes());
-                    let client = super::address::client(peer.as_bytes(), self.accepted);
-                    self.accepted += 1;
-                    listener.accepted += 1;
-                    let now = nanos(self.started);
-                    listener
-                        .balancer
-                        .arrive(now, client, connection, &mut self.workers);
-                    if scarce {
-                        self.pause();
-                        return false;
-                    }
-                }
-                Err(error) => match Errno::from_io_error(&error) {
-                    Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
-                        self.pause();
-                        return false;
-                    }
-                    // A connection that was gone before it was accepted.
-                    Some(Errno::CONNABORTED | Errno::PROTO | Errno::INTR) => {}
-                    _ => return false,
-                },
-            }
-        }
-        true
-    }
-
-    /// Few descriptors are left: what arrives stays in the backlog for a moment.
-    fn pause(&mut self) {
-        let now = Instant::now();
-        self.breather = Some(now + BREATHER);
-        for (id, listener) in &mut self.listeners.all {
-            let _ = listener.accept(*id, false, &self.epoll);
-        }
-        if self.reminded.is_none_or(|last| now - last > REMINDER) {
-            self.reminded = Some(now);
-            let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-            self.tell(Notice::OutOfDescriptors {
-                limit: limit.unwrap_or(0),
-            });
-        }
-    }
-
-    /// Accepts again where there is room again.
-    fn resume(&mut self) {
-        if self.breather.is_some()
-            || self.closed
-            || !self.proxy.as_ref().is_none_or(Proxy::has_room)
-        {
-            return;
-        }
-        for (id, listener) in &mut self.listeners.all {
-            if !listener.accepting && listener.balancer.has_room() {
-                let _ = listener.accept(*id, true, &self.epoll);
-            }
-        }
-    }
-
     /// Takes in those who come to the door. Too many who do not say what they want make room for
     /// others, the first first: the library asks as soon as it is let in.
     fn let_in(&mut self) {
@@ -517,42 +373,6 @@ impl Turn {
         Ok(())
     }
 
-    fn watch_folder_of(&mut self, path: std::path::PathBuf) -> io::Result<()> {
-        use rustix::fs::inotify;
-        let Some(folder) = path.parent() else {
-            return Ok(());
-        };
-        if self.paths.is_none() {
-            let paths =
-                inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
-            let data = Token::Paths.data();
-            epoll::add(&*self.epoll, &paths, data, epoll::EventFlags::IN)?;
-            self.paths = Some(paths);
-        }
-        if let Some(paths) = &self.paths {
-            let events = inotify::WatchFlags::DELETE | inotify::WatchFlags::MOVED_FROM;
-            inotify::add_watch(paths, folder, events)?;
-        }
-        Ok(())
-    }
-
-    /// Something was removed in a folder with a listener's path.
-    fn restore_paths(&mut self) {
-        let mut bytes = [0; 4096];
-        while let Some(paths) = &self.paths
-            && matches!(rustix::io::read(paths, &mut bytes), Ok(len) if len > 0)
-        {}
-        for listener in self.listeners.all.values() {
-            // After the last worker has closed it, it is to be gone.
-            if let Some(path) = &listener.path
-                && listener.closing.is_none()
-                && !self.closed
-            {
-                path.restore();
-            }
-        }
-    }
-
     fn obey(&mut self) {
         let mut count = [0; 8];
         let _ = rustix::io::read(&*self.wake, &mut count);
@@ -564,25 +384,6 @@ impl Turn {
                 Command::Figures(answer) => drop(answer.send(self.figures())),
                 Command::End => self.ended = true,
             }
-        }
-    }
-
-    /// Takes what the backlogs still hold, then accepts no more.
-    fn close(&mut self) {
-        self.closed = true;
-        let ids: Vec<_> = self.listeners.all.keys().copied().collect();
-        for id in ids {
-            while self.accept(id) {}
-            if let Some(listener) = self.listeners.all.get_mut(&id) {
-                // Of a descriptor that is in the epoll this cannot fail.
-                let _ = epoll::delete(&*self.epoll, &listener.socket);
-                listener.accepting = false;
-                // Shut down, the socket refuses newcomers; closed it is with the thread's end.
-                let _ = rustix::net::shutdown(&listener.socket, rustix::net::Shutdown::Both);
-            }
-        }
-        if let Some(proxy) = &mut self.proxy {
-            proxy.close();
         }
     }
 
@@ -602,12 +403,6 @@ impl Turn {
     }
 }
 
-/// Three quarters of what we may have; the kernel gives the lowest free number.
-fn descriptors_for_connections() -> i32 {
-    let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    i32::try_from(limit.unwrap_or(u64::MAX) / 4 * 3).unwrap_or(i32::MAX)
-}
-
 /// Identifiers are counted up from here. The names of channels are made of them, and all
 /// supervisors share one namespace for such names.
 fn random_start() -> io::Result<u64> {
@@ -616,6 +411,6 @@ fn random_start() -> io::Result<u64> {
     Ok(u64::from_ne_bytes(bytes) >> (64 - KIND + 1))
 }
 
-fn nanos(since: Instant) -> Nanos {
+pub(super) fn nanos(since: Instant) -> Nanos {
     u64::try_from(since.elapsed().as_nanos()).unwrap_or(u64::MAX)
 }

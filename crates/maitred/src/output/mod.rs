@@ -11,6 +11,7 @@ mod screen;
 mod sentences;
 mod stream;
 
+use std::io::IsTerminal;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
@@ -30,6 +31,13 @@ const LAST_WORDS: Duration = Duration::from_millis(500);
 
 /// So much about logs may wait to be told.
 const NOTICES: usize = 16;
+
+/// Whether a stream is to have colours: a terminal that knows them, and nobody said no.
+pub(crate) fn has_colours(stream: &impl IsTerminal) -> bool {
+    let refused = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+    let dumb = std::env::var_os("TERM").is_some_and(|terminal| terminal == "dumb");
+    stream.is_terminal() && !refused && !dumb
+}
 
 /// Everything that is shown or noted.
 #[derive(Debug)]

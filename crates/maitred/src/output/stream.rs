@@ -39,8 +39,7 @@ impl Stream {
     where
         W: Write + IsTerminal + Send + 'static,
     {
-        let colours =
-            to.is_terminal() && std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
+        let colours = super::has_colours(&to);
         let (chunks, mut chunks_out) = mpsc::channel::<Vec<u8>>(CHUNKS);
         let (sentences, sentences_out) = blocking::sync_channel::<String>(SENTENCES);
         let write = move || {

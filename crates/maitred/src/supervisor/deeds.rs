@@ -1,5 +1,7 @@
 //! What the state machines ask for, done to real processes.
 
+use std::fs::DirBuilder;
+use std::os::unix::fs::DirBuilderExt;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -107,7 +109,7 @@ impl Supervisor {
         };
         match (pid, path.parent()) {
             (Some(pid), Some(folder)) => {
-                let _ = std::fs::create_dir_all(folder);
+                let _ = DirBuilder::new().recursive(true).mode(0o700).create(folder);
                 let _ = std::fs::write(&path, pid.to_string());
             }
             _ => {

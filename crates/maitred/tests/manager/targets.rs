@@ -127,3 +127,34 @@ fn a_config_file_means_no_apps_of_other_namespaces() {
     let ids: Vec<_> = home.statuses().into_iter().map(|(id, _)| id).collect();
     assert_eq!(ids, [0]);
 }
+
+/// Exit codes are pm2's: to act on nothing fails, to save nothing does not.
+#[test]
+fn without_apps_there_is_nothing_to_act_on() {
+    let _turn = beside_others();
+    let home = Home::new();
+    for command in ["stop", "restart", "reload", "delete", "reset", "describe"] {
+        let errors = home.fails(&[command, "all"]);
+        assert!(errors.contains("there are no apps"), "{command}: {errors}");
+    }
+    home.fails(&["sendSignal", "SIGUSR2", "all"]);
+    home.does(&["save"]);
+    home.does(&["ls"]);
+}
+
+/// What is said of an app that is there already must not be dropped silently.
+#[test]
+fn settings_beside_a_name_are_refused() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    home.does(&["start", "job.sh"]);
+    for command in ["start", "restart", "reload"] {
+        let errors = home.fails(&[command, "job", "--max-memory-restart", "50M"]);
+        assert!(
+            errors.contains("settings can be changed with a config file"),
+            "{errors}"
+        );
+    }
+    assert_eq!(home.statuses().len(), 1);
+}

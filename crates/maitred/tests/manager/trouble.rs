@@ -180,3 +180,24 @@ fn a_supervisor_that_does_not_know_a_request_says_so() {
     }
     home.does(&["restart", "job"]);
 }
+
+/// A supervisor that says nothing is told of within seconds, and holds up no other app.
+#[test]
+fn a_supervisor_that_hangs_is_told_of() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    home.does(&["start", "job.sh", "-n", "hangs"]);
+    home.does(&["start", "job.sh", "-n", "works"]);
+    let supervisor = Pid::from_raw(home.supervisor("hangs")).unwrap();
+    kill_process(supervisor, Signal::STOP).unwrap();
+    let errors = home.fails(&["stop", "all"]);
+    assert!(
+        errors.contains("hangs: its supervisor does not answer"),
+        "{errors}"
+    );
+    let unknown = [(0, "unknown".to_owned()), (1, "stopped".to_owned())];
+    assert_eq!(home.statuses(), unknown);
+    kill_process(supervisor, Signal::CONT).unwrap();
+    home.does(&["stop", "all"]);
+}

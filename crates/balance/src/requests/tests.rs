@@ -1,0 +1,226 @@
+//! The balancer of requests, with loops that are as a test says.
+
+use super::*;
+use crate::MILLISECOND;
+
+/// Loops that are as a test says.
+#[derive(Default)]
+struct Scripted {
+    looks: Vec<(u64, Look)>,
+    unread: Vec<u64>,
+    probes: Vec<u64>,
+}
+
+impl Loops for Scripted {
+    fn look(&mut self, member: MemberId) -> Look {
+        let known = self.looks.iter().find(|(id, _)| *id == member.0);
+        known.map_or(Look::Waiting, |(_, look)| *look)
+    }
+
+    fn unread(&mut self, member: MemberId) -> bool {
+        self.unread.contains(&member.0)
+    }
+
+    fn probe(&mut self, member: MemberId) -> bool {
+        self.probes.push(member.0);
+        true
+    }
+
+    fn watch(&mut self, _: MemberId, _: bool) {}
+}
+
+fn balancer(policy: RequestPolicy, max_concurrency: usize) -> RequestBalancer {
+    let mut balancer = RequestBalancer::new(RequestSettings {
+        policy,
+        max_concurrency,
+        queue: 4,
+        patience: 1000 * MILLISECOND,
+    });
+    for id in 0..3 {
+        balancer.join(MemberId(id), id);
+    }
+    balancer
+}
+
+fn arrival(number: u64) -> Arrival {
+    Arrival {
+        ticket: Ticket(number),
+        client: Client::unknown(number),
+        wants: None,
+        failed: None,
+    }
+}
+
+#[test]
+fn three_requests_at_once_reach_three_members() {
+    for policy in [
+        RequestPolicy::NextAvailable,
+        RequestPolicy::RoundRobin,
+        RequestPolicy::LeastConn,
+    ] {
+        let mut balancer = balancer(policy, usize::MAX);
+        for round in 0..5 {
+            let mut reached: Vec<_> = (0..3)
+                .map(|n| balancer.arrive(round, arrival(n), &mut Scripted::default()))
+                .collect();
+            reached.sort_by_key(|placed| format!("{placed:?}"));
+            let all = [0, 1, 2].map(|id| Placed::At(MemberId(id)));
+            assert_eq!(reached, all, "{policy:?}");
+            for id in 0..3 {
+                balancer.ended(round, MemberId(id));
+            }
+        }
+    }
+}
+
+#[test]
+fn while_all_loops_are_busy_requests_wait_and_go_to_the_first_that_frees() {
+    let mut balancer = balancer(RequestPolicy::NextAvailable, usize::MAX);
+    let mut loops = Scripted::default();
+    for n in 0..3 {
+        balancer.arrive(0, arrival(n), &mut loops);
+    }
+    loops.looks = [0, 1, 2].map(|id| (id, Look::Running)).to_vec();
+    assert_eq!(balancer.arrive(1, arrival(3), &mut loops), Placed::Waits);
+    assert_eq!(loops.probes.len(), 3);
+    assert!(balancer.next(2, &mut loops).is_none());
+    balancer.ended(3, MemberId(1));
+    loops.looks[1].1 = Look::Waiting;
+    let (first, id) = balancer.next(3, &mut loops).unwrap();
+    assert_eq!((first.ticket, id), (Ticket(3), MemberId(1)));
+}
+
+#[test]
+fn a_loop_that_waits_with_requests_in_progress_is_free_once_it_has_read() {
+    let mut balancer = balancer(RequestPolicy::NextAvailable, usize::MAX);
+    let mut loops = Scripted::default();
+    for n in 0..3 {
+        balancer.arrive(0, arrival(n), &mut loops);
+    }
+    loops.unread = vec![0, 1];
+    let placed = balancer.arrive(1, arrival(3), &mut loops);
+    assert_eq!(placed, Placed::At(MemberId(2)));
+}
+
+#[test]
+fn a_member_that_streams_is_sent_more_ahead() {
+    let mut balancer = balancer(RequestPolicy::NextAvailable, usize::MAX);
+    let mut loops = Scripted::default();
+    for n in 0..3 {
+        balancer.arrive(0, arrival(n), &mut loops);
+    }
+    loops.looks = [0, 1, 2].map(|id| (id, Look::Running)).to_vec();
+    for n in 0..4 {
+        balancer.ended(n, MemberId(1));
+        let placed = balancer.arrive(n, arrival(n), &mut loops);
+        assert_eq!(placed, Placed::At(MemberId(1)), "{n}");
+    }
+    let placed = balancer.arrive(5, arrival(9), &mut loops);
+    assert_eq!(placed, Placed::At(MemberId(1)));
+}
+
+#[test]
+fn max_concurrency_holds_for_every_policy_and_the_queue_is_bounded() {
+    for policy in [
+        RequestPolicy::NextAvailable,
+        RequestPolicy::RoundRobin,
+        RequestPolicy::LeastConn,
+        RequestPolicy::IpHash,
+        RequestPolicy::Sticky,
+    ] {
+        let mut balancer = balancer(policy, 1);
+        let mut loops = Scripted::default();
+        let placed: Vec<_> = (0..40)
+            .map(|n| balancer.arrive(n, arrival(n), &mut loops))
+            .collect();
+        assert!(balancer.members().all(|(_, _, it)| it.in_progress <= 1));
+        assert_eq!(balancer.waiting(), 4, "{policy:?}");
+        assert_eq!(placed.last(), Some(&Placed::Refused));
+        assert!(balancer.overdue(10).is_none());
+        assert!(balancer.overdue(2000 * MILLISECOND).is_some());
+    }
+}
+
+#[test]
+fn clients_and_cookies_stick() {
+    let mut hashed = balancer(RequestPolicy::IpHash, usize::MAX);
+    let mut loops = Scripted::default();
+    let first = hashed.arrive(0, arrival(7), &mut loops);
+    assert_eq!(hashed.arrive(1, arrival(7), &mut loops), first);
+    let mut sticky = balancer(RequestPolicy::Sticky, usize::MAX);
+    for _ in 0..3 {
+        let wants = Arrival {
+            wants: Some(2),
+            ..arrival(1)
+        };
+        assert_eq!(sticky.arrive(0, wants, &mut loops), Placed::At(MemberId(2)));
+    }
+    let gone = Arrival {
+        wants: Some(77),
+        ..arrival(1)
+    };
+    assert!(matches!(sticky.arrive(0, gone, &mut loops), Placed::At(_)));
+}
+
+#[test]
+fn what_a_member_failed_goes_to_another_one() {
+    for policy in [
+        RequestPolicy::NextAvailable,
+        RequestPolicy::RoundRobin,
+        RequestPolicy::LeastConn,
+        RequestPolicy::IpHash,
+        RequestPolicy::Sticky,
+    ] {
+        let mut balancer = balancer(policy, usize::MAX);
+        let mut loops = Scripted::default();
+        for id in 0..3 {
+            let failed = Arrival {
+                wants: Some(id),
+                failed: Some(MemberId(id)),
+                ..arrival(id)
+            };
+            let placed = balancer.arrive(0, failed, &mut loops);
+            assert_ne!(placed, Placed::At(MemberId(id)), "{policy:?}");
+            assert_ne!(placed, Placed::Waits, "{policy:?}");
+        }
+        balancer.leave(MemberId(1));
+        balancer.leave(MemberId(2));
+        let last = Arrival {
+            failed: Some(MemberId(0)),
+            ..arrival(9)
+        };
+        let placed = balancer.arrive(1, last, &mut loops);
+        assert_eq!(placed, Placed::At(MemberId(0)), "{policy:?}");
+    }
+}
+
+#[test]
+fn what_came_back_goes_first_and_elsewhere() {
+    let mut balancer = balancer(RequestPolicy::LeastConn, usize::MAX);
+    let mut loops = Scripted::default();
+    let Placed::At(first) = balancer.arrive(0, arrival(1), &mut loops) else {
+        panic!("nobody took it");
+    };
+    balancer.came_back(1, first, arrival(1), 0);
+    let (back, id) = balancer.next(1, &mut loops).unwrap();
+    assert_eq!(back.ticket, Ticket(1));
+    assert_ne!(id, first);
+    let total: usize = balancer.members().map(|(_, _, it)| it.in_progress).sum();
+    assert_eq!(total, 1);
+}
+
+/// What comes back goes first, with its patience counted anew; those behind it have waited longer.
+#[test]
+fn what_waits_behind_a_younger_one_is_overdue_in_its_time() {
+    let mut balancer = balancer(RequestPolicy::LeastConn, 1);
+    let mut loops = Scripted::default();
+    for n in 0..4 {
+        balancer.arrive(0, arrival(n), &mut loops);
+    }
+    let late = 900 * MILLISECOND;
+    balancer.came_back(late, MemberId(0), arrival(0), late);
+    assert!(balancer.overdue(late).is_none());
+    let overdue = balancer.overdue(1000 * MILLISECOND).unwrap();
+    assert_eq!(overdue.ticket, Ticket(3));
+    assert!(balancer.overdue(1000 * MILLISECOND).is_none());
+}
