@@ -125,7 +125,11 @@ fn values_become_settings() {
             json!(false),
         ),
         ("watch: '/usr'", "watch.paths", json!(["/usr"])),
-        ("watch: ['/usr/lib/../bin']", "watch.paths", json!(["/usr/bin"])),
+        (
+            "watch: ['/usr/lib/../bin']",
+            "watch.paths",
+            json!(["/usr/bin"]),
+        ),
         ("", "logs.out", json!("home")),
         ("", "logs.combined", json!("nowhere")),
         ("out_file: '/dev/null'", "logs.out", json!("nowhere")),
