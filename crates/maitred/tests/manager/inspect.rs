@@ -125,7 +125,7 @@ fn what_is_watched_is_described() {
     assert!(said.errors.contains("gone is not watched"), "{said:?}");
     let described = home.does(&["describe", "job"]);
     let watched = described.lines().find(|line| line.contains("watched"));
-    let folder = home.path().canonicalize().unwrap();
+    let folder = home.folder().canonicalize().unwrap();
     let paths = format!("{0}/src, {0}/gone (without *.log)", folder.display());
     assert!(watched.unwrap().ends_with(&paths), "{described}");
     home.does(&["start", "job.sh", "--name", "other"]);
