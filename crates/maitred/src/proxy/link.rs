@@ -120,18 +120,17 @@ impl Link {
                 Err(_) => break Read::Broken,
             }
             let mut records = [0; RECORDS];
-            let mut bytes: &[u8] = match self.read_socket(&mut records) {
+            let bytes = match self.read_socket(&mut records) {
                 Read::Some(len) => records.get(..len).unwrap_or(&[]),
                 Read::End => break Read::Broken,
                 other => break other,
             };
-            let mut broken = false;
-            while !bytes.is_empty() && !broken {
-                broken = tls.read_tls(&mut bytes).is_err() || tls.process_new_packets().is_err();
-            }
+            let taken = decipher(&mut tls, bytes, room);
             drain(&mut tls, &mut said);
-            if broken {
-                break Read::Broken;
+            match taken {
+                Ok(0) => {}
+                Ok(len) => break Read::Some(len),
+                Err(_) => break Read::Broken,
             }
         };
         self.tls = Some(tls);
@@ -324,6 +323,26 @@ pub(super) fn prepare(socket: &OwnedFd) {
     let _ = sockopt::set_tcp_keepidle(socket, SILENCE);
     let _ = sockopt::set_tcp_keepintvl(socket, QUESTIONS.0);
     let _ = sockopt::set_tcp_keepcnt(socket, QUESTIONS.1);
+}
+
+/// Takes in what has come of a TLS connection, and puts what was within it into `room`; how much
+/// that is. `room` has to hold what can be within [`RECORDS`] and one record before them.
+fn decipher(tls: &mut ServerConnection, mut bytes: &[u8], room: &mut [u8]) -> io::Result<usize> {
+    let mut len = 0;
+    while !bytes.is_empty() {
+        tls.read_tls(&mut bytes)?;
+        tls.process_new_packets().map_err(io::Error::other)?;
+        // Of what nobody has fetched it holds no more than a record.
+        loop {
+            match tls.reader().read(room.get_mut(len..).unwrap_or(&mut [])) {
+                Ok(0) => return Ok(len),
+                Ok(more) => len += more,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error),
+            }
+        }
+    }
+    Ok(len)
 }
 
 /// Takes all that TLS has to say to the other side.
