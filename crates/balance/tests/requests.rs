@@ -7,22 +7,7 @@ use balance::{
     Arrival, Client, Look, Loops, MemberId, Placed, RequestBalancer, RequestPolicy,
     RequestSettings, Ticket,
 };
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, most: u64) -> u64 {
-        self.next() % most
-    }
-}
+use random::Random;
 
 /// Workers that look as chance has it: a look may be out of date, and is only a hint.
 struct Chance<'a> {
@@ -119,7 +104,7 @@ fn arrival(ticket: u64, random: &mut Random) -> Arrival {
 #[test]
 fn nothing_is_lost_and_limits_hold() {
     for seed in 0..3000 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let policy = POLICIES[random.below(5) as usize];
         let most = 1 + random.below(4) as usize;
         let mut balancer = RequestBalancer::new(RequestSettings {

@@ -4,7 +4,7 @@
 
 use std::net::Ipv4Addr;
 
-use crate::random::Random;
+use random::Random;
 
 const SHORT_MS: u32 = 5;
 const LONG_MS: u32 = 100;
@@ -41,7 +41,7 @@ pub(crate) fn poisson(seed: u64, load: f64, workers: usize, seconds: f64) -> Vec
     let mut at = 0.0;
     let mut arrivals = Vec::new();
     loop {
-        at += random.exponential() / rate;
+        at += exponential(&mut random) / rate;
         let service_ms = if random.uniform() < LONG_SHARE {
             LONG_MS
         } else {
@@ -63,6 +63,12 @@ pub(crate) fn poisson(seed: u64, load: f64, workers: usize, seconds: f64) -> Vec
 /// never 0 or 255. All of 127.0.0.0/8 is this machine.
 fn client(n: u64) -> Ipv4Addr {
     Ipv4Addr::new(127, 1, (n / 250) as u8, (n % 250 + 1) as u8)
+}
+
+/// Exponential with mean 1: the gap between two arrivals of a Poisson process of rate 1.
+fn exponential(random: &mut Random) -> f64 {
+    // 1 - u lies in (0, 1], so the logarithm is finite.
+    -(1.0 - random.uniform()).ln()
 }
 
 #[cfg(test)]
@@ -93,5 +99,15 @@ mod tests {
         let load = busy / (8.0 * seconds);
         assert!((load - 0.7).abs() < 0.01, "load {load}");
         assert!(arrivals.is_sorted_by_key(|a| a.at));
+    }
+
+    #[test]
+    fn exponential_has_mean_and_variance_one() {
+        let mut random = Random::new(7);
+        let draws: Vec<f64> = (0..200_000).map(|_| exponential(&mut random)).collect();
+        let mean = draws.iter().sum::<f64>() / draws.len() as f64;
+        let variance = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / draws.len() as f64;
+        assert!((mean - 1.0).abs() < 0.01, "mean {mean}");
+        assert!((variance - 1.0).abs() < 0.03, "variance {variance}");
     }
 }

@@ -15,7 +15,6 @@ mod load;
 mod machine;
 mod memory;
 mod nginx;
-mod random;
 mod scratch;
 mod stats;
 mod strace;

@@ -4,22 +4,7 @@
 use std::mem::MaybeUninit;
 
 use http::{BodyDecoder, End, Framing, HEADERS, find_end, parse_request, read_proxy_header};
-
-/// SplitMix64.
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let z = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
-    }
-
-    fn below(&mut self, most: usize) -> usize {
-        (self.next() % most as u64) as usize
-    }
-}
+use random::Random;
 
 const PARTS: &[&[u8]] = &[
     b"GET ",
@@ -53,11 +38,11 @@ const PARTS: &[&[u8]] = &[
 ];
 
 fn soup(random: &mut Random) -> Vec<u8> {
-    let parts = 1 + random.below(30);
+    let parts = 1 + random.index(30);
     let mut bytes = Vec::new();
     for _ in 0..parts {
-        bytes.extend_from_slice(PARTS[random.below(PARTS.len())]);
-        if random.below(8) == 0 {
+        bytes.extend_from_slice(PARTS[random.index(PARTS.len())]);
+        if random.index(8) == 0 {
             bytes.push(random.next() as u8);
         }
     }
@@ -83,7 +68,7 @@ fn decode(bytes: &[u8], mut cut: impl FnMut() -> usize) -> Option<(Vec<u8>, usiz
 #[test]
 fn heads_of_any_bytes_do_not_panic_and_cuts_make_no_difference() {
     for seed in 0..20_000 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let bytes = soup(&mut random);
         let whole = find_end(&bytes, 0);
         let mut from = 0;
@@ -114,11 +99,11 @@ fn heads_of_any_bytes_do_not_panic_and_cuts_make_no_difference() {
 #[test]
 fn bodies_are_the_same_however_they_are_cut() {
     for seed in 0..20_000 {
-        let mut random = Random(seed);
+        let mut random = Random::new(seed);
         let mut bytes = Vec::new();
-        if random.below(2) == 0 {
-            for _ in 0..random.below(5) {
-                let data = vec![b'x'; 1 + random.below(40)];
+        if random.index(2) == 0 {
+            for _ in 0..random.index(5) {
+                let data = vec![b'x'; 1 + random.index(40)];
                 bytes.extend_from_slice(format!("{:x}\r\n", data.len()).as_bytes());
                 bytes.extend_from_slice(&data);
                 bytes.extend_from_slice(b"\r\n");
@@ -129,7 +114,7 @@ fn bodies_are_the_same_however_they_are_cut() {
         }
         let whole = decode(&bytes, || usize::MAX / 2);
         let single = decode(&bytes, || 1);
-        let mixed = decode(&bytes, || 1 + random.below(9));
+        let mixed = decode(&bytes, || 1 + random.index(9));
         assert_eq!(whole, single, "seed {seed}");
         assert_eq!(whole, mixed, "seed {seed}");
     }

@@ -147,7 +147,7 @@ fn rooms_know_only_whom_they_may() {
 #[test]
 fn unsafe_code_stands_in_two_crates() {
     let crates = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    for name in ["wire", "balance", "http", "maitred", "bench"] {
+    for name in ["wire", "balance", "http", "random", "maitred", "bench"] {
         let source = crates.join(name).join("src");
         let root = fs::read_to_string(source.join("lib.rs"))
             .or_else(|_| fs::read_to_string(source.join("main.rs")))

@@ -1,5 +1,6 @@
 //! Safe wrappers over system calls that rustix does not offer: socket addresses as plain bytes,
-//! socket options by number, fork, and what a child does before it becomes another program.
+//! socket options by number, fork, what a child does before it becomes another program, and
+//! process groups that end with us.
 //!
 //! Next to the preload library this is the only place with `unsafe` code.
 
@@ -8,6 +9,7 @@ mod process;
 mod readable;
 mod signals;
 mod socket;
+mod tied;
 
 pub use channel::{CHANNEL, ChannelPlace};
 pub use process::{
@@ -19,3 +21,4 @@ pub use socket::{
     RawAddress, accept, accept_ports_at, bind, connect_unix, local_address, read_option, receive,
     send, unread, write_option,
 };
+pub use tied::tie_group;

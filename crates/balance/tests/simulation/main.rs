@@ -3,7 +3,7 @@
 //!
 //! A seed that fails is printed; `SIMULATION_SEED=n cargo test -p balance` runs it alone.
 
-mod random;
+mod floor;
 mod world;
 
 use random::Random;

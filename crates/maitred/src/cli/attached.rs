@@ -57,7 +57,7 @@ pub(super) fn stay(home: Home, names: Vec<String>, manner: &Manner) -> anyhow::R
         .context("starting the signals' thread")?;
     if let Err(error) = follow(&names, manner) {
         // Nobody sees the output any more; the apps are there all the same.
-        eprintln!("maitred: {error:#}");
+        together::complain(&error);
     }
     let _ = ending.join();
     Ok(1)
@@ -80,7 +80,7 @@ fn stop(home: &Home, names: &[String], manner: &Manner) -> i32 {
         Ok(selected) => selected,
         // Somebody has deleted one of them.
         Err(error) => {
-            eprintln!("maitred: {error:#}");
+            together::complain(&error);
             return 1;
         }
     };
@@ -93,7 +93,7 @@ fn stop(home: &Home, names: &[String], manner: &Manner) -> i32 {
         match result {
             Ok(()) => together::say(manner, &format!("{name}: stopped")),
             Err(error) => {
-                eprintln!("maitred: {error:#}");
+                together::complain(&error);
                 code = 1;
             }
         }

@@ -26,7 +26,7 @@ impl Kill {
                 Ok(true) => together::say(manner, &format!("{name}: ended")),
                 Ok(false) => {}
                 Err(error) => {
-                    eprintln!("maitred: {name}: {error:#}");
+                    together::complain(&error.context(name.clone()));
                     code = 1;
                 }
             }

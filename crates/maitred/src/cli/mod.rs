@@ -171,7 +171,7 @@ pub(crate) fn main() -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            eprintln!("maitred: {error:#}");
+            together::complain(&error);
             ExitCode::FAILURE
         }
     }

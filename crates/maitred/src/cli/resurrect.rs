@@ -30,7 +30,7 @@ impl Resurrect {
                 Ok(Some(one)) => prepared.push(Mutex::new(Some(one))),
                 Ok(None) => together::say(manner, &format!("{name} runs already")),
                 Err(error) => {
-                    eprintln!("maitred: {name}: {error:#}");
+                    together::complain(&error.context(name.clone()));
                     code = 1;
                 }
             }
@@ -46,7 +46,7 @@ impl Resurrect {
             match result {
                 Ok(name) => together::say(manner, &format!("{name} is back")),
                 Err(error) => {
-                    eprintln!("maitred: {error:#}");
+                    together::complain(&error);
                     code = 1;
                 }
             }

@@ -198,7 +198,7 @@ pub(super) fn start_all(
         match Way::of(home, &known, resolved, mode, update_env) {
             Ok(way) => ways.push((app, way.done(mode), Mutex::new(Some(way)))),
             Err(error) => {
-                eprintln!("maitred: {name}: {error:#}");
+                together::complain(&error.context(name));
                 code = 1;
             }
         }
@@ -212,7 +212,7 @@ pub(super) fn start_all(
         match result {
             Ok(()) => together::say(manner, &format!("{}: {done}", app.name)),
             Err(error) => {
-                eprintln!("maitred: {error:#}");
+                together::complain(&error);
                 // A start that goes on being tried is no failure of the command, as with pm2; a
                 // reload that has kept the old one is.
                 let tried = matches!(error.downcast_ref(), Some(Fault::Refused(_)));

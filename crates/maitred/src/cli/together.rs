@@ -95,7 +95,7 @@ pub(super) fn each(
     manner: &Manner,
 ) -> u8 {
     if selected.is_empty() {
-        eprintln!("maitred: there are no apps");
+        complain(&"there are no apps");
         return 1;
     }
     let told = Mutex::new(());
@@ -109,7 +109,7 @@ pub(super) fn each(
         match result {
             Ok(()) => say(manner, &format!("{name}: {done}")),
             Err(error) => {
-                eprintln!("maitred: {error:#}");
+                complain(&error);
                 code = 1;
             }
         }
@@ -129,6 +129,13 @@ pub(super) fn show_list(home: &Home, manner: &Manner) -> anyhow::Result<()> {
 pub(super) fn say(manner: &Manner, sentence: &str) {
     if !manner.silent {
         eprintln!("maitred: {sentence}");
+    }
+}
+
+/// What went wrong, on standard error; each line says who speaks.
+pub(super) fn complain(fault: &impl std::fmt::Display) {
+    for line in format!("{fault:#}").lines() {
+        eprintln!("maitred: {line}");
     }
 }
 

@@ -4,7 +4,6 @@
 use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -65,8 +64,9 @@ pub(crate) fn evaluate(
         .env_remove(wire::DOOR_VAR)
         .stdin(to_result)
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .process_group(0);
+        .stderr(Stdio::piped());
+    // However this command ends, what it evaluates does not go on.
+    let _tied = sys::tie_group(&mut command).context("making a pipe")?;
     let child = command.spawn().with_context(|| shown.clone())?;
     // It holds our end of the result's pipe, which must not stay open here.
     drop(command);

@@ -5,7 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow, bail};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::entry::{self, Entries};
 use super::evaluate;
@@ -164,14 +164,17 @@ fn parse(text: &str, format: Format) -> anyhow::Result<Value> {
     Ok(match format {
         Format::Json => jsonc_parser::parse_to_serde_value(text, &json_options())?,
         // Their errors would show the lines in question, in which there may be secrets.
-        Format::Yaml => serde_saphyr::from_str(text)
+        Format::Yaml => serde_saphyr::from_str_with_options(text, yaml_options())
             .map_err(|error: serde_saphyr::Error| anyhow!("{}", error.without_snippet()))?,
-        Format::Toml => toml::from_str(text).map_err(|error: toml::de::Error| {
-            let start = error.span().map_or(0, |span| span.start);
-            let before = text.get(..start).unwrap_or(text);
-            let line = before.matches('\n').count() + 1;
-            anyhow!("{} on line {line}", error.message())
-        })?,
+        Format::Toml => {
+            let table = toml::from_str(text).map_err(|error: toml::de::Error| {
+                let start = error.span().map_or(0, |span| span.start);
+                let before = text.get(..start).unwrap_or(text);
+                let line = before.matches('\n').count() + 1;
+                anyhow!("{} on line {line}", error.message())
+            })?;
+            from_toml(toml::Value::Table(table))
+        }
         Format::Script => bail!("a program cannot be read as data"),
     })
 }
@@ -183,5 +186,30 @@ fn json_options() -> jsonc_parser::ParseOptions {
         allow_missing_commas: false,
         allow_non_finite_numbers: false,
         ..Default::default()
+    }
+}
+
+/// The core schema of YAML 1.2, as js-yaml 4 has it: `yes` and `1_000` are text.
+fn yaml_options() -> serde_saphyr::Options {
+    serde_saphyr::options! {
+        strict_booleans: true,
+        underscored_numbers_as_strings: true,
+    }
+}
+
+/// Dates and times become text: JSON has none.
+fn from_toml(value: toml::Value) -> Value {
+    match value {
+        toml::Value::String(text) => Value::String(text),
+        toml::Value::Integer(number) => number.into(),
+        toml::Value::Float(number) if number.is_finite() => number.into(),
+        toml::Value::Float(number) => json!({ evaluate::ODD: number.to_string() }),
+        toml::Value::Boolean(on) => on.into(),
+        toml::Value::Datetime(time) => time.to_string().into(),
+        toml::Value::Array(list) => list.into_iter().map(from_toml).collect(),
+        toml::Value::Table(table) => {
+            let pairs = table.into_iter();
+            pairs.map(|(name, it)| (name, from_toml(it))).collect()
+        }
     }
 }

@@ -19,6 +19,7 @@ mod file;
 mod identity;
 mod instances;
 mod interpreter;
+mod javascript;
 mod kind;
 mod logs;
 mod names;

@@ -1,10 +1,15 @@
 //! Where the files of an app's instances are: pm2's names, unless the app says otherwise.
+//!
+//! pm2 makes a hyphen of what is no letter, digit, dot or hyphen in a name, and leaves namespaces
+//! out, so that `my_app`, `my app` and another namespace's `my-app` write to one log. Here a log is
+//! called as its app's folder is: by the app's name where that is an ordinary one in the default
+//! namespace, otherwise with a mark that no other app has.
 
 use std::path::PathBuf;
 
-use super::Home;
+use super::{Home, folder_name};
 use crate::config::{App, ExecMode, Place};
-use crate::logs::{Files, file_name};
+use crate::logs::Files;
 
 impl Home {
     /// The logs of an instance.
@@ -12,7 +17,9 @@ impl Home {
         if app.logs.disabled {
             return Files::default();
         }
-        let usual = Files::in_folder(&self.path.join("logs"), &app.name);
+        let name = folder_name(&app.namespace, &app.name);
+        let logs = self.path.join("logs");
+        let usual = Files::in_folder(&logs, &name);
         let place = |place: &Place, usual: Option<PathBuf>| match place {
             Place::Home => usual,
             Place::File(path) => Some(path.clone()),
@@ -21,7 +28,8 @@ impl Home {
         let files = Files {
             out: place(&app.logs.out, usual.out),
             err: place(&app.logs.err, usual.err),
-            combined: place(&app.logs.combined, usual.combined),
+            // Only who asks for it has one.
+            combined: place(&app.logs.combined, Some(logs.join(format!("{name}.log")))),
         };
         let only = app.exec_mode == ExecMode::Fork && app.instances == 1;
         if app.logs.merge || only {
@@ -36,7 +44,7 @@ impl Home {
         match &app.pid_file {
             Place::Nowhere => None,
             Place::Home => {
-                let name = format!("{}-{id}.pid", file_name(&app.name));
+                let name = format!("{}-{id}.pid", plain(&app.name));
                 Some(self.path.join("pids").join(name))
             }
             Place::File(path) if app.instances == 1 => Some(path.clone()),
@@ -51,4 +59,14 @@ impl Home {
             }
         }
     }
+}
+
+/// An app's name as a part of a file's name. The number beside it tells which app it is.
+fn plain(app: &str) -> String {
+    app.chars()
+        .map(|c| match c {
+            'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '-' => c,
+            _ => '-',
+        })
+        .collect()
 }

@@ -9,8 +9,9 @@ use std::path::{Path, PathBuf};
 use jiff::{SignedDuration, Timestamp};
 use rustix::fs::OFlags;
 
+use super::compressor::Compressor;
 use super::format::Format;
-use super::rotation::{self, Rotation, Tidier};
+use super::rotation::{self, Rotation};
 use super::{Notice, Settings};
 
 /// How often, at most, it is looked whether the file still stands under its name, and how often
@@ -30,6 +31,8 @@ pub(super) struct LogFile {
     rotation: Option<Rotation>,
     /// When it is to be rotated next.
     next_rotation: Option<Timestamp>,
+    /// After a rotation that failed, the size at which it is tried again.
+    next_size: Option<u64>,
     looked: Timestamp,
     /// What could not be written, since when it has not been told.
     lost: Lost,
@@ -64,6 +67,7 @@ impl LogFile {
             format: settings.format.clone(),
             rotation: settings.rotation.clone(),
             next_rotation: None,
+            next_size: None,
             looked: now,
             lost: Lost::default(),
         };
@@ -77,11 +81,11 @@ impl LogFile {
         &mut self,
         lines: &[u8],
         now: Timestamp,
-        tidier: &mut Tidier,
+        compressor: &mut Compressor,
         tell: &mut dyn FnMut(Notice),
     ) {
         self.look(now, tell);
-        self.rotate_if_due(lines.len(), now, tidier, tell);
+        self.rotate_if_due(lines.len(), now, compressor, tell);
         let note = (self.lost.lines > 0).then(|| self.lost_note(now));
         let Some(open) = &mut self.open else {
             self.lose(lines, None, tell);
@@ -147,7 +151,7 @@ impl LogFile {
         &mut self,
         more: usize,
         now: Timestamp,
-        tidier: &mut Tidier,
+        compressor: &mut Compressor,
         tell: &mut dyn FnMut(Notice),
     ) {
         let (Some(open), Some(rotation)) = (&self.open, &self.rotation) else {
@@ -155,39 +159,33 @@ impl LogFile {
         };
         let due = self.next_rotation.is_some_and(|next| next <= now);
         let more = u64::try_from(more).unwrap_or(u64::MAX);
-        let full = rotation
-            .size
-            .is_some_and(|size| open.size.saturating_add(more) > size);
+        let limit = self.next_size.or(rotation.size);
+        let full = limit.is_some_and(|limit| open.size.saturating_add(more) > limit);
         if !due && !full {
             return;
         }
-        let empty = open.size == 0 || !open.regular;
         if due {
-            self.plan_rotation(now);
+            self.next_rotation = rotation.after(now);
         }
-        if empty {
+        if open.size == 0 || !open.regular {
             return;
         }
         // Another one may have rotated it just now.
-        let ours = fs::metadata(&self.path).is_ok_and(|meta| {
-            self.open
-                .as_ref()
-                .is_some_and(|open| open.identity == identity(&meta))
-        });
-        if ours && let Err(error) = rotation::set_aside(&self.path, now) {
+        let ours = fs::metadata(&self.path).is_ok_and(|meta| open.identity == identity(&meta));
+        let (size, keep, gzip) = (open.size, rotation.keep, rotation.gzip);
+        if ours && let Err(error) = rotation::set_aside(&self.path, now, keep) {
             // It grows on; the next try comes when it has grown by as much again.
             tell(Notice::NotRotated {
                 path: self.path.clone(),
                 reason: error.to_string(),
             });
-            if let Some(rotation) = &mut self.rotation {
-                rotation.size = rotation.size.map(|size| size.saturating_mul(2));
-            }
+            self.next_size = Some(size.saturating_mul(2));
             return;
         }
+        self.next_size = None;
         self.reopen(now, tell);
-        if let (true, Some(rotation)) = (ours, &self.rotation) {
-            tidier.tidy(&self.path, rotation);
+        if ours && gzip {
+            compressor.ask(&self.path);
         }
     }
 
@@ -288,12 +286,13 @@ fn identity(meta: &fs::Metadata) -> Identity {
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
+    use super::super::old_logs;
     use super::*;
 
     struct Bench {
         folder: tempfile::TempDir,
         settings: Settings,
-        tidier: Tidier,
+        compressor: Compressor,
         notices: Vec<Notice>,
     }
 
@@ -306,7 +305,7 @@ mod tests {
                     format: Format::Plain,
                     rotation,
                 },
-                tidier: Tidier::default(),
+                compressor: Compressor::default(),
                 notices: Vec::new(),
             }
         }
@@ -322,7 +321,7 @@ mod tests {
 
         fn write(&mut self, log: &mut LogFile, lines: &str, now: Timestamp) {
             let tell = &mut |notice| self.notices.push(notice);
-            log.write(lines.as_bytes(), now, &mut self.tidier, tell);
+            log.write(lines.as_bytes(), now, &mut self.compressor, tell);
         }
 
         fn text(&self) -> String {
@@ -375,6 +374,62 @@ mod tests {
         let folder = bench.path();
         assert_eq!(fs::read_dir(folder.parent().unwrap()).unwrap().count(), 4);
         assert!(bench.notices.is_empty(), "{:?}", bench.notices);
+    }
+
+    /// Thousands of rotations as quickly as they can be done: at no moment, and not at the end,
+    /// is more kept than was asked for, and what is kept are the newest ones.
+    #[test]
+    fn a_rotation_holds_its_bound_however_fast_it_is_written() {
+        const KEEP: usize = 3;
+        for gzip in [false, true] {
+            let mut bench = Bench::new(Some(Rotation {
+                size: Some(10),
+                keep: KEEP,
+                gzip,
+                ..Rotation::default()
+            }));
+            let mut log = bench.open();
+            for nth in 0..3000 {
+                bench.write(&mut log, &format!("{nth:08}\n"), Timestamp::now());
+                let old = old_logs::list(&bench.path()).unwrap();
+                // One more may be about to go that is being compressed.
+                assert!(old.len() <= KEEP + usize::from(gzip), "{nth}: {old:?}");
+                if !gzip {
+                    let logs = bench.path();
+                    let files = fs::read_dir(logs.parent().unwrap()).unwrap().count();
+                    assert!(files <= KEEP + 1, "{nth}: {files}");
+                }
+            }
+            assert_eq!(bench.text(), "00002999\n");
+            assert!(bench.notices.is_empty(), "{:?}", bench.notices);
+        }
+    }
+
+    #[test]
+    fn a_rotation_that_has_failed_is_tried_again_and_forgotten_when_it_succeeds() {
+        let mut bench = Bench::new(Some(Rotation {
+            size: Some(10),
+            keep: 1,
+            ..Rotation::default()
+        }));
+        let mut log = bench.open();
+        let line = "12345678\n";
+        let now = Timestamp::now();
+        bench.write(&mut log, line, now);
+        bench.write(&mut log, line, now);
+        // Not even root removes a folder that way.
+        let oldest = old_logs::list(&bench.path()).unwrap().remove(0);
+        let obstacle = oldest.of_form(old_logs::Form::Part);
+        fs::create_dir(&obstacle).unwrap();
+        bench.write(&mut log, line, now);
+        fs::remove_dir(&obstacle).unwrap();
+        assert!(matches!(bench.notices[..], [Notice::NotRotated { .. }]));
+        assert_eq!(bench.text(), [line; 2].concat());
+        for _ in 0..2 {
+            bench.write(&mut log, line, now);
+            assert_eq!(bench.text(), line);
+        }
+        assert_eq!(bench.notices.len(), 1);
     }
 
     #[test]

@@ -10,10 +10,12 @@
 //! channel. [`Files`] names the files. A [`Tap`] sees all lines too, as the terminal of
 //! `maitred run` does.
 
+mod compressor;
 mod date;
 mod file;
 mod format;
 mod gather;
+mod old_logs;
 mod pace;
 mod paths;
 mod rotation;
@@ -32,7 +34,7 @@ use rustix::event::{EventfdFlags, eventfd};
 
 pub(crate) use date::DateFormat;
 pub(crate) use format::Format;
-pub(crate) use paths::{Files, file_name};
+pub(crate) use paths::Files;
 pub(crate) use rotation::Rotation;
 
 /// One of a process's two outputs.

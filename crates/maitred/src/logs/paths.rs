@@ -16,13 +16,11 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    /// Where an app's logs lie by default in this folder: `name-out.log` and `name-error.log`,
-    /// where what is no letter, digit, dot or hyphen in the name becomes a hyphen.
-    pub(crate) fn in_folder(folder: &Path, app: &str) -> Self {
-        let app = file_name(app);
+    /// Where logs lie by default in this folder: `name-out.log` and `name-error.log`.
+    pub(crate) fn in_folder(folder: &Path, name: &str) -> Self {
         Self {
-            out: Some(folder.join(format!("{app}-out.log"))),
-            err: Some(folder.join(format!("{app}-error.log"))),
+            out: Some(folder.join(format!("{name}-out.log"))),
+            err: Some(folder.join(format!("{name}-error.log"))),
             combined: None,
         }
     }
@@ -37,16 +35,6 @@ impl Files {
             combined: numbered(&self.combined),
         }
     }
-}
-
-/// An app's name as a part of a file's name.
-pub(crate) fn file_name(app: &str) -> String {
-    app.chars()
-        .map(|c| match c {
-            'a'..='z' | 'A'..='Z' | '0'..='9' | '.' | '-' => c,
-            _ => '-',
-        })
-        .collect()
 }
 
 fn with_id(path: &Path, id: u32) -> PathBuf {
@@ -72,7 +60,7 @@ mod tests {
 
     #[test]
     fn names_are_those_of_pm2() {
-        let files = Files::in_folder(Path::new("/h/logs"), "my app/1");
+        let files = Files::in_folder(Path::new("/h/logs"), "my-app-1");
         assert_eq!(files.out, Some("/h/logs/my-app-1-out.log".into()));
         assert_eq!(files.err, Some("/h/logs/my-app-1-error.log".into()));
         let of_two = files.of_instance(2);

@@ -13,11 +13,11 @@ use rustix::buffer::spare_capacity;
 use rustix::event::epoll::{self, CreateFlags, EventData, EventFlags};
 use rustix::io::Errno;
 
+use super::compressor::Compressor;
 use super::file::LogFile;
 use super::format::Origin;
 use super::gather::Gather;
 use super::pace::Pace;
-use super::rotation::Tidier;
 use super::{Notice, Settings, Source, Stream, Tap};
 
 /// What is read from a pipe at once.
@@ -76,7 +76,7 @@ pub(super) struct Keeper {
     next_key: u64,
     /// Bytes of unfinished lines.
     held: usize,
-    tidier: Tidier,
+    compressor: Compressor,
     until: Option<Instant>,
     /// What was read, and what it looks like in a file.
     read: Vec<u8>,
@@ -104,7 +104,7 @@ impl Keeper {
             logs: HashMap::new(),
             next_key: WAKE + 1,
             held: 0,
-            tidier: Tidier::default(),
+            compressor: Compressor::default(),
             until: None,
             read: Vec::with_capacity(READ),
             formatted: Vec::new(),
@@ -203,9 +203,16 @@ impl Keeper {
     }
 
     fn open(&mut self, path: &Path) {
-        let shared = self.logs.entry(path.to_owned()).or_insert_with(|| Shared {
-            log: LogFile::open(path, &self.settings, &mut teller(&self.notices)),
-            users: 0,
+        let shared = self.logs.entry(path.to_owned()).or_insert_with(|| {
+            let rotation = self.settings.rotation.as_ref();
+            if rotation.is_some_and(|rotation| rotation.gzip) {
+                // A supervisor before us may not have come to all.
+                self.compressor.ask(path);
+            }
+            Shared {
+                log: LogFile::open(path, &self.settings, &mut teller(&self.notices)),
+                users: 0,
+            }
         });
         shared.users += 1;
     }
@@ -262,7 +269,7 @@ impl Keeper {
         for path in pipe.files.iter().flatten() {
             if let Some(shared) = self.logs.get_mut(path) {
                 let tell = &mut teller(&self.notices);
-                shared.log.write(formatted, now, &mut self.tidier, tell);
+                shared.log.write(formatted, now, &mut self.compressor, tell);
             }
         }
         // One very long line must not cost memory for ever.
@@ -345,10 +352,18 @@ mod tests {
     }
 
     fn start(format: Format, tap: Option<Box<dyn Tap>>) -> Capture {
+        start_with(format, None, tap)
+    }
+
+    fn start_with(
+        format: Format,
+        rotation: Option<Rotation>,
+        tap: Option<Box<dyn Tap>>,
+    ) -> Capture {
         let settings = Settings {
             app: "api".into(),
             format,
-            rotation: None,
+            rotation,
         };
         let (notices, _) = tokio::sync::mpsc::channel(8);
         Capture::start(settings, tap, notices).unwrap()
@@ -412,6 +427,33 @@ mod tests {
             next[instance] += 1;
         }
         assert_eq!(next, [LINES; WORKERS as usize]);
+    }
+
+    /// A worker that writes as fast as it can is held up by its pipe, and fills no disk.
+    #[test]
+    fn a_worker_that_writes_without_pause_does_not_get_ahead_of_rotation() {
+        const SIZE: u64 = 1024;
+        const KEEP: usize = 4;
+        let folder = tempfile::tempdir().unwrap();
+        let files = Files::in_folder(folder.path(), "api");
+        let rotation = Rotation {
+            size: Some(SIZE),
+            keep: KEEP,
+            gzip: true,
+            ..Rotation::default()
+        };
+        let mut capture = start_with(Format::Plain, Some(rotation), None);
+        let mut worker = add(&capture, 0, files.clone());
+        for nth in 0..2000 {
+            let line = format!("{nth:08} {}\n", "x".repeat(2000));
+            worker.out.write_all(line.as_bytes()).unwrap();
+        }
+        drop(worker);
+        capture.finish(Duration::from_secs(60));
+        let out = files.out.unwrap();
+        let old = super::super::old_logs::list(&out).unwrap();
+        assert!(old.len() <= KEEP + 1, "{old:?}");
+        assert!(fs::read_to_string(&out).unwrap().contains("00001999 "));
     }
 
     #[test]

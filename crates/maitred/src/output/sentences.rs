@@ -41,6 +41,9 @@ pub(crate) struct Sentences {
     colours: bool,
     /// Addresses at which all instances have been seen to listen.
     complete: BTreeSet<String>,
+    /// Addresses that somebody else has, and who: each is told once, not for every instance and
+    /// every attempt.
+    in_use: BTreeSet<(String, String)>,
     /// Instances whose program is known to take no library.
     not_preloaded: bool,
     blind: bool,
@@ -56,6 +59,7 @@ impl Sentences {
             quiet: app.pass_through,
             colours,
             complete: BTreeSet::new(),
+            in_use: BTreeSet::new(),
             not_preloaded: false,
             blind: false,
             patience: u64::try_from(app.balance.patience.as_millis()).unwrap_or(u64::MAX),
@@ -122,6 +126,9 @@ impl Sentences {
                 by,
             } => {
                 let by = by.as_deref().unwrap_or("another program");
+                if !self.in_use.insert((address.clone(), by.to_owned())) {
+                    return None;
+                }
                 Some(format!(
                     "{name}-{instance} cannot listen on {address}: it is in use by {by}. Stop \
                      that, or choose another port"
@@ -203,6 +210,7 @@ impl Sentences {
     }
 
     fn listening(&mut self, address: &str, members: usize) -> Option<String> {
+        self.in_use.retain(|(taken, _)| taken != address);
         if self.quiet || self.complete.contains(address) {
             return None;
         }
@@ -310,6 +318,7 @@ mod tests {
             quiet: false,
             colours: false,
             complete: BTreeSet::new(),
+            in_use: BTreeSet::new(),
             not_preloaded: false,
             blind: false,
             patience: 30_000,
@@ -359,5 +368,33 @@ mod tests {
             .collect();
         assert_eq!(told.len(), 2);
         assert!(told[1].contains("3 workers of server share http://localhost:5555"));
+    }
+
+    #[test]
+    fn who_has_an_address_is_told_once_until_it_is_free() {
+        let mut sentences = sentences();
+        let mut told = |instance, by: &str| {
+            let event = Event::InUse {
+                instance,
+                address: "0.0.0.0:80".into(),
+                by: Some(by.into()),
+            };
+            sentences.of(&event).is_some()
+        };
+        assert!(told(0, "nginx"));
+        assert!(!told(1, "nginx"));
+        assert!(told(1, "caddy"));
+        sentences.of(&Event::Listening {
+            instance: 0,
+            pid: 1,
+            address: "0.0.0.0:80".into(),
+            members: 1,
+        });
+        let again = Event::InUse {
+            instance: 0,
+            address: "0.0.0.0:80".into(),
+            by: Some("nginx".into()),
+        };
+        assert!(sentences.of(&again).is_some());
     }
 }

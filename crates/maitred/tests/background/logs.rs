@@ -1,5 +1,6 @@
 //! What workers write, and what becomes of it.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
@@ -24,6 +25,58 @@ fn each_instance_has_files_for_its_owner_alone() {
         let meta = fs::metadata(home.log(name)).unwrap();
         assert_eq!(meta.permissions().mode() & 0o777, 0o600, "{name}");
     }
+}
+
+/// Names that are one where only letters and hyphens count, and one name in two namespaces.
+#[test]
+fn each_app_has_a_log_of_its_own_whatever_it_is_called() {
+    let home = Home::new();
+    home.file("app.sh", WRITER);
+    let apps = [
+        ("my-app", "default"),
+        ("my_app", "default"),
+        ("my app", "default"),
+        ("my-app", "other"),
+    ];
+    for (at, (name, namespace)) in apps.iter().enumerate() {
+        let line = format!("of {at}\\n");
+        let app = [
+            "start",
+            "app.sh",
+            "-n",
+            name,
+            "--namespace",
+            namespace,
+            "--",
+        ];
+        home.good(&[&app[..], &[&line]].concat());
+        assert_eq!(home.follow(&at.to_string()).next(), format!("of {at}"));
+    }
+    let paths: BTreeSet<_> = home
+        .instances()
+        .iter()
+        .map(|it| {
+            it["pm2_env"]["pm_out_log_path"]
+                .as_str()
+                .unwrap()
+                .to_owned()
+        })
+        .collect();
+    assert_eq!(paths.len(), apps.len(), "{paths:?}");
+    // An ordinary name is that of the file, as with pm2.
+    assert!(home.log("my-app-out.log").exists());
+}
+
+#[test]
+fn both_outputs_are_in_one_file_if_so_wished() {
+    let home = Home::new();
+    home.file("app.sh", "echo out; exec sleep 1000");
+    let app = r#"{"script": "app.sh", "name": "app", "log_file": true}"#;
+    home.file("app.json", app);
+    home.good(&["start", "app.json"]);
+    assert_eq!(home.follow("app").next(), "out");
+    home.good(&["stop", "app"]);
+    assert_eq!(fs::read_to_string(home.log("app.log")).unwrap(), "out\n");
 }
 
 #[test]

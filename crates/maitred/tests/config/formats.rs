@@ -1,5 +1,7 @@
 //! The languages of config files, and the forms that their content may have.
 
+use serde_json::json;
+
 use crate::harness::{Place, at};
 
 #[test]
@@ -45,6 +47,92 @@ fn each_format_says_the_same() {
         assert_eq!(*at(&apps[0], "name"), "it", "{name}");
         assert_eq!(*at(&apps[0], "own_env.N"), "1", "{name}");
     }
+}
+
+/// As js-yaml 4 reads them, whose numbers JavaScript then writes.
+#[test]
+fn yaml_is_read_by_the_core_schema_of_its_version_1_2() {
+    for (written, expected) in [
+        ("yes", "yes"),
+        ("NO", "NO"),
+        ("y", "y"),
+        ("n", "n"),
+        ("on", "on"),
+        ("Off", "Off"),
+        ("true", "true"),
+        ("TRUE", "true"),
+        ("False", "false"),
+        ("012", "12"),
+        ("-012", "-12"),
+        ("08", "8"),
+        ("0o14", "12"),
+        ("0x1F", "31"),
+        ("1_000", "1_000"),
+        ("1_0.5", "1_0.5"),
+        ("1e3", "1000"),
+        ("1.0", "1"),
+        ("1.50", "1.5"),
+        (".5", "0.5"),
+        ("5.", "5"),
+        ("+1", "1"),
+        ("-0.0", "0"),
+        ("1e21", "1e+21"),
+        ("0.00001", "0.00001"),
+        ("0.0000001", "1e-7"),
+        ("12:30:45", "12:30:45"),
+        ("1.2.3", "1.2.3"),
+        ("2026-03-07", "2026-03-07"),
+        ("0xZZ", "0xZZ"),
+        ("inf", "inf"),
+        ("!!str 12", "12"),
+        ("'012'", "012"),
+        ("\"1.0\"", "1.0"),
+        ("[1.0, 1e3, yes, 0.5]", r#"[1,1000,"yes",0.5]"#),
+    ] {
+        let text = format!("script: app.sh\nname: NO\nenv:\n  no: {written}\n");
+        let place = Place::new().file("a.yaml", &text);
+        let app = place.app(&["a.yaml"]);
+        assert_eq!(*at(&app, "own_env"), json!({"no": expected}), "{written}");
+        assert_eq!(*at(&app, "name"), "NO");
+    }
+    let place = Place::new().file("a.yaml", "script: app.sh\nautorestart: no\n");
+    assert!(place.wrong(&["a.yaml"]).contains("true or false"));
+    let numbers = "script: app.sh\ninstances: 02\nmax_restarts: 1e1\nkill_timeout: 2e3\n";
+    let app = Place::new().file("a.yaml", numbers).app(&["a.yaml"]);
+    assert_eq!(*at(&app, "instances"), 2);
+    assert_eq!(*at(&app, "restart.max_unstable"), 10);
+    assert_eq!(*at(&app, "kill_timeout"), 2000);
+}
+
+#[test]
+fn numbers_are_written_as_javascript_does() {
+    let env = "{ A: 1.0, B: 1e3, C: 1e21, D: 0.5, E: { f: [2.0, -0.0] }, G: 12345678901234567890 }";
+    let app = Place::described(&format!("env: {env}, args: [1.0, 2]"));
+    let expected = json!({
+        "A": "1",
+        "B": "1000",
+        "C": "1e+21",
+        "D": "0.5",
+        "E": r#"{"f":[2,0]}"#,
+        // JavaScript would lose the last digits.
+        "G": "12345678901234567890",
+    });
+    assert_eq!(*at(&app, "own_env"), expected);
+    assert_eq!(*at(&app, "args"), json!(["1", "2"]));
+}
+
+#[test]
+fn dates_in_toml_are_text() {
+    let text = "script = \"app.sh\"\nname = \"it\"\n[env]\nDAY = 2026-03-07\nTIME = 07:32:00\n\
+                AT = 1979-05-27 00:32:00.5-07:00\nBOTH = [1979-05-27T07:32:00]\n";
+    let app = Place::new().file("a.toml", text).app(&["a.toml"]);
+    let expected = json!({
+        "DAY": "2026-03-07",
+        "TIME": "07:32:00",
+        "AT": "1979-05-27T00:32:00.5-07:00",
+        "BOTH": r#"["1979-05-27T07:32:00"]"#,
+    });
+    assert_eq!(*at(&app, "own_env"), expected);
 }
 
 #[test]

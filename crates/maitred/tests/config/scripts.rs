@@ -1,8 +1,14 @@
 //! Config files that are programs, evaluated by Bun and by Node.
 
+use std::fs::File;
+use std::io::Read;
+use std::os::unix::fs::OpenOptionsExt;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::json;
 
-use crate::harness::{Place, at};
+use crate::harness::{LIMIT, Place, at};
 
 const EACH: [&str; 2] = ["bun", "node"];
 
@@ -204,4 +210,40 @@ fn it_sees_the_environment_and_the_chosen_set() {
         assert_eq!(*at(&app, "name"), "it-test");
         assert_eq!(*at(&app, "args"), json!([]));
     }
+}
+
+/// What a config runs holds the write end of a named pipe: when that ends, all of it has ended.
+#[test]
+fn it_ends_with_its_command_however_that_ends() {
+    let text = "
+        const fd = require('fs').openSync('held', 'w');
+        require('child_process').spawn('sleep', ['1000'], { stdio: ['ignore', fd, fd] });
+        require('fs').writeSync(fd, 'x');
+        while (true) {}";
+    for runtime in EACH {
+        for signal in [Signal::INT, Signal::TERM, Signal::HUP, Signal::KILL] {
+            let place = Place::new()
+                .runtimes(&[runtime, "sleep"])
+                .file("a.config.cjs", text);
+            rustix::fs::mkfifoat(rustix::fs::CWD, place.path("held"), 0o600.into()).unwrap();
+            let mut held = File::options()
+                .read(true)
+                .custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed())
+                .open(place.path("held"))
+                .unwrap();
+            let command = place.start(&["check", "a.config.cjs"]);
+            let mut chunk = [0; 8];
+            assert_eq!(next(&mut held, &mut chunk), 1, "{runtime}");
+            kill_process(Pid::from_child(&command.child), signal).unwrap();
+            assert_eq!(next(&mut held, &mut chunk), 0, "{runtime} {signal:?}");
+        }
+    }
+}
+
+/// Reads once there is something, or everybody has let go of it.
+fn next(pipe: &mut File, chunk: &mut [u8]) -> usize {
+    let timeout = Timespec::try_from(LIMIT).unwrap();
+    let ready = poll(&mut [PollFd::new(pipe, PollFlags::IN)], Some(&timeout)).unwrap();
+    assert_ne!(ready, 0, "it takes longer than {LIMIT:?}");
+    pipe.read(chunk).unwrap()
 }

@@ -13,6 +13,8 @@ pub(crate) use several::{
 };
 pub(crate) use single::{Account, Bytes, Millis, MinUptime, WatchDelay};
 
+use super::javascript;
+
 /// A kind of value.
 pub(crate) trait Kind: Sized {
     /// What is expected, as in "expected …".
@@ -61,7 +63,8 @@ fn number<T: FromStr>(value: &Value) -> Option<T> {
 fn plain(value: &Value) -> Option<String> {
     match value {
         Value::String(text) => Some(text.clone()),
-        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        Value::Number(number) => Some(javascript::number(number)),
+        Value::Bool(on) => Some(on.to_string()),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }
@@ -70,7 +73,7 @@ fn plain(value: &Value) -> Option<String> {
 fn variable(value: &Value) -> Option<String> {
     match value {
         Value::Object(object) if object.contains_key(super::evaluate::ODD) => None,
-        Value::Object(_) | Value::Array(_) => Some(value.to_string()),
+        Value::Object(_) | Value::Array(_) => javascript::json(value),
         value => plain(value),
     }
 }

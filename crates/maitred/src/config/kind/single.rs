@@ -8,6 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::{Kind, number};
+use crate::config::javascript;
 use crate::config::requests::{Per, Retry};
 use crate::config::units;
 use crate::config::{ExecMode, Instances, LogFormat, Policy};
@@ -99,7 +100,7 @@ impl Kind for Millis {
 
     fn read(value: &Value) -> Option<Self> {
         match value {
-            Value::Number(number) => units::time(&number.to_string()),
+            Value::Number(number) => units::time(&javascript::number(number)),
             Value::String(text) => units::time(text),
             _ => None,
         }
@@ -122,7 +123,7 @@ impl Kind for WatchDelay {
 
     fn read(value: &Value) -> Option<Self> {
         match value {
-            Value::Number(number) => units::time(&number.to_string()),
+            Value::Number(number) => units::time(&javascript::number(number)),
             Value::String(text) => units::time_in_seconds(text),
             _ => None,
         }
@@ -135,7 +136,7 @@ impl Kind for Bytes {
 
     fn read(value: &Value) -> Option<Self> {
         match value {
-            Value::Number(number) => units::bytes(&number.to_string()),
+            Value::Number(number) => units::bytes(&javascript::number(number)),
             Value::String(text) => units::bytes(text),
             _ => None,
         }
@@ -149,7 +150,7 @@ impl Kind for Instances {
 
     fn read(value: &Value) -> Option<Self> {
         match value {
-            Value::Number(number) => Self::from_str(&number.to_string()).ok(),
+            Value::Number(number) => Self::from_str(&javascript::number(number)).ok(),
             Value::String(text) => Self::from_str(text).ok(),
             _ => None,
         }

@@ -8,6 +8,7 @@ use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use rustix::fs::OFlags;
 use rustix::fs::inotify::{self, WatchFlags};
 
+use super::past::Past;
 use super::{Entry, last_lines};
 use crate::logs::gather::Gather;
 
@@ -38,8 +39,8 @@ impl Followed {
         }
     }
 
-    /// Opens the log at its last `lines` lines; whether it is there. What is no file, such as
-    /// `/dev/stdout`, is not.
+    /// Opens the log at its last `lines` lines; how many fewer there are, or `None` if it is not
+    /// there. What is no file, such as `/dev/stdout`, is not.
     ///
     /// # Errors
     /// If it is there, and cannot be read.
@@ -47,15 +48,22 @@ impl Followed {
         &mut self,
         lines: usize,
         inotify: Option<BorrowedFd<'_>>,
-    ) -> io::Result<bool> {
+    ) -> io::Result<Option<usize>> {
         let Some(mut open) = Open::new(&self.entry, inotify)? else {
-            return Ok(false);
+            return Ok(None);
         };
         let size = open.file.metadata()?.len();
-        open.offset = last_lines::start_of(&open.file, size, lines)?;
+        let last = last_lines::find(&open.file, size, lines)?;
+        open.offset = last.start;
         open.file.seek(SeekFrom::Start(open.offset))?;
         self.open = Some(open);
-        Ok(true)
+        Ok(Some(last.missing))
+    }
+
+    /// So many of the last lines before those of the file that is open.
+    pub(super) fn past(&self, lines: usize) -> Option<Past> {
+        let open = self.open.as_ref().filter(|_| lines > 0)?;
+        Some(Past::find(&self.entry.path, open.identity, lines))
     }
 
     /// Passes on what is new, in whole lines.
@@ -195,7 +203,7 @@ mod tests {
     fn it_begins_with_the_last_lines() {
         let mut log = Log::new();
         log.append("a\nb\nc\nd");
-        assert!(log.followed.open(2, None).unwrap());
+        assert_eq!(log.followed.open(2, None).unwrap(), Some(0));
         assert_eq!(log.read(), "c\n");
         log.append("e\n");
         assert_eq!(log.read(), "de\n");
@@ -204,7 +212,7 @@ mod tests {
     #[test]
     fn a_log_that_begins_later_is_read_from_its_beginning() {
         let mut log = Log::new();
-        assert!(!log.followed.open(2, None).unwrap());
+        assert_eq!(log.followed.open(2, None).unwrap(), None);
         assert_eq!(log.read(), "");
         log.append("a\nb\nc\n");
         assert_eq!(log.read(), "a\nb\nc\n");

@@ -1,7 +1,7 @@
 //! How lines are shown by `maitred logs`.
 
 use std::borrow::Cow;
-use std::io::Write;
+use std::io::{self, Write};
 
 use anstyle::{AnsiColor, Color, Style};
 use jiff::Timestamp;
@@ -130,6 +130,47 @@ impl View {
         let style = if self.colours { style } else { Style::new() };
         // Writing to memory does not fail.
         let _ = write!(out, "{style}{text}{style:#}");
+    }
+}
+
+/// Shows lines of logs.
+pub(super) struct Printer<'a> {
+    view: &'a View,
+    /// How wide names are.
+    width: usize,
+    to: &'a mut dyn Write,
+    written: io::Result<()>,
+    /// A line as it is shown.
+    text: Vec<u8>,
+}
+
+impl<'a> Printer<'a> {
+    pub(super) fn new(view: &'a View, width: usize, to: &'a mut dyn Write) -> Self {
+        Self {
+            view,
+            width,
+            to,
+            written: Ok(()),
+            text: Vec::new(),
+        }
+    }
+
+    /// Shows lines of one log; `now` as for [`View::line`].
+    pub(super) fn lines(&mut self, entry: &Entry, lines: &[u8], now: Option<Timestamp>) {
+        for line in lines.split_inclusive(|byte| *byte == b'\n') {
+            let line = line.strip_suffix(b"\n").unwrap_or(line);
+            self.text.clear();
+            self.view.line(entry, self.width, line, now, &mut self.text);
+            if self.written.is_ok() {
+                self.written = self.to.write_all(&self.text);
+            }
+        }
+    }
+
+    /// # Errors
+    /// If not all could be written.
+    pub(super) fn finish(self) -> io::Result<()> {
+        self.written
     }
 }
 

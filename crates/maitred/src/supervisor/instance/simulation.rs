@@ -2,20 +2,9 @@
 
 use std::collections::BTreeMap;
 
+use random::Random;
+
 use super::*;
-
-/// A small generator of numbers that look random (splitmix64).
-struct Random(u64);
-
-impl Random {
-    fn next(&mut self, below: u64) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        (z ^ (z >> 31)) % below
-    }
-}
 
 /// What the world knows of the processes.
 #[derive(Default)]
@@ -61,37 +50,37 @@ impl World {
 }
 
 fn live(seed: u64) {
-    let mut random = Random(seed);
+    let mut random = Random::new(seed);
     let rules = Rules {
         restart: Restart {
-            auto: random.next(4) != 0,
+            auto: random.below(4) != 0,
             autostart: true,
-            max_unstable: u32::try_from(random.next(4)).unwrap(),
-            min_uptime: Duration::from_millis(random.next(2000)),
-            pause: Pause::Growing(Duration::from_millis(random.next(300))),
+            max_unstable: u32::try_from(random.below(4)).unwrap(),
+            min_uptime: Duration::from_millis(random.below(2000)),
+            pause: Pause::Growing(Duration::from_millis(random.below(300))),
             stop_exit_codes: [3].into(),
         },
-        kill_timeout: Duration::from_millis(random.next(2000)),
-        listen_timeout: Duration::from_millis(random.next(4000)),
-        wait_ready: random.next(3) == 0,
-        overlap: random.next(2) == 0,
+        kill_timeout: Duration::from_millis(random.below(2000)),
+        listen_timeout: Duration::from_millis(random.below(4000)),
+        wait_ready: random.below(3) == 0,
+        overlap: random.below(2) == 0,
     };
     let mut instance = Instance::new(Rest::Stopped, 0, 0);
     let mut world = World::default();
     let mut now = Duration::ZERO;
     for step in 0..200 {
-        now += Duration::from_millis(random.next(700));
+        now += Duration::from_millis(random.below(700));
         let ended = step == 199;
         // Any process that ever was may be heard of, also one that is long gone.
-        let run = random.next(world.last + 2);
-        let event = match random.next(12) {
+        let run = random.below(world.last + 2);
+        let event = match random.below(12) {
             _ if ended => Event::Stop,
             0 => Event::Start,
             1 => Event::Stop,
             2 => Event::Restart,
             3 => Event::Reload,
             4..7 => {
-                let code = i32::try_from(random.next(5)).unwrap();
+                let code = i32::try_from(random.below(5)).unwrap();
                 world.alive.remove(&run);
                 Event::Exited {
                     run,
@@ -100,7 +89,7 @@ fn live(seed: u64) {
             }
             7..9 => Event::Up {
                 run,
-                listening: random.next(2) == 0,
+                listening: random.below(2) == 0,
             },
             _ => Event::Time,
         };
@@ -113,7 +102,7 @@ fn live(seed: u64) {
         let effects = instance.step(event, &rules, now);
         world.act(&effects, &rules, now);
         if let Some(at) = instance.next_time(&rules)
-            && random.next(2) == 0
+            && random.below(2) == 0
         {
             now = now.max(at);
             let effects = instance.step(Event::Time, &rules, now);

@@ -1,0 +1,461 @@
+//! Reading several logs at once: their last lines, then what comes, as the kernel tells of it.
+
+use std::collections::BTreeSet;
+use std::io::{self, Write};
+use std::mem::MaybeUninit;
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use anyhow::Context;
+use jiff::Timestamp;
+use rustix::event::{PollFd, PollFlags, poll};
+use rustix::fs::inotify::{self, CreateFlags, WatchFlags};
+use rustix::io::Errno;
+
+use super::follow::Followed;
+use super::show::Printer;
+use super::{Catalog, Entry, Form, Request, show};
+use crate::logs::Stream;
+
+/// Shows logs, and follows them.
+pub(super) struct Reader<'a> {
+    request: &'a Request,
+    inotify: Option<OwnedFd>,
+    followed: Vec<Followed>,
+    /// Folders in which new logs are seen.
+    folders: BTreeSet<PathBuf>,
+    out: &'a mut dyn Write,
+    err: &'a mut dyn Write,
+}
+
+impl<'a> Reader<'a> {
+    /// # Errors
+    /// If the kernel refuses to watch anything.
+    pub(super) fn new(
+        request: &'a Request,
+        out: &'a mut dyn Write,
+        err: &'a mut dyn Write,
+    ) -> anyhow::Result<Self> {
+        let inotify = match request.follow {
+            true => Some(inotify::init(CreateFlags::CLOEXEC).map_err(limit)?),
+            false => None,
+        };
+        Ok(Self {
+            request,
+            inotify,
+            followed: Vec::new(),
+            folders: BTreeSet::new(),
+            out,
+            err,
+        })
+    }
+
+    /// Shows what there is; returns then, or follows until writing fails.
+    ///
+    /// # Errors
+    /// If the logs cannot be listed, watched or read, and those of writing.
+    pub(super) fn run(&mut self, catalog: &mut dyn Catalog) -> anyhow::Result<()> {
+        self.find(catalog)?;
+        // As pm2 does: what was written last stands last.
+        self.followed.sort_by_key(|log| {
+            std::fs::metadata(&log.entry.path)
+                .and_then(|m| m.modified())
+                .ok()
+        });
+        self.title()?;
+        for at in 0..self.followed.len() {
+            self.show_last(at)?;
+        }
+        self.out.flush()?;
+        let mut buffer = [MaybeUninit::uninit(); 4096];
+        while self.inotify.is_some() {
+            if self.wait(&mut buffer)? {
+                self.find(catalog)?;
+            }
+            self.show_new()?;
+        }
+        Ok(())
+    }
+
+    /// Asks for the logs that there are, and takes up those that are new.
+    fn find(&mut self, catalog: &mut dyn Catalog) -> anyhow::Result<()> {
+        // What appeared in a folder before it was watched is found by asking once more.
+        while self.take_up(catalog.entries()?)? {}
+        Ok(())
+    }
+
+    /// Whether another folder is watched now.
+    fn take_up(&mut self, entries: Vec<Entry>) -> anyhow::Result<bool> {
+        let folders = self.folders.len();
+        for entry in entries {
+            let wanted = self.request.only.is_none_or(|only| only == entry.stream);
+            let known = self.followed.iter().any(|log| log.entry.path == entry.path);
+            if !wanted || known {
+                continue;
+            }
+            let folder = entry.path.parent().unwrap_or(Path::new("/"));
+            if let Some(inotify) = &self.inotify
+                && !self.folders.contains(folder)
+            {
+                let flags = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR;
+                match inotify::add_watch(inotify, folder, flags) {
+                    // A log in a folder that is not there yet is not followed.
+                    Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => {}
+                    Err(error) => return Err(limit(error)),
+                }
+                self.folders.insert(folder.to_owned());
+            }
+            self.followed.push(Followed::new(entry));
+        }
+        Ok(self.folders.len() > folders)
+    }
+
+    fn title(&mut self) -> io::Result<()> {
+        let Request { lines, target, .. } = self.request;
+        if *lines == 0 || !self.request.view.has_headers() {
+            return Ok(());
+        }
+        let processes = if target == "all" {
+            "processes"
+        } else {
+            "process"
+        };
+        let mut text = Vec::new();
+        self.request.view.title(
+            &format!(
+                "[TAILING] Tailing last {lines} lines for [{}] {processes} (change the value with \
+                 --lines option)",
+                show::printable(target)
+            ),
+            &mut text,
+        );
+        self.out.write_all(&text)
+    }
+
+    fn show_last(&mut self, at: usize) -> anyhow::Result<()> {
+        let Some(log) = self.followed.get_mut(at) else {
+            return Ok(());
+        };
+        let inotify = self.inotify.as_ref().map(AsFd::as_fd);
+        let opened = log.open(self.request.lines, inotify);
+        let Some(missing) = opened.with_context(|| reading(&log.entry))? else {
+            return Ok(());
+        };
+        let headers = self.request.lines > 0 && self.request.view.has_headers();
+        if headers {
+            let mut text = Vec::new();
+            let lines = self.request.lines;
+            self.request.view.header(&log.entry, lines, &mut text);
+            self.out.write_all(&text)?;
+        }
+        self.show_past(at, missing)?;
+        self.read(at, None)?;
+        if headers {
+            self.out.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+
+    /// Shows so many lines that were rotated away. If they cannot be read, that hides no newer
+    /// ones.
+    fn show_past(&mut self, at: usize, lines: usize) -> anyhow::Result<()> {
+        let width = self.width();
+        let Some((entry, past)) = self.followed.get(at).and_then(|log| {
+            let past = log.past(lines)?;
+            Some((&log.entry, past))
+        }) else {
+            return Ok(());
+        };
+        let mut printer = printer(self.request, entry.stream, width, self.out, self.err);
+        let shown = past.show(&mut |lines| printer.lines(entry, lines, None));
+        printer.finish()?;
+        if let Some(fault) = shown.err().or(past.fault) {
+            let fault = format!("maitred: not all older lines are shown: {fault:#}");
+            writeln!(self.err, "{}", show::printable(&fault))?;
+        }
+        Ok(())
+    }
+
+    fn show_new(&mut self) -> anyhow::Result<()> {
+        let now = Timestamp::now();
+        for at in 0..self.followed.len() {
+            self.read(at, Some(now))?;
+        }
+        self.out.flush()?;
+        Ok(())
+    }
+
+    /// Shows what one log has to offer.
+    fn read(&mut self, at: usize, now: Option<Timestamp>) -> anyhow::Result<()> {
+        let width = self.width();
+        let Some(log) = self.followed.get_mut(at) else {
+            return Ok(());
+        };
+        let stream = log.entry.stream;
+        let mut printer = printer(self.request, stream, width, self.out, self.err);
+        let mut show = |entry: &Entry, lines: &[u8]| printer.lines(entry, lines, now);
+        let inotify = self.inotify.as_ref().map(AsFd::as_fd);
+        let read = log.read(inotify, &mut show);
+        if inotify.is_none() {
+            log.finish(&mut show);
+        }
+        read.with_context(|| reading(&log.entry))?;
+        printer.finish()?;
+        Ok(())
+    }
+
+    fn width(&self) -> usize {
+        let longest = self.followed.iter().map(|log| log.entry.label().len());
+        longest.max().unwrap_or(0).max(8)
+    }
+
+    /// Waits until something happens to a log; whether there may be new ones.
+    fn wait(&self, buffer: &mut [MaybeUninit<u8>]) -> anyhow::Result<bool> {
+        let Some(inotify) = &self.inotify else {
+            return Ok(false);
+        };
+        if self.request.on_stdout {
+            wait_for(inotify)?;
+        }
+        let mut new = false;
+        let mut reader = inotify::Reader::new(inotify.as_fd(), buffer);
+        loop {
+            match reader.next() {
+                // Created or renamed: only events of folders tell a name. Lost ones may be both.
+                Ok(event) => {
+                    let lost = inotify::ReadFlags::QUEUE_OVERFLOW;
+                    new |= event.file_name().is_some() || event.events().contains(lost);
+                }
+                Err(Errno::INTR) => continue,
+                Err(error) => return Err(limit(error)),
+            }
+            if reader.is_buffer_empty() {
+                return Ok(new);
+            }
+        }
+    }
+}
+
+/// Where the lines of a stream go.
+fn printer<'a>(
+    request: &'a Request,
+    stream: Stream,
+    width: usize,
+    out: &'a mut dyn Write,
+    err: &'a mut dyn Write,
+) -> Printer<'a> {
+    let split = request.view.form == Form::Raw && stream == Stream::Err;
+    Printer::new(&request.view, width, if split { err } else { out })
+}
+
+fn reading(entry: &Entry) -> String {
+    format!("reading {}", entry.path.display())
+}
+
+/// Waits until something happens to a log, or nobody reads our standard output any more.
+fn wait_for(inotify: &OwnedFd) -> anyhow::Result<()> {
+    let stdout = io::stdout();
+    loop {
+        let mut fds = [
+            PollFd::new(inotify, PollFlags::IN),
+            // Asked for nothing, it tells of its end all the same.
+            PollFd::new(&stdout, PollFlags::empty()),
+        ];
+        match poll(&mut fds, None) {
+            Err(Errno::INTR) => continue,
+            Err(error) => return Err(limit(error)),
+            Ok(_) => {}
+        }
+        let [logs, reader] = &fds;
+        if reader.revents().intersects(PollFlags::ERR | PollFlags::HUP) {
+            return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
+        }
+        if !logs.revents().is_empty() {
+            return Ok(());
+        }
+    }
+}
+
+/// Why the kernel does not watch, and what helps.
+fn limit(error: Errno) -> anyhow::Error {
+    match error {
+        Errno::MFILE => anyhow::anyhow!(
+            "this user watches too many things already: raise fs.inotify.max_user_instances \
+             (sysctl), or use --nostream"
+        ),
+        Errno::NOSPC => anyhow::anyhow!(
+            "this user watches too many files already: raise fs.inotify.max_user_watches \
+             (sysctl), or use --nostream"
+        ),
+        error => anyhow::Error::new(io::Error::from(error)).context("watching the logs"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, File};
+    use std::sync::mpsc;
+    use std::time::Duration;
+
+    use super::super::{View, show};
+    use super::*;
+
+    struct Folder(PathBuf);
+
+    impl Catalog for Folder {
+        fn entries(&mut self) -> anyhow::Result<Vec<Entry>> {
+            let names = ["a-out.log", "a-error.log", "b-out.log"];
+            let entries = names.iter().zip(0..).map(|(name, id)| Entry {
+                app: name[..1].into(),
+                id,
+                stream: match name.contains("error") {
+                    true => Stream::Err,
+                    false => Stream::Out,
+                },
+                path: self.0.join(name),
+            });
+            Ok(entries.filter(|entry| entry.path.exists()).collect())
+        }
+    }
+
+    fn request(follow: bool) -> Request {
+        Request {
+            lines: 2,
+            only: None,
+            follow,
+            on_stdout: false,
+            target: "all".into(),
+            view: View {
+                form: Form::Pretty,
+                timestamp: None,
+                highlight: None,
+                terminal: false,
+                colours: false,
+            },
+        }
+    }
+
+    #[test]
+    fn the_last_lines_of_each_file_under_its_name() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a-out.log"), "1\n2\n3\n").unwrap();
+        fs::write(folder.path().join("a-error.log"), "bad").unwrap();
+        let mut catalog = Folder(folder.path().to_owned());
+        let mut out = Vec::new();
+        show(&mut catalog, &request(false), &mut out, &mut io::sink()).unwrap();
+        let at = folder.path().display();
+        assert_eq!(
+            String::from_utf8(out).unwrap(),
+            format!(
+                "[TAILING] Tailing last 2 lines for [all] processes (change the value with \
+                 --lines option)\n{at}/a-out.log last 2 lines:\n0|a      | 2\n0|a      | 3\n\n\
+                 {at}/a-error.log last 2 lines:\n1|a      | bad\n\n"
+            )
+        );
+    }
+
+    #[test]
+    fn the_last_lines_go_back_beyond_a_rotation() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a-out.log"), "3\n").unwrap();
+        let old = |nth: u32, text: &str| {
+            let name = format!("a-out__2026-03-07_09-05-0{nth}.log");
+            fs::write(folder.path().join(name), text).unwrap();
+        };
+        old(1, "0\n1\n");
+        old(2, "2\n");
+        let mut catalog = Folder(folder.path().to_owned());
+        let mut request = request(false);
+        request.lines = 3;
+        request.view.form = Form::Raw;
+        let mut both = (Vec::new(), Vec::new());
+        show(&mut catalog, &request, &mut both.0, &mut both.1).unwrap();
+        assert_eq!(both, (b"1\n2\n3\n".to_vec(), Vec::new()));
+        let damaged = folder.path().join("a-out__2026-03-07_09-05-02.log.gz");
+        fs::rename(
+            folder.path().join("a-out__2026-03-07_09-05-02.log"),
+            damaged,
+        )
+        .unwrap();
+        let mut both = (Vec::new(), Vec::new());
+        show(&mut catalog, &request, &mut both.0, &mut both.1).unwrap();
+        assert_eq!(both.0, b"3\n");
+        let told = String::from_utf8(both.1).unwrap();
+        assert!(told.contains("not all older lines are shown"), "{told}");
+    }
+
+    #[test]
+    fn one_stream_alone_without_headers() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join("a-out.log"), "1\n").unwrap();
+        fs::write(folder.path().join("a-error.log"), "bad\n").unwrap();
+        let mut catalog = Folder(folder.path().to_owned());
+        let mut request = request(false);
+        request.view.form = Form::Raw;
+        let mut both = (Vec::new(), Vec::new());
+        show(&mut catalog, &request, &mut both.0, &mut both.1).unwrap();
+        assert_eq!(both, (b"1\n".to_vec(), b"bad\n".to_vec()));
+        request.only = Some(Stream::Out);
+        let mut both = (Vec::new(), Vec::new());
+        show(&mut catalog, &request, &mut both.0, &mut both.1).unwrap();
+        assert_eq!(both, (b"1\n".to_vec(), Vec::new()));
+    }
+
+    /// Passes lines on, and closes when told.
+    struct Pipe(mpsc::Sender<String>);
+
+    impl Write for Pipe {
+        fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+            let text = String::from_utf8_lossy(bytes).into_owned();
+            let sent = self.0.send(text);
+            sent.map_err(|_| io::Error::from(io::ErrorKind::BrokenPipe))?;
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn new_lines_and_new_logs_are_followed() {
+        const PATIENCE: Duration = Duration::from_secs(30);
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            let mut file = File::options()
+                .append(true)
+                .create(true)
+                .open(path)
+                .unwrap();
+            file.write_all(text.as_bytes()).unwrap();
+        };
+        write("a-out.log", "old\n");
+        let mut catalog = Folder(folder.path().to_owned());
+        let (sender, lines) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let mut request = request(true);
+            request.view.form = Form::Pairs;
+            show(&mut catalog, &request, &mut Pipe(sender), &mut io::sink())
+        });
+        let next = || {
+            let line = lines.recv_timeout(PATIENCE).unwrap();
+            line.split_once("app=").unwrap().1.to_owned()
+        };
+        assert_eq!(next(), "a id=0 type=out message=old\n");
+        write("a-out.log", "new\n");
+        assert_eq!(next(), "a id=0 type=out message=new\n");
+        write("b-out.log", "more\n");
+        assert_eq!(next(), "b id=2 type=out message=more\n");
+        fs::rename(
+            folder.path().join("a-out.log"),
+            folder.path().join("a-out.log.1"),
+        )
+        .unwrap();
+        write("a-out.log", "rotated\n");
+        assert_eq!(next(), "a id=0 type=out message=rotated\n");
+        drop(lines);
+        write("a-out.log", "unheard\n");
+        thread.join().unwrap().unwrap();
+    }
+}
