@@ -92,10 +92,9 @@ impl What {
         let here = std::env::current_dir().context("finding the current folder")?;
         let mut apps = Apps {
             apps: Vec::new(),
-            warnings: self.flags.notes.clone(),
+            warnings: file.warnings,
             printed: file.printed,
         };
-        apps.warnings.extend(file.warnings);
         let count = file.apps.len();
         let mut others = Vec::new();
         for (number, mut entry) in (1..).zip(file.apps) {
