@@ -10,6 +10,7 @@ use http::{
 };
 
 use super::client::{Client, Exchange, Phase, Stage};
+use super::h2::PREFACE;
 use super::link::Read;
 use super::record::{Outcome, Record};
 use super::slab::Key;
@@ -61,6 +62,7 @@ impl Proxy {
                 Phase::Greeting => self.greet(key),
                 Phase::Reading { .. } => self.read_head(key, workers),
                 Phase::Serving(_) => self.serve(key, workers),
+                Phase::Session(_) => self.converse(key),
                 Phase::Tunnel(_) => self.tunnel(key),
                 Phase::Leaving { .. } => self.leave_client(key),
             };
@@ -146,6 +148,9 @@ impl Proxy {
             }
         }
         let step = match http::find_end(bytes, (*searched).saturating_sub(1)) {
+            Ok(End::At(_)) if !client.served && bytes.starts_with(PREFACE) => {
+                (Ok(self.speak_http2(key, bytes)), Some(Vec::new()))
+            }
             Ok(End::At(end)) if end <= self.settings.head => {
                 let (head, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
                 let begun = self.begin(key, head, workers);
@@ -210,11 +215,15 @@ impl Proxy {
         self.last_request += 1;
         let mut record = Record::new(gate, self.last_request, address);
         let has_room = record.take_seat(&mut self.seats);
-        let exchange = Exchange {
+        let mut exchange = Exchange {
             wants,
             caller,
             ..exchange(&request, record, self.now, to_worker)
         };
+        if client.link.session().is_some() {
+            // A stream is for one request.
+            exchange.keep_alive = false;
+        }
         client.phase = Phase::Serving(Box::new(exchange));
         if !has_room {
             return Err(Refusal::TooMany);
@@ -322,7 +331,7 @@ impl Proxy {
         }
         let gone = Phase::Leaving { until: self.now };
         if let Phase::Serving(exchange) = std::mem::replace(&mut client.phase, gone) {
-            if exchange.version == Version::Http10 {
+            if exchange.version == Version::Http10 || client.link.session().is_some() {
                 // To this client an ordinary end would be the response's.
                 client.link.reset_at_end();
             }
@@ -422,6 +431,10 @@ impl Proxy {
             return Step::Wait;
         }
         client.link.finish_sending(&self.epoll);
+        if client.link.session().is_some() {
+            // What is said last in a stream is not lost, whatever comes.
+            return Step::Over;
+        }
         match client.link.read(&mut self.room, &self.epoll) {
             Read::Some(_) => Step::On,
             Read::Nothing => Step::Wait,

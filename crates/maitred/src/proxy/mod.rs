@@ -8,6 +8,7 @@
 
 mod client;
 mod exchange;
+mod h2;
 mod handing;
 mod link;
 mod pool;
@@ -32,6 +33,7 @@ use http::{Networks, Refusal};
 use rustix::event::epoll;
 
 use client::{Client, Peer, Phase};
+use h2::Bells;
 use link::Link;
 use pool::{Desk, Pair};
 use record::Outcome;
@@ -155,6 +157,7 @@ pub(crate) struct Proxy {
     /// Clients that may go on, and gates where a request that waits may be placed.
     again: VecDeque<Key>,
     free: Vec<u64>,
+    bells: Bells,
     sweep_at: Nanos,
     untaken_at: Option<Nanos>,
     /// Repetitions that may still be had: each request earns a part of one.
@@ -217,6 +220,7 @@ impl Proxy {
             out: Vec::with_capacity(READ),
             again: VecDeque::new(),
             free: Vec::new(),
+            bells: Bells::default(),
             sweep_at: 0,
             untaken_at: None,
             budget: exchange::BUDGET,
@@ -371,6 +375,9 @@ impl Proxy {
             while let Some(gate) = self.free.pop() {
                 self.place_waiting(gate, workers);
             }
+            if self.again.is_empty() {
+                self.again.extend(self.bells.rung());
+            }
             let Some(client) = self.again.pop_front() else {
                 return;
             };
@@ -414,6 +421,12 @@ impl Proxy {
     /// The app stops: connections end with the response that they are at.
     pub(crate) fn close(&mut self) {
         self.closing = true;
+        for (key, client) in self.clients.iter_mut() {
+            if let Phase::Session(session) = &mut client.phase {
+                session.close();
+                self.again.push_back(key);
+            }
+        }
         let idle: Vec<_> = self
             .clients
             .iter()
@@ -439,6 +452,9 @@ impl Proxy {
         let Some(client) = self.clients.remove(key) else {
             return;
         };
+        if let Some(session) = client.link.session() {
+            self.stream_ended(session, matches!(client.phase, Phase::Leaving { .. }));
+        }
         match client.phase {
             Phase::Serving(exchange) => {
                 self.abandon(client.gate, key, exchange.stage);
@@ -452,7 +468,8 @@ impl Proxy {
                 );
                 self.account(client.gate, tunnel.record, Outcome::Upgraded);
             }
-            Phase::Greeting | Phase::Reading { .. } | Phase::Leaving { .. } => {}
+            Phase::Greeting | Phase::Reading { .. } | Phase::Session(_) | Phase::Leaving { .. } => {
+            }
         }
     }
 

@@ -7,7 +7,7 @@ use crate::apps::{Runtime, app, started};
 use crate::harness::{Door, Run, beside_others, tool};
 
 /// Makes a certificate for this name that vouches for itself.
-fn certificate(folder: &Path, name: &str) {
+pub(crate) fn certificate(folder: &Path, name: &str) {
     let made = Command::new("openssl")
         .args([
             "req",
@@ -31,7 +31,13 @@ fn certificate(folder: &Path, name: &str) {
 }
 
 /// What curl gets for a path on a host whose certificate it believes, and no other.
-fn curl(run: &Run, folder: &Path, name: &str, path: &str, more: &[&str]) -> Option<String> {
+pub(crate) fn curl(
+    run: &Run,
+    folder: &Path,
+    name: &str,
+    path: &str,
+    more: &[&str],
+) -> Option<String> {
     let Door::Tcp(address) = run.door() else {
         panic!("not a TCP app");
     };
