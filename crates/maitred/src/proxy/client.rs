@@ -8,6 +8,7 @@ use http::{BodyDecoder, BodyEncoder, Version};
 
 use super::h2::Session;
 use super::link::Link;
+use super::record::Record;
 use super::slab::Key;
 
 /// Whom a connection comes from.
@@ -89,8 +90,7 @@ pub(super) enum Phase {
 /// A request, and its response.
 #[derive(Debug)]
 pub(super) struct Exchange {
-    /// Names it in the log.
-    pub(super) id: u64,
+    pub(super) record: Record,
     pub(super) version: Version,
     pub(super) is_head: bool,
     /// The client lets the connection go on after it.
@@ -152,6 +152,7 @@ pub(super) struct Answer {
 /// An upgraded connection.
 #[derive(Debug)]
 pub(super) struct Tunnel {
+    pub(super) record: Record,
     pub(super) member: MemberId,
     pub(super) pair: Key,
     /// Which sides have been told that the other sends no more.
