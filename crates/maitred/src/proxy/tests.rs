@@ -10,6 +10,7 @@ use balance::RequestPolicy;
 use super::*;
 
 mod accounts;
+mod http2;
 
 const GATE: u64 = 1;
 const SECOND: Nanos = 1_000_000_000;
