@@ -373,7 +373,8 @@ fields! {
         default: "1600ms",
         flags: &[flag("kill-timeout", Takes::Value("TIME")).short('k').also_of_run()],
     }
-    /// Whether a stop asks all processes of an instance to end, or only its first one.
+    /// Whether a stop asks all processes of an instance to end, or only its first one; what that
+    /// leaves behind is killed.
     treekill: bool {
         aliases: &[],
         default: "true",
