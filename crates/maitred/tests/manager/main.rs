@@ -18,8 +18,12 @@ mod harness;
 mod home;
 
 mod boot;
+mod identity;
 mod inspect;
 mod lifecycle;
+mod logs;
+mod messages;
 mod reload;
+mod renewal;
 mod targets;
 mod trouble;
