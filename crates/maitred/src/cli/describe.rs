@@ -54,7 +54,7 @@ fn watched(watch: &config::Watch) -> String {
 
 fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool, to: &mut String) {
     let app = &snapshot.app;
-    let usage = usage::of(view.pid.as_slice());
+    let usage = usage::of(std::iter::once(view));
     let usage = view.pid.and_then(|pid| usage.get(&pid).copied());
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let joined = |words: &[std::ffi::OsString]| {

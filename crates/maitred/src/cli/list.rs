@@ -97,10 +97,7 @@ pub(super) fn show(
             .iter()
             .flat_map(|app| app.instances.iter().map(move |instance| (app, instance)))
     };
-    let pids: Vec<_> = instances()
-        .filter_map(|(_, instance)| instance.pid)
-        .collect();
-    let usages = usage::of(&pids);
+    let usages = usage::of(instances().map(|(_, instance)| instance));
     let now = now_ms();
     let mut rows: Vec<_> = instances()
         .map(|(app, instance)| Row {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::process::Command;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -155,6 +156,37 @@ fn an_app_that_crashes_at_boot_is_told_of() {
     home.file("job.sh", "exit 0\n");
     home.does(&["start", "job.sh", "--no-autorestart"]);
     assert_eq!(home.statuses()[1], (1, "stopped".to_owned()));
+}
+
+/// What is opened in a shell script and held by its commands ends with them: a lock, for instance.
+#[test]
+fn a_supervisor_holds_nothing_of_whoever_started_it() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    let lock = home.file("lock", "");
+    let mut shell = Command::new("sh");
+    let start = format!("exec 7<{}; exec \"$0\" \"$@\"", lock.display());
+    let command = home.command(&["start", "job.sh"]);
+    shell.args(["-c", &start]).arg(command.get_program());
+    shell.args(command.get_args()).current_dir(home.folder());
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            shell.env(name, value);
+        }
+    }
+    let said = ended(shell);
+    assert_eq!(said.code, 0, "{said:?}");
+    let processes = home.processes();
+    // Guard, supervisor, shell, and what it runs.
+    assert_eq!(processes.len(), 4, "{processes:?}");
+    for process in processes {
+        let open = fs::read_dir(format!("/proc/{}/fd", process.pid)).unwrap();
+        let held = open
+            .flatten()
+            .find(|it| fs::read_link(it.path()).is_ok_and(|to| to == lock));
+        assert!(held.is_none(), "{process:?}");
+    }
 }
 
 #[test]
