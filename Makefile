@@ -26,7 +26,7 @@ lint:
 	@! grep -n 'https\?://' examples/package-lock.json tests/tools/package-lock.json || \
 		{ echo "error: a lock file holds download addresses; see the .npmrc beside it"; exit 1; }
 
-bench: setup-test ## Measure maitred beside SO_REUSEPORT, Node's cluster, nginx, HAProxy and pm2 (about 30 minutes)
+bench: setup-test ## Measure maitred beside SO_REUSEPORT, Node's cluster, nginx, HAProxy and pm2 (about 50 minutes)
 	cargo build --release --workspace
 	@mkdir -p bench/results
 	target/release/maitred-bench throughput --out bench/results/throughput.json
@@ -34,6 +34,7 @@ bench: setup-test ## Measure maitred beside SO_REUSEPORT, Node's cluster, nginx,
 	target/release/maitred-bench manager --many --out bench/results/manager-many.json
 	target/release/maitred-bench cost --out bench/results/cost.json
 	target/release/maitred-bench requests --out bench/results/requests.json
+	target/release/maitred-bench slow --out bench/results/slow.json
 	target/release/maitred-bench tail --out bench/results/tail.json --svg bench/results/tail.svg
 
 fmt: ## Format the code
