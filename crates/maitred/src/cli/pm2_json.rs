@@ -7,7 +7,7 @@ use serde_json::{Map, Value, json};
 use super::usage::Usage;
 use crate::config::{App, ExecMode, Pause};
 use crate::control::{InstanceView, Snapshot};
-use crate::home::{Exit, Home};
+use crate::home::{self, Exit, Home};
 
 /// One instance. The environment is in there: it is for the owner's eyes only.
 pub(super) fn instance(
@@ -17,15 +17,9 @@ pub(super) fn instance(
     usage: Usage,
 ) -> Value {
     let app = &snapshot.app;
-    let env: Map<String, Value> = app
-        .env
+    let env: Map<String, Value> = home::environment(Some(home), app, instance.number, instance.id)
         .iter()
         .map(|(name, value)| (text(name), text(value).into()))
-        .chain(
-            app.instance_env(instance.number)
-                .iter()
-                .map(|(name, value)| (text(name), text(value).into())),
-        )
         .collect();
     let mut fields = life(snapshot, instance);
     fields.append(&mut program(app));

@@ -6,6 +6,7 @@ use std::os::fd::OwnedFd;
 use balance::{Client as Caller, MemberId, Nanos};
 use http::{BodyDecoder, BodyEncoder, Version};
 
+use super::h2::Session;
 use super::link::Link;
 use super::slab::Key;
 
@@ -54,6 +55,9 @@ impl Peer {
 ///   header)        └────────────────────┘  └──▶ Leaving ◀┘
 ///                   response complete            (the last words are being read)
 /// ```
+///
+/// A connection that begins with the words of HTTP/2 is a `Session` from then on. Each of its
+/// streams is a client, too, which reads one request, serves it, and leaves.
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) link: Link,
@@ -74,6 +78,8 @@ pub(super) enum Phase {
     Reading { since: Nanos, searched: usize },
     /// A request is in progress.
     Serving(Box<Exchange>),
+    /// It speaks HTTP/2: each of its requests has a client of its own.
+    Session(Box<Session>),
     /// Bytes go both ways, whatever they mean.
     Tunnel(Tunnel),
     /// What was said last is being written, and what still comes is not heard, until then.

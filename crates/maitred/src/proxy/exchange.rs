@@ -10,6 +10,7 @@ use http::{
 };
 
 use super::client::{Client, Exchange, Phase, Stage};
+use super::h2::PREFACE;
 use super::link::Read;
 use super::slab::Key;
 use super::{Proxy, Report, STEPS, View, Workers};
@@ -60,6 +61,7 @@ impl Proxy {
                 Phase::Greeting => self.greet(key),
                 Phase::Reading { .. } => self.read_head(key, workers),
                 Phase::Serving(_) => self.serve(key, workers),
+                Phase::Session(_) => self.converse(key),
                 Phase::Tunnel(_) => self.tunnel(key),
                 Phase::Leaving { .. } => self.leave_client(key),
             };
@@ -145,6 +147,9 @@ impl Proxy {
             }
         }
         let step = match http::find_end(bytes, (*searched).saturating_sub(1)) {
+            Ok(End::At(_)) if !client.served && bytes.starts_with(PREFACE) => {
+                (Ok(self.speak_http2(key, bytes)), Some(Vec::new()))
+            }
             Ok(End::At(end)) if end <= self.settings.head => {
                 let (head, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
                 let begun = self.begin(key, head, workers);
@@ -210,11 +215,15 @@ impl Proxy {
             caller = balance::Client::at(client);
         }
         self.last_request += 1;
-        let exchange = Exchange {
+        let mut exchange = Exchange {
             wants,
             caller,
             ..exchange(&request, self.last_request, self.now, to_worker)
         };
+        if client.link.session().is_some() {
+            // A stream is for one request.
+            exchange.keep_alive = false;
+        }
         client.phase = Phase::Serving(Box::new(exchange));
         self.arrive(key, workers)
     }
@@ -315,7 +324,7 @@ impl Proxy {
         self.report_failure(key, refusal, detail, true);
         if let Some(client) = self.clients.get_mut(key)
             && let Phase::Serving(exchange) = &client.phase
-            && exchange.version == Version::Http10
+            && (exchange.version == Version::Http10 || client.link.session().is_some())
         {
             // To this client an ordinary end would be the response's.
             client.link.reset_at_end();
@@ -416,6 +425,10 @@ impl Proxy {
             return Step::Wait;
         }
         client.link.finish_sending(&self.epoll);
+        if client.link.session().is_some() {
+            // What is said last in a stream is not lost, whatever comes.
+            return Step::Over;
+        }
         match client.link.read(&mut self.room, &self.epoll) {
             Read::Some(_) => Step::On,
             Read::Nothing => Step::Wait,

@@ -8,6 +8,7 @@
 
 mod client;
 mod exchange;
+mod h2;
 mod handing;
 mod link;
 mod pool;
@@ -30,6 +31,7 @@ use http::{Networks, Refusal};
 use rustix::event::epoll;
 
 use client::{Client, Peer, Phase};
+use h2::Bells;
 use link::Link;
 use pool::{Desk, Pair};
 use slab::{Key, Slab};
@@ -147,6 +149,7 @@ pub(crate) struct Proxy {
     /// Clients that may go on, and gates where a request that waits may be placed.
     again: VecDeque<Key>,
     free: Vec<u64>,
+    bells: Bells,
     sweep_at: Nanos,
     untaken_at: Option<Nanos>,
     /// Repetitions that may still be had: each request earns a part of one.
@@ -204,6 +207,7 @@ impl Proxy {
             out: Vec::with_capacity(READ),
             again: VecDeque::new(),
             free: Vec::new(),
+            bells: Bells::default(),
             sweep_at: 0,
             untaken_at: None,
             budget: exchange::BUDGET,
@@ -355,6 +359,9 @@ impl Proxy {
             while let Some(gate) = self.free.pop() {
                 self.place_waiting(gate, workers);
             }
+            if self.again.is_empty() {
+                self.again.extend(self.bells.rung());
+            }
             let Some(client) = self.again.pop_front() else {
                 return;
             };
@@ -397,6 +404,12 @@ impl Proxy {
     /// The app stops: connections end with the response that they are at.
     pub(crate) fn close(&mut self) {
         self.closing = true;
+        for (key, client) in self.clients.iter_mut() {
+            if let Phase::Session(session) = &mut client.phase {
+                session.close();
+                self.again.push_back(key);
+            }
+        }
         let idle: Vec<_> = self
             .clients
             .iter()
@@ -422,6 +435,9 @@ impl Proxy {
         let Some(client) = self.clients.remove(key) else {
             return;
         };
+        if let Some(session) = client.link.session() {
+            self.stream_ended(session, matches!(client.phase, Phase::Leaving { .. }));
+        }
         match client.phase {
             Phase::Serving(exchange) => self.abandon(client.gate, key, exchange.stage),
             Phase::Tunnel(tunnel) => {
@@ -431,7 +447,8 @@ impl Proxy {
                     client::Stage::With(tunnel.member, tunnel.pair),
                 );
             }
-            Phase::Greeting | Phase::Reading { .. } | Phase::Leaving { .. } => {}
+            Phase::Greeting | Phase::Reading { .. } | Phase::Session(_) | Phase::Leaving { .. } => {
+            }
         }
     }
 

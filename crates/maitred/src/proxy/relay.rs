@@ -74,7 +74,7 @@ impl Proxy {
                         .answer
                         .as_ref()
                         .is_some_and(|it| it.is_event_stream);
-                    events && client.link.ending
+                    events && client.link.is_ending()
                 }
                 _ => false,
             })
@@ -244,7 +244,11 @@ impl Proxy {
             if response.status == 101 && !exchange.wants_upgrade {
                 return malformed("the worker changes the protocol without having been asked");
             }
-            let framing = framing_for(&response, exchange.version);
+            let framing = match framing_for(&response, exchange.version) {
+                // A stream has its own way to tell where a body ends.
+                Framing::Chunked if client.link.session().is_some() => Framing::Close,
+                framing => framing,
+            };
             let keep_alive = exchange.keep_alive
                 && exchange.request_done
                 && framing != Framing::Close
@@ -329,6 +333,7 @@ impl Proxy {
         if done {
             let trailers = answer.decoder.trailers();
             answer.encoder.end(trailers, &mut self.out);
+            client.link.set_trailers(trailers);
             if read < rest.len() {
                 // It says more than was asked: what comes next cannot be trusted.
                 answer.keep_pair = None;

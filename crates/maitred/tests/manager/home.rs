@@ -71,6 +71,7 @@ impl Home {
 
     pub(crate) fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.folder().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(&path, text).unwrap();
         fs::set_permissions(&path, fs::Permissions::from_mode(0o755)).unwrap();
         path

@@ -18,6 +18,7 @@ mod harness;
 mod home;
 
 mod boot;
+mod environment;
 mod inspect;
 mod lifecycle;
 mod reload;

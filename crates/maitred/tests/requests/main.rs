@@ -21,6 +21,7 @@ mod client;
 
 mod balancing;
 mod failures;
+mod http2;
 mod limits;
 mod malformed;
 mod messages;
