@@ -283,10 +283,7 @@ impl Proxy {
         let phase = if self.settings.proxy_protocol {
             Phase::Greeting
         } else {
-            Phase::Reading {
-                since: self.now,
-                searched: 0,
-            }
+            Phase::reading(self.now)
         };
         let (kind, epoll, now) = (self.kind, &self.epoll, self.now);
         let tls = self.tls.as_ref().map(Certificates::begin).transpose();
