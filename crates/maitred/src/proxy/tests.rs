@@ -116,6 +116,9 @@ impl World {
             epoll::wait(&self.epoll, spare, Some(&zero)).unwrap();
             self.proxy.set_time(self.now);
             for event in &events {
+                self.proxy.hear(event.data.u64(), event.flags);
+            }
+            for event in &events {
                 self.proxy
                     .event(event.data.u64(), event.flags, &mut self.channels);
             }
