@@ -13,6 +13,7 @@ use super::client::{Client, Exchange, Phase, Stage};
 use super::h2::PREFACE;
 use super::link::Read;
 use super::record::{Outcome, Record};
+use super::relay::PORTION;
 use super::slab::Key;
 use super::{Proxy, Report, STEPS, View, Workers};
 
@@ -98,10 +99,7 @@ impl Proxy {
                 if let Some(named) = named {
                     client.peer = super::time::named_peer(named);
                 }
-                client.phase = Phase::Reading {
-                    since: self.now,
-                    searched: 0,
-                };
+                client.phase = Phase::reading(self.now);
                 Step::On
             }
             Err(refusal) => self.refuse(key, refusal, None),
@@ -113,7 +111,12 @@ impl Proxy {
         let Some(client) = self.clients.get_mut(key) else {
             return Step::Wait;
         };
-        let Phase::Reading { since, searched } = &mut client.phase else {
+        let Phase::Reading {
+            since,
+            searched,
+            needs,
+        } = &mut client.phase
+        else {
             return Step::Wait;
         };
         // The response before it goes first.
@@ -142,10 +145,23 @@ impl Proxy {
                     self.room = room;
                     return match other {
                         Read::Nothing => Step::Wait,
+                        Read::End if *needs > 0 => {
+                            let early = Refusal::Malformed("the request's body ends early");
+                            self.refuse(key, early, None)
+                        }
                         _ => Step::Over,
                     };
                 }
             }
+        }
+        if bytes.len() < *needs {
+            client.link.input = if input.is_empty() {
+                bytes.to_vec()
+            } else {
+                input
+            };
+            self.room = room;
+            return Step::On;
         }
         let step = match http::find_end(bytes, (*searched).saturating_sub(1)) {
             Ok(End::At(_)) if !client.served && bytes.starts_with(PREFACE) => {
@@ -153,8 +169,12 @@ impl Proxy {
             }
             Ok(End::At(end)) if end <= self.settings.head => {
                 let (head, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
-                let begun = self.begin(key, head, workers);
-                (begun, Some(rest.to_vec()))
+                match self.begin(key, head, rest.len(), workers) {
+                    // It comes back when more is there.
+                    Ok(None) => (Ok(Step::On), None),
+                    Ok(Some(step)) => (Ok(step), Some(rest.to_vec())),
+                    Err(refusal) => (Err(refusal), Some(rest.to_vec())),
+                }
             }
             Ok(End::Beyond(next)) if bytes.len() < self.settings.head => {
                 *searched = next.max(1);
@@ -177,20 +197,34 @@ impl Proxy {
         step.unwrap_or_else(|refusal| self.refuse(key, refusal, None))
     }
 
-    /// A request's head is complete.
+    /// A request's head is complete, and so much of what follows it is there. `None` if that must
+    /// be more before a worker is asked for.
     fn begin<W: Workers>(
         &mut self,
         key: Key,
         head: &[u8],
+        rest: usize,
         workers: &mut W,
-    ) -> Result<Step, Refusal> {
+    ) -> Result<Option<Step>, Refusal> {
         let mut fields = [MaybeUninit::uninit(); HEADERS];
         let request = http::parse_request(head, &mut fields)?;
         let Some(client) = self.clients.get_mut(key) else {
-            return Ok(Step::Wait);
+            return Ok(Some(Step::Wait));
         };
+        let most = self.settings.body;
+        let is_too_large =
+            most > 0 && matches!(request.framing, Framing::Length(length) if length > most);
+        let first = first_portion(&request);
+        if rest < first && !is_too_large {
+            client.phase = Phase::Reading {
+                since: self.now,
+                searched: 1,
+                needs: head.len() + first,
+            };
+            return Ok(None);
+        }
         let Some(gate) = self.gates.get_mut(&client.gate) else {
-            return Ok(Step::Over);
+            return Ok(Some(Step::Over));
         };
         self.budget = (self.budget + 1).min(BUDGET);
         let mut to_worker = Vec::with_capacity(head.len() + 256);
@@ -228,11 +262,10 @@ impl Proxy {
         if !has_room {
             return Err(Refusal::TooMany);
         }
-        let most = self.settings.body;
-        if most > 0 && matches!(request.framing, Framing::Length(length) if length > most) {
+        if is_too_large {
             return Err(Refusal::BodyTooLarge);
         }
-        self.arrive(key, workers)
+        self.arrive(key, workers).map(Some)
     }
 
     /// Asks for a worker for the client's request.
@@ -287,10 +320,7 @@ impl Proxy {
         let Some(client) = self.clients.get_mut(key) else {
             return Step::Wait;
         };
-        let next = Phase::Reading {
-            since: self.now,
-            searched: 0,
-        };
+        let next = Phase::reading(self.now);
         let Phase::Serving(exchange) = std::mem::replace(&mut client.phase, next) else {
             return Step::Wait;
         };
@@ -358,10 +388,7 @@ impl Proxy {
             return Step::Wait;
         };
         client.served = true;
-        let next = Phase::Reading {
-            since: self.now,
-            searched: 0,
-        };
+        let next = Phase::reading(self.now);
         let (gate, address) = (client.gate, client.peer.address);
         let (mut keep_alive, mut is_head) = (false, false);
         let mut record = match std::mem::replace(&mut client.phase, next) {
@@ -513,6 +540,18 @@ fn report(
         refusal,
         detail,
         cut: false,
+    }
+}
+
+/// How much of a body must be there before a worker is asked for: so who sends a few bytes now and
+/// then holds none. A body whose length is not told, or that its client keeps back until it hears
+/// something, may be one half of a conversation; that begins at once.
+fn first_portion(request: &Request<'_, '_>) -> usize {
+    match request.framing {
+        Framing::Length(len) if !request.expects_continue => {
+            usize::try_from(len).map_or(PORTION, |len| len.min(PORTION))
+        }
+        Framing::Length(_) | Framing::Empty | Framing::Chunked | Framing::Close => 0,
     }
 }
 

@@ -20,6 +20,7 @@ mod apps;
 mod client;
 
 mod balancing;
+mod browser;
 mod failures;
 mod http2;
 mod limits;
