@@ -7,6 +7,7 @@
 
 mod harness;
 
+mod bm2;
 mod errors;
 mod fields;
 mod flags;
