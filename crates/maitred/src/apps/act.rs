@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 
 use super::{Known, Selected, launch};
 use crate::config::App;
-use crate::control::{Connection, Fault, Request, Snapshot};
+use crate::control::{Connection, Fault, Refusal, Request, Snapshot};
 use crate::events::Event;
 use crate::home::{Claim, Exit, Home, Kept, Numbers, Record, Rest};
 
@@ -226,7 +226,7 @@ impl Known {
         match { answer }() {
             Ok(_) => Ok(()),
             // It was over before it could be asked.
-            Err(Fault::Gone) => self.ended_well(),
+            Err(Fault::Gone) => Ok(self.ended_well()?),
             Err(fault) => Err(fault.into()),
         }
     }
@@ -234,7 +234,10 @@ impl Known {
 
 impl Known {
     /// The app has ended by itself; whether that is as it should be.
-    fn ended_well(&self) -> anyhow::Result<()> {
+    ///
+    /// # Errors
+    /// As the supervisor would have told it, had it been asked in time.
+    fn ended_well(&self) -> Result<(), Fault> {
         let Ok(record) = self.folder.record() else {
             // Deleted in the meantime.
             return Ok(());
@@ -247,7 +250,9 @@ impl Known {
                 Some(Exit::Signal(signal)) => format!("was killed by signal {signal}"),
             };
             if kept.rest != Rest::Runs {
-                bail!("{name}-{} {how} before it was up", kept.number);
+                let number = kept.number;
+                let reason = format!("{name}-{number} {how} before it was up");
+                return Err(Fault::Refused(Refusal::new(reason)));
             }
         }
         Ok(())

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -280,6 +281,7 @@ fn program(
     let mut program =
         interpreter::resolve(script, &places, interpreter.as_deref(), &interpreter_args)?;
     program.args.extend(args);
+    program.script = without_detours(program.script);
     if let Some(interpreter) = &mut program.interpreter {
         let maps = || {
             let mut path = program.script.clone().into_os_string();
@@ -421,6 +423,21 @@ fn plain_path(path: &Path) -> PathBuf {
         }
     }
     plain
+}
+
+/// The path without `.` and `..`, if it leads to the same file then: where a link is on the way, `..`
+/// leads elsewhere.
+fn without_detours(path: PathBuf) -> PathBuf {
+    let file = |path: &Path| {
+        let meta = path.metadata().ok()?;
+        Some((meta.dev(), meta.ino()))
+    };
+    let plain = plain_path(&path);
+    if file(&plain) == file(&path) {
+        plain
+    } else {
+        path
+    }
 }
 
 /// The version in the nearest `package.json` at or above the script; empty where there is none.

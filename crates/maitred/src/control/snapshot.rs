@@ -108,7 +108,37 @@ impl Snapshot {
     }
 }
 
+impl From<Snapshot> for Record {
+    /// What is to be kept of an app that is so.
+    fn from(snapshot: Snapshot) -> Self {
+        let instances = snapshot.instances.iter().map(InstanceView::kept);
+        Self {
+            created_at: snapshot.created_at,
+            instances: instances.collect(),
+            app: snapshot.app,
+        }
+    }
+}
+
 impl InstanceView {
+    fn kept(&self) -> Kept {
+        Kept {
+            rest: match self.state {
+                State::Stopped | State::Stopping => Rest::Stopped,
+                State::Errored => Rest::Errored,
+                State::Online
+                | State::Launching
+                | State::Waiting
+                | State::Crashed
+                | State::Unknown => Rest::Runs,
+            },
+            restarts: self.restarts,
+            unstable: self.unstable,
+            exit: self.exit,
+            ..Kept::new(self.id, self.number, Rest::Runs)
+        }
+    }
+
     fn at_rest(kept: &Kept) -> Self {
         Self {
             id: kept.id,

@@ -13,6 +13,7 @@ mod harness;
 #[path = "../end_to_end/harness/place.rs"]
 mod place;
 
+mod bm2;
 mod errors;
 mod fields;
 mod flags;

@@ -233,3 +233,39 @@ fn a_supervisor_that_hangs_is_told_of() {
     kill_process(supervisor, Signal::CONT).unwrap();
     home.does(&["stop", "all"]);
 }
+
+/// What is kept of an app may be damaged while it runs: its supervisor still knows it.
+#[test]
+fn an_app_whose_record_is_damaged_can_be_stopped() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    home.does(&["start", "job.sh", "-i", "2"]);
+    let record = home.path().join("apps/job/app.json");
+    fs::write(&record, "{ \"app\": ").unwrap();
+    let listed = home.run(&["list"]);
+    assert_eq!(listed.code, 0, "{listed:?}");
+    assert!(
+        listed.errors.contains("its supervisor knows it still"),
+        "{listed:?}"
+    );
+    let online = [0, 1].map(|id| (id, "online".to_owned()));
+    assert_eq!(home.statuses(), online);
+    home.does(&["stop", "1"]);
+    let listed = home.run(&["list"]);
+    assert_eq!(listed.errors, "");
+    fs::write(&record, "").unwrap();
+    home.does(&["stop", "job"]);
+    let stopped = [0, 1].map(|id| (id, "stopped".to_owned()));
+    assert_eq!(home.statuses(), stopped);
+    // Nobody knows it any more.
+    fs::write(&record, "").unwrap();
+    let listed = home.run(&["list"]);
+    let hint = format!(
+        "to forget it, remove {}",
+        record.parent().unwrap().display()
+    );
+    assert!(listed.errors.contains(&hint), "{listed:?}");
+    fs::remove_dir_all(record.parent().unwrap()).unwrap();
+    home.does(&["start", "job.sh"]);
+}
