@@ -53,6 +53,7 @@ impl Supervisor {
             return;
         };
         let app = slot.tried.as_ref().unwrap_or(&slot.app).clone();
+        slot.not_started = None;
         match self.spawner.spawn(&app, number, generation) {
             Ok(spawned) => {
                 let shares = self.dispatcher.is_some();
@@ -87,7 +88,8 @@ impl Supervisor {
                 });
             }
             Err(error) => {
-                let reason = error.to_string();
+                let reason = super::spawn::reason(&app, &error);
+                slot.not_started = Some(reason.clone());
                 self.event(Event::StartFailed {
                     instance: number,
                     reason,
