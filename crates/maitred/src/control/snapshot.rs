@@ -36,6 +36,9 @@ pub(crate) struct InstanceView {
     pub(crate) unstable: u32,
     /// How its last process ended.
     pub(crate) exit: Option<Exit>,
+    /// Why its last process could not be started, if it could not.
+    #[serde(default)]
+    pub(crate) not_started: Option<String>,
     /// Why its connections are not distributed, if they are not and could be expected to.
     #[serde(default)]
     pub(crate) not_preloaded: Option<String>,
@@ -153,6 +156,7 @@ impl InstanceView {
             restarts: kept.restarts,
             unstable: kept.unstable,
             exit: kept.exit,
+            not_started: kept.not_started.clone(),
             not_preloaded: None,
             open: None,
             given: None,

@@ -53,6 +53,7 @@ impl Supervisor {
             return;
         };
         let app = slot.tried.as_ref().unwrap_or(&slot.app).clone();
+        slot.not_started = None;
         let env = home::environment(self.home.as_ref(), &app, number, slot.id);
         match self.spawner.spawn(&app, &env, number, generation) {
             Ok(spawned) => {
@@ -88,7 +89,8 @@ impl Supervisor {
                 });
             }
             Err(error) => {
-                let reason = error.to_string();
+                let reason = super::spawn::reason(&app, &error);
+                slot.not_started = Some(reason.clone());
                 self.event(Event::StartFailed {
                     instance: number,
                     reason,

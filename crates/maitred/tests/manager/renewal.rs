@@ -1,5 +1,8 @@
 //! Restarts that nobody asks for: changed files, the calendar, too much memory.
 
+use std::fs;
+use std::os::unix::fs::symlink;
+
 use crate::harness::beside_others;
 use crate::home::Home;
 
@@ -48,4 +51,28 @@ fn too_much_memory_restarts_the_app() {
     let lines = home.follow("app");
     assert_eq!(lines.next(), "begun");
     assert_eq!(lines.next(), "begun");
+}
+
+/// As deploys do it: `current` leads to the release that runs.
+#[test]
+fn a_link_that_leads_to_another_release_restarts_the_app() {
+    let _turn = beside_others();
+    let home = Home::new();
+    for release in ["1", "2"] {
+        let text = format!("echo release {release}; exec sleep 1000\n");
+        home.file(&format!("releases/{release}/app.sh"), &text);
+        let config = r#"{"script": "app.sh", "name": "app", "watch": true, "watch_delay": "50ms"}"#;
+        home.file(&format!("releases/{release}/app.json"), config);
+    }
+    let swap = |release: &str| {
+        let next = home.folder().join("next");
+        symlink(format!("releases/{release}"), &next).unwrap();
+        fs::rename(next, home.folder().join("current")).unwrap();
+    };
+    swap("1");
+    home.does(&["start", "current/app.json"]);
+    let lines = home.follow("app");
+    assert_eq!(lines.next(), "release 1");
+    swap("2");
+    assert_eq!(lines.next(), "release 2");
 }

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::process::Command;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -158,6 +159,63 @@ fn an_app_that_crashes_at_boot_is_told_of() {
     assert_eq!(home.statuses()[1], (1, "stopped".to_owned()));
 }
 
+/// In the background nobody sees the supervisor; the command says why, and so do the logs.
+#[test]
+fn a_program_that_cannot_be_executed_is_told_of_with_the_reason() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("bad", "#!/no/such/interpreter\n");
+    for restarts in ["0", "5"] {
+        let start = [
+            "start",
+            "./bad",
+            "--interpreter",
+            "none",
+            "--max-restarts",
+            restarts,
+        ];
+        let said = home.run(&start);
+        let reason = "bad-0 could not be started: executing ";
+        assert!(said.errors.contains(reason), "{said:?}");
+        assert!(said.errors.contains("first line names"), "{said:?}");
+        let shown = home.does(&["describe", "bad"]);
+        assert!(shown.contains("not started: executing"), "{shown}");
+        let logs = home.does(&["logs", "bad", "--nostream"]);
+        assert!(
+            logs.contains("bad|maitred | bad-0 could not be started"),
+            "{logs}"
+        );
+        // Programs that read these want the app's own.
+        for flags in ["--raw", "--out", "--err"] {
+            let logs = home.does(&["logs", "bad", "--nostream", flags]);
+            assert!(!logs.contains("could not be started"), "{logs}");
+        }
+        home.does(&["delete", "bad"]);
+    }
+}
+
+/// The disk is full: the app goes on, and the logs say what is lost.
+#[test]
+fn lines_that_cannot_be_written_are_told_of_in_the_logs() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "echo lost; exec sleep 1000\n");
+    // It always is, for whoever writes to this.
+    let app = r#"{"script": "job.sh", "name": "job", "out_file": "/dev/full"}"#;
+    home.file("job.json", app);
+    home.does(&["start", "job.json"]);
+    let mut command = home.command(&["logs", "job"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut told = lines
+        .map_while(Result::ok)
+        .filter(|line| line.contains("job|maitred"));
+    let told = told.find(|line| line.contains("dropped")).unwrap();
+    assert!(told.contains("/dev/full"), "{told}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
 /// What is opened in a shell script and held by its commands ends with them: a lock, for instance.
 #[test]
 fn a_supervisor_holds_nothing_of_whoever_started_it() {
@@ -191,7 +249,7 @@ fn a_supervisor_holds_nothing_of_whoever_started_it() {
 
 #[test]
 fn a_supervisor_that_does_not_know_a_request_says_so() {
-    use std::io::{BufRead, BufReader, Write};
+    use std::io::Write;
     let _turn = beside_others();
     let home = Home::new();
     home.file("job.sh", "sleep 1000\n");
