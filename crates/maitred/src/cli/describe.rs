@@ -76,6 +76,12 @@ fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool
             }
         }
     };
+    let (what, failed) = match view.failed {
+        Some(failed) => ("requests", format!(", {failed} failed")),
+        None => ("connections", String::new()),
+    };
+    let counted = view.open.zip(view.given);
+    let counted = counted.map(|(open, given)| format!("{open} open, {given} in all{failed}"));
     let logs = home.log_files(app, view.id);
     let shown_path = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
     let rows = [
@@ -126,6 +132,7 @@ fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool
             },
         ),
         ("shared sockets", sharing),
+        (what, or_none(counted)),
         ("output", or_none(logs.out.map(shown_path))),
         ("errors", or_none(logs.err.map(shown_path))),
         (

@@ -147,7 +147,7 @@ const COLUMNS: [Column; 12] = [
     column("status", false, 0),
     column("cpu", true, 5),
     column("mem", true, 1),
-    column("conns", true, 7),
+    column("open", true, 7),
     column("served", true, 9),
 ];
 

@@ -116,7 +116,7 @@ fields! {
     /// each its own (fork).
     exec_mode: ExecMode {
         aliases: &[],
-        default: "cluster where `instances` is written, else fork",
+        default: "cluster where `instances` or `per: request` is written, else fork",
         flags: &[
             flag("exec-mode", Takes::Value("MODE")).also_of_run(),
             flag("execute-command", Takes::Word("fork")).short('x').also_of_run(),

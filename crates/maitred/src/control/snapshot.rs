@@ -42,12 +42,16 @@ pub(crate) struct InstanceView {
     /// Why its connections are not distributed, if they are not and could be expected to.
     #[serde(default)]
     pub(crate) not_preloaded: Option<String>,
-    /// Connections that it holds now, where that is known.
+    /// Connections that it holds now, where that is known; or requests, where each is placed by
+    /// itself.
     #[serde(default)]
     pub(crate) open: Option<u64>,
-    /// Connections that it was given.
+    /// Connections, or requests, that it was given.
     #[serde(default)]
     pub(crate) given: Option<u64>,
+    /// Requests that have failed with it; none where connections are placed.
+    #[serde(default)]
+    pub(crate) failed: Option<u64>,
 }
 
 /// An address that workers share.
@@ -160,6 +164,7 @@ impl InstanceView {
             not_preloaded: None,
             open: None,
             given: None,
+            failed: None,
         }
     }
 }
