@@ -118,17 +118,6 @@ pub(crate) fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Re
         }
     };
     let millis = |time: Option<Millis>, default| time.map_or(default, |Millis(time)| time);
-    let watch = watch(
-        entry.watch,
-        entry.ignore_watch,
-        entry.watch_options,
-        entry.watch_delay.map_or(WATCH_DELAY, |delay| delay.0),
-        &cwd,
-    );
-    if let Some(watch) = &watch {
-        let foreseen = crate::watch::foreseen(&watch.paths, &watch.ignore, &cwd);
-        warnings.extend(foreseen.iter().map(|problem| format!("watch: {problem}")));
-    }
     let app = App {
         name,
         namespace,
@@ -172,7 +161,13 @@ pub(crate) fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Re
             }
             Some(Schedule(None)) | None => None,
         },
-        watch,
+        watch: watch(
+            entry.watch,
+            entry.ignore_watch,
+            entry.watch_options,
+            entry.watch_delay.map_or(WATCH_DELAY, |delay| delay.0),
+            &cwd,
+        ),
         logs: Logs {
             out: place(&entry.out_file, Place::Home),
             err: place(&entry.error_file, Place::Home),

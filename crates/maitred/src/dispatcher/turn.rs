@@ -404,7 +404,12 @@ impl Turn {
 
     /// Tells the supervisor; it may be too busy to hear.
     pub(crate) fn tell(&self, notice: Notice) {
-        let _ = self.notices.try_send(notice);
+        self.is_heard(notice);
+    }
+
+    /// The same; whether it hears.
+    pub(super) fn is_heard(&self, notice: Notice) -> bool {
+        self.notices.try_send(notice).is_ok()
     }
 }
 

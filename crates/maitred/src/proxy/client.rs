@@ -8,6 +8,7 @@ use http::{BodyDecoder, BodyEncoder, Version};
 
 use super::h2::Session;
 use super::link::Link;
+use super::record::Record;
 use super::slab::Key;
 
 /// Whom a connection comes from.
@@ -105,8 +106,7 @@ impl Phase {
 /// A request, and its response.
 #[derive(Debug)]
 pub(super) struct Exchange {
-    /// Names it in the log.
-    pub(super) id: u64,
+    pub(super) record: Record,
     pub(super) version: Version,
     pub(super) is_head: bool,
     /// The client lets the connection go on after it.
@@ -168,6 +168,7 @@ pub(super) struct Answer {
 /// An upgraded connection.
 #[derive(Debug)]
 pub(super) struct Tunnel {
+    pub(super) record: Record,
     pub(super) member: MemberId,
     pub(super) pair: Key,
     /// Which sides have been told that the other sends no more.

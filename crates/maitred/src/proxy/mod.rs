@@ -12,7 +12,9 @@ mod h2;
 mod handing;
 mod link;
 mod pool;
+mod record;
 mod relay;
+mod seats;
 mod slab;
 #[cfg(test)]
 mod tests;
@@ -34,6 +36,8 @@ use client::{Client, Peer, Phase};
 use h2::Bells;
 use link::Link;
 use pool::{Desk, Pair};
+use record::Outcome;
+use seats::Seats;
 use slab::{Key, Slab};
 use tls::Certificates;
 pub(crate) use tls::Files;
@@ -72,6 +76,8 @@ pub(crate) struct Settings {
     pub(crate) retry_idempotent: bool,
     /// How many connections of clients there may be.
     pub(crate) max_clients: usize,
+    /// How many requests of one client may be in progress.
+    pub(crate) client_limit: usize,
     /// Bytes of a request's head.
     pub(crate) head: usize,
     /// Bytes of a request's body.
@@ -127,6 +133,8 @@ struct Gate {
     sockaddr: Vec<u8>,
     authority: String,
     counts: RequestFigures,
+    /// Requests that are not over, those that wait among them.
+    open: usize,
 }
 
 /// The proxy of an app.
@@ -154,7 +162,11 @@ pub(crate) struct Proxy {
     untaken_at: Option<Nanos>,
     /// Repetitions that may still be had: each request earns a part of one.
     budget: u32,
+    /// Requests that each client has in progress.
+    seats: Seats,
     reports: Vec<Report>,
+    /// Failures beyond those.
+    unreported: u64,
     tls: Option<Certificates>,
     /// What is wrong with certificates that have changed.
     complaint: Option<String>,
@@ -192,6 +204,7 @@ impl Proxy {
     /// A proxy whose events carry `kind` in the upper 8 bits of their data, and which counts pairs
     /// from `first` on.
     pub(crate) fn new(settings: Settings, epoll: Arc<OwnedFd>, kind: u64, first: u64) -> Self {
+        let most = settings.client_limit;
         Self {
             settings,
             epoll,
@@ -211,7 +224,9 @@ impl Proxy {
             sweep_at: 0,
             untaken_at: None,
             budget: exchange::BUDGET,
+            seats: Seats::new(most),
             reports: Vec::new(),
+            unreported: 0,
             tls: None,
             complaint: None,
             closing: false,
@@ -249,6 +264,7 @@ impl Proxy {
                 sockaddr: sockaddr.to_vec(),
                 authority,
                 counts: RequestFigures::default(),
+                open: 0,
             },
         );
     }
@@ -398,17 +414,18 @@ impl Proxy {
     /// What was counted at a listener.
     pub(crate) fn figures(&self, gate: u64) -> Option<RequestFigures> {
         let gate = self.gates.get(&gate)?;
-        let members = gate.balancer.members();
+        let waiting = gate.balancer.waiting();
         Some(RequestFigures {
-            waiting: gate.balancer.waiting(),
-            in_progress: members.map(|(_, _, figures)| figures.in_progress).sum(),
+            waiting,
+            in_progress: gate.open.saturating_sub(waiting),
             ..gate.counts.clone()
         })
     }
 
-    /// The requests that have failed since this was asked last.
-    pub(crate) fn reports(&mut self) -> Vec<Report> {
-        std::mem::take(&mut self.reports)
+    /// The requests that have failed since this was asked last, and how many more there were.
+    pub(crate) fn reports(&mut self) -> (Vec<Report>, u64) {
+        let more = std::mem::take(&mut self.unreported);
+        (std::mem::take(&mut self.reports), more)
     }
 
     /// The app stops: connections end with the response that they are at.
@@ -449,13 +466,17 @@ impl Proxy {
             self.stream_ended(session, matches!(client.phase, Phase::Leaving { .. }));
         }
         match client.phase {
-            Phase::Serving(exchange) => self.abandon(client.gate, key, exchange.stage),
+            Phase::Serving(exchange) => {
+                self.abandon(client.gate, key, exchange.stage);
+                self.account(client.gate, exchange.record, Outcome::Aborted);
+            }
             Phase::Tunnel(tunnel) => {
                 self.abandon(
                     client.gate,
                     key,
                     client::Stage::With(tunnel.member, tunnel.pair),
                 );
+                self.account(client.gate, tunnel.record, Outcome::Upgraded);
             }
             Phase::Greeting | Phase::Reading { .. } | Phase::Session(_) | Phase::Leaving { .. } => {
             }
@@ -504,15 +525,10 @@ impl Proxy {
     }
 
     fn report(&mut self, report: Report) {
-        if let Some(gate) = self.gates.get_mut(&report.gate) {
-            *gate
-                .counts
-                .failed
-                .entry(report.refusal.status())
-                .or_default() += 1;
-        }
         if self.reports.len() < REPORTS {
             self.reports.push(report);
+        } else {
+            self.unreported += 1;
         }
     }
 }

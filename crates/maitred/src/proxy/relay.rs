@@ -283,7 +283,13 @@ impl Proxy {
             );
             exchange.begun = true;
             if response.status == 101 {
+                let Phase::Serving(exchange) =
+                    std::mem::replace(&mut client.phase, Phase::Leaving { until: self.now })
+                else {
+                    return Passed::Gone;
+                };
                 let tunnel = Tunnel {
+                    record: exchange.record,
                     member,
                     pair: pair_key,
                     told_worker: false,
@@ -319,7 +325,7 @@ impl Proxy {
             return Passed::On;
         };
         let coded = recode(&mut answer.decoder, answer.encoder, rest, &mut self.out);
-        let Coded { read, direct, .. } = match coded {
+        let Coded { read, data, direct } = match coded {
             Ok(coded) => coded,
             Err(refusal) => {
                 if is_new {
@@ -329,6 +335,7 @@ impl Proxy {
                 return Passed::Failed(Refusal::BadWorker, Some(refusal.reason()));
             }
         };
+        exchange.record.bytes += data as u64;
         let done = answer.decoder.is_done();
         if done {
             let trailers = answer.decoder.trailers();
@@ -369,7 +376,7 @@ impl Proxy {
             room,
             epoll,
         ) {
-            Some(some) => any |= some,
+            Some(len) => any |= len > 0,
             None => return Step::Over,
         }
         match copy(
@@ -379,7 +386,10 @@ impl Proxy {
             room,
             epoll,
         ) {
-            Some(some) => any |= some,
+            Some(len) => {
+                any |= len > 0;
+                tunnel.record.bytes += len as u64;
+            }
             None => return Step::Over,
         }
         if any {
@@ -393,34 +403,34 @@ impl Proxy {
     }
 }
 
-/// Copies what there is from one side to the other; whether there was anything, or `None` if a
-/// side is broken. A side that ends is told to the other.
+/// Copies what there is from one side to the other; how much that was, or `None` if a side is
+/// broken. A side that ends is told to the other.
 fn copy(
     from: &mut Link,
     to: &mut Link,
     told: &mut bool,
     room: &mut [u8],
     epoll: &std::os::fd::OwnedFd,
-) -> Option<bool> {
+) -> Option<usize> {
     if to.is_clogged() {
-        return Some(false);
+        return Some(0);
     }
     let kept = std::mem::take(&mut from.input);
     if !kept.is_empty() {
         to.send(&kept, &[], epoll).ok()?;
-        return Some(true);
+        return Some(kept.len());
     }
     match from.read(room, epoll) {
         Read::Some(len) => {
             to.send(room.get(..len).unwrap_or(&[]), &[], epoll).ok()?;
-            Some(true)
+            Some(len)
         }
-        Read::Nothing => Some(false),
+        Read::Nothing => Some(0),
         Read::End => {
             if !std::mem::replace(told, true) {
                 to.finish_sending(epoll);
             }
-            Some(false)
+            Some(0)
         }
         Read::Broken => None,
     }

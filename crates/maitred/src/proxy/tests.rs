@@ -9,6 +9,9 @@ use balance::RequestPolicy;
 
 use super::*;
 
+mod accounts;
+mod http2;
+
 const GATE: u64 = 1;
 const SECOND: Nanos = 1_000_000_000;
 
@@ -77,6 +80,7 @@ fn settings(policy: RequestPolicy) -> Settings {
         instance_header: None,
         retry_idempotent: true,
         max_clients: 100,
+        client_limit: usize::MAX,
         head: 32 * 1024,
         body: 0,
         head_time: Duration::from_secs(10),
@@ -162,6 +166,20 @@ impl World {
             .unwrap();
     }
 
+    /// A client that has this address.
+    fn connect_from(&mut self, address: &str) -> UnixStream {
+        let address: IpAddr = address.parse().unwrap();
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let caller = Caller::at(address);
+        let accepted = self
+            .proxy
+            .accept(GATE, theirs.into(), &[1, 0], Some(address), caller);
+        accepted.unwrap();
+        ours
+    }
+
     fn send(&mut self, stream: &mut UnixStream, bytes: impl AsRef<[u8]>) {
         stream.write_all(bytes.as_ref()).unwrap();
         self.run();
@@ -206,7 +224,7 @@ fn a_request_that_nobody_can_be_handed_waits_and_is_refused_in_time() {
             arrived(&mut client).0.starts_with("HTTP/1.1 503 "),
             "{policy:?}"
         );
-        let report = world.proxy.reports().pop().unwrap();
+        let report = world.proxy.reports().0.pop().unwrap();
         assert_eq!(
             report.detail,
             Some("the worker's channel takes nothing more")

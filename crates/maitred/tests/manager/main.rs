@@ -19,6 +19,7 @@ mod home;
 
 mod boot;
 mod environment;
+mod from_pm2;
 mod inspect;
 mod lifecycle;
 mod reload;

@@ -4,18 +4,13 @@ use std::ffi::OsStr;
 
 use serde_json::{Map, Value, json};
 
-use super::usage::Usage;
+use crate::cli::usage::Usage;
 use crate::config::{App, ExecMode, Pause};
 use crate::control::{InstanceView, Snapshot};
 use crate::home::{self, Exit, Home};
 
 /// One instance. The environment is in there: it is for the owner's eyes only.
-pub(super) fn instance(
-    home: &Home,
-    snapshot: &Snapshot,
-    instance: &InstanceView,
-    usage: Usage,
-) -> Value {
+fn instance(home: &Home, snapshot: &Snapshot, instance: &InstanceView, usage: Usage) -> Value {
     let app = &snapshot.app;
     let env: Map<String, Value> = home::environment(Some(home), app, instance.number, instance.id)
         .iter()
@@ -143,7 +138,7 @@ fn millis(duration: std::time::Duration) -> u64 {
 }
 
 /// All instances of a home.
-pub(super) fn all(home: &Home, snapshots: &[Snapshot]) -> Value {
+pub(in crate::cli) fn all(home: &Home, snapshots: &[Snapshot]) -> Value {
     let instances = || {
         snapshots
             .iter()
@@ -152,7 +147,7 @@ pub(super) fn all(home: &Home, snapshots: &[Snapshot]) -> Value {
     let pids: Vec<_> = instances()
         .filter_map(|(_, instance)| instance.pid)
         .collect();
-    let usages = super::usage::of(&pids);
+    let usages = crate::cli::usage::of(&pids);
     let usage = |view: &InstanceView| {
         view.pid
             .and_then(|pid| usages.get(&pid).copied())
