@@ -211,11 +211,8 @@ impl Proxy {
         let Some(client) = self.clients.get_mut(key) else {
             return Ok(Some(Step::Wait));
         };
-        let most = self.settings.body;
-        let is_too_large =
-            most > 0 && matches!(request.framing, Framing::Length(length) if length > most);
-        let first = first_portion(&request);
-        if rest < first && !is_too_large {
+        let first = first_portion(&request, self.settings.body);
+        if rest < first {
             client.phase = Phase::Reading {
                 since: self.now,
                 searched: 1,
@@ -262,7 +259,8 @@ impl Proxy {
         if !has_room {
             return Err(Refusal::TooMany);
         }
-        if is_too_large {
+        let most = self.settings.body;
+        if most > 0 && matches!(request.framing, Framing::Length(length) if length > most) {
             return Err(Refusal::BodyTooLarge);
         }
         self.arrive(key, workers).map(Some)
@@ -494,10 +492,8 @@ impl Proxy {
             exchange.failed = Some(member);
         }
         exchange.waits_since = self.now;
-        let worker = exchange.record.worker.take();
         if let Some(gate) = self.gates.get_mut(&gate) {
             gate.counts.retried += 1;
-            gate.count_worker(worker, Outcome::Failed(Refusal::BadWorker));
         }
         self.abandon(gate, key, stage);
         self.arrive(key, workers).is_ok()
@@ -505,14 +501,7 @@ impl Proxy {
 
     /// Gives the client's request to this worker.
     pub(super) fn start<W: Workers>(&mut self, key: Key, member: MemberId, workers: &mut W) {
-        if self.hand(key, member, workers).is_some() {
-            if let Some(client) = self.clients.get_mut(key)
-                && let Phase::Serving(exchange) = &mut client.phase
-            {
-                let gate = self.gates.get(&client.gate);
-                exchange.record.worker = gate.and_then(|gate| gate.balancer.key(member));
-            }
-        } else {
+        if self.hand(key, member, workers).is_none() {
             // It waits on, and goes to whoever can have it.
             let arrival = self.arrival(key);
             let since = self.waits_since(key);
@@ -529,6 +518,20 @@ impl Proxy {
                 gate.balancer.ended(self.now, member);
             }
         }
+    }
+}
+
+/// How much of a body must be there before a worker is asked for: so who sends a few bytes now and
+/// then holds none. A body whose length is not told, or that its client keeps back until it hears
+/// something, may be one half of a conversation; that begins at once.
+fn first_portion(request: &Request<'_, '_>, most: u64) -> usize {
+    match request.framing {
+        // It is refused for its length.
+        Framing::Length(len) if most > 0 && len > most => 0,
+        Framing::Length(len) if !request.expects_continue => {
+            usize::try_from(len).map_or(PORTION, |len| len.min(PORTION))
+        }
+        Framing::Length(_) | Framing::Empty | Framing::Chunked | Framing::Close => 0,
     }
 }
 
@@ -549,18 +552,6 @@ fn report(
         refusal,
         detail,
         cut: false,
-    }
-}
-
-/// How much of a body must be there before a worker is asked for: so who sends a few bytes now and
-/// then holds none. A body whose length is not told, or that its client keeps back until it hears
-/// something, may be one half of a conversation; that begins at once.
-fn first_portion(request: &Request<'_, '_>) -> usize {
-    match request.framing {
-        Framing::Length(len) if !request.expects_continue => {
-            usize::try_from(len).map_or(PORTION, |len| len.min(PORTION))
-        }
-        Framing::Length(_) | Framing::Empty | Framing::Chunked | Framing::Close => 0,
     }
 }
 
