@@ -69,6 +69,30 @@ fn one_apps_trouble_is_not_anothers() {
     assert_eq!(home.pids()[1], before[1]);
 }
 
+/// What clears up after a dead supervisor is waited for, and not taken for the app.
+#[test]
+fn an_app_that_has_just_crashed_is_brought_back() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    home.does(&["start", "job.sh"]);
+    home.does(&["save"]);
+    let supervisor = home.supervisor("job");
+    let guard = Pid::from_raw(parent_of(supervisor)).unwrap();
+    kill_process(guard, Signal::STOP).unwrap();
+    kill(supervisor);
+    std::thread::scope(|scope| {
+        let resurrect = scope.spawn(|| home.does(&["resurrect"]));
+        // Time for it to see the app as it is.
+        for _ in 0..5 {
+            assert_ne!(home.statuses(), [(0, "online".to_owned())]);
+        }
+        kill_process(guard, Signal::CONT).unwrap();
+        resurrect.join().unwrap();
+    });
+    assert_eq!(home.statuses(), [(0, "online".to_owned())]);
+}
+
 #[test]
 fn of_two_that_start_the_same_one_wins() {
     let _turn = beside_others();
