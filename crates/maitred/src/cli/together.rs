@@ -46,7 +46,7 @@ pub(super) fn selected_with_files(
                 only,
                 manner,
             )?
-        } else if config::is_config(Path::new(target)) {
+        } else if means_file(&known, target) {
             let file = config::load(Path::new(target), None)?;
             of_config(&known, file, target, only, manner)?
         } else {
@@ -60,6 +60,13 @@ pub(super) fn selected_with_files(
         }
     }
     Ok(selected)
+}
+
+/// Whether a target stands for a config file, and not for an app that is called so.
+pub(super) fn means_file(known: &[Known], target: &str) -> bool {
+    let path = Path::new(target);
+    let called = || known.iter().any(|it| it.record.app.name == target);
+    config::is_config(path) && (path.exists() || !called())
 }
 
 /// What there is to read on standard input.

@@ -22,6 +22,7 @@ mod environment;
 mod from_pm2;
 mod inspect;
 mod lifecycle;
+mod names;
 mod reload;
 mod targets;
 mod trouble;
