@@ -1,6 +1,6 @@
 //! Doing one thing with all apps that are meant, side by side, and telling what comes of it.
 
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -167,6 +167,20 @@ pub(super) fn show_list(home: &Home, manner: &Manner) -> anyhow::Result<()> {
         list::show(home, &apps::all(home)?, list::USUAL, manner)?;
     }
     Ok(())
+}
+
+/// Writes to standard output what was asked for.
+///
+/// # Errors
+/// If it cannot be written; that the reader has gone does not matter.
+pub(super) fn print(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("writing to standard output")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A sentence for the user, on standard error so that what was asked for stands alone.

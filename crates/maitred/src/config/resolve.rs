@@ -15,7 +15,9 @@ use super::environment::{self, Environment, FilterEnv};
 use super::fields::Entry;
 use super::identity;
 use super::interpreter::{self, Program};
-use super::kind::{Bytes, LogTarget, Millis, MinUptime, Schedule, Texts, Variables, Watched};
+use super::kind::{
+    Bytes, LogTarget, Millis, MinUptime, Patterns, Schedule, Texts, Variables, Watched,
+};
 use super::programs::Places;
 use super::requests::Requests;
 use super::words::told;
@@ -326,7 +328,7 @@ fn pause(fixed: Option<Millis>, growing: Option<Millis>) -> Pause {
 
 fn watch(
     watched: Option<Watched>,
-    ignore: Option<Texts>,
+    ignore: Option<Patterns>,
     options: Option<super::kind::WatchOptions>,
     delay: Duration,
     cwd: &Path,
@@ -345,7 +347,7 @@ fn watch(
     };
     // pm2 lets its watcher's own setting win.
     let ignore = ignored
-        .or(ignore.map(|Texts(patterns)| patterns))
+        .or(ignore.map(|Patterns(patterns)| patterns))
         .unwrap_or_else(|| NOT_WATCHED.map(str::to_owned).to_vec());
     Some(Watch {
         paths,
