@@ -72,11 +72,11 @@ impl Startup {
         let name = unit_name(self.service_name, &user);
         if !rustix::process::geteuid().is_root() {
             // As pm2: who may not do it is told what to have done.
-            println!(
-                "sudo env PATH=\"$PATH\" {} startup systemd -u {user} --hp {}",
+            together::print(format!(
+                "sudo env PATH=\"$PATH\" {} startup systemd -u {user} --hp {}\n",
                 program.display(),
                 home.parent().unwrap_or(&home).display()
-            );
+            ))?;
             together::say(manner, "to set this up, run the line above");
             return Ok(1);
         }
@@ -101,7 +101,7 @@ impl Unstartup {
         let user = self.user.unwrap_or_else(own_user);
         let name = unit_name(self.service_name, &user);
         if !rustix::process::geteuid().is_root() {
-            println!("sudo maitred unstartup systemd -u {user}");
+            together::print(format!("sudo maitred unstartup systemd -u {user}\n"))?;
             together::say(manner, "to undo it, run the line above");
             return Ok(1);
         }
