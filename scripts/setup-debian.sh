@@ -19,6 +19,7 @@ package_of() {
     python3) echo "python3" ;;
     curl) echo "curl" ;;
     openssl) echo "openssl" ;;
+    h2load) echo "nghttp2-client" ;;
     *) fail "no Debian package is known for $1" ;;
     esac
 }
@@ -31,6 +32,7 @@ purpose_of() {
     python3) echo "runs the Python example" ;;
     curl) echo "asks the servers of the tests" ;;
     openssl) echo "makes the certificates of the tests" ;;
+    h2load) echo "asks the servers of the tests many things at once" ;;
     esac
 }
 

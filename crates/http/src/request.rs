@@ -167,7 +167,9 @@ impl<'b> Fields<'b> {
                     )?;
                 }
                 Kind::Upgrade => once(&mut upgrade, header.value, "Upgrade is there twice")?,
-                Kind::Connection => connection.add(header.value),
+                Kind::Connection if !connection.add(header.value) => {
+                    return Err(Refusal::HeadTooLarge);
+                }
                 Kind::Expect => {
                     expects_continue |= header.value.eq_ignore_ascii_case(b"100-continue")
                 }

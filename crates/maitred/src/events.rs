@@ -106,6 +106,8 @@ pub(crate) enum Event {
         /// How many others before it were not told of.
         unsaid: u64,
     },
+    /// So many more have failed, and were not told of one by one.
+    RequestsFailed { count: u64 },
     /// The app is being stopped.
     Stopping { reason: String },
     /// The app has stopped; the supervisor ends with this exit code.

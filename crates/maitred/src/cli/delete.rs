@@ -9,7 +9,7 @@ use crate::home::Home;
 /// End apps, and forget them.
 #[derive(Debug, Args)]
 pub(super) struct Delete {
-    /// Config files, names, numbers, namespaces, /regex/, or "all".
+    /// Config files, "-" for JSON from standard input, names, numbers, namespaces, /regex/, or "all".
     #[arg(required = true, value_name = "TARGET")]
     targets: Vec<String>,
 

@@ -41,6 +41,17 @@ impl Describe {
     }
 }
 
+/// The paths that are watched, and what in them is not.
+fn watched(watch: &config::Watch) -> String {
+    let paths: Vec<_> = watch.paths.iter().map(|it| it.to_string_lossy()).collect();
+    let paths = paths.join(", ");
+    if watch.ignore.is_empty() {
+        paths
+    } else {
+        format!("{paths} (without {})", watch.ignore.join(", "))
+    }
+}
+
 fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool, to: &mut String) {
     let app = &snapshot.app;
     let usage = usage::of(std::iter::once(view));
@@ -124,7 +135,7 @@ fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool
                     .then(|| format!("pid {}, maitred {}", snapshot.supervisor, snapshot.version)),
             ),
         ),
-        ("watch", app.watch.is_some().to_string()),
+        ("watched", or_none(app.watch.as_ref().map(watched))),
     ];
     let bold = Style::new().bold();
     let title = format!("instance {} ({}-{})", view.id, app.name, view.number);

@@ -7,7 +7,7 @@ use anyhow::bail;
 use clap::Args;
 
 use crate::apps;
-use crate::home::Home;
+use crate::home::{self, Home};
 
 /// Print the environment of an instance, secrets and all.
 #[derive(Debug, Args)]
@@ -18,15 +18,15 @@ pub(super) struct Env {
 
 impl Env {
     pub(super) fn execute(self) -> anyhow::Result<u8> {
-        let known = apps::all(&Home::find()?)?;
+        let home = Home::find()?;
+        let known = apps::all(&home)?;
         for known in known {
             let kept = known.record.instances.iter().find(|it| it.id == self.id);
             let Some(kept) = kept else {
                 continue;
             };
             let app = &known.record.app;
-            let mut env = app.env.clone();
-            env.extend(app.instance_env(kept.number));
+            let env = home::environment(Some(&home), app, kept.number, kept.id);
             let mut out = std::io::stdout().lock();
             for (name, value) in env {
                 let line = [name.as_bytes(), b": ", value.as_bytes(), b"\n"].concat();

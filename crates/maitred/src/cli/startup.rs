@@ -27,6 +27,10 @@ pub(super) struct Startup {
     /// The unit's name.
     #[arg(long, value_name = "NAME")]
     service_name: Option<String>,
+
+    /// Wait for the network. The unit does so anyway.
+    #[arg(long, hide = true)]
+    wait_ip: bool,
 }
 
 /// Undo what `startup` has done.
@@ -38,6 +42,10 @@ pub(super) struct Unstartup {
     /// Whose apps; by default this user's.
     #[arg(short, long)]
     user: Option<String>,
+
+    /// That user's home folder. The unit is found without it.
+    #[arg(long, value_name = "DIR", hide = true)]
+    hp: Option<PathBuf>,
 
     /// The unit's name.
     #[arg(long, value_name = "NAME")]

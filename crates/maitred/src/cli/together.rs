@@ -4,11 +4,11 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Mutex;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 
 use super::{Manner, list};
 use crate::apps::{self, Action, Known, Selected};
-use crate::config::{self, App};
+use crate::config::{self, App, ConfigFile};
 use crate::events::Event;
 use crate::home::Home;
 use crate::output::{Sentences, has_colours};
@@ -21,8 +21,9 @@ pub(super) fn selected(home: &Home, targets: &[String]) -> anyhow::Result<Vec<Se
     apps::select(&apps::all(home)?, targets)
 }
 
-/// The same where a target may be a config file: then its own apps are meant, by name and
-/// namespace, and those of them that were never started are passed over.
+/// The same where a target may be a config file, or "-" for JSON from standard input: then its own
+/// apps are meant, by name and namespace, and those of them that were never started are passed
+/// over.
 ///
 /// # Errors
 /// If a target means nothing, or a file is wrong.
@@ -34,8 +35,13 @@ pub(super) fn selected_with_files(
     let known = apps::all(home)?;
     let mut selected = Vec::new();
     for target in targets {
-        let found = if config::is_config(Path::new(target)) {
-            of_file(&known, target, only)?
+        let found = if target == "-" {
+            let (name, text) = ("standard input", read_input()?);
+            let here = std::env::current_dir().context("finding the current folder")?;
+            of_config(&known, config::load_json(name, &text, &here)?, name, only)?
+        } else if config::is_config(Path::new(target)) {
+            let file = config::load(Path::new(target), None)?;
+            of_config(&known, file, target, only)?
         } else {
             apps::select(&known, std::slice::from_ref(target))?
         };
@@ -46,9 +52,22 @@ pub(super) fn selected_with_files(
     Ok(selected)
 }
 
-fn of_file(known: &[Known], file: &str, only: &[String]) -> anyhow::Result<Vec<Selected>> {
-    let entries = config::load(Path::new(file), None)?.apps;
-    let called: Vec<_> = entries
+/// What there is to read on standard input.
+///
+/// # Errors
+/// If it is no text.
+pub(super) fn read_input() -> anyhow::Result<String> {
+    std::io::read_to_string(std::io::stdin().lock()).context("reading standard input")
+}
+
+fn of_config(
+    known: &[Known],
+    file: ConfigFile,
+    name: &str,
+    only: &[String],
+) -> anyhow::Result<Vec<Selected>> {
+    let called: Vec<_> = file
+        .apps
         .iter()
         .filter_map(config::called)
         .filter(|(name, _)| only.is_empty() || only.contains(name))
@@ -68,7 +87,7 @@ fn of_file(known: &[Known], file: &str, only: &[String]) -> anyhow::Result<Vec<S
         })
         .collect();
     if found.is_empty() {
-        bail!("none of the apps of {file} that are meant is there: they were not started yet");
+        bail!("none of the apps of {name} that are meant is there: they were not started yet");
     }
     Ok(found)
 }
@@ -120,7 +139,7 @@ pub(super) fn each(
 /// Shows all apps, as pm2 does after each command.
 pub(super) fn show_list(home: &Home, manner: &Manner) -> anyhow::Result<()> {
     if !manner.silent {
-        list::show(&apps::all(home)?, list::USUAL, manner)?;
+        list::show(home, &apps::all(home)?, list::USUAL, manner)?;
     }
     Ok(())
 }

@@ -112,21 +112,6 @@ impl App {
         });
         before.chain(self.args.iter().map(OsString::as_os_str))
     }
-
-    /// What the environment of one instance has beyond [`App::env`].
-    pub(crate) fn instance_env(&self, instance: u32) -> Vec<(OsString, OsString)> {
-        let mut env = vec![(
-            OsString::from(&self.instance_var),
-            OsString::from(instance.to_string()),
-        )];
-        if let Some(name) = &self.increment_var {
-            let first = self.env.get(OsStr::new(name)).and_then(|it| it.to_str());
-            let first: i64 = first.and_then(|it| it.trim().parse().ok()).unwrap_or(0);
-            let number = first.saturating_add(i64::from(instance));
-            env.push((name.into(), number.to_string().into()));
-        }
-        env
-    }
 }
 
 /// The program that runs a script.

@@ -162,6 +162,14 @@ fields! {
         default: "no limit",
         flags: &[flag("max-concurrency", Takes::Value("N")).also_of_run()],
     }
+    /// With `per: request`: how many requests of one client may be in progress, WebSockets among
+    /// them; one more is answered with 429. A client is an address, as `trust_proxy` lets it be
+    /// known, and with IPv6 a network of 64 bits.
+    client_limit: u32 {
+        aliases: &[],
+        default: "no limit",
+        flags: &[flag("client-limit", Takes::Value("N")).also_of_run()],
+    }
     /// With `per: request`: what is sent to another instance when one fails, once. `idempotent`:
     /// requests that change nothing and have no body.
     retry: Retry {

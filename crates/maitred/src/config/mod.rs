@@ -17,6 +17,7 @@ mod field;
 mod fields;
 mod file;
 mod identity;
+mod instance_env;
 mod instances;
 mod interpreter;
 mod javascript;

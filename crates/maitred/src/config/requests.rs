@@ -36,6 +36,9 @@ pub(crate) enum Retry {
 pub(crate) struct Requests {
     /// How many one worker may have in progress; `None` for any number.
     pub(crate) max_concurrency: Option<u32>,
+    /// How many one client may have in progress; `None` for any number.
+    #[serde(default)]
+    pub(crate) client_limit: Option<u32>,
     /// Requests that change nothing go to another worker when one fails.
     pub(crate) retry_idempotent: bool,
     /// Addresses and networks of balancers before us, whose words are believed.
@@ -82,6 +85,7 @@ impl Requests {
             }
             let written = [
                 ("max_concurrency", entry.max_concurrency.is_some()),
+                ("client_limit", entry.client_limit.is_some()),
                 ("retry", entry.retry.is_some()),
                 ("trust_proxy", entry.trust_proxy.is_some()),
                 ("proxy_protocol", entry.proxy_protocol.is_some()),
@@ -120,6 +124,7 @@ impl Requests {
         Ok(Some(Self {
             tls: certificates.into_iter().zip(keys).collect(),
             max_concurrency: entry.max_concurrency.filter(|most| *most > 0),
+            client_limit: entry.client_limit.filter(|most| *most > 0),
             retry_idempotent: entry.retry == Some(Retry::Idempotent),
             trusted,
             proxy_protocol: entry.proxy_protocol.unwrap_or(false),
@@ -146,9 +151,7 @@ impl Requests {
                     Policy::IpHash => RequestPolicy::IpHash,
                     Policy::Sticky => RequestPolicy::Sticky,
                 },
-                max_concurrency: self.max_concurrency.map_or(usize::MAX, |most| {
-                    usize::try_from(most).unwrap_or(usize::MAX)
-                }),
+                max_concurrency: most(self.max_concurrency),
                 queue: balance.queue,
                 patience: u64::try_from(balance.patience.as_nanos()).unwrap_or(u64::MAX),
             },
@@ -163,6 +166,7 @@ impl Requests {
             instance_header: self.instance_header.clone(),
             retry_idempotent: self.retry_idempotent,
             max_clients: CLIENTS,
+            client_limit: most(self.client_limit),
             head: HEAD,
             body: self.max_body,
             head_time: self.header_timeout,
@@ -171,6 +175,13 @@ impl Requests {
             answer_time: self.response_timeout,
         })
     }
+}
+
+/// A limit; any number where there is none.
+fn most(limit: Option<u32>) -> usize {
+    limit.map_or(usize::MAX, |most| {
+        usize::try_from(most).unwrap_or(usize::MAX)
+    })
 }
 
 fn networks(texts: &[String]) -> anyhow::Result<Networks> {

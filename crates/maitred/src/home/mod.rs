@@ -18,6 +18,7 @@
 mod app_folder;
 mod atomic;
 mod dump;
+mod environment;
 mod numbers;
 mod places;
 mod record;
@@ -31,6 +32,7 @@ use anyhow::{Context, bail};
 
 pub(crate) use app_folder::{AppFolder, Claim};
 pub(crate) use dump::Dump;
+pub(crate) use environment::environment;
 pub(crate) use numbers::Numbers;
 pub(crate) use record::{Exit, Kept, Record, Rest, now_ms};
 

@@ -42,12 +42,19 @@ pub(super) fn table(name: &str, listeners: &[ListenerFigures]) -> String {
             let _ = write!(
                 text,
                 "\n  {} requests, {} answered, {} in progress, {} waiting, {} sent again",
-                requests.read,
+                requests.total,
                 requests.answered,
                 requests.in_progress,
                 requests.waiting,
                 requests.retried,
             );
+            if requests.upgraded + requests.aborted > 0 {
+                let _ = write!(
+                    text,
+                    "\n  {} upgraded, {} left by their clients",
+                    requests.upgraded, requests.aborted,
+                );
+            }
             let failed = requests.failed.iter();
             let failed: Vec<_> = failed.map(|(status, n)| format!("{status}: {n}")).collect();
             if !failed.is_empty() {

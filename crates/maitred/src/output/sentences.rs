@@ -201,6 +201,10 @@ impl Sentences {
                 };
                 Some(format!("request {id}{with}: {told}: {reason}{more}"))
             }
+            Event::RequestsFailed { count } => Some(match count {
+                1 => "one more request has failed".to_owned(),
+                _ => format!("{count} more requests have failed"),
+            }),
             Event::Stopping { reason } => {
                 (!self.quiet).then(|| format!("{reason}: stopping {name}"))
             }

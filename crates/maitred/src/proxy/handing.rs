@@ -188,7 +188,7 @@ impl Proxy {
             return;
         };
         pair.client = None;
-        let clean = pair.link.input.is_empty() && !pair.link.ending && !pair.link.is_clogged();
+        let clean = pair.link.input.is_empty() && !pair.link.is_ending() && !pair.link.is_clogged();
         pair.leave_at = self
             .now
             .saturating_add(u64::try_from(time.as_nanos()).unwrap_or(0));

@@ -12,7 +12,7 @@ use super::slot::Process;
 use super::{Orphan, Supervisor};
 use crate::config::App;
 use crate::events::{Event, Next};
-use crate::home::{Exit, now_ms};
+use crate::home::{self, Exit, now_ms};
 use crate::output::Worker;
 use crate::process_tree;
 
@@ -54,7 +54,8 @@ impl Supervisor {
         };
         let app = slot.tried.as_ref().unwrap_or(&slot.app).clone();
         slot.not_started = None;
-        match self.spawner.spawn(&app, number, generation) {
+        let env = home::environment(self.home.as_ref(), &app, number, slot.id);
+        match self.spawner.spawn(&app, &env, number, generation) {
             Ok(spawned) => {
                 let shares = self.dispatcher.is_some();
                 slot.processes.push(Process {

@@ -11,7 +11,7 @@ use sys::{ChannelPlace, ChildSetup};
 use tokio::sync::mpsc;
 
 use super::instance::Generation;
-use crate::config::{App, ExecMode, RUN_VAR};
+use crate::config::{App, Environment, ExecMode, RUN_VAR};
 use crate::ipc::Channel;
 use crate::runtime_folder::RuntimeFolder;
 
@@ -84,18 +84,23 @@ impl Spawner {
         })
     }
 
-    /// Starts one worker. It ends with the thread that calls this.
+    /// Starts one worker in this environment. It ends with the thread that calls this.
     ///
     /// # Errors
     /// If the program cannot be executed.
-    pub(super) fn spawn(&self, app: &App, instance: u32, run: Generation) -> io::Result<Spawned> {
+    pub(super) fn spawn(
+        &self,
+        app: &App,
+        env: &Environment,
+        instance: u32,
+        run: Generation,
+    ) -> io::Result<Spawned> {
         let mut command = Command::new(app.program());
         command
             .args(app.program_args())
             .current_dir(&app.cwd)
             .env_clear()
-            .envs(&app.env)
-            .envs(app.instance_env(instance))
+            .envs(env)
             .env(RUN_VAR, format!("{instance}.{run}"));
         if app.exec_mode == ExecMode::Cluster {
             command

@@ -54,7 +54,8 @@ impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NotWatched { path, reason } => {
-                write!(f, "{} is not watched: {reason}", path.display())
+                let path = path.to_string_lossy();
+                write!(f, "{} is not watched: {reason}", path.escape_debug())
             }
             Self::Limit { watched } => write!(
                 f,
@@ -64,12 +65,28 @@ impl fmt::Display for Problem {
             ),
             Self::BadPattern { pattern } => write!(
                 f,
-                "--ignore-watch: \"{}\" is no pattern; expected a name, a path or a glob such as \
-                 \"logs/**\"",
+                "\"{}\" is no pattern, and keeps nothing from being watched; expected a name, a path \
+                 or a glob such as \"logs/**\"",
                 pattern.escape_debug()
             ),
         }
     }
+}
+
+/// What the user can be told before anything is watched: of paths that are not there, and of
+/// patterns that cannot be read.
+pub(crate) fn foreseen(paths: &[PathBuf], ignore: &[String], cwd: &Path) -> Vec<Problem> {
+    let gone = paths.iter().filter_map(|path| {
+        let error = path.metadata().err()?;
+        Some(Problem::NotWatched {
+            path: path.clone(),
+            reason: error.to_string(),
+        })
+    });
+    let (_, bad) = Ignore::new(ignore, cwd, Vec::new());
+    let bad = bad.into_iter();
+    gone.chain(bad.map(|pattern| Problem::BadPattern { pattern }))
+        .collect()
 }
 
 /// Watches the files of an app.

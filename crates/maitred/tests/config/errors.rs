@@ -142,6 +142,33 @@ fn unknown_fields_are_warned_of() {
 }
 
 #[test]
+fn what_is_not_watched_as_written_is_warned_of() {
+    for (fields, expected) in [
+        ("watch: ['gone', '.']", "/gone is not watched"),
+        ("watch: 'src/**/*.js'", "*.js is not watched"),
+        (
+            "watch: true, ignore_watch: ['a[', 'ok']",
+            "\"a[\" is no pattern",
+        ),
+        (
+            "watch: true, ignore_watch: ['regex:(']",
+            "\"regex:(\" is no pattern",
+        ),
+        (
+            "watch: true, watch_options: { ignored: ['a['] }",
+            "\"a[\" is no pattern",
+        ),
+    ] {
+        let text = format!("{{ script: 'app.sh', {fields} }}");
+        let (_, warnings) = Place::new().file("a.json", &text).apps(&["a.json"]);
+        assert!(warnings.contains(expected), "{fields}: {warnings}");
+        assert_eq!(warnings.lines().count(), 1, "{fields}: {warnings}");
+    }
+    let app = Place::described("ignore_watch: ['a[']");
+    assert_eq!(*at(&app, "watch"), serde_json::Value::Null);
+}
+
+#[test]
 fn secrets_are_not_in_messages() {
     let place = Place::new().file("vars", "A=1\nTOKEN 'hunter2\n");
     let error = place

@@ -51,7 +51,11 @@ fn each_flag_sets_its_field() {
         ("--cron @daily", "cron.pattern", json!("@daily")),
         ("--cron-restart 0", "cron", Value::Null),
         ("--watch", "watch.delay", json!(200)),
-        ("--watch /a --watch /b", "watch.paths", json!(["/a", "/b"])),
+        (
+            "--watch /usr --watch /tmp",
+            "watch.paths",
+            json!(["/usr", "/tmp"]),
+        ),
         (
             "--watch --ignore-watch a,b",
             "watch.ignore",
@@ -123,7 +127,7 @@ fn flags_without_a_meaning_are_noted() {
         let (_, notes) = Place::new().apps(&["app.sh", flag]);
         assert_eq!(notes.lines().count(), 1, "{notes}");
         assert!(
-            notes.contains(&format!("{flag} does nothing here")),
+            notes.contains(&format!("{flag} does nothing with `check`")),
             "{notes}"
         );
     }

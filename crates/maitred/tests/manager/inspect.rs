@@ -114,6 +114,27 @@ fn secrets_are_for_those_who_ask_for_them() {
 }
 
 #[test]
+fn what_is_watched_is_described() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    home.file("src/a.js", "");
+    let file = "{ script: 'job.sh', watch: ['src', 'gone'], ignore_watch: ['*.log'] }";
+    home.file("a.json", file);
+    let said = home.run(&["start", "a.json"]);
+    assert!(said.errors.contains("gone is not watched"), "{said:?}");
+    let described = home.does(&["describe", "job"]);
+    let watched = described.lines().find(|line| line.contains("watched"));
+    let folder = home.folder().canonicalize().unwrap();
+    let paths = format!("{0}/src, {0}/gone (without *.log)", folder.display());
+    assert!(watched.unwrap().ends_with(&paths), "{described}");
+    home.does(&["start", "job.sh", "--name", "other"]);
+    let described = home.does(&["describe", "other"]);
+    let watched = described.lines().find(|line| line.contains("watched"));
+    assert!(watched.unwrap().ends_with(" -"), "{described}");
+}
+
+#[test]
 fn silent_means_silent() {
     let _turn = beside_others();
     let home = Home::new();

@@ -314,3 +314,47 @@ fn appears(path: &std::path::Path) -> String {
         rustix::io::read(&watch, &mut notices).unwrap();
     }
 }
+
+#[test]
+fn without_treekill_the_first_process_alone_is_asked_and_all_end() {
+    let _turn = beside_others();
+    let home = Home::new();
+    let asked = home.folder().join("asked");
+    home.file(
+        "main.js",
+        "const child = require('child_process').spawn('node', ['child.js']);
+        child.stdout.once('data', () => process.send('ready'));
+        process.on('SIGINT', () => {
+            require('fs').appendFileSync('asked', 'first ');
+            // A child that was asked too has its turn.
+            child.on('exit', () => process.exit());
+            setTimeout(() => process.exit(), process.env.WAIT);
+        });",
+    );
+    home.file(
+        "child.js",
+        "process.on('SIGINT', () => {
+            require('fs').appendFileSync('asked', 'child ');
+            process.exit();
+        });
+        setInterval(() => {}, 1000);
+        console.log('up');",
+    );
+    for (flags, wait, expected) in [
+        (&["--no-treekill"][..], "0", &["first"][..]),
+        (&[], "30000", &["child", "first"]),
+    ] {
+        let line = [&["start", "main.js", "--wait-ready", "-k", "30000"], flags].concat();
+        let mut command = home.command(&line);
+        command.env("WAIT", wait);
+        let started = crate::home::ended(command);
+        assert_eq!(started.code, 0, "{started:?}");
+        let processes = home.processes();
+        home.does(&["delete", "main"]);
+        assert_eq!(gone_within(Duration::from_secs(5), &processes), []);
+        let text = fs::read_to_string(&asked).unwrap();
+        let heard: BTreeSet<_> = text.split_whitespace().collect();
+        assert_eq!(heard.into_iter().collect::<Vec<_>>(), expected, "{flags:?}");
+        fs::remove_file(&asked).unwrap();
+    }
+}

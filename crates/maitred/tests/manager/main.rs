@@ -18,6 +18,8 @@ mod harness;
 mod home;
 
 mod boot;
+mod environment;
+mod from_pm2;
 mod identity;
 mod inspect;
 mod lifecycle;

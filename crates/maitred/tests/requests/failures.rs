@@ -55,6 +55,32 @@ fn a_worker_that_dies_in_the_middle_cuts_the_response() {
     });
 }
 
+/// Of many failures few are told of one by one, and of the others how many they were.
+#[test]
+fn no_failure_goes_untold() {
+    let _turn = beside_others();
+    let mut run = started(app(Runtime::Node), 1);
+    const ALL: u64 = 100;
+    for _ in 0..ALL {
+        let mut client = Client::connect(&run);
+        client.send("nonsense\r\n\r\n");
+        assert_eq!(client.response().status, 400);
+    }
+    let mut last = run.event("a worker", |event| event.is("listening"));
+    let mut told = 0;
+    while told < ALL {
+        last = run.event_after(&last, "a failure", |event| {
+            event.is("request_failed") || event.is("requests_failed")
+        });
+        told += if last.is("requests_failed") {
+            last.number("count")
+        } else {
+            1 + last.number("unsaid")
+        };
+    }
+    assert_eq!(told, ALL);
+}
+
 /// What a dead worker had not taken goes to its successor, a POST too: nobody has read it.
 #[test]
 fn what_nobody_has_taken_is_not_lost() {

@@ -20,7 +20,9 @@ mod apps;
 mod client;
 
 mod balancing;
+mod browser;
 mod failures;
+mod http2;
 mod limits;
 mod malformed;
 mod messages;

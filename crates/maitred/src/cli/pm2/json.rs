@@ -4,28 +4,17 @@ use std::ffi::OsStr;
 
 use serde_json::{Map, Value, json};
 
-use super::usage::Usage;
+use crate::cli::usage::Usage;
 use crate::config::{App, ExecMode, Pause};
 use crate::control::{InstanceView, Snapshot};
-use crate::home::{Exit, Home};
+use crate::home::{self, Exit, Home};
 
 /// One instance. The environment is in there: it is for the owner's eyes only.
-pub(super) fn instance(
-    home: &Home,
-    snapshot: &Snapshot,
-    instance: &InstanceView,
-    usage: Usage,
-) -> Value {
+fn instance(home: &Home, snapshot: &Snapshot, instance: &InstanceView, usage: Usage) -> Value {
     let app = &snapshot.app;
-    let env: Map<String, Value> = app
-        .env
+    let env: Map<String, Value> = home::environment(Some(home), app, instance.number, instance.id)
         .iter()
         .map(|(name, value)| (text(name), text(value).into()))
-        .chain(
-            app.instance_env(instance.number)
-                .iter()
-                .map(|(name, value)| (text(name), text(value).into())),
-        )
         .collect();
     let mut fields = life(snapshot, instance);
     fields.append(&mut program(app));
@@ -149,13 +138,13 @@ fn millis(duration: std::time::Duration) -> u64 {
 }
 
 /// All instances of a home.
-pub(super) fn all(home: &Home, snapshots: &[Snapshot]) -> Value {
+pub(in crate::cli) fn all(home: &Home, snapshots: &[Snapshot]) -> Value {
     let instances = || {
         snapshots
             .iter()
             .flat_map(|app| app.instances.iter().map(move |instance| (app, instance)))
     };
-    let usages = super::usage::of(instances().map(|(_, instance)| instance));
+    let usages = crate::cli::usage::of(instances().map(|(_, instance)| instance));
     let usage = |view: &InstanceView| {
         view.pid
             .and_then(|pid| usages.get(&pid).copied())

@@ -1,0 +1,79 @@
+//! What becomes of requests: each one ends here, once, and is counted for what became of it.
+
+use std::net::IpAddr;
+
+use http::Refusal;
+
+use super::seats::Seats;
+use super::{Gate, Proxy};
+
+/// What is known of a request from its beginning to its end.
+#[derive(Debug)]
+pub(super) struct Record {
+    /// Names it in the log, and to its client where it fails.
+    pub(super) id: u64,
+    /// Who asks, as far as balancers before us are to be believed; none over a Unix socket.
+    pub(super) client: Option<IpAddr>,
+    /// Bytes of the response's body, or of what went through the tunnel, to the client.
+    pub(super) bytes: u64,
+    /// It has one of its client's places.
+    pub(super) seated: bool,
+}
+
+impl Record {
+    /// A request has come to this listener.
+    pub(super) fn new(gate: &mut Gate, id: u64, client: Option<IpAddr>) -> Self {
+        gate.counts.total += 1;
+        gate.open += 1;
+        Self {
+            id,
+            client,
+            bytes: 0,
+            seated: false,
+        }
+    }
+
+    /// Takes one of its client's places; whether there was one.
+    pub(super) fn take_seat(&mut self, seats: &mut Seats) -> bool {
+        let Some(client) = self.client else {
+            return true;
+        };
+        self.seated = seats.take(client);
+        self.seated
+    }
+}
+
+/// What has become of a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Outcome {
+    /// Its response was passed on whole.
+    Answered,
+    /// It was a tunnel, and that is over.
+    Upgraded,
+    /// Its client has gone before that.
+    Aborted,
+    /// It was refused, or its response was cut.
+    Failed(Refusal),
+}
+
+impl Proxy {
+    /// A request is over.
+    pub(super) fn account(&mut self, gate: u64, record: Record, outcome: Outcome) {
+        if let Some(client) = record.client
+            && record.seated
+        {
+            self.seats.free(client);
+        }
+        let Some(gate) = self.gates.get_mut(&gate) else {
+            return;
+        };
+        gate.open -= 1;
+        let counts = &mut gate.counts;
+        match outcome {
+            Outcome::Answered => counts.answered += 1,
+            Outcome::Upgraded => counts.upgraded += 1,
+            Outcome::Aborted => counts.aborted += 1,
+            Outcome::Failed(refusal) => *counts.failed.entry(refusal.status()).or_default() += 1,
+        }
+    }
+}
