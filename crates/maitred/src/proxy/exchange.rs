@@ -154,6 +154,11 @@ impl Proxy {
             Ok(End::At(end)) if end <= self.settings.head => {
                 let (head, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
                 let begun = self.begin(key, head, workers);
+                let client = self.clients.get(key);
+                let is_served =
+                    client.is_some_and(|client| !matches!(client.phase, Phase::Reading { .. }));
+                // What could not be understood is for the log.
+                let rest = if is_served { rest } else { bytes };
                 (begun, Some(rest.to_vec()))
             }
             Ok(End::Beyond(next)) if bytes.len() < self.settings.head => {
@@ -213,7 +218,14 @@ impl Proxy {
             address = Some(client);
         }
         self.last_request += 1;
-        let mut record = Record::new(gate, self.last_request, address);
+        let since = match client.phase {
+            Phase::Reading { since, .. } => since,
+            _ => self.now,
+        };
+        let mut record = Record::new(gate, self.last_request, address, since);
+        if self.settings.access.is_some() {
+            record.note(head, Some(&request), client.link.session().is_some());
+        }
         let has_room = record.take_seat(&mut self.seats);
         let mut exchange = Exchange {
             wants,
@@ -373,12 +385,20 @@ impl Proxy {
                 exchange.record
             }
             // Nothing of it could be understood.
-            _ => {
+            before => {
+                let since = match before {
+                    Phase::Reading { since, .. } => since,
+                    _ => self.now,
+                };
+                let line = std::mem::take(&mut client.link.input);
                 let Some(at) = self.gates.get_mut(&gate) else {
                     return Step::Over;
                 };
                 self.last_request += 1;
-                let record = Record::new(at, self.last_request, address);
+                let mut record = Record::new(at, self.last_request, address, since);
+                if self.settings.access.is_some() {
+                    record.note(&line, None, false);
+                }
                 self.report(Report {
                     id: record.id,
                     gate,
