@@ -15,8 +15,6 @@ use crate::config::{Entry, FIELDS, Field, Flag, Takes};
 pub(super) struct StartFlags {
     /// What they say.
     pub(super) entry: Entry,
-    /// What the user should know of flags that do nothing here.
-    pub(super) notes: Vec<String>,
 }
 
 /// Those of them that `run` has.
@@ -26,45 +24,9 @@ pub(super) struct RunFlags {
     pub(super) entry: Entry,
 }
 
-/// Flags of pm2 that do nothing here: the name, whether a value follows, and the reason.
-const IGNORED: &[(&str, bool, &str)] = &[
-    (
-        "no-vizion",
-        false,
-        "versions are not looked up in repositories",
-    ),
-    ("no-pmx", false, "there is no Keymetrics here"),
-    ("no-automation", false, "there is no Keymetrics here"),
-    ("trace", false, "there is no tracing here"),
-    ("disable-trace", false, "there is no tracing here"),
-    ("v8", false, "there is no Keymetrics here"),
-    ("event-loop-inspector", false, "there is no Keymetrics here"),
-    ("deep-monitoring", false, "there is no Keymetrics here"),
-    (
-        "ext",
-        true,
-        "--ignore-watch names what is not to be watched",
-    ),
-    (
-        "parallel",
-        true,
-        "apps are acted on side by side in any case",
-    ),
-    ("wait-ip", false, "it belongs to startup"),
-    ("write", false, "init writes a config file"),
-];
-
 impl Args for StartFlags {
     fn augment_args(command: Command) -> Command {
-        let command = define(command, |_| true);
-        command.args(IGNORED.iter().map(|(long, takes_value, _)| {
-            let action = if *takes_value {
-                ArgAction::Append
-            } else {
-                ArgAction::Count
-            };
-            Arg::new(*long).long(*long).action(action).hide(true)
-        }))
+        define(command, |_| true)
     }
 
     fn augment_args_for_update(command: Command) -> Command {
@@ -74,16 +36,8 @@ impl Args for StartFlags {
 
 impl FromArgMatches for StartFlags {
     fn from_arg_matches(matches: &ArgMatches) -> Result<Self, Error> {
-        let given = |long: &&(&str, bool, &str)| {
-            matches.value_source(long.0) == Some(ValueSource::CommandLine)
-        };
-        let ignored = IGNORED.iter().filter(given);
-        Ok(Self {
-            entry: read(matches, |_| true)?,
-            notes: ignored
-                .map(|(long, _, reason)| format!("--{long} does nothing here: {reason}"))
-                .collect(),
-        })
+        let entry = read(matches, |_| true)?;
+        Ok(Self { entry })
     }
 
     fn update_from_arg_matches(&mut self, matches: &ArgMatches) -> Result<(), Error> {

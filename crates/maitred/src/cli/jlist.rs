@@ -4,7 +4,7 @@ use std::io::Write;
 
 use clap::Args;
 
-use super::pm2_json;
+use super::pm2::json;
 use crate::apps;
 use crate::home::Home;
 
@@ -16,7 +16,7 @@ impl Jlist {
     pub(super) fn execute(self) -> anyhow::Result<u8> {
         let home = Home::find()?;
         let snapshots = apps::snapshots(&apps::all(&home)?);
-        let mut text = serde_json::to_vec(&pm2_json::all(&home, &snapshots))?;
+        let mut text = serde_json::to_vec(&json::all(&home, &snapshots))?;
         text.push(b'\n');
         // A reader who is gone does not matter.
         let _ = std::io::stdout().write_all(&text);

@@ -4,8 +4,8 @@ use anstyle::{AnsiColor, Style};
 use anyhow::Context;
 use clap::{Args, ValueEnum};
 
-use super::table::{Cell, Column, print};
-use super::{Manner, shown, together, usage};
+use super::table::{Cell, Column, print, write};
+use super::{Manner, mini_list, shown, together, usage};
 use crate::apps::{self, Known};
 use crate::config::ExecMode;
 use crate::control::{InstanceView, Snapshot, State};
@@ -46,7 +46,7 @@ impl List {
         let home = Home::find()?;
         let known = apps::all(&home)?;
         let sort = self.sort.as_deref().map(parse_sort).transpose()?;
-        show(&known, sort.unwrap_or(USUAL), manner)?;
+        show(&home, &known, sort.unwrap_or(USUAL), manner)?;
         Ok(0)
     }
 }
@@ -86,6 +86,7 @@ pub(super) fn parse_sort(text: &str) -> anyhow::Result<Order> {
 /// # Errors
 /// If it cannot be written.
 pub(super) fn show(
+    home: &Home,
     known: &[Known],
     (key, descending): Order,
     manner: &Manner,
@@ -96,10 +97,7 @@ pub(super) fn show(
             .iter()
             .flat_map(|app| app.instances.iter().map(move |instance| (app, instance)))
     };
-    let pids: Vec<_> = instances()
-        .filter_map(|(_, instance)| instance.pid)
-        .collect();
-    let usages = usage::of(&pids);
+    let usages = usage::of(instances().map(|(_, instance)| instance));
     let now = now_ms();
     let mut rows: Vec<_> = instances()
         .map(|(app, instance)| Row {
@@ -127,6 +125,12 @@ pub(super) fn show(
         let by_key = by_key.then(a.instance.id.cmp(&b.instance.id));
         if descending { by_key.reverse() } else { by_key }
     });
+    if manner.mini_list {
+        let blocks = rows.iter();
+        let blocks =
+            blocks.map(|row| mini_list::block(home, row.app, row.instance, row.usage, row.uptime));
+        return write(&blocks.collect::<String>()).context("writing the list");
+    }
     let colours = together::colours(manner, &std::io::stdout());
     let cells: Vec<_> = rows.iter().map(cells).collect();
     print(&COLUMNS, &cells, colours).context("writing the list")

@@ -16,9 +16,10 @@ mod jlist;
 mod kill;
 mod list;
 mod logs;
+mod mini_list;
 mod pid;
 mod ping;
-mod pm2_json;
+mod pm2;
 mod prettylist;
 mod reload;
 mod reload_logs;
@@ -45,12 +46,24 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use clap::error::ErrorKind;
-use clap::{Args, Parser, Subcommand};
+use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Runs an app on all cores: N copies of it behind one door.
 #[derive(Debug, Parser)]
-#[command(name = "maitred", version, about, max_term_width = 100)]
+#[command(
+    name = "maitred",
+    version,
+    about,
+    max_term_width = 100,
+    disable_version_flag = true,
+    // As with pm2, the last one counts.
+    args_override_self = true
+)]
 struct Arguments {
+    /// Print the version.
+    #[arg(short = 'v', long, visible_short_alias = 'V', action = ArgAction::Version)]
+    version: (),
+
     #[command(flatten)]
     manner: Manner,
 
@@ -68,6 +81,10 @@ struct Manner {
     /// No colours.
     #[arg(long, global = true)]
     no_color: bool,
+
+    /// Show the list as lines of "name : value", for programs.
+    #[arg(short, long, global = true)]
+    mini_list: bool,
 }
 
 #[derive(Debug, Subcommand)]
@@ -82,7 +99,7 @@ enum Command {
     Scale(scale::Scale),
     #[command(name = "startOrRestart", alias = "start-or-restart")]
     StartOrRestart(start_or::StartOr),
-    #[command(name = "startOrReload", alias = "start-or-reload")]
+    #[command(name = "startOrReload", aliases = ["start-or-reload", "startOrGracefulReload"])]
     StartOrReload(start_or::StartOr),
     Reset(reset::Reset),
     #[command(name = "sendSignal", alias = "send-signal")]
@@ -100,6 +117,7 @@ enum Command {
     Pid(pid::Pid),
     Id(id::Id),
     Ping(ping::Ping),
+    #[command(alias = "log")]
     Logs(logs::Logs),
     Flush(flush::Flush),
     #[command(name = "reloadLogs", alias = "reload-logs")]
@@ -121,10 +139,26 @@ enum Command {
 /// Does what the command line says.
 pub(crate) fn main() -> ExitCode {
     let words = join_optional_values(flags::joined(std::env::args_os()).into_iter());
-    let Arguments { manner, command } = match Arguments::try_parse_from(words) {
-        Ok(arguments) => arguments,
+    let first = words.get(1).cloned();
+    let parsed = pm2::known_to_all(Arguments::command()).try_get_matches_from(words);
+    let parsed = parsed.and_then(|matches| {
+        let arguments = Arguments::from_arg_matches(&matches)?;
+        Ok((arguments, pm2::notes(&matches)))
+    });
+    let (
+        Arguments {
+            manner, command, ..
+        },
+        notes,
+    ) = match parsed {
+        Ok(parsed) => parsed,
         Err(error) => {
-            let _ = error.print();
+            match pm2::instead(&error, first.as_deref()) {
+                Some(instead) => together::complain(&instead),
+                None => {
+                    let _ = error.print();
+                }
+            }
             return match error.kind() {
                 ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => ExitCode::SUCCESS,
                 // As pm2 answers to a command that it does not know.
@@ -133,6 +167,9 @@ pub(crate) fn main() -> ExitCode {
             };
         }
     };
+    for note in &notes {
+        together::say(&manner, note);
+    }
     let result = match command {
         Command::Run(run) => run.execute(),
         Command::Supervise(supervise) => supervise.execute(),
@@ -157,7 +194,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Id(id) => id.execute(),
         Command::Ping(ping) => ping.execute(),
         Command::Logs(logs) => logs.execute(),
-        Command::Flush(flush) => flush.execute(),
+        Command::Flush(flush) => flush.execute(&manner),
         Command::ReloadLogs(reload) => reload.execute(&manner),
         Command::Save(save) => save.execute(&manner),
         Command::Resurrect(resurrect) => resurrect.execute(&manner),
@@ -218,6 +255,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        super::Arguments::command().debug_assert();
+        let program = super::Arguments::command();
+        super::pm2::known_to_all(program).debug_assert();
     }
 }

@@ -6,7 +6,7 @@ use std::io::Write as _;
 use clap::Args;
 use serde_json::Value;
 
-use super::pm2_json;
+use super::pm2::json;
 use crate::apps;
 use crate::home::Home;
 
@@ -18,7 +18,7 @@ impl Prettylist {
     pub(super) fn execute(self) -> anyhow::Result<u8> {
         let home = Home::find()?;
         let snapshots = apps::snapshots(&apps::all(&home)?);
-        let mut text = inspect(&pm2_json::all(&home, &snapshots), 0);
+        let mut text = inspect(&json::all(&home, &snapshots), 0);
         text.push('\n');
         // A reader who is gone does not matter.
         let _ = std::io::stdout().write_all(text.as_bytes());

@@ -10,7 +10,7 @@ use crate::home::{Dump, Home};
 #[derive(Debug, Args)]
 pub(super) struct Save {
     /// Note it also if there are none.
-    #[arg(long)]
+    #[arg(short, long)]
     force: bool,
 }
 

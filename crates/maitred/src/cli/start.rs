@@ -69,7 +69,12 @@ impl Start {
             code = code.max(start_all(&home, apps, mode, self.update_env, manner)?);
         }
         if !manner.silent {
-            list::show(&apps::all(&home)?, order.unwrap_or(list::USUAL), manner)?;
+            list::show(
+                &home,
+                &apps::all(&home)?,
+                order.unwrap_or(list::USUAL),
+                manner,
+            )?;
         }
         if code == 0 && self.no_daemon {
             return attached::stay(home, names, manner);
@@ -152,8 +157,7 @@ pub(super) fn resolve(
         warnings,
         printed,
     } = if target == "-" {
-        let text = std::io::read_to_string(std::io::stdin().lock());
-        what.apps_of_json(&text.context("reading standard input")?)?
+        what.apps_of_json(&together::read_input()?)?
     } else {
         what.apps(target)?
     };

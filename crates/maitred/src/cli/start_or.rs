@@ -9,7 +9,7 @@ use clap::Args;
 
 use super::start::{self, Mode};
 use super::what::What;
-use super::{Manner, together};
+use super::{Manner, attached, together};
 use crate::apps::Action;
 use crate::config::{self, App, Entry};
 use crate::home::Home;
@@ -35,8 +35,12 @@ pub(super) struct Again {
     targets: Vec<OsString>,
 
     /// Give them the environment of this command.
-    #[arg(long)]
+    #[arg(short = 'a', long)]
     update_env: bool,
+
+    /// Show what the apps write afterwards, until Ctrl-C.
+    #[arg(long)]
+    attach: bool,
 
     #[command(flatten)]
     what: What,
@@ -58,8 +62,15 @@ impl Again {
                  start`, not while naming an app"
             );
         }
+        if !names.is_empty() && files.is_empty() && self.what.env.is_some() {
+            let note =
+                "--env chooses variables of a config file, and none is named: it does nothing";
+            together::say(manner, note);
+        }
+        let mut followed = names_of(&names);
         for file in files {
             let apps = start::resolve(&self.what, file, manner)?;
+            followed.extend(apps.iter().map(|resolved| resolved.app.name.clone()));
             let started = start::start_all(&home, apps, mode, self.update_env, manner)?;
             code = code.max(started);
         }
@@ -67,6 +78,9 @@ impl Again {
             code = code.max(self.by_name(&home, &names, mode, manner)?);
         }
         together::show_list(&home, manner)?;
+        if code == 0 && self.attach {
+            attached::follow(&followed, manner)?;
+        }
         Ok(code)
     }
 
@@ -77,11 +91,7 @@ impl Again {
         mode: Mode,
         manner: &Manner,
     ) -> anyhow::Result<u8> {
-        let names: Vec<_> = names
-            .iter()
-            .map(|name| name.to_string_lossy().into_owned())
-            .collect();
-        let selected = together::selected(home, &names)?;
+        let selected = together::selected(home, &names_of(names))?;
         let (action, done): (fn(_) -> _, _) = match mode {
             Mode::Script | Mode::File => (Action::Restart, "restarted"),
             Mode::Reload => (Action::Reload, "reloaded"),
@@ -98,6 +108,13 @@ impl Again {
         }
         Ok(code)
     }
+}
+
+fn names_of(targets: &[&OsString]) -> Vec<String> {
+    let targets = targets.iter();
+    targets
+        .map(|target| target.to_string_lossy().into_owned())
+        .collect()
 }
 
 /// The app with the environment of this process in the place of the one that it was started in.

@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::{Manner, together};
+use crate::config;
 use crate::home::Home;
 
 /// Let the machine bring back what was saved when it starts (systemd).
@@ -27,6 +28,10 @@ pub(super) struct Startup {
     /// The unit's name.
     #[arg(long, value_name = "NAME")]
     service_name: Option<String>,
+
+    /// Wait for the network. The unit does so anyway.
+    #[arg(long, hide = true)]
+    wait_ip: bool,
 }
 
 /// Undo what `startup` has done.
@@ -38,6 +43,10 @@ pub(super) struct Unstartup {
     /// Whose apps; by default this user's.
     #[arg(short, long)]
     user: Option<String>,
+
+    /// That user's home folder. The unit is found without it.
+    #[arg(long, value_name = "DIR", hide = true)]
+    hp: Option<PathBuf>,
 
     /// The unit's name.
     #[arg(long, value_name = "NAME")]
@@ -159,13 +168,7 @@ fn own_user() -> String {
     let named = ["USER", "LOGNAME"]
         .iter()
         .find_map(|name| std::env::var(name).ok());
-    named.unwrap_or_else(|| {
-        if rustix::process::geteuid().is_root() {
-            "root".to_owned()
-        } else {
-            rustix::process::geteuid().as_raw().to_string()
-        }
-    })
+    named.unwrap_or_else(|| config::user_name(None))
 }
 
 fn only_systemd(platform: Option<&str>) -> anyhow::Result<()> {

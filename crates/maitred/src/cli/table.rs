@@ -49,7 +49,14 @@ pub(super) fn width() -> Option<usize> {
 /// # Errors
 /// If it cannot be written; that the reader has gone does not matter.
 pub(super) fn print(columns: &[Column], rows: &[Vec<Cell>], colours: bool) -> io::Result<()> {
-    let text = render(columns, rows, width(), colours);
+    write(&render(columns, rows, width(), colours))
+}
+
+/// Writes a text to standard output.
+///
+/// # Errors
+/// As [`print`].
+pub(super) fn write(text: &str) -> io::Result<()> {
     match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
         _ => Ok(()),

@@ -4,11 +4,11 @@ use std::io::IsTerminal;
 use std::path::Path;
 use std::sync::Mutex;
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 
 use super::{Manner, list};
 use crate::apps::{self, Action, Known, Selected};
-use crate::config::{self, App};
+use crate::config::{self, App, ConfigFile};
 use crate::events::Event;
 use crate::home::Home;
 use crate::output::{Sentences, has_colours};
@@ -21,8 +21,9 @@ pub(super) fn selected(home: &Home, targets: &[String]) -> anyhow::Result<Vec<Se
     apps::select(&apps::all(home)?, targets)
 }
 
-/// The same where a target may be a config file: then its own apps are meant, by name and
-/// namespace, and those of them that were never started are passed over.
+/// The same where a target may be a config file, or "-" for JSON from standard input: then its own
+/// apps are meant, by name and namespace, and those of them that were never started are passed
+/// over.
 ///
 /// # Errors
 /// If a target means nothing, or a file is wrong.
@@ -30,15 +31,30 @@ pub(super) fn selected_with_files(
     home: &Home,
     targets: &[String],
     only: &[String],
+    manner: &Manner,
 ) -> anyhow::Result<Vec<Selected>> {
     let known = apps::all(home)?;
     let mut selected = Vec::new();
     for target in targets {
-        let found = if config::is_config(Path::new(target)) {
-            of_file(&known, target, only)?
+        let found = if target == "-" {
+            let (name, text) = ("standard input", read_input()?);
+            let here = std::env::current_dir().context("finding the current folder")?;
+            of_config(
+                &known,
+                config::load_json(name, &text, &here)?,
+                name,
+                only,
+                manner,
+            )?
+        } else if config::is_config(Path::new(target)) {
+            let file = config::load(Path::new(target), None)?;
+            of_config(&known, file, target, only, manner)?
         } else {
             apps::select(&known, std::slice::from_ref(target))?
         };
+        if found.is_empty() && target == "all" {
+            bail!(NO_APPS);
+        }
         for one in found {
             apps::add_selected(&mut selected, one);
         }
@@ -46,9 +62,28 @@ pub(super) fn selected_with_files(
     Ok(selected)
 }
 
-fn of_file(known: &[Known], file: &str, only: &[String]) -> anyhow::Result<Vec<Selected>> {
-    let entries = config::load(Path::new(file), None)?.apps;
-    let called: Vec<_> = entries
+/// What there is to read on standard input.
+///
+/// # Errors
+/// If it is no text.
+pub(super) fn read_input() -> anyhow::Result<String> {
+    std::io::read_to_string(std::io::stdin().lock()).context("reading standard input")
+}
+
+fn of_config(
+    known: &[Known],
+    file: ConfigFile,
+    name: &str,
+    only: &[String],
+    manner: &Manner,
+) -> anyhow::Result<Vec<Selected>> {
+    if file.apps.is_empty() {
+        // There is nothing else in it that one could be warned of.
+        file.warnings.iter().for_each(|it| say(manner, it));
+        return Ok(Vec::new());
+    }
+    let called: Vec<_> = file
+        .apps
         .iter()
         .filter_map(config::called)
         .filter(|(name, _)| only.is_empty() || only.contains(name))
@@ -68,10 +103,12 @@ fn of_file(known: &[Known], file: &str, only: &[String]) -> anyhow::Result<Vec<S
         })
         .collect();
     if found.is_empty() {
-        bail!("none of the apps of {file} that are meant is there: they were not started yet");
+        bail!("none of the apps of {name} that are meant is there: they were not started yet");
     }
     Ok(found)
 }
+
+const NO_APPS: &str = "there are no apps";
 
 /// Does the same with all of them, and shows the list in the end. The exit code.
 pub(super) fn act(
@@ -95,7 +132,7 @@ pub(super) fn each(
     manner: &Manner,
 ) -> u8 {
     if selected.is_empty() {
-        complain(&"there are no apps");
+        complain(&NO_APPS);
         return 1;
     }
     let told = Mutex::new(());
@@ -120,7 +157,7 @@ pub(super) fn each(
 /// Shows all apps, as pm2 does after each command.
 pub(super) fn show_list(home: &Home, manner: &Manner) -> anyhow::Result<()> {
     if !manner.silent {
-        list::show(&apps::all(home)?, list::USUAL, manner)?;
+        list::show(home, &apps::all(home)?, list::USUAL, manner)?;
     }
     Ok(())
 }

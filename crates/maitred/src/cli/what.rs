@@ -8,7 +8,8 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::flags::StartFlags;
-use crate::config::{self, ConfigFile, Entry, Environment, Resolved, Surroundings};
+use crate::config::{self, App, ConfigFile, Entry, Environment, Resolved, Surroundings};
+use crate::watch;
 
 /// The flags of everything that takes apps from a command line or a config file.
 #[derive(Clone, Debug, Args)]
@@ -91,10 +92,9 @@ impl What {
         let here = std::env::current_dir().context("finding the current folder")?;
         let mut apps = Apps {
             apps: Vec::new(),
-            warnings: self.flags.notes.clone(),
+            warnings: file.warnings,
             printed: file.printed,
         };
-        apps.warnings.extend(file.warnings);
         let count = file.apps.len();
         let mut others = Vec::new();
         for (number, mut entry) in (1..).zip(file.apps) {
@@ -126,7 +126,8 @@ impl What {
                 Some(file) => resolved.with_context(|| format!("{file}: {called}"))?,
                 None => resolved?,
             };
-            let warnings = std::mem::take(&mut resolved.warnings);
+            let mut warnings = std::mem::take(&mut resolved.warnings);
+            warnings.extend(not_watched(&resolved.app));
             apps.warnings
                 .extend(warnings.iter().map(|it| format!("{called}: {it}")));
             apps.apps.push(resolved);
@@ -150,6 +151,17 @@ impl What {
         }
         Ok(apps)
     }
+}
+
+/// What of an app will not be watched as it was written.
+fn not_watched(app: &App) -> Vec<String> {
+    let foreseen = app
+        .watch
+        .iter()
+        .flat_map(|it| watch::foreseen(&it.paths, &it.ignore, &app.cwd));
+    foreseen
+        .map(|problem| format!("watch: {problem}"))
+        .collect()
 }
 
 /// A name that two of them have, in one namespace.

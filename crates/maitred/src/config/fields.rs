@@ -388,7 +388,8 @@ fields! {
         default: "1600ms",
         flags: &[flag("kill-timeout", Takes::Value("TIME")).short('k').also_of_run()],
     }
-    /// Whether a stop asks all processes of an instance to end, or only its first one.
+    /// Whether all processes of an instance end with it, when it is stopped and when it crashes. If
+    /// not, those that it has started are left alone until the app ends.
     treekill: bool {
         aliases: &[],
         default: "true",

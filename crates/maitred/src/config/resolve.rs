@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -120,17 +121,6 @@ pub(crate) fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Re
         }
     };
     let millis = |time: Option<Millis>, default| time.map_or(default, |Millis(time)| time);
-    let watch = watch(
-        entry.watch,
-        entry.ignore_watch,
-        entry.watch_options,
-        entry.watch_delay.map_or(WATCH_DELAY, |delay| delay.0),
-        &cwd,
-    );
-    if let Some(watch) = &watch {
-        let foreseen = crate::watch::foreseen(&watch.paths, &watch.ignore, &cwd);
-        warnings.extend(foreseen.iter().map(|problem| format!("watch: {problem}")));
-    }
     let app = App {
         name,
         namespace,
@@ -174,7 +164,13 @@ pub(crate) fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Re
             }
             Some(Schedule(None)) | None => None,
         },
-        watch,
+        watch: watch(
+            entry.watch,
+            entry.ignore_watch,
+            entry.watch_options,
+            entry.watch_delay.map_or(WATCH_DELAY, |delay| delay.0),
+            &cwd,
+        ),
         logs: Logs {
             out: place(&entry.out_file, Place::Home),
             err: place(&entry.error_file, Place::Home),
@@ -287,6 +283,7 @@ fn program(
     let mut program =
         interpreter::resolve(script, &places, interpreter.as_deref(), &interpreter_args)?;
     program.args.extend(args);
+    program.script = without_detours(program.script);
     if let Some(interpreter) = &mut program.interpreter {
         let maps = || {
             let mut path = program.script.clone().into_os_string();
@@ -428,6 +425,21 @@ fn plain_path(path: &Path) -> PathBuf {
         }
     }
     plain
+}
+
+/// The path without `.` and `..`, if it leads to the same file then: where a link is on the way, `..`
+/// leads elsewhere.
+fn without_detours(path: PathBuf) -> PathBuf {
+    let file = |path: &Path| {
+        let meta = path.metadata().ok()?;
+        Some((meta.dev(), meta.ino()))
+    };
+    let plain = plain_path(&path);
+    if file(&plain) == file(&path) {
+        plain
+    } else {
+        path
+    }
 }
 
 /// The version in the nearest `package.json` at or above the script; empty where there is none.

@@ -36,6 +36,9 @@ pub(crate) struct InstanceView {
     pub(crate) unstable: u32,
     /// How its last process ended.
     pub(crate) exit: Option<Exit>,
+    /// Why its last process could not be started, if it could not.
+    #[serde(default)]
+    pub(crate) not_started: Option<String>,
     /// Why its connections are not distributed, if they are not and could be expected to.
     #[serde(default)]
     pub(crate) not_preloaded: Option<String>,
@@ -112,7 +115,37 @@ impl Snapshot {
     }
 }
 
+impl From<Snapshot> for Record {
+    /// What is to be kept of an app that is so.
+    fn from(snapshot: Snapshot) -> Self {
+        let instances = snapshot.instances.iter().map(InstanceView::kept);
+        Self {
+            created_at: snapshot.created_at,
+            instances: instances.collect(),
+            app: snapshot.app,
+        }
+    }
+}
+
 impl InstanceView {
+    fn kept(&self) -> Kept {
+        Kept {
+            rest: match self.state {
+                State::Stopped | State::Stopping => Rest::Stopped,
+                State::Errored => Rest::Errored,
+                State::Online
+                | State::Launching
+                | State::Waiting
+                | State::Crashed
+                | State::Unknown => Rest::Runs,
+            },
+            restarts: self.restarts,
+            unstable: self.unstable,
+            exit: self.exit,
+            ..Kept::new(self.id, self.number, Rest::Runs)
+        }
+    }
+
     fn at_rest(kept: &Kept) -> Self {
         Self {
             id: kept.id,
@@ -127,6 +160,7 @@ impl InstanceView {
             restarts: kept.restarts,
             unstable: kept.unstable,
             exit: kept.exit,
+            not_started: kept.not_started.clone(),
             not_preloaded: None,
             open: None,
             given: None,

@@ -155,6 +155,11 @@ impl Turn {
             self.workers.counts.now = now;
             if let Some(proxy) = &mut self.proxy {
                 proxy.set_time(now);
+                for event in &events {
+                    if let Some(Token::Proxy(number)) = Token::of(event.data) {
+                        proxy.hear(number, event.flags);
+                    }
+                }
             }
             for event in &events {
                 if let Some(token) = Token::of(event.data) {

@@ -76,7 +76,12 @@ pub(super) enum Phase {
     /// A balancer before us says who the client is.
     Greeting,
     /// A request's head is read, since then; so much of it has been searched for its end.
-    Reading { since: Nanos, searched: usize },
+    /// With its body there must be `needs` bytes before a worker is asked for.
+    Reading {
+        since: Nanos,
+        searched: usize,
+        needs: usize,
+    },
     /// A request is in progress.
     Serving(Box<Exchange>),
     /// It speaks HTTP/2: each of its requests has a client of its own.
@@ -85,6 +90,17 @@ pub(super) enum Phase {
     Tunnel(Tunnel),
     /// What was said last is being written, and what still comes is not heard, until then.
     Leaving { until: Nanos },
+}
+
+impl Phase {
+    /// The next request is read from now on.
+    pub(super) fn reading(now: Nanos) -> Self {
+        Self::Reading {
+            since: now,
+            searched: 0,
+            needs: 0,
+        }
+    }
 }
 
 /// A request, and its response.

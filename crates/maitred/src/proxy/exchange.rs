@@ -13,6 +13,7 @@ use super::client::{Client, Exchange, Phase, Stage};
 use super::h2::PREFACE;
 use super::link::Read;
 use super::record::{Outcome, Record};
+use super::relay::PORTION;
 use super::slab::Key;
 use super::{Proxy, Report, STEPS, View, Workers};
 
@@ -98,10 +99,7 @@ impl Proxy {
                 if let Some(named) = named {
                     client.peer = super::time::named_peer(named);
                 }
-                client.phase = Phase::Reading {
-                    since: self.now,
-                    searched: 0,
-                };
+                client.phase = Phase::reading(self.now);
                 Step::On
             }
             Err(refusal) => self.refuse(key, refusal, None),
@@ -113,7 +111,12 @@ impl Proxy {
         let Some(client) = self.clients.get_mut(key) else {
             return Step::Wait;
         };
-        let Phase::Reading { since, searched } = &mut client.phase else {
+        let Phase::Reading {
+            since,
+            searched,
+            needs,
+        } = &mut client.phase
+        else {
             return Step::Wait;
         };
         // The response before it goes first.
@@ -142,10 +145,23 @@ impl Proxy {
                     self.room = room;
                     return match other {
                         Read::Nothing => Step::Wait,
+                        Read::End if *needs > 0 => {
+                            let early = Refusal::Malformed("the request's body ends early");
+                            self.refuse(key, early, None)
+                        }
                         _ => Step::Over,
                     };
                 }
             }
+        }
+        if bytes.len() < *needs {
+            client.link.input = if input.is_empty() {
+                bytes.to_vec()
+            } else {
+                input
+            };
+            self.room = room;
+            return Step::On;
         }
         let step = match http::find_end(bytes, (*searched).saturating_sub(1)) {
             Ok(End::At(_)) if !client.served && bytes.starts_with(PREFACE) => {
@@ -153,13 +169,18 @@ impl Proxy {
             }
             Ok(End::At(end)) if end <= self.settings.head => {
                 let (head, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
-                let begun = self.begin(key, head, workers);
-                let client = self.clients.get(key);
-                let is_served =
-                    client.is_some_and(|client| !matches!(client.phase, Phase::Reading { .. }));
-                // What could not be understood is for the log.
-                let rest = if is_served { rest } else { bytes };
-                (begun, Some(rest.to_vec()))
+                let begun = self.begin(key, head, rest.len(), workers);
+                let is_read = |client: &Client| !matches!(client.phase, Phase::Reading { .. });
+                match begun {
+                    // It comes back when more is there.
+                    Ok(None) => (Ok(Step::On), None),
+                    Ok(Some(step)) => (Ok(step), Some(rest.to_vec())),
+                    Err(refusal) if self.clients.get(key).is_some_and(is_read) => {
+                        (Err(refusal), Some(rest.to_vec()))
+                    }
+                    // What could not be understood is for the log.
+                    Err(refusal) => (Err(refusal), Some(bytes.to_vec())),
+                }
             }
             Ok(End::Beyond(next)) if bytes.len() < self.settings.head => {
                 *searched = next.max(1);
@@ -182,20 +203,31 @@ impl Proxy {
         step.unwrap_or_else(|refusal| self.refuse(key, refusal, None))
     }
 
-    /// A request's head is complete.
+    /// A request's head is complete, and so much of what follows it is there. `None` if that must
+    /// be more before a worker is asked for.
     fn begin<W: Workers>(
         &mut self,
         key: Key,
         head: &[u8],
+        rest: usize,
         workers: &mut W,
-    ) -> Result<Step, Refusal> {
+    ) -> Result<Option<Step>, Refusal> {
         let mut fields = [MaybeUninit::uninit(); HEADERS];
         let request = http::parse_request(head, &mut fields)?;
         let Some(client) = self.clients.get_mut(key) else {
-            return Ok(Step::Wait);
+            return Ok(Some(Step::Wait));
         };
+        let first = first_portion(&request, self.settings.body);
+        if rest < first {
+            client.phase = Phase::Reading {
+                since: self.now,
+                searched: 1,
+                needs: head.len() + first,
+            };
+            return Ok(None);
+        }
         let Some(gate) = self.gates.get_mut(&client.gate) else {
-            return Ok(Step::Over);
+            return Ok(Some(Step::Over));
         };
         self.budget = (self.budget + 1).min(BUDGET);
         let mut to_worker = Vec::with_capacity(head.len() + 256);
@@ -244,7 +276,7 @@ impl Proxy {
         if most > 0 && matches!(request.framing, Framing::Length(length) if length > most) {
             return Err(Refusal::BodyTooLarge);
         }
-        self.arrive(key, workers)
+        self.arrive(key, workers).map(Some)
     }
 
     /// Asks for a worker for the client's request.
@@ -299,10 +331,7 @@ impl Proxy {
         let Some(client) = self.clients.get_mut(key) else {
             return Step::Wait;
         };
-        let next = Phase::Reading {
-            since: self.now,
-            searched: 0,
-        };
+        let next = Phase::reading(self.now);
         let Phase::Serving(exchange) = std::mem::replace(&mut client.phase, next) else {
             return Step::Wait;
         };
@@ -370,10 +399,7 @@ impl Proxy {
             return Step::Wait;
         };
         client.served = true;
-        let next = Phase::Reading {
-            since: self.now,
-            searched: 0,
-        };
+        let next = Phase::reading(self.now);
         let (gate, address) = (client.gate, client.peer.address);
         let (mut keep_alive, mut is_head) = (false, false);
         let mut record = match std::mem::replace(&mut client.phase, next) {
@@ -522,6 +548,20 @@ impl Proxy {
                 gate.balancer.ended(self.now, member);
             }
         }
+    }
+}
+
+/// How much of a body must be there before a worker is asked for: so who sends a few bytes now and
+/// then holds none. A body whose length is not told, or that its client keeps back until it hears
+/// something, may be one half of a conversation; that begins at once.
+fn first_portion(request: &Request<'_, '_>, most: u64) -> usize {
+    match request.framing {
+        // It is refused for its length.
+        Framing::Length(len) if most > 0 && len > most => 0,
+        Framing::Length(len) if !request.expects_continue => {
+            usize::try_from(len).map_or(PORTION, |len| len.min(PORTION))
+        }
+        Framing::Length(_) | Framing::Empty | Framing::Chunked | Framing::Close => 0,
     }
 }
 

@@ -305,10 +305,7 @@ impl Proxy {
         let phase = if self.settings.proxy_protocol {
             Phase::Greeting
         } else {
-            Phase::Reading {
-                since: self.now,
-                searched: 0,
-            }
+            Phase::reading(self.now)
         };
         let (kind, epoll, now) = (self.kind, &self.epoll, self.now);
         let tls = self.tls.as_ref().map(Certificates::begin).transpose();
@@ -327,7 +324,22 @@ impl Proxy {
         Ok(())
     }
 
-    /// An epoll event with our kind has come.
+    /// An epoll event with our kind has come, among others. All of a lot are heard of before any is
+    /// seen to by [`Self::event`]: so nothing is sent over a pair whose end, or on which something
+    /// unasked, is told in the same lot.
+    pub(crate) fn hear(&mut self, data: u64, flags: epoll::EventFlags) {
+        let key = Key::of(data & (PAIR - 1));
+        let link = if data & PAIR == 0 {
+            self.clients.get_mut(key).map(|client| &mut client.link)
+        } else {
+            self.pairs.get_mut(key).map(|pair| &mut pair.link)
+        };
+        if let Some(link) = link {
+            link.note(flags);
+        }
+    }
+
+    /// Sees to an event that has been heard of.
     pub(crate) fn event<W: Workers>(
         &mut self,
         data: u64,
@@ -336,10 +348,9 @@ impl Proxy {
     ) {
         let key = Key::of(data & (PAIR - 1));
         if data & PAIR == 0 {
-            let Some(client) = self.clients.get_mut(key) else {
+            let Some(client) = self.clients.get(key) else {
                 return;
             };
-            client.link.note(flags);
             let is_broken = flags.contains(epoll::EventFlags::ERR);
             let hears_nothing = flags.contains(epoll::EventFlags::HUP);
             if is_broken || hears_nothing && !matches!(client.phase, Phase::Tunnel(_)) {
@@ -350,14 +361,13 @@ impl Proxy {
                 self.drive(key, workers);
             }
         } else {
-            let Some(pair) = self.pairs.get_mut(key) else {
-                return;
-            };
-            pair.link.note(flags);
-            match pair.client {
-                Some(client) => self.drive(client, workers),
+            match self.pairs.get(key).map(|pair| (pair.client, &pair.link)) {
+                Some((Some(client), _)) => self.drive(client, workers),
+                // What it told of has been read, as the end of a response.
+                Some((None, link)) if link.is_quiet() => {}
                 // Its worker has left it, or speaks without having been asked.
-                None => self.drop_pair(key),
+                Some((None, _)) => self.drop_pair(key),
+                None => return,
             }
         }
         self.settle(workers);

@@ -18,7 +18,7 @@ const RESPONSE_HEAD: usize = 256 * 1024;
 
 /// So much of a request's body counts as a sign of life: a client that sends it byte by byte would
 /// hold its worker for as long as it likes.
-const PORTION: usize = 16 * 1024;
+pub(super) const PORTION: usize = 16 * 1024;
 
 /// What a turn of passing on has come to.
 enum Passed {

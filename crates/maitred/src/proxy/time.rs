@@ -153,6 +153,18 @@ impl Proxy {
                     Verdict::Fine
                 }
             }
+            // More of its body must come before a worker is asked for.
+            Phase::Reading {
+                since: began,
+                needs: 1..,
+                ..
+            } => {
+                if since(*began, limits.stall_time) {
+                    Verdict::Late(Refusal::TooSlow)
+                } else {
+                    Verdict::Fine
+                }
+            }
             Phase::Reading { since: began, .. } if client.link.input.is_empty() => {
                 let limit = if client.served {
                     limits.idle_time

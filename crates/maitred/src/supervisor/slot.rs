@@ -54,6 +54,8 @@ pub(super) struct Slot {
     pub(super) processes: Vec<Process>,
     /// How its last process ended.
     pub(super) exit: Option<Exit>,
+    /// Why its last process could not be started, if it could not.
+    pub(super) not_started: Option<String>,
     /// What the last command came to, unless that is still to come.
     pub(super) outcome: Option<Outcome>,
     /// It goes when it is at rest.
@@ -78,6 +80,7 @@ impl Slot {
             instance: Instance::new(rest, kept.restarts, kept.unstable),
             processes: Vec::new(),
             exit: kept.exit,
+            not_started: kept.not_started.clone(),
             outcome: None,
             removed: false,
             not_preloaded: None,
@@ -155,6 +158,7 @@ impl Slot {
             restarts: self.instance.restarts(),
             unstable: self.instance.unstable(),
             exit: self.exit,
+            not_started: self.not_started.clone(),
         }
     }
 
@@ -198,6 +202,7 @@ impl Slot {
             restarts: self.instance.restarts(),
             unstable: self.instance.unstable(),
             exit: self.exit,
+            not_started: self.not_started.clone(),
             not_preloaded: self.not_preloaded.clone(),
             open: any.then(|| own().map(open).sum()),
             given: any.then(|| own().map(given).sum()),

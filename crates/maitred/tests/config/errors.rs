@@ -90,7 +90,8 @@ fn all_errors_are_told_at_once() {
 fn what_is_no_config() {
     for (text, expected) in [
         ("5", "not 5"),
-        ("null", "not nothing"),
+        ("", "there is nothing in it"),
+        ("null", "there is nothing in it"),
         ("'text'", "not \"text\""),
         ("{}", "no apps"),
         ("{ colour: 1 }", "no apps"),
@@ -108,10 +109,11 @@ fn what_is_no_config() {
         let error = Place::new().file("a.json", text).wrong(&["a.json"]);
         assert!(error.contains(expected), "{text}: {error}");
     }
-    let (apps, _) = Place::new()
+    let (apps, warnings) = Place::new()
         .file("a.json", "{ apps: [] }")
         .apps(&["a.json"]);
     assert!(apps.is_empty());
+    assert!(warnings.contains("its list of apps is empty"), "{warnings}");
 }
 
 #[test]

@@ -127,7 +127,7 @@ fn flags_without_a_meaning_are_noted() {
         let (_, notes) = Place::new().apps(&["app.sh", flag]);
         assert_eq!(notes.lines().count(), 1, "{notes}");
         assert!(
-            notes.contains(&format!("{flag} does nothing here")),
+            notes.contains(&format!("{flag} does nothing with `check`")),
             "{notes}"
         );
     }

@@ -63,9 +63,17 @@ fn programs_get_the_fields_that_they_know() {
     let _turn = beside_others();
     let home = Home::new();
     home.file("server.js", NODE_SERVER);
-    home.does(&["start", "server.js", "-i", "2", "--", "--loud"]);
+    // Who it is stands in no variable in a container, or at the machine's start.
+    let mut command = home.command(&["start", "server.js", "-i", "2", "--", "--loud"]);
+    command.env_remove("USER");
+    assert_eq!(ended(command).code, 0);
     let instances = home.instances();
     assert_eq!(instances.len(), 2);
+    let user = std::process::Command::new("id")
+        .arg("-un")
+        .output()
+        .unwrap();
+    let user = String::from_utf8(user.stdout).unwrap().trim().to_owned();
     for (number, instance) in instances.iter().enumerate() {
         let env = &instance["pm2_env"];
         assert_eq!(instance["name"], "server");
@@ -102,6 +110,7 @@ fn programs_get_the_fields_that_they_know() {
         let pid_file = std::fs::read_to_string(env["pm_pid_path"].as_str().unwrap()).unwrap();
         assert_eq!(pid_file, instance["pid"].to_string());
         assert_eq!(env["env"]["PORT"], home.port.to_string());
+        assert_eq!(env["username"], user);
     }
     let pretty = home.does(&["prettylist"]);
     assert!(pretty.starts_with("[\n  {"), "{pretty}");

@@ -192,6 +192,56 @@ fn the_whole_tree_ends_with_its_instance() {
     assert_eq!(sleeps, 1, "{left:#?}");
 }
 
+/// Detached from its group, and a child of that one too, which the instance knows nothing of.
+#[test]
+fn the_whole_tree_ends_with_an_instance_that_crashes() {
+    let _turn = beside_others();
+    let home = Home::new();
+    let noted = home.folder().join("children");
+    // The grandchild notes itself, and ignores what asks it politely.
+    home.file(
+        "grandchild.sh",
+        "trap '' TERM; echo $$ > grandchild; exec sleep 1000\n",
+    );
+    let text = format!(
+        "if [ -e {0} ]; then exec sleep 1000; fi\n\
+         setsid sh -c 'setsid sh grandchild.sh & wait' &\n\
+         child=$!\n\
+         while [ ! -s grandchild ]; do :; done\n\
+         echo $child $(cat grandchild) > {0}.new; mv {0}.new {0}\n\
+         exit 3\n",
+        noted.display()
+    );
+    home.file("crash.sh", &text);
+    home.does(&["start", "crash.sh", "--kill-timeout", "100"]);
+    let pids = appears(&noted);
+    let left: Vec<_> = pids
+        .split_whitespace()
+        .filter_map(|pid| Process::find(pid.parse().unwrap()))
+        .collect();
+    assert_eq!(gone_within(Duration::from_secs(5), &left), []);
+    home.does(&["stop", "crash"]);
+}
+
+/// With treekill off an instance's children are left alone, until the app ends.
+#[test]
+fn without_treekill_the_children_of_an_instance_stay() {
+    let _turn = beside_others();
+    let home = Home::new();
+    let text = "if [ -e child ]; then exec sleep 1000; fi\n\
+                sleep 1000 & echo $! > child.new; mv child.new child; exit 3\n";
+    home.file("crash.sh", text);
+    home.does(&["start", "crash.sh", "--no-treekill"]);
+    let child = appears(&home.folder().join("child"))
+        .trim()
+        .parse()
+        .unwrap();
+    home.does(&["restart", "crash"]);
+    let child = Process::find(child).unwrap();
+    home.does(&["stop", "crash"]);
+    assert_eq!(gone_within(Duration::from_secs(5), &[child]), []);
+}
+
 #[test]
 fn signals_and_lines_reach_the_process() {
     let _turn = beside_others();
@@ -262,5 +312,49 @@ fn appears(path: &std::path::Path) -> String {
         assert_eq!(came, 1, "{} does not appear", path.display());
         let mut notices = [0; 4096];
         rustix::io::read(&watch, &mut notices).unwrap();
+    }
+}
+
+#[test]
+fn without_treekill_the_first_process_alone_is_asked_and_all_end() {
+    let _turn = beside_others();
+    let home = Home::new();
+    let asked = home.folder().join("asked");
+    home.file(
+        "main.js",
+        "const child = require('child_process').spawn('node', ['child.js']);
+        child.stdout.once('data', () => process.send('ready'));
+        process.on('SIGINT', () => {
+            require('fs').appendFileSync('asked', 'first ');
+            // A child that was asked too has its turn.
+            child.on('exit', () => process.exit());
+            setTimeout(() => process.exit(), process.env.WAIT);
+        });",
+    );
+    home.file(
+        "child.js",
+        "process.on('SIGINT', () => {
+            require('fs').appendFileSync('asked', 'child ');
+            process.exit();
+        });
+        setInterval(() => {}, 1000);
+        console.log('up');",
+    );
+    for (flags, wait, expected) in [
+        (&["--no-treekill"][..], "0", &["first"][..]),
+        (&[], "30000", &["child", "first"]),
+    ] {
+        let line = [&["start", "main.js", "--wait-ready", "-k", "30000"], flags].concat();
+        let mut command = home.command(&line);
+        command.env("WAIT", wait);
+        let started = crate::home::ended(command);
+        assert_eq!(started.code, 0, "{started:?}");
+        let processes = home.processes();
+        home.does(&["delete", "main"]);
+        assert_eq!(gone_within(Duration::from_secs(5), &processes), []);
+        let text = fs::read_to_string(&asked).unwrap();
+        let heard: BTreeSet<_> = text.split_whitespace().collect();
+        assert_eq!(heard.into_iter().collect::<Vec<_>>(), expected, "{flags:?}");
+        fs::remove_file(&asked).unwrap();
     }
 }

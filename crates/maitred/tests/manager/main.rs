@@ -19,8 +19,13 @@ mod home;
 
 mod boot;
 mod environment;
+mod from_pm2;
+mod identity;
 mod inspect;
 mod lifecycle;
+mod logs;
+mod messages;
 mod reload;
+mod renewal;
 mod targets;
 mod trouble;

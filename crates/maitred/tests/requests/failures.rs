@@ -48,7 +48,10 @@ fn a_worker_that_dies_in_the_middle_cuts_the_response() {
     // Its successor dies in the middle of an upload.
     let again = run.event_after(&event, "a successor", |event| event.is("listening"));
     let mut client = Client::connect(&run);
-    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf");
+    let half = "x".repeat(50_000);
+    client.send(format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n{half}"
+    ));
     assert_eq!(client.response().status, 502);
     run.event_after(&again, "a failed upload", |event| {
         event.is("request_failed") && event.number("status") == 502

@@ -21,6 +21,7 @@ mod client;
 
 mod access;
 mod balancing;
+mod browser;
 mod failures;
 mod http2;
 mod limits;

@@ -107,10 +107,7 @@ impl Proxy {
                 link: Link::stream(stream, head),
                 gate,
                 peer,
-                phase: Phase::Reading {
-                    since: now,
-                    searched: 0,
-                },
+                phase: Phase::reading(now),
                 active_at: now,
                 served: false,
             })

@@ -140,14 +140,10 @@ impl Socket {
         let _ = sockopt::set_socket_linger(&self.fd, Some(Duration::ZERO));
     }
 
-    /// Whether the other side has neither said anything that has not been read nor ended. The
-    /// socket itself is asked: the event that would tell may still be on its way.
+    /// Whether the other side has neither said anything that has not been read nor ended, as far as
+    /// events have told.
     pub(super) fn is_quiet(&self) -> bool {
-        use rustix::net::RecvFlags;
-        let look = RecvFlags::PEEK | RecvFlags::DONTWAIT;
-        !self.ending
-            && !self.readable
-            && rustix::net::recv(&self.fd, &mut [0; 1][..], look) == Err(Errno::AGAIN)
+        !self.ending && !self.readable
     }
 
     /// Whether the other side has still to read something.

@@ -4,18 +4,13 @@ use std::ffi::OsStr;
 
 use serde_json::{Map, Value, json};
 
-use super::usage::Usage;
-use crate::config::{App, ExecMode, Pause};
+use crate::cli::usage::Usage;
+use crate::config::{self, App, ExecMode, Pause};
 use crate::control::{InstanceView, Snapshot};
 use crate::home::{self, Exit, Home};
 
 /// One instance. The environment is in there: it is for the owner's eyes only.
-pub(super) fn instance(
-    home: &Home,
-    snapshot: &Snapshot,
-    instance: &InstanceView,
-    usage: Usage,
-) -> Value {
+fn instance(home: &Home, snapshot: &Snapshot, instance: &InstanceView, usage: Usage) -> Value {
     let app = &snapshot.app;
     let env: Map<String, Value> = home::environment(Some(home), app, instance.number, instance.id)
         .iter()
@@ -33,8 +28,8 @@ pub(super) fn instance(
     ];
     let files = files.into_iter();
     fields.extend(files.filter_map(|(name, path)| Some((name.to_owned(), text(path?).into()))));
-    let user = env.get("USER").cloned().unwrap_or(Value::Null);
-    fields.insert("username".to_owned(), user);
+    let user = config::user_name(app.identity.as_ref().map(|identity| identity.uid));
+    fields.insert("username".to_owned(), user.into());
     fields.insert("env".to_owned(), env.into());
     json!({
         "pid": instance.pid.unwrap_or(0),
@@ -143,16 +138,13 @@ fn millis(duration: std::time::Duration) -> u64 {
 }
 
 /// All instances of a home.
-pub(super) fn all(home: &Home, snapshots: &[Snapshot]) -> Value {
+pub(in crate::cli) fn all(home: &Home, snapshots: &[Snapshot]) -> Value {
     let instances = || {
         snapshots
             .iter()
             .flat_map(|app| app.instances.iter().map(move |instance| (app, instance)))
     };
-    let pids: Vec<_> = instances()
-        .filter_map(|(_, instance)| instance.pid)
-        .collect();
-    let usages = super::usage::of(&pids);
+    let usages = crate::cli::usage::of(instances().map(|(_, instance)| instance));
     let usage = |view: &InstanceView| {
         view.pid
             .and_then(|pid| usages.get(&pid).copied())
