@@ -14,7 +14,7 @@ use super::kind::{
     Account, Bytes, ExitCodes, Kind, LogTarget, Millis, MinUptime, Patterns, Ports, Schedule,
     Texts, Variables, WatchDelay, WatchOptions, Watched, Words,
 };
-use super::requests::{Per, Retry};
+use super::requests::{AccessFormat, Per, Retry};
 use super::{ExecMode, FilterEnv, Instances, LogFormat, Policy};
 
 macro_rules! fields {
@@ -208,6 +208,21 @@ fields! {
         aliases: &[],
         default: "none",
         flags: &[flag("instance-header", Takes::Value("NAME")).also_of_run()],
+    }
+    /// With `per: request`: a file in which each request gets a line when it is over; "-" for
+    /// standard output, where the app is in the foreground. Relative to `cwd`. It is rotated and
+    /// opened again as the app's logs are.
+    access_log: String {
+        aliases: &[],
+        default: "none",
+        flags: &[flag("access-log", Takes::Value("FILE")).also_of_run()],
+    }
+    /// The form of those lines: `combined`, as Apache and nginx have it, with the seconds that the
+    /// request took, the instance and the request's number behind it; or `json`.
+    access_log_format: AccessFormat {
+        aliases: &[],
+        default: "combined",
+        flags: &[flag("access-log-format", Takes::Value("FORMAT")).also_of_run()],
     }
     /// With `per: request`: the largest body of a request.
     max_body: Bytes {

@@ -42,6 +42,7 @@ use slab::{Key, Slab};
 use tls::Certificates;
 pub(crate) use tls::Files;
 
+use crate::access;
 use crate::figures::{RequestFigures, WorkerRequests};
 
 /// What is read at once, and so what may wait to be written to a slow reader.
@@ -78,6 +79,8 @@ pub(crate) struct Settings {
     pub(crate) max_clients: usize,
     /// How many requests of one client may be in progress.
     pub(crate) client_limit: usize,
+    /// Where each request is noted when it is over.
+    pub(crate) access: Option<access::Queue>,
     /// Bytes of a request's head.
     pub(crate) head: usize,
     /// Bytes of a request's body.
