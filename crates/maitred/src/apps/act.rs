@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 
 use super::{Known, Selected, launch};
 use crate::config::App;
-use crate::control::{Connection, Fault, Request, Snapshot};
+use crate::control::{Connection, Fault, Refusal, Request, Snapshot};
 use crate::events::Event;
 use crate::home::{Claim, Exit, Home, Kept, Numbers, Record, Rest};
 
@@ -233,21 +233,30 @@ impl Known {
 }
 
 impl Known {
-    /// The app has ended by itself; whether that is as it should be.
+    /// The app has ended by itself; whether that is as it should be. What is not is told as its
+    /// supervisor would have told it.
     fn ended_well(&self) -> anyhow::Result<()> {
+        let refused = |reason: String| anyhow::Error::new(Fault::Refused(Refusal::new(reason)));
         let Ok(record) = self.folder.record() else {
             // Deleted in the meantime.
             return Ok(());
         };
         let name = &record.app.name;
         for kept in &record.instances {
+            if let Some(reason) = &kept.not_started {
+                let number = kept.number;
+                return Err(refused(format!(
+                    "{name}-{number} could not be started: {reason}"
+                )));
+            }
             let how = match kept.exit {
                 None | Some(Exit::Code(0)) => continue,
                 Some(Exit::Code(code)) => format!("has exited with code {code}"),
                 Some(Exit::Signal(signal)) => format!("was killed by signal {signal}"),
             };
             if kept.rest != Rest::Runs {
-                bail!("{name}-{} {how} before it was up", kept.number);
+                let number = kept.number;
+                return Err(refused(format!("{name}-{number} {how} before it was up")));
             }
         }
         Ok(())

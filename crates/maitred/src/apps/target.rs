@@ -88,6 +88,11 @@ fn find(known: &[Known], target: &str) -> anyhow::Result<Vec<Selected>> {
     if !found.is_empty() {
         return Ok(found);
     }
+    let grouped = |known: &&Known| known.record.app.namespace == target;
+    let found: Vec<_> = known.iter().filter(grouped).map(whole).collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
     if let Ok(id) = target.parse::<u32>() {
         let has = |known: &&Known| known.record.instances.iter().any(|kept| kept.id == id);
         return Ok(known
@@ -100,8 +105,7 @@ fn find(known: &[Known], target: &str) -> anyhow::Result<Vec<Selected>> {
             .into_iter()
             .collect());
     }
-    let grouped = |known: &&Known| known.record.app.namespace == target;
-    Ok(known.iter().filter(grouped).map(whole).collect())
+    Ok(Vec::new())
 }
 
 fn unknown(known: &[Known], target: &str) -> String {

@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::{Manner, together};
+use crate::config;
 use crate::home::Home;
 
 /// Let the machine bring back what was saved when it starts (systemd).
@@ -167,13 +168,7 @@ fn own_user() -> String {
     let named = ["USER", "LOGNAME"]
         .iter()
         .find_map(|name| std::env::var(name).ok());
-    named.unwrap_or_else(|| {
-        if rustix::process::geteuid().is_root() {
-            "root".to_owned()
-        } else {
-            rustix::process::geteuid().as_raw().to_string()
-        }
-    })
+    named.unwrap_or_else(|| config::user_name(None))
 }
 
 fn only_systemd(platform: Option<&str>) -> anyhow::Result<()> {

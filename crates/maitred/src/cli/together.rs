@@ -31,6 +31,7 @@ pub(super) fn selected_with_files(
     home: &Home,
     targets: &[String],
     only: &[String],
+    manner: &Manner,
 ) -> anyhow::Result<Vec<Selected>> {
     let known = apps::all(home)?;
     let mut selected = Vec::new();
@@ -38,13 +39,22 @@ pub(super) fn selected_with_files(
         let found = if target == "-" {
             let (name, text) = ("standard input", read_input()?);
             let here = std::env::current_dir().context("finding the current folder")?;
-            of_config(&known, config::load_json(name, &text, &here)?, name, only)?
+            of_config(
+                &known,
+                config::load_json(name, &text, &here)?,
+                name,
+                only,
+                manner,
+            )?
         } else if config::is_config(Path::new(target)) {
             let file = config::load(Path::new(target), None)?;
-            of_config(&known, file, target, only)?
+            of_config(&known, file, target, only, manner)?
         } else {
             apps::select(&known, std::slice::from_ref(target))?
         };
+        if found.is_empty() && target == "all" {
+            bail!(NO_APPS);
+        }
         for one in found {
             apps::add_selected(&mut selected, one);
         }
@@ -65,7 +75,13 @@ fn of_config(
     file: ConfigFile,
     name: &str,
     only: &[String],
+    manner: &Manner,
 ) -> anyhow::Result<Vec<Selected>> {
+    if file.apps.is_empty() {
+        // There is nothing else in it that one could be warned of.
+        file.warnings.iter().for_each(|it| say(manner, it));
+        return Ok(Vec::new());
+    }
     let called: Vec<_> = file
         .apps
         .iter()
@@ -92,6 +108,8 @@ fn of_config(
     Ok(found)
 }
 
+const NO_APPS: &str = "there are no apps";
+
 /// Does the same with all of them, and shows the list in the end. The exit code.
 pub(super) fn act(
     home: &Home,
@@ -114,7 +132,7 @@ pub(super) fn each(
     manner: &Manner,
 ) -> u8 {
     if selected.is_empty() {
-        complain(&"there are no apps");
+        complain(&NO_APPS);
         return 1;
     }
     let told = Mutex::new(());

@@ -116,7 +116,7 @@ fields! {
     /// each its own (fork).
     exec_mode: ExecMode {
         aliases: &[],
-        default: "cluster where `instances` is written, else fork",
+        default: "cluster where `instances` or `per: request` is written, else fork",
         flags: &[
             flag("exec-mode", Takes::Value("MODE")).also_of_run(),
             flag("execute-command", Takes::Word("fork")).short('x').also_of_run(),
@@ -373,8 +373,8 @@ fields! {
         default: "1600ms",
         flags: &[flag("kill-timeout", Takes::Value("TIME")).short('k').also_of_run()],
     }
-    /// Whether a stop asks all processes of an instance to end, or only its first one; what that
-    /// leaves behind is killed.
+    /// Whether all processes of an instance end with it, when it is stopped and when it crashes. If
+    /// not, those that it has started are left alone until the app ends.
     treekill: bool {
         aliases: &[],
         default: "true",

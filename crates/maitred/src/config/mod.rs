@@ -41,6 +41,7 @@ pub(crate) use environment::{Environment, FilterEnv, RUN_VAR, compose, with_own}
 pub(crate) use field::{Field, Flag, Takes};
 pub(crate) use fields::{Entry, FIELDS};
 pub(crate) use file::{ConfigFile, is_config, load, load_json, usual};
+pub(crate) use identity::user_name;
 pub(crate) use instances::{Instances, processors};
 pub(crate) use kind::{LogTarget, Words};
 pub(crate) use logs::{LogFormat, Logs, Place, Rotation};

@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use http::Networks;
 use serde::{Deserialize, Serialize};
 
-use super::app::{Balance, Policy};
+use super::app::{Balance, ExecMode, Policy};
 use super::encode::millis;
 use super::fields::Entry;
 use super::kind::{Bytes, Millis, Texts};
@@ -97,6 +97,9 @@ impl Requests {
                 bail!("{name}: it concerns requests, so it needs per: request");
             }
             return Ok(None);
+        }
+        if entry.exec_mode == Some(ExecMode::Fork) {
+            bail!("per: request needs the app's own sockets, so it needs exec_mode: cluster");
         }
         let time = |time: Option<Millis>, default| time.map_or(default, |Millis(time)| time);
         let trusted = entry.trust_proxy.clone().map_or(Vec::new(), |list| list.0);

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::{OsStr, OsString};
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use super::identity;
 use super::interpreter::{self, Program};
 use super::kind::{Bytes, LogTarget, Millis, MinUptime, Schedule, Texts, Variables, Watched};
 use super::programs::Places;
-use super::requests::Requests;
+use super::requests::{Per, Requests};
 use super::words::told;
 use super::{Cron, Instances, LogFormat, Logs, Pause, Place, Restart, Rotation, Watch};
 
@@ -105,6 +106,8 @@ pub(crate) fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Re
 
     let exec_mode = entry.exec_mode.unwrap_or(match entry.instances {
         Some(_) => ExecMode::Cluster,
+        // Requests come over sockets that are the app's.
+        None if entry.per == Some(Per::Request) => ExecMode::Cluster,
         None => ExecMode::Fork,
     });
     let instances = entry.instances.unwrap_or(Instances::Exactly(1));
@@ -280,6 +283,7 @@ fn program(
     let mut program =
         interpreter::resolve(script, &places, interpreter.as_deref(), &interpreter_args)?;
     program.args.extend(args);
+    program.script = without_detours(program.script);
     if let Some(interpreter) = &mut program.interpreter {
         let maps = || {
             let mut path = program.script.clone().into_os_string();
@@ -421,6 +425,21 @@ fn plain_path(path: &Path) -> PathBuf {
         }
     }
     plain
+}
+
+/// The path without `.` and `..`, if it leads to the same file then: where a link is on the way, `..`
+/// leads elsewhere.
+fn without_detours(path: PathBuf) -> PathBuf {
+    let file = |path: &Path| {
+        let meta = path.metadata().ok()?;
+        Some((meta.dev(), meta.ino()))
+    };
+    let plain = plain_path(&path);
+    if file(&plain) == file(&path) {
+        plain
+    } else {
+        path
+    }
 }
 
 /// The version in the nearest `package.json` at or above the script; empty where there is none.

@@ -492,8 +492,10 @@ impl Proxy {
             exchange.failed = Some(member);
         }
         exchange.waits_since = self.now;
+        let worker = exchange.record.worker.take();
         if let Some(gate) = self.gates.get_mut(&gate) {
             gate.counts.retried += 1;
+            gate.count_worker(worker, Outcome::Failed(Refusal::BadWorker));
         }
         self.abandon(gate, key, stage);
         self.arrive(key, workers).is_ok()
@@ -501,7 +503,14 @@ impl Proxy {
 
     /// Gives the client's request to this worker.
     pub(super) fn start<W: Workers>(&mut self, key: Key, member: MemberId, workers: &mut W) {
-        if self.hand(key, member, workers).is_none() {
+        if self.hand(key, member, workers).is_some() {
+            if let Some(client) = self.clients.get_mut(key)
+                && let Phase::Serving(exchange) = &mut client.phase
+            {
+                let gate = self.gates.get(&client.gate);
+                exchange.record.worker = gate.and_then(|gate| gate.balancer.key(member));
+            }
+        } else {
             // It waits on, and goes to whoever can have it.
             let arrival = self.arrival(key);
             let since = self.waits_since(key);

@@ -279,6 +279,7 @@ impl Proxy {
                 && let Phase::Serving(exchange) = &mut it.phase
             {
                 exchange.stage = Stage::Returned(key, end);
+                exchange.record.worker = None;
                 exchange.waits_since = self.now;
             }
             if let (Some(arrival), Some(gate)) = (self.arrival(client), self.gates.get_mut(&gate)) {

@@ -44,7 +44,7 @@ use slab::{Key, Slab};
 use tls::Certificates;
 pub(crate) use tls::Files;
 
-use crate::figures::RequestFigures;
+use crate::figures::{RequestFigures, WorkerRequests};
 
 /// What is read at once, and so what may wait to be written to a slow reader.
 const READ: usize = 64 * 1024;
@@ -137,6 +137,8 @@ struct Gate {
     counts: RequestFigures,
     /// Requests that are not over, those that wait among them.
     open: usize,
+    /// What was counted of each worker, by its key: of what is over.
+    workers: HashMap<u64, WorkerRequests>,
 }
 
 /// The proxy of an app.
@@ -267,6 +269,7 @@ impl Proxy {
                 authority,
                 counts: RequestFigures::default(),
                 open: 0,
+                workers: HashMap::new(),
             },
         );
     }

@@ -1,11 +1,14 @@
 //! What becomes of requests: each one ends here, once, and is counted for what became of it.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
 use http::Refusal;
 
+use super::client::Phase;
 use super::seats::Seats;
 use super::{Gate, Proxy};
+use crate::figures::WorkerRequests;
 
 /// What is known of a request from its beginning to its end.
 #[derive(Debug)]
@@ -18,6 +21,8 @@ pub(super) struct Record {
     pub(super) bytes: u64,
     /// It has one of its client's places.
     pub(super) seated: bool,
+    /// The key of the worker that has it.
+    pub(super) worker: Option<u64>,
 }
 
 impl Record {
@@ -30,6 +35,7 @@ impl Record {
             client,
             bytes: 0,
             seated: false,
+            worker: None,
         }
     }
 
@@ -56,7 +62,39 @@ pub(super) enum Outcome {
     Failed(Refusal),
 }
 
+impl Gate {
+    /// A worker has one request less. One that is sent again has `failed` with it.
+    pub(super) fn count_worker(&mut self, worker: Option<u64>, outcome: Outcome) {
+        use Refusal::{BadWorker, SlowWorker};
+        if let Some(key) = worker {
+            let counts = self.workers.entry(key).or_default();
+            counts.total += 1;
+            counts.failed += u64::from(matches!(outcome, Outcome::Failed(BadWorker | SlowWorker)));
+        }
+    }
+}
+
 impl Proxy {
+    /// What was counted of each worker at a listener, by their keys.
+    pub(crate) fn workers(&self, gate: u64) -> HashMap<u64, WorkerRequests> {
+        let Some(counted) = self.gates.get(&gate).map(|gate| &gate.workers) else {
+            return HashMap::new();
+        };
+        let mut workers = counted.clone();
+        let here = self.clients.iter().filter(|(_, it)| it.gate == gate);
+        let busy = here.filter_map(|(_, client)| match &client.phase {
+            Phase::Serving(exchange) => exchange.record.worker,
+            Phase::Tunnel(tunnel) => tunnel.record.worker,
+            _ => None,
+        });
+        for key in busy {
+            let worker = workers.entry(key).or_default();
+            worker.total += 1;
+            worker.in_progress += 1;
+        }
+        workers
+    }
+
     /// A request is over.
     pub(super) fn account(&mut self, gate: u64, record: Record, outcome: Outcome) {
         if let Some(client) = record.client
@@ -68,6 +106,7 @@ impl Proxy {
             return;
         };
         gate.open -= 1;
+        gate.count_worker(record.worker, outcome);
         let counts = &mut gate.counts;
         match outcome {
             Outcome::Answered => counts.answered += 1,

@@ -32,7 +32,7 @@ use crate::output::Output;
 use crate::process_tree;
 use crate::runtime_folder::RuntimeFolder;
 use calls::Operation;
-use instance::{State, Status};
+use instance::{Generation, State, Status};
 use slot::Slot;
 use spawn::{Ready, Spawner};
 
@@ -51,6 +51,8 @@ const NOTICES: usize = 1024;
 struct Orphan {
     pid: Pid,
     kill_at: Option<Duration>,
+    /// The run that has left it behind: an instance's number, and a process of it.
+    of: Option<(u32, Generation)>,
 }
 
 /// The app is being ended.
@@ -384,8 +386,15 @@ impl Supervisor {
     /// Takes note of every child that has ended; as subreaper we have more than the instances.
     fn reap(&mut self) {
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-            if let Some(status) = final_status(status) {
-                self.orphans.retain(|orphan| orphan.pid != pid);
+            let Some(status) = final_status(status) else {
+                continue;
+            };
+            if let Some(at) = self.orphans.iter().position(|orphan| orphan.pid == pid) {
+                // Its own children are ours now.
+                if let Some((number, run)) = self.orphans.swap_remove(at).of {
+                    self.ask_what_is_left_of(number, run);
+                }
+            } else {
                 self.exited(pid, status);
             }
         }

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -157,9 +159,97 @@ fn an_app_that_crashes_at_boot_is_told_of() {
     assert_eq!(home.statuses()[1], (1, "stopped".to_owned()));
 }
 
+/// In the background nobody sees the supervisor; the command says why, and so do the logs.
+#[test]
+fn a_program_that_cannot_be_executed_is_told_of_with_the_reason() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("bad", "#!/no/such/interpreter\n");
+    for restarts in ["0", "5"] {
+        let start = [
+            "start",
+            "./bad",
+            "--interpreter",
+            "none",
+            "--max-restarts",
+            restarts,
+        ];
+        let said = home.run(&start);
+        let reason = "bad-0 could not be started: executing ";
+        assert!(said.errors.contains(reason), "{said:?}");
+        assert!(said.errors.contains("first line names"), "{said:?}");
+        let shown = home.does(&["describe", "bad"]);
+        assert!(shown.contains("not started: executing"), "{shown}");
+        let logs = home.does(&["logs", "bad", "--nostream"]);
+        assert!(
+            logs.contains("bad|maitred | bad-0 could not be started"),
+            "{logs}"
+        );
+        // Programs that read these want the app's own.
+        for flags in ["--raw", "--out", "--err"] {
+            let logs = home.does(&["logs", "bad", "--nostream", flags]);
+            assert!(!logs.contains("could not be started"), "{logs}");
+        }
+        home.does(&["delete", "bad"]);
+    }
+}
+
+/// The disk is full: the app goes on, and the logs say what is lost.
+#[test]
+fn lines_that_cannot_be_written_are_told_of_in_the_logs() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "echo lost; exec sleep 1000\n");
+    // It always is, for whoever writes to this.
+    let app = r#"{"script": "job.sh", "name": "job", "out_file": "/dev/full"}"#;
+    home.file("job.json", app);
+    home.does(&["start", "job.json"]);
+    let mut command = home.command(&["logs", "job"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut told = lines
+        .map_while(Result::ok)
+        .filter(|line| line.contains("job|maitred"));
+    let told = told.find(|line| line.contains("dropped")).unwrap();
+    assert!(told.contains("/dev/full"), "{told}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// What is opened in a shell script and held by its commands ends with them: a lock, for instance.
+#[test]
+fn a_supervisor_holds_nothing_of_whoever_started_it() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    let lock = home.file("lock", "");
+    let mut shell = Command::new("sh");
+    let start = format!("exec 7<{}; exec \"$0\" \"$@\"", lock.display());
+    let command = home.command(&["start", "job.sh"]);
+    shell.args(["-c", &start]).arg(command.get_program());
+    shell.args(command.get_args()).current_dir(home.folder());
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            shell.env(name, value);
+        }
+    }
+    let said = ended(shell);
+    assert_eq!(said.code, 0, "{said:?}");
+    let processes = home.processes();
+    // Guard, supervisor, shell, and what it runs.
+    assert_eq!(processes.len(), 4, "{processes:?}");
+    for process in processes {
+        let open = fs::read_dir(format!("/proc/{}/fd", process.pid)).unwrap();
+        let held = open
+            .flatten()
+            .find(|it| fs::read_link(it.path()).is_ok_and(|to| to == lock));
+        assert!(held.is_none(), "{process:?}");
+    }
+}
+
 #[test]
 fn a_supervisor_that_does_not_know_a_request_says_so() {
-    use std::io::{BufRead, BufReader, Write};
+    use std::io::Write;
     let _turn = beside_others();
     let home = Home::new();
     home.file("job.sh", "sleep 1000\n");
@@ -200,4 +290,40 @@ fn a_supervisor_that_hangs_is_told_of() {
     assert_eq!(home.statuses(), unknown);
     kill_process(supervisor, Signal::CONT).unwrap();
     home.does(&["stop", "all"]);
+}
+
+/// What is kept of an app may be damaged while it runs: its supervisor still knows it.
+#[test]
+fn an_app_whose_record_is_damaged_can_be_stopped() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    home.does(&["start", "job.sh", "-i", "2"]);
+    let record = home.path().join("apps/job/app.json");
+    fs::write(&record, "{ \"app\": ").unwrap();
+    let listed = home.run(&["list"]);
+    assert_eq!(listed.code, 0, "{listed:?}");
+    assert!(
+        listed.errors.contains("its supervisor knows it still"),
+        "{listed:?}"
+    );
+    let online = [0, 1].map(|id| (id, "online".to_owned()));
+    assert_eq!(home.statuses(), online);
+    home.does(&["stop", "1"]);
+    let listed = home.run(&["list"]);
+    assert_eq!(listed.errors, "");
+    fs::write(&record, "").unwrap();
+    home.does(&["stop", "job"]);
+    let stopped = [0, 1].map(|id| (id, "stopped".to_owned()));
+    assert_eq!(home.statuses(), stopped);
+    // Nobody knows it any more.
+    fs::write(&record, "").unwrap();
+    let listed = home.run(&["list"]);
+    let hint = format!(
+        "to forget it, remove {}",
+        record.parent().unwrap().display()
+    );
+    assert!(listed.errors.contains(&hint), "{listed:?}");
+    fs::remove_dir_all(record.parent().unwrap()).unwrap();
+    home.does(&["start", "job.sh"]);
 }

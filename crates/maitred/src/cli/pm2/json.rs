@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use serde_json::{Map, Value, json};
 
 use crate::cli::usage::Usage;
-use crate::config::{App, ExecMode, Pause};
+use crate::config::{self, App, ExecMode, Pause};
 use crate::control::{InstanceView, Snapshot};
 use crate::home::{self, Exit, Home};
 
@@ -28,8 +28,8 @@ fn instance(home: &Home, snapshot: &Snapshot, instance: &InstanceView, usage: Us
     ];
     let files = files.into_iter();
     fields.extend(files.filter_map(|(name, path)| Some((name.to_owned(), text(path?).into()))));
-    let user = env.get("USER").cloned().unwrap_or(Value::Null);
-    fields.insert("username".to_owned(), user);
+    let user = config::user_name(app.identity.as_ref().map(|identity| identity.uid));
+    fields.insert("username".to_owned(), user.into());
     fields.insert("env".to_owned(), env.into());
     json!({
         "pid": instance.pid.unwrap_or(0),
@@ -144,10 +144,7 @@ pub(in crate::cli) fn all(home: &Home, snapshots: &[Snapshot]) -> Value {
             .iter()
             .flat_map(|app| app.instances.iter().map(move |instance| (app, instance)))
     };
-    let pids: Vec<_> = instances()
-        .filter_map(|(_, instance)| instance.pid)
-        .collect();
-    let usages = crate::cli::usage::of(&pids);
+    let usages = crate::cli::usage::of(instances().map(|(_, instance)| instance));
     let usage = |view: &InstanceView| {
         view.pid
             .and_then(|pid| usages.get(&pid).copied())
