@@ -10,6 +10,7 @@ mod client;
 mod exchange;
 mod h2;
 mod handing;
+mod ids;
 mod link;
 mod pool;
 mod record;
@@ -34,6 +35,7 @@ use rustix::event::epoll;
 
 use client::{Client, Peer, Phase};
 use h2::Bells;
+use ids::IdMap;
 use link::Link;
 use pool::{Desk, Pair};
 use record::Outcome;
@@ -148,8 +150,8 @@ pub(crate) struct Proxy {
     epoll: Arc<OwnedFd>,
     /// What epoll events of ours have above the lowest 56 bits of their data.
     kind: u64,
-    gates: HashMap<u64, Gate>,
-    desks: HashMap<MemberId, Desk>,
+    gates: IdMap<u64, Gate>,
+    desks: IdMap<MemberId, Desk>,
     clients: Slab<Client>,
     pairs: Slab<Pair>,
     /// Names pairs; no two supervisors' are alike.
@@ -181,7 +183,7 @@ pub(crate) struct Proxy {
 /// The workers' loops, as the balancer wants to see them.
 struct View<'a, W> {
     workers: &'a mut W,
-    desks: &'a HashMap<MemberId, Desk>,
+    desks: &'a IdMap<MemberId, Desk>,
     pairs: &'a Slab<Pair>,
 }
 
@@ -214,8 +216,8 @@ impl Proxy {
             settings,
             epoll,
             kind,
-            gates: HashMap::new(),
-            desks: HashMap::new(),
+            gates: IdMap::default(),
+            desks: IdMap::default(),
             clients: Slab::new(),
             pairs: Slab::new(),
             last_pair: first,
