@@ -19,6 +19,8 @@ package_of() {
     python3) echo "python3" ;;
     curl) echo "curl" ;;
     openssl) echo "openssl" ;;
+    h2load) echo "nghttp2-client" ;;
+    systemd-analyze) echo "systemd" ;;
     *) fail "no Debian package is known for $1" ;;
     esac
 }
@@ -31,6 +33,8 @@ purpose_of() {
     python3) echo "runs the Python example" ;;
     curl) echo "asks the servers of the tests" ;;
     openssl) echo "makes the certificates of the tests" ;;
+    h2load) echo "asks the servers of the tests many things at once" ;;
+    systemd-analyze) echo "checks the unit that startup writes" ;;
     esac
 }
 

@@ -1,11 +1,12 @@
-// page.mjs CHROMIUM URL RUNS: opens the demo page in a real browser, and prints what it saw, one
+// page.mjs CHROMIUM URL RUNS [USES]: opens the demo page in a real browser, and prints what it saw, one
 // line of JSON a run: {"kind": "visit" | "reload" | "button", "results": [...], "verdict": "..."}.
 //
 // First RUNS visits, each in a context of its own (so without connections left over); then one
-// more, and half as many by reload and by the page's button in turn (so over kept connections).
+// more, and USES by reload and by the page's button in turn (so over kept connections), half as many
+// as RUNS if that is not told.
 import { chromium } from "playwright-core";
 
-const [executablePath, url, runs] = process.argv.slice(2);
+const [executablePath, url, runs, uses = runs / 2] = process.argv.slice(2);
 
 const browser = await chromium.launch({
   executablePath,
@@ -41,7 +42,7 @@ try {
   const page = await (await browser.newContext()).newPage();
   await page.goto(url);
   await report("visit", page);
-  for (let run = 0; run < runs / 2; run++) {
+  for (let run = 0; run < uses; run++) {
     if (run % 2 === 0) {
       await page.reload();
       await report("reload", page);

@@ -11,6 +11,7 @@ use nix::unistd::Pid;
 use serde_json::Value;
 
 use crate::child::{Child, Program};
+use crate::load::closed::Body;
 use crate::scratch::Scratch;
 use crate::{haproxy, nginx, tools, tree};
 
@@ -20,10 +21,12 @@ pub(crate) enum Kind {
     Raw,
     /// Node workers behind Node's own cluster module (round robin).
     NodeCluster,
-    /// Bun workers on ports of their own, behind nginx's least_conn.
-    Nginx,
-    /// Bun workers on ports of their own, behind HAProxy's leastconn.
-    Haproxy,
+    /// Bun workers on ports of their own, behind nginx's least_conn in so many
+    /// processes.
+    Nginx(u16),
+    /// Bun workers on ports of their own, behind HAProxy's leastconn with so
+    /// many threads.
+    Haproxy(u16),
     /// Bun workers under maitred, with a policy or with its default one.
     Maitred(Option<&'static str>),
     /// The same, with each request placed by itself.
@@ -35,23 +38,29 @@ pub(crate) enum Kind {
 pub(crate) struct App {
     pub(crate) name: &'static str,
     bun: &'static str,
-    node: &'static str,
-    /// The body of its answer.
-    pub(crate) body: &'static str,
+    node: Option<&'static str>,
 }
+
+/// What `HELLO` answers, and `REQUESTS` at `/`.
+pub(crate) const HELLO_BODY: Body = Body::text("Hello, World!");
 
 pub(crate) const HELLO: App = App {
     name: "hello",
     bun: include_str!("../apps/hello.ts"),
-    node: include_str!("../apps/hello.cjs"),
-    body: "Hello, World!",
+    node: Some(include_str!("../apps/hello.cjs")),
 };
 
 pub(crate) const WORK: App = App {
     name: "work",
     bun: include_str!("../apps/work.ts"),
-    node: include_str!("../apps/work.cjs"),
-    body: "done",
+    node: Some(include_str!("../apps/work.cjs")),
+};
+
+/// Answers small, large and slowly.
+pub(crate) const REQUESTS: App = App {
+    name: "requests",
+    bun: include_str!("../apps/requests.ts"),
+    node: None,
 };
 
 /// A contender that answers on `port`. Its processes end on drop.
@@ -79,8 +88,10 @@ impl Kind {
         match self {
             Self::Raw => "raw".to_owned(),
             Self::NodeCluster => "node-cluster".to_owned(),
-            Self::Nginx => "nginx".to_owned(),
-            Self::Haproxy => "haproxy".to_owned(),
+            Self::Nginx(1) => "nginx".to_owned(),
+            Self::Nginx(processes) => format!("nginx:{processes}"),
+            Self::Haproxy(1) => "haproxy".to_owned(),
+            Self::Haproxy(threads) => format!("haproxy:{threads}"),
             Self::Requests(policy) => format!("requests:{policy}"),
             Self::Maitred(None) => "maitred".to_owned(),
             Self::Maitred(Some(policy)) => format!("maitred:{policy}"),
@@ -92,8 +103,10 @@ impl Kind {
         match self {
             Self::Raw => "raw SO_REUSEPORT (Bun)".to_owned(),
             Self::NodeCluster => "Node's cluster".to_owned(),
-            Self::Nginx => "nginx least_conn (Bun)".to_owned(),
-            Self::Haproxy => "HAProxy leastconn (Bun)".to_owned(),
+            Self::Nginx(1) => "nginx least_conn (Bun)".to_owned(),
+            Self::Nginx(processes) => format!("nginx least_conn, {processes} processes (Bun)"),
+            Self::Haproxy(1) => "HAProxy leastconn (Bun)".to_owned(),
+            Self::Haproxy(threads) => format!("HAProxy leastconn, {threads} threads (Bun)"),
             Self::Requests(policy) => format!("maitred per request, {policy} (Bun)"),
             Self::Maitred(None) => "maitred (Bun)".to_owned(),
             Self::Maitred(Some(policy)) => format!("maitred {policy} (Bun)"),
@@ -115,8 +128,8 @@ impl Kind {
         Ok(match self {
             Self::Raw => vec![bun()?],
             Self::NodeCluster => vec![("node", tools::find("node")?)],
-            Self::Nginx => vec![bun()?, ("nginx", tools::find("nginx")?)],
-            Self::Haproxy => vec![bun()?, ("haproxy", tools::find("haproxy")?)],
+            Self::Nginx(_) => vec![bun()?, ("nginx", tools::find("nginx")?)],
+            Self::Haproxy(_) => vec![bun()?, ("haproxy", tools::find("haproxy")?)],
             Self::Maitred(_) | Self::Requests(_) => {
                 vec![bun()?, ("maitred", tools::maitred(maitred)?)]
             }
@@ -133,8 +146,14 @@ impl Kind {
         let start = || match self {
             Self::Raw => start_raw(app, workers, scratch),
             Self::NodeCluster => start_node(app, workers, scratch),
-            Self::Nginx => start_behind(app, workers, "nginx", scratch, nginx::start),
-            Self::Haproxy => start_behind(app, workers, "haproxy", scratch, haproxy::start),
+            Self::Nginx(processes) => {
+                let start = |port, ports: &[u16]| nginx::start(port, ports, *processes, scratch);
+                start_behind(app, workers, &self.name(), scratch, start)
+            }
+            Self::Haproxy(threads) => {
+                let start = |port, ports: &[u16]| haproxy::start(port, ports, *threads, scratch);
+                start_behind(app, workers, &self.name(), scratch, start)
+            }
             Self::Requests(policy) => {
                 let options = ["--per", "request", "--balance", policy];
                 start_maitred(app, workers, &options, maitred, scratch)
@@ -184,7 +203,8 @@ fn start_raw(app: App, workers: usize, scratch: &Scratch) -> Result<Running> {
 
 fn start_node(app: App, workers: usize, scratch: &Scratch) -> Result<Running> {
     let port = free_port()?;
-    let script = scratch.write(&format!("{}.cjs", app.name), app.node)?;
+    let node = app.node.context("this app is not there for Node")?;
+    let script = scratch.write(&format!("{}.cjs", app.name), node)?;
     let primary = Program::new(&tools::find("node")?)?
         .args([&script])
         .env("PORT", port.to_string())
@@ -197,15 +217,13 @@ fn start_node(app: App, workers: usize, scratch: &Scratch) -> Result<Running> {
     })
 }
 
-/// Starts a proxy on a port, before servers on other ports.
-type Proxy = fn(u16, &[u16], &Scratch) -> Result<Child>;
-
+/// `proxy` starts one on a port, before servers on other ports.
 fn start_behind(
     app: App,
     workers: usize,
     name: &str,
     scratch: &Scratch,
-    proxy: Proxy,
+    proxy: impl FnOnce(u16, &[u16]) -> Result<Child>,
 ) -> Result<Running> {
     let ports = (0..workers)
         .map(|_| free_port())
@@ -220,7 +238,7 @@ fn start_behind(
         balancer: Balancer::Kernel,
     })?;
     let port = free_port()?;
-    let mut server = proxy(port, &ports, scratch)?;
+    let mut server = proxy(port, &ports)?;
     server.wait_until(PATIENCE, |_| nginx::answers(port))?;
     let mut children = vec![server];
     children.extend(backends.children);

@@ -25,7 +25,7 @@ mod tree;
 
 use clap::{Parser, Subcommand};
 
-use command::{cost, exec, manager, requests, tail, throughput, worker};
+use command::{cost, exec, manager, requests, slow, tail, throughput, worker};
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -44,6 +44,8 @@ enum Command {
     Cost(cost::Arguments),
     /// Requests over kept-alive connections, beside nginx and HAProxy
     Requests(requests::Arguments),
+    /// What slow clients do to others, beside nginx and HAProxy
+    Slow(slow::Arguments),
     /// What a process manager costs: memory, CPU and commands, beside pm2
     Manager(manager::Arguments),
     /// The light server that `cost` runs many of
@@ -60,6 +62,7 @@ fn main() -> anyhow::Result<()> {
         Command::Tail(arguments) => tail::run(&arguments),
         Command::Cost(arguments) => cost::run(&arguments),
         Command::Requests(arguments) => requests::run(&arguments),
+        Command::Slow(arguments) => slow::run(&arguments),
         Command::Manager(arguments) => manager::run(&arguments),
         Command::Worker => worker::run(),
         Command::Exec(arguments) => exec::run(&arguments),

@@ -1,5 +1,6 @@
 //! nginx as people put it before several instances: least_conn, connections to
-//! the instances kept alive, and nothing tighter than the load needs.
+//! the instances kept alive, and nothing tighter than the load needs; in one
+//! process, or in several that count connections together.
 
 use std::fmt::Write;
 use std::net::{Ipv4Addr, TcpStream};
@@ -10,11 +11,16 @@ use crate::child::{Child, Program};
 use crate::scratch::Scratch;
 use crate::tools;
 
-pub(crate) fn start(port: u16, backends: &[u16], scratch: &Scratch) -> Result<Child> {
+pub(crate) fn start(
+    port: u16,
+    backends: &[u16],
+    processes: u16,
+    scratch: &Scratch,
+) -> Result<Child> {
     let name = format!("nginx-{port}");
     let configuration = scratch.write(
         &format!("{name}.conf"),
-        &configuration(&name, port, backends),
+        &configuration(&name, port, backends, processes),
     )?;
     // Without -e an ordinary user is warned of /var/log/nginx before the
     // configuration is read.
@@ -30,17 +36,23 @@ pub(crate) fn answers(port: u16) -> bool {
     TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
-fn configuration(name: &str, port: u16, backends: &[u16]) -> String {
+fn configuration(name: &str, port: u16, backends: &[u16], processes: u16) -> String {
     let servers = backends.iter().fold(String::new(), |mut servers, backend| {
         let _ = writeln!(servers, "        server 127.0.0.1:{backend};");
         servers
     });
+    // Without it each process counts connections by itself.
+    let zone = if processes > 1 {
+        "        zone app 64k;\n"
+    } else {
+        ""
+    };
     let folders = ["client_body", "proxy", "fastcgi", "uwsgi", "scgi"]
         .map(|kind| format!("    {kind}_temp_path {name}-{kind};\n"))
         .concat();
     format!(
         "daemon off;
-worker_processes 1;
+worker_processes {processes};
 worker_rlimit_nofile 20000;
 pid {name}.pid;
 error_log stderr error;
@@ -51,7 +63,7 @@ http {{
     access_log off;
     keepalive_requests 1000000000;
 {folders}    upstream app {{
-        least_conn;
+{zone}        least_conn;
 {servers}        keepalive 256;
         keepalive_requests 1000000000;
     }}
@@ -74,7 +86,7 @@ mod tests {
 
     #[test]
     fn names_every_backend_after_the_policy() {
-        let text = configuration("n", 80, &[81, 82]);
+        let text = configuration("n", 80, &[81, 82], 2);
         let policy = text.find("least_conn;").unwrap();
         for backend in [
             "server 127.0.0.1:81;",

@@ -65,6 +65,9 @@ fn is_disguised(name: &str) -> bool {
     )
 }
 
+/// What `Connection` may say, in bytes over all lines of it: each other field is looked up in it.
+const CONNECTION: usize = 1024;
+
 /// What a `Connection` field says, over all lines of it.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Connection {
@@ -76,10 +79,16 @@ pub struct Connection {
     pub upgrade: bool,
     /// It names fields that are for this hop alone.
     pub(crate) names_fields: bool,
+    len: usize,
 }
 
 impl Connection {
-    pub(crate) fn add(&mut self, value: &[u8]) {
+    /// Reads one line of it; `false` if it says too much.
+    pub(crate) fn add(&mut self, value: &[u8]) -> bool {
+        self.len += value.len();
+        if self.len > CONNECTION {
+            return false;
+        }
         for option in list(value) {
             if option.eq_ignore_ascii_case(b"close") {
                 self.close = true;
@@ -91,6 +100,7 @@ impl Connection {
                 self.names_fields = true;
             }
         }
+        true
     }
 }
 

@@ -65,14 +65,26 @@ fn read_v1(bytes: &[u8]) -> Result<ProxyHeader, Refusal> {
     if kind == "UNKNOWN" {
         return Ok(ProxyHeader::Complete(end + 1, None));
     }
-    let (source, _, port) = (word()?, word()?, word()?);
-    let is_right = |address: &IpAddr| match kind {
-        "TCP4" => address.is_ipv4(),
-        "TCP6" => address.is_ipv6(),
-        _ => false,
+    let (source, destination, port, to_port) = (word()?, word()?, word()?, word()?);
+    let address = |word: &str| {
+        let is_right = |address: &IpAddr| match kind {
+            "TCP4" => address.is_ipv4(),
+            "TCP6" => address.is_ipv6(),
+            _ => false,
+        };
+        word.parse().ok().filter(is_right).ok_or(MALFORMED)
     };
-    let source = source.parse().ok().filter(is_right).ok_or(MALFORMED)?;
-    let port = port.parse().map_err(|_| MALFORMED)?;
+    let number = |word: &str| {
+        let is_number = word.bytes().all(|byte| byte.is_ascii_digit());
+        let number = word.parse().ok().filter(|_: &u16| is_number);
+        number.ok_or(MALFORMED)
+    };
+    let (source, port) = (address(source)?, number(port)?);
+    address(destination)?;
+    number(to_port)?;
+    if word().is_ok() {
+        return Err(MALFORMED);
+    }
     Ok(ProxyHeader::Complete(
         end + 1,
         Some(SocketAddr::new(source, port)),
@@ -138,6 +150,12 @@ mod tests {
             "PROXY TCP4 192.0.2.1 192.0.2.2 65536 443\r\n",
             "PROXY TCP4 192.0.2.1 192.0.2.2 1 2\n",
             "PROXY TCP9 192.0.2.1 192.0.2.2 1 2\r\n",
+            "PROXY TCP4 192.0.2.1 ::2 1 2\r\n",
+            "PROXY TCP4 192.0.2.1 x 1 2\r\n",
+            "PROXY TCP4 192.0.2.1 192.0.2.2 +1 2\r\n",
+            "PROXY TCP4 192.0.2.1 192.0.2.2 1\r\n",
+            "PROXY TCP4 192.0.2.1 192.0.2.2 1 x\r\n",
+            "PROXY TCP4 192.0.2.1 192.0.2.2 1 2 3\r\n",
         ] {
             assert!(read(bad).is_err(), "{bad:?}");
         }

@@ -83,9 +83,9 @@ impl Refusal {
         }
     }
 
-    /// Writes the whole response. With `keep_alive` the connection goes on after it; `head` tells
-    /// that the request was HEAD, which gets no body.
-    pub fn write(self, to: &mut Vec<u8>, id: u64, keep_alive: bool, head: bool) {
+    /// Writes the whole response; how long its body is. With `keep_alive` the connection goes on
+    /// after it; `head` tells that the request was HEAD, which gets no body.
+    pub fn write(self, to: &mut Vec<u8>, id: u64, keep_alive: bool, head: bool) -> usize {
         let (status, phrase, reason) = (self.status(), self.phrase(), self.reason());
         // Writing to a vector does not fail.
         let _ = write!(
@@ -104,9 +104,11 @@ impl Refusal {
             to.extend_from_slice(b"Connection: close\r\n");
         }
         to.extend_from_slice(b"\r\n");
-        if !head {
-            to.extend_from_slice(reason.as_bytes());
-            to.push(b'\n');
+        if head {
+            return 0;
         }
+        to.extend_from_slice(reason.as_bytes());
+        to.push(b'\n');
+        reason.len() + 1
     }
 }

@@ -99,7 +99,9 @@ pub fn parse_response<'h, 'b>(
                     return Err(ResponseError("the response's transfer coding is not known"));
                 }
             }
-            Kind::Connection => connection.add(header.value),
+            Kind::Connection if !connection.add(header.value) => {
+                return Err(ResponseError("the response's Connection is too long"));
+            }
             Kind::KeepAlive => idle_timeout = timeout(header.value),
             _ => {}
         }

@@ -61,6 +61,12 @@ fn what_is_too_large_is_refused() {
         "X: a\r\n".repeat(HEADERS)
     );
     assert_eq!(pass(many.as_bytes()), Err(431));
+    // Each field is looked up in it, so that a long one would cost much.
+    let options = "x,".repeat(300);
+    let connection = format!(
+        "GET / HTTP/1.1\r\nHost: a\r\nConnection: {options}\r\nConnection: {options}\r\n\r\n"
+    );
+    assert_eq!(pass(connection.as_bytes()), Err(431));
     let chunks = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     let extension = format!("{chunks}5;{}\r\nhello\r\n0\r\n\r\n", "a".repeat(300));
     assert_eq!(pass(extension.as_bytes()), Err(400));

@@ -25,10 +25,17 @@ pub(crate) struct ListenerFigures {
 /// Requests at a listener.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(crate) struct RequestFigures {
-    /// Requests whose head was understood.
-    pub(crate) read: u64,
+    /// All requests, those that could not be understood among them: as many as are in progress
+    /// or wait, and those that ended in one of the ways below.
+    pub(crate) total: u64,
     /// Responses that were passed on whole.
     pub(crate) answered: u64,
+    /// Upgraded connections that have ended.
+    #[serde(default)]
+    pub(crate) upgraded: u64,
+    /// Requests whose client went before its response was complete.
+    #[serde(default)]
+    pub(crate) aborted: u64,
     /// Requests that were sent to a second worker.
     pub(crate) retried: u64,
     /// Requests that wait for a worker now.
@@ -67,7 +74,21 @@ pub(crate) struct WorkerFigures {
     pub(crate) untaken: usize,
     /// Connections that were taken back, and given to others.
     pub(crate) taken_back: u64,
+    /// What was counted of requests, where each is placed by itself.
+    #[serde(default)]
+    pub(crate) requests: Option<WorkerRequests>,
     pub(crate) seen_by: LoopSeenBy,
+}
+
+/// One worker's requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WorkerRequests {
+    /// All that it was given, and that did not go to another one untaken.
+    pub(crate) total: u64,
+    /// Those that it has now.
+    pub(crate) in_progress: u64,
+    /// Those that it did not answer, not in time, or not as HTTP wants it.
+    pub(crate) failed: u64,
 }
 
 /// What tells whether a worker's loop is free.

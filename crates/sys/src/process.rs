@@ -105,10 +105,22 @@ impl Identity {
 }
 
 /// Lets the command begin a session of its own, away from the terminal, with all signals as a program
-/// expects to find them.
+/// expects to find them, and with no descriptors but the first three: what it would keep open is
+/// meant for this process, a lock of a script for instance.
 pub fn set_up_daemon(command: &mut Command) {
     let before_exec = || {
         rustix::process::setsid()?;
+        // They are closed by the exec, and not before: it may fail, and that has to be told. A
+        // sandbox that does not know the call leaves them open, which is no reason not to start.
+        // SAFETY: the call takes numbers; it changes flags of descriptors, and closes none.
+        unsafe {
+            libc::syscall(
+                libc::SYS_close_range,
+                3 as libc::c_uint,
+                libc::c_uint::MAX,
+                libc::CLOSE_RANGE_CLOEXEC,
+            );
+        }
         crate::signals::restore_all();
         Ok(())
     };

@@ -103,10 +103,11 @@ impl Field<'_> {
             let Some(member) = self.members.get(at) else {
                 continue;
             };
-            let (id, streams) = (member.id, member.streams(self.now));
-            if streams && in_progress == 0 {
+            // Whatever a look would show, this one gets it: so none is paid for.
+            if member.streams(self.now) && in_progress < AHEAD {
                 return Some(at);
             }
+            let id = member.id;
             match loops.look(id) {
                 Look::Waiting | Look::Unknown if in_progress == 0 => return Some(at),
                 Look::Running if in_progress == 0 => {
@@ -115,9 +116,6 @@ impl Field<'_> {
                 }
                 Look::Waiting if !loops.unread(id) => return Some(at),
                 _ => {}
-            }
-            if streams && in_progress < AHEAD {
-                return Some(at);
             }
         }
         idle_but_busy.or_else(|| {

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use super::worker;
 use crate::contender::{self, Running};
-use crate::load::closed::{Close, ClosedLoop, Mode, Settings};
+use crate::load::closed::{Body, Close, ClosedLoop, Mode, Settings};
 use crate::scratch::Scratch;
 use crate::stats::{median, range};
 use crate::strace::{Counts, Strace};
@@ -153,7 +153,7 @@ fn measure(
     let mut client = ClosedLoop::new(Settings {
         port: running.port,
         path: "/",
-        body: worker::BODY,
+        body: Body::text(worker::BODY),
         connections: in_flight,
         mode: Mode::NewConnections,
         close: Close::Reset,

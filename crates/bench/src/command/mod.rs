@@ -1,9 +1,11 @@
 //! One file a command.
 
+mod arguments;
 pub(crate) mod cost;
 pub(crate) mod exec;
 pub(crate) mod manager;
 pub(crate) mod requests;
+pub(crate) mod slow;
 pub(crate) mod tail;
 pub(crate) mod throughput;
 pub(crate) mod worker;

@@ -5,13 +5,13 @@
 //! rounds are interleaved, every second one backwards, so that a machine that
 //! drifts drifts through all of them alike; a ratio compares within one round.
 
-use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use serde_json::{Map, Value, json};
 
-use crate::contender::{HELLO, Kind, Running};
+use super::arguments::{Common, order};
+use crate::contender::{HELLO, HELLO_BODY, Kind, Running};
 use crate::goal::{self, Goal};
 use crate::load::clients::Clients;
 use crate::load::closed::{Close, Mode, Settings};
@@ -22,32 +22,17 @@ use crate::{machine, tools, tree};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
+    #[command(flatten)]
+    common: Common,
     /// Length of one measurement
     #[arg(long, default_value_t = 5.0, value_parser = super::seconds)]
     seconds: f64,
-    /// Measurements of each contender in each mode
-    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    rounds: u32,
     /// Clients, each with one request in flight
     #[arg(long, default_value_t = 64, value_parser = clap::value_parser!(u16).range(1..=4096))]
     connections: u16,
-    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u16).range(1..=256))]
-    workers: u16,
-    /// Threads of the load generator [default: one for each core, at most 4]
-    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=64))]
-    threads: Option<u16>,
     /// How a client closes its connection
     #[arg(long, value_enum, default_value_t = Close::Reset)]
     close: Close,
-    /// Contenders, separated by commas: raw, node-cluster, nginx, maitred
-    #[arg(long, value_delimiter = ',')]
-    only: Vec<String>,
-    /// The maitred to measure instead of the one beside this program
-    #[arg(long)]
-    maitred: Option<PathBuf>,
-    /// Write all figures to this file
-    #[arg(long, value_name = "FILE.json")]
-    out: Option<PathBuf>,
 }
 
 /// Before the first measurement, so that the runtimes have compiled their code.
@@ -90,12 +75,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let all = vec![
         Kind::Raw,
         Kind::NodeCluster,
-        Kind::Nginx,
+        Kind::Nginx(1),
         Kind::Maitred(None),
     ];
-    let kinds = super::choose(all, &arguments.only)?;
+    let kinds = super::choose(all, &arguments.common.only)?;
     let machine = machine::describe();
-    let versions = tools::versions(&super::programs(&kinds, arguments.maitred.as_deref())?);
+    let versions = tools::versions(&super::programs(&kinds, arguments.common.maitred())?);
     let scratch = Scratch::new()?;
     let contenders = start(arguments, &kinds, &scratch)?;
 
@@ -115,16 +100,16 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
         "versions": versions,
         "settings": {
             "seconds": arguments.seconds,
-            "rounds": arguments.rounds,
+            "rounds": arguments.common.rounds,
             "connections": arguments.connections,
-            "workers": arguments.workers,
-            "generator_threads": threads(arguments),
+            "workers": arguments.common.workers,
+            "generator_threads": arguments.common.threads(),
             "close": format!("{:?}", arguments.close).to_lowercase(),
         },
         "modes": figures,
         "goals": goal::to_json(&goals),
     });
-    super::write_json(arguments.out.as_deref(), &value)
+    super::write_json(arguments.common.out(), &value)
 }
 
 fn start(arguments: &Arguments, kinds: &[Kind], scratch: &Scratch) -> Result<Vec<(Kind, Running)>> {
@@ -134,8 +119,8 @@ fn start(arguments: &Arguments, kinds: &[Kind], scratch: &Scratch) -> Result<Vec
             eprintln!("starting {}", kind.name());
             let running = kind.start(
                 HELLO,
-                arguments.workers.into(),
-                arguments.maitred.as_deref(),
+                arguments.common.workers.into(),
+                arguments.common.maitred(),
                 scratch,
             )?;
             for (mode, ..) in MODES {
@@ -158,12 +143,8 @@ fn measure(
             samples: Vec::new(),
         })
         .collect();
-    for round in 0..arguments.rounds {
-        let mut order: Vec<usize> = (0..contenders.len()).collect();
-        if round % 2 == 1 {
-            order.reverse();
-        }
-        for n in order {
+    for round in 0..arguments.common.rounds {
+        for n in order(round, contenders.len()) {
             let (kind, running) = &contenders[n];
             let sample = sample(arguments, mode, running)
                 .with_context(|| format!("measuring {}", kind.name()))?;
@@ -218,19 +199,12 @@ fn client(arguments: &Arguments, mode: Mode, running: &Running) -> Result<Client
     let settings = Settings {
         port: running.port,
         path: "/",
-        body: HELLO.body,
+        body: HELLO_BODY,
         connections: arguments.connections.into(),
         mode,
         close: arguments.close,
     };
-    Clients::new(&settings, threads(arguments))
-}
-
-/// With fewer, on a small machine, the generator is busy before the contenders
-/// are, and those that cost more look as good as those that cost less.
-fn threads(arguments: &Arguments) -> usize {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    arguments.threads.map_or(cores.min(4), usize::from)
+    Clients::new(&settings, arguments.common.threads())
 }
 
 impl Series {

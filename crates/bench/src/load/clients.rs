@@ -29,6 +29,12 @@ impl Clients {
         self.each(|one| one.run(duration))
     }
 
+    /// How long each request of the last run took, in microseconds.
+    pub(crate) fn latencies(&self) -> Vec<f64> {
+        let all = self.0.iter().map(ClosedLoop::latencies);
+        all.collect::<Vec<_>>().concat()
+    }
+
     /// Waits for what is still under way.
     pub(crate) fn drain(mut self) -> Result<Tally> {
         self.each(ClosedLoop::drain)

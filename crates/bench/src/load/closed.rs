@@ -15,9 +15,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, bail};
 use nix::sys::epoll::{Epoll, EpollCreateFlags, EpollEvent, EpollFlags, EpollTimeout};
 
+pub(crate) use super::response::Body;
 use super::response::Progress;
 pub(crate) use super::socket::Close;
-use super::socket::{Connection, Sent};
+use super::socket::{Connection, Room, Sent, room};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
@@ -30,7 +31,7 @@ pub(crate) struct Settings {
     pub(crate) port: u16,
     pub(crate) path: &'static str,
     /// The body that every response must have.
-    pub(crate) body: &'static str,
+    pub(crate) body: Body,
     pub(crate) connections: usize,
     pub(crate) mode: Mode,
     pub(crate) close: Close,
@@ -58,6 +59,7 @@ pub(crate) struct ClosedLoop {
     settings: Settings,
     request: String,
     epoll: Epoll,
+    room: Room,
     slots: Vec<Slot>,
     opened: u64,
     tally: Tally,
@@ -92,6 +94,7 @@ impl ClosedLoop {
             settings,
             request,
             epoll,
+            room: room(),
             slots,
             opened: 0,
             tally: Tally::default(),
@@ -178,7 +181,7 @@ impl ClosedLoop {
         if watched == EpollFlags::EPOLLOUT {
             return self.send(index, connection, Some(watched));
         }
-        match connection.receive(self.settings.body.as_bytes()) {
+        match connection.receive(&mut self.room, &self.settings.body) {
             Ok(Progress::Incomplete) => self.slots[index] = Some((connection, watched)),
             Ok(Progress::Complete) if self.settings.server_closes() => {
                 self.slots[index] = Some((connection, watched));

@@ -6,4 +6,5 @@ pub(crate) mod clients;
 pub(crate) mod closed;
 pub(crate) mod open;
 mod response;
+pub(crate) mod slow;
 mod socket;

@@ -1,8 +1,13 @@
-//! The open loop: each request leaves on a connection of its own at the moment
-//! it is due, whatever has come back so far, and its latency counts from that
-//! moment. So a stall shows in every request that it delayed, also in those
-//! that the generator itself sent late.
+//! The open loop: each request leaves at the moment it is due, whatever has come
+//! back so far, and its latency counts from that moment. So a stall shows in
+//! every request that it delayed, also in those that the generator itself sent
+//! late.
+//!
+//! Either each has a connection of its own, or there are a few that are kept
+//! alive, each with one request at a time: then one that is due while all are
+//! taken waits for the first that is not, and that is part of its latency.
 
+use std::collections::VecDeque;
 use std::net::{Ipv4Addr, SocketAddrV4};
 
 use anyhow::{Context, Result, bail};
@@ -11,8 +16,8 @@ use nix::sys::time::TimeSpec;
 use nix::sys::timerfd::{self, Expiration, TimerFd, TimerFlags, TimerSetTimeFlags};
 use nix::time::{ClockId, clock_gettime};
 
-use super::response::Progress;
-use super::socket::{Close, Connection, Sent};
+use super::response::{Body, Progress};
+use super::socket::{Close, Connection, Room, Sent, room};
 use crate::arrivals::Arrival;
 
 /// What became of one arrival. Times in nanoseconds.
@@ -28,18 +33,36 @@ pub(crate) struct Outcome {
 
 /// How long the last answers may take after the last arrival.
 const DRAIN: u64 = 30_000_000_000;
+/// One request in a hundred sent later than this spoils a run.
+pub(crate) const LATE_MS: f64 = 1.0;
 /// More in flight than this means that the contender has stopped to answer.
 const MOST_IN_FLIGHT: usize = 10_000;
-const BODY: &[u8] = b"done";
-/// The timer's mark among the events, where others have their arrival's index.
+pub(crate) const BODY: Body = Body::text("done");
+/// The timer's mark among the events, where others have their flight's index.
 const TIMER: u64 = u64::MAX;
+
+/// On which connections requests leave.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Connections {
+    /// Each on one of its own, from its client's address.
+    Own,
+    /// On so many that are kept alive, in rotation.
+    Kept(usize),
+}
 
 struct Flight {
     connection: Connection,
-    connecting: bool,
+    /// What is on its way; none on a connection that is kept for later.
+    arrival: Option<usize>,
+    watched: EpollFlags,
 }
 
-pub(crate) fn run(port: u16, arrivals: &[Arrival]) -> Result<Vec<Outcome>> {
+pub(crate) fn run(
+    port: u16,
+    arrivals: &[Arrival],
+    path: &'static str,
+    connections: Connections,
+) -> Result<Vec<Outcome>> {
     let timer = TimerFd::new(
         timerfd::ClockId::CLOCK_MONOTONIC,
         TimerFlags::TFD_NONBLOCK | TimerFlags::TFD_CLOEXEC,
@@ -52,12 +75,23 @@ pub(crate) fn run(port: u16, arrivals: &[Arrival]) -> Result<Vec<Outcome>> {
     let mut generator = Generator {
         to: SocketAddrV4::new(Ipv4Addr::LOCALHOST, port),
         arrivals,
+        path,
         epoll,
-        flights: arrivals.iter().map(|_| None).collect(),
-        in_flight: 0,
+        room: room(),
+        connections,
+        flights: Vec::new(),
+        idle: VecDeque::new(),
+        waiting: VecDeque::new(),
+        under_way: 0,
         outcomes: vec![Outcome::default(); arrivals.len()],
         start: now()? + 10_000_000,
     };
+    let most = match connections {
+        Connections::Own => arrivals.len(),
+        Connections::Kept(most) => most,
+    };
+    generator.flights.resize_with(most, || None);
+    generator.idle.extend(0..most);
     generator.run(&timer)?;
     Ok(generator.outcomes)
 }
@@ -65,9 +99,17 @@ pub(crate) fn run(port: u16, arrivals: &[Arrival]) -> Result<Vec<Outcome>> {
 struct Generator<'a> {
     to: SocketAddrV4,
     arrivals: &'a [Arrival],
+    path: &'static str,
     epoll: Epoll,
+    room: Room,
+    connections: Connections,
     flights: Vec<Option<Flight>>,
-    in_flight: usize,
+    /// Flights that may be used, in this order.
+    idle: VecDeque<usize>,
+    /// Those that are due, and wait for one.
+    waiting: VecDeque<usize>,
+    /// All that are due and have no answer yet.
+    under_way: usize,
     outcomes: Vec<Outcome>,
     start: u64,
 }
@@ -78,12 +120,12 @@ impl Generator<'_> {
         let last_due = self.arrivals.last().map_or(0, |a| self.start + a.at);
         let mut armed = false;
         let mut events = [EpollEvent::empty(); 64];
-        while next < self.arrivals.len() || self.in_flight > 0 {
+        while next < self.arrivals.len() || self.under_way > 0 {
             while let Some(arrival) = self.arrivals.get(next) {
                 if now()? < self.start + arrival.at {
                     break;
                 }
-                self.depart(next)?;
+                self.is_due(next)?;
                 next += 1;
                 armed = false;
             }
@@ -111,7 +153,7 @@ impl Generator<'_> {
                     index => self.ready(index as usize)?,
                 }
             }
-            if self.in_flight > MOST_IN_FLIGHT {
+            if self.under_way > MOST_IN_FLIGHT {
                 bail!("more than {MOST_IN_FLIGHT} requests wait for an answer");
             }
             if now()? > last_due + DRAIN {
@@ -122,32 +164,64 @@ impl Generator<'_> {
         Ok(())
     }
 
-    fn depart(&mut self, index: usize) -> Result<()> {
-        let arrival = self.arrivals[index];
-        let outcome = &mut self.outcomes[index];
-        outcome.late = now()?.saturating_sub(self.start + arrival.at);
-        outcome.alone = self.in_flight == 0;
-        let Ok(mut connection) = Connection::open(self.to, Some(arrival.client), Close::Reset)
-        else {
-            return Ok(());
+    fn is_due(&mut self, arrival: usize) -> Result<()> {
+        let outcome = &mut self.outcomes[arrival];
+        outcome.late = now()?.saturating_sub(self.start + self.arrivals[arrival].at);
+        outcome.alone = self.under_way == 0;
+        self.under_way += 1;
+        self.waiting.push_back(arrival);
+        self.depart()
+    }
+
+    /// Sends what waits, as far as there are connections.
+    fn depart(&mut self) -> Result<()> {
+        while !self.waiting.is_empty() {
+            let Some(flight) = self.idle.pop_front() else {
+                return Ok(());
+            };
+            if let Some(arrival) = self.waiting.pop_front() {
+                self.send(flight, arrival)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends a request, over the connection that is there or a new one.
+    fn send(&mut self, index: usize, arrival: usize) -> Result<()> {
+        let from = match self.connections {
+            Connections::Own => Some(self.arrivals[arrival].client),
+            Connections::Kept(_) => None,
         };
-        let Ok(sent) = connection.send(request(arrival).as_bytes()) else {
-            return Ok(());
+        let (mut connection, watched) = match self.flights[index].take() {
+            Some(kept) => (kept.connection, Some(kept.watched)),
+            None => match Connection::open(self.to, from, Close::Reset) {
+                Ok(connection) => (connection, None),
+                Err(_) => {
+                    self.land(index);
+                    return Ok(());
+                }
+            },
         };
-        let connecting = matches!(sent, Sent::NotYet);
-        let flags = if connecting {
-            EpollFlags::EPOLLOUT
-        } else {
-            EpollFlags::EPOLLIN
+        let wanted = match connection.send(request(self.path, self.arrivals[arrival]).as_bytes()) {
+            Ok(Sent::All) => EpollFlags::EPOLLIN,
+            Ok(Sent::NotYet) => EpollFlags::EPOLLOUT,
+            Err(_) => {
+                self.land(index);
+                return Ok(());
+            }
         };
-        self.epoll
-            .add(&connection, EpollEvent::new(flags, index as u64))
-            .context("watching a connection")?;
+        let mut event = EpollEvent::new(wanted, index as u64);
+        match watched {
+            None => self.epoll.add(&connection, event),
+            Some(watched) if watched != wanted => self.epoll.modify(&connection, &mut event),
+            Some(_) => Ok(()),
+        }
+        .context("watching a connection")?;
         self.flights[index] = Some(Flight {
             connection,
-            connecting,
+            arrival: Some(arrival),
+            watched: wanted,
         });
-        self.in_flight += 1;
         Ok(())
     }
 
@@ -155,44 +229,42 @@ impl Generator<'_> {
         let Some(flight) = &mut self.flights[index] else {
             return Ok(());
         };
-        if flight.connecting {
-            match flight
-                .connection
-                .send(request(self.arrivals[index]).as_bytes())
-            {
-                Ok(Sent::NotYet) => {}
-                Ok(Sent::All) => {
-                    flight.connecting = false;
-                    let mut event = EpollEvent::new(EpollFlags::EPOLLIN, index as u64);
-                    self.epoll
-                        .modify(&flight.connection, &mut event)
-                        .context("watching a connection")?;
-                }
-                Err(_) => self.land(index),
-            }
+        let Some(arrival) = flight.arrival else {
+            // The server has closed what it was not asked over; the next request opens another.
+            self.flights[index] = None;
             return Ok(());
+        };
+        if flight.watched == EpollFlags::EPOLLOUT {
+            return self.send(index, arrival);
         }
-        match flight.connection.receive(BODY) {
-            Ok(Progress::Incomplete) => {}
+        match flight.connection.receive(&mut self.room, &BODY) {
+            Ok(Progress::Incomplete) => return Ok(()),
             Ok(Progress::Complete) => {
-                let due = self.start + self.arrivals[index].at;
-                self.outcomes[index].latency = Some(now()?.saturating_sub(due));
-                self.land(index);
+                flight.arrival = None;
+                let due = self.start + self.arrivals[arrival].at;
+                self.outcomes[arrival].latency = Some(now()?.saturating_sub(due));
+                if self.connections == Connections::Own {
+                    self.flights[index] = None;
+                }
             }
-            Ok(Progress::Ended | Progress::Wrong) | Err(_) => self.land(index),
+            Ok(Progress::Ended | Progress::Wrong) | Err(_) => self.flights[index] = None,
         }
-        Ok(())
+        self.land(index);
+        self.depart()
     }
 
+    /// A request is over, answered or not, and its connection may have the next one.
     fn land(&mut self, index: usize) {
-        self.flights[index] = None;
-        self.in_flight -= 1;
+        self.under_way -= 1;
+        if self.connections != Connections::Own {
+            self.idle.push_back(index);
+        }
     }
 }
 
-fn request(arrival: Arrival) -> String {
+fn request(path: &str, arrival: Arrival) -> String {
     format!(
-        "GET /?ms={} HTTP/1.1\r\nHost: localhost\r\n\r\n",
+        "GET {path}?ms={} HTTP/1.1\r\nHost: localhost\r\n\r\n",
         arrival.service_ms
     )
 }

@@ -1,8 +1,16 @@
 //! Checks one HTTP/1.1 response as it comes in: status 200, a Content-Length
 //! and the body that was expected, and nothing after it.
 
-/// Larger than any response of the apps measured here.
-pub(super) const LARGEST: usize = 1024;
+/// Longer than the head of any response of the apps measured here.
+const LONGEST_HEAD: usize = 1024;
+
+/// What the body of every response must be: the block, over and over, as far
+/// as the length goes. So a large one can be compared without being kept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Body {
+    block: &'static [u8],
+    len: usize,
+}
 
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Progress {
@@ -14,22 +22,101 @@ pub(super) enum Progress {
     Wrong,
 }
 
-pub(super) fn check(received: &[u8], body: &[u8]) -> Progress {
-    let Some(end) = find(received, b"\r\n\r\n") else {
-        return if received.len() < LARGEST {
-            Progress::Incomplete
+/// How far a response has come.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    /// What has come of the head while it is not complete.
+    head: Vec<u8>,
+    is_in_body: bool,
+    /// Bytes of the body so far.
+    body: usize,
+}
+
+impl Body {
+    pub(crate) const fn text(text: &'static str) -> Self {
+        Self {
+            block: text.as_bytes(),
+            len: text.len(),
+        }
+    }
+
+    /// `block` again and again until it is `len` bytes long.
+    pub(crate) const fn repeated(block: &'static [u8], len: usize) -> Self {
+        Self { block, len }
+    }
+
+    /// Whether this is the part of the body that begins there.
+    fn has_at(&self, mut at: usize, mut part: &[u8]) -> bool {
+        if part.len() > self.len - at.min(self.len) {
+            return false;
+        }
+        while !part.is_empty() {
+            let block = &self.block[at % self.block.len()..];
+            let len = block.len().min(part.len());
+            if part[..len] != block[..len] {
+                return false;
+            }
+            at += len;
+            part = &part[len..];
+        }
+        true
+    }
+}
+
+impl Reading {
+    /// Forgets the last response.
+    pub(super) fn restart(&mut self) {
+        self.head.clear();
+        self.is_in_body = false;
+        self.body = 0;
+    }
+
+    /// Reads on.
+    pub(super) fn take(&mut self, received: &[u8], body: &Body) -> Progress {
+        if self.is_in_body {
+            return self.take_body(received, body);
+        }
+        self.head.extend_from_slice(received);
+        let Some(end) = find(&self.head, b"\r\n\r\n") else {
+            return if self.head.len() < LONGEST_HEAD {
+                Progress::Incomplete
+            } else {
+                Progress::Wrong
+            };
+        };
+        let received = std::mem::take(&mut self.head);
+        let (head, rest) = received.split_at(end + 4);
+        self.is_in_body = true;
+        let progress =
+            if head.starts_with(b"HTTP/1.1 200 ") && content_length(head) == Some(body.len) {
+                self.take_body(rest, body)
+            } else {
+                Progress::Wrong
+            };
+        // The room is used again.
+        self.head = received;
+        progress
+    }
+
+    /// What the server's end means here.
+    pub(super) fn end(&self, body: &Body) -> Progress {
+        if self.is_in_body && self.body == body.len {
+            Progress::Ended
         } else {
             Progress::Wrong
-        };
-    };
-    let (head, rest) = received.split_at(end + 4);
-    if !head.starts_with(b"HTTP/1.1 200 ") || content_length(head) != Some(body.len()) {
-        return Progress::Wrong;
+        }
     }
-    match rest.len().cmp(&body.len()) {
-        std::cmp::Ordering::Less => Progress::Incomplete,
-        std::cmp::Ordering::Equal if rest == body => Progress::Complete,
-        _ => Progress::Wrong,
+
+    fn take_body(&mut self, part: &[u8], body: &Body) -> Progress {
+        if !body.has_at(self.body, part) {
+            return Progress::Wrong;
+        }
+        self.body += part.len();
+        if self.body == body.len {
+            Progress::Complete
+        } else {
+            Progress::Incomplete
+        }
     }
 }
 
@@ -55,13 +142,42 @@ mod tests {
     use super::*;
 
     const GOOD: &[u8] = b"HTTP/1.1 200 OK\r\nDate: now\r\ncontent-length: 4\r\n\r\ndone";
+    const DONE: Body = Body::text("done");
 
     #[test]
     fn every_prefix_is_incomplete_until_the_last_byte() {
         for end in 0..GOOD.len() {
-            assert_eq!(check(&GOOD[..end], b"done"), Progress::Incomplete, "{end}");
+            let mut reading = Reading::default();
+            assert_eq!(reading.take(&GOOD[..end], &DONE), Progress::Incomplete);
+            assert_eq!(reading.end(&DONE), Progress::Wrong);
+            assert_eq!(
+                reading.take(&GOOD[end..], &DONE),
+                Progress::Complete,
+                "{end}"
+            );
+            assert_eq!(reading.end(&DONE), Progress::Ended);
         }
-        assert_eq!(check(GOOD, b"done"), Progress::Complete);
+    }
+
+    #[test]
+    fn one_response_follows_another() {
+        let mut reading = Reading::default();
+        for _ in 0..2 {
+            assert_eq!(reading.take(GOOD, &DONE), Progress::Complete);
+            reading.restart();
+        }
+    }
+
+    #[test]
+    fn a_large_body_comes_in_pieces_and_each_byte_counts() {
+        let body = Body::repeated(b"abc", 10);
+        let head = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n";
+        for (last, progress) in [(&b"ca"[..], Progress::Complete), (b"cb", Progress::Wrong)] {
+            let mut reading = Reading::default();
+            assert_eq!(reading.take(head, &body), Progress::Incomplete);
+            assert_eq!(reading.take(b"abcabcab", &body), Progress::Incomplete);
+            assert_eq!(reading.take(last, &body), progress);
+        }
     }
 
     #[test]
@@ -72,14 +188,14 @@ mod tests {
             b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nDONE",
             b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\ndone and more",
             b"HTTP/1.1 200 OK\r\n\r\ndone",
+            &[b'x'; LONGEST_HEAD],
         ] {
             assert_eq!(
-                check(wrong, b"done"),
+                Reading::default().take(wrong, &DONE),
                 Progress::Wrong,
                 "{}",
                 wrong.escape_ascii()
             );
         }
-        assert_eq!(check(&[b'x'; LARGEST], b"done"), Progress::Wrong);
     }
 }

@@ -9,13 +9,18 @@ use nix::sys::socket::{
     socket, sockopt,
 };
 
-use super::response::{self, LARGEST, Progress};
+use super::response::{Body, Progress, Reading};
 
 pub(super) struct Connection {
     socket: OwnedFd,
-    /// On the heap, because connections move about.
-    received: Box<[u8; LARGEST]>,
-    filled: usize,
+    reading: Reading,
+}
+
+/// Room for what is received at once, shared by the connections of a thread.
+pub(super) type Room = Box<[u8; 256 * 1024]>;
+
+pub(super) fn room() -> Room {
+    Box::new([0; 256 * 1024])
 }
 
 /// Who ends a connection after its one request, and how.
@@ -69,14 +74,13 @@ impl Connection {
         }
         Ok(Self {
             socket,
-            received: Box::new([0; LARGEST]),
-            filled: 0,
+            reading: Reading::default(),
         })
     }
 
     /// Sends a whole request, and forgets what was received before.
     pub(super) fn send(&mut self, request: &[u8]) -> nix::Result<Sent> {
-        self.filled = 0;
+        self.reading.restart();
         match send(self.socket.as_raw_fd(), request, MsgFlags::MSG_NOSIGNAL) {
             Ok(n) if n == request.len() => Ok(Sent::All),
             // A request is far smaller than any send buffer.
@@ -87,20 +91,10 @@ impl Connection {
     }
 
     /// Takes what has come, and says how the response stands.
-    pub(super) fn receive(&mut self, body: &[u8]) -> nix::Result<Progress> {
-        match recv(
-            self.socket.as_raw_fd(),
-            &mut self.received[self.filled..],
-            MsgFlags::empty(),
-        ) {
-            Ok(0) => match response::check(&self.received[..self.filled], body) {
-                Progress::Complete => Ok(Progress::Ended),
-                _ => Err(Errno::ECONNABORTED),
-            },
-            Ok(n) => {
-                self.filled += n;
-                Ok(response::check(&self.received[..self.filled], body))
-            }
+    pub(super) fn receive(&mut self, room: &mut Room, body: &Body) -> nix::Result<Progress> {
+        match recv(self.socket.as_raw_fd(), &mut room[..], MsgFlags::empty()) {
+            Ok(0) => Ok(self.reading.end(body)),
+            Ok(n) => Ok(self.reading.take(&room[..n], body)),
             Err(Errno::EAGAIN) => Ok(Progress::Incomplete),
             Err(errno) => Err(errno),
         }

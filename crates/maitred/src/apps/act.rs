@@ -226,24 +226,29 @@ impl Known {
         match { answer }() {
             Ok(_) => Ok(()),
             // It was over before it could be asked.
-            Err(Fault::Gone) => Ok(self.ended_well()?),
+            Err(Fault::Gone) => self.ended_well(),
             Err(fault) => Err(fault.into()),
         }
     }
 }
 
 impl Known {
-    /// The app has ended by itself; whether that is as it should be.
-    ///
-    /// # Errors
-    /// As the supervisor would have told it, had it been asked in time.
-    fn ended_well(&self) -> Result<(), Fault> {
+    /// The app has ended by itself; whether that is as it should be. What is not is told as its
+    /// supervisor would have told it.
+    fn ended_well(&self) -> anyhow::Result<()> {
+        let refused = |reason: String| anyhow::Error::new(Fault::Refused(Refusal::new(reason)));
         let Ok(record) = self.folder.record() else {
             // Deleted in the meantime.
             return Ok(());
         };
         let name = &record.app.name;
         for kept in &record.instances {
+            if let Some(reason) = &kept.not_started {
+                let number = kept.number;
+                return Err(refused(format!(
+                    "{name}-{number} could not be started: {reason}"
+                )));
+            }
             let how = match kept.exit {
                 None | Some(Exit::Code(0)) => continue,
                 Some(Exit::Code(code)) => format!("has exited with code {code}"),
@@ -251,8 +256,7 @@ impl Known {
             };
             if kept.rest != Rest::Runs {
                 let number = kept.number;
-                let reason = format!("{name}-{number} {how} before it was up");
-                return Err(Fault::Refused(Refusal::new(reason)));
+                return Err(refused(format!("{name}-{number} {how} before it was up")));
             }
         }
         Ok(())

@@ -3,7 +3,7 @@
 use super::together;
 use crate::home::Home;
 use crate::logs::Stream;
-use crate::logs::view::{Catalog, Entry};
+use crate::logs::view::{Catalog, Entry, Voice};
 
 /// The logs of those apps that the targets mean.
 #[derive(Debug)]
@@ -41,13 +41,17 @@ impl Catalog for AppLogs {
                     {
                         entries.push(Entry {
                             app: app.name.clone(),
-                            id,
-                            stream,
+                            voice: Voice::Worker { id, stream },
                             path,
                         });
                     }
                 }
             }
+            entries.push(Entry {
+                app: app.name.clone(),
+                voice: Voice::Supervisor,
+                path: selected.known.folder.log(),
+            });
         }
         Ok(entries)
     }

@@ -51,7 +51,7 @@ fn watched(watch: &config::Watch) -> String {
 
 fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool, to: &mut String) {
     let app = &snapshot.app;
-    let usage = usage::of(view.pid.as_slice());
+    let usage = usage::of(std::iter::once(view));
     let usage = view.pid.and_then(|pid| usage.get(&pid).copied());
     let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
     let joined = |words: &[std::ffi::OsString]| {
@@ -73,6 +73,12 @@ fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool
             }
         }
     };
+    let (what, failed) = match view.failed {
+        Some(failed) => ("requests", format!(", {failed} failed")),
+        None => ("connections", String::new()),
+    };
+    let counted = view.open.zip(view.given);
+    let counted = counted.map(|(open, given)| format!("{open} open, {given} in all{failed}"));
     let logs = home.log_files(app, view.id);
     let shown_path = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
     let rows = [
@@ -98,10 +104,12 @@ fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool
         ("memory", or_none(usage.map(|it| shown::bytes(it.memory)))),
         (
             "last exit",
-            or_none(view.exit.map(|exit| match exit {
-                Exit::Code(code) => format!("code {code}"),
-                Exit::Signal(signal) => format!("signal {signal}"),
-            })),
+            match (&view.not_started, view.exit) {
+                (Some(reason), _) => format!("not started: {reason}"),
+                (None, Some(Exit::Code(code))) => format!("code {code}"),
+                (None, Some(Exit::Signal(signal))) => format!("signal {signal}"),
+                (None, None) => or_none(None),
+            },
         ),
         ("script", app.script.to_string_lossy().into_owned()),
         ("arguments", joined(&app.args)),
@@ -124,6 +132,7 @@ fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool
             },
         ),
         ("shared sockets", sharing),
+        (what, or_none(counted)),
         ("output", or_none(logs.out.map(shown_path))),
         ("errors", or_none(logs.err.map(shown_path))),
         (

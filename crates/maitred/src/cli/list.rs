@@ -96,10 +96,7 @@ pub(super) fn show(
             .iter()
             .flat_map(|app| app.instances.iter().map(move |instance| (app, instance)))
     };
-    let pids: Vec<_> = instances()
-        .filter_map(|(_, instance)| instance.pid)
-        .collect();
-    let usages = usage::of(&pids);
+    let usages = usage::of(instances().map(|(_, instance)| instance));
     let now = now_ms();
     let mut rows: Vec<_> = instances()
         .map(|(app, instance)| Row {
@@ -149,7 +146,7 @@ const COLUMNS: [Column; 12] = [
     column("status", false, 0),
     column("cpu", true, 5),
     column("mem", true, 1),
-    column("conns", true, 7),
+    column("open", true, 7),
     column("served", true, 9),
 ];
 

@@ -14,7 +14,7 @@ use super::kind::{
     Account, Bytes, ExitCodes, Kind, LogTarget, Millis, MinUptime, Patterns, Ports, Schedule,
     Texts, Variables, WatchDelay, WatchOptions, Watched, Words,
 };
-use super::requests::{Per, Retry};
+use super::requests::{AccessFormat, Per, Retry};
 use super::{ExecMode, FilterEnv, Instances, LogFormat, Policy};
 
 macro_rules! fields {
@@ -116,7 +116,7 @@ fields! {
     /// each its own (fork).
     exec_mode: ExecMode {
         aliases: &[],
-        default: "cluster where `instances` is written, else fork",
+        default: "cluster where `instances` or `per: request` is written, else fork",
         flags: &[
             flag("exec-mode", Takes::Value("MODE")).also_of_run(),
             flag("execute-command", Takes::Word("fork")).short('x').also_of_run(),
@@ -162,6 +162,14 @@ fields! {
         default: "no limit",
         flags: &[flag("max-concurrency", Takes::Value("N")).also_of_run()],
     }
+    /// With `per: request`: how many requests of one client may be in progress, WebSockets among
+    /// them; one more is answered with 429. A client is an address, as `trust_proxy` lets it be
+    /// known, and with IPv6 a network of 64 bits.
+    client_limit: u32 {
+        aliases: &[],
+        default: "no limit",
+        flags: &[flag("client-limit", Takes::Value("N")).also_of_run()],
+    }
     /// With `per: request`: what is sent to another instance when one fails, once. `idempotent`:
     /// requests that change nothing and have no body.
     retry: Retry {
@@ -200,6 +208,21 @@ fields! {
         aliases: &[],
         default: "none",
         flags: &[flag("instance-header", Takes::Value("NAME")).also_of_run()],
+    }
+    /// With `per: request`: a file in which each request gets a line when it is over; "-" for
+    /// standard output, where the app is in the foreground. Relative to `cwd`. It is rotated and
+    /// opened again as the app's logs are.
+    access_log: String {
+        aliases: &[],
+        default: "none",
+        flags: &[flag("access-log", Takes::Value("FILE")).also_of_run()],
+    }
+    /// The form of those lines: `combined`, as Apache and nginx have it, with the seconds that the
+    /// request took, the instance and the request's number behind it; or `json`.
+    access_log_format: AccessFormat {
+        aliases: &[],
+        default: "combined",
+        flags: &[flag("access-log-format", Takes::Value("FORMAT")).also_of_run()],
     }
     /// With `per: request`: the largest body of a request.
     max_body: Bytes {
@@ -366,8 +389,8 @@ fields! {
         default: "1600ms",
         flags: &[flag("kill-timeout", Takes::Value("TIME")).short('k').also_of_run()],
     }
-    /// Whether a stop asks all processes of an instance to end, or only its first one; what that
-    /// leaves behind is killed.
+    /// Whether all processes of an instance end with it, when it is stopped and when it crashes. If
+    /// not, those that it has started are left alone until the app ends.
     treekill: bool {
         aliases: &[],
         default: "true",

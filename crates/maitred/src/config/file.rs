@@ -72,9 +72,9 @@ pub(crate) fn load(path: &Path, env_name: Option<&str>) -> anyhow::Result<Config
              .json, .yaml, .yml or .toml"
         );
     };
-    let path = path
-        .canonicalize()
-        .with_context(|| format!("opening {shown}"))?;
+    std::fs::metadata(path).with_context(|| format!("opening {shown}"))?;
+    // Through links as the user wrote them: a deploy lets `current` lead elsewhere.
+    let path = std::path::absolute(path).with_context(|| format!("opening {shown}"))?;
     let mut printed = String::new();
     let value = if format == Format::Script {
         let evaluated = evaluate::evaluate(&path, env_name, evaluate::PATIENCE)?;

@@ -48,7 +48,7 @@ pub(crate) use instances::{Instances, processors};
 pub(crate) use kind::{LogTarget, Words};
 pub(crate) use logs::{LogFormat, Logs, Place, Rotation};
 pub(crate) use programs::is_static;
-pub(crate) use requests::Requests;
+pub(crate) use requests::{AccessFormat, Requests};
 pub(crate) use resolve::{Resolved, Surroundings, resolve};
 pub(crate) use restart::{Pause, Restart};
 pub(crate) use secrets::shown;

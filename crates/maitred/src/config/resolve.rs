@@ -19,7 +19,7 @@ use super::kind::{
     Bytes, LogTarget, Millis, MinUptime, Patterns, Schedule, Texts, Variables, Watched,
 };
 use super::programs::Places;
-use super::requests::Requests;
+use super::requests::{Per, Requests};
 use super::words::told;
 use super::{Cron, Instances, LogFormat, Logs, Pause, Place, Restart, Rotation, Watch};
 
@@ -106,6 +106,8 @@ pub(crate) fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Re
 
     let exec_mode = entry.exec_mode.unwrap_or(match entry.instances {
         Some(_) => ExecMode::Cluster,
+        // Requests come over sockets that are the app's.
+        None if entry.per == Some(Per::Request) => ExecMode::Cluster,
         None => ExecMode::Fork,
     });
     let instances = entry.instances.unwrap_or(Instances::Exactly(1));

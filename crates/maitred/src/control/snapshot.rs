@@ -36,15 +36,22 @@ pub(crate) struct InstanceView {
     pub(crate) unstable: u32,
     /// How its last process ended.
     pub(crate) exit: Option<Exit>,
+    /// Why its last process could not be started, if it could not.
+    #[serde(default)]
+    pub(crate) not_started: Option<String>,
     /// Why its connections are not distributed, if they are not and could be expected to.
     #[serde(default)]
     pub(crate) not_preloaded: Option<String>,
-    /// Connections that it holds now, where that is known.
+    /// Connections that it holds now, where that is known; or requests, where each is placed by
+    /// itself.
     #[serde(default)]
     pub(crate) open: Option<u64>,
-    /// Connections that it was given.
+    /// Connections, or requests, that it was given.
     #[serde(default)]
     pub(crate) given: Option<u64>,
+    /// Requests that have failed with it; none where connections are placed.
+    #[serde(default)]
+    pub(crate) failed: Option<u64>,
 }
 
 /// An address that workers share.
@@ -153,9 +160,11 @@ impl InstanceView {
             restarts: kept.restarts,
             unstable: kept.unstable,
             exit: kept.exit,
+            not_started: kept.not_started.clone(),
             not_preloaded: None,
             open: None,
             given: None,
+            failed: None,
         }
     }
 }

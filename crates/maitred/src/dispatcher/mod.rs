@@ -104,6 +104,8 @@ pub(crate) enum Notice {
         /// How many others before it were not told of.
         unsaid: u64,
     },
+    /// So many more have failed, and were not told of one by one.
+    RequestsFailed { count: u64 },
     /// Connections were given up after they had waited too long.
     Refused { address: ListenAddress, total: u64 },
 }

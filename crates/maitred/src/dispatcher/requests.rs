@@ -23,7 +23,15 @@ const SECOND: Nanos = 1_000_000_000;
 pub(super) struct Telling {
     since: Nanos,
     told: u32,
+    /// Failures that were not told of yet.
     unsaid: u64,
+}
+
+impl Telling {
+    /// When what was not told is to be told, as a number.
+    fn deadline(&self) -> Option<Nanos> {
+        (self.unsaid > 0).then_some(self.since + SECOND)
+    }
 }
 
 impl proxy::Workers for Workers {
@@ -76,7 +84,8 @@ pub(super) fn admit(
 impl Turn {
     /// When the proxy is to be called at the latest.
     pub(super) fn proxy_deadline(&self) -> Option<Duration> {
-        let at = self.proxy.as_ref().and_then(Proxy::deadline)?;
+        let at = self.proxy.as_ref().and_then(Proxy::deadline);
+        let at = at.into_iter().chain(self.telling.deadline()).min()?;
         Some(Duration::from_nanos(at))
     }
 
@@ -91,12 +100,21 @@ impl Turn {
             proxy.tick(&mut self.workers);
         }
         let complaint = proxy.complaint();
-        let reports = proxy.reports();
+        let (reports, more) = proxy.reports();
         if let Some(reason) = complaint {
             self.tell(Notice::Certificate { reason });
         }
         for report in reports {
             self.tell_of(report, now);
+        }
+        self.telling.unsaid += more;
+        if self.telling.deadline().is_some_and(|at| at <= now) {
+            self.telling.since = now;
+            self.telling.told = 0;
+            let count = self.telling.unsaid;
+            if self.is_heard(Notice::RequestsFailed { count }) {
+                self.telling.unsaid = 0;
+            }
         }
     }
 
@@ -109,14 +127,14 @@ impl Turn {
             self.telling.unsaid += 1;
             return;
         }
-        self.telling.told += 1;
         let worker = report.member.and_then(|member| self.members.get(&member));
         let listener = self.listeners.all.get(&ListenerId(report.gate));
         let Some(address) = listener.map(|listener| listener.address.clone()) else {
+            self.telling.unsaid += 1;
             return;
         };
-        let unsaid = std::mem::take(&mut self.telling.unsaid);
-        self.tell(Notice::RequestFailed {
+        let unsaid = self.telling.unsaid;
+        let heard = self.is_heard(Notice::RequestFailed {
             address,
             id: report.id,
             instance: worker.map(|member| member.place.instance),
@@ -125,5 +143,11 @@ impl Turn {
             cut: report.cut,
             unsaid,
         });
+        if heard {
+            self.telling.told += 1;
+            self.telling.unsaid = 0;
+        } else {
+            self.telling.unsaid += 1;
+        }
     }
 }

@@ -155,6 +155,11 @@ impl Turn {
             self.workers.counts.now = now;
             if let Some(proxy) = &mut self.proxy {
                 proxy.set_time(now);
+                for event in &events {
+                    if let Some(Token::Proxy(number)) = Token::of(event.data) {
+                        proxy.hear(number, event.flags);
+                    }
+                }
             }
             for event in &events {
                 if let Some(token) = Token::of(event.data) {
@@ -399,7 +404,12 @@ impl Turn {
 
     /// Tells the supervisor; it may be too busy to hear.
     pub(crate) fn tell(&self, notice: Notice) {
-        let _ = self.notices.try_send(notice);
+        self.is_heard(notice);
+    }
+
+    /// The same; whether it hears.
+    pub(super) fn is_heard(&self, notice: Notice) -> bool {
+        self.notices.try_send(notice).is_ok()
     }
 }
 

@@ -101,6 +101,7 @@ impl AppFolder {
                 // One that was removed meanwhile is not the lock any more.
                 Ok(()) if same_file(&lock, &path) => {
                     let folder = self.clone();
+                    atomic::remove_unfinished(&folder.record_path());
                     return Ok(Some(Claim { folder, lock }));
                 }
                 Ok(()) => continue,
@@ -163,13 +164,16 @@ impl Claim {
         Ok(self.lock.try_clone()?.into())
     }
 
-    /// Writes the record.
+    /// Writes the record, unless it is there already: each time the disk is waited for.
     ///
     /// # Errors
     /// If the folder cannot be written to, or the disk is full.
     pub(crate) fn write(&self, record: &Record) -> anyhow::Result<()> {
         let path = self.folder.record_path();
         let text = serde_json::to_vec_pretty(record).context("encoding the app")?;
+        if fs::read(&path).is_ok_and(|now| now == text) {
+            return Ok(());
+        }
         atomic::write(&path, &text, None).with_context(|| format!("writing {}", path.display()))
     }
 

@@ -35,6 +35,9 @@ pub(crate) struct Kept {
     /// How its last process ended.
     #[serde(default)]
     pub(crate) exit: Option<Exit>,
+    /// Why its last process could not be started, if it could not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) not_started: Option<String>,
 }
 
 impl Kept {
@@ -47,6 +50,7 @@ impl Kept {
             restarts: 0,
             unstable: 0,
             exit: None,
+            not_started: None,
         }
     }
 }

@@ -139,6 +139,8 @@ impl Keeper {
             }
             let pause = pace.turn(read, start.elapsed());
             if let Some(pause) = pause.filter(|_| self.until.is_none()) {
+                // Not a wait for anything: the pipes gather what comes meanwhile. A wait with a
+                // timeout would end at once, for they can be read.
                 std::thread::sleep(pause);
             }
         }

@@ -6,7 +6,9 @@ use std::os::fd::OwnedFd;
 use balance::{Client as Caller, MemberId, Nanos};
 use http::{BodyDecoder, BodyEncoder, Version};
 
+use super::h2::Session;
 use super::link::Link;
+use super::record::Record;
 use super::slab::Key;
 
 /// Whom a connection comes from.
@@ -54,6 +56,9 @@ impl Peer {
 ///   header)        └────────────────────┘  └──▶ Leaving ◀┘
 ///                   response complete            (the last words are being read)
 /// ```
+///
+/// A connection that begins with the words of HTTP/2 is a `Session` from then on. Each of its
+/// streams is a client, too, which reads one request, serves it, and leaves.
 #[derive(Debug)]
 pub(super) struct Client {
     pub(super) link: Link,
@@ -71,20 +76,37 @@ pub(super) enum Phase {
     /// A balancer before us says who the client is.
     Greeting,
     /// A request's head is read, since then; so much of it has been searched for its end.
-    Reading { since: Nanos, searched: usize },
+    /// With its body there must be `needs` bytes before a worker is asked for.
+    Reading {
+        since: Nanos,
+        searched: usize,
+        needs: usize,
+    },
     /// A request is in progress.
     Serving(Box<Exchange>),
+    /// It speaks HTTP/2: each of its requests has a client of its own.
+    Session(Box<Session>),
     /// Bytes go both ways, whatever they mean.
     Tunnel(Tunnel),
     /// What was said last is being written, and what still comes is not heard, until then.
     Leaving { until: Nanos },
 }
 
+impl Phase {
+    /// The next request is read from now on.
+    pub(super) fn reading(now: Nanos) -> Self {
+        Self::Reading {
+            since: now,
+            searched: 0,
+            needs: 0,
+        }
+    }
+}
+
 /// A request, and its response.
 #[derive(Debug)]
 pub(super) struct Exchange {
-    /// Names it in the log.
-    pub(super) id: u64,
+    pub(super) record: Record,
     pub(super) version: Version,
     pub(super) is_head: bool,
     /// The client lets the connection go on after it.
@@ -146,6 +168,7 @@ pub(super) struct Answer {
 /// An upgraded connection.
 #[derive(Debug)]
 pub(super) struct Tunnel {
+    pub(super) record: Record,
     pub(super) member: MemberId,
     pub(super) pair: Key,
     /// Which sides have been told that the other sends no more.

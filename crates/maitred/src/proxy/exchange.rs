@@ -10,7 +10,10 @@ use http::{
 };
 
 use super::client::{Client, Exchange, Phase, Stage};
+use super::h2::PREFACE;
 use super::link::Read;
+use super::record::{Outcome, Record};
+use super::relay::PORTION;
 use super::slab::Key;
 use super::{Proxy, Report, STEPS, View, Workers};
 
@@ -60,6 +63,7 @@ impl Proxy {
                 Phase::Greeting => self.greet(key),
                 Phase::Reading { .. } => self.read_head(key, workers),
                 Phase::Serving(_) => self.serve(key, workers),
+                Phase::Session(_) => self.converse(key),
                 Phase::Tunnel(_) => self.tunnel(key),
                 Phase::Leaving { .. } => self.leave_client(key),
             };
@@ -95,10 +99,7 @@ impl Proxy {
                 if let Some(named) = named {
                     client.peer = super::time::named_peer(named);
                 }
-                client.phase = Phase::Reading {
-                    since: self.now,
-                    searched: 0,
-                };
+                client.phase = Phase::reading(self.now);
                 Step::On
             }
             Err(refusal) => self.refuse(key, refusal, None),
@@ -110,7 +111,12 @@ impl Proxy {
         let Some(client) = self.clients.get_mut(key) else {
             return Step::Wait;
         };
-        let Phase::Reading { since, searched } = &mut client.phase else {
+        let Phase::Reading {
+            since,
+            searched,
+            needs,
+        } = &mut client.phase
+        else {
             return Step::Wait;
         };
         // The response before it goes first.
@@ -139,23 +145,49 @@ impl Proxy {
                     self.room = room;
                     return match other {
                         Read::Nothing => Step::Wait,
+                        Read::End if *needs > 0 => {
+                            let early = Refusal::Malformed("the request's body ends early");
+                            self.refuse(key, early, None)
+                        }
                         _ => Step::Over,
                     };
                 }
             }
         }
+        if bytes.len() < *needs {
+            client.link.input = if input.is_empty() {
+                bytes.to_vec()
+            } else {
+                input
+            };
+            self.room = room;
+            return Step::On;
+        }
         let step = match http::find_end(bytes, (*searched).saturating_sub(1)) {
+            Ok(End::At(_)) if !client.served && bytes.starts_with(PREFACE) => {
+                (Ok(self.speak_http2(key, bytes)), Some(Vec::new()))
+            }
             Ok(End::At(end)) if end <= self.settings.head => {
                 let (head, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
-                let begun = self.begin(key, head, workers);
-                (begun, Some(rest.to_vec()))
+                let begun = self.begin(key, head, rest.len(), workers);
+                let is_read = |client: &Client| !matches!(client.phase, Phase::Reading { .. });
+                match begun {
+                    // It comes back when more is there.
+                    Ok(None) => (Ok(Step::On), None),
+                    Ok(Some(step)) => (Ok(step), Some(rest.to_vec())),
+                    Err(refusal) if self.clients.get(key).is_some_and(is_read) => {
+                        (Err(refusal), Some(rest.to_vec()))
+                    }
+                    // What could not be understood is for the log.
+                    Err(refusal) => (Err(refusal), Some(bytes.to_vec())),
+                }
             }
             Ok(End::Beyond(next)) if bytes.len() < self.settings.head => {
                 *searched = next.max(1);
                 (Ok(Step::On), None)
             }
-            Ok(_) => (Err(Refusal::HeadTooLarge), Some(Vec::new())),
-            Err(refusal) => (Err(refusal), Some(Vec::new())),
+            Ok(_) => (Err(Refusal::HeadTooLarge), Some(bytes.to_vec())),
+            Err(refusal) => (Err(refusal), Some(bytes.to_vec())),
         };
         let (step, rest) = step;
         let rest = match rest {
@@ -171,26 +203,32 @@ impl Proxy {
         step.unwrap_or_else(|refusal| self.refuse(key, refusal, None))
     }
 
-    /// A request's head is complete.
+    /// A request's head is complete, and so much of what follows it is there. `None` if that must
+    /// be more before a worker is asked for.
     fn begin<W: Workers>(
         &mut self,
         key: Key,
         head: &[u8],
+        rest: usize,
         workers: &mut W,
-    ) -> Result<Step, Refusal> {
+    ) -> Result<Option<Step>, Refusal> {
         let mut fields = [MaybeUninit::uninit(); HEADERS];
         let request = http::parse_request(head, &mut fields)?;
-        let most = self.settings.body;
-        if most > 0 && matches!(request.framing, Framing::Length(length) if length > most) {
-            return Err(Refusal::BodyTooLarge);
-        }
         let Some(client) = self.clients.get_mut(key) else {
-            return Ok(Step::Wait);
+            return Ok(Some(Step::Wait));
         };
+        let first = first_portion(&request, self.settings.body);
+        if rest < first {
+            client.phase = Phase::Reading {
+                since: self.now,
+                searched: 1,
+                needs: head.len() + first,
+            };
+            return Ok(None);
+        }
         let Some(gate) = self.gates.get_mut(&client.gate) else {
-            return Ok(Step::Over);
+            return Ok(Some(Step::Over));
         };
-        gate.counts.read += 1;
         self.budget = (self.budget + 1).min(BUDGET);
         let mut to_worker = Vec::with_capacity(head.len() + 256);
         let hop = Hop {
@@ -203,20 +241,42 @@ impl Proxy {
         let wants = http::cookie(request.headers, COOKIE.as_bytes())
             .and_then(|value| u64::from_str_radix(std::str::from_utf8(value).ok()?, 16).ok());
         let mut caller = client.peer.caller;
+        let mut address = client.peer.address;
         if let Some(peer) = client.peer.address
             && self.settings.trusted.contains(peer)
         {
             let client = http::client_of(&request, peer, &self.settings.trusted);
             caller = balance::Client::at(client);
+            address = Some(client);
         }
         self.last_request += 1;
-        let exchange = Exchange {
+        let since = match client.phase {
+            Phase::Reading { since, .. } => since,
+            _ => self.now,
+        };
+        let mut record = Record::new(gate, self.last_request, address, since);
+        if self.settings.access.is_some() {
+            record.note(head, Some(&request), client.link.session().is_some());
+        }
+        let has_room = record.take_seat(&mut self.seats);
+        let mut exchange = Exchange {
             wants,
             caller,
-            ..exchange(&request, self.last_request, self.now, to_worker)
+            ..exchange(&request, record, self.now, to_worker)
         };
+        if client.link.session().is_some() {
+            // A stream is for one request.
+            exchange.keep_alive = false;
+        }
         client.phase = Phase::Serving(Box::new(exchange));
-        self.arrive(key, workers)
+        if !has_room {
+            return Err(Refusal::TooMany);
+        }
+        let most = self.settings.body;
+        if most > 0 && matches!(request.framing, Framing::Length(length) if length > most) {
+            return Err(Refusal::BodyTooLarge);
+        }
+        self.arrive(key, workers).map(Some)
     }
 
     /// Asks for a worker for the client's request.
@@ -271,19 +331,14 @@ impl Proxy {
         let Some(client) = self.clients.get_mut(key) else {
             return Step::Wait;
         };
-        let next = Phase::Reading {
-            since: self.now,
-            searched: 0,
-        };
+        let next = Phase::reading(self.now);
         let Phase::Serving(exchange) = std::mem::replace(&mut client.phase, next) else {
             return Step::Wait;
         };
         client.served = true;
         let gate = client.gate;
         let (done, answer) = (exchange.request_done, exchange.answer);
-        if let Some(gate) = self.gates.get_mut(&gate) {
-            gate.counts.answered += 1;
-        }
+        self.account(gate, exchange.record, Outcome::Answered);
         let keep_pair = answer.as_ref().and_then(|answer| answer.keep_pair);
         if let Stage::With(member, pair) = exchange.stage {
             match keep_pair {
@@ -305,20 +360,30 @@ impl Proxy {
         refusal: Refusal,
         detail: Option<&'static str>,
     ) -> Step {
-        let begun = match self.clients.get(key).map(|client| &client.phase) {
-            Some(Phase::Serving(exchange)) => exchange.answer.is_some(),
+        let Some(client) = self.clients.get_mut(key) else {
+            return Step::Wait;
+        };
+        let begun = match &client.phase {
+            Phase::Serving(exchange) => exchange.answer.is_some(),
             _ => false,
         };
         if !begun {
             return self.refuse(key, refusal, detail);
         }
-        self.report_failure(key, refusal, detail, true);
-        if let Some(client) = self.clients.get_mut(key)
-            && let Phase::Serving(exchange) = &client.phase
-            && exchange.version == Version::Http10
-        {
-            // To this client an ordinary end would be the response's.
-            client.link.reset_at_end();
+        let gone = Phase::Leaving { until: self.now };
+        if let Phase::Serving(exchange) = std::mem::replace(&mut client.phase, gone) {
+            if exchange.version == Version::Http10 || client.link.session().is_some() {
+                // To this client an ordinary end would be the response's.
+                client.link.reset_at_end();
+            }
+            let gate = client.gate;
+            let report = Report {
+                cut: true,
+                ..report(&exchange, gate, refusal, detail)
+            };
+            self.report(report);
+            self.abandon(gate, key, exchange.stage);
+            self.account(gate, exchange.record, Outcome::Failed(refusal));
         }
         Step::Over
     }
@@ -330,65 +395,61 @@ impl Proxy {
         refusal: Refusal,
         detail: Option<&'static str>,
     ) -> Step {
-        let id = self.report_failure(key, refusal, detail, false);
         let Some(client) = self.clients.get_mut(key) else {
             return Step::Wait;
         };
-        let next = Phase::Reading {
-            since: self.now,
-            searched: 0,
-        };
+        client.served = true;
+        let next = Phase::reading(self.now);
+        let (gate, address) = (client.gate, client.peer.address);
         let (mut keep_alive, mut is_head) = (false, false);
-        if let Phase::Serving(exchange) = std::mem::replace(&mut client.phase, next) {
-            keep_alive = exchange.keep_alive && exchange.request_done && !self.closing;
-            is_head = exchange.is_head;
-            let gate = client.gate;
-            self.abandon(gate, key, exchange.stage);
-        }
+        let mut record = match std::mem::replace(&mut client.phase, next) {
+            Phase::Serving(exchange) => {
+                keep_alive = exchange.keep_alive && exchange.request_done && !self.closing;
+                is_head = exchange.is_head;
+                self.report(report(&exchange, gate, refusal, detail));
+                self.abandon(gate, key, exchange.stage);
+                exchange.record
+            }
+            // Nothing of it could be understood.
+            before => {
+                let since = match before {
+                    Phase::Reading { since, .. } => since,
+                    _ => self.now,
+                };
+                let line = std::mem::take(&mut client.link.input);
+                let Some(at) = self.gates.get_mut(&gate) else {
+                    return Step::Over;
+                };
+                self.last_request += 1;
+                let mut record = Record::new(at, self.last_request, address, since);
+                if self.settings.access.is_some() {
+                    record.note(&line, None, false);
+                }
+                self.report(Report {
+                    id: record.id,
+                    gate,
+                    member: None,
+                    refusal,
+                    detail,
+                    cut: false,
+                });
+                record
+            }
+        };
         let mut out = std::mem::take(&mut self.out);
         out.clear();
-        refusal.write(&mut out, id, keep_alive, is_head);
-        let sent = self.clients.get_mut(key).map(|client| {
-            client.served = true;
-            client.link.send(&out, &[], &self.epoll)
-        });
+        record.bytes = refusal.write(&mut out, record.id, keep_alive, is_head) as u64;
+        self.account(gate, record, Outcome::Failed(refusal));
+        let sent = self
+            .clients
+            .get_mut(key)
+            .map(|client| client.link.send(&out, &[], &self.epoll));
         self.out = out;
         match sent {
             Some(Ok(())) if keep_alive => Step::On,
             Some(Ok(())) => self.leaving(key),
             Some(Err(_)) | None => Step::Over,
         }
-    }
-
-    fn report_failure(
-        &mut self,
-        key: Key,
-        refusal: Refusal,
-        detail: Option<&'static str>,
-        cut: bool,
-    ) -> u64 {
-        let Some(client) = self.clients.get(key) else {
-            return 0;
-        };
-        let (id, member) = match &client.phase {
-            Phase::Serving(exchange) => match exchange.stage {
-                Stage::With(member, _) => (exchange.id, Some(member)),
-                Stage::Waiting | Stage::Returned(..) => (exchange.id, None),
-            },
-            _ => {
-                self.last_request += 1;
-                (self.last_request, None)
-            }
-        };
-        self.report(Report {
-            id,
-            gate: client.gate,
-            member,
-            refusal,
-            detail,
-            cut,
-        });
-        id
     }
 
     /// Ends a connection so that the last words arrive: one that is closed while something unread
@@ -416,6 +477,10 @@ impl Proxy {
             return Step::Wait;
         }
         client.link.finish_sending(&self.epoll);
+        if client.link.session().is_some() {
+            // What is said last in a stream is not lost, whatever comes.
+            return Step::Over;
+        }
         match client.link.read(&mut self.room, &self.epoll) {
             Read::Some(_) => Step::On,
             Read::Nothing => Step::Wait,
@@ -448,8 +513,10 @@ impl Proxy {
             exchange.failed = Some(member);
         }
         exchange.waits_since = self.now;
+        let worker = exchange.record.worker.take();
         if let Some(gate) = self.gates.get_mut(&gate) {
             gate.counts.retried += 1;
+            gate.count_worker(worker, Outcome::Failed(Refusal::BadWorker));
         }
         self.abandon(gate, key, stage);
         self.arrive(key, workers).is_ok()
@@ -457,7 +524,14 @@ impl Proxy {
 
     /// Gives the client's request to this worker.
     pub(super) fn start<W: Workers>(&mut self, key: Key, member: MemberId, workers: &mut W) {
-        if self.hand(key, member, workers).is_none() {
+        if self.hand(key, member, workers).is_some() {
+            if let Some(client) = self.clients.get_mut(key)
+                && let Phase::Serving(exchange) = &mut client.phase
+            {
+                let gate = self.gates.get(&client.gate);
+                exchange.record.worker = gate.and_then(|gate| gate.balancer.key(member));
+            }
+        } else {
             // It waits on, and goes to whoever can have it.
             let arrival = self.arrival(key);
             let since = self.waits_since(key);
@@ -477,18 +551,52 @@ impl Proxy {
     }
 }
 
+/// How much of a body must be there before a worker is asked for: so who sends a few bytes now and
+/// then holds none. A body whose length is not told, or that its client keeps back until it hears
+/// something, may be one half of a conversation; that begins at once.
+fn first_portion(request: &Request<'_, '_>, most: u64) -> usize {
+    match request.framing {
+        // It is refused for its length.
+        Framing::Length(len) if most > 0 && len > most => 0,
+        Framing::Length(len) if !request.expects_continue => {
+            usize::try_from(len).map_or(PORTION, |len| len.min(PORTION))
+        }
+        Framing::Length(_) | Framing::Empty | Framing::Chunked | Framing::Close => 0,
+    }
+}
+
+/// What is told of a request that has failed.
+fn report(
+    exchange: &Exchange,
+    gate: u64,
+    refusal: Refusal,
+    detail: Option<&'static str>,
+) -> Report {
+    Report {
+        id: exchange.record.id,
+        gate,
+        member: match exchange.stage {
+            Stage::With(member, _) => Some(member),
+            Stage::Waiting | Stage::Returned(..) => None,
+        },
+        refusal,
+        detail,
+        cut: false,
+    }
+}
+
 /// What is to be remembered of a request.
-fn exchange(request: &Request<'_, '_>, id: u64, now: u64, head: Vec<u8>) -> Exchange {
+fn exchange(request: &Request<'_, '_>, record: Record, now: u64, head: Vec<u8>) -> Exchange {
     let decoder = BodyDecoder::new(request.framing);
     Exchange {
-        id,
         version: request.version,
         is_head: request.is_head(),
         keep_alive: request.keep_alive,
         repeatable: request.is_idempotent() && decoder.is_done(),
         wants_upgrade: request.upgrade != Upgrade::No && request.version == Version::Http11,
         wants: None,
-        caller: balance::Client::unknown(id),
+        caller: balance::Client::unknown(record.id),
+        record,
         head,
         request_done: decoder.is_done(),
         request_encoder: match request.framing {

@@ -188,7 +188,7 @@ impl Proxy {
             return;
         };
         pair.client = None;
-        let clean = pair.link.input.is_empty() && !pair.link.ending && !pair.link.is_clogged();
+        let clean = pair.link.input.is_empty() && !pair.link.is_ending() && !pair.link.is_clogged();
         pair.leave_at = self
             .now
             .saturating_add(u64::try_from(time.as_nanos()).unwrap_or(0));
@@ -279,6 +279,7 @@ impl Proxy {
                 && let Phase::Serving(exchange) = &mut it.phase
             {
                 exchange.stage = Stage::Returned(key, end);
+                exchange.record.worker = None;
                 exchange.waits_since = self.now;
             }
             if let (Some(arrival), Some(gate)) = (self.arrival(client), self.gates.get_mut(&gate)) {

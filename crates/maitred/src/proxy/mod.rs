@@ -8,10 +8,14 @@
 
 mod client;
 mod exchange;
+mod h2;
 mod handing;
+mod ids;
 mod link;
 mod pool;
+mod record;
 mod relay;
+mod seats;
 mod slab;
 #[cfg(test)]
 mod tests;
@@ -30,13 +34,18 @@ use http::{Networks, Refusal};
 use rustix::event::epoll;
 
 use client::{Client, Peer, Phase};
+use h2::Bells;
+use ids::IdMap;
 use link::Link;
 use pool::{Desk, Pair};
+use record::Outcome;
+use seats::Seats;
 use slab::{Key, Slab};
 use tls::Certificates;
 pub(crate) use tls::Files;
 
-use crate::figures::RequestFigures;
+use crate::access;
+use crate::figures::{RequestFigures, WorkerRequests};
 
 /// What is read at once, and so what may wait to be written to a slow reader.
 const READ: usize = 64 * 1024;
@@ -70,6 +79,10 @@ pub(crate) struct Settings {
     pub(crate) retry_idempotent: bool,
     /// How many connections of clients there may be.
     pub(crate) max_clients: usize,
+    /// How many requests of one client may be in progress.
+    pub(crate) client_limit: usize,
+    /// Where each request is noted when it is over.
+    pub(crate) access: Option<access::Queue>,
     /// Bytes of a request's head.
     pub(crate) head: usize,
     /// Bytes of a request's body.
@@ -125,6 +138,10 @@ struct Gate {
     sockaddr: Vec<u8>,
     authority: String,
     counts: RequestFigures,
+    /// Requests that are not over, those that wait among them.
+    open: usize,
+    /// What was counted of each worker, by its key: of what is over.
+    workers: HashMap<u64, WorkerRequests>,
 }
 
 /// The proxy of an app.
@@ -133,8 +150,8 @@ pub(crate) struct Proxy {
     epoll: Arc<OwnedFd>,
     /// What epoll events of ours have above the lowest 56 bits of their data.
     kind: u64,
-    gates: HashMap<u64, Gate>,
-    desks: HashMap<MemberId, Desk>,
+    gates: IdMap<u64, Gate>,
+    desks: IdMap<MemberId, Desk>,
     clients: Slab<Client>,
     pairs: Slab<Pair>,
     /// Names pairs; no two supervisors' are alike.
@@ -147,11 +164,16 @@ pub(crate) struct Proxy {
     /// Clients that may go on, and gates where a request that waits may be placed.
     again: VecDeque<Key>,
     free: Vec<u64>,
+    bells: Bells,
     sweep_at: Nanos,
     untaken_at: Option<Nanos>,
     /// Repetitions that may still be had: each request earns a part of one.
     budget: u32,
+    /// Requests that each client has in progress.
+    seats: Seats,
     reports: Vec<Report>,
+    /// Failures beyond those.
+    unreported: u64,
     tls: Option<Certificates>,
     /// What is wrong with certificates that have changed.
     complaint: Option<String>,
@@ -161,7 +183,7 @@ pub(crate) struct Proxy {
 /// The workers' loops, as the balancer wants to see them.
 struct View<'a, W> {
     workers: &'a mut W,
-    desks: &'a HashMap<MemberId, Desk>,
+    desks: &'a IdMap<MemberId, Desk>,
     pairs: &'a Slab<Pair>,
 }
 
@@ -189,12 +211,13 @@ impl Proxy {
     /// A proxy whose events carry `kind` in the upper 8 bits of their data, and which counts pairs
     /// from `first` on.
     pub(crate) fn new(settings: Settings, epoll: Arc<OwnedFd>, kind: u64, first: u64) -> Self {
+        let most = settings.client_limit;
         Self {
             settings,
             epoll,
             kind,
-            gates: HashMap::new(),
-            desks: HashMap::new(),
+            gates: IdMap::default(),
+            desks: IdMap::default(),
             clients: Slab::new(),
             pairs: Slab::new(),
             last_pair: first,
@@ -204,10 +227,13 @@ impl Proxy {
             out: Vec::with_capacity(READ),
             again: VecDeque::new(),
             free: Vec::new(),
+            bells: Bells::default(),
             sweep_at: 0,
             untaken_at: None,
             budget: exchange::BUDGET,
+            seats: Seats::new(most),
             reports: Vec::new(),
+            unreported: 0,
             tls: None,
             complaint: None,
             closing: false,
@@ -245,6 +271,8 @@ impl Proxy {
                 sockaddr: sockaddr.to_vec(),
                 authority,
                 counts: RequestFigures::default(),
+                open: 0,
+                workers: HashMap::new(),
             },
         );
     }
@@ -279,10 +307,7 @@ impl Proxy {
         let phase = if self.settings.proxy_protocol {
             Phase::Greeting
         } else {
-            Phase::Reading {
-                since: self.now,
-                searched: 0,
-            }
+            Phase::reading(self.now)
         };
         let (kind, epoll, now) = (self.kind, &self.epoll, self.now);
         let tls = self.tls.as_ref().map(Certificates::begin).transpose();
@@ -301,7 +326,22 @@ impl Proxy {
         Ok(())
     }
 
-    /// An epoll event with our kind has come.
+    /// An epoll event with our kind has come, among others. All of a lot are heard of before any is
+    /// seen to by [`Self::event`]: so nothing is sent over a pair whose end, or on which something
+    /// unasked, is told in the same lot.
+    pub(crate) fn hear(&mut self, data: u64, flags: epoll::EventFlags) {
+        let key = Key::of(data & (PAIR - 1));
+        let link = if data & PAIR == 0 {
+            self.clients.get_mut(key).map(|client| &mut client.link)
+        } else {
+            self.pairs.get_mut(key).map(|pair| &mut pair.link)
+        };
+        if let Some(link) = link {
+            link.note(flags);
+        }
+    }
+
+    /// Sees to an event that has been heard of.
     pub(crate) fn event<W: Workers>(
         &mut self,
         data: u64,
@@ -310,10 +350,9 @@ impl Proxy {
     ) {
         let key = Key::of(data & (PAIR - 1));
         if data & PAIR == 0 {
-            let Some(client) = self.clients.get_mut(key) else {
+            let Some(client) = self.clients.get(key) else {
                 return;
             };
-            client.link.note(flags);
             let is_broken = flags.contains(epoll::EventFlags::ERR);
             let hears_nothing = flags.contains(epoll::EventFlags::HUP);
             if is_broken || hears_nothing && !matches!(client.phase, Phase::Tunnel(_)) {
@@ -324,14 +363,13 @@ impl Proxy {
                 self.drive(key, workers);
             }
         } else {
-            let Some(pair) = self.pairs.get_mut(key) else {
-                return;
-            };
-            pair.link.note(flags);
-            match pair.client {
-                Some(client) => self.drive(client, workers),
+            match self.pairs.get(key).map(|pair| (pair.client, &pair.link)) {
+                Some((Some(client), _)) => self.drive(client, workers),
+                // What it told of has been read, as the end of a response.
+                Some((None, link)) if link.is_quiet() => {}
                 // Its worker has left it, or speaks without having been asked.
-                None => self.drop_pair(key),
+                Some((None, _)) => self.drop_pair(key),
+                None => return,
             }
         }
         self.settle(workers);
@@ -354,6 +392,9 @@ impl Proxy {
         for _ in 0..AT_ONCE {
             while let Some(gate) = self.free.pop() {
                 self.place_waiting(gate, workers);
+            }
+            if self.again.is_empty() {
+                self.again.extend(self.bells.rung());
             }
             let Some(client) = self.again.pop_front() else {
                 return;
@@ -381,22 +422,29 @@ impl Proxy {
     /// What was counted at a listener.
     pub(crate) fn figures(&self, gate: u64) -> Option<RequestFigures> {
         let gate = self.gates.get(&gate)?;
-        let members = gate.balancer.members();
+        let waiting = gate.balancer.waiting();
         Some(RequestFigures {
-            waiting: gate.balancer.waiting(),
-            in_progress: members.map(|(_, _, figures)| figures.in_progress).sum(),
+            waiting,
+            in_progress: gate.open.saturating_sub(waiting),
             ..gate.counts.clone()
         })
     }
 
-    /// The requests that have failed since this was asked last.
-    pub(crate) fn reports(&mut self) -> Vec<Report> {
-        std::mem::take(&mut self.reports)
+    /// The requests that have failed since this was asked last, and how many more there were.
+    pub(crate) fn reports(&mut self) -> (Vec<Report>, u64) {
+        let more = std::mem::take(&mut self.unreported);
+        (std::mem::take(&mut self.reports), more)
     }
 
     /// The app stops: connections end with the response that they are at.
     pub(crate) fn close(&mut self) {
         self.closing = true;
+        for (key, client) in self.clients.iter_mut() {
+            if let Phase::Session(session) = &mut client.phase {
+                session.close();
+                self.again.push_back(key);
+            }
+        }
         let idle: Vec<_> = self
             .clients
             .iter()
@@ -422,16 +470,24 @@ impl Proxy {
         let Some(client) = self.clients.remove(key) else {
             return;
         };
+        if let Some(session) = client.link.session() {
+            self.stream_ended(session, matches!(client.phase, Phase::Leaving { .. }));
+        }
         match client.phase {
-            Phase::Serving(exchange) => self.abandon(client.gate, key, exchange.stage),
+            Phase::Serving(exchange) => {
+                self.abandon(client.gate, key, exchange.stage);
+                self.account(client.gate, exchange.record, Outcome::Aborted);
+            }
             Phase::Tunnel(tunnel) => {
                 self.abandon(
                     client.gate,
                     key,
                     client::Stage::With(tunnel.member, tunnel.pair),
                 );
+                self.account(client.gate, tunnel.record, Outcome::Upgraded);
             }
-            Phase::Greeting | Phase::Reading { .. } | Phase::Leaving { .. } => {}
+            Phase::Greeting | Phase::Reading { .. } | Phase::Session(_) | Phase::Leaving { .. } => {
+            }
         }
     }
 
@@ -477,15 +533,10 @@ impl Proxy {
     }
 
     fn report(&mut self, report: Report) {
-        if let Some(gate) = self.gates.get_mut(&report.gate) {
-            *gate
-                .counts
-                .failed
-                .entry(report.refusal.status())
-                .or_default() += 1;
-        }
         if self.reports.len() < REPORTS {
             self.reports.push(report);
+        } else {
+            self.unreported += 1;
         }
     }
 }

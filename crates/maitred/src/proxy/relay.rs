@@ -18,7 +18,11 @@ const RESPONSE_HEAD: usize = 256 * 1024;
 
 /// So much of a request's body counts as a sign of life: a client that sends it byte by byte would
 /// hold its worker for as long as it likes.
-const PORTION: usize = 16 * 1024;
+pub(super) const PORTION: usize = 16 * 1024;
+
+/// A run of a body no longer than this is copied behind what precedes it: the kernel takes one
+/// buffer faster than two.
+const COPIED: usize = 4096;
 
 /// What a turn of passing on has come to.
 enum Passed {
@@ -74,7 +78,7 @@ impl Proxy {
                         .answer
                         .as_ref()
                         .is_some_and(|it| it.is_event_stream);
-                    events && client.link.ending
+                    events && client.link.is_ending()
                 }
                 _ => false,
             })
@@ -244,7 +248,11 @@ impl Proxy {
             if response.status == 101 && !exchange.wants_upgrade {
                 return malformed("the worker changes the protocol without having been asked");
             }
-            let framing = framing_for(&response, exchange.version);
+            let framing = match framing_for(&response, exchange.version) {
+                // A stream has its own way to tell where a body ends.
+                Framing::Chunked if client.link.session().is_some() => Framing::Close,
+                framing => framing,
+            };
             let keep_alive = exchange.keep_alive
                 && exchange.request_done
                 && framing != Framing::Close
@@ -278,8 +286,15 @@ impl Proxy {
                 &mut self.out,
             );
             exchange.begun = true;
+            exchange.record.status = Some(response.status);
             if response.status == 101 {
+                let Phase::Serving(exchange) =
+                    std::mem::replace(&mut client.phase, Phase::Leaving { until: self.now })
+                else {
+                    return Passed::Gone;
+                };
                 let tunnel = Tunnel {
+                    record: exchange.record,
                     member,
                     pair: pair_key,
                     told_worker: false,
@@ -315,20 +330,23 @@ impl Proxy {
             return Passed::On;
         };
         let coded = recode(&mut answer.decoder, answer.encoder, rest, &mut self.out);
-        let Coded { read, direct, .. } = match coded {
+        let Coded { read, data, direct } = match coded {
             Ok(coded) => coded,
             Err(refusal) => {
                 if is_new {
                     // Its head has not gone out: the client can still be told.
                     exchange.answer = None;
+                    exchange.record.status = None;
                 }
                 return Passed::Failed(Refusal::BadWorker, Some(refusal.reason()));
             }
         };
+        exchange.record.bytes += data as u64;
         let done = answer.decoder.is_done();
         if done {
             let trailers = answer.decoder.trailers();
             answer.encoder.end(trailers, &mut self.out);
+            client.link.set_trailers(trailers);
             if read < rest.len() {
                 // It says more than was asked: what comes next cannot be trusted.
                 answer.keep_pair = None;
@@ -364,7 +382,7 @@ impl Proxy {
             room,
             epoll,
         ) {
-            Some(some) => any |= some,
+            Some(len) => any |= len > 0,
             None => return Step::Over,
         }
         match copy(
@@ -374,7 +392,10 @@ impl Proxy {
             room,
             epoll,
         ) {
-            Some(some) => any |= some,
+            Some(len) => {
+                any |= len > 0;
+                tunnel.record.bytes += len as u64;
+            }
             None => return Step::Over,
         }
         if any {
@@ -388,34 +409,34 @@ impl Proxy {
     }
 }
 
-/// Copies what there is from one side to the other; whether there was anything, or `None` if a
-/// side is broken. A side that ends is told to the other.
+/// Copies what there is from one side to the other; how much that was, or `None` if a side is
+/// broken. A side that ends is told to the other.
 fn copy(
     from: &mut Link,
     to: &mut Link,
     told: &mut bool,
     room: &mut [u8],
     epoll: &std::os::fd::OwnedFd,
-) -> Option<bool> {
+) -> Option<usize> {
     if to.is_clogged() {
-        return Some(false);
+        return Some(0);
     }
     let kept = std::mem::take(&mut from.input);
     if !kept.is_empty() {
         to.send(&kept, &[], epoll).ok()?;
-        return Some(true);
+        return Some(kept.len());
     }
     match from.read(room, epoll) {
         Read::Some(len) => {
             to.send(room.get(..len).unwrap_or(&[]), &[], epoll).ok()?;
-            Some(true)
+            Some(len)
         }
-        Read::Nothing => Some(false),
+        Read::Nothing => Some(0),
         Read::End => {
             if !std::mem::replace(told, true) {
                 to.finish_sending(epoll);
             }
-            Some(false)
+            Some(0)
         }
         Read::Broken => None,
     }
@@ -453,10 +474,17 @@ fn recode(
 ) -> Result<Coded, Refusal> {
     if encoder == BodyEncoder::Plain && !decoder.is_chunked() {
         let piece = decoder.read(input)?;
+        let data = piece.data.len();
+        let direct = if data <= COPIED {
+            out.extend_from_slice(input.get(piece.data).unwrap_or(&[]));
+            0..0
+        } else {
+            piece.data
+        };
         return Ok(Coded {
             read: piece.read,
-            data: piece.data.len(),
-            direct: piece.data,
+            data,
+            direct,
         });
     }
     let mut at = 0;

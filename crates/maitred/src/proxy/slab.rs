@@ -94,6 +94,18 @@ impl<T> Slab<T> {
         Some(entry)
     }
 
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (Key, &mut T)> + '_ {
+        (0..)
+            .zip(&mut self.entries)
+            .filter_map(|(index, (generation, entry))| {
+                let key = Key {
+                    index,
+                    generation: *generation,
+                };
+                Some((key, entry.as_mut()?))
+            })
+    }
+
     pub(super) fn iter(&self) -> impl Iterator<Item = (Key, &T)> + '_ {
         (0..)
             .zip(&self.entries)

@@ -9,6 +9,9 @@ use balance::RequestPolicy;
 
 use super::*;
 
+mod accounts;
+mod http2;
+
 const GATE: u64 = 1;
 const SECOND: Nanos = 1_000_000_000;
 
@@ -77,6 +80,8 @@ fn settings(policy: RequestPolicy) -> Settings {
         instance_header: None,
         retry_idempotent: true,
         max_clients: 100,
+        client_limit: usize::MAX,
+        access: None,
         head: 32 * 1024,
         body: 0,
         head_time: Duration::from_secs(10),
@@ -115,6 +120,9 @@ impl World {
             let spare = rustix::buffer::spare_capacity(&mut events);
             epoll::wait(&self.epoll, spare, Some(&zero)).unwrap();
             self.proxy.set_time(self.now);
+            for event in &events {
+                self.proxy.hear(event.data.u64(), event.flags);
+            }
             for event in &events {
                 self.proxy
                     .event(event.data.u64(), event.flags, &mut self.channels);
@@ -157,6 +165,20 @@ impl World {
         self.proxy
             .accept(GATE, socket, &[1, 0], None, caller)
             .unwrap();
+    }
+
+    /// A client that has this address.
+    fn connect_from(&mut self, address: &str) -> UnixStream {
+        let address: IpAddr = address.parse().unwrap();
+        let (ours, theirs) = UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let caller = Caller::at(address);
+        let accepted = self
+            .proxy
+            .accept(GATE, theirs.into(), &[1, 0], Some(address), caller);
+        accepted.unwrap();
+        ours
     }
 
     fn send(&mut self, stream: &mut UnixStream, bytes: impl AsRef<[u8]>) {
@@ -203,7 +225,7 @@ fn a_request_that_nobody_can_be_handed_waits_and_is_refused_in_time() {
             arrived(&mut client).0.starts_with("HTTP/1.1 503 "),
             "{policy:?}"
         );
-        let report = world.proxy.reports().pop().unwrap();
+        let report = world.proxy.reports().0.pop().unwrap();
         assert_eq!(
             report.detail,
             Some("the worker's channel takes nothing more")
@@ -510,20 +532,53 @@ fn a_body_that_trickles_is_too_slow() {
     for (size, status) in [(1, "408"), (2000, "200")] {
         let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
         let mut client = world.connect();
-        let length = 60 * size;
-        let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
         world.send(&mut client, head);
         let (_, mut worker) = world.take();
         for _ in 0..60 {
-            if client.write_all(&vec![b'x'; size]).is_err() {
+            let chunk = format!("{size:x}\r\n{}\r\n", "x".repeat(size));
+            if client.write_all(chunk.as_bytes()).is_err() {
                 break;
             }
             world.pass(2 * SECOND);
             arrived(&mut worker);
         }
+        let _ = client.write(b"0\r\n\r\n");
+        world.run();
         let _ = worker.write(OK.as_bytes());
         world.run();
         let said = arrived(&mut client).0;
         assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{said}");
     }
+}
+
+/// Where the length of a body is known, no worker is asked for before a part of it is there.
+#[test]
+fn a_body_of_known_length_that_trickles_holds_no_worker() {
+    for (length, enough) in [(60, 60), (1_000_000, 16 * 1024)] {
+        let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
+        let mut client = world.connect();
+        let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+        world.send(&mut client, head);
+        for _ in 1..enough {
+            world.send(&mut client, "x");
+        }
+        assert!(world.channels.lying.is_empty());
+        world.send(&mut client, "x");
+        let (_, mut worker) = world.take();
+        let (said, _) = arrived(&mut worker);
+        assert!(said.ends_with(&"x".repeat(enough)), "{said}");
+    }
+    let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
+    let mut client = world.connect();
+    world.send(
+        &mut client,
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\nx",
+    );
+    for _ in 0..50 {
+        let _ = client.write(b"x");
+        world.pass(2 * SECOND);
+    }
+    assert!(arrived(&mut client).0.starts_with("HTTP/1.1 408 "));
+    assert!(world.channels.lying.is_empty());
 }

@@ -8,6 +8,7 @@ use http::Refusal;
 
 use super::client::{Client, Peer, Phase, Stage};
 use super::exchange::Step;
+use super::h2::Standing;
 use super::slab::Key;
 use super::{Proxy, Workers, tls};
 
@@ -18,6 +19,9 @@ const SWEEP: Nanos = 500_000_000;
 /// is taken for gone when nothing has gone to it for so long.
 const HALF_CLOSED: Nanos = 10_000_000_000;
 
+/// How long a client that has been told that its HTTP/2 connection ends may take to agree.
+const FAREWELL: Duration = Duration::from_secs(2);
+
 impl Proxy {
     /// When [`Self::tick`] is to be called at the latest.
     pub(crate) fn deadline(&self) -> Option<Nanos> {
@@ -26,9 +30,13 @@ impl Proxy {
         gates
             .filter_map(|gate| gate.balancer.deadline())
             .chain(self.untaken_at)
-            .chain((!self.again.is_empty() || !self.free.is_empty()).then_some(self.now))
+            .chain(self.has_more_to_do().then_some(self.now))
             .chain(busy.then_some(self.sweep_at))
             .min()
+    }
+
+    fn has_more_to_do(&self) -> bool {
+        !self.again.is_empty() || !self.free.is_empty() || !self.bells.is_quiet()
     }
 
     /// Does what time has brought.
@@ -94,16 +102,27 @@ impl Proxy {
 
     fn sweep(&mut self) {
         let mut late = Vec::new();
+        let mut farewells = Vec::new();
         let mut gone = Vec::new();
         for (key, client) in self.clients.iter() {
             match self.verdict(client) {
                 Verdict::Fine => {}
                 Verdict::Late(refusal) => late.push((key, refusal)),
+                Verdict::Farewell => farewells.push(key),
                 Verdict::Gone => gone.push(key),
             }
         }
         for (key, refusal) in late {
             self.conclude(key, refusal, None);
+        }
+        for key in farewells {
+            if let Some(client) = self.clients.get_mut(key)
+                && let Phase::Session(session) = &mut client.phase
+            {
+                session.close();
+                client.active_at = self.now;
+                self.again.push_back(key);
+            }
         }
         for key in gone {
             self.drop_client(key);
@@ -130,6 +149,18 @@ impl Proxy {
             Phase::Reading { .. } if client.link.is_clogged() => {
                 if is_stalled {
                     Verdict::Gone
+                } else {
+                    Verdict::Fine
+                }
+            }
+            // More of its body must come before a worker is asked for.
+            Phase::Reading {
+                since: began,
+                needs: 1..,
+                ..
+            } => {
+                if since(*began, limits.stall_time) {
+                    Verdict::Late(Refusal::TooSlow)
                 } else {
                     Verdict::Fine
                 }
@@ -176,7 +207,7 @@ impl Proxy {
                     && since(exchange.sent_at, limits.answer_time)
                 {
                     Verdict::Late(Refusal::SlowWorker)
-                } else if client.link.ending
+                } else if client.link.is_ending()
                     && exchange.answer.is_some()
                     && self.now.saturating_sub(client.active_at) >= HALF_CLOSED
                 {
@@ -185,6 +216,15 @@ impl Proxy {
                     Verdict::Fine
                 }
             }
+            Phase::Session(_) if client.link.is_clogged() && is_stalled => Verdict::Gone,
+            Phase::Session(session) => match session.standing() {
+                Standing::Greeting if since(client.active_at, limits.head_time) => Verdict::Gone,
+                Standing::Idle if session.is_closing() && since(client.active_at, FAREWELL) => {
+                    Verdict::Gone
+                }
+                Standing::Idle if since(client.active_at, limits.idle_time) => Verdict::Farewell,
+                Standing::Greeting | Standing::Idle | Standing::Busy => Verdict::Fine,
+            },
             // The last words have to get there first.
             Phase::Leaving { .. } if client.link.is_clogged() && !is_stalled => Verdict::Fine,
             Phase::Leaving { until } if *until <= self.now => Verdict::Gone,
@@ -199,6 +239,8 @@ impl Proxy {
 enum Verdict {
     Fine,
     Late(Refusal),
+    /// It is to be told that its connection ends.
+    Farewell,
     Gone,
 }
 

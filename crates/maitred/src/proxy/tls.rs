@@ -86,7 +86,7 @@ fn configure(files: &[Files]) -> Result<ServerConfig, String> {
     let mut config = builder
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(ByName(certified?)));
-    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }
 

@@ -436,9 +436,10 @@ fn fault(slot: &Slot, app: &App, outcome: Outcome) -> Option<String> {
     match outcome {
         Outcome::Up { .. } | Outcome::Stopped | Outcome::Superseded => None,
         Outcome::Exited(Status::Code(0)) if !app.restart.auto => None,
-        Outcome::Exited(Status::Code(code)) => Some(format!(
-            "{name} has exited with code {code} before it was up{still}"
-        )),
+        Outcome::Exited(Status::Code(code)) => Some(match &slot.not_started {
+            Some(reason) => format!("{name} could not be started: {reason}{still}"),
+            None => format!("{name} has exited with code {code} before it was up{still}"),
+        }),
         Outcome::Exited(Status::Signal(signal)) => Some(format!(
             "{name} was killed by signal {signal} before it was up{still}"
         )),

@@ -53,6 +53,7 @@ impl Supervisor {
             return;
         };
         let app = slot.tried.as_ref().unwrap_or(&slot.app).clone();
+        slot.not_started = None;
         let env = home::environment(self.home.as_ref(), &app, number, slot.id);
         match self.spawner.spawn(&app, &env, number, generation) {
             Ok(spawned) => {
@@ -88,7 +89,8 @@ impl Supervisor {
                 });
             }
             Err(error) => {
-                let reason = error.to_string();
+                let reason = super::spawn::reason(&app, &error);
+                slot.not_started = Some(reason.clone());
                 self.event(Event::StartFailed {
                     instance: number,
                     reason,
@@ -224,27 +226,21 @@ impl Supervisor {
         let Some((number, run)) = found else {
             return;
         };
-        if !self.app.pass_through {
+        let whole_tree = self.slot(number).is_some_and(|slot| slot.app.treekill);
+        if whole_tree && !self.app.pass_through {
             // What an instance leaves behind in its group must not serve on beside its
             // successor.
             let _ = kill_process_group(pid, Signal::KILL);
         }
-        let stays = self.slot(number).is_some_and(|slot| {
-            slot.instance
-                .current()
-                .is_some_and(|it| it.generation == run)
-        });
-        if !stays {
+        if whole_tree {
             self.ask_what_is_left_of(number, run);
         }
         self.step(number, instance::Event::Exited { run, status });
     }
 
-    /// A process was told to end, and has ended: so shall what it has detached from its group.
-    fn ask_what_is_left_of(&mut self, number: u32, run: Generation) {
-        if self.slot(number).is_none_or(|slot| !slot.app.treekill) {
-            return;
-        }
+    /// A process has ended, of its own or because it was told to: so shall what it has detached
+    /// from its group.
+    pub(super) fn ask_what_is_left_of(&mut self, number: u32, run: Generation) {
         let mark = super::spawn::mark(number, run);
         let kill_at = self.now() + self.app.kill_timeout;
         for pid in self.strangers() {
@@ -254,7 +250,7 @@ impl Supervisor {
                 .split(|byte| *byte == 0)
                 .any(|entry| entry == mark.as_bytes())
             {
-                self.ask_orphan(pid, kill_at);
+                self.ask_orphan(pid, kill_at, Some((number, run)));
             }
         }
     }
@@ -264,15 +260,15 @@ impl Supervisor {
         if let Some(ending) = &self.ending {
             let kill_at = ending.kill_at;
             for pid in self.strangers() {
-                self.ask_orphan(pid, kill_at);
+                self.ask_orphan(pid, kill_at, None);
             }
         }
     }
 
-    fn ask_orphan(&mut self, pid: Pid, kill_at: Duration) {
+    fn ask_orphan(&mut self, pid: Pid, kill_at: Duration, of: Option<(u32, Generation)>) {
         if self.orphans.iter().all(|orphan| orphan.pid != pid) {
             let kill_at = Some(kill_at);
-            self.orphans.push(Orphan { pid, kill_at });
+            self.orphans.push(Orphan { pid, kill_at, of });
             let _ = kill_process(pid, Signal::TERM);
         }
     }

@@ -32,7 +32,7 @@ use crate::output::Output;
 use crate::process_tree;
 use crate::runtime_folder::RuntimeFolder;
 use calls::Operation;
-use instance::{State, Status};
+use instance::{Generation, State, Status};
 use slot::Slot;
 use spawn::{Ready, Spawner};
 
@@ -51,6 +51,8 @@ const NOTICES: usize = 1024;
 struct Orphan {
     pid: Pid,
     kill_at: Option<Duration>,
+    /// The run that has left it behind: an instance's number, and a process of it.
+    of: Option<(u32, Generation)>,
 }
 
 /// The app is being ended.
@@ -169,11 +171,15 @@ impl Supervisor {
         }
         let requests = self.app.requests.as_ref();
         let requests = requests.map(|requests| requests.settings(&self.app.balance));
+        let mut requests = requests.transpose()?;
+        if let Some(requests) = &mut requests {
+            requests.access = self.output.access_log(&self.app)?;
+        }
         let user = self.app.identity.as_ref().map(|identity| identity.uid);
         let dispatcher = Dispatcher::start(
             dispatcher::Settings {
                 balance: self.app.balance.into(),
-                requests: requests.transpose()?,
+                requests,
                 private_ports: self.app.private_ports.clone(),
                 door: self.folder.open_door(user).context("opening the door")?,
                 folder: self.folder.links(),
@@ -214,6 +220,9 @@ impl Supervisor {
             ready();
             let code = self.supervise(signals, &mut server).await?;
             self.output.event(&Event::Stopped { code });
+            // With it go the listeners: who hears that the app has stopped may use its ports. And
+            // what it has still to say of requests is to be written.
+            self.dispatcher = None;
             self.output.finish().await;
             self.say_goodbye();
             if let Some(server) = server {
@@ -384,8 +393,15 @@ impl Supervisor {
     /// Takes note of every child that has ended; as subreaper we have more than the instances.
     fn reap(&mut self) {
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-            if let Some(status) = final_status(status) {
-                self.orphans.retain(|orphan| orphan.pid != pid);
+            let Some(status) = final_status(status) else {
+                continue;
+            };
+            if let Some(at) = self.orphans.iter().position(|orphan| orphan.pid == pid) {
+                // Its own children are ours now.
+                if let Some((number, run)) = self.orphans.swap_remove(at).of {
+                    self.ask_what_is_left_of(number, run);
+                }
+            } else {
                 self.exited(pid, status);
             }
         }
@@ -432,8 +448,6 @@ impl Supervisor {
 
     /// The app has ended: notes it, and answers those who waited for that.
     fn say_goodbye(&mut self) {
-        // With it go the listeners: who hears that the app has stopped may use its ports.
-        self.dispatcher = None;
         match self.afterwards {
             Afterwards::Kept => self.write_record(),
             Afterwards::AsIfCrashed => {}

@@ -113,6 +113,7 @@ impl Supervisor {
                 cut,
                 unsaid,
             },
+            Notice::RequestsFailed { count } => Event::RequestsFailed { count },
             Notice::Refused { address, total } => Event::Refused {
                 address: address.to_string(),
                 total,

@@ -181,6 +181,26 @@ impl Spawner {
     }
 }
 
+/// Why a worker could not be started.
+pub(super) fn reason(app: &App, error: &io::Error) -> String {
+    let (program, folder) = (app.program(), &app.cwd);
+    let missing = error.kind() == io::ErrorKind::NotFound;
+    if missing && !folder.is_dir() {
+        return format!("its folder {} is not there", folder.display());
+    }
+    let mut reason = format!("executing {}: {error}", program.display());
+    if missing && program.is_file() {
+        // The kernel says the same of what the program needs.
+        reason.push_str(
+            "; it is there, but the interpreter that its first line names, or its loader, is not",
+        );
+    }
+    if error.kind() == io::ErrorKind::PermissionDenied {
+        reason.push_str("; the program must be executable, and its folder open, to its user");
+    }
+    reason
+}
+
 /// Whether a runtime offers `process.send` to its programs.
 fn speaks_ipc(program: &Path) -> bool {
     let name = program.file_name().and_then(OsStr::to_str);

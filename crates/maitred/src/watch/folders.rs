@@ -1,7 +1,7 @@
 //! The folders that the kernel watches for us (inotify), each by itself, so that what is ignored
 //! costs nothing.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
@@ -16,6 +16,7 @@ use sys::Readable;
 
 use super::Problem;
 use super::ignore::Ignore;
+use super::links;
 
 /// What is a change: a file that was written is told of when it is closed.
 const CHANGES: WatchFlags = WatchFlags::CLOSE_WRITE
@@ -50,6 +51,8 @@ pub(super) struct Folders {
     ignore: Ignore,
     follow_links: bool,
     roots: Vec<PathBuf>,
+    /// The links by which the roots are reached: where one leads may change, as deploys do it.
+    links: BTreeSet<PathBuf>,
     folders: HashMap<i32, Folder>,
     pub(super) problems: Vec<Problem>,
 }
@@ -66,6 +69,7 @@ impl Folders {
             ignore,
             follow_links,
             roots: roots.to_owned(),
+            links: BTreeSet::new(),
             folders: HashMap::new(),
             problems: Vec::new(),
         };
@@ -94,6 +98,10 @@ impl Folders {
 
     fn watch_roots(&mut self) {
         for root in self.roots.clone() {
+            for link in links::on_the_way(&root) {
+                self.watch_file(&link);
+                self.links.insert(link);
+            }
             match fs::metadata(&root) {
                 Ok(meta) if meta.is_dir() => self.watch_tree(root, &mut Vec::new()),
                 Ok(_) => self.watch_file(&root),
@@ -101,6 +109,19 @@ impl Folders {
                     path: root,
                     reason: error.to_string(),
                 }),
+            }
+        }
+    }
+
+    /// Watches everything anew: where things are has changed.
+    fn renew(&mut self) {
+        let before = std::mem::take(&mut self.folders);
+        self.links.clear();
+        self.watch_roots();
+        for watch in before.into_keys() {
+            if !self.folders.contains_key(&watch) {
+                // It may be gone already.
+                let _ = inotify::remove_watch(&self.inotify, watch);
             }
         }
     }
@@ -192,8 +213,7 @@ impl Folders {
     fn happened(&mut self, event: &Event, changes: &mut Vec<PathBuf>) {
         if event.what.contains(ReadFlags::QUEUE_OVERFLOW) {
             // What was lost may be anything: all is looked at again.
-            self.folders.clear();
-            self.watch_roots();
+            self.renew();
             changes.extend(self.roots.first().cloned());
             return;
         }
@@ -216,16 +236,25 @@ impl Folders {
             return;
         };
         let path = folder.path.join(name);
+        let appeared = ReadFlags::CREATE | ReadFlags::MOVED_TO;
+        if self.links.contains(&path) {
+            // While it is not there, the next one is waited for.
+            if event.what.intersects(appeared) {
+                self.renew();
+                changes.push(path);
+            }
+            return;
+        }
         if self.ignore.covers(&path) || !(folder.only.is_empty() || folder.only.contains(name)) {
             return;
         }
-        if event.what.contains(ReadFlags::ISDIR) || self.is_link_to_folder(&path) {
+        if event.what.intersects(appeared) && self.is_link_to_folder(&path) {
+            // Where it led before is watched no more, unless there is another way to it.
+            self.renew();
+        } else if event.what.contains(ReadFlags::ISDIR) {
             if event.what.contains(ReadFlags::MOVED_FROM) {
                 self.forget_tree(&path);
-            } else if event
-                .what
-                .intersects(ReadFlags::CREATE | ReadFlags::MOVED_TO)
-            {
+            } else if event.what.intersects(appeared) {
                 // An empty folder is no change yet; what is in it is.
                 self.watch_tree(path, changes);
                 return;

@@ -10,6 +10,7 @@
 
 mod folders;
 mod ignore;
+mod links;
 mod quiet;
 
 use std::fmt;
@@ -273,6 +274,59 @@ mod tests {
             let path = cwd.join("server.js");
             assert_eq!(change, Change { path, others: 0 });
         });
+    }
+
+    /// As deploys do it: a link to the release that runs is replaced by one to the next.
+    #[test]
+    fn a_link_that_leads_elsewhere_is_a_change() {
+        in_runtime(async |cwd| {
+            for release in ["1", "2", "3"] {
+                write(cwd.join("releases").join(release).join("src/a.js"));
+            }
+            let current = cwd.join("current");
+            let swap = |release: &str| {
+                let next = cwd.join("next");
+                symlink(format!("releases/{release}"), &next).unwrap();
+                fs::rename(next, &current).unwrap();
+            };
+            swap("1");
+            let mut outside = watch(std::slice::from_ref(&current), &current);
+            let mut below = watch(&[current.join("src")], &current);
+            let mut around = watch(&[cwd.to_owned()], cwd);
+            assert_eq!(outside.folders(), 3);
+            swap("2");
+            for watcher in [&mut outside, &mut below, &mut around] {
+                until_told(watcher, &current).await;
+                assert_eq!(watcher.problems(), []);
+            }
+            // What was there before is watched no more, and what is there now is.
+            assert_eq!(outside.folders(), 3);
+            write(cwd.join("releases/1/src/a.js"));
+            write(cwd.join("releases/2/src/a.js"));
+            let file = current.join("src/a.js");
+            for watcher in [&mut outside, &mut below] {
+                let changes = watcher.folders.changes().await.unwrap();
+                assert_eq!(changes, std::slice::from_ref(&file));
+            }
+            // Removed first, and made again.
+            fs::remove_file(&current).unwrap();
+            symlink("releases/3", &current).unwrap();
+            until_told(&mut outside, &current).await;
+            assert_eq!(outside.problems(), []);
+            write(cwd.join("releases/3/new.js"));
+            until_told(&mut outside, &current.join("new.js")).await;
+        });
+    }
+
+    async fn until_told(watcher: &mut Watcher, path: &Path) {
+        while !watcher
+            .folders
+            .changes()
+            .await
+            .unwrap()
+            .iter()
+            .any(|it| it == path)
+        {}
     }
 
     #[test]

@@ -49,6 +49,8 @@ fn values_of_the_wrong_kind() {
         ("log_type: 'xml'", "\"raw\" or \"json\", not \"xml\""),
         ("stop_exit_codes: 'x'", "an exit code"),
         ("balance: 'fairly'", "round_robin"),
+        ("client_limit: 5", "needs per: request"),
+        ("per: 'request', exec_mode: 'fork'", "exec_mode: cluster"),
         ("uid: true", "a number or a name"),
         ("env_file: 'gone.env'", "gone.env"),
     ] {

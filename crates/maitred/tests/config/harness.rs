@@ -4,7 +4,7 @@ use std::fs;
 use std::io::{Read, Write};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::os::unix::fs::{PermissionsExt, symlink};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, ChildStdout, Command, Stdio};
 use std::thread;
 use std::time::Duration;
@@ -13,6 +13,8 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use serde_json::Value;
 use tempfile::TempDir;
+
+use crate::place;
 
 /// No run takes so long.
 pub(crate) const LIMIT: Duration = Duration::from_secs(60);
@@ -56,7 +58,7 @@ impl Place {
         let folder = self.path("runtimes");
         fs::create_dir_all(&folder).unwrap();
         for name in ["bash", "sh"].iter().chain(names) {
-            symlink(tool(name), folder.join(name)).unwrap();
+            symlink(place::tool(name).canonicalize().unwrap(), folder.join(name)).unwrap();
         }
         self.path = vec![folder];
         self
@@ -96,7 +98,7 @@ impl Place {
 
     /// Starts maitred here.
     pub(crate) fn start(&self, args: &[&str]) -> Running {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_maitred"))
+        let mut child = Command::new(place::maitred())
             .args(args)
             .current_dir(self.path(""))
             .env_clear()
@@ -210,22 +212,6 @@ fn gather(mut pipe: impl Read + Send + 'static) -> thread::JoinHandle<String> {
         pipe.read_to_string(&mut text).unwrap();
         text
     })
-}
-
-/// A program of the tests' tools, or of the system.
-fn tool(name: &str) -> PathBuf {
-    let tools = concat!(
-        env!("CARGO_MANIFEST_DIR"),
-        "/../../tests/tools/node_modules/.bin"
-    );
-    let system = std::env::var_os("PATH").unwrap_or_default();
-    [PathBuf::from(tools)]
-        .into_iter()
-        .chain(std::env::split_paths(&system))
-        .map(|folder| folder.join(name))
-        .find(|path| path.is_file())
-        .and_then(|path| Path::new(&path).canonicalize().ok())
-        .unwrap_or_else(|| panic!("{name} is not there; run make setup-test"))
 }
 
 /// The value at a path such as `restart.max_unstable`.

@@ -6,6 +6,12 @@
 )]
 
 mod harness;
+#[expect(
+    dead_code,
+    reason = "shared with other test programs, which use more of it"
+)]
+#[path = "../end_to_end/harness/place.rs"]
+mod place;
 
 mod bm2;
 mod errors;

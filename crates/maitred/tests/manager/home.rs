@@ -1,11 +1,12 @@
 //! A home folder for one test: commands run in it, and everything in it ends with it.
 
 use std::fs;
-use std::io::Read;
+use std::io::{BufRead, BufReader, Read};
 use std::net::{SocketAddr, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
+use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use serde_json::Value;
 use tempfile::TempDir;
 
+use crate::harness::place::maitred;
 use crate::harness::{Door, Process, free_port, gone_within, path_with_tools};
 
 /// No command may take longer.
@@ -44,7 +46,8 @@ pub(crate) struct Ended {
 
 impl Home {
     pub(crate) fn new() -> Self {
-        Self::at("home")
+        // As in a user's own home: hidden, so that watching the scripts does not see it.
+        Self::at(".maitred")
     }
 
     /// One at this path below the test's folder.
@@ -77,11 +80,14 @@ impl Home {
         path
     }
 
+    /// A log that maitred keeps of an app.
+    pub(crate) fn log(&self, name: &str) -> PathBuf {
+        self.path.join("logs").join(name)
+    }
+
     /// A command to be run here.
     pub(crate) fn command(&self, args: &[&str]) -> Command {
-        let program = std::env::var_os("MAITRED_TEST_EXE")
-            .unwrap_or_else(|| env!("CARGO_BIN_EXE_maitred").into());
-        let mut command = Command::new(program);
+        let mut command = Command::new(maitred());
         command
             .args(args)
             .current_dir(self.folder())
@@ -130,6 +136,23 @@ impl Home {
     pub(crate) fn pids(&self) -> Vec<i32> {
         let pid = |it: &Value| i32::try_from(it["pid"].as_i64().unwrap()).unwrap();
         self.instances().iter().map(pid).collect()
+    }
+
+    /// Everything that an app has written, and what it writes from now on.
+    pub(crate) fn follow(&self, app: &str) -> Lines {
+        let mut command = self.command(&["logs", app, "--raw", "--lines", "1000"]);
+        let command = command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        let out = BufReader::new(child.stdout.take().unwrap());
+        let (sender, lines) = channel();
+        thread::spawn(move || {
+            for line in out.lines().map_while(Result::ok) {
+                if sender.send(line).is_err() {
+                    return;
+                }
+            }
+        });
+        Lines { child, lines }
     }
 
     /// The process that supervises an app.
@@ -184,6 +207,26 @@ impl Drop for Home {
     }
 }
 
+/// The lines of a log, as they come.
+pub(crate) struct Lines {
+    child: Child,
+    lines: Receiver<String>,
+}
+
+impl Lines {
+    /// The next line.
+    pub(crate) fn next(&self) -> String {
+        self.lines.recv_timeout(LIMIT).unwrap()
+    }
+}
+
+impl Drop for Lines {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
 /// Runs a command to its end, within the limit.
 pub(crate) fn ended(mut command: Command) -> Ended {
     let spawned = command
@@ -200,10 +243,12 @@ pub(crate) fn ended(mut command: Command) -> Ended {
         panic!("{command:?} takes too long");
     }
     let status = child.wait().unwrap();
+    let errors = errors.join().unwrap().unwrap();
+    assert!(!errors.contains("panicked"), "{errors}");
     Ended {
         code: status.code().unwrap_or(-1),
         output: output.join().unwrap().unwrap(),
-        errors: errors.join().unwrap().unwrap(),
+        errors,
     }
 }
 

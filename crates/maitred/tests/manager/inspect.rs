@@ -1,10 +1,12 @@
 //! What is shown of apps: to people, to programs, and what to nobody.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::process::Stdio;
 
 use serde_json::Value;
 
-use crate::harness::{Request, beside_others};
+use crate::harness::{Door, Request, beside_others};
 use crate::home::{Home, NODE_SERVER, ended};
 
 #[test]
@@ -32,6 +34,29 @@ fn the_list_is_plain_when_nobody_looks_at_it() {
     let sorted = home.does(&["list", "--sort", "id:desc"]);
     let second = sorted.lines().nth(1).unwrap();
     assert!(second.trim_start().starts_with('1'), "{sorted}");
+}
+
+/// Where each request is placed by itself, requests are shown: four over one connection.
+#[test]
+fn requests_are_shown_where_requests_are_placed() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("server.js", NODE_SERVER);
+    home.does(&["start", "server.js", "--per", "request", "--name", "api"]);
+    let Door::Tcp(address) = home.door() else {
+        panic!("not a TCP app");
+    };
+    let mut stream = TcpStream::connect(address).unwrap();
+    let ask = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3);
+    let last = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    stream.write_all((ask + last).as_bytes()).unwrap();
+    stream.read_to_end(&mut Vec::new()).unwrap();
+    let list = home.does(&["list"]);
+    let words: Vec<_> = list.lines().last().unwrap().split_whitespace().collect();
+    assert_eq!(words[words.len() - 2..], ["0", "4"], "{list}");
+    let described = home.does(&["describe", "api"]);
+    let wanted = "  requests            0 open, 4 in all, 0 failed\n";
+    assert!(described.contains(wanted), "{described}");
 }
 
 #[test]

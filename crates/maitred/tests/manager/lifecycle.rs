@@ -192,6 +192,56 @@ fn the_whole_tree_ends_with_its_instance() {
     assert_eq!(sleeps, 1, "{left:#?}");
 }
 
+/// Detached from its group, and a child of that one too, which the instance knows nothing of.
+#[test]
+fn the_whole_tree_ends_with_an_instance_that_crashes() {
+    let _turn = beside_others();
+    let home = Home::new();
+    let noted = home.folder().join("children");
+    // The grandchild notes itself, and ignores what asks it politely.
+    home.file(
+        "grandchild.sh",
+        "trap '' TERM; echo $$ > grandchild; exec sleep 1000\n",
+    );
+    let text = format!(
+        "if [ -e {0} ]; then exec sleep 1000; fi\n\
+         setsid sh -c 'setsid sh grandchild.sh & wait' &\n\
+         child=$!\n\
+         while [ ! -s grandchild ]; do :; done\n\
+         echo $child $(cat grandchild) > {0}.new; mv {0}.new {0}\n\
+         exit 3\n",
+        noted.display()
+    );
+    home.file("crash.sh", &text);
+    home.does(&["start", "crash.sh", "--kill-timeout", "100"]);
+    let pids = appears(&noted);
+    let left: Vec<_> = pids
+        .split_whitespace()
+        .filter_map(|pid| Process::find(pid.parse().unwrap()))
+        .collect();
+    assert_eq!(gone_within(Duration::from_secs(5), &left), []);
+    home.does(&["stop", "crash"]);
+}
+
+/// With treekill off an instance's children are left alone, until the app ends.
+#[test]
+fn without_treekill_the_children_of_an_instance_stay() {
+    let _turn = beside_others();
+    let home = Home::new();
+    let text = "if [ -e child ]; then exec sleep 1000; fi\n\
+                sleep 1000 & echo $! > child.new; mv child.new child; exit 3\n";
+    home.file("crash.sh", text);
+    home.does(&["start", "crash.sh", "--no-treekill"]);
+    let child = appears(&home.folder().join("child"))
+        .trim()
+        .parse()
+        .unwrap();
+    home.does(&["restart", "crash"]);
+    let child = Process::find(child).unwrap();
+    home.does(&["stop", "crash"]);
+    assert_eq!(gone_within(Duration::from_secs(5), &[child]), []);
+}
+
 #[test]
 fn signals_and_lines_reach_the_process() {
     let _turn = beside_others();

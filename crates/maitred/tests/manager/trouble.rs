@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -48,6 +50,55 @@ fn a_supervisor_that_is_killed_leaves_nothing_and_is_replaced() {
     assert_eq!(home.statuses(), stopped);
 }
 
+/// Whoever of the two is killed, also both in the same moment: the next start begins with nothing.
+#[test]
+fn what_is_left_of_those_that_are_killed_is_removed() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "exec sleep 1000\n");
+    let place = home.folder().join("tmp");
+    fs::create_dir(&place).unwrap();
+    let run = |args: &[&str]| {
+        let mut command = home.command(args);
+        command.env("TMPDIR", &place).env_remove("XDG_RUNTIME_DIR");
+        let said = ended(command);
+        assert_eq!(said.code, 0, "{said:?}");
+    };
+    let folders = || fs::read_dir(&place).unwrap().count();
+    let unfinished = home.path().join("apps/job/app.json.new-1");
+    run(&["start", "job.sh"]);
+    for (supervisor, guard, left) in [(true, false, 0), (false, true, 0), (true, true, 1)] {
+        assert_eq!(folders(), 1);
+        let all = home.processes();
+        let pid = home.supervisor("job");
+        let parent = parent_of(pid);
+        // Both are stopped first, so that neither sees the other's end.
+        for pid in [pid, parent] {
+            if supervisor && guard {
+                kill_process(Pid::from_raw(pid).unwrap(), Signal::STOP).unwrap();
+            }
+        }
+        if guard {
+            kill(parent);
+        }
+        if supervisor {
+            kill(pid);
+        }
+        assert_eq!(gone_within(Duration::from_secs(5), &all), []);
+        assert_eq!(folders(), left);
+        assert_eq!(home.statuses(), [(0, "crashed".to_owned())]);
+        // As if one of them had been about to write.
+        fs::write(&unfinished, "{").unwrap();
+        run(&["start", "job"]);
+        assert!(!unfinished.exists());
+        assert_eq!(home.statuses(), [(0, "online".to_owned())]);
+    }
+    let all = home.processes();
+    home.does(&["stop", "job"]);
+    assert_eq!(gone_within(Duration::from_secs(5), &all), []);
+    assert_eq!(folders(), 0);
+}
+
 #[test]
 fn one_apps_trouble_is_not_anothers() {
     let _turn = beside_others();
@@ -65,6 +116,30 @@ fn one_apps_trouble_is_not_anothers() {
     let online = [0, 1].map(|id| (id, "online".to_owned()));
     assert_eq!(home.statuses(), online);
     assert_eq!(home.pids()[1], before[1]);
+}
+
+/// What clears up after a dead supervisor is waited for, and not taken for the app.
+#[test]
+fn an_app_that_has_just_crashed_is_brought_back() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    home.does(&["start", "job.sh"]);
+    home.does(&["save"]);
+    let supervisor = home.supervisor("job");
+    let guard = Pid::from_raw(parent_of(supervisor)).unwrap();
+    kill_process(guard, Signal::STOP).unwrap();
+    kill(supervisor);
+    std::thread::scope(|scope| {
+        let resurrect = scope.spawn(|| home.does(&["resurrect"]));
+        // Time for it to see the app as it is.
+        for _ in 0..5 {
+            assert_ne!(home.statuses(), [(0, "online".to_owned())]);
+        }
+        kill_process(guard, Signal::CONT).unwrap();
+        resurrect.join().unwrap();
+    });
+    assert_eq!(home.statuses(), [(0, "online".to_owned())]);
 }
 
 #[test]
@@ -157,9 +232,97 @@ fn an_app_that_crashes_at_boot_is_told_of() {
     assert_eq!(home.statuses()[1], (1, "stopped".to_owned()));
 }
 
+/// In the background nobody sees the supervisor; the command says why, and so do the logs.
+#[test]
+fn a_program_that_cannot_be_executed_is_told_of_with_the_reason() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("bad", "#!/no/such/interpreter\n");
+    for restarts in ["0", "5"] {
+        let start = [
+            "start",
+            "./bad",
+            "--interpreter",
+            "none",
+            "--max-restarts",
+            restarts,
+        ];
+        let said = home.run(&start);
+        let reason = "bad-0 could not be started: executing ";
+        assert!(said.errors.contains(reason), "{said:?}");
+        assert!(said.errors.contains("first line names"), "{said:?}");
+        let shown = home.does(&["describe", "bad"]);
+        assert!(shown.contains("not started: executing"), "{shown}");
+        let logs = home.does(&["logs", "bad", "--nostream"]);
+        assert!(
+            logs.contains("bad|maitred | bad-0 could not be started"),
+            "{logs}"
+        );
+        // Programs that read these want the app's own.
+        for flags in ["--raw", "--out", "--err"] {
+            let logs = home.does(&["logs", "bad", "--nostream", flags]);
+            assert!(!logs.contains("could not be started"), "{logs}");
+        }
+        home.does(&["delete", "bad"]);
+    }
+}
+
+/// The disk is full: the app goes on, and the logs say what is lost.
+#[test]
+fn lines_that_cannot_be_written_are_told_of_in_the_logs() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "echo lost; exec sleep 1000\n");
+    // It always is, for whoever writes to this.
+    let app = r#"{"script": "job.sh", "name": "job", "out_file": "/dev/full"}"#;
+    home.file("job.json", app);
+    home.does(&["start", "job.json"]);
+    let mut command = home.command(&["logs", "job"]);
+    let mut child = command.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let mut told = lines
+        .map_while(Result::ok)
+        .filter(|line| line.contains("job|maitred"));
+    let told = told.find(|line| line.contains("dropped")).unwrap();
+    assert!(told.contains("/dev/full"), "{told}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+}
+
+/// What is opened in a shell script and held by its commands ends with them: a lock, for instance.
+#[test]
+fn a_supervisor_holds_nothing_of_whoever_started_it() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    let lock = home.file("lock", "");
+    let mut shell = Command::new("sh");
+    let start = format!("exec 7<{}; exec \"$0\" \"$@\"", lock.display());
+    let command = home.command(&["start", "job.sh"]);
+    shell.args(["-c", &start]).arg(command.get_program());
+    shell.args(command.get_args()).current_dir(home.folder());
+    for (name, value) in command.get_envs() {
+        if let Some(value) = value {
+            shell.env(name, value);
+        }
+    }
+    let said = ended(shell);
+    assert_eq!(said.code, 0, "{said:?}");
+    let processes = home.processes();
+    // Guard, supervisor, shell, and what it runs.
+    assert_eq!(processes.len(), 4, "{processes:?}");
+    for process in processes {
+        let open = fs::read_dir(format!("/proc/{}/fd", process.pid)).unwrap();
+        let held = open
+            .flatten()
+            .find(|it| fs::read_link(it.path()).is_ok_and(|to| to == lock));
+        assert!(held.is_none(), "{process:?}");
+    }
+}
+
 #[test]
 fn a_supervisor_that_does_not_know_a_request_says_so() {
-    use std::io::{BufRead, BufReader, Write};
+    use std::io::Write;
     let _turn = beside_others();
     let home = Home::new();
     home.file("job.sh", "sleep 1000\n");

@@ -48,11 +48,40 @@ fn a_worker_that_dies_in_the_middle_cuts_the_response() {
     // Its successor dies in the middle of an upload.
     let again = run.event_after(&event, "a successor", |event| event.is("listening"));
     let mut client = Client::connect(&run);
-    client.send("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\nhalf");
+    let half = "x".repeat(50_000);
+    client.send(format!(
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n{half}"
+    ));
     assert_eq!(client.response().status, 502);
     run.event_after(&again, "a failed upload", |event| {
         event.is("request_failed") && event.number("status") == 502
     });
+}
+
+/// Of many failures few are told of one by one, and of the others how many they were.
+#[test]
+fn no_failure_goes_untold() {
+    let _turn = beside_others();
+    let mut run = started(app(Runtime::Node), 1);
+    const ALL: u64 = 100;
+    for _ in 0..ALL {
+        let mut client = Client::connect(&run);
+        client.send("nonsense\r\n\r\n");
+        assert_eq!(client.response().status, 400);
+    }
+    let mut last = run.event("a worker", |event| event.is("listening"));
+    let mut told = 0;
+    while told < ALL {
+        last = run.event_after(&last, "a failure", |event| {
+            event.is("request_failed") || event.is("requests_failed")
+        });
+        told += if last.is("requests_failed") {
+            last.number("count")
+        } else {
+            1 + last.number("unsaid")
+        };
+    }
+    assert_eq!(told, ALL);
 }
 
 /// What a dead worker had not taken goes to its successor, a POST too: nobody has read it.

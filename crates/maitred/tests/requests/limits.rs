@@ -1,8 +1,9 @@
 //! Clients that send too much, too slowly, or something else.
 
 use std::io::Write;
+use std::net::Shutdown;
 
-use crate::apps::{Runtime, app, started};
+use crate::apps::{Runtime, app, node, started};
 use crate::client::Client;
 use crate::harness::{beside_others, raise_file_limit};
 
@@ -74,20 +75,38 @@ fn what_is_not_http_gets_a_clear_answer() {
     assert!(client.all_the_rest().is_empty());
 }
 
-/// A thousand clients that send a byte now and then hold no worker.
+/// A thousand clients that send a byte now and then, half of them of a head and half of a body, hold
+/// no worker: none has a connection of theirs, or the concurrency that they would take.
 #[test]
 fn slow_clients_hold_no_worker() {
     let _turn = beside_others();
     raise_file_limit(4096);
-    let run = started(app(Runtime::Node).option("--max-concurrency", "1"), 2);
+    let app = node(
+        "let posts = 0;\n\
+         const server = http.createServer((request, response) => {\n\
+           if (request.method === 'POST') posts += 1;\n\
+           request.resume().on('end', () => server.getConnections((_, open) => {\n\
+             response.end(JSON.stringify({ open, posts }));\n\
+           }));\n\
+         }).listen(port);",
+    );
+    let run = started(app.option("--max-concurrency", "1"), 2);
+    let head = b"GET / HTTP/1.1\r\nHost: a";
     let mut slow: Vec<_> = (0..1000).map(|_| Client::connect(&run)).collect();
+    for slow in slow.iter_mut().skip(1).step_by(2) {
+        slow.send(format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {}\r\n\r\n",
+            head.len() + 4
+        ));
+    }
     let mut client = Client::connect(&run);
-    for byte in b"GET /who HTTP/1.1\r\nHost: a" {
+    for byte in head {
         for slow in &mut slow {
             slow.stream.write_all(&[*byte]).unwrap();
         }
         for _ in 0..20 {
-            assert_eq!(client.get("/who").status, 200);
+            let seen = client.get("/").json();
+            assert_eq!((&seen["open"], &seen["posts"]), (&1.into(), &0.into()));
         }
     }
     for slow in &mut slow {
@@ -95,5 +114,76 @@ fn slow_clients_hold_no_worker() {
     }
     for slow in &mut slow {
         assert_eq!(slow.response().status, 200);
+    }
+}
+
+/// A client that waits for a word before it sends its body, or that sends one of unknown length,
+/// may be in a conversation: its request begins at once.
+#[test]
+fn a_body_that_may_depend_on_the_answer_is_not_waited_for() {
+    let _turn = beside_others();
+    let app = node(
+        "http.createServer((request, response) => {\n\
+           response.write('begun');\n\
+           request.resume().on('end', () => response.end());\n\
+         }).listen(port);",
+    );
+    let run = started(app, 1);
+    let mut client = Client::connect(&run);
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n1\r\na\r\n");
+    assert_eq!(client.head().0, 200);
+    assert_eq!(client.chunk().unwrap(), b"begun");
+    client.send("0\r\n\r\n");
+    assert!(client.chunk().is_none());
+    let mut client = Client::connect(&run);
+    client.send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 1\r\n\r\n");
+    assert_eq!(client.head().0, 100);
+    client.send("a");
+    assert_eq!(client.response().body, b"begun");
+}
+
+/// A body that ends before its length, and before a worker has been asked for, is refused.
+#[test]
+fn a_body_that_ends_early_is_refused() {
+    let _turn = beside_others();
+    let run = started(app(Runtime::Node), 1);
+    let mut client = Client::connect(&run);
+    client.send("POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf");
+    client.stream.shutdown(Shutdown::Write).unwrap();
+    assert_eq!(client.response().status, 400);
+}
+
+/// One client may not have all workers to itself.
+#[test]
+fn a_client_has_no_more_requests_in_progress_than_it_may() {
+    let _turn = beside_others();
+    let setup = app(Runtime::Bun)
+        .option("--client-limit", "2")
+        .option("--trust-proxy", "127.0.0.1");
+    let run = started(setup, 1);
+    let ask = |client: &mut Client, path: &str, address: &str| {
+        client.send(format!(
+            "GET {path} HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {address}\r\n\r\n"
+        ));
+    };
+    let mut events: Vec<_> = (0..2).map(|_| Client::connect(&run)).collect();
+    for client in &mut events {
+        ask(client, "/events", "192.0.2.1");
+        assert_eq!(client.head().0, 200);
+    }
+    let mut client = Client::connect(&run);
+    ask(&mut client, "/who", "192.0.2.1");
+    let response = client.response();
+    assert_eq!(response.status, 429);
+    assert!(response.field("retry-after").is_some());
+    ask(&mut client, "/who", "192.0.2.2");
+    assert_eq!(client.response().status, 200);
+    drop(events);
+    // That they have gone is seen a moment later.
+    loop {
+        ask(&mut client, "/who", "192.0.2.1");
+        if client.response().status == 200 {
+            break;
+        }
     }
 }

@@ -19,8 +19,11 @@ mod refused;
 mod apps;
 mod client;
 
+mod access;
 mod balancing;
+mod browser;
 mod failures;
+mod http2;
 mod limits;
 mod malformed;
 mod messages;

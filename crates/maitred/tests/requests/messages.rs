@@ -118,9 +118,11 @@ fn an_early_answer_ends_the_connection() {
     let run = started(setup, 1);
     for _ in 0..3 {
         let mut client = Client::connect(&run);
-        client.send(
-            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1000\r\n\r\nGET /smuggled HTTP/1.1\r\n",
-        );
+        // So much of it that a worker is asked for.
+        let beginning = "x".repeat(16 * 1024);
+        client.send(format!(
+            "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 20000\r\n\r\n{beginning}GET /smuggled HTTP/1.1\r\n",
+        ));
         let response = client.response();
         assert_eq!(response.status, 401);
         assert_eq!(response.field("connection").unwrap(), "close");

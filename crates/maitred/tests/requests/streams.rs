@@ -104,13 +104,16 @@ fn clients_that_go_harm_nobody() {
     let _turn = beside_others();
     for runtime in RUNTIMES {
         let run = started(app(runtime), 1);
+        let half = "x".repeat(50_000);
         for _ in 0..20 {
             let mut client = Client::connect(&run);
             client.ask("/big?mb=50");
             client.stream.read_exact(&mut [0; 1000]).unwrap();
             drop(client);
             let mut client = Client::connect(&run);
-            client.send("POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\nhalf");
+            client.send(format!(
+                "POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n{half}"
+            ));
             client.stream.shutdown(Shutdown::Both).unwrap();
         }
         let mut client = Client::connect(&run);

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::apps::{Runtime, app, started};
-use crate::harness::{Door, Run, beside_others};
+use crate::harness::{Door, Run, beside_others, tool};
 
 /// Makes a certificate for this name that vouches for itself.
-fn certificate(folder: &Path, name: &str) {
+pub(crate) fn certificate(folder: &Path, name: &str) {
     let made = Command::new("openssl")
         .args([
             "req",
@@ -31,7 +31,13 @@ fn certificate(folder: &Path, name: &str) {
 }
 
 /// What curl gets for a path on a host whose certificate it believes, and no other.
-fn curl(run: &Run, folder: &Path, name: &str, path: &str, more: &[&str]) -> Option<String> {
+pub(crate) fn curl(
+    run: &Run,
+    folder: &Path,
+    name: &str,
+    path: &str,
+    more: &[&str],
+) -> Option<String> {
     let Door::Tcp(address) = run.door() else {
         panic!("not a TCP app");
     };
@@ -90,4 +96,42 @@ fn each_name_has_its_certificate_and_renewed_ones_are_used() {
     certificate(&folder, "two.test");
     while curl(&run, &folder, "two.test", "/who", &[]).is_none() {}
     assert!(curl(&run, &folder, "one.test", "/who", &[]).is_some());
+}
+
+/// Sends a request with a body of so many bytes, in records of 10,000: then one read brings one
+/// and a half, and what is left of the one before. Prints the response.
+const UPLOAD: &str = r#"
+import socket, ssl, sys
+port, length = map(int, sys.argv[1:])
+context = ssl._create_unverified_context()
+with context.wrap_socket(socket.create_connection(("127.0.0.1", port), 30)) as stream:
+    stream.sendall(b"POST /length HTTP/1.1\r\nHost: a\r\nConnection: close\r\n"
+                   b"Content-Length: %d\r\n\r\n" % length)
+    for _ in range(length // 10000):
+        stream.sendall(bytes(10000))
+    while data := stream.recv(65536):
+        print(data.decode())
+"#;
+
+/// What comes in at once may be more than TLS takes at once.
+#[test]
+fn a_large_upload_arrives_whole() {
+    let _turn = beside_others();
+    let setup = app(Runtime::Node);
+    let folder = setup.folder().to_owned();
+    certificate(&folder, "one.test");
+    let file = |name: &str| folder.join(name).display().to_string();
+    let setup = setup
+        .option("--tls-cert", file("one.test.pem"))
+        .option("--tls-key", file("one.test.key"));
+    let run = started(setup, 1);
+    let Door::Tcp(address) = run.door() else {
+        panic!("not a TCP app");
+    };
+    let output = Command::new(tool("python3"))
+        .args(["-c", UPLOAD, &address.port().to_string(), "20000000"])
+        .output()
+        .unwrap();
+    let seen = String::from_utf8_lossy(&output.stdout);
+    assert!(seen.contains("\"length\":20000000"), "{seen}\n{output:?}");
 }

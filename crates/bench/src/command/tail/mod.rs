@@ -21,7 +21,7 @@ use crate::arrivals::{Arrival, poisson};
 use crate::contender::{Kind, Running, WORK};
 use crate::goal;
 use crate::load::closed::{Close, ClosedLoop, Mode, Settings};
-use crate::load::open::{self, Outcome};
+use crate::load::open::{self, Connections, Outcome};
 use crate::scratch::Scratch;
 use crate::stats::{mean, percentile, sorted};
 use crate::{ideal, machine, tools};
@@ -59,8 +59,6 @@ pub(crate) struct Arguments {
 
 const FLOOR_LOAD: f64 = 0.03;
 const WARM_UP: Duration = Duration::from_secs(2);
-/// One request in a hundred sent later than this spoils a run.
-const LATE_MS: f64 = 1.0;
 const POLICIES: [&str; 4] = ["next_available", "round_robin", "least_conn", "ip_hash"];
 
 /// A contender, or the ideal. Times in milliseconds.
@@ -154,7 +152,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// Everybody who was asked for. A policy that this maitred does not have yet
 /// is left out, audibly.
 fn kinds(arguments: &Arguments) -> Result<Vec<Kind>> {
-    let mut all = vec![Kind::Raw, Kind::NodeCluster, Kind::Nginx];
+    let mut all = vec![Kind::Raw, Kind::NodeCluster, Kind::Nginx(1)];
     all.extend(POLICIES.map(|policy| Kind::Maitred(Some(policy))));
     all.push(Kind::Requests("next_available"));
     let mut kinds = crate::command::choose(all, &arguments.only)?;
@@ -194,7 +192,7 @@ fn measure(
         scratch,
     )?;
     warm_up(&running)?;
-    let outcomes = open::run(running.port, floor)?;
+    let outcomes = open::run(running.port, floor, "/", Connections::Own)?;
     let floor = Floor {
         alone: mean(&excess(floor, &outcomes, |outcome| outcome.alone)),
         all: mean(&excess(floor, &outcomes, |_| true)),
@@ -202,7 +200,8 @@ fn measure(
     let mut runs = Vec::new();
     for (arrivals, load) in loads.iter().zip(&arguments.loads) {
         eprintln!("{} at {load} %: {} requests", kind.name(), arrivals.len());
-        runs.push(Run::new(&open::run(running.port, arrivals)?));
+        let outcomes = open::run(running.port, arrivals, "/", Connections::Own)?;
+        runs.push(Run::new(&outcomes));
     }
     Ok(Row {
         name: kind.name(),
@@ -216,7 +215,7 @@ fn warm_up(running: &Running) -> Result<()> {
     let settings = Settings {
         port: running.port,
         path: "/?ms=0",
-        body: WORK.body,
+        body: open::BODY,
         connections: 32,
         mode: Mode::NewConnections,
         close: Close::Reset,
@@ -294,7 +293,7 @@ impl Run {
     /// The generator did not keep up: something starved it, the contender or
     /// another program. Such figures say nothing about waiting in queues.
     fn is_spoiled(&self) -> bool {
-        percentile(&self.late, 0.99) > LATE_MS
+        percentile(&self.late, 0.99) > open::LATE_MS
     }
 }
 

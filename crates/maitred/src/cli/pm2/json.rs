@@ -148,10 +148,7 @@ pub(in crate::cli) fn all(home: &Home, snapshots: &[Snapshot]) -> Value {
             .iter()
             .flat_map(|app| app.instances.iter().map(move |instance| (app, instance)))
     };
-    let pids: Vec<_> = instances()
-        .filter_map(|(_, instance)| instance.pid)
-        .collect();
-    let usages = crate::cli::usage::of(&pids);
+    let usages = crate::cli::usage::of(instances().map(|(_, instance)| instance));
     let usage = |view: &InstanceView| {
         view.pid
             .and_then(|pid| usages.get(&pid).copied())

@@ -49,6 +49,7 @@ mod tests {
 
     use super::*;
     use crate::logs::Stream;
+    use crate::logs::view::Voice;
 
     #[test]
     fn flushing_empties_what_is_there() {
@@ -61,8 +62,10 @@ mod tests {
         ];
         let entries = paths.map(|path| Entry {
             app: "a".into(),
-            id: 0,
-            stream: Stream::Out,
+            voice: Voice::Worker {
+                id: 0,
+                stream: Stream::Out,
+            },
             path,
         });
         assert_eq!(flush(&entries).unwrap(), [folder.path().join("a-out.log")]);

@@ -161,6 +161,7 @@ mod tests {
 
     use super::*;
     use crate::logs::Stream;
+    use crate::logs::view::Voice;
 
     struct Log {
         _folder: tempfile::TempDir,
@@ -174,8 +175,10 @@ mod tests {
             let path = folder.path().join("a.log");
             let followed = Followed::new(Entry {
                 app: "a".into(),
-                id: 0,
-                stream: Stream::Out,
+                voice: Voice::Worker {
+                    id: 0,
+                    stream: Stream::Out,
+                },
                 path: path.clone(),
             });
             Self {

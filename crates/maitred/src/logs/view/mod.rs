@@ -24,16 +24,27 @@ pub(crate) use show::{Form, View};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Entry {
     pub(crate) app: String,
-    /// The number by which users know the process.
-    pub(crate) id: u32,
-    pub(crate) stream: Stream,
+    pub(crate) voice: Voice,
     pub(crate) path: PathBuf,
+}
+
+/// Who speaks in a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Voice {
+    /// A worker; `id` is the number by which users know it.
+    Worker { id: u32, stream: Stream },
+    /// The app's supervisor, of what it does and of what went wrong.
+    Supervisor,
 }
 
 impl Entry {
     /// What stands before its lines.
     fn label(&self) -> String {
-        format!("{}|{}", self.id, show::printable(&self.app))
+        let app = show::printable(&self.app);
+        match self.voice {
+            Voice::Worker { id, .. } => format!("{id}|{app}"),
+            Voice::Supervisor => format!("{app}|maitred"),
+        }
     }
 }
 
@@ -51,7 +62,7 @@ pub(crate) trait Catalog {
 pub(crate) struct Request {
     /// So many lines of each log that were there before, old ones of it too.
     pub(crate) lines: usize,
-    /// One stream alone.
+    /// One stream of the workers alone.
     pub(crate) only: Option<Stream>,
     /// Whether to go on with what is appended.
     pub(crate) follow: bool,
@@ -61,6 +72,16 @@ pub(crate) struct Request {
     /// What the user asked for, for the title.
     pub(crate) target: String,
     pub(crate) view: View,
+}
+
+impl Request {
+    /// Whether a log is to be shown. Raw lines are for programs that expect those of the app.
+    fn wants(&self, entry: &Entry) -> bool {
+        match entry.voice {
+            Voice::Worker { stream, .. } => self.only.is_none_or(|only| only == stream),
+            Voice::Supervisor => self.only.is_none() && self.view.form != Form::Raw,
+        }
+    }
 }
 
 /// Shows logs; returns when everything is shown, or, if they are followed, when `out` is closed.

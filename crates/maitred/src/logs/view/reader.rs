@@ -14,7 +14,7 @@ use rustix::io::Errno;
 
 use super::follow::Followed;
 use super::show::Printer;
-use super::{Catalog, Entry, Form, Request, show};
+use super::{Catalog, Entry, Form, Request, Voice, show};
 use crate::logs::Stream;
 
 /// Shows logs, and follows them.
@@ -88,7 +88,7 @@ impl<'a> Reader<'a> {
     fn take_up(&mut self, entries: Vec<Entry>) -> anyhow::Result<bool> {
         let folders = self.folders.len();
         for entry in entries {
-            let wanted = self.request.only.is_none_or(|only| only == entry.stream);
+            let wanted = self.request.wants(&entry);
             let known = self.followed.iter().any(|log| log.entry.path == entry.path);
             if !wanted || known {
                 continue;
@@ -166,7 +166,7 @@ impl<'a> Reader<'a> {
         }) else {
             return Ok(());
         };
-        let mut printer = printer(self.request, entry.stream, width, self.out, self.err);
+        let mut printer = printer(self.request, entry.voice, width, self.out, self.err);
         let shown = past.show(&mut |lines| printer.lines(entry, lines, None));
         printer.finish()?;
         if let Some(fault) = shown.err().or(past.fault) {
@@ -191,8 +191,8 @@ impl<'a> Reader<'a> {
         let Some(log) = self.followed.get_mut(at) else {
             return Ok(());
         };
-        let stream = log.entry.stream;
-        let mut printer = printer(self.request, stream, width, self.out, self.err);
+        let voice = log.entry.voice;
+        let mut printer = printer(self.request, voice, width, self.out, self.err);
         let mut show = |entry: &Entry, lines: &[u8]| printer.lines(entry, lines, now);
         let inotify = self.inotify.as_ref().map(AsFd::as_fd);
         let read = log.read(inotify, &mut show);
@@ -236,15 +236,22 @@ impl<'a> Reader<'a> {
     }
 }
 
-/// Where the lines of a stream go.
+/// Where the lines of a log go.
 fn printer<'a>(
     request: &'a Request,
-    stream: Stream,
+    voice: Voice,
     width: usize,
     out: &'a mut dyn Write,
     err: &'a mut dyn Write,
 ) -> Printer<'a> {
-    let split = request.view.form == Form::Raw && stream == Stream::Err;
+    let is_error = matches!(
+        voice,
+        Voice::Worker {
+            stream: Stream::Err,
+            ..
+        }
+    );
+    let split = request.view.form == Form::Raw && is_error;
     Printer::new(&request.view, width, if split { err } else { out })
 }
 
@@ -307,10 +314,12 @@ mod tests {
             let names = ["a-out.log", "a-error.log", "b-out.log"];
             let entries = names.iter().zip(0..).map(|(name, id)| Entry {
                 app: name[..1].into(),
-                id,
-                stream: match name.contains("error") {
-                    true => Stream::Err,
-                    false => Stream::Out,
+                voice: Voice::Worker {
+                    id,
+                    stream: match name.contains("error") {
+                        true => Stream::Err,
+                        false => Stream::Out,
+                    },
                 },
                 path: self.0.join(name),
             });

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use jiff::tz::TimeZone;
 use serde_json::{Map, Value, json};
 
-use super::Entry;
 use super::screen::{self, Colours};
+use super::{Entry, Voice};
 use crate::logs::{DateFormat, Stream};
 
 /// The form of what is shown.
@@ -49,6 +49,11 @@ impl View {
         now: Option<Timestamp>,
         out: &mut Vec<u8>,
     ) {
+        let line = match entry.voice {
+            Voice::Worker { .. } => line,
+            // Where it stands alone it says so itself.
+            Voice::Supervisor => line.strip_prefix(b"maitred: ").unwrap_or(line),
+        };
         match self.form {
             Form::Raw if !self.terminal => out.extend_from_slice(line),
             Form::Raw => self.message(line, out),
@@ -59,7 +64,7 @@ impl View {
                     out.push(b' ');
                 }
                 let label = format!("{:width$} |", entry.label());
-                self.styled(colour(entry.stream), &label, out);
+                self.styled(colour(entry.voice), &label, out);
                 out.push(b' ');
                 self.message(line, out);
             }
@@ -69,12 +74,17 @@ impl View {
                     let format = self.timestamp.as_ref().unwrap_or(&format);
                     out.extend_from_slice(format!("timestamp={} ", date(format, now)).as_bytes());
                 }
-                let kind = match entry.stream {
-                    Stream::Out => "out",
-                    Stream::Err => "error",
-                };
                 let app = printable(&entry.app);
-                let pairs = format!("app={app} id={} type={kind} message=", entry.id);
+                let pairs = match entry.voice {
+                    Voice::Worker { id, stream } => {
+                        let kind = match stream {
+                            Stream::Out => "out",
+                            Stream::Err => "error",
+                        };
+                        format!("app={app} id={id} type={kind} message=")
+                    }
+                    Voice::Supervisor => format!("app={app} type=maitred message="),
+                };
                 out.extend_from_slice(pairs.as_bytes());
                 self.message(line, out);
             }
@@ -174,11 +184,15 @@ impl<'a> Printer<'a> {
     }
 }
 
-fn colour(stream: Stream) -> Style {
-    match stream {
-        Stream::Out => AnsiColor::Green.on_default(),
-        Stream::Err => AnsiColor::Red.on_default(),
-    }
+fn colour(voice: Voice) -> Style {
+    let colour = match voice {
+        Voice::Worker { stream, .. } => match stream {
+            Stream::Out => AnsiColor::Green,
+            Stream::Err => AnsiColor::Red,
+        },
+        Voice::Supervisor => AnsiColor::Blue,
+    };
+    colour.on_default()
 }
 
 fn date(format: &DateFormat, now: Timestamp) -> String {
@@ -205,12 +219,16 @@ fn json_line(entry: &Entry, line: &[u8], now: Option<Timestamp>, out: &mut Vec<u
             .iter()
             .all(|key| map.contains_key(*key))
     });
+    let (id, kind) = match entry.voice {
+        Voice::Worker { id, stream } => (Some(id), stream.name()),
+        Voice::Supervisor => (None, "maitred"),
+    };
     let object = object.map(Value::Object).unwrap_or_else(|| {
         json!({
             "message": String::from_utf8_lossy(line),
             "timestamp": now.map(|now| now.strftime("%Y-%m-%dT%H:%M:%S.%3fZ").to_string()),
-            "type": entry.stream.name(),
-            "process_id": entry.id,
+            "type": kind,
+            "process_id": id,
             "app_name": entry.app,
         })
     });
@@ -222,10 +240,17 @@ mod tests {
     use super::*;
 
     fn shown(view: &View, line: &[u8], live: bool) -> String {
-        let entry = Entry {
-            app: "api".into(),
+        let voice = Voice::Worker {
             id: 2,
             stream: Stream::Err,
+        };
+        shown_of(voice, view, line, live)
+    }
+
+    fn shown_of(voice: Voice, view: &View, line: &[u8], live: bool) -> String {
+        let entry = Entry {
+            app: "api".into(),
+            voice,
             path: "/logs/api-error-2.log".into(),
         };
         let now = "2026-03-07T09:05:03.042Z".parse().unwrap();
@@ -263,6 +288,21 @@ mod tests {
             "app=api id=2 type=error message=x\n"
         );
         assert!(shown(&view(Form::Pairs), b"x", true).starts_with("timestamp=2026-03-07-"));
+    }
+
+    #[test]
+    fn the_supervisor_is_told_apart() {
+        let line = |form| {
+            let line = b"maitred: api-0 has exited";
+            shown_of(Voice::Supervisor, &view(form), line, false)
+        };
+        assert_eq!(line(Form::Pretty), "api|maitred | api-0 has exited\n");
+        let pairs = "app=api type=maitred message=api-0 has exited\n";
+        assert_eq!(line(Form::Pairs), pairs);
+        let object: Value = serde_json::from_str(&line(Form::Json)).unwrap();
+        assert_eq!(object["type"], "maitred");
+        assert_eq!(object["process_id"], Value::Null);
+        assert_eq!(object["message"], "api-0 has exited");
     }
 
     #[test]

@@ -27,8 +27,12 @@ use crate::events::Next;
 /// The longest of the pauses that grow.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
-/// A process that says nothing of itself is taken for up when it has run for so long.
+/// One that could be heard of when it listens, and says nothing, is taken for up when it has run
+/// for so long.
 const SETTLED: Duration = Duration::from_secs(1);
+
+/// The same for one of which nothing is to be heard: long enough for a mistake in it to show.
+const SETTLED_ALONE: Duration = Duration::from_millis(250);
 
 /// Tells one process of an instance from all others.
 pub(crate) type Generation = u64;
@@ -63,6 +67,14 @@ pub(crate) struct Rules {
     pub(crate) wait_ready: bool,
     /// A successor may run beside the one that it replaces.
     pub(crate) overlap: bool,
+}
+
+impl Rules {
+    /// After so long a process that says nothing of itself is taken for up.
+    fn settled(&self) -> Duration {
+        // Where sockets are shared it is seen who listens, and two can run side by side.
+        if self.overlap { SETTLED } else { SETTLED_ALONE }
+    }
 }
 
 /// A process.
@@ -243,12 +255,13 @@ impl Instance {
             State::Resting(_) => None,
             State::Waiting { until } => self.leaving.is_empty().then_some(until),
             State::Running(run) if run.up => None,
-            State::Running(run) if !rules.wait_ready => Some(run.since + SETTLED),
+            State::Running(run) if !rules.wait_ready => Some(run.since + rules.settled()),
             State::Running(run) => {
                 (self.awaited == Awaited::Up).then_some(run.since + rules.listen_timeout)
             }
             State::Replacing { old, new, deadline } => {
-                let settled = (!old.listens && !rules.wait_ready).then_some(new.since + SETTLED);
+                let settled =
+                    (!old.listens && !rules.wait_ready).then_some(new.since + rules.settled());
                 settled.into_iter().chain([deadline]).min()
             }
         };
@@ -381,7 +394,7 @@ impl Instance {
             (State::Running(run), Event::Time) => self.check(run, step),
             (State::Replacing { old, new, deadline }, Event::Time) => {
                 let settles = !old.listens && !step.rules.wait_ready;
-                if settles && new.since + SETTLED <= now {
+                if settles && new.since + step.rules.settled() <= now {
                     self.replaced(old, new.is_up(false), step)
                 } else if deadline <= now {
                     self.settle(Outcome::NotUp, step);
@@ -426,7 +439,7 @@ impl Instance {
             return self.state;
         }
         if !step.rules.wait_ready {
-            if run.since + SETTLED > step.now {
+            if run.since + step.rules.settled() > step.now {
                 return self.state;
             }
             self.settle(Outcome::Up { listens: false }, step);

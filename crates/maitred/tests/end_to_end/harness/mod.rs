@@ -3,7 +3,7 @@
 
 mod events;
 mod http;
-mod place;
+pub(crate) mod place;
 mod processes;
 mod run;
 mod storm;

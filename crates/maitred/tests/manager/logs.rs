@@ -4,19 +4,21 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::harness::Home;
+use crate::harness::beside_others;
+use crate::home::Home;
 
 /// Writes what its first argument says, and stays.
 const WRITER: &str = "printf \"$1\"; exec sleep 1000\n";
 
 #[test]
 fn each_instance_has_files_for_its_owner_alone() {
+    let _turn = beside_others();
     let home = Home::new();
     home.file(
         "app.sh",
         "echo out of $NODE_APP_INSTANCE; echo err >&2; exec sleep 1000",
     );
-    home.good(&["start", "app.sh", "-i", "2"]);
+    home.does(&["start", "app.sh", "-i", "2"]);
     let lines = home.follow("app");
     let mut seen = [lines.next(), lines.next()];
     seen.sort();
@@ -30,6 +32,7 @@ fn each_instance_has_files_for_its_owner_alone() {
 /// Names that are one where only letters and hyphens count, and one name in two namespaces.
 #[test]
 fn each_app_has_a_log_of_its_own_whatever_it_is_called() {
+    let _turn = beside_others();
     let home = Home::new();
     home.file("app.sh", WRITER);
     let apps = [
@@ -49,7 +52,7 @@ fn each_app_has_a_log_of_its_own_whatever_it_is_called() {
             namespace,
             "--",
         ];
-        home.good(&[&app[..], &[&line]].concat());
+        home.does(&[&app[..], &[&line]].concat());
         assert_eq!(home.follow(&at.to_string()).next(), format!("of {at}"));
     }
     let paths: BTreeSet<_> = home
@@ -69,35 +72,38 @@ fn each_app_has_a_log_of_its_own_whatever_it_is_called() {
 
 #[test]
 fn both_outputs_are_in_one_file_if_so_wished() {
+    let _turn = beside_others();
     let home = Home::new();
     home.file("app.sh", "echo out; exec sleep 1000");
     let app = r#"{"script": "app.sh", "name": "app", "log_file": true}"#;
     home.file("app.json", app);
-    home.good(&["start", "app.json"]);
+    home.does(&["start", "app.json"]);
     assert_eq!(home.follow("app").next(), "out");
-    home.good(&["stop", "app"]);
+    home.does(&["stop", "app"]);
     assert_eq!(fs::read_to_string(home.log("app.log")).unwrap(), "out\n");
 }
 
 #[test]
 fn escape_sequences_do_nothing_to_a_terminal() {
+    let _turn = beside_others();
     let home = Home::new();
     home.file("app.sh", WRITER);
-    home.good(&["start", "app.sh", "--", "a\\033[2J\\033]0;x\\007b\\n"]);
+    home.does(&["start", "app.sh", "--", "a\\033[2J\\033]0;x\\007b\\n"]);
     assert_eq!(
         home.follow("app").next().as_bytes(),
         b"a\x1b[2J\x1b]0;x\x07b"
     );
-    let shown = home.good(&["logs", "app", "--nostream"]);
+    let shown = home.does(&["logs", "app", "--nostream"]);
     assert!(shown.contains("a\\x1b[2J\\x1b]0;x\\x07b"), "{shown}");
     assert!(!shown.contains('\x1b'));
 }
 
 #[test]
 fn json_logs_cannot_be_forged() {
+    let _turn = beside_others();
     let home = Home::new();
     home.file("app.sh", WRITER);
-    home.good(&[
+    home.does(&[
         "start",
         "app.sh",
         "--log-type",
@@ -114,12 +120,13 @@ fn json_logs_cannot_be_forged() {
 
 #[test]
 fn a_line_of_ten_megabytes_stays_whole() {
+    let _turn = beside_others();
     let home = Home::new();
     home.file(
         "app.sh",
         "head -c 10000000 /dev/zero | tr '\\0' x; echo; echo after; exec sleep 1000",
     );
-    home.good(&["start", "app.sh"]);
+    home.does(&["start", "app.sh"]);
     let lines = home.follow("app");
     let long = lines.next();
     assert_eq!(long.len(), 10_000_000);
@@ -129,23 +136,24 @@ fn a_line_of_ten_megabytes_stays_whole() {
 
 #[test]
 fn flushed_and_moved_logs_are_written_on() {
+    let _turn = beside_others();
     let home = Home::new();
     // Says a word for each line that it is sent.
     home.file(
         "app.sh",
         "echo begun; while read -r line; do echo \"got $line\"; done",
     );
-    home.good(&["start", "app.sh"]);
+    home.does(&["start", "app.sh"]);
     let lines = home.follow("app");
     assert_eq!(lines.next(), "begun");
     let log = home.log("app-out.log");
-    home.good(&["flush", "app"]);
+    home.does(&["flush", "app"]);
     assert_eq!(fs::read(&log).unwrap(), b"");
-    home.good(&["send", "0", "one"]);
+    home.does(&["send", "0", "one"]);
     assert_eq!(lines.next(), "got one");
     fs::rename(&log, home.log("moved")).unwrap();
-    home.good(&["reloadLogs"]);
-    home.good(&["send", "0", "two"]);
+    home.does(&["reloadLogs"]);
+    home.does(&["send", "0", "two"]);
     assert_eq!(lines.next(), "got two");
     assert_eq!(fs::read(home.log("moved")).unwrap(), b"got one\n");
     assert_eq!(fs::read(&log).unwrap(), b"got two\n");

@@ -2,7 +2,8 @@
 
 use std::fs;
 
-use crate::harness::Home;
+use crate::harness::beside_others;
+use crate::home::Home;
 
 const RUNTIMES: [&str; 2] = ["node", "bun"];
 
@@ -20,6 +21,7 @@ const WORKER: &str = "
 
 #[test]
 fn start_waits_until_the_app_is_ready() {
+    let _turn = beside_others();
     for runtime in RUNTIMES {
         let home = Home::new();
         home.file("worker.cjs", WORKER);
@@ -31,16 +33,17 @@ fn start_waits_until_the_app_is_ready() {
             runtime,
             "--wait-ready",
         ];
-        home.good(&start);
+        home.does(&start);
         assert_eq!(home.instances()[0]["pm2_env"]["status"], "online");
     }
 }
 
 #[test]
 fn what_is_not_ready_in_time_is_told_of() {
+    let _turn = beside_others();
     let home = Home::new();
     home.file("worker.cjs", WORKER);
-    let ended = home.maitred(&[
+    let ended = home.run(&[
         "start",
         "worker.cjs",
         "--wait-ready",
@@ -53,6 +56,7 @@ fn what_is_not_ready_in_time_is_told_of() {
 
 #[test]
 fn a_reload_that_is_never_ready_keeps_the_old_worker() {
+    let _turn = beside_others();
     let home = Home::new();
     home.file("worker.cjs", WORKER);
     home.file("go", "");
@@ -65,19 +69,20 @@ fn a_reload_that_is_never_ready_keeps_the_old_worker() {
         "--listen-timeout",
         "3000",
     ];
-    home.good(&start);
-    let old = home.pid();
-    fs::remove_file(home.path("go")).unwrap();
-    let ended = home.maitred(&["reload", "worker"]);
+    home.does(&start);
+    let old = home.pids()[0];
+    fs::remove_file(home.folder().join("go")).unwrap();
+    let ended = home.run(&["reload", "worker"]);
     assert_ne!(ended.code, 0, "{ended:?}");
-    assert_eq!(home.pid(), old);
+    assert_eq!(home.pids()[0], old);
     home.file("go", "");
-    home.good(&["reload", "worker"]);
-    assert_ne!(home.pid(), old);
+    home.does(&["reload", "worker"]);
+    assert_ne!(home.pids()[0], old);
 }
 
 #[test]
 fn an_app_is_told_to_end_by_message_if_it_wants_so() {
+    let _turn = beside_others();
     for runtime in RUNTIMES {
         for (flags, how) in [
             (&["--shutdown-with-message"][..], "by message"),
@@ -86,11 +91,14 @@ fn an_app_is_told_to_end_by_message_if_it_wants_so() {
             let home = Home::new();
             home.file("worker.cjs", WORKER);
             let start = ["start", "worker.cjs", "--interpreter", runtime];
-            home.good(&[&start, flags].concat());
+            home.does(&[&start, flags].concat());
             // Its handlers are set before it writes.
             assert_eq!(home.follow("worker").next(), "begun");
-            home.good(&["stop", "worker"]);
-            assert_eq!(fs::read_to_string(home.path("ended")).unwrap(), how);
+            home.does(&["stop", "worker"]);
+            assert_eq!(
+                fs::read_to_string(home.folder().join("ended")).unwrap(),
+                how
+            );
         }
     }
 }

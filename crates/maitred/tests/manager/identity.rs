@@ -2,10 +2,11 @@
 
 use std::fs;
 use std::io::{Read, Write};
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::harness::Home;
+use crate::harness::beside_others;
+use crate::home::Home;
 
 const WORKER: &str = "
 const server = require('http').createServer((_, response) => {
@@ -18,20 +19,19 @@ server.listen(Number(process.argv[2]), '127.0.0.1', () => console.log('listens')
 /// Only root can start others' processes; for anybody else it is an error that says so.
 #[test]
 fn a_worker_of_another_user_shares_the_port_and_reaches_nothing_of_ours() {
+    let _turn = beside_others();
     let home = Home::new();
     home.file("app.cjs", WORKER);
     // The app's own folder is for all.
-    for folder in [home.folder(), &home.path("")] {
-        fs::set_permissions(folder, fs::Permissions::from_mode(0o755)).unwrap();
-    }
+    fs::set_permissions(home.folder(), fs::Permissions::from_mode(0o755)).unwrap();
     let start = ["start", "app.cjs", "-i", "2", "--uid", "nobody"];
     if !rustix::process::geteuid().is_root() {
-        let ended = home.maitred(&start);
+        let ended = home.run(&start);
         assert!(!ended.errors.is_empty(), "{ended:?}");
         return;
     }
-    let port = free_port().to_string();
-    home.good(&[&start[..], &["--", &port]].concat());
+    let port = home.port.to_string();
+    home.does(&[&start[..], &["--", &port]].concat());
     let lines = home.follow("app");
     for _ in 0..2 {
         assert_eq!(lines.next(), "listens");
@@ -47,23 +47,15 @@ fn a_worker_of_another_user_shares_the_port_and_reaches_nothing_of_ours() {
         // Root's own groups are not among theirs.
         assert!(!told.contains("[0"), "{told}");
     }
-    let shown = home.good(&["describe", "app"]);
+    let shown = home.does(&["describe", "app"]);
     assert!(!shown.contains("did not load"), "{shown}");
     // Both have it through the door.
     assert!(shown.contains(&format!("127.0.0.1:{port}")), "{shown}");
-    for private in ["home", "home/apps", "home/logs"] {
-        let mode = fs::metadata(home.folder().join(private))
+    for private in ["", "apps", "logs"] {
+        let mode = fs::metadata(home.path().join(private))
             .unwrap()
             .permissions()
             .mode();
         assert_eq!(mode & 0o077, 0, "{private}");
     }
-}
-
-/// A port that nobody uses, below those that the kernel takes for outgoing connections.
-fn free_port() -> u16 {
-    let start = u16::try_from(std::process::id() % 20_000).unwrap();
-    let ports = (0..20_000).map(|step| 10_000 + (start + step) % 20_000);
-    let mut free = ports.filter(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
-    free.next().unwrap()
 }

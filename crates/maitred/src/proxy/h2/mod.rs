@@ -1,0 +1,127 @@
+//! HTTP/2 towards clients. The crate `h2` speaks it, without a runtime: what it waits for rings a
+//! [`bell`], and the client concerned is driven on. Each stream of a [`Session`] becomes a client of
+//! its own, which asks one thing in the words of HTTP/1.1 and leaves: so requests of both versions
+//! pass the same checks, limits and workers. (RFC 9113.)
+
+mod bell;
+mod message;
+mod session;
+mod stream;
+mod transport;
+
+use std::task::Poll;
+
+use super::client::{Client, Phase};
+use super::exchange::Step;
+use super::link::{Link, Read};
+use super::slab::Key;
+use super::{Proxy, STEPS};
+
+pub(super) use bell::Bells;
+pub(super) use message::PREFACE;
+pub(super) use session::{Session, Standing};
+pub(super) use stream::Stream;
+
+impl Proxy {
+    /// A client has begun with the words of HTTP/2; `bytes` is all that has come of it.
+    pub(super) fn speak_http2(&mut self, key: Key, bytes: &[u8]) -> Step {
+        let Some(client) = self.clients.get_mut(key) else {
+            return Step::Wait;
+        };
+        let head = u32::try_from(self.settings.head).unwrap_or(u32::MAX);
+        let session = Session::new(self.bells.bell(key), head, bytes);
+        client.phase = Phase::Session(Box::new(session));
+        client.served = true;
+        Step::On
+    }
+
+    /// Passes on what there is between the socket of an HTTP/2 connection and its streams.
+    pub(super) fn converse(&mut self, key: Key) -> Step {
+        let Some(client) = self.clients.get_mut(key) else {
+            return Step::Wait;
+        };
+        let Phase::Session(session) = &mut client.phase else {
+            return Step::Wait;
+        };
+        let mut any = false;
+        if session.is_hungry() {
+            match client.link.read(&mut self.room, &self.epoll) {
+                Read::Some(len) => {
+                    any = true;
+                    client.active_at = self.now;
+                    session.feed(self.room.get(..len).unwrap_or(&[]));
+                }
+                Read::Nothing => {}
+                Read::End => session.feed_end(),
+                Read::Broken => return Step::Over,
+            }
+        }
+        let mut over = false;
+        let mut opened = Vec::new();
+        if !client.link.is_clogged() {
+            while opened.len() < STEPS {
+                match session.poll() {
+                    Poll::Ready(Some(opening)) => opened.push(opening),
+                    Poll::Ready(None) => {
+                        over = true;
+                        break;
+                    }
+                    Poll::Pending => break,
+                }
+            }
+            let said = session.said();
+            if client.link.send(&said, &[], &self.epoll).is_err() {
+                return Step::Over;
+            }
+            any |= !said.is_empty();
+        }
+        any |= !opened.is_empty();
+        for opening in opened {
+            self.open_stream(key, opening);
+        }
+        if over {
+            // Its last words are on their way.
+            self.leaving(key)
+        } else if any {
+            Step::On
+        } else {
+            Step::Wait
+        }
+    }
+
+    /// A stream becomes a client of its own.
+    fn open_stream(&mut self, session: Key, mut opening: session::Opening) {
+        if !self.has_room() || self.closing {
+            opening.refuse();
+            return;
+        }
+        let Some(client) = self.clients.get(session) else {
+            return;
+        };
+        let (gate, peer, tls, now) = (client.gate, client.peer, client.link.is_tls(), self.now);
+        let bells = &self.bells;
+        let made = self.clients.insert(|key| {
+            let head = opening.head();
+            let stream = Stream::new(opening, session, tls, bells.bell(key));
+            Ok::<_, std::convert::Infallible>(Client {
+                link: Link::stream(stream, head),
+                gate,
+                peer,
+                phase: Phase::reading(now),
+                active_at: now,
+                served: false,
+            })
+        });
+        let Ok(key) = made;
+        self.again.push_back(key);
+    }
+
+    /// A client of an HTTP/2 connection is gone; whether it had its response.
+    pub(super) fn stream_ended(&mut self, session: Key, complete: bool) {
+        if let Some(client) = self.clients.get_mut(session)
+            && let Phase::Session(session) = &mut client.phase
+        {
+            session.stream_ended(complete);
+        }
+    }
+}

@@ -1,0 +1,270 @@
+//! One connection of the proxy, to a client or to a worker: reading, and writing without waiting.
+//! Bytes go over a socket, or through TLS over a socket, or are a stream of an HTTP/2 connection
+//! that is told in the words of HTTP/1.1.
+
+mod records;
+mod socket;
+
+use std::io::Write as _;
+use std::os::fd::OwnedFd;
+
+use rustix::event::epoll;
+use rustix::io::Errno;
+use rustls::ServerConnection;
+
+use super::h2::Stream;
+use super::slab::Key;
+use socket::Socket;
+pub(super) use socket::prepare;
+
+/// The other side is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gone;
+
+/// What a read brought.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Read {
+    /// So many bytes.
+    Some(usize),
+    /// Nothing, for now.
+    Nothing,
+    /// The other side sends no more.
+    End,
+    /// The connection is broken.
+    Broken,
+}
+
+/// A connection, with what has been read and not used, and what could not be written yet.
+#[derive(Debug)]
+pub(super) struct Link {
+    way: Way,
+    /// Read, and not used yet.
+    pub(super) input: Vec<u8>,
+    /// To be written when the other side takes more; `written` of it has been.
+    output: Vec<u8>,
+    written: usize,
+}
+
+/// What carries the bytes.
+#[derive(Debug)]
+enum Way {
+    Socket(Socket),
+    Tls(Socket, Box<ServerConnection>),
+    Stream(Box<Stream>),
+}
+
+impl Way {
+    /// Writes two runs of bytes, one behind the other; how much was taken.
+    fn write(&mut self, first: &[u8], second: &[u8]) -> Result<usize, Gone> {
+        match self {
+            Self::Socket(socket) | Self::Tls(socket, _) => socket.write(first, second),
+            Self::Stream(stream) => stream.write(first, second),
+        }
+    }
+
+    /// Asks to be told when more can be written, or no longer.
+    fn watch_out(&mut self, on: bool, epoll: &OwnedFd) {
+        match self {
+            Self::Socket(socket) | Self::Tls(socket, _) => socket.watch_out(on, epoll),
+            // It tells by itself.
+            Self::Stream(_) => {}
+        }
+    }
+
+    fn socket(&self) -> Option<&Socket> {
+        match self {
+            Self::Socket(socket) | Self::Tls(socket, _) => Some(socket),
+            Self::Stream(_) => None,
+        }
+    }
+}
+
+impl Link {
+    /// Takes a socket into the epoll; `data` names it in events.
+    pub(super) fn new(socket: OwnedFd, epoll: &OwnedFd, data: u64) -> Result<Self, Errno> {
+        Ok(Self::over(Way::Socket(Socket::new(socket, epoll, data)?)))
+    }
+
+    /// The same, with TLS spoken over it.
+    pub(super) fn with_tls(mut self, connection: Option<ServerConnection>) -> Self {
+        if let Some(tls) = connection {
+            self.way = match self.way {
+                Way::Socket(socket) | Way::Tls(socket, _) => Way::Tls(socket, Box::new(tls)),
+                Way::Stream(stream) => Way::Stream(stream),
+            };
+        }
+        self
+    }
+
+    /// A stream of an HTTP/2 connection, whose request begins with `head`.
+    pub(super) fn stream(stream: Stream, head: Vec<u8>) -> Self {
+        Self {
+            input: head,
+            ..Self::over(Way::Stream(Box::new(stream)))
+        }
+    }
+
+    fn over(way: Way) -> Self {
+        Self {
+            way,
+            input: Vec::new(),
+            output: Vec::new(),
+            written: 0,
+        }
+    }
+
+    /// Whether TLS protects what is said.
+    pub(super) fn is_tls(&self) -> bool {
+        match &self.way {
+            Way::Socket(_) => false,
+            Way::Tls(..) => true,
+            Way::Stream(stream) => stream.is_tls(),
+        }
+    }
+
+    /// The HTTP/2 connection whose stream this is.
+    pub(super) fn session(&self) -> Option<Key> {
+        match &self.way {
+            Way::Stream(stream) => Some(stream.session()),
+            Way::Socket(_) | Way::Tls(..) => None,
+        }
+    }
+
+    /// Whether the other side has said that it will send no more; what it has sent may still have
+    /// to be read.
+    pub(super) fn is_ending(&self) -> bool {
+        self.way.socket().is_some_and(|socket| socket.ending)
+    }
+
+    /// Notes what an event tells.
+    pub(super) fn note(&mut self, flags: epoll::EventFlags) {
+        if let Way::Socket(socket) | Way::Tls(socket, _) = &mut self.way {
+            socket.note(flags);
+        }
+    }
+
+    /// Reads into `room`.
+    pub(super) fn read(&mut self, room: &mut [u8], epoll: &OwnedFd) -> Read {
+        match &mut self.way {
+            Way::Socket(socket) => socket.read(room),
+            Way::Stream(stream) => stream.read(room),
+            Way::Tls(socket, tls) => {
+                let mut said = Vec::new();
+                let read = records::read(socket, tls, room, &mut said);
+                // One that is gone is seen by the next read.
+                let _ = self.put(&said, &[], epoll);
+                read
+            }
+        }
+    }
+
+    /// Whether what was sent last still waits to be written: then nothing more should be sent.
+    pub(super) fn is_clogged(&self) -> bool {
+        !self.output.is_empty()
+    }
+
+    /// Sends two runs of bytes, one behind the other. What the other side does not take now it
+    /// gets later.
+    pub(super) fn send(
+        &mut self,
+        first: &[u8],
+        second: &[u8],
+        epoll: &OwnedFd,
+    ) -> Result<(), Gone> {
+        let Way::Tls(_, tls) = &mut self.way else {
+            return self.put(first, second, epoll);
+        };
+        let mut said = Vec::with_capacity(first.len() + second.len() + 128);
+        for part in [first, second] {
+            tls.writer().write_all(part).map_err(|_| Gone)?;
+        }
+        records::drain(tls, &mut said);
+        self.put(&said, &[], epoll)
+    }
+
+    fn put(&mut self, first: &[u8], second: &[u8], epoll: &OwnedFd) -> Result<(), Gone> {
+        let total = first.len() + second.len();
+        if total == 0 {
+            return Ok(());
+        }
+        let sent = if self.is_clogged() {
+            0
+        } else {
+            self.way.write(first, second)?
+        };
+        if sent < total {
+            let of_second = sent.saturating_sub(first.len());
+            self.output
+                .extend_from_slice(first.get(sent..).unwrap_or(&[]));
+            self.output
+                .extend_from_slice(second.get(of_second..).unwrap_or(&[]));
+            self.way.watch_out(true, epoll);
+        }
+        Ok(())
+    }
+
+    /// Writes what still waits; whether any of it could be written.
+    pub(super) fn flush(&mut self, epoll: &OwnedFd) -> Result<bool, Gone> {
+        if let Way::Stream(stream) = &mut self.way {
+            stream.check()?;
+        }
+        let before = self.written;
+        while let Some(rest) = self
+            .output
+            .get(self.written..)
+            .filter(|rest| !rest.is_empty())
+        {
+            match self.way.write(rest, &[])? {
+                0 => return Ok(self.written > before),
+                sent => self.written += sent,
+            }
+        }
+        let any = self.written > before;
+        if !self.output.is_empty() {
+            self.output = Vec::new();
+            self.written = 0;
+            self.way.watch_out(false, epoll);
+        }
+        Ok(any)
+    }
+
+    /// Notes the fields that are to follow what is sent, where the way has a place for them beside
+    /// the bytes.
+    pub(super) fn set_trailers(&mut self, fields: &[u8]) {
+        if let Way::Stream(stream) = &mut self.way {
+            stream.set_trailers(fields);
+        }
+    }
+
+    /// Tells the other side that no more will come.
+    pub(super) fn finish_sending(&mut self, epoll: &OwnedFd) {
+        if let Way::Tls(_, tls) = &mut self.way {
+            tls.send_close_notify();
+            let mut said = Vec::new();
+            records::drain(tls, &mut said);
+            let _ = self.put(&said, &[], epoll);
+        }
+        match &mut self.way {
+            Way::Socket(socket) | Way::Tls(socket, _) => socket.finish_sending(),
+            Way::Stream(stream) => stream.finish_sending(),
+        }
+    }
+
+    /// When this is dropped, the other side shall not take the end for an ordinary one.
+    pub(super) fn reset_at_end(&mut self) {
+        match &mut self.way {
+            Way::Socket(socket) | Way::Tls(socket, _) => socket.reset_at_end(),
+            Way::Stream(stream) => stream.reset(),
+        }
+    }
+
+    /// Whether the other side has neither said anything that has not been read nor ended.
+    pub(super) fn is_quiet(&self) -> bool {
+        self.input.is_empty() && self.way.socket().is_some_and(Socket::is_quiet)
+    }
+
+    /// Whether the other side has still to read something.
+    pub(super) fn is_unread(&self) -> bool {
+        self.way.socket().is_some_and(Socket::is_unread)
+    }
+}

@@ -1,0 +1,78 @@
+//! Restarts that nobody asks for: changed files, the calendar, too much memory.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+
+use crate::harness::beside_others;
+use crate::home::Home;
+
+#[test]
+fn a_changed_file_restarts_the_app_and_an_ignored_one_does_not() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("app.sh", "cat word; exec sleep 1000");
+    home.file("word", "one\n");
+    home.file("node_modules/x/y", "");
+    home.does(&["start", "app.sh", "--watch", "--watch-delay", "50ms"]);
+    let lines = home.follow("app");
+    assert_eq!(lines.next(), "one");
+    home.file("node_modules/x/y", "changed");
+    home.file(".hidden", "changed");
+    home.file("word", "two\n");
+    assert_eq!(lines.next(), "two");
+    // Once for all.
+    assert_eq!(home.instances()[0]["pm2_env"]["restart_time"], 1);
+}
+
+#[test]
+fn the_calendar_restarts_the_app() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("app.sh", "echo begun; exec sleep 1000");
+    home.does(&["start", "app.sh", "--cron-restart", "* * * * * *"]);
+    let lines = home.follow("app");
+    for _ in 0..3 {
+        assert_eq!(lines.next(), "begun");
+    }
+}
+
+#[test]
+fn too_much_memory_restarts_the_app() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file(
+        "app.py",
+        "import sys, time\n\
+         print('begun', flush=True)\n\
+         x = b'x' * (90 << 20)\n\
+         time.sleep(1000)\n",
+    );
+    home.does(&["start", "app.py", "--max-memory-restart", "60M"]);
+    let lines = home.follow("app");
+    assert_eq!(lines.next(), "begun");
+    assert_eq!(lines.next(), "begun");
+}
+
+/// As deploys do it: `current` leads to the release that runs.
+#[test]
+fn a_link_that_leads_to_another_release_restarts_the_app() {
+    let _turn = beside_others();
+    let home = Home::new();
+    for release in ["1", "2"] {
+        let text = format!("echo release {release}; exec sleep 1000\n");
+        home.file(&format!("releases/{release}/app.sh"), &text);
+        let config = r#"{"script": "app.sh", "name": "app", "watch": true, "watch_delay": "50ms"}"#;
+        home.file(&format!("releases/{release}/app.json"), config);
+    }
+    let swap = |release: &str| {
+        let next = home.folder().join("next");
+        symlink(format!("releases/{release}"), &next).unwrap();
+        fs::rename(next, home.folder().join("current")).unwrap();
+    };
+    swap("1");
+    home.does(&["start", "current/app.json"]);
+    let lines = home.follow("app");
+    assert_eq!(lines.next(), "release 1");
+    swap("2");
+    assert_eq!(lines.next(), "release 2");
+}

@@ -1,0 +1,551 @@
+//! HTTP/2 towards clients, with TLS and without: real clients, and frames that no client would
+//! send.
+
+use std::collections::HashMap;
+use std::io::{ErrorKind, Read, Write};
+use std::net::TcpStream;
+use std::process::Command;
+use std::time::Duration;
+
+use rustix::process::Signal;
+
+use crate::apps::{RUNTIMES, Runtime, app, node, started};
+use crate::client::Client;
+use crate::harness::{Door, Run, Setup, beside_others, tool};
+use crate::tls::{certificate, curl};
+
+fn port(run: &Run) -> u16 {
+    let Door::Tcp(address) = run.door() else {
+        panic!("not a TCP app");
+    };
+    address.port()
+}
+
+/// What curl prints when it asks with HTTP/2, without TLS.
+fn curl2(run: &Run, path: &str, arguments: &[&str]) -> String {
+    let output = Command::new(tool("curl"))
+        .args(["--silent", "--show-error", "--http2-prior-knowledge"])
+        .args(["--max-time", "60"])
+        .args(arguments)
+        .arg(format!("http://127.0.0.1:{}{path}", port(run)))
+        .output()
+        .unwrap();
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
+/// Runs a program of Node's with `session`, an HTTP/2 connection to the app; what it prints.
+fn program(run: &Run, body: &str) -> String {
+    let text = format!(
+        "const http2 = require('node:http2');
+         const session = http2.connect('http://127.0.0.1:{}');
+         session.on('error', (error) => console.log('session', error.code));
+         const ask = (path, options) => session.request({{ ':path': path, ...options }});
+         const body = async (stream) => {{
+           let all = '';
+           stream.setEncoding('utf8');
+           for await (const part of stream) all += part;
+           return all;
+         }};
+         (async () => {{ {body} }})().then(() => session.close());",
+        port(run)
+    );
+    let output = Command::new(tool("node")).args(["-e", &text]).output();
+    let output = output.unwrap();
+    String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+}
+
+#[test]
+fn requests_and_responses_arrive_whole() {
+    let _turn = beside_others();
+    for runtime in RUNTIMES {
+        let run = started(app(runtime), 2);
+        let said = curl2(&run, "/who", &["--include", "--header", "Cookie: a=b"]);
+        assert!(said.starts_with("HTTP/2 200"), "{runtime:?}: {said}");
+        assert!(said.contains("\"cookie\":\"a=b\""), "{runtime:?}: {said}");
+        assert!(said.contains("\"x-forwarded-for\":\"127.0.0.1\""), "{said}");
+        let echoed = curl2(&run, "/echo", &["--data", "hello"]);
+        assert_eq!(echoed, "hello", "{runtime:?}");
+        let folder = tempfile::tempdir().unwrap();
+        let upload = folder.path().join("upload");
+        std::fs::write(&upload, vec![b'x'; 5_000_000]).unwrap();
+        let file = upload.display().to_string();
+        // With a length, and without.
+        let data = format!("@{file}");
+        let length = curl2(&run, "/length", &["--data-binary", &data]);
+        assert!(
+            length.contains("\"length\":5000000"),
+            "{runtime:?}: {length}"
+        );
+        let chunked = ["--upload-file", &file, "--header", "Content-Length:"];
+        let length = curl2(
+            &run,
+            "/length",
+            &["--request", "POST"]
+                .iter()
+                .chain(&chunked)
+                .copied()
+                .collect::<Vec<_>>(),
+        );
+        assert!(
+            length.contains("\"length\":5000000"),
+            "{runtime:?}: {length}"
+        );
+        let big = curl2(
+            &run,
+            "/big?mb=8",
+            &[
+                "--output",
+                &file,
+                "--write-out",
+                "%{http_version} %{size_download}",
+            ],
+        );
+        assert_eq!(big, "2 8388608", "{runtime:?}");
+        let head = curl2(&run, "/who", &["--head"]);
+        assert!(head.starts_with("HTTP/2 200"), "{runtime:?}: {head}");
+    }
+}
+
+#[test]
+fn with_tls_the_client_has_the_choice() {
+    let _turn = beside_others();
+    let setup = app(Runtime::Bun);
+    let folder = setup.folder().to_owned();
+    certificate(&folder, "one.test");
+    let file = |name: &str| folder.join(name).display().to_string();
+    let setup = setup
+        .option("--tls-cert", file("one.test.pem"))
+        .option("--tls-key", file("one.test.key"));
+    let run = started(setup, 1);
+    for (flag, expected) in [("--http2", " 2"), ("--http1.1", " 1.1")] {
+        let version = [flag, "--write-out", " %{http_version}"];
+        let said = curl(&run, &folder, "one.test", "/who", &version).unwrap();
+        assert!(said.ends_with(expected), "{said}");
+        assert!(said.contains("\"x-forwarded-proto\":\"https\""), "{said}");
+    }
+}
+
+/// What one connection carries goes to all workers, at the same time.
+#[test]
+fn the_streams_of_one_connection_go_to_all_workers() {
+    let _turn = beside_others();
+    let run = started(app(Runtime::Bun), 3);
+    let said = program(
+        &run,
+        "for (let round = 0; round < 10; round++) {
+           const all = [1, 2, 3].map(() => body(ask('/sleep?ms=50')));
+           console.log((await Promise.all(all)).map((it) => JSON.parse(it).instance).sort().join(''));
+         }",
+    );
+    assert_eq!(said, "012\n".repeat(10));
+    // More than may be open at once.
+    let said = program(
+        &run,
+        "const all = await Promise.all(Array.from({ length: 1000 }, () => body(ask('/who'))));
+         console.log(JSON.stringify(all.map((it) => JSON.parse(it).instance)));",
+    );
+    let instances: Vec<String> = serde_json::from_str(&said).unwrap();
+    let mut counts = HashMap::new();
+    for instance in &instances {
+        *counts.entry(instance).or_insert(0) += 1;
+    }
+    assert_eq!((instances.len(), counts.len()), (1000, 3), "{counts:?}");
+}
+
+/// Events come when they are sent, and a stream that is called off ends at its worker.
+#[test]
+fn a_stream_that_is_called_off_ends_at_its_worker() {
+    let _turn = beside_others();
+    for runtime in RUNTIMES {
+        let run = started(app(runtime), 1);
+        let said = program(
+            &run,
+            "const events = ask('/events');
+             events.setEncoding('utf8');
+             const next = () => new Promise((resolve) => events.once('data', resolve));
+             console.log((await next()).trim());
+             const second = next();
+             await body(ask('/wake'));
+             console.log((await second).trim());
+             events.close(http2.constants.NGHTTP2_CANCEL);
+             await new Promise((resolve) => events.once('close', resolve));",
+        );
+        assert_eq!(said, "data: 0\ndata: 1\n", "{runtime:?}");
+        run.output("the end of the events", |text| {
+            text.contains("events have ended")
+        });
+    }
+}
+
+/// A reader that takes nothing stops its own response, and nothing else.
+#[test]
+fn a_reader_that_takes_nothing_stops_its_own_stream_alone() {
+    let _turn = beside_others();
+    let run = started(app(Runtime::Bun), 2);
+    let said = program(
+        &run,
+        "const big = ask('/big?mb=64');
+         await new Promise((resolve) => big.once('response', resolve));
+         big.pause();
+         for (let round = 0; round < 100; round++) await body(ask('/who'));
+         console.log('others go on');
+         let length = 0;
+         for await (const part of big) length += part.length;
+         console.log(length);",
+    );
+    assert_eq!(said, format!("others go on\n{}\n", 64 * 1024 * 1024));
+}
+
+fn ends_its_workers() -> Setup {
+    node(
+        "http.createServer((request, response) => {
+           if (request.url === '/half') {
+             response.writeHead(200, { 'Content-Length': 1000 });
+             response.write('some');
+             setTimeout(() => process.kill(process.pid, 'SIGKILL'), 100);
+           } else if (request.url === '/die') {
+             process.kill(process.pid, 'SIGKILL');
+           } else {
+             response.writeHead(200, { Trailer: 'X-Sum' });
+             response.write('body');
+             response.addTrailers({ 'X-Sum': '42' });
+             response.end();
+           }
+         }).listen(port);",
+    )
+}
+
+#[test]
+fn a_worker_that_dies_ends_its_streams_alone() {
+    let _turn = beside_others();
+    let run = started(ends_its_workers(), 2);
+    let said = program(
+        &run,
+        "const half = ask('/half');
+         const [head] = await new Promise((resolve) => half.once('response', (...all) => resolve(all)));
+         half.on('error', (error) => console.log(error.code));
+         half.resume();
+         await new Promise((resolve) => half.once('close', resolve));
+         console.log(head[':status'], half.rstCode);
+         const die = ask('/die');
+         die.once('response', (head) => console.log(head[':status']));
+         console.log((await body(die)).trim());",
+    );
+    let expected = "ERR_HTTP2_STREAM_ERROR\n200 2\n502\nthe worker ended before it had answered\n";
+    assert_eq!(said, expected);
+}
+
+#[test]
+fn trailers_follow_a_response() {
+    let _turn = beside_others();
+    let run = started(ends_its_workers(), 1);
+    let said = program(
+        &run,
+        "const stream = ask('/');
+         stream.once('trailers', (fields) => console.log(fields['x-sum']));
+         console.log(await body(stream));",
+    );
+    assert!(said == "42\nbody\n" || said == "body\n42\n", "{said}");
+}
+
+/// What an app still answers while it stops reaches its client.
+#[test]
+fn a_stop_cuts_no_stream() {
+    let _turn = beside_others();
+    let run = started(
+        node(
+            "let held;
+             const server = http.createServer((request, response) => {
+               held = response;
+               console.log('asked');
+             }).listen(port);
+             process.on('SIGINT', () => {
+               server.close();
+               setTimeout(() => held.end('answered'), 200);
+             });",
+        ),
+        1,
+    );
+    let said = std::thread::scope(|scope| {
+        let client = scope.spawn(|| curl2(&run, "/", &[]));
+        run.output("a request in progress", |text| text.contains("asked"));
+        run.signal(Signal::TERM);
+        client.join().unwrap()
+    });
+    assert_eq!(said, "answered");
+}
+
+#[test]
+fn a_load_of_many_streams_loses_nothing() {
+    let _turn = beside_others();
+    let run = started(app(Runtime::Bun), 3);
+    let output = Command::new(tool("h2load"))
+        .args(["-n", "20000", "-c", "10", "-m", "100"])
+        .arg(format!("http://127.0.0.1:{}/who", port(&run)))
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stdout);
+    assert!(said.contains("20000 succeeded, 0 failed"), "{said}");
+}
+
+/// Frames, one by one.
+struct Frames(TcpStream);
+
+impl Frames {
+    /// Connects, and says what a client says first.
+    fn connect(run: &Run) -> Self {
+        let stream = TcpStream::connect(("127.0.0.1", port(run))).unwrap();
+        let patience = Some(Duration::from_secs(30));
+        stream.set_read_timeout(patience).unwrap();
+        stream.set_write_timeout(patience).unwrap();
+        let mut frames = Self(stream);
+        frames
+            .0
+            .write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n")
+            .unwrap();
+        assert!(frames.send(4, 0, 0, b""));
+        frames
+    }
+
+    /// Sends a frame; `false` if the other side is gone.
+    fn send(&mut self, kind: u8, flags: u8, stream: u32, payload: &[u8]) -> bool {
+        let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
+        let mut frame = length[1..].to_vec();
+        frame.extend([kind, flags]);
+        frame.extend(stream.to_be_bytes());
+        frame.extend(payload);
+        self.0.write_all(&frame).is_ok()
+    }
+
+    /// GET for this path.
+    fn get(&mut self, stream: u32, path: &str) -> bool {
+        let mut head = vec![0x82, 0x86, 0x41, 1, b'a', 0x04];
+        head.push(u8::try_from(path.len()).unwrap());
+        head.extend(path.bytes());
+        self.send(1, 5, stream, &head)
+    }
+
+    /// Reads so much; `false` at the connection's end, by force or not.
+    fn read(&mut self, room: &mut [u8]) -> bool {
+        match self.0.read_exact(room) {
+            Ok(()) => true,
+            Err(error) if error.kind() == ErrorKind::WouldBlock => panic!("no answer"),
+            Err(_) => false,
+        }
+    }
+
+    /// The next frame: its kind and payload; none at the end.
+    fn next(&mut self) -> Option<(u8, Vec<u8>)> {
+        let mut head = [0; 9];
+        if !self.read(&mut head) {
+            return None;
+        }
+        let [a, b, c, kind, ..] = head;
+        let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
+        self.read(&mut payload).then_some((kind, payload))
+    }
+
+    /// The reason that the connection's end is given, or none if it ends without a word.
+    fn farewell(&mut self) -> Option<u32> {
+        while let Some((kind, payload)) = self.next() {
+            if kind == 7 {
+                return Some(u32::from_be_bytes(payload[4..8].try_into().unwrap()));
+            }
+        }
+        None
+    }
+}
+
+const ENHANCE_YOUR_CALM: u32 = 11;
+
+fn still_serves(run: &Run) {
+    assert_eq!(Client::connect(run).get("/who").status, 200);
+    assert!(curl2(run, "/who", &[]).contains("instance"));
+}
+
+/// Requests that are called off as soon as a worker has them. (CVE-2023-44487.)
+#[test]
+fn who_calls_off_too_much_is_sent_away() {
+    let _turn = beside_others();
+    let run = started(app(Runtime::Bun), 2);
+    let mut frames = Frames::connect(&run);
+    let mut asked = 0;
+    // One after the other, so that each is taken before it is called off.
+    let farewell = loop {
+        assert!(asked < 2000, "nobody minds");
+        let stream = 2 * asked + 1;
+        asked += 1;
+        let alive = frames.get(stream, "/sleep?ms=60000")
+            && frames.send(6, 0, 0, &[0; 8])
+            && loop {
+                match frames.next() {
+                    Some((6, ..)) => break true,
+                    Some((7, payload)) => {
+                        assert_eq!(payload[7], 11);
+                        break false;
+                    }
+                    Some(_) => {}
+                    None => break false,
+                }
+            }
+            && frames.send(3, 0, stream, &8_u32.to_be_bytes());
+        if !alive {
+            break frames.farewell();
+        }
+    };
+    assert!(farewell.is_none() && asked > 100, "{asked}");
+    still_serves(&run);
+}
+
+/// The same, all at once.
+#[test]
+fn a_flood_of_resets_is_ended() {
+    let _turn = beside_others();
+    let run = started(app(Runtime::Bun), 2);
+    let mut frames = Frames::connect(&run);
+    let sent = (0..20_000).take_while(|at| {
+        let stream = 2 * at + 1;
+        frames.get(stream, "/who") && frames.send(3, 0, stream, &8_u32.to_be_bytes())
+    });
+    sent.count();
+    // Where what was sent was not read, the last words may be lost.
+    let farewell = frames.farewell();
+    assert!(
+        farewell.is_none_or(|it| it == ENHANCE_YOUR_CALM),
+        "{farewell:?}"
+    );
+    still_serves(&run);
+}
+
+/// Heads without an end, data without content, and what is not HTTP/2. (CVE-2024-27316 and others.)
+#[test]
+fn what_breaks_the_protocol_is_ended() {
+    let _turn = beside_others();
+    let run = started(app(Runtime::Bun), 2);
+    let mut endless = Frames::connect(&run);
+    assert!(endless.send(1, 1, 1, &[0x82, 0x84, 0x86]));
+    let field = [&[0x00, 0x01, b'a', 0x64][..], &[b'b'; 0x64]].concat();
+    let taken = (0..100_000).take_while(|_| endless.send(9, 0, 1, &field));
+    taken.count();
+    // The last words may be lost where what was sent has not been read.
+    assert!(endless.farewell().is_none_or(|reason| reason != 0));
+    still_serves(&run);
+    let mut empty = Frames::connect(&run);
+    assert!(empty.send(1, 4, 1, &[0x83, 0x84, 0x86, 0x41, 1, b'a']));
+    let taken = (0..100_000).take_while(|_| empty.send(0, 0, 1, b""));
+    taken.count();
+    let reason = empty.farewell();
+    assert!(reason.is_none_or(|it| it == ENHANCE_YOUR_CALM));
+    still_serves(&run);
+    let mut nonsense = Frames::connect(&run);
+    let _ = nonsense.0.write_all(&[0xff; 1000]);
+    assert!(nonsense.farewell().is_some());
+    still_serves(&run);
+}
+
+/// What HTTP/2 can say and HTTP/1.1 cannot reaches no worker.
+#[test]
+fn what_could_be_read_in_two_ways_is_refused() {
+    let _turn = beside_others();
+    let run = started(
+        node(
+            "http.createServer((request, response) => {
+               console.log('reached', JSON.stringify(request.rawHeaders));
+               response.end();
+             }).listen(port);",
+        ),
+        1,
+    );
+    let start = [0x82, 0x86, 0x41, 1, b'a'];
+    let path = [0x84];
+    let field = |name: &str, value: &str| {
+        let length = |text: &str| u8::try_from(text.len()).unwrap();
+        let mut field = vec![0, length(name)];
+        field.extend(name.bytes());
+        field.push(length(value));
+        field.extend(value.bytes());
+        field
+    };
+    for (what, bytes) in [
+        (
+            "a coding",
+            [&path[..], &field("transfer-encoding", "chunked")].concat(),
+        ),
+        (
+            "two lines in a value",
+            [&path[..], &field("x", "a\r\nb: c")].concat(),
+        ),
+        (
+            "a line feed in a value",
+            [&path[..], &field("x", "a\nb")].concat(),
+        ),
+        (
+            "a NUL in a value",
+            [&path[..], &field("x", "a\0b")].concat(),
+        ),
+        (
+            "a line in a name",
+            [&path[..], &field("x\r\ny", "a")].concat(),
+        ),
+        (
+            "a colon in a name",
+            [&path[..], &field("x:y", "a")].concat(),
+        ),
+        ("capitals in a name", [&path[..], &field("X", "a")].concat()),
+        ("another host", [&path[..], &field("host", "b")].concat()),
+        (
+            "connection fields",
+            [&path[..], &field("connection", "close")].concat(),
+        ),
+        (
+            "an upgrade",
+            [&path[..], &field("upgrade", "websocket")].concat(),
+        ),
+        (
+            "two lengths",
+            [
+                &path[..],
+                &field("content-length", "1"),
+                &field("content-length", "2"),
+            ]
+            .concat(),
+        ),
+        (
+            "a length that is none",
+            [&path[..], &field("content-length", "+1")].concat(),
+        ),
+        (
+            "a length without a body",
+            [&path[..], &field("content-length", "5")].concat(),
+        ),
+        ("no path", Vec::new()),
+        ("a line in a path", field(":path", "/ HTTP/1.1\r\nx: y\r\n")),
+        ("a blank in a path", field(":path", "/a b")),
+        ("a path that is none", field(":path", "a")),
+        ("two paths", [&path[..], &path].concat()),
+        (
+            "a pseudo field behind others",
+            [&field("x", "y")[..], &path].concat(),
+        ),
+        (
+            "a pseudo field that is not known",
+            [&path[..], &field(":x", "y")].concat(),
+        ),
+    ] {
+        let mut frames = Frames::connect(&run);
+        assert!(frames.send(1, 5, 1, &[&start[..], &bytes].concat()));
+        let refused = loop {
+            match frames.next() {
+                Some((3 | 7, ..)) | None => break true,
+                // 400, from the table of HPACK.
+                Some((1, head)) => break head.first() == Some(&0x8c),
+                Some(_) => {}
+            }
+        };
+        assert!(refused, "{what}");
+    }
+    // What is told on another connection later is told after all that.
+    Client::connect(&run).get("/");
+    let seen = run.output("a request", |text| text.contains("reached"));
+    assert!(seen.contains("localhost"), "{seen}");
+}

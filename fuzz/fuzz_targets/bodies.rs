@@ -1,0 +1,4 @@
+//! Bodies, chunked and other ones.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::hold("bodies", bytes));

@@ -1,0 +1,4 @@
+//! Where heads end.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::hold("heads", bytes));

@@ -1,0 +1,4 @@
+//! PROXY headers.
+#![no_main]
+
+libfuzzer_sys::fuzz_target!(|bytes: &[u8]| fuzz::hold("proxy_protocol", bytes));
