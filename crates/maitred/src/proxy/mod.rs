@@ -7,6 +7,7 @@
 //! [`Workers`] offers.
 
 mod client;
+mod crowd;
 mod exchange;
 mod h2;
 mod handing;
@@ -288,6 +289,11 @@ impl Proxy {
             self.desks.insert(member, Desk::new(gate));
             self.free.push(gate);
         }
+    }
+
+    /// How many clients there may be.
+    pub(crate) fn most_clients(&self) -> usize {
+        self.settings.max_clients
     }
 
     /// Whether another client may come in.
