@@ -22,7 +22,7 @@ fn port(run: &Run) -> u16 {
 }
 
 /// What curl prints when it asks with HTTP/2, without TLS.
-fn curl2(run: &Run, path: &str, arguments: &[&str]) -> String {
+pub(crate) fn curl2(run: &Run, path: &str, arguments: &[&str]) -> String {
     let output = Command::new(tool("curl"))
         .args(["--silent", "--show-error", "--http2-prior-knowledge"])
         .args(["--max-time", "60"])
