@@ -128,8 +128,6 @@ enum Command {
     Cleardump(cleardump::Cleardump),
     Startup(startup::Startup),
     Unstartup(startup::Unstartup),
-    #[command(hide = true)]
-    Supervise(supervise::Supervise),
     Check(Box<check::Check>),
     #[command(visible_alias = "ecosystem")]
     Init(init::Init),
@@ -138,6 +136,11 @@ enum Command {
 
 /// Does what the command line says.
 pub(crate) fn main() -> ExitCode {
+    // A supervisor is started by maitred alone, and lives long: it is spared the memory and the
+    // time that all the other commands take to describe.
+    if let Some(supervise) = supervise::Supervise::asked_for(std::env::args_os()) {
+        return ended(supervise.execute());
+    }
     let words = join_optional_values(flags::joined(std::env::args_os()).into_iter());
     let first = words.get(1).cloned();
     let parsed = pm2::known_to_all(Arguments::command()).try_get_matches_from(words);
@@ -172,7 +175,6 @@ pub(crate) fn main() -> ExitCode {
     }
     let result = match command {
         Command::Run(run) => run.execute(),
-        Command::Supervise(supervise) => supervise.execute(),
         Command::Start(start) => start.execute(&manner),
         Command::Stop(stop) => stop.execute(&manner),
         Command::Restart(restart) => restart.execute(&manner),
@@ -205,6 +207,10 @@ pub(crate) fn main() -> ExitCode {
         Command::Init(init) => init.execute(),
         Command::Completion(completion) => completion.execute(),
     };
+    ended(result)
+}
+
+fn ended(result: anyhow::Result<u8>) -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
         Err(error) => {

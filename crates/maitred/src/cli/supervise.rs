@@ -1,11 +1,11 @@
 //! `maitred supervise`: what `maitred run` is, in the background. Other commands start it.
 
+use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use clap::Args;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::stdio;
 
@@ -17,13 +17,25 @@ use crate::{guard, output};
 
 /// Supervise an app whose lock is handed over as standard input; standard output hears when it can
 /// be asked, or what is wrong.
-#[derive(Debug, Args)]
+#[derive(Debug)]
 pub(super) struct Supervise {
     /// The app's folder.
     folder: PathBuf,
 }
 
 impl Supervise {
+    /// What a command line asks for, if it is this: `maitred supervise FOLDER`.
+    pub(super) fn asked_for(mut words: impl Iterator<Item = OsString>) -> Option<Self> {
+        words.next();
+        let is_asked_for = words.next().is_some_and(|word| word == "supervise");
+        match (is_asked_for, words.next(), words.next()) {
+            (true, Some(folder), None) => Some(Self {
+                folder: folder.into(),
+            }),
+            _ => None,
+        }
+    }
+
     pub(super) fn execute(self) -> anyhow::Result<u8> {
         let lock = rustix::io::fcntl_dupfd_cloexec(stdio::stdin(), 3)?;
         let starter = File::from(rustix::io::fcntl_dupfd_cloexec(stdio::stdout(), 3)?);
