@@ -43,6 +43,12 @@ impl Known {
         }
     }
 
+    /// Whether a supervisor is there and will stay: one that is being killed may still be
+    /// connected to, but answers no more. One that hangs is there.
+    pub(crate) fn has_supervisor(&self) -> bool {
+        self.folder.is_claimed() && !matches!(self.ask(), Err(Fault::Gone))
+    }
+
     /// How the app is, as its supervisor says.
     fn ask(&self) -> Result<Snapshot, Fault> {
         ask(&self.folder)

@@ -68,7 +68,7 @@ fn prepare(home: &Home, known: &[Known], saved: Record) -> anyhow::Result<Option
         return Ok(Some(Prepared::New(known, claim)));
     };
     // One that has just lost its supervisor is still claimed, by what clears up after it.
-    if known.folder.is_claimed() && known.folder.connect().is_ok() {
+    if known.has_supervisor() {
         return Ok(None);
     }
     let ran = |number| {

@@ -184,6 +184,18 @@ fn completion_knows_commands_and_flags() {
         assert!(ended.output.contains("max-memory-restart"), "{shell}");
     }
     assert_eq!(Place::new().maitred(&["completion", "tcsh"]).code, 2);
+    // That of the user, if it is one of these.
+    for (user, shell) in [
+        ("/bin/zsh", "zsh"),
+        ("/usr/bin/fish", "fish"),
+        ("/bin/tcsh", "bash"),
+        ("", "bash"),
+    ] {
+        let named = Place::new().maitred(&["completion", shell]);
+        let own = Place::new().env("SHELL", user).maitred(&["completion"]);
+        assert_eq!(own.code, 0, "{}", own.errors);
+        assert!(own.output == named.output, "{user}");
+    }
 }
 
 /// As with pm2: one text with spaces is several patterns.
