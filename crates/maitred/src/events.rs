@@ -65,6 +65,8 @@ pub(crate) enum Event {
     Uncounted,
     /// No more connections can be accepted for want of descriptors.
     OutOfDescriptors { limit: u64 },
+    /// As many clients are connected as may be; others have to wait.
+    Crowded { limit: usize },
     /// Connections were given up after they had waited too long; `total` so far.
     Refused { address: String, total: u64 },
     /// Instances are restarted, and nobody has asked for that.
@@ -82,6 +84,8 @@ pub(crate) enum Event {
         lines: u64,
         bytes: u64,
     },
+    /// So many lines came faster than they could be written, and are lost.
+    LogOverrun { path: String, lines: u64 },
     /// A log that has grown large could not be set aside, and grows on.
     LogNotRotated { path: String, reason: String },
     /// The output of a process cannot be read.

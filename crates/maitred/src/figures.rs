@@ -74,7 +74,21 @@ pub(crate) struct WorkerFigures {
     pub(crate) untaken: usize,
     /// Connections that were taken back, and given to others.
     pub(crate) taken_back: u64,
+    /// What was counted of requests, where each is placed by itself.
+    #[serde(default)]
+    pub(crate) requests: Option<WorkerRequests>,
     pub(crate) seen_by: LoopSeenBy,
+}
+
+/// One worker's requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct WorkerRequests {
+    /// All that it was given, and that did not go to another one untaken.
+    pub(crate) total: u64,
+    /// Those that it has now.
+    pub(crate) in_progress: u64,
+    /// Those that it did not answer, not in time, or not as HTTP wants it.
+    pub(crate) failed: u64,
 }
 
 /// What tells whether a worker's loop is free.

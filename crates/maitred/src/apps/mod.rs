@@ -8,6 +8,9 @@ mod target;
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use anyhow::bail;
 
 pub(crate) use crate::home::Claim as Claimed;
 pub(crate) use act::{Action, Change};
@@ -20,6 +23,9 @@ use crate::home::{AppFolder, Home, Record};
 
 /// So many supervisors are talked to at a time.
 const AT_ONCE: usize = 32;
+
+/// A supervisor that hears nobody any more is gone after so long.
+const LEAVING: Duration = Duration::from_secs(2);
 
 /// An app that was added to the home.
 #[derive(Clone, Debug)]
@@ -39,8 +45,7 @@ impl Known {
 
     /// How the app is, as its supervisor says.
     fn ask(&self) -> Result<Snapshot, Fault> {
-        let socket = self.folder.connect().map_err(|_| Fault::Gone)?;
-        Connection::ask(socket, Request::Status)?.finish(|_| {})
+        ask(&self.folder)
     }
 
     /// How an app is whose supervisor does not answer.
@@ -73,7 +78,10 @@ pub(crate) fn all(home: &Home) -> anyhow::Result<Vec<Known>> {
     for folder in home.apps()? {
         match folder.record() {
             Ok(record) => known.push(Known { folder, record }),
-            Err(error) if folder.exists() => eprintln!("maitred: {error:#}"),
+            Err(error) if folder.exists() => match salvaged(folder, &error) {
+                Ok(known_still) => known.push(known_still),
+                Err(error) => eprintln!("maitred: {error:#}"),
+            },
             // One that is being added or removed just now.
             Err(_) => {}
         }
@@ -86,6 +94,36 @@ pub(crate) fn all(home: &Home) -> anyhow::Result<Vec<Known>> {
         key(a).cmp(&key(b))
     });
     Ok(known)
+}
+
+/// An app whose record cannot be read: its supervisor, if there is one, knows it still.
+///
+/// # Errors
+/// If there is none that answers; says what to do.
+fn salvaged(folder: AppFolder, error: &anyhow::Error) -> anyhow::Result<Known> {
+    let path = folder.path().display();
+    let Ok(snapshot) = ask(&folder) else {
+        // It may be about to end.
+        if let Ok(Some(_)) = folder.claim(LEAVING) {
+            bail!("{error:#}. The app does not run; to forget it, remove {path}");
+        }
+        bail!(
+            "{error:#}. The app runs, and its supervisor does not answer; `fuser -k {path}/lock` \
+             ends it"
+        );
+    };
+    eprintln!(
+        "maitred: {error:#}. The app runs, and its supervisor knows it still: it writes the file \
+         anew when the app is stopped or changed"
+    );
+    let record = snapshot.into();
+    Ok(Known { folder, record })
+}
+
+/// How the app in a folder is, as its supervisor says.
+fn ask(folder: &AppFolder) -> Result<Snapshot, Fault> {
+    let socket = folder.connect().map_err(|_| Fault::Gone)?;
+    Connection::ask(socket, Request::Status)?.finish(|_| {})
 }
 
 /// How all these apps are now, asked side by side.

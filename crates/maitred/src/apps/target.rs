@@ -88,6 +88,11 @@ fn find(known: &[Known], target: &str) -> anyhow::Result<Vec<Selected>> {
     if !found.is_empty() {
         return Ok(found);
     }
+    let grouped = |known: &&Known| known.record.app.namespace == target;
+    let found: Vec<_> = known.iter().filter(grouped).map(whole).collect();
+    if !found.is_empty() {
+        return Ok(found);
+    }
     if let Ok(id) = target.parse::<u32>() {
         let has = |known: &&Known| known.record.instances.iter().any(|kept| kept.id == id);
         return Ok(known
@@ -100,8 +105,7 @@ fn find(known: &[Known], target: &str) -> anyhow::Result<Vec<Selected>> {
             .into_iter()
             .collect());
     }
-    let grouped = |known: &&Known| known.record.app.namespace == target;
-    Ok(known.iter().filter(grouped).map(whole).collect())
+    Ok(Vec::new())
 }
 
 fn unknown(known: &[Known], target: &str) -> String {
@@ -109,7 +113,10 @@ fn unknown(known: &[Known], target: &str) -> String {
     if known.is_empty() {
         return format!("there is no app, name or namespace {shown}: none was started yet");
     }
-    let names: Vec<_> = known.iter().map(|it| it.record.app.name.as_str()).collect();
+    let mut names: Vec<_> = known.iter().map(|it| it.record.app.name.as_str()).collect();
+    // Those of two namespaces stand beside each other then; once is enough.
+    names.sort_unstable();
+    names.dedup();
     let shown_names = names
         .iter()
         .take(10)

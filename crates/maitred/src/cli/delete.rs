@@ -21,7 +21,11 @@ pub(super) struct Delete {
 impl Delete {
     pub(super) fn execute(self, manner: &Manner) -> anyhow::Result<u8> {
         let home = Home::find()?;
-        let selected = together::selected_with_files(&home, &self.targets, &self.only)?;
+        let selected = together::selected_with_files(&home, &self.targets, &self.only, manner)?;
+        if selected.is_empty() {
+            // A config file without apps; that has been said.
+            return Ok(0);
+        }
         together::act(&home, &selected, &Action::Delete, "deleted", manner)
     }
 }

@@ -1,7 +1,5 @@
 //! `maitred describe`: all about an app's instances.
 
-use std::io::Write;
-
 use anstyle::Style;
 use anyhow::bail;
 use clap::Args;
@@ -35,8 +33,7 @@ impl Describe {
         if text.is_empty() {
             bail!("there are no apps");
         }
-        // A reader who is gone does not matter.
-        let _ = std::io::stdout().write_all(text.as_bytes());
+        together::print(text)?;
         Ok(0)
     }
 }
@@ -76,13 +73,22 @@ fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool
             }
         }
     };
+    let (what, failed) = match view.failed {
+        Some(failed) => ("requests", format!(", {failed} failed")),
+        None => ("connections", String::new()),
+    };
+    let counted = view.open.zip(view.given);
+    let counted = counted.map(|(open, given)| format!("{open} open, {given} in all{failed}"));
     let logs = home.log_files(app, view.id);
     let shown_path = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
     let rows = [
         ("status", view.state.word().to_owned()),
         ("name", app.name.clone()),
         ("namespace", app.namespace.clone()),
-        ("version", app.version.clone()),
+        (
+            "version",
+            or_none(Some(app.version.clone()).filter(|it| !it.is_empty())),
+        ),
         ("instance", format!("{} of {}", view.number, app.instances)),
         ("restarts", view.restarts.to_string()),
         ("unstable restarts", view.unstable.to_string()),
@@ -126,6 +132,7 @@ fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool
             },
         ),
         ("shared sockets", sharing),
+        (what, or_none(counted)),
         ("output", or_none(logs.out.map(shown_path))),
         ("errors", or_none(logs.err.map(shown_path))),
         (

@@ -3,6 +3,7 @@
 use clap::Args;
 
 use super::app_logs::AppLogs;
+use super::{Manner, together};
 use crate::logs::view::{self, Catalog};
 
 /// Empty the logs, those of all apps or of one.
@@ -17,10 +18,18 @@ pub(super) struct Flush {
 
 impl Flush {
     /// Empties the logs; the exit code.
-    pub(super) fn execute(&self) -> anyhow::Result<u8> {
-        let mut catalog = AppLogs::of(std::slice::from_ref(&self.target))?;
+    pub(super) fn execute(&self, manner: &Manner) -> anyhow::Result<u8> {
+        let mut catalog = match AppLogs::of(std::slice::from_ref(&self.target)) {
+            Ok(catalog) => catalog,
+            // Scripts flush before they start an app; for pm2 too that is no error.
+            Err(error) => {
+                together::say(manner, &format!("{error:#}; nothing is emptied"));
+                return Ok(0);
+            }
+        };
         for path in view::flush(&catalog.entries()?)? {
-            println!("emptied {}", path.display().to_string().escape_debug());
+            let path = path.display().to_string();
+            together::print(format!("emptied {}\n", path.escape_debug()))?;
         }
         Ok(0)
     }

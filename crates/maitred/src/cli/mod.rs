@@ -194,7 +194,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Id(id) => id.execute(),
         Command::Ping(ping) => ping.execute(),
         Command::Logs(logs) => logs.execute(),
-        Command::Flush(flush) => flush.execute(),
+        Command::Flush(flush) => flush.execute(&manner),
         Command::ReloadLogs(reload) => reload.execute(&manner),
         Command::Save(save) => save.execute(&manner),
         Command::Resurrect(resurrect) => resurrect.execute(&manner),

@@ -32,13 +32,17 @@ impl Scale {
             let count = change.of(now);
             let name = &one.known.record.app.name;
             if count == 0 {
-                bail!("{name} would have no instances left; `maitred stop` stops it");
+                bail!(
+                    "{name} would have no instances left; `maitred stop` stops it, `maitred delete` \
+                     removes it"
+                );
             }
             if count > MOST {
                 bail!("at most {MOST} instances can be run");
             }
             if count == now {
-                bail!("{name} has {now} instances already");
+                let instances = if now == 1 { "instance" } else { "instances" };
+                bail!("{name} has {now} {instances} already: nothing to do");
             }
             // An app is scaled as a whole, whichever of its instances is named.
             one.ids = None;

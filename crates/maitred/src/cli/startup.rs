@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::{Manner, together};
+use crate::config;
 use crate::home::Home;
 
 /// Let the machine bring back what was saved when it starts (systemd).
@@ -73,7 +74,7 @@ impl Startup {
         let name = unit_name(self.service_name, &user);
         if !rustix::process::geteuid().is_root() {
             // As pm2: who may not do it is told what to have done.
-            println!("{}", line_for_root(&user, &home, &program));
+            together::print(format!("{}\n", line_for_root(&user, &home, &program)))?;
             together::say(manner, "to set this up, run the line above");
             return Ok(1);
         }
@@ -98,7 +99,7 @@ impl Unstartup {
         let user = self.user.unwrap_or_else(own_user);
         let name = unit_name(self.service_name, &user);
         if !rustix::process::geteuid().is_root() {
-            println!("sudo maitred unstartup systemd -u {user}");
+            together::print(format!("sudo maitred unstartup systemd -u {user}\n"))?;
             together::say(manner, "to undo it, run the line above");
             return Ok(1);
         }
@@ -199,13 +200,7 @@ fn own_user() -> String {
     let named = ["USER", "LOGNAME"]
         .iter()
         .find_map(|name| std::env::var(name).ok());
-    named.unwrap_or_else(|| {
-        if rustix::process::geteuid().is_root() {
-            "root".to_owned()
-        } else {
-            rustix::process::geteuid().as_raw().to_string()
-        }
-    })
+    named.unwrap_or_else(|| config::user_name(None))
 }
 
 fn only_systemd(platform: Option<&str>) -> anyhow::Result<()> {

@@ -30,7 +30,11 @@ impl Stop {
             together::say(manner, note);
         }
         let home = Home::find()?;
-        let selected = together::selected_with_files(&home, &self.targets, &self.only)?;
+        let selected = together::selected_with_files(&home, &self.targets, &self.only, manner)?;
+        if selected.is_empty() {
+            // A config file without apps; that has been said.
+            return Ok(0);
+        }
         together::act(&home, &selected, &Action::Stop, "stopped", manner)
     }
 }

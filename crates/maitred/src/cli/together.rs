@@ -1,6 +1,6 @@
 //! Doing one thing with all apps that are meant, side by side, and telling what comes of it.
 
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -31,6 +31,7 @@ pub(super) fn selected_with_files(
     home: &Home,
     targets: &[String],
     only: &[String],
+    manner: &Manner,
 ) -> anyhow::Result<Vec<Selected>> {
     let known = apps::all(home)?;
     let mut selected = Vec::new();
@@ -38,18 +39,34 @@ pub(super) fn selected_with_files(
         let found = if target == "-" {
             let (name, text) = ("standard input", read_input()?);
             let here = std::env::current_dir().context("finding the current folder")?;
-            of_config(&known, config::load_json(name, &text, &here)?, name, only)?
-        } else if config::is_config(Path::new(target)) {
+            of_config(
+                &known,
+                config::load_json(name, &text, &here)?,
+                name,
+                only,
+                manner,
+            )?
+        } else if means_file(&known, target) {
             let file = config::load(Path::new(target), None)?;
-            of_config(&known, file, target, only)?
+            of_config(&known, file, target, only, manner)?
         } else {
             apps::select(&known, std::slice::from_ref(target))?
         };
+        if found.is_empty() && target == "all" {
+            bail!(NO_APPS);
+        }
         for one in found {
             apps::add_selected(&mut selected, one);
         }
     }
     Ok(selected)
+}
+
+/// Whether a target stands for a config file, and not for an app that is called so.
+pub(super) fn means_file(known: &[Known], target: &str) -> bool {
+    let path = Path::new(target);
+    let called = || known.iter().any(|it| it.record.app.name == target);
+    config::is_config(path) && (path.exists() || !called())
 }
 
 /// What there is to read on standard input.
@@ -65,7 +82,13 @@ fn of_config(
     file: ConfigFile,
     name: &str,
     only: &[String],
+    manner: &Manner,
 ) -> anyhow::Result<Vec<Selected>> {
+    if file.apps.is_empty() {
+        // There is nothing else in it that one could be warned of.
+        file.warnings.iter().for_each(|it| say(manner, it));
+        return Ok(Vec::new());
+    }
     let called: Vec<_> = file
         .apps
         .iter()
@@ -92,6 +115,8 @@ fn of_config(
     Ok(found)
 }
 
+const NO_APPS: &str = "there are no apps";
+
 /// Does the same with all of them, and shows the list in the end. The exit code.
 pub(super) fn act(
     home: &Home,
@@ -114,7 +139,7 @@ pub(super) fn each(
     manner: &Manner,
 ) -> u8 {
     if selected.is_empty() {
-        complain(&"there are no apps");
+        complain(&NO_APPS);
         return 1;
     }
     let told = Mutex::new(());
@@ -142,6 +167,20 @@ pub(super) fn show_list(home: &Home, manner: &Manner) -> anyhow::Result<()> {
         list::show(home, &apps::all(home)?, list::USUAL, manner)?;
     }
     Ok(())
+}
+
+/// Writes to standard output what was asked for.
+///
+/// # Errors
+/// If it cannot be written; that the reader has gone does not matter.
+pub(super) fn print(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("writing to standard output")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A sentence for the user, on standard error so that what was asked for stands alone.

@@ -46,6 +46,11 @@ pub(crate) fn read(value: &Value) -> Result<Entries, Vec<String>> {
             )),
         }
     }
+    if apps.is_empty() {
+        entries
+            .warnings
+            .push("its list of apps is empty: there is nothing to do".to_owned());
+    }
     if errors.is_empty() {
         Ok(entries)
     } else {
@@ -58,6 +63,12 @@ fn apps_of<'a>(value: &'a Value, warnings: &mut Vec<String>) -> Result<&'a [Valu
     let object = match value {
         Value::Array(apps) => return Ok(apps),
         Value::Object(object) => object,
+        Value::Null => {
+            return Err(
+                "there is nothing in it: expected { apps: [...] }, a list of apps or one app"
+                    .to_owned(),
+            );
+        }
         other => {
             return Err(format!(
                 "expected apps: {{ apps: [...] }}, a list of apps or one app, not {}",

@@ -15,6 +15,13 @@ pub(super) struct Rights {
     pub(super) user: Option<(String, std::path::PathBuf)>,
 }
 
+/// The name of a user, by default of this one, or the number where the system knows no name.
+pub(crate) fn user_name(uid: Option<u32>) -> String {
+    let uid = uid.map_or_else(Uid::effective, Uid::from_raw);
+    let user = User::from_uid(uid).ok().flatten();
+    user.map_or_else(|| uid.to_string(), |user| user.name)
+}
+
 /// Looks up a user and a group. Only root may take on another's rights.
 ///
 /// # Errors

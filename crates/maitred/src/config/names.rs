@@ -3,6 +3,9 @@
 use super::field::Field;
 use super::fields::FIELDS;
 
+const HEALTH: &str = "health is not asked for over HTTP; what ends, or does not listen in time, is \
+                      restarted";
+
 /// Fields that pm2 or bm2 know and that do nothing here, with the reason.
 pub(crate) const IGNORED: &[(&str, &str)] = &[
     ("vizion", "versions are not looked up in repositories"),
@@ -25,6 +28,17 @@ pub(crate) const IGNORED: &[(&str, &str)] = &[
         "reuse_port",
         "the instances of a cluster share their port in any case",
     ),
+    ("cluster_mode", "exec_mode says it"),
+    ("watch_paths", "watch takes the paths"),
+    ("graceful_listen_timeout", "listen_timeout says it"),
+    ("health_check_url", HEALTH),
+    ("health_check_interval", HEALTH),
+    ("health_check_timeout", HEALTH),
+    ("health_check_max_fails", HEALTH),
+    ("raw", "`maitred run` shows what apps write"),
+    ("no_daemon", "`maitred run` stays in the foreground"),
+    ("deploy_config", "deploying belongs to git and ssh"),
+    ("versioning_config", "versions belong to git"),
 ];
 
 /// The field of this name, in whichever spelling.
@@ -119,6 +133,21 @@ mod tests {
         assert_eq!(nearest("scirpt"), Some("script"));
         assert_eq!(nearest("xyzzy"), None);
         assert!(ignored("windowsHide").is_some());
+    }
+
+    /// What bm2 takes in a file, and what it keeps of an app.
+    #[test]
+    fn every_field_of_bm2_is_known() {
+        const FIELDS_OF_BM2: &str = "name script args cwd env instances execMode autorestart \
+            maxRestarts minUptime maxMemoryRestart watch watchPaths ignoreWatch cron cronRestart \
+            interpreter interpreterArgs mergeLogs logDateFormat errorFile outFile pidFile \
+            killTimeout restartDelay listenTimeout shutdownWithMessage treekill port clusterMode \
+            reusePort healthCheckUrl healthCheckInterval healthCheckTimeout healthCheckMaxFails \
+            logMaxSize logRetain logCompress gracefulListenTimeout waitReady deployConfig \
+            sourceMapSupport nodeArgs namespace versioningConfig noDaemon raw";
+        for name in FIELDS_OF_BM2.split_whitespace() {
+            assert!(field(name).is_some() || ignored(name).is_some(), "{name}");
+        }
     }
 
     /// What pm2 7 takes in a file; those in two words also in camelCase.

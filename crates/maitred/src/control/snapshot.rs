@@ -42,12 +42,16 @@ pub(crate) struct InstanceView {
     /// Why its connections are not distributed, if they are not and could be expected to.
     #[serde(default)]
     pub(crate) not_preloaded: Option<String>,
-    /// Connections that it holds now, where that is known.
+    /// Connections that it holds now, where that is known; or requests, where each is placed by
+    /// itself.
     #[serde(default)]
     pub(crate) open: Option<u64>,
-    /// Connections that it was given.
+    /// Connections, or requests, that it was given.
     #[serde(default)]
     pub(crate) given: Option<u64>,
+    /// Requests that have failed with it; none where connections are placed.
+    #[serde(default)]
+    pub(crate) failed: Option<u64>,
 }
 
 /// An address that workers share.
@@ -111,7 +115,37 @@ impl Snapshot {
     }
 }
 
+impl From<Snapshot> for Record {
+    /// What is to be kept of an app that is so.
+    fn from(snapshot: Snapshot) -> Self {
+        let instances = snapshot.instances.iter().map(InstanceView::kept);
+        Self {
+            created_at: snapshot.created_at,
+            instances: instances.collect(),
+            app: snapshot.app,
+        }
+    }
+}
+
 impl InstanceView {
+    fn kept(&self) -> Kept {
+        Kept {
+            rest: match self.state {
+                State::Stopped | State::Stopping => Rest::Stopped,
+                State::Errored => Rest::Errored,
+                State::Online
+                | State::Launching
+                | State::Waiting
+                | State::Crashed
+                | State::Unknown => Rest::Runs,
+            },
+            restarts: self.restarts,
+            unstable: self.unstable,
+            exit: self.exit,
+            ..Kept::new(self.id, self.number, Rest::Runs)
+        }
+    }
+
     fn at_rest(kept: &Kept) -> Self {
         Self {
             id: kept.id,
@@ -130,6 +164,7 @@ impl InstanceView {
             not_preloaded: None,
             open: None,
             given: None,
+            failed: None,
         }
     }
 }

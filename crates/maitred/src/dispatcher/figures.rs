@@ -50,6 +50,7 @@ impl Turn {
             .map(|(place, past)| (*place, row(*place, past)))
             .collect();
         let present = figures_of(listener);
+        let requests = self.proxy.as_ref().map(|proxy| proxy.workers(id.0));
         for (member, membership) in &self.members {
             let place = membership.place;
             let Some(figures) = present.get(member) else {
@@ -65,6 +66,12 @@ impl Turn {
             if let Some(channel) = self.workers.channels.get_mut(member) {
                 entry.untaken = channel.connections();
                 entry.seen_by = channel.seen_by();
+            }
+        }
+        if let Some(requests) = requests {
+            for (place, row) in &mut rows {
+                let counted = requests.get(&place.key()).copied();
+                row.requests = Some(counted.unwrap_or_default());
             }
         }
         rows.into_values().collect()
@@ -88,6 +95,7 @@ fn row(place: Place, past: &MemberFigures) -> WorkerFigures {
         open: 0,
         untaken: 0,
         taken_back: past.taken_back,
+        requests: None,
         seen_by: LoopSeenBy::Nobody,
     }
 }

@@ -41,7 +41,7 @@ pub(crate) struct Place {
 
 impl Place {
     /// What clients stick to.
-    fn key(self) -> u64 {
+    pub(super) fn key(self) -> u64 {
         u64::from(self.instance) << 32 | u64::from(self.ordinal)
     }
 }

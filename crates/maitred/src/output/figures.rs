@@ -61,21 +61,35 @@ pub(super) fn table(name: &str, listeners: &[ListenerFigures]) -> String {
                 let _ = write!(text, "\n  failed: {}", failed.join(", "));
             }
         }
+        let by_request = listener.requests.is_some();
+        let titles = if by_request {
+            ["worker", "pid", "requests", "open", "untaken", "failed"]
+        } else {
+            [
+                "worker",
+                "pid",
+                "dispatched",
+                "open",
+                "untaken",
+                "taken back",
+            ]
+        };
+        let [worker, pid, given, open, untaken, last] = titles;
         let _ = write!(
             text,
-            "\n  {:<16} {:>8} {:>10} {:>6} {:>8} {:>11}  loop seen by",
-            "worker", "pid", "dispatched", "open", "untaken", "taken back"
+            "\n  {worker:<16} {pid:>8} {given:>10} {open:>6} {untaken:>8} {last:>11}  loop seen by",
         );
         for worker in &listener.workers {
+            let (given, open, last) = match worker.requests {
+                Some(requests) => (requests.total, requests.in_progress, requests.failed),
+                None => (worker.dispatched, worker.open as u64, worker.taken_back),
+            };
             let _ = write!(
                 text,
-                "\n  {:<16} {:>8} {:>10} {:>6} {:>8} {:>11}  {}",
+                "\n  {:<16} {:>8} {given:>10} {open:>6} {:>8} {last:>11}  {}",
                 worker_name(name, worker),
                 worker.pid.map_or("-".into(), |pid| pid.to_string()),
-                worker.dispatched,
-                worker.open,
                 worker.untaken,
-                worker.taken_back,
                 match worker.seen_by {
                     LoopSeenBy::Kernel => "kernel",
                     LoopSeenBy::Taken => "what it takes",
@@ -108,7 +122,7 @@ fn time(nanos: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::figures::WaitFigures;
+    use crate::figures::{RequestFigures, WaitFigures, WorkerRequests};
 
     #[test]
     fn the_table_shows_everything_and_fits_a_terminal() {
@@ -120,6 +134,7 @@ mod tests {
             open: 12,
             untaken: 1,
             taken_back: 3,
+            requests: None,
             seen_by: LoopSeenBy::Kernel,
         };
         let listener = ListenerFigures {
@@ -138,7 +153,7 @@ mod tests {
             requests: None,
             workers: vec![worker(0, 0, Some(4_194_303)), worker(1, 2, None)],
         };
-        let text = table("server", &[listener]);
+        let text = table("server", std::slice::from_ref(&listener));
         let lines: Vec<_> = text.lines().collect();
         assert_eq!(
             lines[0],
@@ -151,5 +166,36 @@ mod tests {
         assert!(lines[3].starts_with("  server-0          4194303    1234567     12 "));
         assert!(lines[4].starts_with("  server-1.2              - "));
         assert!(lines.iter().all(|line| line.len() <= 80), "{text}");
+        let mut by_request = listener;
+        by_request.requests = Some(RequestFigures {
+            total: 1_000_000,
+            answered: 999_000,
+            upgraded: 10,
+            aborted: 20,
+            retried: 1,
+            waiting: 3,
+            in_progress: 40,
+            failed: [(400, 900), (502, 27)].into(),
+        });
+        for worker in &mut by_request.workers {
+            worker.requests = Some(WorkerRequests {
+                total: 500_000,
+                in_progress: 20,
+                failed: 27,
+            });
+        }
+        let text = table("server", &[by_request]);
+        let lines: Vec<_> = text.lines().skip(2).collect();
+        assert_eq!(
+            lines[..3],
+            [
+                "  1000000 requests, 999000 answered, 40 in progress, 3 waiting, 1 sent again",
+                "  10 upgraded, 20 left by their clients",
+                "  failed: 400: 900, 502: 27",
+            ]
+        );
+        assert!(lines[3].starts_with("  worker                pid   requests   open  untaken "));
+        assert!(lines[4].starts_with("  server-0          4194303     500000     20 "));
+        assert!(text.lines().all(|line| line.len() <= 80), "{text}");
     }
 }

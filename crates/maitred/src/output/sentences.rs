@@ -152,6 +152,10 @@ impl Sentences {
                 "{limit} files are open, which is the limit (ulimit -n): new connections wait in \
                  the kernel until some are closed"
             )),
+            Event::Crowded { limit } => Some(format!(
+                "{limit} clients are connected, as many as the limit for open files (ulimit -n) \
+                 allows: new ones wait in the kernel until some have left"
+            )),
             Event::Refused { address, total } => Some(format!(
                 "connections to {address} were closed unserved after waiting {} for a worker: \
                  {total} so far",
@@ -166,6 +170,9 @@ impl Sentences {
             )),
             Event::LogLost { path, lines, bytes } => Some(format!(
                 "{path} can be written to again; {lines} lines ({bytes} bytes) of {name} are lost"
+            )),
+            Event::LogOverrun { path, lines } => Some(format!(
+                "{lines} lines for {path} came faster than they could be written, and are lost"
             )),
             Event::LogNotRotated { path, reason } => Some(format!(
                 "{path} has grown large, and grows on: it cannot be rotated: {reason}"

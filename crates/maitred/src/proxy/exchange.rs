@@ -169,11 +169,17 @@ impl Proxy {
             }
             Ok(End::At(end)) if end <= self.settings.head => {
                 let (head, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
-                match self.begin(key, head, rest.len(), workers) {
+                let begun = self.begin(key, head, rest.len(), workers);
+                let is_read = |client: &Client| !matches!(client.phase, Phase::Reading { .. });
+                match begun {
                     // It comes back when more is there.
                     Ok(None) => (Ok(Step::On), None),
                     Ok(Some(step)) => (Ok(step), Some(rest.to_vec())),
-                    Err(refusal) => (Err(refusal), Some(rest.to_vec())),
+                    Err(refusal) if self.clients.get(key).is_some_and(is_read) => {
+                        (Err(refusal), Some(rest.to_vec()))
+                    }
+                    // What could not be understood is for the log.
+                    Err(refusal) => (Err(refusal), Some(bytes.to_vec())),
                 }
             }
             Ok(End::Beyond(next)) if bytes.len() < self.settings.head => {
@@ -211,11 +217,8 @@ impl Proxy {
         let Some(client) = self.clients.get_mut(key) else {
             return Ok(Some(Step::Wait));
         };
-        let most = self.settings.body;
-        let is_too_large =
-            most > 0 && matches!(request.framing, Framing::Length(length) if length > most);
-        let first = first_portion(&request);
-        if rest < first && !is_too_large {
+        let first = first_portion(&request, self.settings.body);
+        if rest < first {
             client.phase = Phase::Reading {
                 since: self.now,
                 searched: 1,
@@ -247,7 +250,14 @@ impl Proxy {
             address = Some(client);
         }
         self.last_request += 1;
-        let mut record = Record::new(gate, self.last_request, address);
+        let since = match client.phase {
+            Phase::Reading { since, .. } => since,
+            _ => self.now,
+        };
+        let mut record = Record::new(gate, self.last_request, address, since);
+        if self.settings.access.is_some() {
+            record.note(head, Some(&request), client.link.session().is_some());
+        }
         let has_room = record.take_seat(&mut self.seats);
         let mut exchange = Exchange {
             wants,
@@ -262,7 +272,8 @@ impl Proxy {
         if !has_room {
             return Err(Refusal::TooMany);
         }
-        if is_too_large {
+        let most = self.settings.body;
+        if most > 0 && matches!(request.framing, Framing::Length(length) if length > most) {
             return Err(Refusal::BodyTooLarge);
         }
         self.arrive(key, workers).map(Some)
@@ -282,6 +293,7 @@ impl Proxy {
         };
         let mut view = View {
             workers,
+            now: self.now,
             desks: &self.desks,
             pairs: &self.pairs,
         };
@@ -400,12 +412,20 @@ impl Proxy {
                 exchange.record
             }
             // Nothing of it could be understood.
-            _ => {
+            before => {
+                let since = match before {
+                    Phase::Reading { since, .. } => since,
+                    _ => self.now,
+                };
+                let line = std::mem::take(&mut client.link.input);
                 let Some(at) = self.gates.get_mut(&gate) else {
                     return Step::Over;
                 };
                 self.last_request += 1;
-                let record = Record::new(at, self.last_request, address);
+                let mut record = Record::new(at, self.last_request, address, since);
+                if self.settings.access.is_some() {
+                    record.note(&line, None, false);
+                }
                 self.report(Report {
                     id: record.id,
                     gate,
@@ -494,8 +514,10 @@ impl Proxy {
             exchange.failed = Some(member);
         }
         exchange.waits_since = self.now;
+        let worker = exchange.record.worker.take();
         if let Some(gate) = self.gates.get_mut(&gate) {
             gate.counts.retried += 1;
+            gate.count_worker(worker, Outcome::Failed(Refusal::BadWorker));
         }
         self.abandon(gate, key, stage);
         self.arrive(key, workers).is_ok()
@@ -503,7 +525,14 @@ impl Proxy {
 
     /// Gives the client's request to this worker.
     pub(super) fn start<W: Workers>(&mut self, key: Key, member: MemberId, workers: &mut W) {
-        if self.hand(key, member, workers).is_none() {
+        if self.hand(key, member, workers).is_some() {
+            if let Some(client) = self.clients.get_mut(key)
+                && let Phase::Serving(exchange) = &mut client.phase
+            {
+                let gate = self.gates.get(&client.gate);
+                exchange.record.worker = gate.and_then(|gate| gate.balancer.key(member));
+            }
+        } else {
             // It waits on, and goes to whoever can have it.
             let arrival = self.arrival(key);
             let since = self.waits_since(key);
@@ -520,6 +549,20 @@ impl Proxy {
                 gate.balancer.ended(self.now, member);
             }
         }
+    }
+}
+
+/// How much of a body must be there before a worker is asked for: so who sends a few bytes now and
+/// then holds none. A body whose length is not told, or that its client keeps back until it hears
+/// something, may be one half of a conversation; that begins at once.
+fn first_portion(request: &Request<'_, '_>, most: u64) -> usize {
+    match request.framing {
+        // It is refused for its length.
+        Framing::Length(len) if most > 0 && len > most => 0,
+        Framing::Length(len) if !request.expects_continue => {
+            usize::try_from(len).map_or(PORTION, |len| len.min(PORTION))
+        }
+        Framing::Length(_) | Framing::Empty | Framing::Chunked | Framing::Close => 0,
     }
 }
 
@@ -540,18 +583,6 @@ fn report(
         refusal,
         detail,
         cut: false,
-    }
-}
-
-/// How much of a body must be there before a worker is asked for: so who sends a few bytes now and
-/// then holds none. A body whose length is not told, or that its client keeps back until it hears
-/// something, may be one half of a conversation; that begins at once.
-fn first_portion(request: &Request<'_, '_>) -> usize {
-    match request.framing {
-        Framing::Length(len) if !request.expects_continue => {
-            usize::try_from(len).map_or(PORTION, |len| len.min(PORTION))
-        }
-        Framing::Length(_) | Framing::Empty | Framing::Chunked | Framing::Close => 0,
     }
 }
 

@@ -52,6 +52,7 @@ impl Proxy {
             let good = pair.leave_at > self.now && pair.link.is_quiet();
             if good && pair.link.send(&head, &[], &self.epoll).is_ok() {
                 pair.client = Some(key);
+                pair.asked_at = self.now;
                 self.sent(key, member, pair_key, head);
                 return Some(());
             }
@@ -134,6 +135,7 @@ impl Proxy {
                 client: None,
                 leave_at: 0,
                 handed_at: now,
+                asked_at: now,
             })
         });
         let key = key.map_err(|error| trouble(&error.into()))?;
@@ -162,6 +164,7 @@ impl Proxy {
                 if let Some(pair) = self.pairs.get_mut(pair_key) {
                     pair.member = member;
                     pair.handed_at = self.now;
+                    pair.asked_at = self.now;
                 }
                 self.handed(member, pair_key);
                 Some(())
@@ -279,6 +282,7 @@ impl Proxy {
                 && let Phase::Serving(exchange) = &mut it.phase
             {
                 exchange.stage = Stage::Returned(key, end);
+                exchange.record.worker = None;
                 exchange.waits_since = self.now;
             }
             if let (Some(arrival), Some(gate)) = (self.arrival(client), self.gates.get_mut(&gate)) {

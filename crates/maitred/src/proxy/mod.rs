@@ -7,9 +7,11 @@
 //! [`Workers`] offers.
 
 mod client;
+mod crowd;
 mod exchange;
 mod h2;
 mod handing;
+mod ids;
 mod link;
 mod pool;
 mod record;
@@ -34,6 +36,7 @@ use rustix::event::epoll;
 
 use client::{Client, Peer, Phase};
 use h2::Bells;
+use ids::IdMap;
 use link::Link;
 use pool::{Desk, Pair};
 use record::Outcome;
@@ -42,7 +45,8 @@ use slab::{Key, Slab};
 use tls::Certificates;
 pub(crate) use tls::Files;
 
-use crate::figures::RequestFigures;
+use crate::access;
+use crate::figures::{RequestFigures, WorkerRequests};
 
 /// What is read at once, and so what may wait to be written to a slow reader.
 const READ: usize = 64 * 1024;
@@ -55,6 +59,9 @@ const AT_ONCE: usize = 64;
 
 /// How many reports may wait to be fetched.
 const REPORTS: usize = 256;
+
+/// A loop that waits has seen what it was sent after this.
+const HEEDED: Nanos = 2_000_000;
 
 /// In an epoll event's data, below its kind: whether it is about a pair.
 const PAIR: u64 = 1 << 55;
@@ -78,6 +85,8 @@ pub(crate) struct Settings {
     pub(crate) max_clients: usize,
     /// How many requests of one client may be in progress.
     pub(crate) client_limit: usize,
+    /// Where each request is noted when it is over.
+    pub(crate) access: Option<access::Queue>,
     /// Bytes of a request's head.
     pub(crate) head: usize,
     /// Bytes of a request's body.
@@ -135,6 +144,8 @@ struct Gate {
     counts: RequestFigures,
     /// Requests that are not over, those that wait among them.
     open: usize,
+    /// What was counted of each worker, by its key: of what is over.
+    workers: HashMap<u64, WorkerRequests>,
 }
 
 /// The proxy of an app.
@@ -143,8 +154,8 @@ pub(crate) struct Proxy {
     epoll: Arc<OwnedFd>,
     /// What epoll events of ours have above the lowest 56 bits of their data.
     kind: u64,
-    gates: HashMap<u64, Gate>,
-    desks: HashMap<MemberId, Desk>,
+    gates: IdMap<u64, Gate>,
+    desks: IdMap<MemberId, Desk>,
     clients: Slab<Client>,
     pairs: Slab<Pair>,
     /// Names pairs; no two supervisors' are alike.
@@ -176,7 +187,8 @@ pub(crate) struct Proxy {
 /// The workers' loops, as the balancer wants to see them.
 struct View<'a, W> {
     workers: &'a mut W,
-    desks: &'a HashMap<MemberId, Desk>,
+    now: Nanos,
+    desks: &'a IdMap<MemberId, Desk>,
     pairs: &'a Slab<Pair>,
 }
 
@@ -187,8 +199,10 @@ impl<W: Workers> Loops for View<'_, W> {
 
     fn unread(&mut self, member: MemberId) -> bool {
         let last = self.desks.get(&member).and_then(|desk| desk.last);
-        last.and_then(|key| self.pairs.get(key))
-            .is_some_and(|pair| pair.link.is_unread())
+        let last = last.and_then(|key| self.pairs.get(key));
+        // A loop that has waited so long has seen it, and does not want to read on: a body, which
+        // it takes when it likes.
+        last.is_some_and(|pair| self.now < pair.asked_at + HEEDED && pair.link.is_unread())
     }
 
     fn probe(&mut self, member: MemberId) -> bool {
@@ -209,8 +223,8 @@ impl Proxy {
             settings,
             epoll,
             kind,
-            gates: HashMap::new(),
-            desks: HashMap::new(),
+            gates: IdMap::default(),
+            desks: IdMap::default(),
             clients: Slab::new(),
             pairs: Slab::new(),
             last_pair: first,
@@ -265,6 +279,7 @@ impl Proxy {
                 authority,
                 counts: RequestFigures::default(),
                 open: 0,
+                workers: HashMap::new(),
             },
         );
     }
@@ -276,6 +291,11 @@ impl Proxy {
             self.desks.insert(member, Desk::new(gate));
             self.free.push(gate);
         }
+    }
+
+    /// How many clients there may be.
+    pub(crate) fn most_clients(&self) -> usize {
+        self.settings.max_clients
     }
 
     /// Whether another client may come in.
@@ -399,6 +419,7 @@ impl Proxy {
         while let Some(at) = self.gates.get_mut(&gate) {
             let mut view = View {
                 workers,
+                now: self.now,
                 desks: &self.desks,
                 pairs: &self.pairs,
             };

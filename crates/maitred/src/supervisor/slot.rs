@@ -10,7 +10,7 @@ use super::boot::Boot;
 use super::instance::{Effect, Event, Generation, Instance, Outcome, Rest, Rules, State, Status};
 use crate::config::{App, ExecMode};
 use crate::control::{self, InstanceView};
-use crate::figures::ListenerFigures;
+use crate::figures::{ListenerFigures, WorkerFigures};
 use crate::home::{self, Exit, Kept};
 use crate::ipc::Channel;
 
@@ -184,6 +184,15 @@ impl Slot {
             workers.filter(|worker| worker.instance == self.number)
         };
         let any = own().next().is_some();
+        let by_request = own().any(|worker| worker.requests.is_some());
+        let open = |worker: &WorkerFigures| match worker.requests {
+            Some(requests) => requests.in_progress,
+            None => worker.open as u64,
+        };
+        let given = |worker: &WorkerFigures| match worker.requests {
+            Some(requests) => requests.total,
+            None => worker.dispatched,
+        };
         InstanceView {
             id: self.id,
             number: self.number,
@@ -195,8 +204,12 @@ impl Slot {
             exit: self.exit,
             not_started: self.not_started.clone(),
             not_preloaded: self.not_preloaded.clone(),
-            open: any.then(|| own().map(|worker| worker.open as u64).sum()),
-            given: any.then(|| own().map(|worker| worker.dispatched).sum()),
+            open: any.then(|| own().map(open).sum()),
+            given: any.then(|| own().map(given).sum()),
+            failed: by_request.then(|| {
+                let requests = own().filter_map(|worker| worker.requests);
+                requests.map(|requests| requests.failed).sum()
+            }),
         }
     }
 }

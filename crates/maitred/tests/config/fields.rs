@@ -117,6 +117,16 @@ fn values_become_settings() {
             "watch.ignore",
             json!(["logs"]),
         ),
+        (
+            "watch: true, ignoreWatch: 'logs \"my files\"'",
+            "watch.ignore",
+            json!(["logs", "my files"]),
+        ),
+        (
+            "watch: true, ignoreWatch: ['my files']",
+            "watch.ignore",
+            json!(["my files"]),
+        ),
         ("watch: true, watch_delay: 500", "watch.delay", json!(500)),
         ("watch: true, watch_delay: '4'", "watch.delay", json!(4000)),
         (
@@ -266,10 +276,7 @@ fn the_script_has_several_names() {
         let place = Place::new().file("a.json", &format!("{{ {name}: './app.sh' }}"));
         let app = place.app(&["a.json"]);
         assert_eq!(*at(&app, "name"), "app");
-        assert_eq!(
-            *at(&app, "script"),
-            place.path("./app.sh").to_str().unwrap()
-        );
+        assert_eq!(*at(&app, "script"), place.path("app.sh").to_str().unwrap());
     }
 }
 

@@ -13,10 +13,12 @@ mod harness;
 #[path = "../end_to_end/harness/place.rs"]
 mod place;
 
+mod bm2;
 mod errors;
 mod fields;
 mod flags;
 mod formats;
 mod init;
+mod names;
 mod scripts;
 mod start;

@@ -247,3 +247,24 @@ fn next(pipe: &mut File, chunk: &mut [u8]) -> usize {
     assert_ne!(ready, 0, "it takes longer than {LIMIT:?}");
     pipe.read(chunk).unwrap()
 }
+
+/// A script has one path, however it is written; a link on the way is followed as the system does.
+#[test]
+fn the_path_of_a_script_has_no_detours() {
+    let place = Place::new()
+        .file("sub/deep/run.sh", "true\n")
+        .file("elsewhere/run.sh", "true\n");
+    std::os::unix::fs::symlink(place.path("sub/deep"), place.path("link")).unwrap();
+    for (written, meant) in [
+        ("./app.sh", "app.sh"),
+        ("././/app.sh", "app.sh"),
+        ("sub/../app.sh", "app.sh"),
+        ("sub/./deep/run.sh", "sub/deep/run.sh"),
+        ("link/run.sh", "link/run.sh"),
+        ("link/../deep/run.sh", "link/../deep/run.sh"),
+    ] {
+        let app = place.app(&[written]);
+        let expected = place.path("").join(meant);
+        assert_eq!(*at(&app, "script"), expected.to_str().unwrap(), "{written}");
+    }
+}

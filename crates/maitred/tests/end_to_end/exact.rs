@@ -1,13 +1,16 @@
 //! The promise: simultaneous requests go to different workers, in every round, in every runtime;
 //! and `round_robin` deals strictly in turn.
 
-use crate::harness::{Setup, beside_others, deal, rounds, rounds_of_simultaneous_requests};
+use crate::harness::{Setup, alone, beside_others, deal, rounds, rounds_of_simultaneous_requests};
+
+// A worker that is kept from its processor is rightly passed over for one that runs: so these
+// tests have the machine for themselves.
 
 const WORKERS: usize = 3;
 
 /// An app whose instances are the workers.
 fn every_instance_answers_one(setup: Setup) {
-    let _turn = beside_others();
+    let _turn = alone();
     let mut run = setup.instances(WORKERS).limit(180).start();
     run.listening(WORKERS as u64);
     rounds_of_simultaneous_requests(&run.door(), WORKERS, rounds());
@@ -16,7 +19,7 @@ fn every_instance_answers_one(setup: Setup) {
 
 /// An app of one instance, whose children are the workers.
 fn every_child_answers_one(setup: Setup) {
-    let _turn = beside_others();
+    let _turn = alone();
     let mut run = setup
         .instances(1)
         .env("WORKERS", WORKERS.to_string())
@@ -55,7 +58,7 @@ fn node_http() {
 /// Node's primary listens alone, and passes connections on by a rotation of its own.
 #[test]
 fn node_cluster() {
-    let _turn = beside_others();
+    let _turn = alone();
     let setup = Setup::example("node-cluster/server.mjs");
     let mut run = setup
         .instances(1)

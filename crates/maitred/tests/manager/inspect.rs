@@ -1,8 +1,12 @@
 //! What is shown of apps: to people, to programs, and what to nobody.
 
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::process::Stdio;
+
 use serde_json::Value;
 
-use crate::harness::{Request, beside_others};
+use crate::harness::{Door, Request, beside_others};
 use crate::home::{Home, NODE_SERVER, ended};
 
 #[test]
@@ -32,14 +36,45 @@ fn the_list_is_plain_when_nobody_looks_at_it() {
     assert!(second.trim_start().starts_with('1'), "{sorted}");
 }
 
+/// Where each request is placed by itself, requests are shown: four over one connection.
+#[test]
+fn requests_are_shown_where_requests_are_placed() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("server.js", NODE_SERVER);
+    home.does(&["start", "server.js", "--per", "request", "--name", "api"]);
+    let Door::Tcp(address) = home.door() else {
+        panic!("not a TCP app");
+    };
+    let mut stream = TcpStream::connect(address).unwrap();
+    let ask = "GET / HTTP/1.1\r\nHost: a\r\n\r\n".repeat(3);
+    let last = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
+    stream.write_all((ask + last).as_bytes()).unwrap();
+    stream.read_to_end(&mut Vec::new()).unwrap();
+    let list = home.does(&["list"]);
+    let words: Vec<_> = list.lines().last().unwrap().split_whitespace().collect();
+    assert_eq!(words[words.len() - 2..], ["0", "4"], "{list}");
+    let described = home.does(&["describe", "api"]);
+    let wanted = "  requests            0 open, 4 in all, 0 failed\n";
+    assert!(described.contains(wanted), "{described}");
+}
+
 #[test]
 fn programs_get_the_fields_that_they_know() {
     let _turn = beside_others();
     let home = Home::new();
     home.file("server.js", NODE_SERVER);
-    home.does(&["start", "server.js", "-i", "2", "--", "--loud"]);
+    // Who it is stands in no variable in a container, or at the machine's start.
+    let mut command = home.command(&["start", "server.js", "-i", "2", "--", "--loud"]);
+    command.env_remove("USER");
+    assert_eq!(ended(command).code, 0);
     let instances = home.instances();
     assert_eq!(instances.len(), 2);
+    let user = std::process::Command::new("id")
+        .arg("-un")
+        .output()
+        .unwrap();
+    let user = String::from_utf8(user.stdout).unwrap().trim().to_owned();
     for (number, instance) in instances.iter().enumerate() {
         let env = &instance["pm2_env"];
         assert_eq!(instance["name"], "server");
@@ -76,6 +111,9 @@ fn programs_get_the_fields_that_they_know() {
         let pid_file = std::fs::read_to_string(env["pm_pid_path"].as_str().unwrap()).unwrap();
         assert_eq!(pid_file, instance["pid"].to_string());
         assert_eq!(env["env"]["PORT"], home.port.to_string());
+        // pm2 has it in both places.
+        assert_eq!(env["PORT"], home.port.to_string());
+        assert_eq!(env["username"], user);
     }
     let pretty = home.does(&["prettylist"]);
     assert!(pretty.starts_with("[\n  {"), "{pretty}");
@@ -184,4 +222,39 @@ fn logs_end_with_whoever_reads_them() {
     let _ = logs.kill();
     let _ = logs.wait();
     assert_eq!(ended, 1);
+}
+
+/// A reader who has gone is no error, a full disk is; neither is a panic.
+#[test]
+fn output_that_cannot_be_written() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    home.does(&["start", "job.sh"]);
+    for line in [
+        &["list"][..],
+        &["list", "-m"],
+        &["jlist"],
+        &["prettylist"],
+        &["describe", "job"],
+        &["env", "0"],
+        &["pid"],
+        &["id", "job"],
+        &["ping"],
+        &["check", "job.sh"],
+        &["completion", "bash"],
+        &["flush"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        for (out, code) in [(Stdio::from(writer), 0), (full.unwrap().into(), 1)] {
+            let mut command = home.command(line);
+            let output = command.stdout(out).stderr(Stdio::piped()).output();
+            let output = output.unwrap();
+            let errors = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(code), "{line:?}: {errors}");
+            assert_eq!(errors.contains("No space left"), code == 1, "{errors}");
+        }
+    }
 }

@@ -158,3 +158,80 @@ fn settings_beside_a_name_are_refused() {
     }
     assert_eq!(home.statuses().len(), 1);
 }
+
+/// As with pm2: scripts flush before they start, and a list of apps may be empty.
+#[test]
+fn where_there_is_nothing_to_do_that_is_said_and_no_error() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("none.json", "[]");
+    for line in [
+        &["flush", "nobody"][..],
+        &["start", "none.json"],
+        &["restart", "none.json"],
+        &["stop", "none.json"],
+        &["delete", "none.json"],
+    ] {
+        let said = home.run(line);
+        assert_eq!(said.code, 0, "{line:?}: {said:?}");
+        let expected = if line[0] == "flush" {
+            "nothing is emptied"
+        } else {
+            "none.json: its list of apps is empty"
+        };
+        assert!(said.errors.contains(expected), "{line:?}: {said:?}");
+        let silent = home.run(&[line, &["-s"]].concat());
+        assert_eq!(silent.errors, "", "{line:?}");
+    }
+    // A file in which nothing was written is a mistake.
+    home.file("empty.json", "");
+    home.file("empty.yaml", "# nothing\n");
+    for file in ["empty.json", "empty.yaml"] {
+        for command in ["start", "restart", "stop", "delete"] {
+            let errors = home.fails(&[command, file]);
+            let expected = format!("{file}: there is nothing in it");
+            assert!(errors.contains(&expected), "{command}: {errors}");
+        }
+    }
+}
+
+#[test]
+fn what_scaling_comes_to_is_said() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    home.does(&["start", "job.sh", "-i", "1"]);
+    for (change, expected) in [
+        ("1", "job has 1 instance already"),
+        ("0", "no instances left"),
+        ("-1", "no instances left"),
+        ("-5", "no instances left"),
+        ("many", "expected a number"),
+        ("2000", "at most 1024"),
+        ("99999999999", "expected a number"),
+    ] {
+        let errors = home.fails(&["scale", "job", change]);
+        assert!(errors.contains(expected), "{change}: {errors}");
+    }
+    let said = home.run(&["scale", "job", "+1"]);
+    assert!(said.errors.contains("scaled from 1 to 2"), "{said:?}");
+    assert!(
+        home.fails(&["scale", "job", "2"])
+            .contains("2 instances already")
+    );
+}
+
+/// pm2 asks in this order too: a name, a namespace, a number.
+#[test]
+fn a_number_may_be_a_name_or_a_namespace() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    home.does(&["start", "job.sh", "-n", "2"]);
+    home.does(&["start", "job.sh", "-n", "b", "--namespace", "0"]);
+    home.does(&["start", "job.sh", "-n", "c"]);
+    home.does(&["stop", "2"]);
+    assert_eq!(stopped(&home), [0]);
+    home.does(&["stop", "0"]);
+    assert_eq!(stopped(&home), [0, 1]);
+}

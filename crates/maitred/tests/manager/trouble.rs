@@ -160,6 +160,30 @@ fn one_apps_trouble_is_not_anothers() {
     assert_eq!(home.pids()[1], before[1]);
 }
 
+/// What clears up after a dead supervisor is waited for, and not taken for the app.
+#[test]
+fn an_app_that_has_just_crashed_is_brought_back() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    home.does(&["start", "job.sh"]);
+    home.does(&["save"]);
+    let supervisor = home.supervisor("job");
+    let guard = Pid::from_raw(parent_of(supervisor)).unwrap();
+    kill_process(guard, Signal::STOP).unwrap();
+    kill(supervisor);
+    std::thread::scope(|scope| {
+        let resurrect = scope.spawn(|| home.does(&["resurrect"]));
+        // Time for it to see the app as it is.
+        for _ in 0..5 {
+            assert_ne!(home.statuses(), [(0, "online".to_owned())]);
+        }
+        kill_process(guard, Signal::CONT).unwrap();
+        resurrect.join().unwrap();
+    });
+    assert_eq!(home.statuses(), [(0, "online".to_owned())]);
+}
+
 #[test]
 fn of_two_that_start_the_same_one_wins() {
     let _turn = beside_others();
@@ -381,4 +405,40 @@ fn a_supervisor_that_hangs_is_told_of() {
     assert_eq!(home.statuses(), unknown);
     kill_process(supervisor, Signal::CONT).unwrap();
     home.does(&["stop", "all"]);
+}
+
+/// What is kept of an app may be damaged while it runs: its supervisor still knows it.
+#[test]
+fn an_app_whose_record_is_damaged_can_be_stopped() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    home.does(&["start", "job.sh", "-i", "2"]);
+    let record = home.path().join("apps/job/app.json");
+    fs::write(&record, "{ \"app\": ").unwrap();
+    let listed = home.run(&["list"]);
+    assert_eq!(listed.code, 0, "{listed:?}");
+    assert!(
+        listed.errors.contains("its supervisor knows it still"),
+        "{listed:?}"
+    );
+    let online = [0, 1].map(|id| (id, "online".to_owned()));
+    assert_eq!(home.statuses(), online);
+    home.does(&["stop", "1"]);
+    let listed = home.run(&["list"]);
+    assert_eq!(listed.errors, "");
+    fs::write(&record, "").unwrap();
+    home.does(&["stop", "job"]);
+    let stopped = [0, 1].map(|id| (id, "stopped".to_owned()));
+    assert_eq!(home.statuses(), stopped);
+    // Nobody knows it any more.
+    fs::write(&record, "").unwrap();
+    let listed = home.run(&["list"]);
+    let hint = format!(
+        "to forget it, remove {}",
+        record.parent().unwrap().display()
+    );
+    assert!(listed.errors.contains(&hint), "{listed:?}");
+    fs::remove_dir_all(record.parent().unwrap()).unwrap();
+    home.does(&["start", "job.sh"]);
 }

@@ -117,41 +117,6 @@ fn slow_clients_hold_no_worker() {
     }
 }
 
-/// One client may not have all workers to itself.
-#[test]
-fn a_client_has_no_more_requests_in_progress_than_it_may() {
-    let _turn = beside_others();
-    let setup = app(Runtime::Bun)
-        .option("--client-limit", "2")
-        .option("--trust-proxy", "127.0.0.1");
-    let run = started(setup, 1);
-    let ask = |client: &mut Client, path: &str, address: &str| {
-        client.send(format!(
-            "GET {path} HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {address}\r\n\r\n"
-        ));
-    };
-    let mut events: Vec<_> = (0..2).map(|_| Client::connect(&run)).collect();
-    for client in &mut events {
-        ask(client, "/events", "192.0.2.1");
-        assert_eq!(client.head().0, 200);
-    }
-    let mut client = Client::connect(&run);
-    ask(&mut client, "/who", "192.0.2.1");
-    let response = client.response();
-    assert_eq!(response.status, 429);
-    assert!(response.field("retry-after").is_some());
-    ask(&mut client, "/who", "192.0.2.2");
-    assert_eq!(client.response().status, 200);
-    drop(events);
-    // That they have gone is seen a moment later.
-    loop {
-        ask(&mut client, "/who", "192.0.2.1");
-        if client.response().status == 200 {
-            break;
-        }
-    }
-}
-
 /// A client that waits for a word before it sends its body, or that sends one of unknown length,
 /// may be in a conversation: its request begins at once.
 #[test]
@@ -186,4 +151,39 @@ fn a_body_that_ends_early_is_refused() {
     client.send("POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: 10\r\n\r\nhalf");
     client.stream.shutdown(Shutdown::Write).unwrap();
     assert_eq!(client.response().status, 400);
+}
+
+/// One client may not have all workers to itself.
+#[test]
+fn a_client_has_no_more_requests_in_progress_than_it_may() {
+    let _turn = beside_others();
+    let setup = app(Runtime::Bun)
+        .option("--client-limit", "2")
+        .option("--trust-proxy", "127.0.0.1");
+    let run = started(setup, 1);
+    let ask = |client: &mut Client, path: &str, address: &str| {
+        client.send(format!(
+            "GET {path} HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: {address}\r\n\r\n"
+        ));
+    };
+    let mut events: Vec<_> = (0..2).map(|_| Client::connect(&run)).collect();
+    for client in &mut events {
+        ask(client, "/events", "192.0.2.1");
+        assert_eq!(client.head().0, 200);
+    }
+    let mut client = Client::connect(&run);
+    ask(&mut client, "/who", "192.0.2.1");
+    let response = client.response();
+    assert_eq!(response.status, 429);
+    assert!(response.field("retry-after").is_some());
+    ask(&mut client, "/who", "192.0.2.2");
+    assert_eq!(client.response().status, 200);
+    drop(events);
+    // That they have gone is seen a moment later.
+    loop {
+        ask(&mut client, "/who", "192.0.2.1");
+        if client.response().status == 200 {
+            break;
+        }
+    }
 }

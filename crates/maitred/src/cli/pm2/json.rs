@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use serde_json::{Map, Value, json};
 
 use crate::cli::usage::Usage;
-use crate::config::{App, ExecMode, Pause};
+use crate::config::{self, App, ExecMode, Pause};
 use crate::control::{InstanceView, Snapshot};
 use crate::home::{self, Exit, Home};
 
@@ -28,8 +28,12 @@ fn instance(home: &Home, snapshot: &Snapshot, instance: &InstanceView, usage: Us
     ];
     let files = files.into_iter();
     fields.extend(files.filter_map(|(name, path)| Some((name.to_owned(), text(path?).into()))));
-    let user = env.get("USER").cloned().unwrap_or(Value::Null);
-    fields.insert("username".to_owned(), user);
+    let user = config::user_name(app.identity.as_ref().map(|identity| identity.uid));
+    fields.insert("username".to_owned(), user.into());
+    // pm2 has all variables among the fields too, and scripts look for them there.
+    for (name, value) in &env {
+        fields.entry(name).or_insert_with(|| value.clone());
+    }
     fields.insert("env".to_owned(), env.into());
     json!({
         "pid": instance.pid.unwrap_or(0),

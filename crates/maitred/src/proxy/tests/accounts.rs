@@ -113,6 +113,41 @@ fn what_a_leaving_worker_completes_is_counted() {
     assert_eq!(figures(&world).answered, 1);
 }
 
+/// Each worker's own: what it was given, what it has, and what has failed with it.
+#[test]
+fn each_worker_has_its_own_figures() {
+    let mut world = World::new(2, settings(RequestPolicy::RoundRobin));
+    let worker = |world: &World, key: u64| {
+        let counted = world.proxy.workers(GATE).get(&key).copied();
+        let WorkerRequests {
+            total,
+            in_progress,
+            failed,
+        } = counted.unwrap_or_default();
+        (total, in_progress, failed)
+    };
+    let (_first, mut at_first) = in_progress(&mut world, GET);
+    let (second, _at_second) = in_progress(&mut world, UPGRADE);
+    assert_eq!(worker(&world, 0), (1, 1, 0));
+    assert_eq!(worker(&world, 1), (1, 1, 0));
+    world.send(&mut at_first, OK);
+    assert_eq!(worker(&world, 0), (1, 0, 0));
+    drop(at_first);
+    drop(second);
+    world.run();
+    assert_eq!(worker(&world, 1), (1, 0, 0));
+    // It is sent again: the first one has failed, and the other one has it now.
+    let (_third, at_first) = in_progress(&mut world, GET);
+    drop(at_first);
+    world.run();
+    assert_eq!(worker(&world, 0), (2, 0, 1));
+    assert_eq!(worker(&world, 1), (2, 1, 0));
+    // What nobody has taken is nobody's.
+    world.proxy.leave(MemberId(1), &mut world.channels);
+    assert_eq!(worker(&world, 1), (1, 0, 0));
+    figures(&world);
+}
+
 #[test]
 fn failures_that_nobody_fetches_are_counted() {
     let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
