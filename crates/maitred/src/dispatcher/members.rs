@@ -235,9 +235,10 @@ impl Turn {
             .filter(|(_, member)| member.holders.iter().any(|it| is_in(it.pid, &self.retired)))
             .map(|(id, _)| *id)
             .collect();
-        for id in retired {
-            self.leave(id);
+        for id in &retired {
+            self.leave(*id);
         }
+        self.drain(group, retired);
     }
 
     /// A process accepts from a channel that it did not ask for, or with another thread; `others`

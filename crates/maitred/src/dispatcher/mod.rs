@@ -92,6 +92,8 @@ pub(crate) enum Notice {
     Crowded { limit: usize },
     /// A certificate has changed, and cannot be used as it is.
     Certificate { reason: String },
+    /// The workers of a process group that was retired have answered all requests that they had.
+    Drained { group: i32 },
     /// A request could not be served as it should.
     RequestFailed {
         address: ListenAddress,

@@ -34,6 +34,16 @@ impl Telling {
     }
 }
 
+/// So often it is looked whether workers that get no more requests have answered those they had.
+const LOOK: Nanos = 5_000_000;
+
+/// Process groups that get no more requests, and have not answered all that they had.
+#[derive(Debug, Default)]
+pub(super) struct Draining {
+    groups: Vec<(i32, Vec<MemberId>)>,
+    look_at: Option<Nanos>,
+}
+
 impl proxy::Workers for Workers {
     fn look(&mut self, member: MemberId) -> Look {
         Channels::look(self, member)
@@ -85,7 +95,8 @@ impl Turn {
     /// When the proxy is to be called at the latest.
     pub(super) fn proxy_deadline(&self) -> Option<Duration> {
         let at = self.proxy.as_ref().and_then(Proxy::deadline);
-        let at = at.into_iter().chain(self.telling.deadline()).min()?;
+        let others = [self.telling.deadline(), self.draining.look_at];
+        let at = at.into_iter().chain(others.into_iter().flatten()).min()?;
         Some(Duration::from_nanos(at))
     }
 
@@ -116,6 +127,36 @@ impl Turn {
                 self.telling.unsaid = 0;
             }
         }
+        self.look_at_draining(now);
+    }
+
+    /// The workers of this process group have left: it is told when they have answered what they
+    /// had. Where connections are placed nobody knows that.
+    pub(super) fn drain(&mut self, group: i32, members: Vec<MemberId>) {
+        if self.proxy.is_some() {
+            self.draining.groups.push((group, members));
+            self.draining.look_at = Some(self.now());
+        }
+    }
+
+    fn look_at_draining(&mut self, now: Nanos) {
+        if self.draining.look_at.is_none_or(|at| at > now) {
+            return;
+        }
+        let groups = std::mem::take(&mut self.draining.groups);
+        let is_busy = |member: &MemberId| {
+            let proxy = self.proxy.as_ref();
+            proxy.is_some_and(|proxy| proxy.awaits(*member))
+        };
+        let left: Vec<_> = groups
+            .into_iter()
+            .filter(|(group, members)| {
+                let group = *group;
+                members.iter().any(is_busy) || !self.is_heard(Notice::Drained { group })
+            })
+            .collect();
+        self.draining.look_at = (!left.is_empty()).then_some(now + LOOK);
+        self.draining.groups = left;
     }
 
     fn tell_of(&mut self, report: Report, now: Nanos) {

@@ -69,6 +69,7 @@ impl Supervisor {
                     loaded: !shares || slot.not_preloaded.is_some(),
                     load_check: shares.then_some(now + LOAD_TIME),
                     silence_check: shares.then_some(now + SILENCE),
+                    ask_at: None,
                     boot: (!shares && !app.wait_ready).then(|| Boot::new(now)),
                 });
                 let id = slot.id;
@@ -121,8 +122,30 @@ impl Supervisor {
         }
     }
 
-    /// Asks a process to end, and lets no more connections go to it.
+    /// Lets no more connections go to a process, and asks it to end: where requests are placed, when
+    /// it has answered those that it has.
     fn ask(&mut self, number: u32, generation: Generation) {
+        let now = self.now();
+        let process = self.slot(number).and_then(|slot| {
+            let patience = slot.app.kill_timeout / 2;
+            let by_request = slot.app.requests.is_some();
+            let process = slot.process(generation)?;
+            process.ask_at = by_request.then_some(now + patience);
+            Some((process.pid, by_request))
+        });
+        // When the app ends there is nobody else who could have what it has not taken.
+        let dispatcher = self.dispatcher.as_ref().filter(|_| self.ending.is_none());
+        let (Some((pid, by_request)), Some(dispatcher)) = (process, dispatcher) else {
+            return self.ask_now(number, generation);
+        };
+        dispatcher.retire(pid);
+        if !by_request {
+            self.ask_now(number, generation);
+        }
+    }
+
+    /// Asks a process to end.
+    pub(super) fn ask_now(&mut self, number: u32, generation: Generation) {
         let signal = self.ending.as_ref().and_then(|ending| ending.signal);
         let pass_through = self.app.pass_through;
         let Some(slot) = self.slot(number) else {
@@ -135,18 +158,14 @@ impl Supervisor {
         };
         process.load_check = None;
         process.silence_check = None;
+        process.ask_at = None;
         process.boot = None;
-        let raw = process.pid;
-        let Some(pid) = Pid::from_raw(raw) else {
+        let Some(pid) = Pid::from_raw(process.pid) else {
             return;
         };
         let channel = process.channel.as_ref().filter(|_| by_message);
         // One that has closed its channel hears a signal.
         let told = channel.is_some_and(|channel| channel.shut_down().is_ok());
-        // When the app ends there is nobody else who could have what it has not taken.
-        if let Some(dispatcher) = self.dispatcher.as_ref().filter(|_| self.ending.is_none()) {
-            dispatcher.retire(raw);
-        }
         if told {
             return;
         }
