@@ -1,6 +1,7 @@
 //! `per: request`: clients stay with the proxy, and the pairs that it makes go down the channels
 //! in their place.
 
+use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
@@ -34,10 +35,10 @@ impl Telling {
     }
 }
 
-/// So often it is looked whether workers that get no more requests have answered those they had.
+/// So often it is looked whether workers that are to end have answered the requests they had.
 const LOOK: Nanos = 5_000_000;
 
-/// Process groups that get no more requests, and have not answered all that they had.
+/// Process groups that are to end, and have not answered all requests that they had.
 #[derive(Debug, Default)]
 pub(super) struct Draining {
     groups: Vec<(i32, Vec<MemberId>)>,
@@ -130,10 +131,11 @@ impl Turn {
         self.look_at_draining(now);
     }
 
-    /// The workers of this process group have left: it is told when they have answered what they
-    /// had. Where connections are placed nobody knows that.
-    pub(super) fn drain(&mut self, group: i32, members: Vec<MemberId>) {
+    /// It is told when the workers of this process group have answered what they have. Where
+    /// connections are placed nobody knows that.
+    pub(super) fn drain(&mut self, group: i32) {
         if self.proxy.is_some() {
+            let members = self.members_in(&HashSet::from([group]));
             self.draining.groups.push((group, members));
             self.draining.look_at = Some(self.now());
         }

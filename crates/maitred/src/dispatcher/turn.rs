@@ -387,6 +387,7 @@ impl Turn {
             match command {
                 Command::Close => self.close(),
                 Command::Retire(group) => self.retire(group),
+                Command::Drain(group) => self.drain(group),
                 // Whoever asked may have gone.
                 Command::Figures(answer) => drop(answer.send(self.figures())),
                 Command::End => self.ended = true,

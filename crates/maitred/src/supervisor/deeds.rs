@@ -126,20 +126,24 @@ impl Supervisor {
     /// it has answered those that it has.
     fn ask(&mut self, number: u32, generation: Generation) {
         let now = self.now();
+        // One that gets all signals, even from the terminal, ends as it likes.
+        let drains = self.app.requests.is_some() && !self.app.pass_through;
         let process = self.slot(number).and_then(|slot| {
             let patience = slot.app.kill_timeout / 2;
-            let by_request = slot.app.requests.is_some();
             let process = slot.process(generation)?;
-            process.ask_at = by_request.then_some(now + patience);
-            Some((process.pid, by_request))
+            process.ask_at = drains.then_some(now + patience);
+            Some(process.pid)
         });
-        // When the app ends there is nobody else who could have what it has not taken.
-        let dispatcher = self.dispatcher.as_ref().filter(|_| self.ending.is_none());
-        let (Some((pid, by_request)), Some(dispatcher)) = (process, dispatcher) else {
+        let (Some(pid), Some(dispatcher)) = (process, &self.dispatcher) else {
             return self.ask_now(number, generation);
         };
-        dispatcher.retire(pid);
-        if !by_request {
+        // When the app ends there is nobody else who could have what it has not taken.
+        if self.ending.is_none() {
+            dispatcher.retire(pid);
+        }
+        if drains {
+            dispatcher.drain(pid);
+        } else {
             self.ask_now(number, generation);
         }
     }
