@@ -102,9 +102,13 @@ impl Said<'_> {
 fn write_forwarded(said: &Said<'_>, hop: Hop<'_>, host: &[u8], to: &mut Vec<u8>) {
     let proto: &[u8] = if hop.tls { b"https" } else { b"http" };
     // Writing to a vector does not fail.
-    if let Some(peer) = hop.peer {
+    let mut peer = 0..0;
+    if let Some(address) = hop.peer {
         put(to, &[b"X-Forwarded-For: ", &said.forwarded_for]);
-        let _ = write!(to, "{peer}\r\n");
+        let from = to.len();
+        let _ = write!(to, "{address}");
+        peer = from..to.len();
+        to.extend_from_slice(b"\r\n");
     }
     put(
         to,
@@ -115,11 +119,19 @@ fn write_forwarded(said: &Said<'_>, hop: Hop<'_>, host: &[u8], to: &mut Vec<u8>)
         &[b"X-Forwarded-Host: ", said.host.unwrap_or(host), b"\r\n"],
     );
     put(to, &[b"Forwarded: ", &said.forwarded]);
-    let _ = match hop.peer {
-        Some(IpAddr::V4(peer)) => write!(to, "for={peer}"),
-        Some(IpAddr::V6(peer)) => write!(to, "for=\"[{peer}]\""),
-        None => write!(to, "for=unknown"),
-    };
+    // What has been written once is copied.
+    match hop.peer {
+        Some(IpAddr::V4(_)) => {
+            to.extend_from_slice(b"for=");
+            to.extend_from_within(peer);
+        }
+        Some(IpAddr::V6(_)) => {
+            to.extend_from_slice(b"for=\"[");
+            to.extend_from_within(peer);
+            to.extend_from_slice(b"]\"");
+        }
+        None => to.extend_from_slice(b"for=unknown"),
+    }
     put(to, &[b";host=\"", host, b"\";proto=", proto, b"\r\n"]);
 }
 
@@ -160,9 +172,10 @@ pub fn write_response(
     extra: Extra<'_>,
     to: &mut Vec<u8>,
 ) {
-    // Writing to a vector does not fail.
-    let _ = write!(to, "HTTP/1.1 {:03} ", response.status);
-    put(to, &[response.reason.as_bytes(), b"\r\n"]);
+    to.extend_from_slice(b"HTTP/1.1 ");
+    // Statuses have three digits.
+    put_number(to, response.status.into());
+    put(to, &[b" ", response.reason.as_bytes(), b"\r\n"]);
     let upgraded = response.status == 101;
     for header in response.headers {
         match field::kind(header.name) {
@@ -223,5 +236,22 @@ fn put_field(to: &mut Vec<u8>, header: &Header<'_>) {
 }
 
 fn put_length(to: &mut Vec<u8>, length: u64) {
-    let _ = write!(to, "Content-Length: {length}\r\n");
+    to.extend_from_slice(b"Content-Length: ");
+    put_number(to, length);
+    to.extend_from_slice(b"\r\n");
+}
+
+/// Writes a number in decimal, for which formatting takes its time in each message.
+fn put_number(to: &mut Vec<u8>, mut number: u64) {
+    let from = to.len();
+    loop {
+        to.push(b'0' + (number % 10) as u8);
+        number /= 10;
+        if number == 0 {
+            break;
+        }
+    }
+    if let Some(digits) = to.get_mut(from..) {
+        digits.reverse();
+    }
 }

@@ -11,8 +11,8 @@ use std::path::PathBuf;
 
 use super::field::{Field, Takes, flag};
 use super::kind::{
-    Account, Bytes, ExitCodes, Kind, LogTarget, Millis, MinUptime, Ports, Schedule, Texts,
-    Variables, WatchDelay, WatchOptions, Watched, Words,
+    Account, Bytes, ExitCodes, Kind, LogTarget, Millis, MinUptime, Patterns, Ports, Schedule,
+    Texts, Variables, WatchDelay, WatchOptions, Watched, Words,
 };
 use super::requests::{AccessFormat, Per, Retry};
 use super::{ExecMode, FilterEnv, Instances, LogFormat, Policy};
@@ -364,8 +364,9 @@ fields! {
         default: "false",
         flags: &[flag("watch", Takes::Optional("PATH")).also_of_run()],
     }
-    /// What is not watched: names, paths, globs, or "regex:" with a regular expression.
-    ignore_watch: Texts {
+    /// What is not watched: names, paths, globs, or "regex:" with a regular expression. A text is
+    /// split at spaces.
+    ignore_watch: Patterns {
         aliases: &["watch_ignore"],
         default: "node_modules, and what begins with a dot",
         flags: &[flag("ignore-watch", Takes::List("PATTERN")).also_of_run()],

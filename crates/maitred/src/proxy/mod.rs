@@ -11,6 +11,7 @@ mod crowd;
 mod exchange;
 mod h2;
 mod handing;
+mod ids;
 mod link;
 mod pool;
 mod record;
@@ -35,6 +36,7 @@ use rustix::event::epoll;
 
 use client::{Client, Peer, Phase};
 use h2::Bells;
+use ids::IdMap;
 use link::Link;
 use pool::{Desk, Pair};
 use record::Outcome;
@@ -152,8 +154,8 @@ pub(crate) struct Proxy {
     epoll: Arc<OwnedFd>,
     /// What epoll events of ours have above the lowest 56 bits of their data.
     kind: u64,
-    gates: HashMap<u64, Gate>,
-    desks: HashMap<MemberId, Desk>,
+    gates: IdMap<u64, Gate>,
+    desks: IdMap<MemberId, Desk>,
     clients: Slab<Client>,
     pairs: Slab<Pair>,
     /// Names pairs; no two supervisors' are alike.
@@ -186,7 +188,7 @@ pub(crate) struct Proxy {
 struct View<'a, W> {
     workers: &'a mut W,
     now: Nanos,
-    desks: &'a HashMap<MemberId, Desk>,
+    desks: &'a IdMap<MemberId, Desk>,
     pairs: &'a Slab<Pair>,
 }
 
@@ -221,8 +223,8 @@ impl Proxy {
             settings,
             epoll,
             kind,
-            gates: HashMap::new(),
-            desks: HashMap::new(),
+            gates: IdMap::default(),
+            desks: IdMap::default(),
             clients: Slab::new(),
             pairs: Slab::new(),
             last_pair: first,

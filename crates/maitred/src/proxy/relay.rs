@@ -20,6 +20,10 @@ const RESPONSE_HEAD: usize = 256 * 1024;
 /// hold its worker for as long as it likes.
 pub(super) const PORTION: usize = 16 * 1024;
 
+/// A run of a body no longer than this is copied behind what precedes it: the kernel takes one
+/// buffer faster than two.
+const COPIED: usize = 4096;
+
 /// What a turn of passing on has come to.
 enum Passed {
     /// Something went on.
@@ -470,10 +474,17 @@ fn recode(
 ) -> Result<Coded, Refusal> {
     if encoder == BodyEncoder::Plain && !decoder.is_chunked() {
         let piece = decoder.read(input)?;
+        let data = piece.data.len();
+        let direct = if data <= COPIED {
+            out.extend_from_slice(input.get(piece.data).unwrap_or(&[]));
+            0..0
+        } else {
+            piece.data
+        };
         return Ok(Coded {
             read: piece.read,
-            data: piece.data.len(),
-            direct: piece.data,
+            data,
+            direct,
         });
     }
     let mut at = 0;

@@ -50,6 +50,97 @@ fn a_supervisor_that_is_killed_leaves_nothing_and_is_replaced() {
     assert_eq!(home.statuses(), stopped);
 }
 
+/// Whoever of the two is killed, also both in the same moment: the next start begins with nothing.
+#[test]
+fn what_is_left_of_those_that_are_killed_is_removed() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "exec sleep 1000\n");
+    let place = home.folder().join("tmp");
+    fs::create_dir(&place).unwrap();
+    let run = |args: &[&str]| {
+        let mut command = home.command(args);
+        command.env("TMPDIR", &place).env_remove("XDG_RUNTIME_DIR");
+        let said = ended(command);
+        assert_eq!(said.code, 0, "{said:?}");
+    };
+    let folders = || fs::read_dir(&place).unwrap().count();
+    let unfinished = home.path().join("apps/job/app.json.new-1");
+    run(&["start", "job.sh"]);
+    for (supervisor, guard, left) in [(true, false, 0), (false, true, 0), (true, true, 1)] {
+        assert_eq!(folders(), 1);
+        let all = home.processes();
+        let pid = home.supervisor("job");
+        let parent = parent_of(pid);
+        // Both are stopped first, so that neither sees the other's end.
+        for pid in [pid, parent] {
+            if supervisor && guard {
+                kill_process(Pid::from_raw(pid).unwrap(), Signal::STOP).unwrap();
+            }
+        }
+        if guard {
+            kill(parent);
+        }
+        if supervisor {
+            kill(pid);
+        }
+        assert_eq!(gone_within(Duration::from_secs(5), &all), []);
+        assert_eq!(folders(), left);
+        assert_eq!(home.statuses(), [(0, "crashed".to_owned())]);
+        // As if one of them had been about to write.
+        fs::write(&unfinished, "{").unwrap();
+        run(&["start", "job"]);
+        assert!(!unfinished.exists());
+        assert_eq!(home.statuses(), [(0, "online".to_owned())]);
+    }
+    let all = home.processes();
+    home.does(&["stop", "job"]);
+    assert_eq!(gone_within(Duration::from_secs(5), &all), []);
+    assert_eq!(folders(), 0);
+}
+
+/// A child of a worker outlives both when they are killed at once; the next start ends it, so that
+/// what it holds is free again.
+#[test]
+fn what_a_worker_has_started_ends_with_the_next_start_at_the_latest() {
+    let _turn = beside_others();
+    let home = Home::new();
+    let server = "require('net').createServer().listen(process.env.PORT, () => console.log('up'))";
+    home.file("server.js", server);
+    home.file("wrap.sh", "node server.js\nexit 1\n");
+    home.file("other.sh", "exec sleep 1000\n");
+    let place = home.folder().join("tmp");
+    fs::create_dir(&place).unwrap();
+    let run = |args: &[&str]| {
+        let mut command = home.command(args);
+        command.env("TMPDIR", &place).env_remove("XDG_RUNTIME_DIR");
+        let said = ended(command);
+        assert_eq!(said.code, 0, "{said:?}");
+    };
+    run(&["start", "wrap.sh"]);
+    run(&["start", "other.sh"]);
+    let lines = home.follow("wrap");
+    assert_eq!(lines.next(), "up");
+    let pid = home.supervisor("wrap");
+    let guard = parent_of(pid);
+    for pid in [pid, guard] {
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::STOP).unwrap();
+    }
+    let others = home.pids()[1];
+    let left: Vec<_> = home
+        .processes()
+        .into_iter()
+        .filter(|it| it.command.starts_with("node"))
+        .collect();
+    assert_eq!(left.len(), 1);
+    kill(guard);
+    kill(pid);
+    run(&["start", "wrap"]);
+    assert_eq!(gone_within(Duration::from_secs(5), &left), []);
+    assert_eq!(lines.next(), "up");
+    assert_eq!(home.pids()[1], others);
+}
+
 #[test]
 fn one_apps_trouble_is_not_anothers() {
     let _turn = beside_others();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::event::epoll;
 use rustix::io::Errno;
-use rustix::net::sockopt;
+use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
 
 use super::{Gone, Read};
 
@@ -68,13 +68,13 @@ impl Socket {
             return Read::Nothing;
         }
         loop {
-            match rustix::io::read(&self.fd, &mut *room) {
-                Ok(0) => {
+            match recv(&self.fd, &mut *room, RecvFlags::empty()) {
+                Ok((_, 0)) => {
                     self.ended = true;
                     self.readable = false;
                     return Read::End;
                 }
-                Ok(len) => {
+                Ok((_, len)) => {
                     // Less than there was room for: that was all, and more would be a new event.
                     // The end is none, though, where it has been told already.
                     self.readable = len == room.len() || self.ending;
@@ -98,7 +98,7 @@ impl Socket {
     pub(super) fn write(&self, first: &[u8], second: &[u8]) -> Result<usize, Gone> {
         loop {
             let result = if second.is_empty() {
-                rustix::io::write(&self.fd, first)
+                send(&self.fd, first, SendFlags::NOSIGNAL)
             } else {
                 let both = [IoSlice::new(first), IoSlice::new(second)];
                 rustix::io::writev(&self.fd, &both)
