@@ -383,7 +383,8 @@ fields! {
         default: "none",
         flags: &[],
     }
-    /// From the signal that asks an instance to stop to the one that kills it.
+    /// From the signal that asks an instance to stop to the one that kills it. With `per: request`
+    /// the first half of it is for the requests that it has: the signal comes when they are answered.
     kill_timeout: Millis {
         aliases: &[],
         default: "1600ms",

@@ -229,15 +229,18 @@ impl Turn {
         self.retired
             .retain(|group| Pid::from_raw(*group).is_some_and(has_members));
         self.retired.insert(group);
-        let retired: Vec<_> = self
-            .members
-            .iter()
-            .filter(|(_, member)| member.holders.iter().any(|it| is_in(it.pid, &self.retired)))
-            .map(|(id, _)| *id)
-            .collect();
-        for id in retired {
+        for id in self.members_in(&self.retired) {
             self.leave(id);
         }
+    }
+
+    /// Those whose processes are in one of these groups.
+    pub(super) fn members_in(&self, groups: &HashSet<i32>) -> Vec<MemberId> {
+        let members = self.members.iter();
+        members
+            .filter(|(_, member)| member.holders.iter().any(|it| is_in(it.pid, groups)))
+            .map(|(id, _)| *id)
+            .collect()
     }
 
     /// A process accepts from a channel that it did not ask for, or with another thread; `others`

@@ -92,6 +92,8 @@ pub(crate) enum Notice {
     Crowded { limit: usize },
     /// A certificate has changed, and cannot be used as it is.
     Certificate { reason: String },
+    /// The workers of a process group have answered all requests that they had, which was asked.
+    Drained { group: i32 },
     /// A request could not be served as it should.
     RequestFailed {
         address: ListenAddress,
@@ -117,6 +119,8 @@ enum Command {
     Close,
     /// Give no more connections to the workers of this process group.
     Retire(i32),
+    /// Say when the workers of this process group have answered the requests that they have.
+    Drain(i32),
     /// Say what was counted.
     Figures(oneshot::Sender<Vec<ListenerFigures>>),
     /// Leave.
@@ -162,6 +166,12 @@ impl Dispatcher {
     /// others. Those of them that listen from now on get nothing either.
     pub(crate) fn retire(&self, group: i32) {
         self.say(Command::Retire(group));
+    }
+
+    /// Where requests are placed: tells when the workers of a process group have answered those that
+    /// they have, with [`Notice::Drained`].
+    pub(crate) fn drain(&self, group: i32) {
+        self.say(Command::Drain(group));
     }
 
     /// What was counted so far, for each listener.

@@ -1,6 +1,7 @@
 //! `per: request`: clients stay with the proxy, and the pairs that it makes go down the channels
 //! in their place.
 
+use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
@@ -32,6 +33,16 @@ impl Telling {
     fn deadline(&self) -> Option<Nanos> {
         (self.unsaid > 0).then_some(self.since + SECOND)
     }
+}
+
+/// So often it is looked whether workers that are to end have answered the requests they had.
+const LOOK: Nanos = 5_000_000;
+
+/// Process groups that are to end, and have not answered all requests that they had.
+#[derive(Debug, Default)]
+pub(super) struct Draining {
+    groups: Vec<(i32, Vec<MemberId>)>,
+    look_at: Option<Nanos>,
 }
 
 impl proxy::Workers for Workers {
@@ -85,7 +96,8 @@ impl Turn {
     /// When the proxy is to be called at the latest.
     pub(super) fn proxy_deadline(&self) -> Option<Duration> {
         let at = self.proxy.as_ref().and_then(Proxy::deadline);
-        let at = at.into_iter().chain(self.telling.deadline()).min()?;
+        let others = [self.telling.deadline(), self.draining.look_at];
+        let at = at.into_iter().chain(others.into_iter().flatten()).min()?;
         Some(Duration::from_nanos(at))
     }
 
@@ -116,6 +128,37 @@ impl Turn {
                 self.telling.unsaid = 0;
             }
         }
+        self.look_at_draining(now);
+    }
+
+    /// It is told when the workers of this process group have answered what they have. Where
+    /// connections are placed nobody knows that.
+    pub(super) fn drain(&mut self, group: i32) {
+        if self.proxy.is_some() {
+            let members = self.members_in(&HashSet::from([group]));
+            self.draining.groups.push((group, members));
+            self.draining.look_at = Some(self.now());
+        }
+    }
+
+    fn look_at_draining(&mut self, now: Nanos) {
+        if self.draining.look_at.is_none_or(|at| at > now) {
+            return;
+        }
+        let groups = std::mem::take(&mut self.draining.groups);
+        let is_busy = |member: &MemberId| {
+            let proxy = self.proxy.as_ref();
+            proxy.is_some_and(|proxy| proxy.awaits(*member))
+        };
+        let left: Vec<_> = groups
+            .into_iter()
+            .filter(|(group, members)| {
+                let group = *group;
+                members.iter().any(is_busy) || !self.is_heard(Notice::Drained { group })
+            })
+            .collect();
+        self.draining.look_at = (!left.is_empty()).then_some(now + LOOK);
+        self.draining.groups = left;
     }
 
     fn tell_of(&mut self, report: Report, now: Nanos) {

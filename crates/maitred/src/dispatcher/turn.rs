@@ -17,7 +17,7 @@ use super::door::Parked;
 use super::listeners::{Listener, ListenerId, Listeners};
 use super::members::{Membership, Process};
 use super::moderation::Moderation;
-use super::requests::Telling;
+use super::requests::{Draining, Telling};
 use super::token::{KIND, Token};
 use super::{Command, Notice, Settings};
 use crate::proxy::Proxy;
@@ -59,6 +59,7 @@ pub(crate) struct Turn {
     /// Serves the clients, where each request is placed by itself.
     pub(super) proxy: Option<Proxy>,
     pub(super) telling: Telling,
+    pub(super) draining: Draining,
     told_blind: bool,
     /// How many connections have been accepted.
     pub(super) accepted: u64,
@@ -109,6 +110,7 @@ impl Turn {
         Ok(Self {
             proxy,
             telling: Telling::default(),
+            draining: Draining::default(),
             workers: Workers::new(epoll.clone(), counts, |id| Token::Channel(id).data().u64()),
             settings,
             epoll,
@@ -385,6 +387,7 @@ impl Turn {
             match command {
                 Command::Close => self.close(),
                 Command::Retire(group) => self.retire(group),
+                Command::Drain(group) => self.drain(group),
                 // Whoever asked may have gone.
                 Command::Figures(answer) => drop(answer.send(self.figures())),
                 Command::End => self.ended = true,

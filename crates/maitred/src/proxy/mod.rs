@@ -432,6 +432,19 @@ impl Proxy {
         }
     }
 
+    /// Whether the worker has a request to answer: not a tunnel, nor a stream of events, which last
+    /// as long as their clients like.
+    pub(crate) fn awaits(&self, member: MemberId) -> bool {
+        self.clients.iter().any(|(_, client)| match &client.phase {
+            Phase::Serving(exchange) => {
+                let answer = exchange.answer.as_ref();
+                matches!(exchange.stage, client::Stage::With(with, _) if with == member)
+                    && !answer.is_some_and(|answer| answer.is_event_stream)
+            }
+            _ => false,
+        })
+    }
+
     /// What was counted at a listener.
     pub(crate) fn figures(&self, gate: u64) -> Option<RequestFigures> {
         let gate = self.gates.get(&gate)?;

@@ -69,6 +69,7 @@ impl Supervisor {
                     loaded: !shares || slot.not_preloaded.is_some(),
                     load_check: shares.then_some(now + LOAD_TIME),
                     silence_check: shares.then_some(now + SILENCE),
+                    ask_at: None,
                     boot: (!shares && !app.wait_ready).then(|| Boot::new(now)),
                 });
                 let id = slot.id;
@@ -121,8 +122,34 @@ impl Supervisor {
         }
     }
 
-    /// Asks a process to end, and lets no more connections go to it.
+    /// Lets no more connections go to a process, and asks it to end: where requests are placed, when
+    /// it has answered those that it has.
     fn ask(&mut self, number: u32, generation: Generation) {
+        let now = self.now();
+        // One that gets all signals, even from the terminal, ends as it likes.
+        let drains = self.app.requests.is_some() && !self.app.pass_through;
+        let process = self.slot(number).and_then(|slot| {
+            let patience = slot.app.kill_timeout / 2;
+            let process = slot.process(generation)?;
+            process.ask_at = drains.then_some(now + patience);
+            Some(process.pid)
+        });
+        let (Some(pid), Some(dispatcher)) = (process, &self.dispatcher) else {
+            return self.ask_now(number, generation);
+        };
+        // When the app ends there is nobody else who could have what it has not taken.
+        if self.ending.is_none() {
+            dispatcher.retire(pid);
+        }
+        if drains {
+            dispatcher.drain(pid);
+        } else {
+            self.ask_now(number, generation);
+        }
+    }
+
+    /// Asks a process to end.
+    pub(super) fn ask_now(&mut self, number: u32, generation: Generation) {
         let signal = self.ending.as_ref().and_then(|ending| ending.signal);
         let pass_through = self.app.pass_through;
         let Some(slot) = self.slot(number) else {
@@ -135,18 +162,14 @@ impl Supervisor {
         };
         process.load_check = None;
         process.silence_check = None;
+        process.ask_at = None;
         process.boot = None;
-        let raw = process.pid;
-        let Some(pid) = Pid::from_raw(raw) else {
+        let Some(pid) = Pid::from_raw(process.pid) else {
             return;
         };
         let channel = process.channel.as_ref().filter(|_| by_message);
         // One that has closed its channel hears a signal.
         let told = channel.is_some_and(|channel| channel.shut_down().is_ok());
-        // When the app ends there is nobody else who could have what it has not taken.
-        if let Some(dispatcher) = self.dispatcher.as_ref().filter(|_| self.ending.is_none()) {
-            dispatcher.retire(raw);
-        }
         if told {
             return;
         }

@@ -415,7 +415,12 @@ impl Supervisor {
             let processes = slot.processes.iter();
             let checks = processes.flat_map(|process| {
                 let boot = process.boot.as_ref().map(|boot| boot.check);
-                [process.load_check, process.silence_check, boot]
+                [
+                    process.load_check,
+                    process.silence_check,
+                    process.ask_at,
+                    boot,
+                ]
             });
             checks.chain([slot.next_time()])
         });

@@ -50,6 +50,7 @@ impl Supervisor {
                 }
                 return;
             }
+            Notice::Drained { group } => return self.drained(group),
             Notice::Listening {
                 pid,
                 instance,
@@ -218,9 +219,13 @@ impl Supervisor {
     pub(super) fn look_at_processes(&mut self, now: Duration) {
         let due = |at: &mut Option<Duration>| at.take_if(|at| *at <= now).is_some();
         let mut events = Vec::new();
+        let mut asked = Vec::new();
         for slot in &mut self.slots {
             for process in &mut slot.processes {
                 let (instance, pid) = (slot.number, process.pid);
+                if due(&mut process.ask_at) {
+                    asked.push((instance, process.generation));
+                }
                 if due(&mut process.load_check) && !process.loaded {
                     let reason = "the library did not load".to_owned();
                     slot.not_preloaded = Some(reason.clone());
@@ -238,6 +243,24 @@ impl Supervisor {
         }
         for event in events {
             self.event(event);
+        }
+        for (instance, generation) in asked {
+            self.ask_now(instance, generation);
+        }
+    }
+
+    /// The processes of a group have answered all requests that they had.
+    fn drained(&mut self, group: i32) {
+        let processes = self.slots.iter().flat_map(|slot| {
+            let processes = slot.processes.iter();
+            processes.map(|process| (slot.number, process))
+        });
+        let asked: Vec<_> = processes
+            .filter(|(_, process)| process.pid == group && process.ask_at.is_some())
+            .map(|(number, process)| (number, process.generation))
+            .collect();
+        for (number, generation) in asked {
+            self.ask_now(number, generation);
         }
     }
 }

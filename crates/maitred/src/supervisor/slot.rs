@@ -34,6 +34,8 @@ pub(super) struct Process {
     /// When to look whether the library has reported in, and whether it listens.
     pub(super) load_check: Option<Duration>,
     pub(super) silence_check: Option<Duration>,
+    /// When it is asked to end at the latest, while it answers requests that it has.
+    pub(super) ask_at: Option<Duration>,
     /// Where nothing else tells whether it is up.
     pub(super) boot: Option<Boot>,
 }

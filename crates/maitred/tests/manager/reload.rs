@@ -1,8 +1,14 @@
 //! Reload: the app serves on, and goes on as it was when the new one is no good.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
 
-use crate::harness::{Process, Request, beside_others, repository};
+use crate::harness::{Door, Process, Request, beside_others, repository};
 use crate::home::Home;
 
 /// A server that says nothing wrong until a file is there.
@@ -125,4 +131,51 @@ fn who_does_not_say_that_it_is_ready_is_not_up() {
     fs::write(home.folder().join("mute"), "").unwrap();
     home.fails(&["reload", "job"]);
     assert_eq!(home.pids(), before);
+}
+
+/// Each request takes a moment, and its process ends at once when it is asked to.
+const UNPREPARED: &str = "
+require('http').createServer((_, answer) => {
+    setTimeout(() => answer.end(String(process.pid)), 20);
+}).listen(process.env.PORT);
+";
+
+/// Where each request is placed by itself, none is lost by a reload: clients keep their
+/// connections, and an old process is asked to end when it has answered.
+#[test]
+fn no_request_is_lost_where_requests_are_placed() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("server.js", UNPREPARED);
+    home.does(&["start", "server.js", "-i", "2", "--per", "request"]);
+    let Door::Tcp(address) = home.door() else {
+        panic!("not a TCP app");
+    };
+    let over = Arc::new(AtomicBool::new(false));
+    let clients: Vec<_> = (0..8)
+        .map(|_| {
+            let over = Arc::clone(&over);
+            thread::spawn(move || {
+                let mut stream = TcpStream::connect(address).unwrap();
+                let mut pids = BTreeSet::new();
+                let mut bytes = [0; 4096];
+                while !over.load(Ordering::Relaxed) {
+                    let ask = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
+                    stream.write_all(ask).unwrap();
+                    let len = stream.read(&mut bytes).unwrap();
+                    let text = String::from_utf8_lossy(&bytes[..len]).into_owned();
+                    assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
+                    pids.insert(text.lines().last().unwrap().to_owned());
+                }
+                pids
+            })
+        })
+        .collect();
+    for _ in 0..3 {
+        home.does(&["reload", "server"]);
+    }
+    over.store(true, Ordering::Relaxed);
+    for client in clients {
+        assert!(client.join().unwrap().len() > 2);
+    }
 }

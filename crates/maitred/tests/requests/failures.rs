@@ -91,6 +91,29 @@ fn whatever_a_worker_is_at_when_it_dies_ends_with_it() {
     }
 }
 
+/// Whoever stops an app need not lose what it is at, even where the app ends at once.
+#[test]
+fn what_is_in_progress_is_answered_before_the_app_stops() {
+    let _turn = beside_others();
+    let setup = node(
+        "http.createServer((request, response) => {
+           console.log('asked');
+           setTimeout(() => response.end('answered'), 300);
+         }).listen(port);",
+    );
+    let run = started(setup, 1);
+    let mut client = Client::connect(&run);
+    client.ask("/");
+    run.output("a request in progress", |text| text.contains("asked"));
+    run.signal(rustix::process::Signal::TERM);
+    let response = client.response();
+    assert_eq!(
+        (response.status, &response.body[..]),
+        (200, &b"answered"[..])
+    );
+    assert!(client.all_the_rest().is_empty());
+}
+
 /// Of many failures few are told of one by one, and of the others how many they were.
 #[test]
 fn no_failure_goes_untold() {
