@@ -65,4 +65,4 @@ setup-run:
 
 setup-test:
 	@scripts/setup-npm.sh tests/tools bun deno playwright-core
-	@scripts/setup-debian.sh chromium nginx haproxy musl-gcc gcc python3 curl openssl h2load
+	@scripts/setup-debian.sh chromium nginx haproxy musl-gcc gcc python3 curl openssl h2load systemd-analyze

@@ -20,6 +20,7 @@ package_of() {
     curl) echo "curl" ;;
     openssl) echo "openssl" ;;
     h2load) echo "nghttp2-client" ;;
+    systemd-analyze) echo "systemd" ;;
     *) fail "no Debian package is known for $1" ;;
     esac
 }
@@ -33,6 +34,7 @@ purpose_of() {
     curl) echo "asks the servers of the tests" ;;
     openssl) echo "makes the certificates of the tests" ;;
     h2load) echo "asks the servers of the tests many things at once" ;;
+    systemd-analyze) echo "checks the unit that startup writes" ;;
     esac
 }
 

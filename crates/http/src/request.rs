@@ -40,7 +40,14 @@ pub struct Request<'h, 'b> {
     pub(crate) connection: Connection,
 }
 
-impl Request<'_, '_> {
+impl<'b> Request<'_, 'b> {
+    /// The value of the first field of this name.
+    pub fn field(&self, name: &str) -> Option<&'b [u8]> {
+        let mut fields = self.headers.iter();
+        let field = fields.find(|header| header.name.eq_ignore_ascii_case(name))?;
+        Some(field.value)
+    }
+
     /// Whether the response has no body, whatever its fields say.
     pub fn is_head(&self) -> bool {
         self.method == "HEAD"

@@ -82,6 +82,8 @@ pub(crate) enum Event {
         lines: u64,
         bytes: u64,
     },
+    /// So many lines came faster than they could be written, and are lost.
+    LogOverrun { path: String, lines: u64 },
     /// A log that has grown large could not be set aside, and grows on.
     LogNotRotated { path: String, reason: String },
     /// The output of a process cannot be read.

@@ -1,18 +1,28 @@
 //! A private folder for one running supervisor: the door, and the preload library.
+//!
+//! Supervisor and guard hold a lock in it, which the kernel drops with the last of them. So a
+//! folder whose lock is free was left behind by two that were killed in the same moment, and the
+//! next one that is made removes it.
 
-use std::fs::{self, DirBuilder, OpenOptions};
+use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write;
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
-use rustix::fs::{StatVfsMountFlags, statvfs};
+use rustix::fs::{FlockOperation, StatVfsMountFlags, flock, statvfs};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
 
 /// The library, as it was built together with this executable.
 const LIBRARY: &[u8] = include_bytes!(env!("MAITRED_PRELOAD"));
+
+/// What all these folders are called, before a number.
+const PREFIX: &str = "maitred-";
+
+/// What is locked as long as the folder is in use.
+const LOCK: &str = "lock";
 
 /// How many workers may stand before the door at once.
 const DOOR_BACKLOG: i32 = 1024;
@@ -21,6 +31,8 @@ const DOOR_BACKLOG: i32 = 1024;
 #[derive(Debug)]
 pub(crate) struct RuntimeFolder {
     path: PathBuf,
+    /// Held, not used.
+    _lock: File,
 }
 
 impl RuntimeFolder {
@@ -57,15 +69,17 @@ impl RuntimeFolder {
         if flags.contains(StatVfsMountFlags::NOEXEC) {
             bail!("mounted noexec, so that no library can be loaded from it");
         }
+        remove_left_behind(place);
         let mut nonce = [0; 8];
         rustix::rand::getrandom(&mut nonce, rustix::rand::GetRandomFlags::empty())
             .context("drawing a name")?;
-        let path = place.join(format!("maitred-{:016x}", u64::from_ne_bytes(nonce)));
+        let path = place.join(format!("{PREFIX}{:016x}", u64::from_ne_bytes(nonce)));
         DirBuilder::new()
             .mode(0o700)
             .create(&path)
             .context("creating the folder")?;
-        let folder = Self { path };
+        let lock = lock_in(&path).context("locking the folder")?;
+        let folder = Self { path, _lock: lock };
         DirBuilder::new()
             .mode(0o700)
             .create(folder.links())
@@ -137,6 +151,47 @@ impl RuntimeFolder {
     }
 }
 
+/// Makes the lock of a folder. It has its name only when it is held, so that nobody takes it for a
+/// free one.
+fn lock_in(path: &Path) -> std::io::Result<File> {
+    let new = path.join("lock.new");
+    let mut options = OpenOptions::new();
+    let lock = options
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&new)?;
+    flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+    fs::rename(&new, path.join(LOCK))?;
+    Ok(lock)
+}
+
+/// Removes the folders of this user that nobody holds any more. What cannot be removed does no
+/// harm.
+fn remove_left_behind(place: &Path) {
+    let own = rustix::process::geteuid().as_raw();
+    for entry in fs::read_dir(place).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        let is_ours = number.is_some_and(|it| it.len() == 16 && it.bytes().all(is_hexadecimal))
+            // Not that of what a link leads to.
+            && entry.metadata().is_ok_and(|meta| meta.is_dir() && meta.uid() == own);
+        if is_ours && is_free(&entry.path()) {
+            let _ = fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
+fn is_hexadecimal(byte: u8) -> bool {
+    matches!(byte, b'0'..=b'9' | b'a'..=b'f')
+}
+
+/// Whether there is a lock that nobody holds. Without one, the folder is just being made.
+fn is_free(folder: &Path) -> bool {
+    File::open(folder.join(LOCK))
+        .is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok())
+}
+
 /// Where a private folder may be made, the best first.
 fn places() -> Vec<PathBuf> {
     let named = ["XDG_RUNTIME_DIR", "TMPDIR"]
@@ -149,4 +204,40 @@ fn places() -> Vec<PathBuf> {
         .chain(["/tmp", "/dev/shm", "/var/tmp"].map(PathBuf::from))
         .chain(home)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_nobody_holds_is_removed_and_nothing_else() {
+        let place = tempfile::Builder::new()
+            .prefix("m")
+            .tempdir_in("/tmp")
+            .unwrap();
+        let make = |name: &str| {
+            let path = place.path().join(name);
+            fs::create_dir(&path).unwrap();
+            fs::write(path.join("door"), "").unwrap();
+            path
+        };
+        let left = make("maitred-0123456789abcdef");
+        fs::write(left.join(LOCK), "").unwrap();
+        let begun = make("maitred-1123456789abcdef");
+        let others = make("maitred-test-abcdef");
+        fs::write(others.join(LOCK), "").unwrap();
+        let held = RuntimeFolder::create_in(place.path()).unwrap();
+        let link = place.path().join("maitred-2123456789abcdef");
+        std::os::unix::fs::symlink(&others, &link).unwrap();
+        let next = RuntimeFolder::create_in(place.path()).unwrap();
+        assert!(!left.exists());
+        for path in [&begun, &others, &link, held.path(), next.path()] {
+            assert!(path.exists(), "{}", path.display());
+        }
+        let path = held.path().to_owned();
+        drop(held);
+        RuntimeFolder::create_in(place.path()).unwrap();
+        assert!(!path.exists());
+    }
 }

@@ -113,7 +113,10 @@ fn unknown(known: &[Known], target: &str) -> String {
     if known.is_empty() {
         return format!("there is no app, name or namespace {shown}: none was started yet");
     }
-    let names: Vec<_> = known.iter().map(|it| it.record.app.name.as_str()).collect();
+    let mut names: Vec<_> = known.iter().map(|it| it.record.app.name.as_str()).collect();
+    // Those of two namespaces stand beside each other then; once is enough.
+    names.sort_unstable();
+    names.dedup();
     let shown_names = names
         .iter()
         .take(10)

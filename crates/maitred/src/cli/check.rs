@@ -1,12 +1,12 @@
 //! `maitred check`: what a config file means, without starting anything.
 
 use std::ffi::OsString;
-use std::io::Write;
 
 use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::{Map, Value};
 
+use super::together;
 use super::what::What;
 use crate::config::{self, Resolved};
 
@@ -51,9 +51,9 @@ impl Check {
         }
         let shown = apps.apps.iter().map(shown);
         let shown = Value::Array(shown.collect::<Result<_, _>>()?);
-        let mut out = std::io::stdout().lock();
-        serde_json::to_writer_pretty(&mut out, &shown)?;
-        writeln!(out)?;
+        let mut text = serde_json::to_vec_pretty(&shown)?;
+        text.push(b'\n');
+        together::print(text)?;
         Ok(0)
     }
 }

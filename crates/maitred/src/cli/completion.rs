@@ -3,6 +3,8 @@
 use clap::{Args, CommandFactory, ValueEnum};
 use clap_complete::{Shell, generate};
 
+use super::together;
+
 /// Print a script that makes a shell complete maitred's commands and flags.
 ///
 /// For bash: maitred completion bash > ~/.local/share/bash-completion/completions/maitred
@@ -35,7 +37,7 @@ impl Completion {
             "maitred",
             &mut script,
         );
-        std::io::Write::write_all(&mut std::io::stdout().lock(), &script)?;
+        together::print(script)?;
         Ok(0)
     }
 }

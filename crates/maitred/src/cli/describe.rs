@@ -1,7 +1,5 @@
 //! `maitred describe`: all about an app's instances.
 
-use std::io::Write;
-
 use anstyle::Style;
 use anyhow::bail;
 use clap::Args;
@@ -35,8 +33,7 @@ impl Describe {
         if text.is_empty() {
             bail!("there are no apps");
         }
-        // A reader who is gone does not matter.
-        let _ = std::io::stdout().write_all(text.as_bytes());
+        together::print(text)?;
         Ok(0)
     }
 }
@@ -88,7 +85,10 @@ fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool
         ("status", view.state.word().to_owned()),
         ("name", app.name.clone()),
         ("namespace", app.namespace.clone()),
-        ("version", app.version.clone()),
+        (
+            "version",
+            or_none(Some(app.version.clone()).filter(|it| !it.is_empty())),
+        ),
         ("instance", format!("{} of {}", view.number, app.instances)),
         ("restarts", view.restarts.to_string()),
         ("unstable restarts", view.unstable.to_string()),

@@ -1,11 +1,11 @@
 //! `maitred env`: the environment of an instance.
 
-use std::io::Write;
 use std::os::unix::ffi::OsStrExt;
 
 use anyhow::bail;
 use clap::Args;
 
+use super::together;
 use crate::apps;
 use crate::home::{self, Home};
 
@@ -27,12 +27,10 @@ impl Env {
             };
             let app = &known.record.app;
             let env = home::environment(Some(&home), app, kept.number, kept.id);
-            let mut out = std::io::stdout().lock();
-            for (name, value) in env {
-                let line = [name.as_bytes(), b": ", value.as_bytes(), b"\n"].concat();
-                // A reader who is gone does not matter.
-                let _ = out.write_all(&line);
-            }
+            let lines = env.iter().flat_map(|(name, value)| {
+                [name.as_bytes(), b": ", value.as_bytes(), b"\n"].concat()
+            });
+            together::print(lines.collect::<Vec<_>>())?;
             return Ok(0);
         }
         bail!("there is no instance {}", self.id);

@@ -195,7 +195,11 @@ fn read(matches: &ArgMatches, want: impl Fn(&Flag) -> bool) -> Result<Entry, Err
                 mut texts if texts.len() < 2 => texts.pop().map(Value::String),
                 texts => Some(Value::from(texts)),
             },
-            Takes::List(_) | Takes::Row(_) => Some(Value::from(texts())),
+            Takes::List(_) | Takes::Row(_) => match texts() {
+                // Spaces may be in it, and mean what they mean in a file.
+                mut texts if texts.len() < 2 => texts.pop().map(Value::String),
+                texts => Some(Value::from(texts)),
+            },
             Takes::Nothing(meaning) => Some(Value::Bool(meaning)),
             Takes::Word(word) => Some(Value::from(word)),
         };

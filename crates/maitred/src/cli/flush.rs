@@ -28,7 +28,8 @@ impl Flush {
             }
         };
         for path in view::flush(&catalog.entries()?)? {
-            println!("emptied {}", path.display().to_string().escape_debug());
+            let path = path.display().to_string();
+            together::print(format!("emptied {}\n", path.escape_debug()))?;
         }
         Ok(0)
     }

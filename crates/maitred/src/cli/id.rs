@@ -23,9 +23,9 @@ impl Id {
             .collect();
         // As pm2 prints an array, and an empty one for a name that it does not know.
         if ids.is_empty() {
-            println!("[]");
+            together::print("[]\n")?;
         } else {
-            println!("[ {} ]", ids.join(", "));
+            together::print(format!("[ {} ]\n", ids.join(", ")))?;
         }
         Ok(0)
     }

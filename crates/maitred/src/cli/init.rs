@@ -7,6 +7,7 @@ use std::path::Path;
 use anyhow::{Context, bail};
 use clap::Args;
 
+use super::together;
 use crate::config;
 
 /// The file, with comments.
@@ -46,7 +47,9 @@ impl Init {
         };
         file.write_all(EXAMPLE.as_bytes())
             .with_context(|| format!("writing {name}"))?;
-        println!("{name} is written; edit it, and then: maitred start {name}");
+        together::print(format!(
+            "{name} is written; edit it, and then: maitred start {name}\n"
+        ))?;
         Ok(0)
     }
 }

@@ -1,10 +1,9 @@
 //! `maitred jlist`: all apps as JSON, for programs.
 
-use std::io::Write;
-
 use clap::Args;
 
 use super::pm2::json;
+use super::together;
 use crate::apps;
 use crate::home::Home;
 
@@ -18,8 +17,7 @@ impl Jlist {
         let snapshots = apps::snapshots(&apps::all(&home)?);
         let mut text = serde_json::to_vec(&json::all(&home, &snapshots))?;
         text.push(b'\n');
-        // A reader who is gone does not matter.
-        let _ = std::io::stdout().write_all(&text);
+        together::print(text)?;
         Ok(0)
     }
 }

@@ -19,17 +19,23 @@ impl Kill {
         let home = Home::find()?;
         let known = apps::all(&home)?;
         let results = apps::side_by_side(&known, end);
-        let mut code = 0;
+        let (mut code, mut any) = (0, false);
         for (known, result) in known.iter().zip(results) {
             let name = &known.record.app.name;
             match result {
-                Ok(true) => together::say(manner, &format!("{name}: ended")),
+                Ok(true) => {
+                    any = true;
+                    together::say(manner, &format!("{name}: ended"));
+                }
                 Ok(false) => {}
                 Err(error) => {
                     together::complain(&error.context(name.clone()));
                     code = 1;
                 }
             }
+        }
+        if code == 0 && !any {
+            together::say(manner, "nothing runs");
         }
         Ok(code)
     }

@@ -1,10 +1,9 @@
 //! `maitred list`: all apps at a glance.
 
 use anstyle::{AnsiColor, Style};
-use anyhow::Context;
 use clap::{Args, ValueEnum};
 
-use super::table::{Cell, Column, print, write};
+use super::table::{Cell, Column, print};
 use super::{Manner, mini_list, shown, together, usage};
 use crate::apps::{self, Known};
 use crate::config::ExecMode;
@@ -129,11 +128,11 @@ pub(super) fn show(
         let blocks = rows.iter();
         let blocks =
             blocks.map(|row| mini_list::block(home, row.app, row.instance, row.usage, row.uptime));
-        return write(&blocks.collect::<String>()).context("writing the list");
+        return together::print(blocks.collect::<String>());
     }
     let colours = together::colours(manner, &std::io::stdout());
     let cells: Vec<_> = rows.iter().map(cells).collect();
-    print(&COLUMNS, &cells, colours).context("writing the list")
+    print(&COLUMNS, &cells, colours)
 }
 
 const COLUMNS: [Column; 12] = [

@@ -23,7 +23,7 @@ impl Pid {
             let ids = selected.ids();
             for instance in apps::Known::snapshot(&selected.known).instances {
                 if ids.contains(&instance.id) {
-                    println!("{}", instance.pid.unwrap_or(0));
+                    together::print(format!("{}\n", instance.pid.unwrap_or(0)))?;
                 }
             }
         }

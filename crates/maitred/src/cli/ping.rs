@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::together;
 use crate::apps;
 use crate::home::Home;
 
@@ -20,7 +21,7 @@ impl Ping {
             .filter(|(known, snapshot)| snapshot.supervisor == 0 && known.folder.is_claimed())
             .map(|(known, _)| known.record.app.name.clone())
             .collect();
-        println!("{{ msg: 'pong' }}");
+        together::print("{ msg: 'pong' }\n")?;
         if !hang.is_empty() {
             eprintln!(
                 "maitred: {answered} supervisors answer; these do not: {}",

@@ -1,12 +1,12 @@
 //! `maitred prettylist`: all apps, as Node's `util.inspect` would show them.
 
 use std::fmt::Write as _;
-use std::io::Write as _;
 
 use clap::Args;
 use serde_json::Value;
 
 use super::pm2::json;
+use super::together;
 use crate::apps;
 use crate::home::Home;
 
@@ -20,8 +20,7 @@ impl Prettylist {
         let snapshots = apps::snapshots(&apps::all(&home)?);
         let mut text = inspect(&json::all(&home, &snapshots), 0);
         text.push('\n');
-        // A reader who is gone does not matter.
-        let _ = std::io::stdout().write_all(text.as_bytes());
+        together::print(text)?;
         Ok(0)
     }
 }

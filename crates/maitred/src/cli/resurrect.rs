@@ -67,7 +67,8 @@ fn prepare(home: &Home, known: &[Known], saved: Record) -> anyhow::Result<Option
         let (known, claim) = apps::add_again(home, saved)?;
         return Ok(Some(Prepared::New(known, claim)));
     };
-    if known.folder.is_claimed() {
+    // One that has just lost its supervisor is still claimed, by what clears up after it.
+    if known.folder.is_claimed() && known.folder.connect().is_ok() {
         return Ok(None);
     }
     let ran = |number| {

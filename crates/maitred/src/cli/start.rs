@@ -139,7 +139,7 @@ fn usual() -> anyhow::Result<OsString> {
 }
 
 /// Whether a target is a config file, or a config on standard input.
-pub(super) fn is_config(target: &OsString) -> bool {
+fn is_config(target: &OsString) -> bool {
     target == "-" || config::is_config(Path::new(target))
 }
 
@@ -171,8 +171,13 @@ pub(super) fn resolve(
 /// The apps that a target of `start` means, if it does not mean a script.
 fn existing(known: &[Known], target: &OsString) -> Option<Vec<Selected>> {
     let text = target.to_str()?;
-    let script = text.contains('/') || Path::new(text).extension().is_some();
-    if script && text.parse::<u32>().is_err() || is_config(target) {
+    if target == "-" || together::means_file(known, text) {
+        return None;
+    }
+    // What looks like a path is one, unless an app is called so and there is no such file.
+    let called = || known.iter().any(|it| it.record.app.name == text);
+    let looks_so = text.contains('/') || Path::new(text).extension().is_some();
+    if looks_so && text.parse::<u32>().is_err() && (Path::new(text).is_file() || !called()) {
         return None;
     }
     let selected = apps::select(known, &[text.to_owned()]).ok()?;

@@ -10,7 +10,7 @@ use clap::Args;
 use super::start::{self, Mode};
 use super::what::What;
 use super::{Manner, attached, together};
-use crate::apps::Action;
+use crate::apps::{self, Action};
 use crate::config::{self, App, Entry};
 use crate::home::Home;
 
@@ -54,8 +54,11 @@ impl Again {
     pub(super) fn execute(self, mode: Mode, manner: &Manner) -> anyhow::Result<u8> {
         let home = Home::find()?;
         let mut code = 0;
-        let (files, names): (Vec<_>, Vec<_>) =
-            self.targets.iter().partition(|it| start::is_config(it));
+        let known = apps::all(&home)?;
+        let is_file = |target: &&OsString| {
+            *target == "-" || together::means_file(&known, &target.to_string_lossy())
+        };
+        let (files, names): (Vec<_>, Vec<_>) = self.targets.iter().partition(is_file);
         if !names.is_empty() && self.what.flags.entry != Entry::default() {
             bail!(
                 "settings can be changed with a config file, or by `maitred delete` and `maitred \

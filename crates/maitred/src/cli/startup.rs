@@ -61,10 +61,12 @@ impl Startup {
         only_systemd(self.platform.as_deref())?;
         let own = own_user();
         let user = self.user.unwrap_or_else(|| own.clone());
-        let home = match self.hp {
-            Some(hp) => hp.join(".maitred"),
-            None if user == own => Home::find()?.path().to_owned(),
-            None => bail!("name {user}'s home folder with --hp"),
+        let named = std::env::var_os("MAITRED_HOME").filter(|path| !path.is_empty());
+        let home = match (self.hp, &named) {
+            (Some(hp), _) => hp.join(".maitred"),
+            (None, Some(_)) => Home::find()?.path().to_owned(),
+            (None, None) if user == own => Home::find()?.path().to_owned(),
+            (None, None) => bail!("name {user}'s home folder with --hp"),
         };
         let program = std::env::current_exe().context("finding maitred's own file")?;
         let path = std::env::var("PATH").unwrap_or_default();
@@ -72,11 +74,7 @@ impl Startup {
         let name = unit_name(self.service_name, &user);
         if !rustix::process::geteuid().is_root() {
             // As pm2: who may not do it is told what to have done.
-            println!(
-                "sudo env PATH=\"$PATH\" {} startup systemd -u {user} --hp {}",
-                program.display(),
-                home.parent().unwrap_or(&home).display()
-            );
+            together::print(format!("{}\n", line_for_root(&user, &home, &program)))?;
             together::say(manner, "to set this up, run the line above");
             return Ok(1);
         }
@@ -101,7 +99,7 @@ impl Unstartup {
         let user = self.user.unwrap_or_else(own_user);
         let name = unit_name(self.service_name, &user);
         if !rustix::process::geteuid().is_root() {
-            println!("sudo maitred unstartup systemd -u {user}");
+            together::print(format!("sudo maitred unstartup systemd -u {user}\n"))?;
             together::say(manner, "to undo it, run the line above");
             return Ok(1);
         }
@@ -117,19 +115,44 @@ impl Unstartup {
     }
 }
 
+/// What somebody who may do it has to run.
+fn line_for_root(user: &str, home: &Path, program: &Path) -> String {
+    let quoted = |path: &Path| format!("'{}'", path.display().to_string().replace('\'', r"'\''"));
+    let program = quoted(program);
+    // Only a home of the usual name can be told by the folder that it is in.
+    match home.parent().filter(|_| home.ends_with(".maitred")) {
+        Some(parent) => format!(
+            "sudo env PATH=\"$PATH\" {program} startup systemd -u {user} --hp {}",
+            quoted(parent)
+        ),
+        None => format!(
+            "sudo env PATH=\"$PATH\" MAITRED_HOME={} {program} startup systemd -u {user}",
+            quoted(home)
+        ),
+    }
+}
+
 fn unit_name(given: Option<String>, user: &str) -> String {
     let name = given.unwrap_or_else(|| format!("maitred-{user}"));
     format!("{}.service", name.trim_end_matches(".service"))
 }
 
-/// The unit. Apps live on when it is restarted for no reason of theirs, and end with the machine.
+/// The unit, which brings the apps back and ends them with the machine.
+///
+/// It differs from pm2's, which watches one daemon (`Type=forking`, a pid file and `Restart=`):
+/// here there is none, so the unit is active once the apps have been started. What must not happen
+/// is that systemd ends all apps because of one of them. Hence the `-`: an app that does not come
+/// up makes `resurrect` fail, and a start that fails is undone by ending every process of the
+/// unit. And hence `OOMPolicy=continue`: a worker that the kernel kills for want of memory is
+/// restarted by its supervisor. `KillMode` stays what it is: what `ExecStop` should have left is
+/// ended.
 fn unit(user: &str, home: &Path, program: &Path, path: &str) -> anyhow::Result<String> {
     let quoted = |text: &str| -> anyhow::Result<String> {
         if text.contains(['\n', '\r', '\0']) {
             bail!("a line break in {}", text.escape_debug());
         }
         let text = text.replace('\\', "\\\\").replace('"', "\\\"");
-        Ok(text.replace('%', "%%").replace('$', "$$"))
+        Ok(text.replace('%', "%%"))
     };
     if !user
         .chars()
@@ -138,13 +161,21 @@ fn unit(user: &str, home: &Path, program: &Path, path: &str) -> anyhow::Result<S
         bail!("{} is no user's name", user.escape_debug());
     }
     let home = quoted(&home.to_string_lossy())?;
+    // However they are quoted, systemd takes none of these in a program's path.
+    if program.to_string_lossy().contains(['"', '\'', '\\']) {
+        bail!(
+            "systemd runs no program whose path has quotes or a backslash in it: {}",
+            program.display()
+        );
+    }
     let program = quoted(&program.to_string_lossy())?;
-    let path = quoted(path)?.replace("$$", "$");
+    let path = quoted(path)?;
     Ok(format!(
         "[Unit]\n\
          Description=maitred: the apps of {user}\n\
          After=network-online.target\n\
          Wants=network-online.target\n\
+         RequiresMountsFor=\"{home}\"\n\
          \n\
          [Service]\n\
          Type=oneshot\n\
@@ -155,7 +186,8 @@ fn unit(user: &str, home: &Path, program: &Path, path: &str) -> anyhow::Result<S
          LimitCORE=infinity\n\
          Environment=\"PATH={path}\"\n\
          Environment=\"MAITRED_HOME={home}\"\n\
-         ExecStart=\"{program}\" resurrect\n\
+         OOMPolicy=continue\n\
+         ExecStart=-\"{program}\" resurrect\n\
          ExecReload=\"{program}\" reload all\n\
          ExecStop=\"{program}\" kill\n\
          \n\
@@ -203,13 +235,49 @@ fn systemctl(arguments: &[&str]) -> anyhow::Result<()> {
 mod tests {
     use super::*;
 
+    /// Of systemd's own mind, as far as it can be asked without being started.
+    #[test]
+    fn systemd_finds_nothing_wrong_with_the_unit() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("a $b %d");
+        fs::copy("/bin/true", &program).unwrap();
+        let home = folder.path().join("$home %h").join(".maitred");
+        let text = unit("root", &home, &program, "/bin:/opt/$x %h/bin").unwrap();
+        let file = folder.path().join("maitred-root.service");
+        fs::write(&file, text).unwrap();
+        let checked = Command::new("systemd-analyze")
+            .args(["verify", "--man=no"])
+            .arg(&file)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&checked.stderr);
+        // What it has to say of other units is not ours.
+        let ours = said.lines().any(|line| line.contains("maitred-root"));
+        assert!(checked.status.success() && !ours, "{said}");
+    }
+
+    #[test]
+    fn who_may_not_do_it_is_told_the_whole_line() {
+        let line = |home| line_for_root("me", Path::new(home), Path::new("/opt/it's/maitred"));
+        assert_eq!(
+            line("/home/me/.maitred"),
+            r#"sudo env PATH="$PATH" '/opt/it'\''s/maitred' startup systemd -u me --hp '/home/me'"#
+        );
+        assert_eq!(
+            line("/srv/apps"),
+            r#"sudo env PATH="$PATH" MAITRED_HOME='/srv/apps' '/opt/it'\''s/maitred' startup systemd -u me"#
+        );
+    }
+
     #[test]
     fn nothing_breaks_out_of_the_unit() {
-        let program = Path::new("/opt/a \"b\"/maitred");
-        let text = unit("me", Path::new("/h%me"), program, "/bin:/x").unwrap();
-        assert!(text.contains("ExecStart=\"/opt/a \\\"b\\\"/maitred\" resurrect"));
+        let program = Path::new("/opt/a b/maitred");
+        let text = unit("me", Path::new("/h%me"), program, "/bin:/x\"y").unwrap();
+        assert!(text.contains("ExecStart=-\"/opt/a b/maitred\" resurrect"));
+        assert!(text.contains("Environment=\"PATH=/bin:/x\\\"y\""));
         assert!(text.contains("MAITRED_HOME=/h%%me"));
         assert!(unit("me\nExecStart=/bin/sh", Path::new("/"), program, "").is_err());
         assert!(unit("me", Path::new("/a\nb"), program, "").is_err());
+        assert!(unit("me", Path::new("/a"), Path::new("/it's"), "").is_err());
     }
 }

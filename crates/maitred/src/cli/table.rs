@@ -1,11 +1,12 @@
 //! A table that fits the terminal: what matters least goes first when there is no room.
 
 use std::borrow::Cow;
-use std::io::{self, Write};
 
 use anstyle::Style;
 use rustix::termios::tcgetwinsize;
 use unicode_width::UnicodeWidthStr;
+
+use super::together;
 
 /// A column.
 #[derive(Clone, Copy, Debug)]
@@ -48,19 +49,8 @@ pub(super) fn width() -> Option<usize> {
 ///
 /// # Errors
 /// If it cannot be written; that the reader has gone does not matter.
-pub(super) fn print(columns: &[Column], rows: &[Vec<Cell>], colours: bool) -> io::Result<()> {
-    write(&render(columns, rows, width(), colours))
-}
-
-/// Writes a text to standard output.
-///
-/// # Errors
-/// As [`print`].
-pub(super) fn write(text: &str) -> io::Result<()> {
-    match io::stdout().write_all(text.as_bytes()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error),
-        _ => Ok(()),
-    }
+pub(super) fn print(columns: &[Column], rows: &[Vec<Cell>], colours: bool) -> anyhow::Result<()> {
+    together::print(render(columns, rows, width(), colours))
 }
 
 fn render(columns: &[Column], rows: &[Vec<Cell>], room: Option<usize>, colours: bool) -> String {

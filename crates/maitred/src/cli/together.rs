@@ -1,6 +1,6 @@
 //! Doing one thing with all apps that are meant, side by side, and telling what comes of it.
 
-use std::io::IsTerminal;
+use std::io::{ErrorKind, IsTerminal, Write};
 use std::path::Path;
 use std::sync::Mutex;
 
@@ -46,7 +46,7 @@ pub(super) fn selected_with_files(
                 only,
                 manner,
             )?
-        } else if config::is_config(Path::new(target)) {
+        } else if means_file(&known, target) {
             let file = config::load(Path::new(target), None)?;
             of_config(&known, file, target, only, manner)?
         } else {
@@ -60,6 +60,13 @@ pub(super) fn selected_with_files(
         }
     }
     Ok(selected)
+}
+
+/// Whether a target stands for a config file, and not for an app that is called so.
+pub(super) fn means_file(known: &[Known], target: &str) -> bool {
+    let path = Path::new(target);
+    let called = || known.iter().any(|it| it.record.app.name == target);
+    config::is_config(path) && (path.exists() || !called())
 }
 
 /// What there is to read on standard input.
@@ -160,6 +167,20 @@ pub(super) fn show_list(home: &Home, manner: &Manner) -> anyhow::Result<()> {
         list::show(home, &apps::all(home)?, list::USUAL, manner)?;
     }
     Ok(())
+}
+
+/// Writes to standard output what was asked for.
+///
+/// # Errors
+/// If it cannot be written; that the reader has gone does not matter.
+pub(super) fn print(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_ref()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+            Err(error).context("writing to standard output")
+        }
+        _ => Ok(()),
+    }
 }
 
 /// A sentence for the user, on standard error so that what was asked for stands alone.

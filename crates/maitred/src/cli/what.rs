@@ -134,7 +134,8 @@ impl What {
         }
         if let Some(name) = twice(&apps.apps) {
             bail!(
-                "two apps are called {}; each needs a name of its own",
+                "two apps are called {}; each needs a name or a namespace of its own (copies of \
+                 one app are its `instances`)",
                 shown(name.as_ref())
             );
         }
@@ -173,8 +174,8 @@ fn twice(apps: &[Resolved]) -> Option<&str> {
 }
 
 fn called(entry: &Entry, number: usize, of: usize) -> String {
-    let name = entry.name.as_deref().map(OsStr::new);
-    match name.or(entry.script.as_deref()) {
+    let name = entry.name.as_deref().filter(|name| !name.is_empty());
+    match name.map(OsStr::new).or(entry.script.as_deref()) {
         Some(name) => format!("app {}", shown(name)),
         None if of == 1 => "the app".to_owned(),
         None => format!("app {number}"),

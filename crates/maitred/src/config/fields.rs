@@ -11,10 +11,10 @@ use std::path::PathBuf;
 
 use super::field::{Field, Takes, flag};
 use super::kind::{
-    Account, Bytes, ExitCodes, Kind, LogTarget, Millis, MinUptime, Ports, Schedule, Texts,
-    Variables, WatchDelay, WatchOptions, Watched, Words,
+    Account, Bytes, ExitCodes, Kind, LogTarget, Millis, MinUptime, Patterns, Ports, Schedule,
+    Texts, Variables, WatchDelay, WatchOptions, Watched, Words,
 };
-use super::requests::{Per, Retry};
+use super::requests::{AccessFormat, Per, Retry};
 use super::{ExecMode, FilterEnv, Instances, LogFormat, Policy};
 
 macro_rules! fields {
@@ -209,6 +209,21 @@ fields! {
         default: "none",
         flags: &[flag("instance-header", Takes::Value("NAME")).also_of_run()],
     }
+    /// With `per: request`: a file in which each request gets a line when it is over; "-" for
+    /// standard output, where the app is in the foreground. Relative to `cwd`. It is rotated and
+    /// opened again as the app's logs are.
+    access_log: String {
+        aliases: &[],
+        default: "none",
+        flags: &[flag("access-log", Takes::Value("FILE")).also_of_run()],
+    }
+    /// The form of those lines: `combined`, as Apache and nginx have it, with the seconds that the
+    /// request took, the instance and the request's number behind it; or `json`.
+    access_log_format: AccessFormat {
+        aliases: &[],
+        default: "combined",
+        flags: &[flag("access-log-format", Takes::Value("FORMAT")).also_of_run()],
+    }
     /// With `per: request`: the largest body of a request.
     max_body: Bytes {
         aliases: &[],
@@ -349,8 +364,9 @@ fields! {
         default: "false",
         flags: &[flag("watch", Takes::Optional("PATH")).also_of_run()],
     }
-    /// What is not watched: names, paths, globs, or "regex:" with a regular expression.
-    ignore_watch: Texts {
+    /// What is not watched: names, paths, globs, or "regex:" with a regular expression. A text is
+    /// split at spaces.
+    ignore_watch: Patterns {
         aliases: &["watch_ignore"],
         default: "node_modules, and what begins with a dot",
         flags: &[flag("ignore-watch", Takes::List("PATTERN")).also_of_run()],

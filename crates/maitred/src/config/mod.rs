@@ -8,6 +8,7 @@
 //! Which fields there are stands in [`fields`] alone, what they mean by default in [`resolve`].
 
 mod app;
+mod called;
 mod cron;
 mod encode;
 mod entry;
@@ -36,6 +37,7 @@ mod watch;
 mod words;
 
 pub(crate) use app::{App, ExecMode, Interpreter, Policy};
+pub(crate) use called::called;
 pub(crate) use cron::Cron;
 pub(crate) use environment::{Environment, FilterEnv, RUN_VAR, compose, with_own};
 pub(crate) use field::{Field, Flag, Takes};
@@ -46,8 +48,8 @@ pub(crate) use instances::{Instances, processors};
 pub(crate) use kind::{LogTarget, Words};
 pub(crate) use logs::{LogFormat, Logs, Place, Rotation};
 pub(crate) use programs::is_static;
-pub(crate) use requests::Requests;
-pub(crate) use resolve::{Resolved, Surroundings, called, resolve};
+pub(crate) use requests::{AccessFormat, Requests};
+pub(crate) use resolve::{Resolved, Surroundings, resolve};
 pub(crate) use restart::{Pause, Restart};
 pub(crate) use secrets::shown;
 pub(crate) use watch::Watch;

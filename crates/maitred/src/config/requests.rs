@@ -31,6 +31,24 @@ pub(crate) enum Retry {
     Idempotent,
 }
 
+/// A line for each request.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct AccessLog {
+    /// The file; `None` for standard output.
+    pub(crate) file: Option<PathBuf>,
+    pub(crate) format: AccessFormat,
+}
+
+/// The form of such a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum AccessFormat {
+    /// That of Apache and nginx.
+    Combined,
+    /// One JSON object a line.
+    Json,
+}
+
 /// How requests are placed, and what is said of them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Requests {
@@ -50,6 +68,9 @@ pub(crate) struct Requests {
     pub(crate) tls: Vec<(PathBuf, PathBuf)>,
     /// The name of a response field that tells the instance.
     pub(crate) instance_header: Option<String>,
+    /// Where each request gets a line, if anywhere.
+    #[serde(default)]
+    pub(crate) access_log: Option<AccessLog>,
     /// The largest body, in bytes; 0 for any.
     pub(crate) max_body: u64,
     /// How long a worker may take to begin its response.
@@ -85,6 +106,7 @@ impl Requests {
             }
             let written = [
                 ("max_concurrency", entry.max_concurrency.is_some()),
+                ("access_log", entry.access_log.is_some()),
                 ("client_limit", entry.client_limit.is_some()),
                 ("retry", entry.retry.is_some()),
                 ("trust_proxy", entry.trust_proxy.is_some()),
@@ -117,6 +139,13 @@ impl Requests {
             let list = list.iter().flat_map(|list| &list.0);
             list.map(|file| cwd.join(file)).collect()
         };
+        if entry.access_log.is_none() && entry.access_log_format.is_some() {
+            bail!("access_log_format: there is no access_log to write");
+        }
+        let access_log = entry.access_log.as_ref().map(|file| AccessLog {
+            file: (file != "-").then(|| cwd.join(file)),
+            format: entry.access_log_format.unwrap_or(AccessFormat::Combined),
+        });
         let (certificates, keys) = (files(&entry.tls_cert), files(&entry.tls_key));
         if certificates.len() != keys.len() {
             bail!("tls_cert and tls_key: each certificate needs its key");
@@ -132,6 +161,7 @@ impl Requests {
             trusted,
             proxy_protocol: entry.proxy_protocol.unwrap_or(false),
             instance_header: entry.instance_header.clone(),
+            access_log,
             max_body: entry.max_body.map_or(0, |Bytes(bytes)| bytes),
             response_timeout: time(entry.response_timeout, RESPONSE_TIMEOUT),
             header_timeout: time(entry.header_timeout, HEADER_TIMEOUT),
@@ -170,6 +200,7 @@ impl Requests {
             retry_idempotent: self.retry_idempotent,
             max_clients: CLIENTS,
             client_limit: most(self.client_limit),
+            access: None,
             head: HEAD,
             body: self.max_body,
             head_time: self.header_timeout,

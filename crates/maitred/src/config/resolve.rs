@@ -10,17 +10,19 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 
 use super::app::{App, Balance, ExecMode, Interpreter, Policy};
+use super::called;
 use super::environment::{self, Environment, FilterEnv};
 use super::fields::Entry;
 use super::identity;
 use super::interpreter::{self, Program};
-use super::kind::{Bytes, LogTarget, Millis, MinUptime, Schedule, Texts, Variables, Watched};
+use super::kind::{
+    Bytes, LogTarget, Millis, MinUptime, Patterns, Schedule, Texts, Variables, Watched,
+};
 use super::programs::Places;
 use super::requests::{Per, Requests};
 use super::words::told;
 use super::{Cron, Instances, LogFormat, Logs, Pause, Place, Restart, Rotation, Watch};
 
-const NAMESPACE: &str = "default";
 const INSTANCE_VAR: &str = "NODE_APP_INSTANCE";
 const MAX_RESTARTS: u32 = 16;
 const MIN_UPTIME: Duration = Duration::from_secs(1);
@@ -39,8 +41,6 @@ const LOG_COUNT: u32 = 10;
 const QUEUE: usize = 4096;
 /// How long one may wait.
 const PATIENCE: Duration = Duration::from_secs(30);
-/// An app's name is part of lines and paths.
-const LONGEST_NAME: usize = 128;
 
 /// What an app's fields are seen against.
 #[derive(Debug)]
@@ -84,8 +84,8 @@ pub(crate) fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Re
         None => context.folder.to_owned(),
     };
     let script = expand_home(Path::new(&script), context).into_os_string();
-    let name = name(&entry, &script, context)?;
-    let namespace = namespace(&entry);
+    let name = called::name(&entry, &script, context.env_name)?;
+    let namespace = called::namespace(&entry)?;
     let rights = identity::rights(entry.uid.as_ref(), entry.gid.as_ref())?;
     let user = rights.as_ref().and_then(|rights| rights.user.as_ref());
     let requests = Requests::resolve(&entry, &cwd)?;
@@ -216,46 +216,6 @@ pub(crate) fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Re
     })
 }
 
-/// Name and namespace of the app that an entry stands for, as far as they can be told without
-/// resolving it: what it is found by when it is there already.
-pub(crate) fn called(entry: &Entry) -> Option<(String, String)> {
-    let name = entry
-        .name
-        .clone()
-        .or_else(|| entry.script.as_deref().map(name_of_script))?;
-    Some((name, namespace(entry)))
-}
-
-fn namespace(entry: &Entry) -> String {
-    let namespace = entry.namespace.as_deref().unwrap_or(NAMESPACE);
-    namespace.to_owned()
-}
-
-fn name_of_script(script: &OsStr) -> String {
-    let stem = Path::new(script).file_stem().unwrap_or(script);
-    stem.to_string_lossy().into_owned()
-}
-
-/// The app's name: the one that was given, or the script's.
-fn name(entry: &Entry, script: &OsStr, context: &Surroundings) -> anyhow::Result<String> {
-    let mut name = entry.name.clone().unwrap_or_else(|| name_of_script(script));
-    if let (Some(true), Some(env_name)) = (entry.append_env_to_name, context.env_name) {
-        name = format!("{name}-{env_name}");
-    }
-    let odd = name.is_empty()
-        || name == "all"
-        || name.chars().count() > LONGEST_NAME
-        || name.chars().any(char::is_control);
-    if odd {
-        bail!(
-            "the name \"{}\" will not do: it is part of lines and commands, so it has up to \
-             {LONGEST_NAME} visible characters, and is not \"all\"",
-            told(&name)
-        );
-    }
-    Ok(name)
-}
-
 /// What is executed, with all its arguments. Programs are looked for in the app's own PATH, where
 /// it has one.
 fn program(
@@ -370,7 +330,7 @@ fn pause(fixed: Option<Millis>, growing: Option<Millis>) -> Pause {
 
 fn watch(
     watched: Option<Watched>,
-    ignore: Option<Texts>,
+    ignore: Option<Patterns>,
     options: Option<super::kind::WatchOptions>,
     delay: Duration,
     cwd: &Path,
@@ -389,7 +349,7 @@ fn watch(
     };
     // pm2 lets its watcher's own setting win.
     let ignore = ignored
-        .or(ignore.map(|Texts(patterns)| patterns))
+        .or(ignore.map(|Patterns(patterns)| patterns))
         .unwrap_or_else(|| NOT_WATCHED.map(str::to_owned).to_vec());
     Some(Watch {
         paths,

@@ -101,6 +101,7 @@ impl AppFolder {
                 // One that was removed meanwhile is not the lock any more.
                 Ok(()) if same_file(&lock, &path) => {
                     let folder = self.clone();
+                    atomic::remove_unfinished(&folder.record_path());
                     return Ok(Some(Claim { folder, lock }));
                 }
                 Ok(()) => continue,

@@ -5,6 +5,25 @@ use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::Path;
 
+/// What follows a file's name while it is written, before a number.
+const UNFINISHED: &str = ".new-";
+
+/// Removes what was left by those that were killed while they wrote a file, if nobody else may
+/// write it at this moment.
+pub(super) fn remove_unfinished(path: &Path) {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return;
+    };
+    let mut start = name.as_encoded_bytes().to_owned();
+    start.extend_from_slice(UNFINISHED.as_bytes());
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        if entry.file_name().as_encoded_bytes().starts_with(&start) {
+            // It does no harm.
+            let _ = fs::remove_file(entry.path());
+        }
+    }
+}
+
 /// Replaces a file, readable for its owner alone. With a backup, what was there before gets that
 /// name.
 ///
@@ -13,7 +32,7 @@ use std::path::Path;
 pub(super) fn write(path: &Path, content: &[u8], backup: Option<&Path>) -> io::Result<()> {
     // Two that write at the same time must not share the file.
     let mut name = path.as_os_str().to_owned();
-    name.push(format!(".new-{}", std::process::id()));
+    name.push(format!("{UNFINISHED}{}", std::process::id()));
     let new = Path::new(&name);
     let written = || -> io::Result<()> {
         let mut file = OpenOptions::new()

@@ -21,6 +21,7 @@ mod paths;
 mod rotation;
 mod thread;
 pub(crate) mod view;
+mod writer;
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -36,6 +37,7 @@ pub(crate) use date::DateFormat;
 pub(crate) use format::Format;
 pub(crate) use paths::Files;
 pub(crate) use rotation::Rotation;
+pub(crate) use writer::Writer;
 
 /// One of a process's two outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -86,6 +88,8 @@ pub(crate) enum Notice {
         lines: u64,
         bytes: u64,
     },
+    /// So many lines came faster than they could be written, and are lost.
+    Overrun { path: PathBuf, lines: u64 },
     /// A file that has grown large could not be set aside, and grows on.
     NotRotated { path: PathBuf, reason: String },
     /// The output of a process cannot be read at all.

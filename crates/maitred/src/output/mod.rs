@@ -15,10 +15,11 @@ use std::io::IsTerminal;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use tokio::sync::mpsc;
 
-use crate::config::{App, LogFormat};
+use crate::access;
+use crate::config::{AccessFormat, App, LogFormat};
 use crate::events::{Event, EventFile};
 use crate::logs::{self, Capture, DateFormat, Files, Format, Source};
 use screen::Screen;
@@ -46,16 +47,17 @@ pub(crate) struct Output {
     sentences: Sentences,
     events: Option<EventFile>,
     lines: Workers,
+    /// Where each request gets its line.
+    access: Option<access::Log>,
+    tell: mpsc::Sender<logs::Notice>,
+    notices: mpsc::Receiver<logs::Notice>,
 }
 
 /// Where the workers' lines go.
 #[derive(Debug)]
 enum Workers {
     Shown(Screen),
-    Kept {
-        capture: Capture,
-        notices: mpsc::Receiver<logs::Notice>,
-    },
+    Kept(Capture),
 }
 
 /// A process whose output is to be shown or kept.
@@ -78,7 +80,8 @@ impl Output {
     /// If the system refuses threads.
     pub(crate) fn shown(app: &App, events: Option<EventFile>) -> anyhow::Result<Self> {
         let screen = Screen::new(&app.name).context("writing to stdout")?;
-        Self::new(app, events, Workers::Shown(screen))
+        let (tell, notices) = mpsc::channel(NOTICES);
+        Self::new(app, events, Workers::Shown(screen), tell, notices)
     }
 
     /// Keeps lines in files.
@@ -95,26 +98,68 @@ impl Output {
                 (LogFormat::Raw, Some(date)) => Format::Dated(date),
                 (LogFormat::Raw, None) => Format::Plain,
             },
-            rotation: app.logs.rotation.as_ref().map(|rotation| logs::Rotation {
-                size: Some(rotation.size),
-                interval: rotation.interval,
-                keep: usize::try_from(rotation.count).unwrap_or(usize::MAX),
-                gzip: rotation.gzip,
-            }),
+            rotation: rotation(app),
         };
-        let (sender, notices) = mpsc::channel(NOTICES);
-        let capture = Capture::start(settings, None, sender).context("keeping logs")?;
-        Self::new(app, None, Workers::Kept { capture, notices })
+        let (tell, notices) = mpsc::channel(NOTICES);
+        let capture = Capture::start(settings, None, tell.clone()).context("keeping logs")?;
+        Self::new(app, None, Workers::Kept(capture), tell, notices)
     }
 
-    fn new(app: &App, events: Option<EventFile>, lines: Workers) -> anyhow::Result<Self> {
+    fn new(
+        app: &App,
+        events: Option<EventFile>,
+        lines: Workers,
+        tell: mpsc::Sender<logs::Notice>,
+        notices: mpsc::Receiver<logs::Notice>,
+    ) -> anyhow::Result<Self> {
         let err = Stream::new("stderr", std::io::stderr()).context("writing to stderr")?;
         Ok(Self {
             sentences: Sentences::new(app, err.colours()),
             err,
             events,
             lines,
+            access: None,
+            tell,
+            notices,
         })
+    }
+
+    /// The way to the app's access log, if it has one.
+    ///
+    /// # Errors
+    /// If there is no standard output to write it to, or the system refuses a thread.
+    pub(crate) fn access_log(&mut self, app: &App) -> anyhow::Result<Option<access::Queue>> {
+        let wanted = app.requests.as_ref().and_then(|it| it.access_log.as_ref());
+        let Some(wanted) = wanted else {
+            return Ok(None);
+        };
+        let log = match self.access.take() {
+            Some(log) => log,
+            None => {
+                let target = match &wanted.file {
+                    Some(path) => access::Target::File(path.clone()),
+                    None if matches!(self.lines, Workers::Kept(_)) => bail!(
+                        "access_log: - is standard output, which only an app in the foreground \
+                         has (maitred run); name a file"
+                    ),
+                    None => access::Target::StandardOutput,
+                };
+                let settings = access::Settings {
+                    app: app.name.clone(),
+                    target,
+                    format: match wanted.format {
+                        AccessFormat::Combined => access::Format::Combined,
+                        AccessFormat::Json => access::Format::Json,
+                    },
+                    rotation: rotation(app),
+                };
+                access::Log::start(&settings, self.tell.clone())
+                    .context("keeping the access log")?
+            }
+        };
+        let queue = log.queue();
+        self.access = Some(log);
+        Ok(Some(queue))
     }
 
     /// Notes what has happened, and tells the user if it is worth a sentence.
@@ -133,7 +178,7 @@ impl Output {
             Workers::Shown(screen) => {
                 screen.capture(worker.instance, worker.out, worker.err, &self.err);
             }
-            Workers::Kept { capture, .. } => capture.add(Source {
+            Workers::Kept(capture) => capture.add(Source {
                 instance: worker.instance,
                 id: worker.id,
                 out: worker.out,
@@ -145,19 +190,17 @@ impl Output {
 
     /// Opens the log files again under their names.
     pub(crate) fn reopen(&self) {
-        match &self.lines {
-            Workers::Shown(_) => {}
-            Workers::Kept { capture, .. } => capture.reopen(),
+        if let Workers::Kept(capture) = &self.lines {
+            capture.reopen();
+        }
+        if let Some(access) = &self.access {
+            access.reopen();
         }
     }
 
     /// Waits for something about the logs that should be known. Loses nothing when it is dropped.
     pub(crate) async fn notice(&mut self) -> Event {
-        let notice = match &mut self.lines {
-            Workers::Shown(_) => None,
-            Workers::Kept { notices, .. } => notices.recv().await,
-        };
-        match notice {
+        match self.notices.recv().await {
             Some(notice) => event_of(notice),
             None => std::future::pending().await,
         }
@@ -167,10 +210,22 @@ impl Output {
     pub(crate) async fn finish(&mut self) {
         match &mut self.lines {
             Workers::Shown(screen) => screen.finish().await,
-            Workers::Kept { capture, .. } => capture.finish(LAST_WORDS),
+            Workers::Kept(capture) => capture.finish(LAST_WORDS),
+        }
+        if let Some(access) = &self.access {
+            access.finish(LAST_WORDS);
         }
         self.err.finish();
     }
+}
+
+fn rotation(app: &App) -> Option<logs::Rotation> {
+    app.logs.rotation.as_ref().map(|rotation| logs::Rotation {
+        size: Some(rotation.size),
+        interval: rotation.interval,
+        keep: usize::try_from(rotation.count).unwrap_or(usize::MAX),
+        gzip: rotation.gzip,
+    })
 }
 
 fn event_of(notice: logs::Notice) -> Event {
@@ -183,6 +238,10 @@ fn event_of(notice: logs::Notice) -> Event {
             path: path.display().to_string(),
             lines,
             bytes,
+        },
+        logs::Notice::Overrun { path, lines } => Event::LogOverrun {
+            path: path.display().to_string(),
+            lines,
         },
         logs::Notice::NotRotated { path, reason } => Event::LogNotRotated {
             path: path.display().to_string(),

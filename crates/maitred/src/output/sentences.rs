@@ -167,6 +167,9 @@ impl Sentences {
             Event::LogLost { path, lines, bytes } => Some(format!(
                 "{path} can be written to again; {lines} lines ({bytes} bytes) of {name} are lost"
             )),
+            Event::LogOverrun { path, lines } => Some(format!(
+                "{lines} lines for {path} came faster than they could be written, and are lost"
+            )),
             Event::LogNotRotated { path, reason } => Some(format!(
                 "{path} has grown large, and grows on: it cannot be rotated: {reason}"
             )),

@@ -169,11 +169,17 @@ impl Proxy {
             }
             Ok(End::At(end)) if end <= self.settings.head => {
                 let (head, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
-                match self.begin(key, head, rest.len(), workers) {
+                let begun = self.begin(key, head, rest.len(), workers);
+                let is_read = |client: &Client| !matches!(client.phase, Phase::Reading { .. });
+                match begun {
                     // It comes back when more is there.
                     Ok(None) => (Ok(Step::On), None),
                     Ok(Some(step)) => (Ok(step), Some(rest.to_vec())),
-                    Err(refusal) => (Err(refusal), Some(rest.to_vec())),
+                    Err(refusal) if self.clients.get(key).is_some_and(is_read) => {
+                        (Err(refusal), Some(rest.to_vec()))
+                    }
+                    // What could not be understood is for the log.
+                    Err(refusal) => (Err(refusal), Some(bytes.to_vec())),
                 }
             }
             Ok(End::Beyond(next)) if bytes.len() < self.settings.head => {
@@ -224,7 +230,7 @@ impl Proxy {
             return Ok(Some(Step::Over));
         };
         self.budget = (self.budget + 1).min(BUDGET);
-        let mut to_worker = Vec::with_capacity(head.len() + 256);
+        let mut to_worker = std::mem::take(&mut self.spare);
         let hop = Hop {
             peer: client.peer.address,
             tls: client.link.is_tls(),
@@ -244,7 +250,14 @@ impl Proxy {
             address = Some(client);
         }
         self.last_request += 1;
-        let mut record = Record::new(gate, self.last_request, address);
+        let since = match client.phase {
+            Phase::Reading { since, .. } => since,
+            _ => self.now,
+        };
+        let mut record = Record::new(gate, self.last_request, address, since);
+        if self.settings.access.is_some() {
+            record.note(head, Some(&request), client.link.session().is_some());
+        }
         let has_room = record.take_seat(&mut self.seats);
         let mut exchange = Exchange {
             wants,
@@ -398,12 +411,20 @@ impl Proxy {
                 exchange.record
             }
             // Nothing of it could be understood.
-            _ => {
+            before => {
+                let since = match before {
+                    Phase::Reading { since, .. } => since,
+                    _ => self.now,
+                };
+                let line = std::mem::take(&mut client.link.input);
                 let Some(at) = self.gates.get_mut(&gate) else {
                     return Step::Over;
                 };
                 self.last_request += 1;
-                let record = Record::new(at, self.last_request, address);
+                let mut record = Record::new(at, self.last_request, address, since);
+                if self.settings.access.is_some() {
+                    record.note(&line, None, false);
+                }
                 self.report(Report {
                     id: record.id,
                     gate,

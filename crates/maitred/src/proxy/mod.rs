@@ -44,6 +44,7 @@ use slab::{Key, Slab};
 use tls::Certificates;
 pub(crate) use tls::Files;
 
+use crate::access;
 use crate::figures::{RequestFigures, WorkerRequests};
 
 /// What is read at once, and so what may wait to be written to a slow reader.
@@ -80,6 +81,8 @@ pub(crate) struct Settings {
     pub(crate) max_clients: usize,
     /// How many requests of one client may be in progress.
     pub(crate) client_limit: usize,
+    /// Where each request is noted when it is over.
+    pub(crate) access: Option<access::Queue>,
     /// Bytes of a request's head.
     pub(crate) head: usize,
     /// Bytes of a request's body.
@@ -158,6 +161,8 @@ pub(crate) struct Proxy {
     /// Room for what is read, and for what is written.
     room: Vec<u8>,
     out: Vec<u8>,
+    /// Room for the next request's head, empty.
+    spare: Vec<u8>,
     /// Clients that may go on, and gates where a request that waits may be placed.
     again: VecDeque<Key>,
     free: Vec<u64>,
@@ -222,6 +227,7 @@ impl Proxy {
             now: 0,
             room: vec![0; READ],
             out: Vec::with_capacity(READ),
+            spare: Vec::new(),
             again: VecDeque::new(),
             free: Vec::new(),
             bells: Bells::default(),

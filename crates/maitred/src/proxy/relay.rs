@@ -286,6 +286,7 @@ impl Proxy {
                 &mut self.out,
             );
             exchange.begun = true;
+            exchange.record.status = Some(response.status);
             if response.status == 101 {
                 let Phase::Serving(exchange) =
                     std::mem::replace(&mut client.phase, Phase::Leaving { until: self.now })
@@ -335,6 +336,7 @@ impl Proxy {
                 if is_new {
                     // Its head has not gone out: the client can still be told.
                     exchange.answer = None;
+                    exchange.record.status = None;
                 }
                 return Passed::Failed(Refusal::BadWorker, Some(refusal.reason()));
             }

@@ -81,6 +81,7 @@ fn settings(policy: RequestPolicy) -> Settings {
         retry_idempotent: true,
         max_clients: 100,
         client_limit: usize::MAX,
+        access: None,
         head: 32 * 1024,
         body: 0,
         head_time: Duration::from_secs(10),

@@ -171,11 +171,15 @@ impl Supervisor {
         }
         let requests = self.app.requests.as_ref();
         let requests = requests.map(|requests| requests.settings(&self.app.balance));
+        let mut requests = requests.transpose()?;
+        if let Some(requests) = &mut requests {
+            requests.access = self.output.access_log(&self.app)?;
+        }
         let user = self.app.identity.as_ref().map(|identity| identity.uid);
         let dispatcher = Dispatcher::start(
             dispatcher::Settings {
                 balance: self.app.balance.into(),
-                requests: requests.transpose()?,
+                requests,
                 private_ports: self.app.private_ports.clone(),
                 door: self.folder.open_door(user).context("opening the door")?,
                 folder: self.folder.links(),
@@ -216,6 +220,9 @@ impl Supervisor {
             ready();
             let code = self.supervise(signals, &mut server).await?;
             self.output.event(&Event::Stopped { code });
+            // With it go the listeners: who hears that the app has stopped may use its ports. And
+            // what it has still to say of requests is to be written.
+            self.dispatcher = None;
             self.output.finish().await;
             self.say_goodbye();
             if let Some(server) = server {
@@ -441,8 +448,6 @@ impl Supervisor {
 
     /// The app has ended: notes it, and answers those who waited for that.
     fn say_goodbye(&mut self) {
-        // With it go the listeners: who hears that the app has stopped may use its ports.
-        self.dispatcher = None;
         match self.afterwards {
             Afterwards::Kept => self.write_record(),
             Afterwards::AsIfCrashed => {}

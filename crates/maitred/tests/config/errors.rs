@@ -7,9 +7,6 @@ fn values_of_the_wrong_kind() {
     for (field, expected) in [
         ("name: 1", "a text, not 1"),
         ("name: {}", "a text, not an object"),
-        ("name: 'all'", "will not do"),
-        ("name: 'a\\nb'", "will not do"),
-        ("name: ''", "will not do"),
         ("args: 5", "a list of texts, not 5"),
         ("args: [[]]", "not a list"),
         ("cwd: 1", "a path, not 1"),
@@ -62,13 +59,11 @@ fn values_of_the_wrong_kind() {
         assert!(error.contains("a.json"), "{field}: {error}");
         assert!(error.contains("app "), "{field}: {error}");
         assert!(error.contains(expected), "{field}: {error}");
-        if !expected.contains("will not do") {
-            let name = field.split(':').next().unwrap();
-            assert!(
-                error.contains(name) || expected.contains("installed"),
-                "{field}: {error}"
-            );
-        }
+        let name = field.split(':').next().unwrap();
+        assert!(
+            error.contains(name) || expected.contains("installed"),
+            "{field}: {error}"
+        );
     }
 }
 

@@ -117,6 +117,16 @@ fn values_become_settings() {
             "watch.ignore",
             json!(["logs"]),
         ),
+        (
+            "watch: true, ignoreWatch: 'logs \"my files\"'",
+            "watch.ignore",
+            json!(["logs", "my files"]),
+        ),
+        (
+            "watch: true, ignoreWatch: ['my files']",
+            "watch.ignore",
+            json!(["my files"]),
+        ),
         ("watch: true, watch_delay: 500", "watch.delay", json!(500)),
         ("watch: true, watch_delay: '4'", "watch.delay", json!(4000)),
         (

@@ -57,6 +57,11 @@ fn each_flag_sets_its_field() {
             json!(["/usr", "/tmp"]),
         ),
         (
+            "--watch --ignore-watch a --ignore-watch b",
+            "watch.ignore",
+            json!(["a", "b"]),
+        ),
+        (
             "--watch --ignore-watch a,b",
             "watch.ignore",
             json!(["a", "b"]),
@@ -179,4 +184,20 @@ fn completion_knows_commands_and_flags() {
         assert!(ended.output.contains("max-memory-restart"), "{shell}");
     }
     assert_eq!(Place::new().maitred(&["completion", "tcsh"]).code, 2);
+}
+
+/// As with pm2: one text with spaces is several patterns.
+#[test]
+fn patterns_may_stand_in_one_text() {
+    let flags = [
+        "app.sh",
+        "--watch",
+        "--ignore-watch",
+        "node_modules logs/**",
+    ];
+    let app = Place::new().app(&flags);
+    assert_eq!(
+        *at(&app, "watch.ignore"),
+        json!(["node_modules", "logs/**"])
+    );
 }

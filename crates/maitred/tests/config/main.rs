@@ -19,5 +19,6 @@ mod fields;
 mod flags;
 mod formats;
 mod init;
+mod names;
 mod scripts;
 mod start;

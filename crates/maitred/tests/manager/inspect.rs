@@ -2,6 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::process::Stdio;
 
 use serde_json::Value;
 
@@ -219,4 +220,39 @@ fn logs_end_with_whoever_reads_them() {
     let _ = logs.kill();
     let _ = logs.wait();
     assert_eq!(ended, 1);
+}
+
+/// A reader who has gone is no error, a full disk is; neither is a panic.
+#[test]
+fn output_that_cannot_be_written() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    home.does(&["start", "job.sh"]);
+    for line in [
+        &["list"][..],
+        &["list", "-m"],
+        &["jlist"],
+        &["prettylist"],
+        &["describe", "job"],
+        &["env", "0"],
+        &["pid"],
+        &["id", "job"],
+        &["ping"],
+        &["check", "job.sh"],
+        &["completion", "bash"],
+        &["flush"],
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let full = std::fs::File::options().write(true).open("/dev/full");
+        for (out, code) in [(Stdio::from(writer), 0), (full.unwrap().into(), 1)] {
+            let mut command = home.command(line);
+            let output = command.stdout(out).stderr(Stdio::piped()).output();
+            let output = output.unwrap();
+            let errors = String::from_utf8(output.stderr).unwrap();
+            assert_eq!(output.status.code(), Some(code), "{line:?}: {errors}");
+            assert_eq!(errors.contains("No space left"), code == 1, "{errors}");
+        }
+    }
 }

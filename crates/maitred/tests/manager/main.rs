@@ -25,6 +25,7 @@ mod inspect;
 mod lifecycle;
 mod logs;
 mod messages;
+mod names;
 mod reload;
 mod renewal;
 mod targets;

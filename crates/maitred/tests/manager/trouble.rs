@@ -50,6 +50,55 @@ fn a_supervisor_that_is_killed_leaves_nothing_and_is_replaced() {
     assert_eq!(home.statuses(), stopped);
 }
 
+/// Whoever of the two is killed, also both in the same moment: the next start begins with nothing.
+#[test]
+fn what_is_left_of_those_that_are_killed_is_removed() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "exec sleep 1000\n");
+    let place = home.folder().join("tmp");
+    fs::create_dir(&place).unwrap();
+    let run = |args: &[&str]| {
+        let mut command = home.command(args);
+        command.env("TMPDIR", &place).env_remove("XDG_RUNTIME_DIR");
+        let said = ended(command);
+        assert_eq!(said.code, 0, "{said:?}");
+    };
+    let folders = || fs::read_dir(&place).unwrap().count();
+    let unfinished = home.path().join("apps/job/app.json.new-1");
+    run(&["start", "job.sh"]);
+    for (supervisor, guard, left) in [(true, false, 0), (false, true, 0), (true, true, 1)] {
+        assert_eq!(folders(), 1);
+        let all = home.processes();
+        let pid = home.supervisor("job");
+        let parent = parent_of(pid);
+        // Both are stopped first, so that neither sees the other's end.
+        for pid in [pid, parent] {
+            if supervisor && guard {
+                kill_process(Pid::from_raw(pid).unwrap(), Signal::STOP).unwrap();
+            }
+        }
+        if guard {
+            kill(parent);
+        }
+        if supervisor {
+            kill(pid);
+        }
+        assert_eq!(gone_within(Duration::from_secs(5), &all), []);
+        assert_eq!(folders(), left);
+        assert_eq!(home.statuses(), [(0, "crashed".to_owned())]);
+        // As if one of them had been about to write.
+        fs::write(&unfinished, "{").unwrap();
+        run(&["start", "job"]);
+        assert!(!unfinished.exists());
+        assert_eq!(home.statuses(), [(0, "online".to_owned())]);
+    }
+    let all = home.processes();
+    home.does(&["stop", "job"]);
+    assert_eq!(gone_within(Duration::from_secs(5), &all), []);
+    assert_eq!(folders(), 0);
+}
+
 #[test]
 fn one_apps_trouble_is_not_anothers() {
     let _turn = beside_others();
@@ -67,6 +116,30 @@ fn one_apps_trouble_is_not_anothers() {
     let online = [0, 1].map(|id| (id, "online".to_owned()));
     assert_eq!(home.statuses(), online);
     assert_eq!(home.pids()[1], before[1]);
+}
+
+/// What clears up after a dead supervisor is waited for, and not taken for the app.
+#[test]
+fn an_app_that_has_just_crashed_is_brought_back() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    home.does(&["start", "job.sh"]);
+    home.does(&["save"]);
+    let supervisor = home.supervisor("job");
+    let guard = Pid::from_raw(parent_of(supervisor)).unwrap();
+    kill_process(guard, Signal::STOP).unwrap();
+    kill(supervisor);
+    std::thread::scope(|scope| {
+        let resurrect = scope.spawn(|| home.does(&["resurrect"]));
+        // Time for it to see the app as it is.
+        for _ in 0..5 {
+            assert_ne!(home.statuses(), [(0, "online".to_owned())]);
+        }
+        kill_process(guard, Signal::CONT).unwrap();
+        resurrect.join().unwrap();
+    });
+    assert_eq!(home.statuses(), [(0, "online".to_owned())]);
 }
 
 #[test]

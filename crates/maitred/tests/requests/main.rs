@@ -19,6 +19,7 @@ mod refused;
 mod apps;
 mod client;
 
+mod access;
 mod balancing;
 mod browser;
 mod failures;

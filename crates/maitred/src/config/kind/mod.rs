@@ -9,7 +9,7 @@ use std::str::FromStr;
 use serde_json::Value;
 
 pub(crate) use several::{
-    ExitCodes, LogTarget, Ports, Schedule, Texts, Variables, WatchOptions, Watched, Words,
+    ExitCodes, LogTarget, Patterns, Ports, Schedule, Texts, Variables, WatchOptions, Watched, Words,
 };
 pub(crate) use single::{Account, Bytes, Millis, MinUptime, WatchDelay};
 

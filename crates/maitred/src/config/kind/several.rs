@@ -29,6 +29,10 @@ pub(crate) enum Watched {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Texts(pub(crate) Vec<String>);
 
+/// Patterns of files; a text is split at spaces.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Patterns(pub(crate) Vec<String>);
+
 /// Where something is logged to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum LogTarget {
@@ -74,6 +78,17 @@ impl Kind for Texts {
 
     fn read(value: &Value) -> Option<Self> {
         texts(value).map(Self)
+    }
+}
+
+impl Kind for Patterns {
+    const EXPECTS: &'static str = Words::EXPECTS;
+
+    fn read(value: &Value) -> Option<Self> {
+        Some(Self(match value {
+            Value::String(text) => split_words(text),
+            list => texts(list)?,
+        }))
     }
 }
 

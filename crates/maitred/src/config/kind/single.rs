@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::{Kind, number};
 use crate::config::javascript;
-use crate::config::requests::{Per, Retry};
+use crate::config::requests::{AccessFormat, Per, Retry};
 use crate::config::units;
 use crate::config::{ExecMode, Instances, LogFormat, Policy};
 
@@ -203,6 +203,18 @@ impl Kind for Per {
         match value.as_str()? {
             "connection" => Some(Self::Connection),
             "request" => Some(Self::Request),
+            _ => None,
+        }
+    }
+}
+
+impl Kind for AccessFormat {
+    const EXPECTS: &'static str = "\"combined\" or \"json\"";
+
+    fn read(value: &Value) -> Option<Self> {
+        match value.as_str()? {
+            "combined" => Some(Self::Combined),
+            "json" => Some(Self::Json),
             _ => None,
         }
     }
