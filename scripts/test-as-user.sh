@@ -54,7 +54,7 @@ done < <(list test)
     exit 1
 }
 
-cp -r examples "$place/repo/examples"
+cp -r examples docs "$place/repo/"
 mkdir "$place/repo/tests"
 if nobody test -x "$PWD/tests/tools/node_modules/.bin/bun"; then
     ln -s "$PWD/tests/tools" "$place/repo/tests/tools"

@@ -65,6 +65,8 @@ pub(crate) enum Event {
     Uncounted,
     /// No more connections can be accepted for want of descriptors.
     OutOfDescriptors { limit: u64 },
+    /// As many clients are connected as may be; others have to wait.
+    Crowded { limit: usize },
     /// Connections were given up after they had waited too long; `total` so far.
     Refused { address: String, total: u64 },
     /// Instances are restarted, and nobody has asked for that.

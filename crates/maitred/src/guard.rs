@@ -5,7 +5,8 @@
 //! when the supervisor ends, even by SIGKILL: as outer subreaper it becomes the parent of all
 //! that remains. The supervisor in turn watches the guard, and ends the app when that is gone.
 //! Only when both are killed in the same moment nobody is left to tidy up; then the workers still
-//! end by their parent-death signal, but not what they have started themselves.
+//! end by their parent-death signal, but what they have started themselves is ended only by the
+//! next start (`runtime_folder`).
 
 use std::path::Path;
 

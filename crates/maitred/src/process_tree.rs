@@ -1,5 +1,7 @@
 //! Ending what is left of a process tree.
 //!
+//! Whoever is no subreaper of them finds processes by a mark in their environment.
+//!
 //! A subreaper becomes the parent of every descendant whose own parent has ended. So killing all
 //! its children, again and again until there are none, leaves no process of the tree behind,
 //! whatever sessions or groups they have made for themselves.
@@ -8,10 +10,15 @@ use std::fs;
 use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
+use rustix::process::{
+    Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, pidfd_send_signal, wait,
+};
 
 /// After so long a process that cannot be killed (it hangs in the kernel) is given up.
 const PATIENCE: Duration = Duration::from_secs(10);
+
+/// So often marked processes are looked for.
+const LOOKS: usize = 100;
 
 /// The children of this process.
 pub(crate) fn children() -> Vec<Pid> {
@@ -69,6 +76,33 @@ fn children_by_parent() -> Vec<Pid> {
 
 fn parse_pid(text: &str) -> Option<Pid> {
     Pid::from_raw(text.parse().ok()?)
+}
+
+/// Kills all processes of this machine in whose environment an entry is a mark, as far as this
+/// user may.
+pub(crate) fn kill_marked(is_mark: impl Fn(&[u8]) -> bool) {
+    let is_marked = |environment: &[u8]| environment.split(|byte| *byte == 0).any(&is_mark);
+    // Those that are started meanwhile are found by looking again.
+    for _ in 0..LOOKS {
+        let mut found = false;
+        for process in fs::read_dir("/proc").into_iter().flatten().flatten() {
+            let Some(pid) = process.file_name().to_str().and_then(parse_pid) else {
+                continue;
+            };
+            // Opened first: what is read then is the environment of the one that is killed, or of
+            // none.
+            let Ok(handle) = pidfd_open(pid, PidfdFlags::empty()) else {
+                continue;
+            };
+            let environment = fs::read(process.path().join("environ")).unwrap_or_default();
+            if is_marked(&environment) {
+                found |= pidfd_send_signal(handle, Signal::KILL).is_ok();
+            }
+        }
+        if !found {
+            return;
+        }
+    }
 }
 
 /// Kills all descendants of this process, and waits for their end.

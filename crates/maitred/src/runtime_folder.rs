@@ -2,7 +2,7 @@
 //!
 //! Supervisor and guard hold a lock in it, which the kernel drops with the last of them. So a
 //! folder whose lock is free was left behind by two that were killed in the same moment, and the
-//! next one that is made removes it.
+//! next one that is made removes it, with what the workers had started and is still there.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::Write;
@@ -11,6 +11,8 @@ use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
+use crate::config::RUN_VAR;
+use crate::process_tree;
 use anyhow::{Context, bail};
 use rustix::fs::{FlockOperation, StatVfsMountFlags, flock, statvfs};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -108,6 +110,12 @@ impl RuntimeFolder {
         Ok(())
     }
 
+    /// Its name, which no other has.
+    pub(crate) fn name(&self) -> String {
+        let name = self.path.file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
     pub(crate) fn path(&self) -> &Path {
         &self.path
     }
@@ -166,8 +174,8 @@ fn lock_in(path: &Path) -> std::io::Result<File> {
     Ok(lock)
 }
 
-/// Removes the folders of this user that nobody holds any more. What cannot be removed does no
-/// harm.
+/// Removes the folders of this user that nobody holds any more, after the processes that bear their
+/// names: they would keep ports open that are wanted. What cannot be removed does no harm.
 fn remove_left_behind(place: &Path) {
     let own = rustix::process::geteuid().as_raw();
     for entry in fs::read_dir(place).into_iter().flatten().flatten() {
@@ -177,6 +185,11 @@ fn remove_left_behind(place: &Path) {
             // Not that of what a link leads to.
             && entry.metadata().is_ok_and(|meta| meta.is_dir() && meta.uid() == own);
         if is_ours && is_free(&entry.path()) {
+            let end = [b".", name.as_encoded_bytes()].concat();
+            process_tree::kill_marked(|entry| {
+                let value = entry.strip_prefix(RUN_VAR.as_bytes());
+                value.is_some_and(|it| it.first() == Some(&b'=') && it.ends_with(&end))
+            });
             let _ = fs::remove_dir_all(entry.path());
         }
     }

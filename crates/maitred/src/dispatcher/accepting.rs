@@ -20,7 +20,7 @@ const BATCH: usize = 64;
 /// After the process has run out of descriptors, it accepts again after this.
 const BREATHER: Duration = Duration::from_millis(10);
 
-/// So often the want of descriptors is told of.
+/// So often it is told that newcomers have to wait.
 const REMINDER: Duration = Duration::from_secs(10);
 
 impl Turn {
@@ -31,8 +31,12 @@ impl Turn {
             return false;
         };
         for _ in 0..BATCH {
-            if !listener.balancer.has_room() || !self.proxy.as_ref().is_none_or(Proxy::has_room) {
+            let crowded = self.proxy.as_ref().filter(|proxy| !proxy.has_room());
+            if crowded.is_some() || !listener.balancer.has_room() {
                 let _ = listener.accept(id, false, &self.epoll);
+                if let Some(limit) = crowded.map(Proxy::most_clients) {
+                    self.remind(Notice::Crowded { limit });
+                }
                 return false;
             }
             match sys::accept(listener.socket.as_fd()) {
@@ -83,12 +87,18 @@ impl Turn {
         for (id, listener) in &mut self.listeners.all {
             let _ = listener.accept(*id, false, &self.epoll);
         }
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        self.remind(Notice::OutOfDescriptors {
+            limit: limit.unwrap_or(0),
+        });
+    }
+
+    /// Tells that newcomers have to wait, and why; not at each of them.
+    fn remind(&mut self, notice: Notice) {
+        let now = Instant::now();
         if self.reminded.is_none_or(|last| now - last > REMINDER) {
             self.reminded = Some(now);
-            let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-            self.tell(Notice::OutOfDescriptors {
-                limit: limit.unwrap_or(0),
-            });
+            self.tell(notice);
         }
     }
 

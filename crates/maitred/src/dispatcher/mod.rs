@@ -88,6 +88,8 @@ pub(crate) enum Notice {
     Uncounted,
     /// No more connections can be accepted for want of descriptors; they wait in the backlog.
     OutOfDescriptors { limit: u64 },
+    /// As many clients are connected as may be; others wait in the backlog.
+    Crowded { limit: usize },
     /// A certificate has changed, and cannot be used as it is.
     Certificate { reason: String },
     /// A request could not be served as it should.

@@ -152,6 +152,10 @@ impl Sentences {
                 "{limit} files are open, which is the limit (ulimit -n): new connections wait in \
                  the kernel until some are closed"
             )),
+            Event::Crowded { limit } => Some(format!(
+                "{limit} clients are connected, as many as the limit for open files (ulimit -n) \
+                 allows: new ones wait in the kernel until some have left"
+            )),
             Event::Refused { address, total } => Some(format!(
                 "connections to {address} were closed unserved after waiting {} for a worker: \
                  {total} so far",

@@ -293,6 +293,7 @@ impl Proxy {
         };
         let mut view = View {
             workers,
+            now: self.now,
             desks: &self.desks,
             pairs: &self.pairs,
         };

@@ -52,6 +52,7 @@ impl Proxy {
             let good = pair.leave_at > self.now && pair.link.is_quiet();
             if good && pair.link.send(&head, &[], &self.epoll).is_ok() {
                 pair.client = Some(key);
+                pair.asked_at = self.now;
                 self.sent(key, member, pair_key, head);
                 return Some(());
             }
@@ -137,6 +138,7 @@ impl Proxy {
                 client: None,
                 leave_at: 0,
                 handed_at: now,
+                asked_at: now,
             })
         });
         let key = key.map_err(|error| trouble(&error.into()))?;
@@ -165,6 +167,7 @@ impl Proxy {
                 if let Some(pair) = self.pairs.get_mut(pair_key) {
                     pair.member = member;
                     pair.handed_at = self.now;
+                    pair.asked_at = self.now;
                 }
                 self.handed(member, pair_key);
                 Some(())

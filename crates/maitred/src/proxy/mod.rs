@@ -7,6 +7,7 @@
 //! [`Workers`] offers.
 
 mod client;
+mod crowd;
 mod exchange;
 mod h2;
 mod handing;
@@ -58,6 +59,9 @@ const AT_ONCE: usize = 64;
 
 /// How many reports may wait to be fetched.
 const REPORTS: usize = 256;
+
+/// A loop that waits has seen what it was sent after this.
+const HEEDED: Nanos = 2_000_000;
 
 /// In an epoll event's data, below its kind: whether it is about a pair.
 const PAIR: u64 = 1 << 55;
@@ -185,6 +189,7 @@ pub(crate) struct Proxy {
 /// The workers' loops, as the balancer wants to see them.
 struct View<'a, W> {
     workers: &'a mut W,
+    now: Nanos,
     desks: &'a IdMap<MemberId, Desk>,
     pairs: &'a Slab<Pair>,
 }
@@ -196,8 +201,10 @@ impl<W: Workers> Loops for View<'_, W> {
 
     fn unread(&mut self, member: MemberId) -> bool {
         let last = self.desks.get(&member).and_then(|desk| desk.last);
-        last.and_then(|key| self.pairs.get(key))
-            .is_some_and(|pair| pair.link.is_unread())
+        let last = last.and_then(|key| self.pairs.get(key));
+        // A loop that has waited so long has seen it, and does not want to read on: a body, which
+        // it takes when it likes.
+        last.is_some_and(|pair| self.now < pair.asked_at + HEEDED && pair.link.is_unread())
     }
 
     fn probe(&mut self, member: MemberId) -> bool {
@@ -287,6 +294,11 @@ impl Proxy {
             self.desks.insert(member, Desk::new(gate));
             self.free.push(gate);
         }
+    }
+
+    /// How many clients there may be.
+    pub(crate) fn most_clients(&self) -> usize {
+        self.settings.max_clients
     }
 
     /// Whether another client may come in.
@@ -410,6 +422,7 @@ impl Proxy {
         while let Some(at) = self.gates.get_mut(&gate) {
             let mut view = View {
                 workers,
+                now: self.now,
                 desks: &self.desks,
                 pairs: &self.pairs,
             };

@@ -34,6 +34,8 @@ pub(super) struct Pair {
     pub(super) leave_at: Nanos,
     /// When it was handed to the worker.
     pub(super) handed_at: Nanos,
+    /// When the head of a request was last sent over it.
+    pub(super) asked_at: Nanos,
 }
 
 /// What the proxy keeps of one worker.

@@ -507,6 +507,59 @@ fn a_worker_that_stops_reading_is_the_one_to_blame() {
     assert!(arrived(&mut client).0.starts_with("HTTP/1.1 504 "));
 }
 
+/// A worker that lets a client wait with its body is free for others: its loop is.
+#[test]
+fn a_body_that_its_worker_does_not_read_holds_up_nobody_else() {
+    let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
+    let mut uploading = world.connect();
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n";
+    world.send(&mut uploading, format!("{head}{}", "x".repeat(50_000)));
+    let (_, mut worker) = world.take();
+    worker.read_exact(&mut [0; 100]).unwrap();
+    let mut other = world.connect();
+    world.send(&mut other, GET);
+    for _ in 0..10 {
+        // It takes each probe at once.
+        world.proxy.turned(MemberId(0), &mut world.channels);
+        world.pass(SECOND / 1000);
+    }
+    let (_, mut fresh) = world.take();
+    assert!(arrived(&mut fresh).0.starts_with("GET / "));
+}
+
+/// Connections that are merely kept do not keep others out for as long as they may be kept.
+#[test]
+fn where_it_is_crowded_idle_clients_make_room() {
+    let crowded = Settings {
+        max_clients: 8,
+        ..settings(RequestPolicy::NextAvailable)
+    };
+    let mut world = World::new(1, crowded);
+    let mut clients: Vec<_> = (0..7).map(|_| world.connect()).collect();
+    for client in &mut clients {
+        world.send(client, GET);
+        let (_, mut worker) = world.take();
+        arrived(&mut worker);
+        world.send(&mut worker, OK);
+        drop(worker);
+        world.run();
+        arrived(client);
+        world.pass(SECOND / 10);
+    }
+    // As long as there is a place nobody has to go.
+    world.pass(5 * SECOND);
+    assert!(clients.iter_mut().all(|client| !arrived(client).1));
+    // The oldest is the one that asks something.
+    world.send(&mut clients[0], GET);
+    let mut silent = world.connect();
+    assert!(!world.proxy.has_room());
+    world.pass(2 * SECOND);
+    assert!(world.proxy.has_room());
+    let gone: Vec<_> = clients.iter_mut().map(|client| arrived(client).1).collect();
+    assert_eq!(gone, [false, true, false, false, false, false, false]);
+    assert!(!arrived(&mut silent).1);
+}
+
 #[test]
 fn the_bodys_limit_is_about_the_body() {
     let limited = Settings {

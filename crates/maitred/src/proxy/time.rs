@@ -128,6 +128,7 @@ impl Proxy {
         for key in gone {
             self.drop_client(key);
         }
+        self.make_room();
         let stale: Vec<_> = self
             .pairs
             .iter()

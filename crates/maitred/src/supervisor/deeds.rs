@@ -241,7 +241,7 @@ impl Supervisor {
     /// A process has ended, of its own or because it was told to: so shall what it has detached
     /// from its group.
     pub(super) fn ask_what_is_left_of(&mut self, number: u32, run: Generation) {
-        let mark = super::spawn::mark(number, run);
+        let mark = self.spawner.entry(number, run);
         let kill_at = self.now() + self.app.kill_timeout;
         for pid in self.strangers() {
             let path = format!("/proc/{}/environ", pid.as_raw_nonzero());

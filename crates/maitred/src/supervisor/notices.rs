@@ -95,6 +95,7 @@ impl Supervisor {
             Notice::Blind { pid } => Event::Blind { pid },
             Notice::Uncounted => Event::Uncounted,
             Notice::OutOfDescriptors { limit } => Event::OutOfDescriptors { limit },
+            Notice::Crowded { limit } => Event::Crowded { limit },
             Notice::Certificate { reason } => Event::Certificate { reason },
             Notice::RequestFailed {
                 address,

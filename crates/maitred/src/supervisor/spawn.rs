@@ -18,6 +18,8 @@ use crate::runtime_folder::RuntimeFolder;
 /// What every worker of an app is given.
 #[derive(Debug)]
 pub(super) struct Spawner {
+    /// That of our folder, which no other supervisor has.
+    name: String,
     library: PathBuf,
     door: PathBuf,
     /// The soft limit of descriptors that we were started with: ours is raised, theirs stays.
@@ -50,11 +52,6 @@ pub(super) struct Spawned {
     pub(super) channel: Option<Channel>,
 }
 
-/// The entry of the environment by which the processes of a run are known.
-pub(super) fn mark(instance: u32, run: Generation) -> String {
-    format!("{RUN_VAR}={instance}.{run}")
-}
-
 impl Spawner {
     /// Raises our own limit of descriptors as far as it goes: connections on their way need some.
     ///
@@ -75,6 +72,7 @@ impl Spawner {
             },
         );
         Ok(Self {
+            name: folder.name(),
             library: folder.library(),
             door: folder.door(),
             descriptors: limit.current,
@@ -82,6 +80,16 @@ impl Spawner {
             place: ChannelPlace::hold()?,
             ready,
         })
+    }
+
+    /// What the variable is set to by which the processes of a run are known, on the whole machine.
+    fn mark(&self, instance: u32, run: Generation) -> String {
+        format!("{instance}.{run}.{}", self.name)
+    }
+
+    /// The entry of the environment by which the processes of a run are known.
+    pub(super) fn entry(&self, instance: u32, run: Generation) -> String {
+        format!("{RUN_VAR}={}", self.mark(instance, run))
     }
 
     /// Starts one worker in this environment. It ends with the thread that calls this.
@@ -101,7 +109,7 @@ impl Spawner {
             .current_dir(&app.cwd)
             .env_clear()
             .envs(env)
-            .env(RUN_VAR, format!("{instance}.{run}"));
+            .env(RUN_VAR, self.mark(instance, run));
         if app.exec_mode == ExecMode::Cluster {
             command
                 .env(wire::INSTANCE_VAR, instance.to_string())

@@ -99,6 +99,48 @@ fn what_is_left_of_those_that_are_killed_is_removed() {
     assert_eq!(folders(), 0);
 }
 
+/// A child of a worker outlives both when they are killed at once; the next start ends it, so that
+/// what it holds is free again.
+#[test]
+fn what_a_worker_has_started_ends_with_the_next_start_at_the_latest() {
+    let _turn = beside_others();
+    let home = Home::new();
+    let server = "require('net').createServer().listen(process.env.PORT, () => console.log('up'))";
+    home.file("server.js", server);
+    home.file("wrap.sh", "node server.js\nexit 1\n");
+    home.file("other.sh", "exec sleep 1000\n");
+    let place = home.folder().join("tmp");
+    fs::create_dir(&place).unwrap();
+    let run = |args: &[&str]| {
+        let mut command = home.command(args);
+        command.env("TMPDIR", &place).env_remove("XDG_RUNTIME_DIR");
+        let said = ended(command);
+        assert_eq!(said.code, 0, "{said:?}");
+    };
+    run(&["start", "wrap.sh"]);
+    run(&["start", "other.sh"]);
+    let lines = home.follow("wrap");
+    assert_eq!(lines.next(), "up");
+    let pid = home.supervisor("wrap");
+    let guard = parent_of(pid);
+    for pid in [pid, guard] {
+        kill_process(Pid::from_raw(pid).unwrap(), Signal::STOP).unwrap();
+    }
+    let others = home.pids()[1];
+    let left: Vec<_> = home
+        .processes()
+        .into_iter()
+        .filter(|it| it.command.starts_with("node"))
+        .collect();
+    assert_eq!(left.len(), 1);
+    kill(guard);
+    kill(pid);
+    run(&["start", "wrap"]);
+    assert_eq!(gone_within(Duration::from_secs(5), &left), []);
+    assert_eq!(lines.next(), "up");
+    assert_eq!(home.pids()[1], others);
+}
+
 #[test]
 fn one_apps_trouble_is_not_anothers() {
     let _turn = beside_others();

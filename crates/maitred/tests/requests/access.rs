@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::apps::{Runtime, app, node, started};
 use crate::client::Client;
 use crate::harness::beside_others;
+use crate::http2::curl2;
 
 /// The first so many lines of a log, which are awaited.
 fn lines(path: &Path, count: usize) -> Vec<String> {
@@ -92,6 +93,22 @@ fn each_request_gets_one_line() {
         (&events["status"], &events["bytes"]),
         (&200.into(), &9.into())
     );
+}
+
+/// Over HTTP/2 each stream is a request, and its line says so.
+#[test]
+fn requests_of_http2_are_noted_as_such() {
+    let _turn = beside_others();
+    let setup = app(Runtime::Node);
+    let path = setup.folder().join("access.log");
+    let setup = setup.option("--access-log", path.display().to_string());
+    let run = started(setup, 1);
+    let arguments = ["--user-agent", "own", "--referer", "http://b/"];
+    let said = curl2(&run, "/empty?status=204", &arguments);
+    assert_eq!(said, "");
+    let line = lines(&path, 1).remove(0);
+    let wanted = "] \"GET /empty?status=204 HTTP/2.0\" 204 0 \"http://b/\" \"own\" 0.";
+    assert!(line.contains(wanted), "{line}");
 }
 
 /// To standard output, as a container's log wants it; the last lines come before the end.

@@ -35,6 +35,16 @@ const handle = async (request, ip) => {
       if (request.body) for await (const part of request.body) length += part.length;
       return json({ length, instance });
     }
+    case "/late": {
+      // Nothing of its body is read before somebody wakes it.
+      console.log("does not read");
+      await new Promise((resolve) => { wake = resolve; });
+      let length = 0;
+      for await (const part of request.body) length += part.length;
+      return json({ length, instance });
+    }
+    case "/empty":
+      return new Response(null, { status: Number(url.searchParams.get("status")) });
     case "/echo":
       return new Response(request.body ?? "");
     case "/wake":

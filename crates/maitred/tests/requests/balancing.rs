@@ -19,7 +19,7 @@ fn warm_connections_do_not_pin_requests() {
             }
             for round in 0..rounds() {
                 for client in &mut clients {
-                    client.ask("/block?ms=200");
+                    client.ask("/block?ms=60");
                 }
                 let reached: BTreeSet<_> = clients
                     .iter_mut()

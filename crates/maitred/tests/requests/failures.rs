@@ -58,6 +58,39 @@ fn a_worker_that_dies_in_the_middle_cuts_the_response() {
     });
 }
 
+/// Whatever its requests are at when it dies: waiting for an answer, in the middle of an upload or
+/// of a response. None of them is left without an end, and none looks as if it were whole.
+#[test]
+fn whatever_a_worker_is_at_when_it_dies_ends_with_it() {
+    let _turn = beside_others();
+    for runtime in RUNTIMES {
+        let mut run = started(app(runtime), 1);
+        let worker = run.event("a worker", |event| event.is("listening"));
+        let mut asking = Client::connect(&run);
+        asking.ask("/sleep?ms=60000");
+        let mut streaming = Client::connect(&run);
+        streaming.ask("/events");
+        assert_eq!(streaming.head().0, 200);
+        assert_eq!(streaming.chunk().unwrap(), b"data: 0\n\n");
+        let mut sending = Client::connect(&run);
+        sending.send("POST /length HTTP/1.1\r\nHost: a\r\nContent-Length: 100000\r\n\r\n");
+        sending.send("x".repeat(50_000));
+        // It has all of them by then.
+        let mut last = Client::connect(&run);
+        assert_eq!(last.get("/who").status, 200);
+        let pid = rustix::process::Pid::from_raw(worker.pid()).unwrap();
+        rustix::process::kill_process(pid, rustix::process::Signal::KILL).unwrap();
+        assert_eq!(asking.response().status, 502, "{runtime:?}");
+        assert!(streaming.all_the_rest().is_empty(), "{runtime:?}");
+        let upload = sending.response();
+        assert_eq!(upload.status, 502, "{runtime:?}");
+        assert_eq!(upload.field("connection").unwrap(), "close");
+        // Its successor serves on the same connections, where they go on.
+        assert_eq!(last.get("/who").status, 200, "{runtime:?}");
+        assert_eq!(asking.get("/who").status, 200, "{runtime:?}");
+    }
+}
+
 /// Of many failures few are told of one by one, and of the others how many they were.
 #[test]
 fn no_failure_goes_untold() {

@@ -11,7 +11,7 @@ use rustix::process::Signal;
 
 use crate::apps::{RUNTIMES, Runtime, app, node, started};
 use crate::client::Client;
-use crate::harness::{Door, Run, Setup, beside_others, tool};
+use crate::harness::{Door, Run, Setup, alone, beside_others, tool};
 use crate::tls::{certificate, curl};
 
 fn port(run: &Run) -> u16 {
@@ -22,7 +22,7 @@ fn port(run: &Run) -> u16 {
 }
 
 /// What curl prints when it asks with HTTP/2, without TLS.
-fn curl2(run: &Run, path: &str, arguments: &[&str]) -> String {
+pub(crate) fn curl2(run: &Run, path: &str, arguments: &[&str]) -> String {
     let output = Command::new(tool("curl"))
         .args(["--silent", "--show-error", "--http2-prior-knowledge"])
         .args(["--max-time", "60"])
@@ -128,12 +128,12 @@ fn with_tls_the_client_has_the_choice() {
 /// What one connection carries goes to all workers, at the same time.
 #[test]
 fn the_streams_of_one_connection_go_to_all_workers() {
-    let _turn = beside_others();
+    let _turn = alone();
     let run = started(app(Runtime::Bun), 3);
     let said = program(
         &run,
         "for (let round = 0; round < 10; round++) {
-           const all = [1, 2, 3].map(() => body(ask('/sleep?ms=50')));
+           const all = [1, 2, 3].map(() => body(ask('/block?ms=60')));
            console.log((await Promise.all(all)).map((it) => JSON.parse(it).instance).sort().join(''));
          }",
     );

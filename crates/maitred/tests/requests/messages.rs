@@ -131,16 +131,90 @@ fn an_early_answer_ends_the_connection() {
     }
 }
 
-/// A client that has said all it wants, and closes that side, still gets its answer.
+/// A client that has said all it wants, and closes that side, still gets its answers.
 #[test]
 fn a_half_closed_client_is_answered() {
     let _turn = beside_others();
-    let run = started(app(Runtime::Bun), 1);
+    for runtime in RUNTIMES {
+        let run = started(app(runtime), 1);
+        let mut client = Client::connect(&run);
+        client.ask("/sleep?ms=300");
+        client.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");
+        client.stream.shutdown(std::net::Shutdown::Write).unwrap();
+        assert_eq!(client.response().status, 200);
+        assert_eq!(client.response().body, b"hello", "{runtime:?}");
+        assert!(client.all_the_rest().is_empty());
+    }
+}
+
+/// Responses without a body are followed by the next one, whatever their fields say.
+#[test]
+fn responses_without_a_body_end_with_their_head() {
+    let _turn = beside_others();
+    for runtime in RUNTIMES {
+        let run = started(app(runtime), 1);
+        let mut client = Client::connect(&run);
+        for (method, path, status) in [
+            ("HEAD", "/who", 200),
+            ("HEAD", "/big?mb=1", 200),
+            ("GET", "/empty?status=204", 204),
+            ("GET", "/empty?status=304", 304),
+            ("HEAD", "/empty?status=304", 304),
+        ] {
+            client.send(format!("{method} {path} HTTP/1.1\r\nHost: a\r\n\r\n"));
+            assert_eq!(client.head().0, status, "{runtime:?} {method} {path}");
+            assert_eq!(
+                client.get("/who").status,
+                200,
+                "{runtime:?} {method} {path}"
+            );
+        }
+    }
+}
+
+/// A client that waits to be told to go on is told so, by whichever runtime.
+#[test]
+fn who_waits_for_a_sign_to_send_its_body_gets_it() {
+    let _turn = beside_others();
+    for runtime in RUNTIMES {
+        let run = started(app(runtime), 1);
+        let mut client = Client::connect(&run);
+        for _ in 0..3 {
+            client.send(
+                "POST /length HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
+            );
+            assert_eq!(client.head().0, 100, "{runtime:?}");
+            client.send("hello");
+            assert_eq!(client.response().json()["length"], 5, "{runtime:?}");
+        }
+    }
+}
+
+/// What follows a body reaches a client that can take it.
+#[test]
+fn trailers_follow_a_response() {
+    let _turn = beside_others();
+    let setup = node(
+        "http.createServer((request, response) => {
+           response.setHeader('Trailer', 'X-Sum');
+           response.write('some');
+           response.addTrailers({ 'X-Sum': '4', 'Set-Cookie': 'a=b' });
+           response.end();
+         }).listen(port);",
+    );
+    let run = started(setup, 1);
     let mut client = Client::connect(&run);
-    client.ask("/sleep?ms=300");
-    client.stream.shutdown(std::net::Shutdown::Write).unwrap();
-    assert_eq!(client.response().status, 200);
-    assert!(client.all_the_rest().is_empty());
+    for _ in 0..3 {
+        client.ask("/");
+        let (status, head) = client.head();
+        assert!(
+            status == 200 && head.to_lowercase().contains("trailer: x-sum"),
+            "{head}"
+        );
+        assert_eq!(client.until("\r\n0\r\n"), "4\r\nsome");
+        // A cookie is for the head.
+        assert_eq!(client.until("\r\n\r\n"), "X-Sum: 4");
+    }
 }
 
 #[test]

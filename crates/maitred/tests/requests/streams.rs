@@ -79,6 +79,42 @@ fn a_long_upload_takes_no_memory() {
     }
 }
 
+/// A worker that does not read holds up its client, and fills no memory of ours; what Bun takes
+/// in ahead is its own.
+#[test]
+fn a_worker_that_reads_late_gets_everything() {
+    let _turn = beside_others();
+    for runtime in RUNTIMES {
+        let run = started(app(runtime), 1);
+        Client::connect(&run).get("/who");
+        let before = peak(&run);
+        let mut client = Client::connect(&run);
+        let length = 64 * MIB;
+        client.send(format!(
+            "POST /late HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n"
+        ));
+        let mut writer = client.stream.try_clone().unwrap();
+        let writing = std::thread::spawn(move || {
+            let part = vec![b'x'; MIB];
+            for _ in 0..length / MIB {
+                writer.write_all(&part).unwrap();
+            }
+        });
+        run.output("an app that does not read", |text| {
+            text.contains("does not read")
+        });
+        // While it waits, others are served.
+        for _ in 0..100 {
+            assert_eq!(Client::connect(&run).get("/who").status, 200);
+        }
+        Client::connect(&run).get("/wake");
+        assert_eq!(client.response().json()["length"], length, "{runtime:?}");
+        writing.join().unwrap();
+        let grown = peak(&run) - before;
+        assert!(grown < 4 * MIB, "{runtime:?}: {grown} bytes");
+    }
+}
+
 /// A client that does not read holds up its worker, and fills no memory.
 #[test]
 fn a_client_that_reads_late_gets_everything() {

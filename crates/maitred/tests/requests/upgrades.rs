@@ -25,6 +25,17 @@ Bun.serve({
   },
 });";
 
+const ECHO_WITH_DENO: &str = "
+import process from 'node:process';
+Deno.serve({ port: Number(process.env.PORT) }, (request) => {
+  if (request.headers.get('upgrade') !== 'websocket') return new Response('plain');
+  const { socket, response } = Deno.upgradeWebSocket(request);
+  socket.binaryType = 'arraybuffer';
+  socket.onopen = () => socket.send('instance ' + process.env.NODE_APP_INSTANCE);
+  socket.onmessage = (event) => socket.send(event.data);
+  return response;
+});";
+
 /// Sends texts and a large binary message, expects them back, and closes.
 const CLIENT: &str = "
 const WebSocket = require(process.argv[2] + '/ws');
@@ -45,7 +56,21 @@ socket.on('error', (error) => { console.error(error); process.exit(3); });";
 fn websockets_talk_through() {
     let _turn = beside_others();
     let bun = || Setup::program("app.ts", ECHO_WITH_BUN).option("--per", "request");
-    for (name, setup) in [("ws", node(ECHO_WITH_WS)), ("bun", bun())] {
+    let deno = || {
+        Setup::program("app.js", ECHO_WITH_DENO)
+            .option("--per", "request")
+            .option("--interpreter", "deno")
+            .option("--interpreter-args", "run --allow-all --quiet")
+    };
+    for (name, setup) in [
+        ("ws", node(ECHO_WITH_WS)),
+        (
+            "ws under Bun",
+            node(ECHO_WITH_WS).option("--interpreter", "bun"),
+        ),
+        ("bun", bun()),
+        ("deno", deno()),
+    ] {
         let script = setup.file("client.cjs", CLIENT);
         let run = started(setup, 3);
         let Door::Tcp(address) = run.door() else {

@@ -30,6 +30,10 @@ fn instance(home: &Home, snapshot: &Snapshot, instance: &InstanceView, usage: Us
     fields.extend(files.filter_map(|(name, path)| Some((name.to_owned(), text(path?).into()))));
     let user = config::user_name(app.identity.as_ref().map(|identity| identity.uid));
     fields.insert("username".to_owned(), user.into());
+    // pm2 has all variables among the fields too, and scripts look for them there.
+    for (name, value) in &env {
+        fields.entry(name).or_insert_with(|| value.clone());
+    }
     fields.insert("env".to_owned(), env.into());
     json!({
         "pid": instance.pid.unwrap_or(0),
