@@ -40,16 +40,9 @@ bench: setup-test ## Measure maitred beside SO_REUSEPORT, Node's cluster, nginx,
 	target/release/maitred-bench slow --out bench/results/slow.json
 	target/release/maitred-bench tail --out bench/results/tail.json --svg bench/results/tail.svg
 
-fuzz: ## Try what is read of strangers on ten million random inputs, then with cargo-fuzz if it is there
+fuzz: ## Try what is read of strangers on random inputs, then on those that libFuzzer makes of what they cover
 	cargo run --release --manifest-path fuzz/Cargo.toml --bin random_inputs -- $(FUZZ_INPUTS)
-	@if cargo +nightly fuzz --version >/dev/null 2>&1; then \
-		for target in heads requests responses bodies proxy_protocol; do \
-			cargo +nightly fuzz run --features libfuzzer $$target -- -max_total_time=$(FUZZ_SECONDS) || exit 1; \
-		done; \
-	else \
-		echo "cargo-fuzz or a nightly toolchain is not there, so nothing guided the inputs:"; \
-		echo "    rustup toolchain install nightly; cargo install cargo-fuzz"; \
-	fi
+	scripts/fuzz.sh $(FUZZ_SECONDS) heads requests responses bodies proxy_protocol
 
 fmt: ## Format the code
 	cargo fmt --all

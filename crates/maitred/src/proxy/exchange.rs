@@ -230,7 +230,7 @@ impl Proxy {
             return Ok(Some(Step::Over));
         };
         self.budget = (self.budget + 1).min(BUDGET);
-        let mut to_worker = Vec::with_capacity(head.len() + 256);
+        let mut to_worker = std::mem::take(&mut self.spare);
         let hop = Hop {
             peer: client.peer.address,
             tls: client.link.is_tls(),

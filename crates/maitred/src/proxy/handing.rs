@@ -96,7 +96,7 @@ impl Proxy {
     }
 
     /// The head is on its way to the worker.
-    fn sent(&mut self, key: Key, member: MemberId, pair: Key, head: Vec<u8>) {
+    fn sent(&mut self, key: Key, member: MemberId, pair: Key, mut head: Vec<u8>) {
         if let Some(desk) = self.desks.get_mut(&member) {
             desk.last = Some(pair);
         }
@@ -108,8 +108,11 @@ impl Proxy {
             exchange.stage = Stage::With(member, pair);
             if exchange.repeatable && self.settings.retry_idempotent {
                 exchange.head = head;
+                return;
             }
         }
+        head.clear();
+        self.spare = head;
     }
 
     fn new_pair(

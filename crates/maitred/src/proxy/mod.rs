@@ -165,6 +165,8 @@ pub(crate) struct Proxy {
     /// Room for what is read, and for what is written.
     room: Vec<u8>,
     out: Vec<u8>,
+    /// Room for the next request's head, empty.
+    spare: Vec<u8>,
     /// Clients that may go on, and gates where a request that waits may be placed.
     again: VecDeque<Key>,
     free: Vec<u64>,
@@ -232,6 +234,7 @@ impl Proxy {
             now: 0,
             room: vec![0; READ],
             out: Vec::with_capacity(READ),
+            spare: Vec::new(),
             again: VecDeque::new(),
             free: Vec::new(),
             bells: Bells::default(),

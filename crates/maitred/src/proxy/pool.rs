@@ -42,6 +42,7 @@ pub(super) struct Pair {
 #[derive(Debug)]
 pub(super) struct Desk {
     pub(super) gate: u64,
+    /// Those that are empty stay until [`Self::tidy`]: most clients come again before that.
     idle: HashMap<Option<IpAddr>, Vec<Key>>,
     idle_count: usize,
     /// Pairs that lie in its channel, oldest first, as far as is known.
@@ -63,13 +64,14 @@ impl Desk {
 
     /// The idle pair for this client that was used last.
     pub(super) fn take(&mut self, peer: Option<IpAddr>) -> Option<Key> {
-        let idle = self.idle.get_mut(&peer)?;
-        let key = idle.pop()?;
+        let key = self.idle.get_mut(&peer)?.pop()?;
         self.idle_count -= 1;
-        if idle.is_empty() {
-            self.idle.remove(&peer);
-        }
         Some(key)
+    }
+
+    /// Forgets clients that have no idle pair. To be called now and then.
+    pub(super) fn tidy(&mut self) {
+        self.idle.retain(|_, idle| !idle.is_empty());
     }
 
     /// Keeps a pair for later; `false` if there are enough.
@@ -88,9 +90,6 @@ impl Desk {
             let before = idle.len();
             idle.retain(|other| *other != key);
             self.idle_count -= before - idle.len();
-            if idle.is_empty() {
-                self.idle.remove(&peer);
-            }
         }
     }
 

@@ -9,6 +9,7 @@ use http::Refusal;
 use super::client::{Client, Peer, Phase, Stage};
 use super::exchange::Step;
 use super::h2::Standing;
+use super::pool::Desk;
 use super::slab::Key;
 use super::{Proxy, Workers, tls};
 
@@ -137,6 +138,7 @@ impl Proxy {
         for key in stale {
             self.drop_pair(key);
         }
+        self.desks.values_mut().for_each(Desk::tidy);
     }
 
     fn verdict(&self, client: &Client) -> Verdict {
