@@ -1,19 +1,12 @@
-//! From a request's first byte to its response's last: reading the head, placing the request, and
+//! From a request's head to its response's last byte: placing the request, sending it again, and
 //! what follows its end.
 
-use std::mem::MaybeUninit;
-
 use balance::{Arrival, MemberId, Placed, Ticket};
-use http::{
-    BodyDecoder, BodyEncoder, End, Framing, HEADERS, Hop, ProxyHeader, Refusal, Request, Upgrade,
-    Version,
-};
+use http::{Refusal, Version};
 
 use super::client::{Client, Exchange, Phase, Stage};
-use super::h2::PREFACE;
 use super::link::Read;
 use super::record::{Outcome, Record};
-use super::relay::PORTION;
 use super::slab::Key;
 use super::{Proxy, Report, STEPS, View, Workers};
 
@@ -77,206 +70,6 @@ impl Proxy {
             }
         }
         self.again.push_back(key);
-    }
-
-    /// Reads the PROXY header.
-    fn greet(&mut self, key: Key) -> Step {
-        let Some(client) = self.clients.get_mut(key) else {
-            return Step::Wait;
-        };
-        match client.link.read(&mut self.room, &self.epoll) {
-            Read::Some(len) => client
-                .link
-                .input
-                .extend_from_slice(self.room.get(..len).unwrap_or(&[])),
-            Read::Nothing => return Step::Wait,
-            Read::End | Read::Broken => return Step::Over,
-        }
-        match http::read_proxy_header(&client.link.input) {
-            Ok(ProxyHeader::Incomplete) => Step::On,
-            Ok(ProxyHeader::Complete(len, named)) => {
-                client.link.input.drain(..len);
-                if let Some(named) = named {
-                    client.peer = super::time::named_peer(named);
-                }
-                client.phase = Phase::reading(self.now);
-                Step::On
-            }
-            Err(refusal) => self.refuse(key, refusal, None),
-        }
-    }
-
-    /// Reads a request's head.
-    fn read_head<W: Workers>(&mut self, key: Key, workers: &mut W) -> Step {
-        let Some(client) = self.clients.get_mut(key) else {
-            return Step::Wait;
-        };
-        let Phase::Reading {
-            since,
-            searched,
-            needs,
-        } = &mut client.phase
-        else {
-            return Step::Wait;
-        };
-        // The response before it goes first.
-        if client.link.is_clogged() {
-            return Step::Wait;
-        }
-        let mut room = std::mem::take(&mut self.room);
-        let mut input = std::mem::take(&mut client.link.input);
-        let mut bytes: &[u8] = &input;
-        // What has been read and searched already needs more.
-        if input.is_empty() || *searched > 0 {
-            match client.link.read(&mut room, &self.epoll) {
-                Read::Some(len) => {
-                    client.active_at = self.now;
-                    let new = room.get(..len).unwrap_or(&[]);
-                    if input.is_empty() {
-                        *since = self.now;
-                        bytes = new;
-                    } else {
-                        input.extend_from_slice(new);
-                        bytes = &input;
-                    }
-                }
-                other => {
-                    client.link.input = input;
-                    self.room = room;
-                    return match other {
-                        Read::Nothing => Step::Wait,
-                        Read::End if *needs > 0 => {
-                            let early = Refusal::Malformed("the request's body ends early");
-                            self.refuse(key, early, None)
-                        }
-                        _ => Step::Over,
-                    };
-                }
-            }
-        }
-        if bytes.len() < *needs {
-            client.link.input = if input.is_empty() {
-                bytes.to_vec()
-            } else {
-                input
-            };
-            self.room = room;
-            return Step::On;
-        }
-        let step = match http::find_end(bytes, (*searched).saturating_sub(1)) {
-            Ok(End::At(_)) if !client.served && bytes.starts_with(PREFACE) => {
-                (Ok(self.speak_http2(key, bytes)), Some(Vec::new()))
-            }
-            Ok(End::At(end)) if end <= self.settings.head => {
-                let (head, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
-                let begun = self.begin(key, head, rest.len(), workers);
-                let is_read = |client: &Client| !matches!(client.phase, Phase::Reading { .. });
-                match begun {
-                    // It comes back when more is there.
-                    Ok(None) => (Ok(Step::On), None),
-                    Ok(Some(step)) => (Ok(step), Some(rest.to_vec())),
-                    Err(refusal) if self.clients.get(key).is_some_and(is_read) => {
-                        (Err(refusal), Some(rest.to_vec()))
-                    }
-                    // What could not be understood is for the log.
-                    Err(refusal) => (Err(refusal), Some(bytes.to_vec())),
-                }
-            }
-            Ok(End::Beyond(next)) if bytes.len() < self.settings.head => {
-                *searched = next.max(1);
-                (Ok(Step::On), None)
-            }
-            Ok(_) => (Err(Refusal::HeadTooLarge), Some(bytes.to_vec())),
-            Err(refusal) => (Err(refusal), Some(bytes.to_vec())),
-        };
-        let (step, rest) = step;
-        let rest = match rest {
-            Some(rest) => rest,
-            None if input.is_empty() => bytes.to_vec(),
-            // One that comes byte by byte is not copied for each of them.
-            None => input,
-        };
-        self.room = room;
-        if let Some(client) = self.clients.get_mut(key) {
-            client.link.input = rest;
-        }
-        step.unwrap_or_else(|refusal| self.refuse(key, refusal, None))
-    }
-
-    /// A request's head is complete, and so much of what follows it is there. `None` if that must
-    /// be more before a worker is asked for.
-    fn begin<W: Workers>(
-        &mut self,
-        key: Key,
-        head: &[u8],
-        rest: usize,
-        workers: &mut W,
-    ) -> Result<Option<Step>, Refusal> {
-        let mut fields = [MaybeUninit::uninit(); HEADERS];
-        let request = http::parse_request(head, &mut fields)?;
-        let Some(client) = self.clients.get_mut(key) else {
-            return Ok(Some(Step::Wait));
-        };
-        let first = first_portion(&request, self.settings.body);
-        if rest < first {
-            client.phase = Phase::Reading {
-                since: self.now,
-                searched: 1,
-                needs: head.len() + first,
-            };
-            return Ok(None);
-        }
-        let Some(gate) = self.gates.get_mut(&client.gate) else {
-            return Ok(Some(Step::Over));
-        };
-        self.budget = (self.budget + 1).min(BUDGET);
-        let mut to_worker = std::mem::take(&mut self.spare);
-        let hop = Hop {
-            peer: client.peer.address,
-            tls: client.link.is_tls(),
-            trusted: &self.settings.trusted,
-            authority: &gate.authority,
-        };
-        http::write_request(&request, hop, &mut to_worker);
-        let wants = http::cookie(request.headers, COOKIE.as_bytes())
-            .and_then(|value| u64::from_str_radix(std::str::from_utf8(value).ok()?, 16).ok());
-        let mut caller = client.peer.caller;
-        let mut address = client.peer.address;
-        if let Some(peer) = client.peer.address
-            && self.settings.trusted.contains(peer)
-        {
-            let client = http::client_of(&request, peer, &self.settings.trusted);
-            caller = balance::Client::at(client);
-            address = Some(client);
-        }
-        self.last_request += 1;
-        let since = match client.phase {
-            Phase::Reading { since, .. } => since,
-            _ => self.now,
-        };
-        let mut record = Record::new(gate, self.last_request, address, since);
-        if self.settings.access.is_some() {
-            record.note(head, Some(&request), client.link.session().is_some());
-        }
-        let has_room = record.take_seat(&mut self.seats);
-        let mut exchange = Exchange {
-            wants,
-            caller,
-            ..exchange(&request, record, self.now, to_worker)
-        };
-        if client.link.session().is_some() {
-            // A stream is for one request.
-            exchange.keep_alive = false;
-        }
-        client.phase = Phase::Serving(Box::new(exchange));
-        if !has_room {
-            return Err(Refusal::TooMany);
-        }
-        let most = self.settings.body;
-        if most > 0 && matches!(request.framing, Framing::Length(length) if length > most) {
-            return Err(Refusal::BodyTooLarge);
-        }
-        self.arrive(key, workers).map(Some)
     }
 
     /// Asks for a worker for the client's request.
@@ -552,20 +345,6 @@ impl Proxy {
     }
 }
 
-/// How much of a body must be there before a worker is asked for: so who sends a few bytes now and
-/// then holds none. A body whose length is not told, or that its client keeps back until it hears
-/// something, may be one half of a conversation; that begins at once.
-fn first_portion(request: &Request<'_, '_>, most: u64) -> usize {
-    match request.framing {
-        // It is refused for its length.
-        Framing::Length(len) if most > 0 && len > most => 0,
-        Framing::Length(len) if !request.expects_continue => {
-            usize::try_from(len).map_or(PORTION, |len| len.min(PORTION))
-        }
-        Framing::Length(_) | Framing::Empty | Framing::Chunked | Framing::Close => 0,
-    }
-}
-
 /// What is told of a request that has failed.
 fn report(
     exchange: &Exchange,
@@ -583,36 +362,5 @@ fn report(
         refusal,
         detail,
         cut: false,
-    }
-}
-
-/// What is to be remembered of a request.
-fn exchange(request: &Request<'_, '_>, record: Record, now: u64, head: Vec<u8>) -> Exchange {
-    let decoder = BodyDecoder::new(request.framing);
-    Exchange {
-        version: request.version,
-        is_head: request.is_head(),
-        keep_alive: request.keep_alive,
-        repeatable: request.is_idempotent() && decoder.is_done(),
-        wants_upgrade: request.upgrade != Upgrade::No && request.version == Version::Http11,
-        wants: None,
-        caller: balance::Client::unknown(record.id),
-        record,
-        head,
-        request_done: decoder.is_done(),
-        request_encoder: match request.framing {
-            Framing::Chunked => BodyEncoder::Chunked,
-            Framing::Empty | Framing::Length(_) | Framing::Close => BodyEncoder::Plain,
-        },
-        request: decoder,
-        body: 0,
-        portion: 0,
-        stage: Stage::Waiting,
-        failed: None,
-        trouble: None,
-        waits_since: now,
-        sent_at: now,
-        answer: None,
-        begun: false,
     }
 }

@@ -8,9 +8,11 @@
 
 mod client;
 mod crowd;
+mod ending;
 mod exchange;
 mod h2;
 mod handing;
+mod head;
 mod ids;
 mod link;
 mod pool;
@@ -22,6 +24,8 @@ mod slab;
 mod tests;
 mod time;
 mod tls;
+mod tunnel;
+mod workers;
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -30,7 +34,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use balance::{Client as Caller, Look, Loops, MemberId, Nanos, RequestBalancer, RequestSettings};
+use balance::{Client as Caller, MemberId, Nanos, RequestBalancer, RequestSettings};
 use http::{Networks, Refusal};
 use rustix::event::epoll;
 
@@ -39,11 +43,12 @@ use h2::Bells;
 use ids::IdMap;
 use link::Link;
 use pool::{Desk, Pair};
-use record::Outcome;
 use seats::Seats;
 use slab::{Key, Slab};
 use tls::Certificates;
 pub(crate) use tls::Files;
+use workers::View;
+pub(crate) use workers::Workers;
 
 use crate::access;
 use crate::figures::{RequestFigures, WorkerRequests};
@@ -59,9 +64,6 @@ const AT_ONCE: usize = 64;
 
 /// How many reports may wait to be fetched.
 const REPORTS: usize = 256;
-
-/// A loop that waits has seen what it was sent after this.
-const HEEDED: Nanos = 2_000_000;
 
 /// In an epoll event's data, below its kind: whether it is about a pair.
 const PAIR: u64 = 1 << 55;
@@ -99,25 +101,6 @@ pub(crate) struct Settings {
     pub(crate) stall_time: Duration,
     /// How long a worker may take to begin its response.
     pub(crate) answer_time: Duration,
-}
-
-/// What the proxy can see and do of the workers.
-pub(crate) trait Workers {
-    /// Looks at the worker's loop.
-    fn look(&mut self, member: MemberId) -> Look;
-    /// Puts a probe into its channel; `false` if it cannot have one.
-    fn probe(&mut self, member: MemberId) -> bool;
-    /// Whether [`Proxy::turned`] shall be called when it takes something.
-    fn watch(&mut self, member: MemberId, on: bool);
-    /// Sends a connection down its channel; `peer` is the `sockaddr` of its client.
-    ///
-    /// # Errors
-    /// Gives the connection back if the channel takes no more.
-    fn hand(&mut self, member: MemberId, end: OwnedFd, peer: &[u8]) -> Result<(), OwnedFd>;
-    /// How many connections lie in its channel.
-    fn untaken(&mut self, member: MemberId) -> usize;
-    /// Takes the oldest of them back.
-    fn take_back(&mut self, member: MemberId) -> Option<OwnedFd>;
 }
 
 /// A request that failed.
@@ -184,36 +167,6 @@ pub(crate) struct Proxy {
     /// What is wrong with certificates that have changed.
     complaint: Option<String>,
     closing: bool,
-}
-
-/// The workers' loops, as the balancer wants to see them.
-struct View<'a, W> {
-    workers: &'a mut W,
-    now: Nanos,
-    desks: &'a IdMap<MemberId, Desk>,
-    pairs: &'a Slab<Pair>,
-}
-
-impl<W: Workers> Loops for View<'_, W> {
-    fn look(&mut self, member: MemberId) -> Look {
-        self.workers.look(member)
-    }
-
-    fn unread(&mut self, member: MemberId) -> bool {
-        let last = self.desks.get(&member).and_then(|desk| desk.last);
-        let last = last.and_then(|key| self.pairs.get(key));
-        // A loop that has waited so long has seen it, and does not want to read on: a body, which
-        // it takes when it likes.
-        last.is_some_and(|pair| self.now < pair.asked_at + HEEDED && pair.link.is_unread())
-    }
-
-    fn probe(&mut self, member: MemberId) -> bool {
-        self.workers.probe(member)
-    }
-
-    fn watch(&mut self, member: MemberId, on: bool) {
-        self.workers.watch(member, on);
-    }
 }
 
 impl Proxy {
@@ -463,102 +416,6 @@ impl Proxy {
     pub(crate) fn reports(&mut self) -> (Vec<Report>, u64) {
         let more = std::mem::take(&mut self.unreported);
         (std::mem::take(&mut self.reports), more)
-    }
-
-    /// The app stops: connections end with the response that they are at.
-    pub(crate) fn close(&mut self) {
-        self.closing = true;
-        for (key, client) in self.clients.iter_mut() {
-            if let Phase::Session(session) = &mut client.phase {
-                session.close();
-                self.again.push_back(key);
-            }
-        }
-        let idle: Vec<_> = self
-            .clients
-            .iter()
-            .filter(|(_, client)| {
-                matches!(client.phase, Phase::Greeting | Phase::Reading { .. })
-                    && client.link.input.is_empty()
-            })
-            .map(|(key, _)| key)
-            .collect();
-        for key in idle {
-            let clogged = |client: &Client| client.link.is_clogged();
-            if self.clients.get(key).is_some_and(clogged) {
-                // The end of its last response is still to be written.
-                self.leaving(key);
-            } else {
-                self.drop_client(key);
-            }
-        }
-    }
-
-    /// Ends a client's connection, and what it has in progress.
-    fn drop_client(&mut self, key: Key) {
-        let Some(client) = self.clients.remove(key) else {
-            return;
-        };
-        if let Some(session) = client.link.session() {
-            self.stream_ended(session, matches!(client.phase, Phase::Leaving { .. }));
-        }
-        match client.phase {
-            Phase::Serving(exchange) => {
-                self.abandon(client.gate, key, exchange.stage);
-                self.account(client.gate, exchange.record, Outcome::Aborted);
-            }
-            Phase::Tunnel(tunnel) => {
-                self.abandon(
-                    client.gate,
-                    key,
-                    client::Stage::With(tunnel.member, tunnel.pair),
-                );
-                self.account(client.gate, tunnel.record, Outcome::Upgraded);
-            }
-            Phase::Greeting | Phase::Reading { .. } | Phase::Session(_) | Phase::Leaving { .. } => {
-            }
-        }
-    }
-
-    /// A request, or a tunnel, is over, and its pair is not used again.
-    fn abandon(&mut self, gate: u64, client: Key, stage: client::Stage) {
-        match stage {
-            client::Stage::Waiting => self.cancel(gate, client),
-            client::Stage::Returned(pair, end) => {
-                drop(end);
-                self.drop_pair(pair);
-                self.cancel(gate, client);
-            }
-            client::Stage::With(member, pair) => {
-                self.drop_pair(pair);
-                self.ended(gate, member);
-            }
-        }
-    }
-
-    fn cancel(&mut self, gate: u64, client: Key) {
-        if let Some(gate) = self.gates.get_mut(&gate) {
-            gate.balancer.cancel(balance::Ticket(client.bits()));
-        }
-    }
-
-    /// A worker has one request less.
-    fn ended(&mut self, gate: u64, member: MemberId) {
-        if let Some(at) = self.gates.get_mut(&gate) {
-            at.balancer.ended(self.now, member);
-            if at.balancer.waiting() > 0 {
-                self.free.push(gate);
-            }
-        }
-    }
-
-    fn drop_pair(&mut self, key: Key) {
-        if let Some(pair) = self.pairs.remove(key)
-            && pair.client.is_none()
-            && let Some(desk) = self.desks.get_mut(&pair.member)
-        {
-            desk.forget(pair.peer, key);
-        }
     }
 
     fn report(&mut self, report: Report) {

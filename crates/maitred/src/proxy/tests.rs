@@ -5,7 +5,7 @@ use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use balance::RequestPolicy;
+use balance::{Look, RequestPolicy};
 
 use super::*;
 
