@@ -16,7 +16,7 @@ pub(crate) use crate::home::Claim as Claimed;
 pub(crate) use act::{Action, Change};
 pub(crate) use add::{add, add_again};
 pub(crate) use launch::{READY, launch};
-pub(crate) use target::{Selected, add_selected, select};
+pub(crate) use target::{Selected, add_selected, find, select};
 
 use crate::control::{Connection, Fault, Request, Snapshot, State};
 use crate::home::{AppFolder, Home, Record};

@@ -1,4 +1,7 @@
-//! Which instances a user means: a name, a number, a namespace, `all`, or `/regex/`.
+//! Which instances a user means: a name, a namespace, a number, `all`, `/regex/`, or the path of a
+//! script that apps run.
+
+use std::path::Path;
 
 use anyhow::{Context, bail};
 use regex_lite::Regex;
@@ -33,7 +36,10 @@ impl Selected {
 pub(crate) fn select(known: &[Known], targets: &[String]) -> anyhow::Result<Vec<Selected>> {
     let mut selected: Vec<Selected> = Vec::new();
     for target in targets {
-        let found = find(known, target)?;
+        let mut found = find(known, target)?;
+        if found.is_empty() {
+            found = of_script(known, target);
+        }
         if found.is_empty() && target != "all" {
             bail!(unknown(known, target));
         }
@@ -65,7 +71,27 @@ pub(crate) fn add_selected(selected: &mut Vec<Selected>, one: Selected) {
     }
 }
 
-fn find(known: &[Known], target: &str) -> anyhow::Result<Vec<Selected>> {
+/// The apps that run the script with this path, which starts at the current folder.
+fn of_script(known: &[Known], target: &str) -> Vec<Selected> {
+    let Ok(path) = Path::new(target).canonicalize() else {
+        return Vec::new();
+    };
+    let runs = |known: &&Known| {
+        let script = known.record.app.script.canonicalize();
+        script.is_ok_and(|script| script == path)
+    };
+    let whole = |known: &Known| Selected {
+        known: known.clone(),
+        ids: None,
+    };
+    known.iter().filter(runs).map(whole).collect()
+}
+
+/// Those that are called so, whatever scripts there are.
+///
+/// # Errors
+/// If the target is no pattern.
+pub(crate) fn find(known: &[Known], target: &str) -> anyhow::Result<Vec<Selected>> {
     let whole = |known: &Known| Selected {
         known: known.clone(),
         ids: None,

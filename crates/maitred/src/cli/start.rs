@@ -180,7 +180,7 @@ fn existing(known: &[Known], target: &OsString) -> Option<Vec<Selected>> {
     if looks_so && text.parse::<u32>().is_err() && (Path::new(text).is_file() || !called()) {
         return None;
     }
-    let selected = apps::select(known, &[text.to_owned()]).ok()?;
+    let selected = apps::find(known, text).ok()?;
     (!selected.is_empty()).then_some(selected)
 }
 

@@ -235,3 +235,32 @@ fn a_number_may_be_a_name_or_a_namespace() {
     home.does(&["stop", "0"]);
     assert_eq!(stopped(&home), [0, 1]);
 }
+
+/// As with pm2: `stop app.js` stops what runs it, whatever it is called.
+#[test]
+fn a_script_stands_for_the_apps_that_run_it() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "sleep 1000\n");
+    home.file("sub/job.sh", "sleep 1000\n");
+    home.file("plain", "#!/bin/sh\nsleep 1000\n");
+    home.does(&["start", "job.sh", "-n", "a"]);
+    home.does(&["start", "job.sh", "-n", "b"]);
+    home.does(&["start", "sub/job.sh", "-n", "c"]);
+    home.does(&["start", "plain", "-n", "d"]);
+    home.does(&["stop", "job.sh"]);
+    assert_eq!(stopped(&home), [0, 1]);
+    home.does(&["restart", "./sub/../job.sh"]);
+    assert_eq!(stopped(&home), [0; 0]);
+    home.does(&["stop", "sub/job.sh"]);
+    assert_eq!(stopped(&home), [2]);
+    // To start a script is to start a new app.
+    home.does(&["start", "plain"]);
+    assert_eq!(home.statuses().len(), 5);
+    home.does(&["delete", "plain"]);
+    // A name comes before a file of the same name.
+    assert_eq!(home.statuses().len(), 4);
+    home.does(&["delete", "plain"]);
+    assert_eq!(home.statuses().len(), 3);
+    home.fails(&["stop", "plain"]);
+}
