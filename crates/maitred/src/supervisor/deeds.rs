@@ -69,7 +69,7 @@ impl Supervisor {
                     loaded: !shares || slot.not_preloaded.is_some(),
                     load_check: shares.then_some(now + LOAD_TIME),
                     silence_check: shares.then_some(now + SILENCE),
-                    boot: (!shares && !app.wait_ready).then(|| Boot::new(now)),
+                    boot: (!app.wait_ready).then(|| Boot::new(now, shares)),
                 });
                 let id = slot.id;
                 if let Some((out, err)) = spawned.output {

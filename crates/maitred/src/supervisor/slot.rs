@@ -34,7 +34,7 @@ pub(super) struct Process {
     /// When to look whether the library has reported in, and whether it listens.
     pub(super) load_check: Option<Duration>,
     pub(super) silence_check: Option<Duration>,
-    /// Where nothing else tells whether it is up.
+    /// Until it is heard or seen to be up.
     pub(super) boot: Option<Boot>,
 }
 
