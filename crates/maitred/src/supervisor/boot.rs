@@ -1,45 +1,51 @@
 //! Whether a process that tells nothing of itself has finished its start.
 //!
-//! Where no sockets are shared it is not seen whether a program listens. But one that has done
-//! what it does at its start goes to sleep, and waits for events: when its first thread has not
-//! run for a while, it is taken for up. Looked at only while somebody waits for that, and never
-//! for longer than a second.
+//! One that has done what it does at its start goes to sleep, and waits for events: when its first
+//! thread has not run for a while, it is taken for up. Where sockets are shared that while is
+//! longer, for there a program is expected to listen, and may wait for something before it does.
+//! Looked at only while it starts, and never for longer than a second.
 
 use std::fs;
 use std::time::Duration;
 
-/// So often it is looked at.
-const EVERY: Duration = Duration::from_millis(5);
-
-/// Who sleeps for so long has finished.
+/// Who sleeps for so long has finished, where it is not seen whether it listens.
 const QUIET: Duration = Duration::from_millis(15);
+
+/// Where it could be seen.
+const QUIET_ALTHOUGH_SEEN: Duration = Duration::from_millis(300);
 
 /// What is known of a process that starts. Times are since any fixed moment.
 #[derive(Debug)]
 pub(super) struct Boot {
     /// When to look next.
     pub(super) check: Duration,
+    quiet: Duration,
     /// What was seen, and since when that is so.
     seen: Option<(String, Duration)>,
 }
 
 impl Boot {
-    pub(super) fn new(now: Duration) -> Self {
+    /// A process that starts now; `seen` if it would be seen to listen.
+    pub(super) fn new(now: Duration, seen: bool) -> Self {
+        let quiet = if seen { QUIET_ALTHOUGH_SEEN } else { QUIET };
         Self {
-            check: now + EVERY,
+            check: now + quiet / 3,
+            quiet,
             seen: None,
         }
     }
 
     /// Looks at the process; whether it has finished its start.
     pub(super) fn is_over(&mut self, pid: i32, now: Duration) -> bool {
-        self.check = now + EVERY;
+        self.check = now + self.quiet / 3;
         self.saw(asleep(pid), now)
     }
 
     fn saw(&mut self, counters: Option<String>, now: Duration) -> bool {
         match (&self.seen, counters) {
-            (Some((before, since)), Some(counters)) if *before == counters => now - *since >= QUIET,
+            (Some((before, since)), Some(counters)) if *before == counters => {
+                now - *since >= self.quiet
+            }
             (_, counters) => {
                 self.seen = counters.map(|counters| (counters, now));
                 false
@@ -66,7 +72,7 @@ mod tests {
     #[test]
     fn who_sleeps_long_enough_has_finished() {
         let ms = Duration::from_millis;
-        let mut boot = Boot::new(ms(0));
+        let mut boot = Boot::new(ms(0), false);
         let counters = |text: &str| Some(text.to_owned());
         assert!(!boot.saw(counters("1"), ms(5)));
         assert!(!boot.saw(counters("1"), ms(15)));
@@ -74,5 +80,9 @@ mod tests {
         assert!(!boot.saw(None, ms(30)));
         assert!(!boot.saw(counters("2"), ms(35)));
         assert!(boot.saw(counters("2"), ms(50)));
+        let mut boot = Boot::new(ms(0), true);
+        assert!(!boot.saw(counters("1"), ms(100)));
+        assert!(!boot.saw(counters("1"), ms(399)));
+        assert!(boot.saw(counters("1"), ms(400)));
     }
 }

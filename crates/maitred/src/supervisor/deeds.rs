@@ -70,7 +70,7 @@ impl Supervisor {
                     load_check: shares.then_some(now + LOAD_TIME),
                     silence_check: shares.then_some(now + SILENCE),
                     ask_at: None,
-                    boot: (!shares && !app.wait_ready).then(|| Boot::new(now)),
+                    boot: (!app.wait_ready).then(|| Boot::new(now, shares)),
                 });
                 let id = slot.id;
                 if let Some((out, err)) = spawned.output {

@@ -135,6 +135,7 @@ impl Supervisor {
         let waits = slot.waits_for_ready();
         if let Some(process) = slot.process(run) {
             process.silence_check = None;
+            process.boot = None;
             process.listens = true;
         }
         if !waits {
@@ -193,10 +194,15 @@ impl Supervisor {
         }
     }
 
-    /// Looks at those that start, where nothing else tells whether they are up.
+    /// Looks at those that start, and have not been heard of.
     pub(super) fn look_at_starts(&mut self, now: Duration) {
         let mut up = Vec::new();
         for slot in &mut self.slots {
+            // A successor of one that listens is not up before it does so too.
+            let current = slot.instance.current();
+            let may_be_up = |generation| {
+                current.is_some_and(|run| run.generation == generation || !run.listens)
+            };
             for process in &mut slot.processes {
                 let pid = process.pid;
                 let due = process.boot.as_mut().filter(|boot| boot.check <= now);
@@ -204,7 +210,7 @@ impl Supervisor {
                 if over || now > process.started + STARTS {
                     process.boot = None;
                 }
-                if over {
+                if over && may_be_up(process.generation) {
                     up.push((slot.number, process.generation));
                 }
             }

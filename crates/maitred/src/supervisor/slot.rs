@@ -36,7 +36,7 @@ pub(super) struct Process {
     pub(super) silence_check: Option<Duration>,
     /// When it is asked to end at the latest, while it answers requests that it has.
     pub(super) ask_at: Option<Duration>,
-    /// Where nothing else tells whether it is up.
+    /// Until it is heard or seen to be up.
     pub(super) boot: Option<Boot>,
 }
 
