@@ -337,6 +337,9 @@ impl Turn {
         for member in left {
             self.hung_up(member);
         }
+        if let Some(proxy) = &mut self.proxy {
+            proxy.shut(id.0);
+        }
     }
 
     /// Ends those listeners at a port, at any address, that are kept open for a successor only.

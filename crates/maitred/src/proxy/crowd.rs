@@ -4,6 +4,7 @@ use balance::Nanos;
 
 use super::Proxy;
 use super::client::{Client, Phase};
+use super::h2::Standing;
 
 /// Who has said nothing for so long may have to go.
 const SILENT: Nanos = 1_000_000_000;
@@ -41,6 +42,9 @@ fn idle_since(client: &Client) -> Option<Nanos> {
             if client.link.input.is_empty() && !client.link.is_clogged() =>
         {
             Some(since)
+        }
+        Phase::Session(ref session) if session.standing() == Standing::Idle => {
+            Some(client.active_at)
         }
         _ => None,
     }

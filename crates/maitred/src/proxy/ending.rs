@@ -1,6 +1,7 @@
 //! Ends: of connections, of what they have in progress, and of the app.
 
 use balance::{MemberId, Ticket};
+use http::Refusal;
 
 use super::Proxy;
 use super::client::{Client, Phase, Stage};
@@ -33,6 +34,30 @@ impl Proxy {
                 self.leaving(key);
             } else {
                 self.drop_client(key);
+            }
+        }
+    }
+
+    /// A listener is closed. What waits there is refused, and what is in progress comes to its end;
+    /// a client that asks another thing over its connection finds that it is over.
+    pub(crate) fn shut(&mut self, gate: u64) {
+        let waiting: Vec<_> = self
+            .clients
+            .iter()
+            .filter(|(_, client)| client.gate == gate)
+            .filter(|(_, client)| match &client.phase {
+                Phase::Serving(exchange) => !matches!(exchange.stage, Stage::With(..)),
+                _ => false,
+            })
+            .map(|(key, _)| key)
+            .collect();
+        for key in waiting {
+            self.conclude(key, Refusal::NoWorker, None);
+        }
+        if let Some(at) = self.gates.get_mut(&gate) {
+            at.shut = true;
+            if at.open == 0 {
+                self.gates.remove(&gate);
             }
         }
     }

@@ -127,6 +127,8 @@ struct Gate {
     counts: RequestFigures,
     /// Requests that are not over, those that wait among them.
     open: usize,
+    /// The listener is closed: this goes with the last request.
+    shut: bool,
     /// What was counted of each worker, by its key: of what is over.
     workers: HashMap<u64, WorkerRequests>,
 }
@@ -235,6 +237,7 @@ impl Proxy {
                 authority,
                 counts: RequestFigures::default(),
                 open: 0,
+                shut: false,
                 workers: HashMap::new(),
             },
         );

@@ -145,10 +145,15 @@ impl Proxy {
         {
             self.seats.free(client);
         }
-        let Some(gate) = self.gates.get_mut(&gate) else {
+        let name = gate;
+        let Some(gate) = self.gates.get_mut(&name) else {
             return;
         };
         gate.open -= 1;
+        if gate.shut && gate.open == 0 {
+            self.gates.remove(&name);
+            return;
+        }
         gate.count_worker(record.worker, outcome);
         let counts = &mut gate.counts;
         match outcome {

@@ -94,7 +94,7 @@ impl Proxy {
         self.settle(workers);
     }
 
-    fn conclude(&mut self, client: Key, refusal: Refusal, detail: Option<&'static str>) {
+    pub(super) fn conclude(&mut self, client: Key, refusal: Refusal, detail: Option<&'static str>) {
         match self.fail(client, refusal, detail) {
             Step::Over => self.drop_client(client),
             Step::On | Step::Wait => self.again.push_back(client),

@@ -23,6 +23,7 @@ mod access;
 mod balancing;
 mod browser;
 mod failures;
+mod frames;
 mod http2;
 mod limits;
 mod malformed;

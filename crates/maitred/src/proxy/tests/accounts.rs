@@ -113,6 +113,31 @@ fn what_a_leaving_worker_completes_is_counted() {
     assert_eq!(figures(&world).answered, 1);
 }
 
+/// Nothing is kept of a listener that is closed.
+#[test]
+fn a_closed_listener_goes_with_its_last_request() {
+    let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
+    let (mut client, mut worker) = in_progress(&mut world, GET);
+    world.proxy.leave(MemberId(0), &mut world.channels);
+    let mut waiting = world.connect();
+    world.send(&mut waiting, GET);
+    assert_eq!(figures(&world).waiting, 1);
+    world.proxy.shut(GATE);
+    world.run();
+    assert!(arrived(&mut waiting).0.starts_with("HTTP/1.1 503 "));
+    assert_eq!(figures(&world).in_progress, 1);
+    world.send(&mut worker, OK);
+    assert!(arrived(&mut client).0.ends_with("ok"));
+    assert!(world.proxy.figures(GATE).is_none());
+    // Over a connection that is left nobody is asked any more.
+    let _ = client.write_all(GET.as_bytes());
+    world.run();
+    assert!(arrived(&mut client).1);
+    drop(waiting);
+    world.run();
+    assert_eq!(world.proxy.clients.len(), 0);
+}
+
 /// Each worker's own: what it was given, what it has, and what has failed with it.
 #[test]
 fn each_worker_has_its_own_figures() {

@@ -112,6 +112,23 @@ fn what_there_is_no_room_for_may_be_asked_again() {
     assert_eq!(resets, [&(RESET, refused)]);
 }
 
+/// Where it is crowded, those that ask nothing are not kept.
+#[test]
+fn idle_connections_make_room() {
+    let mut settings = settings(RequestPolicy::NextAvailable);
+    settings.max_clients = 16;
+    let mut world = World::new(1, settings);
+    let mut idle: Vec<_> = (0..15).map(|_| greeted(&mut world)).collect();
+    let mut busy = greeted(&mut world);
+    assert!(!world.proxy.has_room());
+    world.pass(SECOND / 2);
+    world.send(&mut busy, frame(6, 0, 0, &[0; 8]));
+    world.pass(2 * SECOND);
+    assert!(world.proxy.has_room());
+    assert!(idle.iter_mut().any(|client| frames(client).1));
+    assert!(!frames(&mut busy).1);
+}
+
 #[test]
 fn a_connection_ends_with_its_last_request_when_the_app_stops() {
     let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
