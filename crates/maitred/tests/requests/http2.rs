@@ -7,7 +7,7 @@ use rustix::process::Signal;
 
 use crate::apps::{RUNTIMES, Runtime, app, node, started};
 use crate::harness::{Door, Run, Setup, alone, beside_others, tool};
-use crate::tls::{certificate, curl};
+use crate::tls::{curl, secured};
 
 pub(crate) fn port(run: &Run) -> u16 {
     let Door::Tcp(address) = run.door() else {
@@ -104,13 +104,8 @@ fn requests_and_responses_arrive_whole() {
 #[test]
 fn with_tls_the_client_has_the_choice() {
     let _turn = beside_others();
-    let setup = app(Runtime::Bun);
+    let setup = secured(app(Runtime::Bun), &["one.test"]);
     let folder = setup.folder().to_owned();
-    certificate(&folder, "one.test");
-    let file = |name: &str| folder.join(name).display().to_string();
-    let setup = setup
-        .option("--tls-cert", file("one.test.pem"))
-        .option("--tls-key", file("one.test.key"));
     let run = started(setup, 1);
     for (flag, expected) in [("--http2", " 2"), ("--http1.1", " 1.1")] {
         let version = [flag, "--write-out", " %{http_version}"];

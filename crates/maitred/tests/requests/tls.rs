@@ -4,10 +4,10 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::apps::{Runtime, app, started};
-use crate::harness::{Door, Run, beside_others, tool};
+use crate::harness::{Door, Run, Setup, beside_others, tool};
 
 /// Makes a certificate for this name that vouches for itself.
-pub(crate) fn certificate(folder: &Path, name: &str) {
+fn certificate(folder: &Path, name: &str) {
     let made = Command::new("openssl")
         .args([
             "req",
@@ -28,6 +28,19 @@ pub(crate) fn certificate(folder: &Path, name: &str) {
         .output()
         .unwrap();
     assert!(made.status.success(), "{made:?}");
+}
+
+/// The app behind TLS, with a certificate of its own for each of these names, in its folder.
+pub(crate) fn secured(mut setup: Setup, names: &[&str]) -> Setup {
+    let folder = setup.folder().to_owned();
+    for name in names {
+        certificate(&folder, name);
+        let file = |ending: &str| folder.join(format!("{name}.{ending}"));
+        setup = setup
+            .option("--tls-cert", file("pem"))
+            .option("--tls-key", file("key"));
+    }
+    setup
 }
 
 /// What curl gets for a path on a host whose certificate it believes, and no other.
@@ -60,17 +73,8 @@ pub(crate) fn curl(
 #[test]
 fn each_name_has_its_certificate_and_renewed_ones_are_used() {
     let _turn = beside_others();
-    let setup = app(Runtime::Bun);
+    let setup = secured(app(Runtime::Bun), &["one.test", "two.test"]);
     let folder = setup.folder().to_owned();
-    for name in ["one.test", "two.test"] {
-        certificate(&folder, name);
-    }
-    let file = |name: &str| folder.join(name).display().to_string();
-    let setup = setup
-        .option("--tls-cert", file("one.test.pem"))
-        .option("--tls-key", file("one.test.key"))
-        .option("--tls-cert", file("two.test.pem"))
-        .option("--tls-key", file("two.test.key"));
     let mut run = started(setup, 2);
     for name in ["one.test", "two.test"] {
         let seen = curl(&run, &folder, name, "/who", &[]).unwrap();
@@ -78,7 +82,7 @@ fn each_name_has_its_certificate_and_renewed_ones_are_used() {
     }
     let body = "x".repeat(300_000);
     std::fs::write(folder.join("body"), &body).unwrap();
-    let upload = format!("@{}", file("body"));
+    let upload = format!("@{}", folder.join("body").display());
     let echo = curl(
         &run,
         &folder,
@@ -117,14 +121,7 @@ with context.wrap_socket(socket.create_connection(("127.0.0.1", port), 30)) as s
 #[test]
 fn a_large_upload_arrives_whole() {
     let _turn = beside_others();
-    let setup = app(Runtime::Node);
-    let folder = setup.folder().to_owned();
-    certificate(&folder, "one.test");
-    let file = |name: &str| folder.join(name).display().to_string();
-    let setup = setup
-        .option("--tls-cert", file("one.test.pem"))
-        .option("--tls-key", file("one.test.key"));
-    let run = started(setup, 1);
+    let run = started(secured(app(Runtime::Node), &["one.test"]), 1);
     let Door::Tcp(address) = run.door() else {
         panic!("not a TCP app");
     };
