@@ -169,7 +169,7 @@ impl Proxy {
             return Ok(Some(Step::Over));
         };
         self.budget = (self.budget + 1).min(BUDGET);
-        let mut to_worker = std::mem::take(&mut self.spare);
+        let mut to_worker = self.heads.pop().unwrap_or_default();
         let hop = Hop {
             peer: client.peer.address,
             tls: client.link.is_tls(),

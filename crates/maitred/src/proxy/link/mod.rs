@@ -6,7 +6,7 @@ mod records;
 mod socket;
 
 use std::io::Write as _;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::event::epoll;
 use rustix::io::Errno;
@@ -261,6 +261,22 @@ impl Link {
     /// Whether the other side has neither said anything that has not been read nor ended.
     pub(super) fn is_quiet(&self) -> bool {
         self.input.is_empty() && self.way.socket().is_some_and(Socket::is_quiet)
+    }
+
+    /// The socket, where nothing but bytes goes over it.
+    pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match &self.way {
+            Way::Socket(socket) => Some(socket.descriptor()),
+            Way::Tls(..) | Way::Stream(_) => None,
+        }
+    }
+
+    /// What the kernel has not taken of bytes that were written to [`Self::descriptor`].
+    pub(super) fn send_later(&mut self, rest: &[u8], epoll: &OwnedFd) {
+        if !rest.is_empty() {
+            self.output.extend_from_slice(rest);
+            self.way.watch_out(true, epoll);
+        }
     }
 
     /// Whether the other side has still to read something.
