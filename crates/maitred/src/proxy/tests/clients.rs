@@ -67,3 +67,26 @@ fn where_it_is_crowded_idle_clients_make_room() {
     assert_eq!(gone, [false, true, false, false, false, false, false]);
     assert!(!arrived(&mut silent).1);
 }
+
+/// Thousands of requests may come in one piece: what is left of it stays where it is.
+#[test]
+fn requests_that_came_at_once_are_not_copied_for_each() {
+    let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
+    let mut client = world.connect();
+    world.send(&mut client, GET.repeat(10));
+    let place = |world: &World| {
+        let client = world.proxy.clients.iter().next().unwrap().1;
+        (client.link.input.as_ptr() as usize, client.link.input.len())
+    };
+    let (first, len) = place(&world);
+    assert_eq!(len, 9 * GET.len());
+    let (_, mut worker) = world.take();
+    for n in 1..10 {
+        assert!(arrived(&mut worker).0.starts_with("GET / "));
+        world.send(&mut worker, OK);
+        assert!(arrived(&mut client).0.ends_with("ok"));
+        let left = len - n * GET.len();
+        let expected = (first + n * GET.len(), left);
+        assert!(left == 0 || place(&world) == expected);
+    }
+}
