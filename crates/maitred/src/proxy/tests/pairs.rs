@@ -117,3 +117,56 @@ fn a_request_whose_client_leaves_before_it_was_sent_is_not_sent() {
     }
     assert_eq!(world.proxy.figures(GATE).unwrap().in_progress, 0);
 }
+
+/// Answers one request of each connection that lies in this worker's channel, and keeps those.
+fn take_and_answer(world: &mut World, member: u64, taken: &mut Vec<UnixStream>) {
+    let (theirs, others) = std::mem::take(&mut world.channels.lying)
+        .into_iter()
+        .partition(|(id, _)| *id == MemberId(member));
+    world.channels.lying = others;
+    let theirs: VecDeque<(MemberId, OwnedFd)> = theirs;
+    for (_, end) in theirs {
+        let mut stream = UnixStream::from(end);
+        stream.set_nonblocking(true).unwrap();
+        arrived(&mut stream);
+        world.send(&mut stream, OK);
+        taken.push(stream);
+    }
+}
+
+/// A request that moves to another worker moves with its connection, even if that worker has idle
+/// ones for the client. They do not add up: what is not needed is left in its time.
+#[test]
+fn connections_that_requests_moved_with_are_left_when_nobody_needs_them() {
+    let mut world = World::new(2, settings(RequestPolicy::LeastConn));
+    let mut clients: Vec<_> = (0..6).map(|_| world.connect()).collect();
+    for client in &mut clients {
+        world.send(client, GET);
+    }
+    // The one takes nothing, the other all that it is given, over and over.
+    world.channels.busy = vec![MemberId(0)];
+    let mut taken = Vec::new();
+    while taken.len() < clients.len() {
+        take_and_answer(&mut world, 1, &mut taken);
+        world.pass(SECOND / 200);
+    }
+    assert_eq!(world.channels.untaken(MemberId(0)), 0);
+    assert_eq!(world.proxy.desks[&MemberId(1)].idle().count(), 6);
+    world.channels.busy.clear();
+    // One client goes on, for longer than an idle connection is kept.
+    for _ in 0..12 {
+        world.send(&mut clients[0], GET);
+        for stream in &mut taken {
+            if arrived(stream).0.starts_with("GET / ") {
+                stream.write_all(OK.as_bytes()).unwrap();
+            }
+        }
+        for member in [0, 1] {
+            take_and_answer(&mut world, member, &mut Vec::new());
+        }
+        world.pass(SECOND / 2);
+    }
+    assert!(world.proxy.desks[&MemberId(1)].idle().count() <= 1);
+    world.pass(5 * SECOND);
+    assert_eq!(world.proxy.pairs.len(), 0);
+}
