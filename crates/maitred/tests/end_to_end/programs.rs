@@ -412,3 +412,62 @@ serve(listener)
         run.event("the notice", |event| event.is("blind"));
     }
 }
+
+/// One process binds, and its children, programs of their own that take their time, listen on
+/// what they inherited, as uvicorn and hypercorn do with several workers. Each child is a worker,
+/// also where the copy that has bound the port needs longer than the others.
+#[test]
+fn children_that_listen_on_what_their_parent_bound() {
+    let _turn = beside_others();
+    let text = r#"
+import pathlib, subprocess, sys
+
+is_first = os.environ["NODE_APP_INSTANCE"] == "0"
+if len(sys.argv) > 1:
+    if is_first:
+        # The others are ready long before.
+        time.sleep(2)
+    listener = socket.socket(fileno=int(sys.argv[1]))
+    listener.listen()
+    assert listener.getsockname() == ("127.0.0.1", int(os.environ["PORT"]))
+    serve(listener)
+
+bound = pathlib.Path("bound")
+while not is_first and not bound.exists():
+    time.sleep(0.01)
+listener = bind()
+bound.touch()
+listener.set_inheritable(True)
+child = [sys.executable, __file__, str(listener.fileno())]
+for child in [subprocess.Popen(child, close_fds=False) for _ in range(2)]:
+    child.wait()
+"#;
+    let setup = python(text).instances(3);
+    balances(setup, 6);
+}
+
+/// One process binds to keep the port, and never listens; its children bind it for themselves, as
+/// granian does.
+#[test]
+fn children_that_bind_what_their_parent_keeps() {
+    let _turn = beside_others();
+    let text = r#"
+import subprocess, sys
+
+def bind():
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind(("127.0.0.1", int(os.environ["PORT"])))
+    return listener
+
+listener = bind()
+if len(sys.argv) > 1:
+    listener.listen()
+    serve(listener)
+child = [sys.executable, __file__, "child"]
+for child in [subprocess.Popen(child) for _ in range(2)]:
+    child.wait()
+"#;
+    let setup = python(text).instances(3);
+    balances(setup, 6);
+}
