@@ -9,8 +9,7 @@ use std::process::Command;
 use rustix::process::getuid;
 
 use crate::harness::{
-    Request, Run, Setup, beside_others, path_with_tools, read_some,
-    rounds_of_simultaneous_requests, tool,
+    Request, Run, Setup, beside_others, path_with_tools, read_some, rounds_at_its_port, tool,
 };
 
 /// A single-threaded server in Python, around a listener that the test's program has made. It
@@ -48,9 +47,9 @@ fn python(text: &str) -> Setup {
 }
 
 fn balances(setup: Setup, workers: usize) -> Run {
-    let mut run = setup.start();
+    let mut run = setup.flag("--stats=1").start();
     run.listening(workers as u64);
-    rounds_of_simultaneous_requests(&run.door(), workers, 6);
+    rounds_at_its_port(&mut run, workers, 6);
     run.no_worker_has_ended();
     run
 }
@@ -126,9 +125,25 @@ for _ in range(3):
         serve(listener)
 os.wait()
 ";
-    let mut run = python(text).instances(1).start();
+    let mut run = python(text).instances(1).flag("--stats=1").start();
     run.listening(1);
-    rounds_of_simultaneous_requests(&run.door(), 3, 6);
+    for round in 1..=3 {
+        let mut requests: Vec<_> = (0..3)
+            .map(|_| Request::connect(&run.door()).unwrap())
+            .collect();
+        // Whoever has taken one waits for what it says, and takes no other.
+        run.event("all are taken", |event| {
+            event.is("figures") && event.sum("dispatched") == 3 * round && event.sum("untaken") == 0
+        });
+        for request in &mut requests {
+            request.send("/api?ms=0").unwrap();
+        }
+        let who: BTreeSet<_> = requests
+            .into_iter()
+            .map(|request| request.receive().unwrap().worker())
+            .collect();
+        assert_eq!(who.len(), 3, "round {round}: {who:?}");
+    }
     run.no_worker_has_ended();
 }
 

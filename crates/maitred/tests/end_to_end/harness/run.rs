@@ -342,6 +342,35 @@ impl Run {
         )
     }
 
+    /// Waits until nothing of this run computes, or waits for a processor.
+    pub(crate) fn comes_to_rest(&self) {
+        let processes = self.processes();
+        // Nothing tells when, so this has to look again and again.
+        while !processes.iter().all(Process::is_at_rest) {
+            let patient = Instant::now() < self.deadline;
+            assert!(patient, "it does not come to rest\n{}", self.story());
+            thread::yield_now();
+        }
+    }
+
+    /// How many connections were taken back from workers that had not taken them, by the latest
+    /// figures.
+    pub(crate) fn moved(&mut self) -> u64 {
+        let events = self.events();
+        let last = events.iter().rfind(|event| event.is("figures"));
+        last.map_or(0, |event| event.sum("taken_back"))
+    }
+
+    /// The same, by figures that are gathered after this call.
+    pub(crate) fn moved_until_now(&mut self) -> u64 {
+        let mut last = self.events().pop().expect("something has happened");
+        // The first may have been gathered before, and written since.
+        for _ in 0..2 {
+            last = self.event_after(&last, "figures", |event| event.is("figures"));
+        }
+        last.sum("taken_back")
+    }
+
     /// Waits until an instance has started, and gives its process.
     pub(crate) fn started(&mut self, instance: u64) -> Process {
         let event = self.event(&format!("start of instance {instance}"), |event| {
