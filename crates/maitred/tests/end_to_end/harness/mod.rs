@@ -2,6 +2,7 @@
 //! processes it leaves.
 
 mod events;
+mod gate;
 mod http;
 pub(crate) mod place;
 mod processes;
@@ -11,6 +12,7 @@ mod storm;
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 pub(crate) use events::Event;
+pub(crate) use gate::Gate;
 pub(crate) use http::{
     Door, PATIENCE, Request, deal, read_some, rounds_at_its_port, rounds_of_simultaneous_requests,
 };
