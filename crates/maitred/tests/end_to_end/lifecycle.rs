@@ -204,8 +204,11 @@ except KeyboardInterrupt:
 fn families() -> (Run, Vec<Process>) {
     let setup = Setup::program("family.py", FAMILY).instances(2);
     let folder = setup.folder().to_owned();
-    // They take their leave in the time that they need.
-    let setup = setup.option("--kill-timeout", "60000");
+    // They take their leave in the time that they need, and hear what asks them to, also where
+    // these tests run in the background of a shell.
+    let setup = setup
+        .option("--kill-timeout", "30000")
+        .before(["env", "--default-signal=INT"]);
     let run = setup.argument(&folder).start();
     run.output("both families", |text| text.matches("ready").count() == 2);
 
