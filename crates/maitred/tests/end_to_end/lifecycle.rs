@@ -285,6 +285,47 @@ fn killing_the_supervisor_leaves_no_process() {
     assert_eq!(gone_within(Duration::ZERO, &all), []);
 }
 
+/// Guard and supervisor, killed in the same moment, leave their folder: the next run removes it.
+#[test]
+fn what_a_killed_run_leaves_is_removed_by_the_next() {
+    let _turn = beside_others();
+    let place = tempfile::tempdir().unwrap();
+    let start = || {
+        let setup = Setup::program("stay.sh", "echo ready; exec sleep 1000\n").instances(1);
+        let setup = setup.env("TMPDIR", place.path()).env("XDG_RUNTIME_DIR", "");
+        let run = setup.start();
+        run.output("the program", |text| text.contains("ready"));
+        run
+    };
+    let folders = || -> Vec<_> {
+        let entries = fs::read_dir(place.path()).unwrap().flatten();
+        entries.map(|entry| entry.file_name()).collect()
+    };
+    let mut killed = start();
+    let left = folders();
+    assert_eq!(left.len(), 1, "{left:?}");
+    let all = descendants_of(killed.pid());
+    let guard = Process::find(killed.pid()).unwrap();
+    let [supervisor] = children_of(killed.pid())[..] else {
+        panic!("the guard has one child")
+    };
+    let both = [guard, Process::find(supervisor).unwrap()];
+    // Both are stopped first, so that neither sees the other's end.
+    for signal in [Signal::STOP, Signal::KILL] {
+        both.iter().for_each(|process| kill(process, signal));
+    }
+    killed.wait();
+    assert_eq!(gone_within(PATIENCE, &all), []);
+    assert_eq!(folders(), left);
+
+    let mut next = start();
+    let now = folders();
+    assert!(now.len() == 1 && now != left, "{now:?}, not {left:?}");
+    next.signal(Signal::TERM);
+    next.wait();
+    assert!(folders().is_empty(), "{:?}", folders());
+}
+
 #[test]
 fn a_worker_that_does_not_listen_to_signals_is_killed_in_time() {
     const KILL_TIMEOUT: Duration = Duration::from_millis(400);
