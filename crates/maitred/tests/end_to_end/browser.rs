@@ -18,7 +18,7 @@ fn three_requests_of_the_page_go_to_three_workers() {
     let mut run = Setup::example("bun-serve/server.ts")
         .instances(3)
         .flag("--stats=1")
-        .limit(180)
+        .limit(900)
         .start();
     run.listening(3);
     run.comes_to_rest();

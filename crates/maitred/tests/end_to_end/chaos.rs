@@ -108,7 +108,7 @@ fn under_load(to: SocketAddr, trouble: impl FnOnce(&mut Outcomes)) -> Vec<Outcom
 fn start(app: Setup) -> (Run, SocketAddr) {
     let mut run = app
         .instances(WORKERS)
-        .limit(240)
+        .limit(900)
         .option("--restart-delay", "1")
         .option("--max-restarts", "100000")
         .start();

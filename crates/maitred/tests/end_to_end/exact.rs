@@ -12,7 +12,7 @@ const WORKERS: usize = 3;
 fn every_instance_answers_one(setup: Setup) {
     let _turn = alone();
     let setup = setup.instances(WORKERS).flag("--stats=1");
-    let mut run = setup.limit(180).start();
+    let mut run = setup.limit(900).start();
     run.listening(WORKERS as u64);
     rounds_at_its_port(&mut run, WORKERS, rounds());
     run.no_worker_has_ended();
@@ -25,7 +25,7 @@ fn every_child_answers_one(setup: Setup) {
         .instances(1)
         .flag("--stats=1")
         .env("WORKERS", WORKERS.to_string())
-        .limit(180)
+        .limit(900)
         .start();
     run.listening(WORKERS as u64);
     rounds_at_its_port(&mut run, WORKERS, rounds());
@@ -66,7 +66,7 @@ fn node_cluster() {
         .instances(1)
         .flag("--stats=1")
         .env("WORKERS", WORKERS.to_string())
-        .limit(180)
+        .limit(900)
         .start();
     run.listening(1);
     run.output("all of Node's workers", |text| {
@@ -94,7 +94,7 @@ fn round_robin_deals_exactly(setup: Setup) {
     let mut run = setup
         .instances(4)
         .option("--balance", "round_robin")
-        .limit(120)
+        .limit(600)
         .start();
     run.listening(4);
     let shares = deal(&run.door(), "/api?ms=0", CONNECTIONS);

@@ -201,7 +201,7 @@ fn a_storm_of_kills_leaves_nobody_hanging() {
     let _turn = beside_others();
     let setup = Setup::example("node-http/server.mjs")
         .instances(3)
-        .limit(120);
+        .limit(600);
     let mut run = setup
         .option("--restart-delay", "1")
         .option("--max-restarts", "1000")

@@ -19,7 +19,7 @@ use crate::harness::place::maitred;
 use crate::harness::{Door, PATIENCE, Process, free_port, gone_within, path_with_tools};
 
 /// No command may take longer.
-const LIMIT: Duration = Duration::from_secs(60);
+const LIMIT: Duration = Duration::from_secs(120);
 
 /// A server that says when it listens, and answers each request with its pid.
 pub(crate) const NODE_SERVER: &str = "
