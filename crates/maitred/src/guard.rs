@@ -14,7 +14,7 @@ use anyhow::Context;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 use sys::Forked;
 
-use crate::process_tree;
+use crate::{process_tree, runtime_folder};
 
 /// Splits this process in two. The guard's half does not return; the supervisor's half does.
 ///
@@ -57,7 +57,7 @@ fn watch(supervisor: Pid, folder: &Path) -> i32 {
     };
     process_tree::kill_all();
     // The supervisor removes it; one that was killed could not.
-    let _ = std::fs::remove_dir_all(folder);
+    runtime_folder::remove(folder);
     code
 }
 

@@ -13,7 +13,7 @@ use super::flags::RunFlags;
 use crate::config::{self, App, Instances, LogTarget, Surroundings, Words};
 use crate::events::EventFile;
 use crate::home::{Kept, Record, Rest, now_ms};
-use crate::runtime_folder::RuntimeFolder;
+use crate::runtime_folder::{self, RuntimeFolder};
 use crate::supervisor::Supervisor;
 use crate::{guard, output};
 
@@ -79,7 +79,7 @@ impl Run {
                 .run(|| {})
         };
         let ended = supervised();
-        let _ = std::fs::remove_dir_all(path);
+        runtime_folder::remove(&path);
         ended
     }
 

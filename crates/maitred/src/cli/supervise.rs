@@ -11,7 +11,7 @@ use rustix::stdio;
 
 use crate::apps::READY;
 use crate::home::{AppFolder, Claim};
-use crate::runtime_folder::RuntimeFolder;
+use crate::runtime_folder::{self, RuntimeFolder};
 use crate::supervisor::Supervisor;
 use crate::{guard, output};
 
@@ -64,7 +64,7 @@ impl Supervise {
                 let _ = (&*starter).write_all(READY.as_bytes());
             };
             let code = Supervisor::new(record, Some(claim), folder, output)?.run(ready);
-            let _ = std::fs::remove_dir_all(path);
+            runtime_folder::remove(&path);
             code
         };
         supervised()

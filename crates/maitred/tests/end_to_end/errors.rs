@@ -232,7 +232,7 @@ fn ten_thousand_connections_with_few_descriptors() {
     raise_file_limit(CONNECTIONS as u64 + 200);
     let setup = Setup::example("bun-serve/server.ts")
         .instances(2)
-        .limit(150);
+        .limit(600);
     let mut run = setup.before(["prlimit", "--nofile=256:256"]).start();
     run.listening(2);
 

@@ -9,8 +9,7 @@ use std::process::Command;
 use rustix::process::getuid;
 
 use crate::harness::{
-    Request, Run, Setup, beside_others, path_with_tools, read_some,
-    rounds_of_simultaneous_requests, tool,
+    Request, Run, Setup, beside_others, path_with_tools, read_some, rounds_at_its_port, tool,
 };
 
 /// A single-threaded server in Python, around a listener that the test's program has made. It
@@ -48,11 +47,29 @@ fn python(text: &str) -> Setup {
 }
 
 fn balances(setup: Setup, workers: usize) -> Run {
-    let mut run = setup.start();
+    let mut run = setup.flag("--stats=1").start();
     run.listening(workers as u64);
-    rounds_of_simultaneous_requests(&run.door(), workers, 6);
+    rounds_at_its_port(&mut run, workers, 6);
     run.no_worker_has_ended();
     run
+}
+
+/// Opens so many connections, and waits until all are taken: whoever has taken one waits for what it
+/// says, and takes no other. Only then they ask; who answers.
+fn side_by_side(run: &mut Run, count: u64, round: u64) -> BTreeSet<String> {
+    let mut requests: Vec<_> = (0..count)
+        .map(|_| Request::connect(&run.door()).unwrap())
+        .collect();
+    run.event("all are taken", |event| {
+        event.is("figures") && event.sum("dispatched") == count * round && event.sum("untaken") == 0
+    });
+    for request in &mut requests {
+        request.send("/api?ms=0").unwrap();
+    }
+    let answers = requests
+        .into_iter()
+        .map(|request| request.receive().unwrap());
+    answers.map(|answer| answer.worker()).collect()
 }
 
 /// The script is what the runtime was asked to run, with nothing around it.
@@ -126,9 +143,12 @@ for _ in range(3):
         serve(listener)
 os.wait()
 ";
-    let mut run = python(text).instances(1).start();
+    let mut run = python(text).instances(1).flag("--stats=1").start();
     run.listening(1);
-    rounds_of_simultaneous_requests(&run.door(), 3, 6);
+    for round in 1..=3 {
+        let who = side_by_side(&mut run, 3, round);
+        assert_eq!(who.len(), 3, "round {round}: {who:?}");
+    }
     run.no_worker_has_ended();
 }
 
@@ -213,21 +233,10 @@ listener.listen()
 for _ in range(3):
     threading.Thread(target=serve, args=[listener]).start()
 ";
-    let mut run = python(text).instances(1).start();
+    let mut run = python(text).instances(1).flag("--stats=1").start();
     run.listening(1);
-    // Who of the three answers does not show; that none waits for another does.
-    let start = std::time::Instant::now();
-    let clients: Vec<_> = (0..3)
-        .map(|_| {
-            let mut request = Request::connect(&run.door()).unwrap();
-            request.send("/api?ms=1000").unwrap();
-            request
-        })
-        .collect();
-    for client in clients {
-        client.receive().unwrap();
-    }
-    assert!(start.elapsed().as_millis() < 1900, "{:?}", start.elapsed());
+    // Who of the three answers does not show; that all are taken at a time does.
+    side_by_side(&mut run, 3, 1);
     run.no_worker_has_ended();
 }
 

@@ -2,8 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::net::TcpStream;
+use std::time::Instant;
 
-use crate::harness::{PATIENCE, Process, Request, beside_others, gone_within, repository};
+use crate::harness::{Door, PATIENCE, Process, Request, beside_others, gone_within, repository};
 use crate::home::{Home, NODE_SERVER};
 
 #[test]
@@ -15,7 +17,8 @@ fn bun_workers_share_their_port() {
     home.does(&["start", script, "-i", "3", "--name", "api"]);
     let online = [0, 1, 2].map(|id| (id, "online".to_owned()));
     assert_eq!(home.statuses(), online);
-    // Listening was waited for: the first request is served.
+    // Listening was waited for, as long as a start waits: a second.
+    opens(&home);
     let mut seen = BTreeSet::new();
     while seen.len() < 3 {
         seen.insert(Request::get(&home.door(), "/api?ms=0").unwrap().worker());
@@ -27,7 +30,21 @@ fn bun_workers_share_their_port() {
     assert_eq!(home.statuses(), stopped);
     home.does(&["start", "api"]);
     assert_eq!(home.statuses(), online);
+    opens(&home);
     Request::get(&home.door(), "/api?ms=0").unwrap();
+}
+
+/// Waits until the app's port is open.
+fn opens(home: &Home) {
+    let Door::Tcp(address) = home.door() else {
+        panic!("not a TCP app");
+    };
+    let deadline = Instant::now() + PATIENCE;
+    // Nothing tells when, so this has to try again and again.
+    while TcpStream::connect(address).is_err() {
+        assert!(Instant::now() < deadline, "nobody listens");
+        std::thread::yield_now();
+    }
 }
 
 #[test]
@@ -178,7 +195,7 @@ fn the_whole_tree_ends_with_its_instance() {
     home.does(&["start", "tree.sh", "-i", "1"]);
     home.file("other.sh", "sleep 1000\n");
     home.does(&["start", "other.sh"]);
-    let child = fs::read_to_string(&noted).unwrap().trim().parse().unwrap();
+    let child = appears(&noted).trim().parse().unwrap();
     let child = Process::find(child).unwrap();
     home.does(&["restart", "tree"]);
     assert_eq!(gone_within(PATIENCE, &[child]), []);
@@ -274,7 +291,7 @@ fn who_starts_an_app_may_ignore_what_stops_it() {
                   except KeyboardInterrupt:\n    \
                       open('goodbye', 'w').close()\n";
     home.file("job.py", script);
-    let start = home.command(&["start", "job.py"]);
+    let start = home.command(&["start", "job.py", "-k", "30000"]);
     let mut shell = std::process::Command::new("sh");
     shell.args(["-c", "trap '' INT; exec \"$0\" \"$@\""]);
     shell.arg(start.get_program()).args(start.get_args());

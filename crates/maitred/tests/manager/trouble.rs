@@ -26,7 +26,7 @@ fn a_supervisor_that_is_killed_leaves_nothing_and_is_replaced() {
     let home = Home::new();
     home.file("server.js", NODE_SERVER);
     home.does(&["start", "server.js", "-i", "2"]);
-    for both in [false, true] {
+    for (both, ups) in [(false, 4), (true, 6)] {
         let all = home.processes();
         let supervisor = home.supervisor("server");
         let guard = parent_of(supervisor);
@@ -41,6 +41,7 @@ fn a_supervisor_that_is_killed_leaves_nothing_and_is_replaced() {
         home.does(&["start", "server"]);
         let online = [0, 1].map(|id| (id, "online".to_owned()));
         assert_eq!(home.statuses(), online);
+        home.is_up("server", ups);
         Request::get(&home.door(), "/").unwrap();
     }
     kill(home.supervisor("server"));
@@ -263,13 +264,14 @@ fn an_app_that_crashes_at_boot_is_told_of() {
     let _turn = beside_others();
     let home = Home::new();
     home.file("bad.sh", "exit 7\n");
-    let said = home.run(&["start", "bad.sh", "--max-restarts", "0"]);
+    // Whoever says nothing is taken for up after a while; these are waited for to the end.
+    let said = home.run(&["start", "bad.sh", "--max-restarts", "0", "--wait-ready"]);
     // As with pm2: it was started.
     assert_eq!(said.code, 0, "{said:?}");
     assert!(said.errors.contains("exited with code 7"), "{said:?}");
     assert_eq!(home.statuses(), [(0, "errored".to_owned())]);
     home.file("job.sh", "exit 0\n");
-    home.does(&["start", "job.sh", "--no-autorestart"]);
+    home.does(&["start", "job.sh", "--no-autorestart", "--wait-ready"]);
     assert_eq!(home.statuses()[1], (1, "stopped".to_owned()));
 }
 

@@ -65,7 +65,7 @@ impl Setup {
             script: script.into(),
             arguments: Vec::new(),
             environment: Vec::new(),
-            limit: Duration::from_secs(60),
+            limit: Duration::from_secs(180),
             stdin: Stdio::null(),
             terminal: None,
         }
@@ -145,7 +145,8 @@ impl Setup {
         self.before(["setsid", "--ctty", "--wait"])
     }
 
-    /// How long the whole test may take, 60 seconds unless told.
+    /// How long the whole test may take, 180 seconds unless told: many times what it takes, for
+    /// where it has little of the machine.
     pub(crate) fn limit(mut self, seconds: u64) -> Setup {
         self.limit = Duration::from_secs(seconds);
         self
@@ -340,6 +341,35 @@ impl Run {
                     && event.number("members") == members
             },
         )
+    }
+
+    /// Waits until nothing of this run computes, or waits for a processor.
+    pub(crate) fn comes_to_rest(&self) {
+        let processes = self.processes();
+        // Nothing tells when, so this has to look again and again.
+        while !processes.iter().all(Process::is_at_rest) {
+            let patient = Instant::now() < self.deadline;
+            assert!(patient, "it does not come to rest\n{}", self.story());
+            thread::yield_now();
+        }
+    }
+
+    /// How many connections were taken back from workers that had not taken them, by the latest
+    /// figures.
+    pub(crate) fn moved(&mut self) -> u64 {
+        let events = self.events();
+        let last = events.iter().rfind(|event| event.is("figures"));
+        last.map_or(0, |event| event.sum("taken_back"))
+    }
+
+    /// The same, by figures that are gathered after this call.
+    pub(crate) fn moved_until_now(&mut self) -> u64 {
+        let mut last = self.events().pop().expect("something has happened");
+        // The first may have been gathered before, and written since.
+        for _ in 0..2 {
+            last = self.event_after(&last, "figures", |event| event.is("figures"));
+        }
+        last.sum("taken_back")
     }
 
     /// Waits until an instance has started, and gives its process.
