@@ -82,6 +82,11 @@ impl Spawner {
         })
     }
 
+    /// What is preloaded into workers.
+    pub(super) fn library(&self) -> &Path {
+        &self.library
+    }
+
     /// What the variable is set to by which the processes of a run are known, on the whole machine.
     fn mark(&self, instance: u32, run: Generation) -> String {
         format!("{instance}.{run}.{}", self.name)
