@@ -18,7 +18,7 @@ holds() {
         echo "ok $name"
     else
         echo "not ok $name"
-        printf '%s: %s\n' "$*" "$said" | sed 's/^/#   /'
+        printf '%s\n%s\n' "$*" "$said" | tail -n 40 | sed 's/^/#   /'
     fi
 }
 
@@ -30,6 +30,24 @@ comes() {
         [ "$SECONDS" -lt "$until" ] || return 1
         sleep 0.2
     done
+}
+
+# says PATTERN COMMAND...: what the command writes has the pattern in it.
+says() {
+    local pattern=$1
+    shift
+    "$@" 2>&1 | tee /dev/stderr | grep -q -- "$pattern"
+}
+
+# lacks PATTERN COMMAND...: it has not.
+lacks() {
+    ! says "$@"
+}
+
+# as_ordinary COMMAND...: runs it as the ordinary user, as if just logged in, in this folder.
+as_ordinary() {
+    setpriv --reuid=ordinary --regid=ordinary --init-groups \
+        env -i HOME=/home/ordinary USER=ordinary LOGNAME=ordinary PATH="$PATH" "$@"
 }
 
 # Everything that is started with the machine has been started, and nothing of it has failed.
@@ -44,11 +62,17 @@ machine_is_up() {
     return 1
 }
 
-# The states of all instances: "name status" lines, in one line.
+# The states of all instances, sorted.
 states() {
-    maitred jlist | node -e '
+    maitred jlist | states_of
+}
+as_ordinary_states() {
+    as_ordinary maitred jlist | states_of
+}
+states_of() {
+    node -e '
         const all = JSON.parse(require("fs").readFileSync(0, "utf8"));
-        console.log(all.map((it) => `${it.name} ${it.pm2_env.status}`).join(", "));'
+        console.log(all.map((it) => `${it.name} ${it.pm2_env.status}`).sort().join(", "));'
 }
 
 # field NAME JAVASCRIPT: something of the first instance of an app, as jlist tells it.
