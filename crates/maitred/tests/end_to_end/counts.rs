@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{Door, Request, Run, Setup, alone, beside_others, deal};
+use crate::harness::{Door, Request, Run, Setup, alone, beside_others, deal, read_some};
 
 /// A connection that its client keeps.
 struct Kept(TcpStream);
@@ -35,7 +35,7 @@ impl Kept {
         let mut text = Vec::new();
         let mut piece = [0; 4096];
         loop {
-            let len = self.0.read(&mut piece).unwrap();
+            let len = read_some(&mut self.0, &mut piece).unwrap();
             assert!(len > 0, "closed: {:?}", String::from_utf8_lossy(&text));
             text.extend_from_slice(&piece[..len]);
             let text = String::from_utf8_lossy(&text);

@@ -3,12 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{
-    Door, Request, Run, Setup, beside_others, free_port, rounds_of_simultaneous_requests,
+    Door, PATIENCE, Request, Run, Setup, beside_others, free_port, rounds_of_simultaneous_requests,
 };
 
 const ROUNDS: usize = 4;
@@ -313,9 +312,7 @@ while True:
     assert_eq!(seen, BTreeSet::from(["EADDRINUSE", "bound"]));
 
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-    client
-        .set_read_timeout(Some(Duration::from_secs(5)))
-        .unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
     client.connect(("127.0.0.1", run.port)).unwrap();
     client.send(b"hello").unwrap();
     let mut answer = [0; 16];

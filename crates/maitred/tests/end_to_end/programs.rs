@@ -2,14 +2,15 @@
 //! in the wild. Each must find what it would find without maitred.
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::process::Command;
 
 use rustix::process::getuid;
 
 use crate::harness::{
-    Request, Run, Setup, beside_others, path_with_tools, rounds_of_simultaneous_requests, tool,
+    Request, Run, Setup, beside_others, path_with_tools, read_some,
+    rounds_of_simultaneous_requests, tool,
 };
 
 /// A single-threaded server in Python, around a listener that the test's program has made. It
@@ -357,7 +358,7 @@ fn a_kept_connection_stays_with_its_worker() {
         let mut answer = String::new();
         while !answer.contains('}') {
             let mut buffer = [0; 1024];
-            let length = stream.read(&mut buffer).unwrap();
+            let length = read_some(&mut stream, &mut buffer).unwrap();
             assert_ne!(length, 0, "closed after {answer:?}");
             answer += &String::from_utf8_lossy(&buffer[..length]);
         }

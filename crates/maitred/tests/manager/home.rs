@@ -16,12 +16,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::harness::place::maitred;
-use crate::harness::{Door, Process, free_port, gone_within, path_with_tools};
+use crate::harness::{Door, PATIENCE, Process, free_port, gone_within, path_with_tools};
 
 /// No command may take longer.
 const LIMIT: Duration = Duration::from_secs(60);
-/// What is alive this long after the end is left behind.
-const AFTERMATH: Duration = Duration::from_secs(5);
 
 /// A server that answers each request with its pid.
 pub(crate) const NODE_SERVER: &str = "
@@ -196,7 +194,7 @@ impl Home {
 impl Drop for Home {
     fn drop(&mut self) {
         let ended = self.run(&["kill"]);
-        let left = gone_within(AFTERMATH, &self.processes());
+        let left = gone_within(PATIENCE, &self.processes());
         for process in &left {
             let _ = kill_process(Pid::from_raw(process.pid).unwrap(), Signal::KILL);
         }

@@ -2,9 +2,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::time::Duration;
 
-use crate::harness::{Process, Request, beside_others, gone_within, repository};
+use crate::harness::{PATIENCE, Process, Request, beside_others, gone_within, repository};
 use crate::home::{Home, NODE_SERVER};
 
 #[test]
@@ -23,7 +22,7 @@ fn bun_workers_share_their_port() {
     }
     home.does(&["stop", "api"]);
     assert!(home.port_is_free());
-    assert_eq!(gone_within(Duration::from_secs(5), &home.processes()), []);
+    assert_eq!(gone_within(PATIENCE, &home.processes()), []);
     let stopped = [0, 1, 2].map(|id| (id, "stopped".to_owned()));
     assert_eq!(home.statuses(), stopped);
     home.does(&["start", "api"]);
@@ -182,7 +181,7 @@ fn the_whole_tree_ends_with_its_instance() {
     let child = fs::read_to_string(&noted).unwrap().trim().parse().unwrap();
     let child = Process::find(child).unwrap();
     home.does(&["restart", "tree"]);
-    assert_eq!(gone_within(Duration::from_secs(5), &[child]), []);
+    assert_eq!(gone_within(PATIENCE, &[child]), []);
     home.does(&["stop", "tree"]);
     let left = home.processes();
     let sleeps = left
@@ -219,7 +218,7 @@ fn the_whole_tree_ends_with_an_instance_that_crashes() {
         .split_whitespace()
         .filter_map(|pid| Process::find(pid.parse().unwrap()))
         .collect();
-    assert_eq!(gone_within(Duration::from_secs(5), &left), []);
+    assert_eq!(gone_within(PATIENCE, &left), []);
     home.does(&["stop", "crash"]);
 }
 
@@ -239,7 +238,7 @@ fn without_treekill_the_children_of_an_instance_stay() {
     home.does(&["restart", "crash"]);
     let child = Process::find(child).unwrap();
     home.does(&["stop", "crash"]);
-    assert_eq!(gone_within(Duration::from_secs(5), &[child]), []);
+    assert_eq!(gone_within(PATIENCE, &[child]), []);
 }
 
 #[test]
@@ -351,7 +350,7 @@ fn without_treekill_the_first_process_alone_is_asked_and_all_end() {
         assert_eq!(started.code, 0, "{started:?}");
         let processes = home.processes();
         home.does(&["delete", "main"]);
-        assert_eq!(gone_within(Duration::from_secs(5), &processes), []);
+        assert_eq!(gone_within(PATIENCE, &processes), []);
         let text = fs::read_to_string(&asked).unwrap();
         let heard: BTreeSet<_> = text.split_whitespace().collect();
         assert_eq!(heard.into_iter().collect::<Vec<_>>(), expected, "{flags:?}");

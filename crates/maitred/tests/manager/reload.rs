@@ -2,13 +2,13 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
-use crate::harness::{Door, Process, Request, beside_others, repository};
+use crate::harness::{Door, Process, Request, beside_others, read_some, repository};
 use crate::home::Home;
 
 /// A server that says nothing wrong until a file is there.
@@ -162,7 +162,7 @@ fn no_request_is_lost_where_requests_are_placed() {
                 while !over.load(Ordering::Relaxed) {
                     let ask = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
                     stream.write_all(ask).unwrap();
-                    let len = stream.read(&mut bytes).unwrap();
+                    let len = read_some(&mut stream, &mut bytes).unwrap();
                     let text = String::from_utf8_lossy(&bytes[..len]).into_owned();
                     assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
                     pids.insert(text.lines().last().unwrap().to_owned());

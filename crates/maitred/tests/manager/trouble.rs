@@ -4,11 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::{Process, Request, beside_others, gone_within};
+use crate::harness::{PATIENCE, Process, Request, beside_others, gone_within};
 use crate::home::{Home, NODE_SERVER, ended};
 
 fn kill(pid: i32) {
@@ -35,7 +34,7 @@ fn a_supervisor_that_is_killed_leaves_nothing_and_is_replaced() {
         if both {
             kill(guard);
         }
-        assert_eq!(gone_within(Duration::from_secs(5), &all), []);
+        assert_eq!(gone_within(PATIENCE, &all), []);
         let crashed = [0, 1].map(|id| (id, "crashed".to_owned()));
         assert_eq!(home.statuses(), crashed);
         assert!(home.port_is_free());
@@ -84,7 +83,7 @@ fn what_is_left_of_those_that_are_killed_is_removed() {
         if supervisor {
             kill(pid);
         }
-        assert_eq!(gone_within(Duration::from_secs(5), &all), []);
+        assert_eq!(gone_within(PATIENCE, &all), []);
         assert_eq!(folders(), left);
         assert_eq!(home.statuses(), [(0, "crashed".to_owned())]);
         // As if one of them had been about to write.
@@ -95,7 +94,7 @@ fn what_is_left_of_those_that_are_killed_is_removed() {
     }
     let all = home.processes();
     home.does(&["stop", "job"]);
-    assert_eq!(gone_within(Duration::from_secs(5), &all), []);
+    assert_eq!(gone_within(PATIENCE, &all), []);
     assert_eq!(folders(), 0);
 }
 
@@ -136,7 +135,7 @@ fn what_a_worker_has_started_ends_with_the_next_start_at_the_latest() {
     kill(guard);
     kill(pid);
     run(&["start", "wrap"]);
-    assert_eq!(gone_within(Duration::from_secs(5), &left), []);
+    assert_eq!(gone_within(PATIENCE, &left), []);
     assert_eq!(lines.next(), "up");
     assert_eq!(home.pids()[1], others);
 }
@@ -151,7 +150,7 @@ fn one_apps_trouble_is_not_anothers() {
     let before = home.pids();
     let killed = Process::find(before[0]).unwrap();
     kill(home.supervisor("a"));
-    assert_eq!(gone_within(Duration::from_secs(5), &[killed]), []);
+    assert_eq!(gone_within(PATIENCE, &[killed]), []);
     assert_eq!(home.pids()[1], before[1]);
     home.does(&["save"]);
     home.does(&["resurrect"]);

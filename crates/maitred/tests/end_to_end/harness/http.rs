@@ -11,10 +11,21 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// No single answer may take longer.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// No single answer may take longer, and no process for its end: longer than any machine stalls.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// What keeps a worker from answering anybody else, without using a CPU.
 const PIECE_OF_WORK: &str = "/api?ms=200&how=sleep";
+
+/// Reads what is there. Where a read has a time limit, it is interrupted when this process is
+/// stopped and goes on.
+pub(crate) fn read_some(from: &mut (impl Read + ?Sized), room: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match from.read(room) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
+}
 
 /// Where an app listens.
 #[derive(Clone, Debug)]

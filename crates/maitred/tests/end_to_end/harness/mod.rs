@@ -10,7 +10,7 @@ mod storm;
 
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-pub(crate) use http::{Door, Request, deal, rounds_of_simultaneous_requests};
+pub(crate) use http::{Door, PATIENCE, Request, deal, read_some, rounds_of_simultaneous_requests};
 pub(crate) use place::{free_port, path_with_tools, repository, rounds, tool};
 pub(crate) use processes::{Process, children_of, descendants_of, gone_within};
 pub(crate) use run::{Run, Setup};

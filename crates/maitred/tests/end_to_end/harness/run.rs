@@ -19,14 +19,9 @@ use rustix::pty::{OpenptFlags, grantpt, openpt, ptsname, unlockpt};
 use tempfile::TempDir;
 
 use super::events::{Event, Events};
-use super::http::Door;
+use super::http::{Door, PATIENCE};
 use super::place;
 use super::processes::{self, Process};
-
-/// What is left alive this long after maitred has ended is left behind.
-const AFTERMATH: Duration = Duration::from_secs(2);
-/// How long maitred may take to stop at the end of a test that did not stop it itself.
-const FAREWELL: Duration = Duration::from_secs(10);
 
 /// A maitred to be started: `[before] maitred run [options] script [-- arguments]`.
 pub(crate) struct Setup {
@@ -462,7 +457,7 @@ impl Drop for Run {
         let mut fault = None;
         if !self.has_ended() {
             let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
-            let deadline = Instant::now() + FAREWELL;
+            let deadline = Instant::now() + PATIENCE;
             while !self.has_ended() {
                 if self.events.wait(self.handle.as_fd(), deadline).is_none() {
                     fault = Some("maitred did not stop at SIGTERM".to_owned());
@@ -470,7 +465,7 @@ impl Drop for Run {
                 }
             }
         }
-        let left = processes::gone_within(AFTERMATH, &self.processes());
+        let left = processes::gone_within(PATIENCE, &self.processes());
         for process in &left {
             let _ = kill_process(Pid::from_raw(process.pid).unwrap(), Signal::KILL);
         }
