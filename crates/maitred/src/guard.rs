@@ -14,13 +14,14 @@ use anyhow::Context;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 use sys::Forked;
 
+use crate::cgroup::Branch;
 use crate::{process_tree, runtime_folder};
 
 /// Splits this process in two. The guard's half does not return; the supervisor's half does.
 ///
 /// # Errors
 /// If the kernel refuses.
-pub(crate) fn split(folder: &Path) -> anyhow::Result<()> {
+pub(crate) fn split(folder: &Path, branch: Option<&Branch>) -> anyhow::Result<()> {
     sys::block_signals().context("blocking signals")?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .context("becoming subreaper")?;
@@ -30,12 +31,12 @@ pub(crate) fn split(folder: &Path) -> anyhow::Result<()> {
                 .context("becoming subreaper")?;
             Ok(())
         }
-        Forked::Parent(supervisor) => sys::exit_now(watch(supervisor, folder)),
+        Forked::Parent(supervisor) => sys::exit_now(watch(supervisor, folder, branch)),
     }
 }
 
 /// Watches over the supervisor until it ends; the exit code to end with.
-fn watch(supervisor: Pid, folder: &Path) -> i32 {
+fn watch(supervisor: Pid, folder: &Path, branch: Option<&Branch>) -> i32 {
     let code = loop {
         let Ok(arrived) = sys::next_signal() else {
             continue;
@@ -56,7 +57,10 @@ fn watch(supervisor: Pid, folder: &Path) -> i32 {
         }
     };
     process_tree::kill_all();
-    // The supervisor removes it; one that was killed could not.
+    // The supervisor removes both; one that was killed could not.
+    if let (Some(branch), Some(name)) = (branch, folder.file_name()) {
+        branch.remove_groups_of(&name.to_string_lossy());
+    }
     runtime_folder::remove(folder);
     code
 }

@@ -10,6 +10,7 @@ use anyhow::Context;
 use clap::Args;
 
 use super::flags::RunFlags;
+use crate::cgroup::Branch;
 use crate::config::{self, App, Instances, LogTarget, Surroundings, Words};
 use crate::events::EventFile;
 use crate::home::{Kept, Record, Rest, now_ms};
@@ -65,8 +66,9 @@ impl Run {
         let app = self.resolve()?;
         let folder = RuntimeFolder::create()?;
         let path = folder.path().to_owned();
+        let branch = Branch::claim();
         let supervised = || -> anyhow::Result<u8> {
-            guard::split(folder.path())?;
+            guard::split(folder.path(), branch.as_ref())?;
             let output = output::Output::shown(&app, events)?;
             let instances = (0..app.instances).map(|number| Kept::new(number, number, Rest::Runs));
             let record = Record {
@@ -74,7 +76,7 @@ impl Run {
                 created_at: now_ms(),
                 app,
             };
-            Supervisor::new(record, None, folder, output)?
+            Supervisor::new(record, None, folder, branch, output)?
                 .with_stats(stats)
                 .run(|| {})
         };

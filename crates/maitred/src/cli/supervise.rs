@@ -10,6 +10,7 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::stdio;
 
 use crate::apps::READY;
+use crate::cgroup::Branch;
 use crate::home::{AppFolder, Claim};
 use crate::runtime_folder::{self, RuntimeFolder};
 use crate::supervisor::Supervisor;
@@ -56,14 +57,15 @@ impl Supervise {
         let claim = Claim::inherited(AppFolder::new(self.folder), lock)?;
         let record = claim.folder().record()?;
         let folder = RuntimeFolder::create()?;
-        guard::split(folder.path())?;
+        let branch = Branch::claim();
+        guard::split(folder.path(), branch.as_ref())?;
         let supervised = || -> anyhow::Result<u8> {
             let output = output::Output::kept(&record.app)?;
             let path = folder.path().to_owned();
             let ready = || {
                 let _ = (&*starter).write_all(READY.as_bytes());
             };
-            let code = Supervisor::new(record, Some(claim), folder, output)?.run(ready);
+            let code = Supervisor::new(record, Some(claim), folder, branch, output)?.run(ready);
             runtime_folder::remove(&path);
             code
         };
