@@ -12,7 +12,7 @@ use rustix::stdio;
 use crate::apps::READY;
 use crate::home::{AppFolder, Claim};
 use crate::runtime_folder::RuntimeFolder;
-use crate::supervisor::Supervisor;
+use crate::supervisor::{self, Supervisor};
 use crate::{guard, output};
 
 /// Supervise an app whose lock is handed over as standard input; standard output hears when it can
@@ -58,6 +58,7 @@ impl Supervise {
         let folder = RuntimeFolder::create()?;
         guard::split(folder.path())?;
         let supervised = || -> anyhow::Result<u8> {
+            supervisor::make_room();
             let output = output::Output::kept(&record.app)?;
             let path = folder.path().to_owned();
             let ready = || {

@@ -8,6 +8,7 @@
 mod boot;
 mod calls;
 mod deeds;
+mod descriptors;
 mod instance;
 mod notices;
 mod renewal;
@@ -32,6 +33,7 @@ use crate::output::Output;
 use crate::process_tree;
 use crate::runtime_folder::RuntimeFolder;
 use calls::Operation;
+pub(crate) use descriptors::make_room;
 use instance::{Generation, State, Status};
 use slot::Slot;
 use spawn::{Ready, Spawner};
@@ -216,7 +218,6 @@ impl Supervisor {
                 None => None,
             };
             let signals = listen_for_signals()?;
-            self.write_record();
             ready();
             let code = self.supervise(signals, &mut server).await?;
             self.output.event(&Event::Stopped { code });
