@@ -66,7 +66,7 @@ impl Run {
         let folder = RuntimeFolder::create()?;
         let path = folder.path().to_owned();
         let supervised = || -> anyhow::Result<u8> {
-            guard::split(folder.path())?;
+            guard::split(folder.path(), |sentence| eprintln!("{sentence}"))?;
             supervisor::make_room();
             let output = output::Output::shown(&app, events)?;
             let instances = (0..app.instances).map(|number| Kept::new(number, number, Rest::Runs));
