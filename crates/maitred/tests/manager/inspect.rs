@@ -149,12 +149,6 @@ fn secrets_are_for_those_who_ask_for_them() {
     assert!(home.does(&["jlist"]).contains("hunter2"));
     let log = std::fs::read_to_string(home.path().join("apps/job/supervisor.log")).unwrap();
     assert!(!log.contains("hunter2"), "{log}");
-    assert!(log.contains("job"), "{log}");
-    for line in log.lines() {
-        let (time, sentence) = line.split_once(' ').unwrap();
-        assert!(time.starts_with("20") && time.ends_with('Z'), "{line}");
-        assert!(sentence.starts_with("maitred: "), "{line}");
-    }
 }
 
 #[test]

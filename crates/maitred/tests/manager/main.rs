@@ -28,5 +28,6 @@ mod messages;
 mod names;
 mod reload;
 mod renewal;
+mod settings;
 mod targets;
 mod trouble;
