@@ -26,6 +26,7 @@ mod lifecycle;
 mod logs;
 mod messages;
 mod names;
+mod newcomer;
 mod reload;
 mod renewal;
 mod settings;

@@ -3,9 +3,11 @@
 
 mod events;
 mod http;
+mod output;
 pub(crate) mod place;
 mod processes;
 mod run;
+mod setup;
 mod storm;
 
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -13,7 +15,8 @@ use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 pub(crate) use http::{Door, Request, deal, rounds_of_simultaneous_requests};
 pub(crate) use place::{free_port, path_with_tools, repository, rounds, tool};
 pub(crate) use processes::{Process, children_of, descendants_of, gone_within};
-pub(crate) use run::{Run, Setup};
+pub(crate) use run::Run;
+pub(crate) use setup::Setup;
 pub(crate) use storm::{raise_file_limit, storm};
 
 /// Held while a test runs: either beside others, or alone on the machine.
