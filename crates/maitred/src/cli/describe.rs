@@ -5,7 +5,7 @@ use anyhow::bail;
 use clap::Args;
 
 use super::{Manner, shown, together, usage};
-use crate::config::{self, App, ExecMode};
+use crate::config::{self, App, Cron, ExecMode};
 use crate::control::{InstanceView, Snapshot};
 use crate::home::{Exit, Home, now_ms};
 
@@ -35,6 +35,13 @@ impl Describe {
         }
         together::print(text)?;
         Ok(0)
+    }
+}
+
+fn planned(cron: &Cron) -> String {
+    match cron.zone.as_str() {
+        "" => cron.pattern.clone(),
+        zone => format!("{} ({zone})", cron.pattern),
     }
 }
 
@@ -128,7 +135,10 @@ fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool
             },
         ),
         ("script", app.script.to_string_lossy().into_owned()),
-        ("arguments", joined(&app.args)),
+        (
+            "arguments",
+            or_none(Some(joined(&app.args)).filter(|it| !it.is_empty())),
+        ),
         (
             "interpreter",
             or_none(app.interpreter.as_ref().map(|interpreter| {
@@ -159,6 +169,8 @@ fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool
             ),
         ),
         ("watched", or_none(app.watch.as_ref().map(watched))),
+        ("memory limit", or_none(app.max_memory.map(shown::bytes))),
+        ("cron restart", or_none(app.cron.as_ref().map(planned))),
     ];
     let bold = Style::new().bold();
     let title = format!("instance {} ({}-{})", view.id, app.name, view.number);

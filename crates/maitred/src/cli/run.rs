@@ -15,7 +15,7 @@ use crate::config::{self, App, Instances, LogTarget, Surroundings, Words};
 use crate::events::EventFile;
 use crate::home::{Kept, Record, Rest, now_ms};
 use crate::runtime_folder::{self, RuntimeFolder};
-use crate::supervisor::Supervisor;
+use crate::supervisor::{self, Supervisor};
 use crate::{guard, output};
 
 /// Run an app in the foreground: N copies of it, with its connections divided over them.
@@ -68,7 +68,10 @@ impl Run {
         let path = folder.path().to_owned();
         let branch = Branch::claim();
         let supervised = || -> anyhow::Result<u8> {
-            guard::split(folder.path(), branch.as_ref())?;
+            guard::split(folder.path(), branch.as_ref(), |sentence| {
+                eprintln!("{sentence}")
+            })?;
+            supervisor::make_room();
             let output = output::Output::shown(&app, events)?;
             let instances = (0..app.instances).map(|number| Kept::new(number, number, Rest::Runs));
             let record = Record {

@@ -6,6 +6,7 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use jiff::Timestamp;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::stdio;
 
@@ -13,8 +14,8 @@ use crate::apps::READY;
 use crate::cgroup::Branch;
 use crate::home::{AppFolder, Claim};
 use crate::runtime_folder::{self, RuntimeFolder};
-use crate::supervisor::Supervisor;
-use crate::{guard, output};
+use crate::supervisor::{self, Supervisor};
+use crate::{guard, logs, output};
 
 /// Supervise an app whose lock is handed over as standard input; standard output hears when it can
 /// be asked, or what is wrong.
@@ -45,12 +46,12 @@ impl Supervise {
         stdio::dup2_stdin(&nothing)?;
         stdio::dup2_stdout(&nothing)?;
         drop(nothing);
-        let result = self.supervise(lock, &starter);
-        if let Err(error) = &result {
+        self.supervise(lock, &starter).or_else(|error| {
             // Who has started us may be gone.
             let _ = write!(&starter, "{error:#}");
-        }
-        result
+            note(&format!("maitred: {error:#}"));
+            Ok(1)
+        })
     }
 
     fn supervise(self, lock: std::os::fd::OwnedFd, starter: &File) -> anyhow::Result<u8> {
@@ -58,8 +59,9 @@ impl Supervise {
         let record = claim.folder().record()?;
         let folder = RuntimeFolder::create()?;
         let branch = Branch::claim();
-        guard::split(folder.path(), branch.as_ref())?;
+        guard::split(folder.path(), branch.as_ref(), note)?;
         let supervised = || -> anyhow::Result<u8> {
+            supervisor::make_room();
             let output = output::Output::kept(&record.app)?;
             let path = folder.path().to_owned();
             let ready = || {
@@ -71,4 +73,9 @@ impl Supervise {
         };
         supervised()
     }
+}
+
+/// Writes to the app's own log, which is our standard error.
+fn note(sentence: &str) {
+    eprint!("{}", logs::stamped(sentence, Timestamp::now()));
 }

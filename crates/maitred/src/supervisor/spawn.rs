@@ -6,10 +6,10 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sys::{ChannelPlace, ChildSetup};
 use tokio::sync::mpsc;
 
+use super::descriptors;
 use super::instance::Generation;
 use crate::cgroup::{self, Branch, Group};
 use crate::config::{App, Environment, ExecMode, RUN_VAR};
@@ -58,8 +58,6 @@ pub(super) struct Spawned {
 }
 
 impl Spawner {
-    /// Raises our own limit of descriptors as far as it goes: connections on their way need some.
-    ///
     /// # Errors
     /// If there is no descriptor left.
     pub(super) fn new(
@@ -68,21 +66,12 @@ impl Spawner {
         managed: bool,
         ready: mpsc::Sender<Ready>,
     ) -> io::Result<Self> {
-        let limit = getrlimit(Resource::Nofile);
-        // Where it may not be raised, the old one serves.
-        let _ = setrlimit(
-            Resource::Nofile,
-            Rlimit {
-                current: limit.maximum,
-                maximum: limit.maximum,
-            },
-        );
         Ok(Self {
             name: folder.name(),
             library: folder.library(),
             door: folder.door(),
             branch,
-            descriptors: limit.current,
+            descriptors: descriptors::raise_limit(),
             managed,
             place: ChannelPlace::hold()?,
             ready,

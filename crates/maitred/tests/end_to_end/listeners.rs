@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 
 use crate::harness::{
     Door, PATIENCE, Request, Run, Setup, beside_others, free_port, rounds_of_simultaneous_requests,
@@ -280,12 +280,8 @@ fn a_unix_socket_outlives_the_worker_that_closes_it() {
 
     for signal in [Signal::USR2, Signal::KILL] {
         let before = run.events().last().unwrap().clone();
-        let worker = run
-            .events()
-            .into_iter()
-            .rfind(|event| event.is("started"))
-            .unwrap();
-        kill_process(Pid::from_raw(worker.pid()).unwrap(), signal).unwrap();
+        let worker = run.newest_worker();
+        kill_process(worker, signal).unwrap();
         let exited = run.event_after(&before, "exit", |event| event.is("exited"));
         Request::get(&door, "/api?ms=0").unwrap();
         run.event_after(&exited, "its return", |event| {

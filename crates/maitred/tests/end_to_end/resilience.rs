@@ -25,12 +25,8 @@ fn a_restart_refuses_nobody() {
     for _ in 0..3 {
         let before = run.events().last().unwrap().clone();
         let old = Request::get(&run.door(), "/api?ms=0").unwrap().worker();
-        let worker = run
-            .events()
-            .into_iter()
-            .rfind(|event| event.is("started"))
-            .unwrap();
-        kill(&Process::find(worker.pid()).unwrap(), Signal::KILL);
+        let worker = run.newest_worker();
+        kill_process(worker, Signal::KILL).unwrap();
         run.event_after(&before, "exit", |event| event.is("exited"));
         let waiting: Vec<_> = (0..20)
             .map(|_| {
@@ -266,22 +262,19 @@ fn a_storm_of_kills_leaves_nobody_hanging() {
 /// The library needs no particular libc.
 #[test]
 fn a_program_for_musl_is_balanced_too() {
-    let _turn = beside_others();
-    let mut setup = Setup::script("");
-    let program = compile("musl-gcc", &[], setup.folder());
-    setup.set_script(&program);
-    let mut run = setup.instances(3).flag("--stats=1").start();
-    run.listening(3);
-    rounds_at_its_port(&mut run, 3, 10);
-    run.no_worker_has_ended();
+    is_balanced_when_built_by("musl-gcc");
 }
 
 /// A program with blocking calls, whose `accept` must block.
 #[test]
 fn a_program_with_a_blocking_accept_is_balanced() {
+    is_balanced_when_built_by("gcc");
+}
+
+fn is_balanced_when_built_by(compiler: &str) {
     let _turn = beside_others();
     let mut setup = Setup::script("");
-    let program = compile("gcc", &[], setup.folder());
+    let program = compile(compiler, &[], setup.folder());
     setup.set_script(&program);
     let mut run = setup.instances(3).flag("--stats=1").start();
     run.listening(3);

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
@@ -48,6 +49,26 @@ fn a_supervisor_that_is_killed_leaves_nothing_and_is_replaced() {
     home.does(&["stop", "server"]);
     let stopped = [0, 1].map(|id| (id, "stopped".to_owned()));
     assert_eq!(home.statuses(), stopped);
+}
+
+/// An app that has not finished its start is to run too.
+#[test]
+fn a_supervisor_that_is_killed_during_a_start_leaves_a_crashed_app() {
+    let _turn = beside_others();
+    let home = Home::new();
+    let script = "setInterval(() => {}, 1e6); require('net').connect(process.env.PORT)";
+    home.file("slow.js", script);
+    let begun = TcpListener::bind(("127.0.0.1", home.port)).unwrap();
+    let flags = ["--wait-ready", "--listen-timeout", "60000"];
+    let mut start = home.command(&[&["start", "slow.js"], &flags[..]].concat());
+    start.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut start = start.spawn().unwrap();
+    begun.accept().unwrap();
+    let all = home.processes();
+    kill(home.supervisor("slow"));
+    start.wait().unwrap();
+    assert_eq!(gone_within(Duration::from_secs(5), &all), []);
+    assert_eq!(home.statuses(), [(0, "crashed".to_owned())]);
 }
 
 /// Whoever of the two is killed, also both in the same moment: the next start begins with nothing.

@@ -57,12 +57,8 @@ fn goes_on(run: &mut Run) {
     let place = Place::Port(run.port);
     visits(&place, 10);
     let before = run.events().last().unwrap().clone();
-    let worker = run
-        .events()
-        .into_iter()
-        .rfind(|event| event.is("started"))
-        .unwrap();
-    kill_process(Pid::from_raw(worker.pid()).unwrap(), Signal::KILL).unwrap();
+    let worker = run.newest_worker();
+    kill_process(worker, Signal::KILL).unwrap();
     run.event_after(&before, "a new worker", |event| {
         event.is("listening") && event.number("members") == 2
     });

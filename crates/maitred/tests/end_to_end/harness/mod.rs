@@ -4,9 +4,11 @@
 mod events;
 mod gate;
 mod http;
+mod output;
 pub(crate) mod place;
 mod processes;
 mod run;
+mod setup;
 mod storm;
 
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -18,7 +20,8 @@ pub(crate) use http::{
 };
 pub(crate) use place::{free_port, path_with_tools, repository, rounds, tool};
 pub(crate) use processes::{Process, children_of, descendants_of, gone_within};
-pub(crate) use run::{Run, Setup};
+pub(crate) use run::Run;
+pub(crate) use setup::Setup;
 pub(crate) use storm::{raise_file_limit, storm};
 
 /// Held while a test runs: either beside others, or alone on the machine.
