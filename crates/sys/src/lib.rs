@@ -4,6 +4,7 @@
 //!
 //! Next to the preload library this is the only place with `unsafe` code.
 
+mod batch;
 mod channel;
 mod process;
 mod readable;
@@ -11,6 +12,7 @@ mod signals;
 mod socket;
 mod tied;
 
+pub use batch::Batch;
 pub use channel::{CHANNEL, ChannelPlace};
 pub use process::{
     ChildSetup, Forked, Identity, cpu_time, exit_now, fork, set_up_child, set_up_daemon,

@@ -111,6 +111,7 @@ impl Turn {
         if proxy.deadline().is_some_and(|at| at <= now) {
             proxy.tick(&mut self.workers);
         }
+        proxy.post(&mut self.workers);
         let complaint = proxy.complaint();
         let (reports, more) = proxy.reports();
         if let Some(reason) = complaint {

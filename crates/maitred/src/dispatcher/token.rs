@@ -41,6 +41,11 @@ impl Token {
         epoll::EventData::new_u64(kind << KIND | number)
     }
 
+    /// Whether it is about a worker's end of a request: what comes there ends what is in progress.
+    pub(super) fn is_response(self) -> bool {
+        matches!(self, Self::Proxy(number) if crate::proxy::is_pair(number))
+    }
+
     pub(super) fn of(data: epoll::EventData) -> Option<Self> {
         let data = data.u64();
         let number = data & ((1 << KIND) - 1);

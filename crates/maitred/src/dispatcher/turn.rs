@@ -163,9 +163,14 @@ impl Turn {
                     }
                 }
             }
-            for event in &events {
-                if let Some(token) = Token::of(event.data) {
-                    self.handle(token, event.flags);
+            // Responses first: so it is known who is free when requests are placed.
+            for responses in [true, false] {
+                for event in &events {
+                    if let Some(token) = Token::of(event.data)
+                        && responses == token.is_response()
+                    {
+                        self.handle(token, event.flags);
+                    }
                 }
             }
             self.keep_time();

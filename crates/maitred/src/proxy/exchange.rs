@@ -5,7 +5,7 @@ use balance::{Arrival, MemberId, Placed, Ticket};
 use http::{Refusal, Version};
 
 use super::client::{Client, Exchange, Phase, Stage};
-use super::link::Read;
+use super::link::{Input, Read};
 use super::record::{Outcome, Record};
 use super::slab::Key;
 use super::{Proxy, Report, STEPS, View, Workers};
@@ -255,7 +255,7 @@ impl Proxy {
         client.phase = Phase::Leaving {
             until: self.now + LEAVING,
         };
-        client.link.input = Vec::new();
+        client.link.input = Input::default();
         if !client.link.is_clogged() {
             client.link.finish_sending(&self.epoll);
         }

@@ -11,6 +11,7 @@ use rustix::io::Errno;
 use super::client::{Phase, Stage};
 use super::link::Link;
 use super::pool::{self, Pair};
+use super::post::Post;
 use super::slab::Key;
 use super::{PAIR, Proxy, Workers};
 
@@ -42,6 +43,7 @@ impl Proxy {
             }
         }
         exchange.sent_at = self.now;
+        let is_whole = exchange.request_done;
         let head = std::mem::take(&mut exchange.head);
         while let Some(pair_key) = self.desks.get_mut(&member).and_then(|it| it.take(peer)) {
             let Some(pair) = self.pairs.get_mut(pair_key) else {
@@ -50,6 +52,19 @@ impl Proxy {
             // What its worker has left, or left undone, is not used. Where that is not known yet,
             // the kernel takes nothing of what is sent.
             let good = pair.leave_at > self.now && pair.link.is_quiet();
+            if good && is_whole {
+                pair.client = Some(key);
+                pair.asked_at = self.now;
+                pair.is_asked = false;
+                self.is_with(key, member, pair_key);
+                self.posts.push(Post {
+                    client: key,
+                    member,
+                    pair: pair_key,
+                    head,
+                });
+                return Some(());
+            }
             if good && pair.link.send(&head, &[], &self.epoll).is_ok() {
                 pair.client = Some(key);
                 pair.asked_at = self.now;
@@ -96,7 +111,13 @@ impl Proxy {
     }
 
     /// The head is on its way to the worker.
-    fn sent(&mut self, key: Key, member: MemberId, pair: Key, mut head: Vec<u8>) {
+    fn sent(&mut self, key: Key, member: MemberId, pair: Key, head: Vec<u8>) {
+        self.is_with(key, member, pair);
+        self.keep_head(key, head);
+    }
+
+    /// The request is the worker's from now on.
+    fn is_with(&mut self, key: Key, member: MemberId, pair: Key) {
         if let Some(desk) = self.desks.get_mut(&member) {
             desk.last = Some(pair);
         }
@@ -106,13 +127,7 @@ impl Proxy {
             // Its body is not late for having waited with it.
             client.active_at = self.now;
             exchange.stage = Stage::With(member, pair);
-            if exchange.repeatable && self.settings.retry_idempotent {
-                exchange.head = head;
-                return;
-            }
         }
-        head.clear();
-        self.spare = head;
     }
 
     fn new_pair(
@@ -139,6 +154,7 @@ impl Proxy {
                 leave_at: 0,
                 handed_at: now,
                 asked_at: now,
+                is_asked: true,
             })
         });
         let key = key.map_err(|error| trouble(&error.into()))?;

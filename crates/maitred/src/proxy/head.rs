@@ -11,7 +11,7 @@ use http::{
 use super::client::{Client, Exchange, Phase, Stage};
 use super::exchange::{BUDGET, COOKIE, Step};
 use super::h2::PREFACE;
-use super::link::Read;
+use super::link::{Input, Read};
 use super::record::Record;
 use super::relay::PORTION;
 use super::slab::Key;
@@ -27,14 +27,14 @@ impl Proxy {
             Read::Some(len) => client
                 .link
                 .input
-                .extend_from_slice(self.room.get(..len).unwrap_or(&[])),
+                .extend(self.room.get(..len).unwrap_or(&[])),
             Read::Nothing => return Step::Wait,
             Read::End | Read::Broken => return Step::Over,
         }
         match http::read_proxy_header(&client.link.input) {
             Ok(ProxyHeader::Incomplete) => Step::On,
             Ok(ProxyHeader::Complete(len, named)) => {
-                client.link.input.drain(..len);
+                client.link.input.advance(len);
                 if let Some(named) = named {
                     client.peer = super::time::named_peer(named);
                 }
@@ -75,7 +75,7 @@ impl Proxy {
                         *since = self.now;
                         bytes = new;
                     } else {
-                        input.extend_from_slice(new);
+                        input.extend(new);
                         bytes = &input;
                     }
                 }
@@ -95,16 +95,17 @@ impl Proxy {
         }
         if bytes.len() < *needs {
             client.link.input = if input.is_empty() {
-                bytes.to_vec()
+                Input::of(bytes)
             } else {
                 input
             };
             self.room = room;
             return Step::On;
         }
-        let step = match http::find_end(bytes, (*searched).saturating_sub(1)) {
+        // What comes of it, and how much of what was read has been used.
+        let (step, used) = match http::find_end(bytes, (*searched).saturating_sub(1)) {
             Ok(End::At(_)) if !client.served && bytes.starts_with(PREFACE) => {
-                (Ok(self.speak_http2(key, bytes)), Some(Vec::new()))
+                (Ok(self.speak_http2(key, bytes)), bytes.len())
             }
             Ok(End::At(end)) if end <= self.settings.head => {
                 let (head, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
@@ -112,32 +113,31 @@ impl Proxy {
                 let is_read = |client: &Client| !matches!(client.phase, Phase::Reading { .. });
                 match begun {
                     // It comes back when more is there.
-                    Ok(None) => (Ok(Step::On), None),
-                    Ok(Some(step)) => (Ok(step), Some(rest.to_vec())),
+                    Ok(None) => (Ok(Step::On), 0),
+                    Ok(Some(step)) => (Ok(step), end),
                     Err(refusal) if self.clients.get(key).is_some_and(is_read) => {
-                        (Err(refusal), Some(rest.to_vec()))
+                        (Err(refusal), end)
                     }
                     // What could not be understood is for the log.
-                    Err(refusal) => (Err(refusal), Some(bytes.to_vec())),
+                    Err(refusal) => (Err(refusal), 0),
                 }
             }
             Ok(End::Beyond(next)) if bytes.len() < self.settings.head => {
                 *searched = next.max(1);
-                (Ok(Step::On), None)
+                (Ok(Step::On), 0)
             }
-            Ok(_) => (Err(Refusal::HeadTooLarge), Some(bytes.to_vec())),
-            Err(refusal) => (Err(refusal), Some(bytes.to_vec())),
+            Ok(_) => (Err(Refusal::HeadTooLarge), 0),
+            Err(refusal) => (Err(refusal), 0),
         };
-        let (step, rest) = step;
-        let rest = match rest {
-            Some(rest) => rest,
-            None if input.is_empty() => bytes.to_vec(),
-            // One that comes byte by byte is not copied for each of them.
-            None => input,
-        };
+        // One that comes byte by byte, or many that came at once, are not copied each time.
+        if input.is_empty() {
+            input = Input::of(bytes.get(used..).unwrap_or(&[]));
+        } else {
+            input.advance(used);
+        }
         self.room = room;
         if let Some(client) = self.clients.get_mut(key) {
-            client.link.input = rest;
+            client.link.input = input;
         }
         step.unwrap_or_else(|refusal| self.refuse(key, refusal, None))
     }
@@ -169,7 +169,7 @@ impl Proxy {
             return Ok(Some(Step::Over));
         };
         self.budget = (self.budget + 1).min(BUDGET);
-        let mut to_worker = std::mem::take(&mut self.spare);
+        let mut to_worker = self.heads.pop().unwrap_or_default();
         let hop = Hop {
             peer: client.peer.address,
             tls: client.link.is_tls(),

@@ -16,6 +16,7 @@ mod head;
 mod ids;
 mod link;
 mod pool;
+mod post;
 mod record;
 mod relay;
 mod seats;
@@ -43,6 +44,7 @@ use h2::Bells;
 use ids::IdMap;
 use link::Link;
 use pool::{Desk, Pair};
+use post::Post;
 use seats::Seats;
 use slab::{Key, Slab};
 use tls::Certificates;
@@ -67,6 +69,11 @@ const REPORTS: usize = 256;
 
 /// In an epoll event's data, below its kind: whether it is about a pair.
 const PAIR: u64 = 1 << 55;
+
+/// Whether an event with this number is about a connection to a worker.
+pub(crate) fn is_pair(number: u64) -> bool {
+    number & PAIR != 0
+}
 
 /// What a proxy is to do. Times of zero mean "for ever", sizes of zero "any".
 #[derive(Clone, Debug)]
@@ -150,8 +157,12 @@ pub(crate) struct Proxy {
     /// Room for what is read, and for what is written.
     room: Vec<u8>,
     out: Vec<u8>,
-    /// Room for the next request's head, empty.
-    spare: Vec<u8>,
+    /// Room for further requests' heads, empty.
+    heads: Vec<Vec<u8>>,
+    /// What goes to workers at the end of the turn, by what, and how much of each was taken.
+    posts: Vec<Post>,
+    batch: sys::Batch,
+    taken: Vec<io::Result<usize>>,
     /// Clients that may go on, and gates where a request that waits may be placed.
     again: VecDeque<Key>,
     free: Vec<u64>,
@@ -189,7 +200,10 @@ impl Proxy {
             now: 0,
             room: vec![0; READ],
             out: Vec::with_capacity(READ),
-            spare: Vec::new(),
+            heads: Vec::new(),
+            posts: Vec::new(),
+            batch: sys::Batch::new(post::TOGETHER),
+            taken: Vec::new(),
             again: VecDeque::new(),
             free: Vec::new(),
             bells: Bells::default(),
@@ -302,7 +316,7 @@ impl Proxy {
     /// unasked, is told in the same lot.
     pub(crate) fn hear(&mut self, data: u64, flags: epoll::EventFlags) {
         let key = Key::of(data & (PAIR - 1));
-        let link = if data & PAIR == 0 {
+        let link = if !is_pair(data) {
             self.clients.get_mut(key).map(|client| &mut client.link)
         } else {
             self.pairs.get_mut(key).map(|pair| &mut pair.link)
@@ -320,7 +334,7 @@ impl Proxy {
         workers: &mut W,
     ) {
         let key = Key::of(data & (PAIR - 1));
-        if data & PAIR == 0 {
+        if !is_pair(data) {
             let Some(client) = self.clients.get(key) else {
                 return;
             };
@@ -360,6 +374,9 @@ impl Proxy {
     /// Places requests that wait, and lets some of those go on that can; the rest has its turn when
     /// others had theirs.
     pub(crate) fn settle<W: Workers>(&mut self, workers: &mut W) {
+        if self.has_enough_to_post() {
+            self.post(workers);
+        }
         for _ in 0..AT_ONCE {
             while let Some(gate) = self.free.pop() {
                 self.place_waiting(gate, workers);

@@ -36,6 +36,8 @@ pub(super) struct Pair {
     pub(super) handed_at: Nanos,
     /// When the head of a request was last sent over it.
     pub(super) asked_at: Nanos,
+    /// That has been done; if not, it will be at the end of the turn.
+    pub(super) is_asked: bool,
 }
 
 /// What the proxy keeps of one worker.

@@ -8,7 +8,7 @@ use http::{BodyDecoder, BodyEncoder, End, Extra, Framing, HEADERS, Refusal, Resp
 
 use super::client::{Answer, Phase, Stage, Tunnel};
 use super::exchange::{COOKIE, Step};
-use super::link::Read;
+use super::link::{Input, Read};
 use super::pool;
 use super::slab::Key;
 use super::{Proxy, Workers};
@@ -110,7 +110,7 @@ impl Proxy {
         if pair.link.is_clogged() {
             return Passed::Nothing;
         }
-        let kept = std::mem::take(&mut client.link.input);
+        let mut kept = std::mem::take(&mut client.link.input);
         let input: &[u8] = if kept.is_empty() {
             match client.link.read(&mut self.room, &self.epoll) {
                 Read::Some(len) => self.room.get(..len).unwrap_or(&[]),
@@ -159,7 +159,12 @@ impl Proxy {
         exchange.sent_at = self.now;
         // As above.
         let _ = pair.link.send(&self.out, direct, &self.epoll);
-        client.link.input = input.get(read..).unwrap_or(&[]).to_vec();
+        client.link.input = if kept.is_empty() {
+            Input::of(input.get(read..).unwrap_or(&[]))
+        } else {
+            kept.advance(read);
+            kept
+        };
         Passed::On
     }
 
@@ -185,7 +190,7 @@ impl Proxy {
         let input: &[u8] = match read {
             Read::Some(len) if kept.is_empty() => self.room.get(..len).unwrap_or(&[]),
             Read::Some(len) => {
-                kept.extend_from_slice(self.room.get(..len).unwrap_or(&[]));
+                kept.extend(self.room.get(..len).unwrap_or(&[]));
                 &kept
             }
             // What is kept is a head that is not complete.
@@ -322,7 +327,7 @@ impl Proxy {
         }
         let Some(answer) = &mut exchange.answer else {
             // A head that is not complete.
-            let rest = rest.to_vec();
+            let rest = Input::of(rest);
             if client.link.send(&self.out, &[], &self.epoll).is_err() {
                 return Passed::Gone;
             }

@@ -48,7 +48,9 @@ impl<W: Workers> Loops for View<'_, W> {
         let last = last.and_then(|key| self.pairs.get(key));
         // A loop that has waited so long has seen it, and does not want to read on: a body, which
         // it takes when it likes.
-        last.is_some_and(|pair| self.now < pair.asked_at + HEEDED && pair.link.is_unread())
+        last.is_some_and(|pair| {
+            self.now < pair.asked_at + HEEDED && (!pair.is_asked || pair.link.is_unread())
+        })
     }
 
     fn probe(&mut self, member: MemberId) -> bool {

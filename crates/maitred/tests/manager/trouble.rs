@@ -67,7 +67,7 @@ fn a_supervisor_that_is_killed_during_a_start_leaves_a_crashed_app() {
     let all = home.processes();
     kill(home.supervisor("slow"));
     start.wait().unwrap();
-    assert_eq!(gone_within(Duration::from_secs(5), &all), []);
+    assert_eq!(gone_within(PATIENCE, &all), []);
     assert_eq!(home.statuses(), [(0, "crashed".to_owned())]);
 }
 

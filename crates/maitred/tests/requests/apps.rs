@@ -133,12 +133,18 @@ pub(crate) fn app(runtime: Runtime) -> Setup {
         Runtime::Bun => ("app.ts", BUN),
         Runtime::Deno => ("app.js", DENO),
     };
-    let setup = Setup::program(name, &format!("{HANDLER}{server}")).option("--per", "request");
+    run_by(runtime, Setup::program(name, &format!("{HANDLER}{server}")))
+}
+
+/// A program that this runtime is to run, with requests placed one by one.
+pub(crate) fn run_by(runtime: Runtime, setup: Setup) -> Setup {
+    let setup = setup.option("--per", "request");
     match runtime {
+        Runtime::Node => setup.option("--interpreter", "node"),
+        Runtime::Bun => setup.option("--interpreter", "bun"),
         Runtime::Deno => setup
             .option("--interpreter", "deno")
             .option("--interpreter-args", "run --allow-all --quiet"),
-        Runtime::Node | Runtime::Bun => setup,
     }
 }
 
@@ -149,15 +155,20 @@ pub(crate) fn gated_app(runtime: Runtime) -> (Setup, Gate) {
     (setup.env("GATE", gate.path()), gate)
 }
 
-/// An app of Node's alone, in its own words.
+/// An app in the words of `node:http`, for Node.
 pub(crate) fn node(body: &str) -> Setup {
+    with_node_http(Runtime::Node, body)
+}
+
+/// An app in the words of `node:http`, which all of them know.
+pub(crate) fn with_node_http(runtime: Runtime, body: &str) -> Setup {
     let modules = repository().join("tests/tools/node_modules");
     let text = format!(
         "const http = require('http'); const net = require('net');\n\
          const modules = {:?}; const port = Number(process.env.PORT);\n{body}",
         modules.display().to_string()
     );
-    Setup::program("app.cjs", &text).option("--per", "request")
+    run_by(runtime, Setup::program("app.cjs", &text))
 }
 
 /// Starts it, and waits until all instances listen.

@@ -1,6 +1,6 @@
 //! Requests and responses as they arrive on the other side.
 
-use crate::apps::{RUNTIMES, Runtime, app, node, started};
+use crate::apps::{RUNTIMES, Runtime, app, node, started, with_node_http};
 use crate::client::Client;
 use crate::harness::beside_others;
 
@@ -87,21 +87,31 @@ fn an_old_client_gets_what_it_understands() {
 #[test]
 fn interim_responses_come_before_the_final_one() {
     let _turn = beside_others();
-    let setup = node(
-        "http.createServer((request, response) => {
+    let body = "http.createServer((request, response) => {
+           response.writeProcessing();
            response.writeEarlyHints({ link: '</a.css>; rel=preload' });
            request.on('data', () => {}).on('end', () => response.end('done'));
-         }).listen(port);",
-    );
-    let run = started(setup, 1);
-    let mut client = Client::connect(&run);
-    client.send("POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n");
-    assert_eq!(client.head().0, 100);
-    assert_eq!(client.head().0, 103);
-    client.send("hello");
-    assert_eq!(client.response().body, b"done");
-    client.send("POST / HTTP/1.0\r\nContent-Length: 5\r\n\r\nhello");
-    assert_eq!(client.response().body, b"done");
+         }).listen(port);";
+    for runtime in RUNTIMES {
+        let run = started(with_node_http(runtime, body), 1);
+        let mut client = Client::connect(&run);
+        for _ in 0..2 {
+            client.send(
+                "POST / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 5\r\n\r\n",
+            );
+            assert_eq!(client.head().0, 100, "{runtime:?}");
+            assert_eq!(client.head().0, 102, "{runtime:?}");
+            let (status, head) = client.head();
+            assert_eq!(status, 103, "{runtime:?}");
+            let hint = "link: </a.css>; rel=preload";
+            assert!(head.to_lowercase().contains(hint), "{runtime:?}: {head}");
+            client.send("hello");
+            assert_eq!(client.response().body, b"done", "{runtime:?}");
+        }
+        // HTTP/1.0 has no such responses.
+        client.send("POST / HTTP/1.0\r\nContent-Length: 5\r\n\r\nhello");
+        assert_eq!(client.response().body, b"done", "{runtime:?}");
+    }
 }
 
 /// An answer that comes before the request is complete ends the connection: what follows could
@@ -194,26 +204,26 @@ fn who_waits_for_a_sign_to_send_its_body_gets_it() {
 #[test]
 fn trailers_follow_a_response() {
     let _turn = beside_others();
-    let setup = node(
-        "http.createServer((request, response) => {
+    let body = "http.createServer((request, response) => {
            response.setHeader('Trailer', 'X-Sum');
            response.write('some');
            response.addTrailers({ 'X-Sum': '4', 'Set-Cookie': 'a=b' });
            response.end();
-         }).listen(port);",
-    );
-    let run = started(setup, 1);
-    let mut client = Client::connect(&run);
-    for _ in 0..3 {
-        client.ask("/");
-        let (status, head) = client.head();
-        assert!(
-            status == 200 && head.to_lowercase().contains("trailer: x-sum"),
-            "{head}"
-        );
-        assert_eq!(client.until("\r\n0\r\n"), "4\r\nsome");
-        // A cookie is for the head.
-        assert_eq!(client.until("\r\n\r\n"), "X-Sum: 4");
+         }).listen(port);";
+    for runtime in RUNTIMES {
+        let run = started(with_node_http(runtime, body), 1);
+        let mut client = Client::connect(&run);
+        for _ in 0..3 {
+            client.ask("/");
+            let (status, head) = client.head();
+            assert!(
+                status == 200 && head.to_lowercase().contains("trailer: x-sum"),
+                "{runtime:?}: {head}"
+            );
+            assert_eq!(client.until("\r\n0\r\n"), "4\r\nsome", "{runtime:?}");
+            // A cookie is for the head.
+            assert_eq!(client.until("\r\n\r\n"), "X-Sum: 4", "{runtime:?}");
+        }
     }
 }
 

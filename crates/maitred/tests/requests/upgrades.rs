@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use crate::apps::{node, started};
+use crate::apps::{Runtime, node, run_by, started, with_node_http};
 use crate::client::Client;
 use crate::harness::{Door, Setup, beside_others, repository};
 
@@ -55,21 +55,15 @@ socket.on('error', (error) => { console.error(error); process.exit(3); });";
 #[test]
 fn websockets_talk_through() {
     let _turn = beside_others();
-    let bun = || Setup::program("app.ts", ECHO_WITH_BUN).option("--per", "request");
-    let deno = || {
-        Setup::program("app.js", ECHO_WITH_DENO)
-            .option("--per", "request")
-            .option("--interpreter", "deno")
-            .option("--interpreter-args", "run --allow-all --quiet")
-    };
+    let ws = |runtime| with_node_http(runtime, ECHO_WITH_WS);
+    let bun = Setup::program("app.ts", ECHO_WITH_BUN);
+    let deno = Setup::program("app.js", ECHO_WITH_DENO);
     for (name, setup) in [
-        ("ws", node(ECHO_WITH_WS)),
-        (
-            "ws under Bun",
-            node(ECHO_WITH_WS).option("--interpreter", "bun"),
-        ),
-        ("bun", bun()),
-        ("deno", deno()),
+        ("ws", ws(Runtime::Node)),
+        ("ws under Bun", ws(Runtime::Bun)),
+        ("ws under Deno", ws(Runtime::Deno)),
+        ("bun", run_by(Runtime::Bun, bun)),
+        ("deno", run_by(Runtime::Deno, deno)),
     ] {
         let script = setup.file("client.cjs", CLIENT);
         let run = started(setup, 3);

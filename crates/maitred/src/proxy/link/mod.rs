@@ -2,11 +2,12 @@
 //! Bytes go over a socket, or through TLS over a socket, or are a stream of an HTTP/2 connection
 //! that is told in the words of HTTP/1.1.
 
+mod input;
 mod records;
 mod socket;
 
 use std::io::Write as _;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::event::epoll;
 use rustix::io::Errno;
@@ -14,6 +15,7 @@ use rustls::ServerConnection;
 
 use super::h2::Stream;
 use super::slab::Key;
+pub(super) use input::Input;
 use socket::Socket;
 pub(super) use socket::prepare;
 
@@ -39,7 +41,7 @@ pub(super) enum Read {
 pub(super) struct Link {
     way: Way,
     /// Read, and not used yet.
-    pub(super) input: Vec<u8>,
+    pub(super) input: Input,
     /// To be written when the other side takes more; `written` of it has been.
     output: Vec<u8>,
     written: usize,
@@ -99,7 +101,7 @@ impl Link {
     /// A stream of an HTTP/2 connection, whose request begins with `head`.
     pub(super) fn stream(stream: Stream, head: Vec<u8>) -> Self {
         Self {
-            input: head,
+            input: Input::of(&head),
             ..Self::over(Way::Stream(Box::new(stream)))
         }
     }
@@ -107,7 +109,7 @@ impl Link {
     fn over(way: Way) -> Self {
         Self {
             way,
-            input: Vec::new(),
+            input: Input::default(),
             output: Vec::new(),
             written: 0,
         }
@@ -261,6 +263,22 @@ impl Link {
     /// Whether the other side has neither said anything that has not been read nor ended.
     pub(super) fn is_quiet(&self) -> bool {
         self.input.is_empty() && self.way.socket().is_some_and(Socket::is_quiet)
+    }
+
+    /// The socket, where nothing but bytes goes over it.
+    pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+        match &self.way {
+            Way::Socket(socket) => Some(socket.descriptor()),
+            Way::Tls(..) | Way::Stream(_) => None,
+        }
+    }
+
+    /// What the kernel has not taken of bytes that were written to [`Self::descriptor`].
+    pub(super) fn send_later(&mut self, rest: &[u8], epoll: &OwnedFd) {
+        if !rest.is_empty() {
+            self.output.extend_from_slice(rest);
+            self.way.watch_out(true, epoll);
+        }
     }
 
     /// Whether the other side has still to read something.

@@ -1,7 +1,7 @@
 //! A socket that tells by events what can be done with it.
 
 use std::io::IoSlice;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::time::Duration;
 
 use rustix::event::epoll;
@@ -144,6 +144,10 @@ impl Socket {
     /// events have told.
     pub(super) fn is_quiet(&self) -> bool {
         !self.ending && !self.readable
+    }
+
+    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
     }
 
     /// Whether the other side has still to read something.

@@ -1,0 +1,96 @@
+//! Requests' bodies: their limits, and the time that they may take.
+
+use super::*;
+
+#[test]
+fn a_worker_that_stops_reading_is_the_one_to_blame() {
+    let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
+    let mut client = world.connect();
+    let length = 2_000_000;
+    let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+    world.send(&mut client, head);
+    let body = vec![b'x'; length];
+    let mut sent = 0;
+    while let Ok(len) = client.write(&body[sent..]) {
+        sent += len;
+        world.run();
+    }
+    world.pass(61 * SECOND);
+    assert!(arrived(&mut client).0.starts_with("HTTP/1.1 504 "));
+}
+
+#[test]
+fn the_bodys_limit_is_about_the_body() {
+    let limited = Settings {
+        body: 10,
+        ..settings(RequestPolicy::NextAvailable)
+    };
+    for (chunk, status) in [("a\r\n0123456789", "200"), ("b\r\n0123456789a", "413")] {
+        let mut world = World::new(1, limited.clone());
+        let mut client = world.connect();
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        world.send(&mut client, format!("{head}{chunk}\r\n0\r\n\r\n"));
+        let (_, mut worker) = world.take();
+        let _ = worker.write(OK.as_bytes());
+        world.run();
+        let said = arrived(&mut client).0;
+        assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{said}");
+    }
+}
+
+/// A byte now and then is no reason to hold a worker.
+#[test]
+fn a_body_that_trickles_is_too_slow() {
+    for (size, status) in [(1, "408"), (2000, "200")] {
+        let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
+        let mut client = world.connect();
+        let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        world.send(&mut client, head);
+        let (_, mut worker) = world.take();
+        for _ in 0..60 {
+            let chunk = format!("{size:x}\r\n{}\r\n", "x".repeat(size));
+            if client.write_all(chunk.as_bytes()).is_err() {
+                break;
+            }
+            world.pass(2 * SECOND);
+            arrived(&mut worker);
+        }
+        let _ = client.write(b"0\r\n\r\n");
+        world.run();
+        let _ = worker.write(OK.as_bytes());
+        world.run();
+        let said = arrived(&mut client).0;
+        assert!(said.starts_with(&format!("HTTP/1.1 {status} ")), "{said}");
+    }
+}
+
+/// Where the length of a body is known, no worker is asked for before a part of it is there.
+#[test]
+fn a_body_of_known_length_that_trickles_holds_no_worker() {
+    for (length, enough) in [(60, 60), (1_000_000, 16 * 1024)] {
+        let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
+        let mut client = world.connect();
+        let head = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n");
+        world.send(&mut client, head);
+        for _ in 1..enough {
+            world.send(&mut client, "x");
+        }
+        assert!(world.channels.lying.is_empty());
+        world.send(&mut client, "x");
+        let (_, mut worker) = world.take();
+        let (said, _) = arrived(&mut worker);
+        assert!(said.ends_with(&"x".repeat(enough)), "{said}");
+    }
+    let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
+    let mut client = world.connect();
+    world.send(
+        &mut client,
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99\r\n\r\nx",
+    );
+    for _ in 0..50 {
+        let _ = client.write(b"x");
+        world.pass(2 * SECOND);
+    }
+    assert!(arrived(&mut client).0.starts_with("HTTP/1.1 408 "));
+    assert!(world.channels.lying.is_empty());
+}
