@@ -169,7 +169,6 @@ fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool
             ),
         ),
         ("watched", or_none(app.watch.as_ref().map(watched))),
-        ("memory limit", or_none(app.max_memory.map(shown::bytes))),
         ("cron restart", or_none(app.cron.as_ref().map(planned))),
     ];
     let bold = Style::new().bold();

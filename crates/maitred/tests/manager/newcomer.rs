@@ -71,7 +71,7 @@ fn what_restarts_an_app_is_described() {
     let described = home.does(&["describe", "job"]);
     for (row, value) in [
         ("arguments", "-"),
-        ("memory limit", "200.0mb"),
+        ("memory limit", "200.0mb, looked at every second"),
         ("cron restart", "0 3 * * * (Asia/Tokyo)"),
     ] {
         let line = described
