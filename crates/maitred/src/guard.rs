@@ -14,14 +14,19 @@ use anyhow::Context;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 use sys::Forked;
 
-use crate::process_tree;
+use crate::cgroup::Branch;
+use crate::{process_tree, runtime_folder};
 
 /// Splits this process in two. The guard's half does not return; the supervisor's half does. When
 /// the supervisor was killed, the guard says so.
 ///
 /// # Errors
 /// If the kernel refuses.
-pub(crate) fn split(folder: &Path, say: impl Fn(&str)) -> anyhow::Result<()> {
+pub(crate) fn split(
+    folder: &Path,
+    branch: Option<&Branch>,
+    say: impl Fn(&str),
+) -> anyhow::Result<()> {
     sys::block_signals().context("blocking signals")?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .context("becoming subreaper")?;
@@ -31,12 +36,12 @@ pub(crate) fn split(folder: &Path, say: impl Fn(&str)) -> anyhow::Result<()> {
                 .context("becoming subreaper")?;
             Ok(())
         }
-        Forked::Parent(supervisor) => sys::exit_now(watch(supervisor, folder, say)),
+        Forked::Parent(supervisor) => sys::exit_now(watch(supervisor, folder, branch, say)),
     }
 }
 
 /// Watches over the supervisor until it ends; the exit code to end with.
-fn watch(supervisor: Pid, folder: &Path, say: impl Fn(&str)) -> i32 {
+fn watch(supervisor: Pid, folder: &Path, branch: Option<&Branch>, say: impl Fn(&str)) -> i32 {
     let code = loop {
         let Ok(arrived) = sys::next_signal() else {
             continue;
@@ -57,8 +62,11 @@ fn watch(supervisor: Pid, folder: &Path, say: impl Fn(&str)) -> i32 {
         }
     };
     process_tree::kill_all();
-    // The supervisor removes it; one that was killed could not.
-    let _ = std::fs::remove_dir_all(folder);
+    // The supervisor removes both; one that was killed could not.
+    if let (Some(branch), Some(name)) = (branch, folder.file_name()) {
+        branch.remove_groups_of(&name.to_string_lossy());
+    }
+    runtime_folder::remove(folder);
     code
 }
 

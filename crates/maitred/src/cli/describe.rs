@@ -5,7 +5,7 @@ use anyhow::bail;
 use clap::Args;
 
 use super::{Manner, shown, together, usage};
-use crate::config::{self, Cron, ExecMode};
+use crate::config::{self, App, Cron, ExecMode};
 use crate::control::{InstanceView, Snapshot};
 use crate::home::{Exit, Home, now_ms};
 
@@ -54,6 +54,18 @@ fn watched(watch: &config::Watch) -> String {
     } else {
         format!("{paths} (without {})", watch.ignore.join(", "))
     }
+}
+
+/// The limit, and who sees to it.
+fn memory_limit(app: &App, view: &InstanceView) -> Option<String> {
+    let limit = shown::bytes(app.max_memory?);
+    Some(match view.bound {
+        Some(bound) => format!(
+            "{limit}, looked at every second; the kernel kills at {} (cgroup)",
+            shown::bytes(bound)
+        ),
+        None => format!("{limit}, looked at every second"),
+    })
 }
 
 fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool, to: &mut String) {
@@ -109,12 +121,16 @@ fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool
         ),
         ("cpu", or_none(usage.map(|usage| format!("{}%", usage.cpu)))),
         ("memory", or_none(usage.map(|it| shown::bytes(it.memory)))),
+        ("memory limit", or_none(memory_limit(app, view))),
         (
             "last exit",
             match (&view.not_started, view.exit) {
                 (Some(reason), _) => format!("not started: {reason}"),
                 (None, Some(Exit::Code(code))) => format!("code {code}"),
-                (None, Some(Exit::Signal(signal))) => format!("signal {signal}"),
+                (None, Some(Exit::Signal(signal))) => match view.out_of_memory {
+                    Some(bound) => format!("killed at {} of memory", shown::bytes(bound)),
+                    None => format!("signal {signal}"),
+                },
                 (None, None) => or_none(None),
             },
         ),
@@ -153,7 +169,6 @@ fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool
             ),
         ),
         ("watched", or_none(app.watch.as_ref().map(watched))),
-        ("memory limit", or_none(app.max_memory.map(shown::bytes))),
         ("cron restart", or_none(app.cron.as_ref().map(planned))),
     ];
     let bold = Style::new().bold();

@@ -11,8 +11,9 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::stdio;
 
 use crate::apps::READY;
+use crate::cgroup::Branch;
 use crate::home::{AppFolder, Claim};
-use crate::runtime_folder::RuntimeFolder;
+use crate::runtime_folder::{self, RuntimeFolder};
 use crate::supervisor::{self, Supervisor};
 use crate::{guard, logs, output};
 
@@ -57,7 +58,8 @@ impl Supervise {
         let claim = Claim::inherited(AppFolder::new(self.folder), lock)?;
         let record = claim.folder().record()?;
         let folder = RuntimeFolder::create()?;
-        guard::split(folder.path(), note)?;
+        let branch = Branch::claim();
+        guard::split(folder.path(), branch.as_ref(), note)?;
         let supervised = || -> anyhow::Result<u8> {
             supervisor::make_room();
             let output = output::Output::kept(&record.app)?;
@@ -65,8 +67,8 @@ impl Supervise {
             let ready = || {
                 let _ = (&*starter).write_all(READY.as_bytes());
             };
-            let code = Supervisor::new(record, Some(claim), folder, output)?.run(ready);
-            let _ = std::fs::remove_dir_all(path);
+            let code = Supervisor::new(record, Some(claim), folder, branch, output)?.run(ready);
+            runtime_folder::remove(&path);
             code
         };
         supervised()

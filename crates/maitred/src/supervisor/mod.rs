@@ -24,6 +24,7 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getppid, kill_proces
 use sys::Signalled;
 use tokio::sync::mpsc;
 
+use crate::cgroup::{Branch, Group};
 use crate::config::{App, ExecMode};
 use crate::control::{Call, Server};
 use crate::dispatcher::{self, Dispatcher, Notice};
@@ -76,6 +77,8 @@ pub(crate) struct Supervisor {
     /// Which of them are to be started at the beginning.
     wanted: Vec<u32>,
     orphans: Vec<Orphan>,
+    /// Control groups of processes that have ended, in which something still runs.
+    left_groups: Vec<Group>,
     operations: Vec<Operation>,
     listeners: notices::Listeners,
     renewal: renewal::Renewal,
@@ -97,6 +100,7 @@ impl Supervisor {
         record: Record,
         claim: Option<Claim>,
         folder: RuntimeFolder,
+        branch: Option<Branch>,
         output: Output,
     ) -> anyhow::Result<Self> {
         let (notices_in, notices) = mpsc::channel(NOTICES);
@@ -117,7 +121,7 @@ impl Supervisor {
             .map(|kept| kept.number)
             .collect();
         let mut supervisor = Self {
-            spawner: Spawner::new(&folder, claim.is_some(), ready_in)?,
+            spawner: Spawner::new(&folder, branch, claim.is_some(), ready_in)?,
             app,
             created_at: record.created_at,
             home: claim.as_ref().and_then(|claim| Home::of(claim.folder())),
@@ -131,6 +135,7 @@ impl Supervisor {
             slots,
             wanted,
             orphans: Vec::new(),
+            left_groups: Vec::new(),
             operations: Vec::new(),
             listeners: notices::Listeners::default(),
             renewal: renewal::Renewal::default(),
@@ -231,6 +236,7 @@ impl Supervisor {
                     self.show_figures().await;
                 }
                 process_tree::kill_all();
+                self.left_groups.retain(|group| !group.remove());
                 return Ok(code);
             }
             // Checked after every event, so that it is seen also if it came before we listened.
@@ -339,6 +345,7 @@ impl Supervisor {
             }
         }
         self.ask_orphans();
+        self.left_groups.retain(|group| !group.remove());
     }
 
     /// The next moment at which something is to be looked at.

@@ -67,7 +67,7 @@ fn a_reload_that_is_never_ready_keeps_the_old_worker() {
         "-i",
         "1",
         "--listen-timeout",
-        "3000",
+        "10000",
     ];
     home.does(&start);
     let old = home.pids()[0];
@@ -91,7 +91,7 @@ fn an_app_is_told_to_end_by_message_if_it_wants_so() {
             let home = Home::new();
             home.file("worker.cjs", WORKER);
             let start = ["start", "worker.cjs", "--interpreter", runtime];
-            home.does(&[&start, flags].concat());
+            home.does(&[&start, flags, &["-k", "30000"]].concat());
             // Its handlers are set before it writes.
             assert_eq!(home.follow("worker").next(), "begun");
             home.does(&["stop", "worker"]);

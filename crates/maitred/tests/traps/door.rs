@@ -119,7 +119,8 @@ fn request(verb: Verb) -> Request {
 
 /// Things that are no sockets to listen on.
 fn things() -> Vec<OwnedFd> {
-    let (pipe, _) = rustix::pipe::pipe().unwrap();
+    // What others start at the same time must not inherit it: they count what they have.
+    let (pipe, _) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC).unwrap();
     vec![
         fs::File::open("/dev/null").unwrap().into(),
         fs::File::open("/").unwrap().into(),

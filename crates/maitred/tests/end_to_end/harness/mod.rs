@@ -2,6 +2,7 @@
 //! processes it leaves.
 
 mod events;
+mod gate;
 mod http;
 mod output;
 pub(crate) mod place;
@@ -12,7 +13,11 @@ mod storm;
 
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-pub(crate) use http::{Door, Request, deal, rounds_of_simultaneous_requests};
+pub(crate) use events::Event;
+pub(crate) use gate::Gate;
+pub(crate) use http::{
+    Door, PATIENCE, Request, deal, read_some, rounds_at_its_port, rounds_of_simultaneous_requests,
+};
 pub(crate) use place::{free_port, path_with_tools, repository, rounds, tool};
 pub(crate) use processes::{Process, children_of, descendants_of, gone_within};
 pub(crate) use run::Run;

@@ -4,20 +4,15 @@ use std::net::SocketAddr;
 use std::os::fd::{AsFd, OwnedFd};
 use std::process::{Child, ChildStdin, ExitStatus};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 use tempfile::TempDir;
 
 use super::events::{Event, Events};
-use super::http::Door;
+use super::http::{Door, PATIENCE};
 use super::output::Output;
 use super::processes::{self, Process};
-
-/// What is left alive this long after maitred has ended is left behind.
-const AFTERMATH: Duration = Duration::from_secs(2);
-/// How long maitred may take to stop at the end of a test that did not stop it itself.
-const FAREWELL: Duration = Duration::from_secs(10);
 
 pub(crate) struct Run {
     pub(crate) port: u16,
@@ -140,6 +135,35 @@ impl Run {
         )
     }
 
+    /// Waits until nothing of this run computes, or waits for a processor.
+    pub(crate) fn comes_to_rest(&self) {
+        let processes = self.processes();
+        // Nothing tells when, so this has to look again and again.
+        while !processes.iter().all(Process::is_at_rest) {
+            let patient = Instant::now() < self.deadline;
+            assert!(patient, "it does not come to rest\n{}", self.story());
+            thread::yield_now();
+        }
+    }
+
+    /// How many connections were taken back from workers that had not taken them, by the latest
+    /// figures.
+    pub(crate) fn moved(&mut self) -> u64 {
+        let events = self.events();
+        let last = events.iter().rfind(|event| event.is("figures"));
+        last.map_or(0, |event| event.sum("taken_back"))
+    }
+
+    /// The same, by figures that are gathered after this call.
+    pub(crate) fn moved_until_now(&mut self) -> u64 {
+        let mut last = self.events().pop().expect("something has happened");
+        // The first may have been gathered before, and written since.
+        for _ in 0..2 {
+            last = self.event_after(&last, "figures", |event| event.is("figures"));
+        }
+        last.sum("taken_back")
+    }
+
     /// Waits until an instance has started, and gives its process.
     pub(crate) fn started(&mut self, instance: u64) -> Process {
         let event = self.event(&format!("start of instance {instance}"), |event| {
@@ -255,7 +279,7 @@ impl Drop for Run {
         let mut fault = None;
         if !self.has_ended() {
             let _ = kill_process(Pid::from_child(&self.child), Signal::TERM);
-            let deadline = Instant::now() + FAREWELL;
+            let deadline = Instant::now() + PATIENCE;
             while !self.has_ended() {
                 if self.events.wait(self.handle.as_fd(), deadline).is_none() {
                     fault = Some("maitred did not stop at SIGTERM".to_owned());
@@ -263,7 +287,7 @@ impl Drop for Run {
                 }
             }
         }
-        let left = processes::gone_within(AFTERMATH, &self.processes());
+        let left = processes::gone_within(PATIENCE, &self.processes());
         for process in &left {
             let _ = kill_process(Pid::from_raw(process.pid).unwrap(), Signal::KILL);
         }

@@ -63,7 +63,7 @@ impl Setup {
             script: script.into(),
             arguments: Vec::new(),
             environment: Vec::new(),
-            limit: Duration::from_secs(60),
+            limit: Duration::from_secs(180),
             stdin: Stdio::null(),
             terminal: None,
         }
@@ -143,7 +143,8 @@ impl Setup {
         self.before(["setsid", "--ctty", "--wait"])
     }
 
-    /// How long the whole test may take, 60 seconds unless told.
+    /// How long the whole test may take, 180 seconds unless told: many times what it takes, for
+    /// where it has little of the machine.
     pub(crate) fn limit(mut self, seconds: u64) -> Setup {
         self.limit = Duration::from_secs(seconds);
         self
