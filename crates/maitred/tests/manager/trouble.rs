@@ -319,7 +319,7 @@ fn a_program_that_cannot_be_executed_is_told_of_with_the_reason() {
         assert!(shown.contains("not started: executing"), "{shown}");
         let logs = home.does(&["logs", "bad", "--nostream"]);
         assert!(
-            logs.contains("bad|maitred | bad-0 could not be started"),
+            logs.contains("bad|maitred | 20") && logs.contains(": bad-0 could not be started"),
             "{logs}"
         );
         // Programs that read these want the app's own.
