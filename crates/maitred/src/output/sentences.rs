@@ -274,6 +274,9 @@ impl Sentences {
                 "; restarting in {} (attempt {attempt} of {max})",
                 seconds(*delay)
             ),
+            Next::Errored { attempts: 0 } => {
+                write!(text, "; it has ended too soon, and is not restarted")
+            }
             Next::Errored { attempts } => write!(
                 text,
                 "; it has ended too soon {} times in a row, and is not restarted any more",
@@ -370,6 +373,13 @@ mod tests {
             killed,
             "maitred: server-2 was killed by signal 9 after 0.3 s\n"
         );
+        let once = sentences().of(&exited(None, Next::Errored { attempts: 0 }));
+        assert!(
+            once.unwrap()
+                .ends_with("ended too soon, and is not restarted\n")
+        );
+        let often = sentences().of(&exited(None, Next::Errored { attempts: 3 }));
+        assert!(often.unwrap().contains("too soon 4 times in a row"));
         assert_eq!(sentences().of(&exited(None, Next::Stopped)), None);
         let mut at_bound = exited(Some(9), Next::Ended);
         if let Event::Exited { out_of_memory, .. } = &mut at_bound {

@@ -12,6 +12,9 @@ use super::side::Side;
 
 /// The time between two questions: much less than what is measured, and enough not to disturb it.
 const AGAIN: Duration = Duration::from_millis(2);
+/// Who is not answered by then asks again: while it restarts, pm2 takes connections that no process
+/// will answer.
+const PATIENCE: Duration = Duration::from_millis(50);
 /// Nothing takes longer.
 const LIMIT: Duration = Duration::from_secs(60);
 
@@ -62,7 +65,7 @@ pub(super) fn time(
 /// Who answers, if somebody does.
 fn ask(port: u16) -> Option<String> {
     let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).ok()?;
-    stream.set_read_timeout(Some(LIMIT)).ok()?;
+    stream.set_read_timeout(Some(PATIENCE)).ok()?;
     let mut pid = String::new();
     stream.read_to_string(&mut pid).ok()?;
     Some(pid).filter(|pid| !pid.is_empty())
