@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
 # fuzz.sh SECONDS TARGET...: runs fuzz targets for so long each, guided by what they cover. This is
 # what cargo-fuzz does, less the sanitizers, which take a nightly toolchain and find nothing where
-# no code is unsafe. What is found is in fuzz/artifacts, what was tried in fuzz/corpus.
+# no code is unsafe. (Whoever has it can use it on the stable toolchain too, in fuzz:
+# `cargo fuzz run -s none --features libfuzzer TARGET`.) What is found is in fuzz/artifacts, what was
+# tried in fuzz/corpus.
 set -euo pipefail
 
 seconds=$1

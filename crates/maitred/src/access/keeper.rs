@@ -4,6 +4,7 @@ use std::io::Write;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::Receiver;
+use std::time::Duration;
 
 use jiff::tz::TimeZone;
 use tokio::sync::mpsc::Sender;
@@ -15,6 +16,10 @@ use crate::logs::{self, Notice, Writer};
 
 /// So much is written at once, and a line more.
 const AT_ONCE: usize = 64 * 1024;
+
+/// After each write the thread pauses: woken for each line, it would cost as much as the requests
+/// themselves, whose thread it takes the processor from each time.
+const PAUSE: Duration = Duration::from_millis(5);
 
 /// What the thread owns.
 pub(super) struct Keeper {
@@ -79,8 +84,11 @@ impl Keeper {
             let is_last = lines.len() < AT_ONCE;
             lines.clear();
             self.tell_lost();
-            if is_last && self.shared.finish.load(Ordering::Relaxed) {
-                break;
+            if is_last {
+                if self.shared.finish.load(Ordering::Relaxed) {
+                    break;
+                }
+                std::thread::sleep(PAUSE);
             }
         }
         if let To::File(file) = self.to {
@@ -125,7 +133,6 @@ impl Keeper {
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
-    use std::time::Duration;
 
     use super::super::{ENTRIES, Log, Outcome, Text};
     use super::*;
