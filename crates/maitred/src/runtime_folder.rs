@@ -230,13 +230,14 @@ fn remove_left_behind(place: &Path) {
         if !is_ours {
             continue;
         }
-        if is_left_behind(&entry.path()) {
+        if let Some(claim) = claim(&entry.path()) {
             let end = [b".", name.as_encoded_bytes()].concat();
             process_tree::kill_marked(|entry| {
                 let value = entry.strip_prefix(RUN_VAR.as_bytes());
                 value.is_some_and(|it| it.first() == Some(&b'=') && it.ends_with(&end))
             });
             remove(&entry.path());
+            drop(claim);
         } else {
             // Only one that is empty goes. Whoever is just making it tries another one.
             let _ = fs::remove_dir(entry.path());
@@ -248,22 +249,33 @@ fn is_hexadecimal(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }
 
-/// Whether a folder was left behind: nobody holds its lock, or the lock alone is gone.
-fn is_left_behind(folder: &Path) -> bool {
+/// Takes a folder that was left behind, because nobody holds its lock, or the lock alone is gone. As
+/// long as what comes back is held, nobody else can take the folder.
+fn claim(folder: &Path) -> Option<Claim> {
     // What a folder holds beside its lock came when that was there: so this is looked at first.
     let has_more = fs::read_dir(folder)
         .into_iter()
         .flatten()
         .flatten()
         .any(|entry| entry.file_name() != LOCK && entry.file_name() != NEW_LOCK);
-    let free = |lock: File| flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok();
-    match File::open(folder.join(LOCK)) {
-        Ok(lock) => free(lock),
+    let locked = |name: &str| -> std::io::Result<Claim> {
+        let lock = File::open(folder.join(name))?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(Claim { _lock: Some(lock) })
+    };
+    match locked(LOCK) {
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            has_more || File::open(folder.join(NEW_LOCK)).is_ok_and(free)
+            // Where it is just being made, whoever makes it finds this one held, and tries another.
+            let unused = locked(NEW_LOCK).ok();
+            unused.or_else(|| has_more.then_some(Claim { _lock: None }))
         }
-        Err(_) => false,
+        lock => lock.ok(),
     }
+}
+
+/// The right to remove a folder, and its lock, if it has one.
+struct Claim {
+    _lock: Option<File>,
 }
 
 /// Where a private folder may be made, the best first.
@@ -324,5 +336,31 @@ mod tests {
         drop(held);
         RuntimeFolder::create_in(place.path()).unwrap();
         assert!(!path.exists());
+    }
+
+    /// Whoever removes what was left behind must not take what another one is just making for it.
+    #[test]
+    fn those_that_are_made_at_the_same_time_stay() {
+        let place = tempfile::Builder::new()
+            .prefix("m")
+            .tempdir_in("/tmp")
+            .unwrap();
+        // Few at a time, so that each look at all of them is short, and meets one in its making.
+        let make = || {
+            for _ in 0..200 {
+                let folder = RuntimeFolder::create_in(place.path()).unwrap();
+                std::thread::yield_now();
+                for path in [folder.path().join(LOCK), folder.library(), folder.links()] {
+                    assert!(path.exists(), "{}", path.display());
+                }
+                remove(folder.path());
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(make);
+            }
+        });
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
     }
 }

@@ -123,24 +123,19 @@ fn ready_and_shutdown_are_said_over_nodes_channel() {
 fn who_does_not_say_that_it_is_ready_is_not_up() {
     let _turn = beside_others();
     let home = Home::new();
-    let args = [
-        "start",
-        "job.js",
-        "-i",
-        "1",
-        "--wait-ready",
-        "--listen-timeout",
-        "10000",
-    ];
     home.file(
         "job.js",
         "if (!require('fs').existsSync('mute')) process.send('ready');\n\
          setInterval(() => {}, 1000);\n",
     );
-    home.does(&args);
+    home.does(&["start", "job.js", "-i", "1", "--wait-ready"]);
     let before = home.pids();
     fs::write(home.folder().join("mute"), "").unwrap();
-    home.fails(&["reload", "job"]);
+    // Only who is never ready is waited for so briefly.
+    let app = r#"{"script": "job.js", "instances": 1, "wait_ready": true, "listen_timeout": 1500}"#;
+    home.file("app.json", app);
+    let said = home.fails(&["reload", "app.json"]);
+    assert!(said.contains("listen_timeout"), "{said}");
     assert_eq!(home.pids(), before);
 }
 
