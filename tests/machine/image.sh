@@ -7,7 +7,6 @@ set -euo pipefail
 
 here=$(cd "$(dirname "$0")" && pwd)
 folder=$1
-release=bookworm
 root=$folder/root
 packages=systemd-sysv,dbus,udev,nodejs,curl,linux-image-cloud-amd64,initramfs-tools,procps
 
@@ -15,6 +14,10 @@ fail() {
     echo "error: $*" >&2
     exit 1
 }
+
+# The release is this machine's, for which maitred is built here.
+release=$(. /etc/os-release && [ "$ID" = debian ] && echo "${VERSION_CODENAME-}") ||
+    fail "the test machine is made of the packages that a Debian's apt knows of, and this is none"
 
 # Where apt gets Debian's packages from, and how, is this machine's affair: the same serves here.
 sources=$folder/sources.list

@@ -51,7 +51,7 @@ pid=$(pid_of reading)
 truncate -s 500M /var/tmp/large
 maitred sendSignal SIGUSR2 reading >/dev/null
 holds "one reads more than it may have" comes 90 test -e /run/has-read
-# Looked at every second.
+# Three times it is looked at, and nothing comes of it.
 sleep 3
 is "what it has read does not count" "$pid online" "$(field reading '`${it.pid} ${it.pm2_env.status}`')"
 
@@ -62,11 +62,18 @@ only_six_groups() {
 holds "groups go with their instances" comes 20 only_six_groups
 
 systemd-run --quiet --unit=foreground -p Delegate=memory \
-    maitred run /srv/apps/leak.js --max-memory-restart 100M -- never
+    maitred run /srv/apps/leak.js -i 1 --max-memory-restart 80M --kill-timeout 100s --events /run/events -- fast
 in_foreground() {
     cat /sys/fs/cgroup/system.slice/foreground.service/maitred-*/memory.max
 }
 holds "an app in the foreground is bounded too" comes 60 in_foreground
+heeds_signals() {
+    journalctl -u foreground | grep -q "waits to be told"
+}
+holds "which waits to be told" comes 60 heeds_signals
+kill -USR2 "$(sed -n 's/.*"event":"started".*"pid":\([0-9]*\).*/\1/p' /run/events)"
+holds "and its end is an event with the reason" \
+    comes 90 grep -q '"event":"exited".*"out_of_memory":352321536' /run/events
 systemctl stop foreground
 systemd-run --quiet --unit=not-ours maitred run /srv/apps/leak.js --max-memory-restart 100M -- never
 holds "without a branch of its own it runs as ever" comes 60 pgrep -f '^[^ ]*node /srv/apps/leak.js never'

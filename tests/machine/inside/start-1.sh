@@ -1,6 +1,7 @@
 # First start: apps are set up and saved, their unit is written.
 holds "systemd has started everything" machine_is_up
 cd /srv/apps || exit 1
+# Those that are asked to end under load have a long kill_timeout: what is emulated is slow.
 holds "apps start" maitred start apps.json
 holds "one is stopped" maitred stop idle
 holds "without a unit nothing but looking keeps to the limit" says "300.0mb, looked at every second$" maitred describe web

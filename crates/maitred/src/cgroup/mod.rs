@@ -62,6 +62,11 @@ impl Branch {
     }
 
     fn settle(&self, own: &Path) -> io::Result<()> {
+        // A branch that comes without the memory's controller is left as it is.
+        let controllers = fs::read_to_string(self.root.join("cgroup.controllers"))?;
+        if !controllers.split_whitespace().any(|name| name == "memory") {
+            return Err(io::ErrorKind::Unsupported.into());
+        }
         let ours = self.root.join(OURS);
         if own != ours {
             make(&ours)?;
@@ -100,9 +105,57 @@ fn is_made_over(group: &Path) -> bool {
     })
 }
 
+/// Makes a group, unless it is there.
 fn make(group: &Path) -> io::Result<()> {
     match fs::create_dir(group) {
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
         made => made,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_branch_is_settled_only_where_memory_is_divided() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().to_owned();
+        let branch = Branch { root: root.clone() };
+        fs::write(root.join("cgroup.controllers"), "cpu pids\n").unwrap();
+        assert!(branch.settle(&root).is_err());
+        assert!(!root.join(OURS).exists());
+
+        fs::write(root.join("cgroup.controllers"), "cpu memory pids\n").unwrap();
+        branch.settle(&root).unwrap();
+        let written = |file| fs::read_to_string(root.join(file)).unwrap();
+        assert_eq!(written("maitred/cgroup.procs"), "0");
+        assert_eq!(written("cgroup.subtree_control"), "+memory");
+        // Who is there already stays.
+        fs::write(root.join("maitred/cgroup.procs"), "").unwrap();
+        branch.settle(&root.join(OURS)).unwrap();
+        assert_eq!(written("maitred/cgroup.procs"), "");
+    }
+
+    #[test]
+    fn only_the_groups_of_one_supervisor_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().to_owned();
+        for name in [
+            "maitred",
+            "maitred-0a.0.1",
+            "maitred-0a.1.2",
+            "maitred-0ab.0.1",
+        ] {
+            fs::create_dir(root.join(name)).unwrap();
+        }
+        let branch = Branch { root: root.clone() };
+        branch.remove_groups_of("maitred-0a");
+        let mut left: Vec<_> = fs::read_dir(root)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        left.sort();
+        assert_eq!(left, ["maitred", "maitred-0ab.0.1"]);
     }
 }

@@ -36,4 +36,5 @@ const ways = {
 };
 
 process.on("SIGUSR2", ways[process.argv[2]]);
+console.log("waits to be told");
 setInterval(() => {}, 1000);
