@@ -6,11 +6,11 @@ INSTANCES ?= 3
 FUZZ_INPUTS ?= 10000000
 FUZZ_SECONDS ?= 60
 
-.PHONY: help run test lint bench fuzz fmt clean setup-run setup-test
+.PHONY: help run test test-machine lint bench fuzz fmt clean setup-run setup-test
 .DEFAULT_GOAL := help
 
 help: ## Show this list
-	@sed -n 's/^\([a-z]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while read -r name what; do printf '  make %-6s %s\n' "$$name" "$$what"; done
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while read -r name what; do printf '  make %-12s %s\n' "$$name" "$$what"; done
 
 run: setup-run ## Serve the demo on http://localhost:5555 with three workers
 	cargo build --release --package maitred
@@ -21,6 +21,9 @@ run: setup-run ## Serve the demo on http://localhost:5555 with three workers
 test: setup-test lint ## Check and test everything, as this user and (if root) as an ordinary one
 	cargo test --workspace --no-fail-fast
 	scripts/test-as-user.sh
+
+test-machine: ## Test what needs systemd and cgroup v2, in an emulated machine (some minutes, 500 MB from Debian)
+	scripts/test-machine.sh
 
 lint:
 	cargo fmt --all --check

@@ -21,6 +21,10 @@ package_of() {
     openssl) echo "openssl" ;;
     h2load) echo "nghttp2-client" ;;
     systemd-analyze) echo "systemd" ;;
+    qemu-system-x86_64) echo "qemu-system-x86" ;;
+    mmdebstrap) echo "mmdebstrap" ;;
+    mke2fs) echo "e2fsprogs" ;;
+    strip) echo "binutils" ;;
     *) fail "no Debian package is known for $1" ;;
     esac
 }
@@ -35,6 +39,9 @@ purpose_of() {
     openssl) echo "makes the certificates of the tests" ;;
     h2load) echo "asks the servers of the tests many things at once" ;;
     systemd-analyze) echo "checks the unit that startup writes" ;;
+    qemu-system-x86_64) echo "emulates the test machine" ;;
+    mmdebstrap | mke2fs) echo "makes the disks of the test machine" ;;
+    strip) echo "makes maitred small enough for the test machine" ;;
     esac
 }
 

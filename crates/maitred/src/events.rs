@@ -40,6 +40,9 @@ pub(crate) enum Event {
         pid: i32,
         code: Option<i32>,
         signal: Option<i32>,
+        /// The bound of memory, in bytes, that the kernel has killed it at.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        out_of_memory: Option<u64>,
         /// How long it ran, in milliseconds.
         uptime: u64,
         #[serde(flatten)]
@@ -191,6 +194,7 @@ mod tests {
             pid: 7,
             code: Some(1),
             signal: None,
+            out_of_memory: None,
             uptime: 300,
             next: Next::Restart {
                 delay: 1500,

@@ -14,13 +14,19 @@ use anyhow::Context;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 use sys::Forked;
 
-use crate::process_tree;
+use crate::cgroup::Branch;
+use crate::{process_tree, runtime_folder};
 
-/// Splits this process in two. The guard's half does not return; the supervisor's half does.
+/// Splits this process in two. The guard's half does not return; the supervisor's half does. When
+/// the supervisor was killed, the guard says so.
 ///
 /// # Errors
 /// If the kernel refuses.
-pub(crate) fn split(folder: &Path) -> anyhow::Result<()> {
+pub(crate) fn split(
+    folder: &Path,
+    branch: Option<&Branch>,
+    say: impl Fn(&str),
+) -> anyhow::Result<()> {
     sys::block_signals().context("blocking signals")?;
     rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
         .context("becoming subreaper")?;
@@ -30,19 +36,19 @@ pub(crate) fn split(folder: &Path) -> anyhow::Result<()> {
                 .context("becoming subreaper")?;
             Ok(())
         }
-        Forked::Parent(supervisor) => sys::exit_now(watch(supervisor, folder)),
+        Forked::Parent(supervisor) => sys::exit_now(watch(supervisor, folder, branch, say)),
     }
 }
 
 /// Watches over the supervisor until it ends; the exit code to end with.
-fn watch(supervisor: Pid, folder: &Path) -> i32 {
+fn watch(supervisor: Pid, folder: &Path, branch: Option<&Branch>, say: impl Fn(&str)) -> i32 {
     let code = loop {
         let Ok(arrived) = sys::next_signal() else {
             continue;
         };
         match arrived.signal {
             Signal::CHILD => {
-                if let Some(code) = reap(supervisor) {
+                if let Some(code) = reap(supervisor, &say) {
                     break code;
                 }
             }
@@ -56,13 +62,16 @@ fn watch(supervisor: Pid, folder: &Path) -> i32 {
         }
     };
     process_tree::kill_all();
-    // The supervisor removes it; one that was killed could not.
-    let _ = std::fs::remove_dir_all(folder);
+    // The supervisor removes both; one that was killed could not.
+    if let (Some(branch), Some(name)) = (branch, folder.file_name()) {
+        branch.remove_groups_of(&name.to_string_lossy());
+    }
+    runtime_folder::remove(folder);
     code
 }
 
 /// Reaps whatever has ended; the exit code if the supervisor is among it.
-fn reap(supervisor: Pid) -> Option<i32> {
+fn reap(supervisor: Pid, say: impl Fn(&str)) -> Option<i32> {
     let mut code = None;
     while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
         if pid != supervisor {
@@ -72,10 +81,10 @@ fn reap(supervisor: Pid) -> Option<i32> {
             Some(code) => code,
             None => {
                 let signal = status.terminating_signal().unwrap_or(0);
-                eprintln!(
+                say(&format!(
                     "maitred: the supervisor was killed by signal {signal}; \
                      its workers are ended with it"
-                );
+                ));
                 128 + signal
             }
         });

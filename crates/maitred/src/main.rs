@@ -8,6 +8,7 @@
 
 mod access;
 mod apps;
+mod cgroup;
 mod cli;
 mod config;
 mod control;

@@ -7,29 +7,37 @@
 //! figure comes first: one or two short files of `/proc` for each process.
 //!
 //! For the supervisor: once every [`INTERVAL`], only if there is a limit, [`excess`] for each
-//! instance that runs; an instance that is over it is reloaded. [`resident`] is for `ls`.
+//! instance that runs; an instance that is over it is reloaded.
+//!
+//! The figure is the same where the instance has a control group ([`crate::cgroup`]): that only
+//! tells which processes count. What the kernel has counted for a group is another figure. The page
+//! cache is in it, which grows with every file that is read and is given up when somebody needs the
+//! memory; so are sockets' buffers. Shared program text counts for whichever group came first. A
+//! limit would mean one thing where an app was started by the machine and another where it was
+//! started by hand, and neither what `ls` shows.
 
 use std::fs;
 use std::time::Duration;
 
 use rustix::process::Pid;
 
-use crate::process_tree;
-
 /// How often it is looked at.
 pub(crate) const INTERVAL: Duration = Duration::from_secs(1);
 
 /// How much memory an instance uses, in bytes, if that is more than `limit`.
-pub(crate) fn excess(instance: Pid, limit: u64) -> Option<u64> {
+///
+/// `others` lists further processes that count, and may list the instance's own too.
+pub(crate) fn excess(instance: Pid, others: impl FnOnce() -> Vec<Pid>, limit: u64) -> Option<u64> {
     let own = resident_of(instance)?;
     if own > limit {
         return Some(own);
     }
-    let descendants = process_tree::descendants(instance);
-    if descendants.is_empty() {
+    let mut others = others();
+    others.retain(|pid| *pid != instance);
+    if others.is_empty() {
         return None;
     }
-    let all = descendants.iter().copied().chain([instance]);
+    let all = others.iter().copied().chain([instance]);
     let resident: u64 = all.clone().filter_map(resident_of).sum();
     if resident <= limit {
         return None;
@@ -39,14 +47,6 @@ pub(crate) fn excess(instance: Pid, limit: u64) -> Option<u64> {
         .filter_map(|pid| share_of(pid).or_else(|| resident_of(pid)))
         .sum();
     (shares > limit).then_some(shares)
-}
-
-/// The resident sets of an instance and its descendants, in bytes; 0 if it is gone.
-#[cfg(test)]
-pub(crate) fn resident(instance: Pid) -> u64 {
-    let descendants = process_tree::descendants(instance);
-    let all = descendants.into_iter().chain([instance]);
-    all.filter_map(resident_of).sum()
 }
 
 /// From `/proc/<pid>/statm`: all pages, resident ones, and others, see proc_pid_statm(5).
@@ -71,8 +71,20 @@ mod tests {
     use std::process::{Child, Command, Stdio};
 
     use super::*;
+    use crate::process_tree;
 
     const MB: u64 = 1024 * 1024;
+
+    /// The resident sets of an instance and its descendants, in bytes; 0 if it is gone.
+    fn resident(instance: Pid) -> u64 {
+        let descendants = process_tree::descendants(instance);
+        let all = descendants.into_iter().chain([instance]);
+        all.filter_map(resident_of).sum()
+    }
+
+    fn used_by(instance: Pid, limit: u64) -> Option<u64> {
+        excess(instance, || process_tree::descendants(instance), limit)
+    }
 
     /// A program that has got hold of memory, and has said so.
     struct Program(Child);
@@ -112,9 +124,9 @@ mod tests {
         let program = Program::start(
             "import sys; x = b'x' * (80 << 20); print('ready', flush=True); sys.stdin.read()",
         );
-        let used = excess(program.pid(), 60 * MB).unwrap();
+        let used = used_by(program.pid(), 60 * MB).unwrap();
         assert!((80 * MB..140 * MB).contains(&used), "{used}");
-        assert_eq!(excess(program.pid(), 300 * MB), None);
+        assert_eq!(used_by(program.pid(), 300 * MB), None);
         assert!(resident(program.pid()) >= 80 * MB);
     }
 
@@ -128,7 +140,7 @@ mod tests {
              print('ready', flush=True); sys.stdin.read()",
         );
         assert!(resident(shared.pid()) > 150 * MB);
-        assert_eq!(excess(shared.pid(), 150 * MB), None);
+        assert_eq!(used_by(shared.pid(), 150 * MB), None);
         let owned = Program::start(
             "import os, sys\n\
              r, w = os.pipe()\n\
@@ -136,7 +148,7 @@ mod tests {
                  x = b'x' * (80 << 20); os.write(w, b'x'); sys.stdin.read(); os._exit(0)\n\
              os.read(r, 1); print('ready', flush=True); sys.stdin.read()",
         );
-        assert!(excess(owned.pid(), 60 * MB).unwrap() > 80 * MB);
+        assert!(used_by(owned.pid(), 60 * MB).unwrap() > 80 * MB);
     }
 
     #[test]
@@ -144,7 +156,7 @@ mod tests {
         let mut child = Command::new("true").spawn().unwrap();
         let pid = Pid::from_child(&child);
         child.wait().unwrap();
-        assert_eq!(excess(pid, 0), None);
+        assert_eq!(used_by(pid, 0), None);
         assert_eq!(resident(pid), 0);
     }
 }

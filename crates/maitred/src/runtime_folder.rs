@@ -2,10 +2,12 @@
 //!
 //! Supervisor and guard hold a lock in it, which the kernel drops with the last of them. So a
 //! folder whose lock is free was left behind by two that were killed in the same moment, and the
-//! next one that is made removes it, with what the workers had started and is still there.
+//! next one that is made removes it, with what the workers had started and is still there. The
+//! lock is the first thing in a folder and the last that goes, so that one of which the making or
+//! the removal was interrupted is known by that, too.
 
 use std::fs::{self, DirBuilder, File, OpenOptions};
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
@@ -25,6 +27,12 @@ const PREFIX: &str = "maitred-";
 
 /// What is locked as long as the folder is in use.
 const LOCK: &str = "lock";
+
+/// What the lock is called until it is held.
+const NEW_LOCK: &str = "lock.new";
+
+/// How many names are tried for a new folder.
+const TRIES: u32 = 8;
 
 /// How many workers may stand before the door at once.
 const DOOR_BACKLOG: i32 = 1024;
@@ -72,16 +80,7 @@ impl RuntimeFolder {
             bail!("mounted noexec, so that no library can be loaded from it");
         }
         remove_left_behind(place);
-        let mut nonce = [0; 8];
-        rustix::rand::getrandom(&mut nonce, rustix::rand::GetRandomFlags::empty())
-            .context("drawing a name")?;
-        let path = place.join(format!("{PREFIX}{:016x}", u64::from_ne_bytes(nonce)));
-        DirBuilder::new()
-            .mode(0o700)
-            .create(&path)
-            .context("creating the folder")?;
-        let lock = lock_in(&path).context("locking the folder")?;
-        let folder = Self { path, _lock: lock };
+        let folder = Self::locked_in(place)?;
         DirBuilder::new()
             .mode(0o700)
             .create(folder.links())
@@ -94,6 +93,35 @@ impl RuntimeFolder {
             .and_then(|mut file| file.write_all(LIBRARY))
             .context("writing the preload library")?;
         Ok(folder)
+    }
+
+    /// A new folder, with nothing but its lock in it.
+    fn locked_in(place: &Path) -> anyhow::Result<Self> {
+        let mut tries = 0..TRIES;
+        loop {
+            let mut nonce = [0; 8];
+            rustix::rand::getrandom(&mut nonce, rustix::rand::GetRandomFlags::empty())
+                .context("drawing a name")?;
+            let path = place.join(format!("{PREFIX}{:016x}", u64::from_ne_bytes(nonce)));
+            DirBuilder::new()
+                .mode(0o700)
+                .create(&path)
+                .context("creating the folder")?;
+            match lock_in(&path) {
+                Ok(lock) => return Ok(Self { path, _lock: lock }),
+                // As long as there is no lock, another start takes it for one that was left behind.
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::WouldBlock)
+                        && tries.next().is_some() =>
+                {
+                    remove(&path);
+                }
+                Err(error) => {
+                    remove(&path);
+                    return Err(error).context("locking the folder");
+                }
+            }
+        }
     }
 
     /// Lets the processes of another group enter, and load the library. All stays ours: they can
@@ -159,10 +187,25 @@ impl RuntimeFolder {
     }
 }
 
+/// Removes a folder, its lock last: what is left when that is interrupted is known to be left.
+pub(crate) fn remove(folder: &Path) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let is_folder = entry.file_type().is_ok_and(|it| it.is_dir());
+        // What cannot be removed does no harm.
+        let _ = match entry.file_name() {
+            name if name == LOCK => continue,
+            _ if is_folder => fs::remove_dir_all(entry.path()),
+            _ => fs::remove_file(entry.path()),
+        };
+    }
+    let _ = fs::remove_file(folder.join(LOCK));
+    let _ = fs::remove_dir(folder);
+}
+
 /// Makes the lock of a folder. It has its name only when it is held, so that nobody takes it for a
 /// free one.
 fn lock_in(path: &Path) -> std::io::Result<File> {
-    let new = path.join("lock.new");
+    let new = path.join(NEW_LOCK);
     let mut options = OpenOptions::new();
     let lock = options
         .write(true)
@@ -184,13 +227,20 @@ fn remove_left_behind(place: &Path) {
         let is_ours = number.is_some_and(|it| it.len() == 16 && it.bytes().all(is_hexadecimal))
             // Not that of what a link leads to.
             && entry.metadata().is_ok_and(|meta| meta.is_dir() && meta.uid() == own);
-        if is_ours && is_free(&entry.path()) {
+        if !is_ours {
+            continue;
+        }
+        if let Some(claim) = claim(&entry.path()) {
             let end = [b".", name.as_encoded_bytes()].concat();
             process_tree::kill_marked(|entry| {
                 let value = entry.strip_prefix(RUN_VAR.as_bytes());
                 value.is_some_and(|it| it.first() == Some(&b'=') && it.ends_with(&end))
             });
-            let _ = fs::remove_dir_all(entry.path());
+            remove(&entry.path());
+            drop(claim);
+        } else {
+            // Only one that is empty goes. Whoever is just making it tries another one.
+            let _ = fs::remove_dir(entry.path());
         }
     }
 }
@@ -199,10 +249,33 @@ fn is_hexadecimal(byte: u8) -> bool {
     matches!(byte, b'0'..=b'9' | b'a'..=b'f')
 }
 
-/// Whether there is a lock that nobody holds. Without one, the folder is just being made.
-fn is_free(folder: &Path) -> bool {
-    File::open(folder.join(LOCK))
-        .is_ok_and(|lock| flock(&lock, FlockOperation::NonBlockingLockExclusive).is_ok())
+/// Takes a folder that was left behind, because nobody holds its lock, or the lock alone is gone. As
+/// long as what comes back is held, nobody else can take the folder.
+fn claim(folder: &Path) -> Option<Claim> {
+    // What a folder holds beside its lock came when that was there: so this is looked at first.
+    let has_more = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .flatten()
+        .any(|entry| entry.file_name() != LOCK && entry.file_name() != NEW_LOCK);
+    let locked = |name: &str| -> std::io::Result<Claim> {
+        let lock = File::open(folder.join(name))?;
+        flock(&lock, FlockOperation::NonBlockingLockExclusive)?;
+        Ok(Claim { _lock: Some(lock) })
+    };
+    match locked(LOCK) {
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            // Where it is just being made, whoever makes it finds this one held, and tries another.
+            let unused = locked(NEW_LOCK).ok();
+            unused.or_else(|| has_more.then_some(Claim { _lock: None }))
+        }
+        lock => lock.ok(),
+    }
+}
+
+/// The right to remove a folder, and its lock, if it has one.
+struct Claim {
+    _lock: Option<File>,
 }
 
 /// Where a private folder may be made, the best first.
@@ -237,14 +310,25 @@ mod tests {
         };
         let left = make("maitred-0123456789abcdef");
         fs::write(left.join(LOCK), "").unwrap();
-        let begun = make("maitred-1123456789abcdef");
+        // Of these two the removal was interrupted, and of the third the making.
+        let half = make("maitred-1123456789abcdef");
+        let empty = make("maitred-3123456789abcdef");
+        fs::remove_file(empty.join("door")).unwrap();
+        let unlocked = make("maitred-4123456789abcdef");
+        fs::rename(unlocked.join("door"), unlocked.join(NEW_LOCK)).unwrap();
+        let begun = make("maitred-5123456789abcdef");
+        fs::rename(begun.join("door"), begun.join(NEW_LOCK)).unwrap();
+        let begins = File::open(begun.join(NEW_LOCK)).unwrap();
+        flock(&begins, FlockOperation::NonBlockingLockExclusive).unwrap();
         let others = make("maitred-test-abcdef");
         fs::write(others.join(LOCK), "").unwrap();
         let held = RuntimeFolder::create_in(place.path()).unwrap();
         let link = place.path().join("maitred-2123456789abcdef");
         std::os::unix::fs::symlink(&others, &link).unwrap();
         let next = RuntimeFolder::create_in(place.path()).unwrap();
-        assert!(!left.exists());
+        for path in [&left, &half, &empty, &unlocked] {
+            assert!(!path.exists(), "{}", path.display());
+        }
         for path in [&begun, &others, &link, held.path(), next.path()] {
             assert!(path.exists(), "{}", path.display());
         }
@@ -252,5 +336,31 @@ mod tests {
         drop(held);
         RuntimeFolder::create_in(place.path()).unwrap();
         assert!(!path.exists());
+    }
+
+    /// Whoever removes what was left behind must not take what another one is just making for it.
+    #[test]
+    fn those_that_are_made_at_the_same_time_stay() {
+        let place = tempfile::Builder::new()
+            .prefix("m")
+            .tempdir_in("/tmp")
+            .unwrap();
+        // Few at a time, so that each look at all of them is short, and meets one in its making.
+        let make = || {
+            for _ in 0..200 {
+                let folder = RuntimeFolder::create_in(place.path()).unwrap();
+                std::thread::yield_now();
+                for path in [folder.path().join(LOCK), folder.library(), folder.links()] {
+                    assert!(path.exists(), "{}", path.display());
+                }
+                remove(folder.path());
+            }
+        };
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(make);
+            }
+        });
+        assert_eq!(fs::read_dir(place.path()).unwrap().count(), 0);
     }
 }

@@ -7,9 +7,9 @@ use crate::host::DOOR;
 use crate::kernel::{self, Beside};
 use crate::table::Words;
 
-/// How long an answer may take; then the call is made natively. The supervisor
-/// answers in microseconds, unless another worker is between its `bind` and its `listen`.
-const PATIENCE: kernel::Timeout = kernel::seconds(10);
+/// How long an answer may take; then the call is made natively. The supervisor answers in
+/// microseconds, unless another worker is between its `bind` and its `listen`: half a minute at most.
+const PATIENCE: kernel::Timeout = kernel::seconds(40);
 
 /// Asks, with a copy of `request.fd` beside the question. `None` where there is nobody to ask,
 /// or the answer is not understood: then the program's call goes to the kernel.

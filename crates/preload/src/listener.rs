@@ -87,6 +87,7 @@ pub(crate) fn listen(fd: i32, backlog: i32) -> isize {
     };
     match (reply.outcome, channel) {
         (Outcome::Channel, Some(channel)) => {
+            let flags = flags.blocking_if(reply.blocks);
             let installed = install(fd, channel, reply.channel, &reply.address, flags);
             kernel::close(channel);
             installed
@@ -142,6 +143,14 @@ impl Flags {
                 0
             },
             timeout: kernel::receive_timeout(fd),
+        }
+    }
+
+    fn blocking_if(self, blocks: bool) -> Self {
+        let nonblocking = if blocks { 0 } else { self.nonblocking };
+        Self {
+            nonblocking,
+            ..self
         }
     }
 }

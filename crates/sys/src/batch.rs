@@ -52,7 +52,7 @@ pub struct Batch {
     context: Option<libc::c_ulong>,
     most: usize,
     calls: Vec<Call>,
-    pointers: Vec<*const Call>,
+    pointers: Vec<*mut Call>,
     events: Vec<Event>,
 }
 
@@ -115,7 +115,7 @@ impl Batch {
             }));
         self.pointers.clear();
         self.pointers
-            .extend(self.calls.iter().map(|call| call as *const Call));
+            .extend(self.calls.iter_mut().map(std::ptr::from_mut));
         let unknown = || {
             Err(io::Error::other(
                 "the kernel does not tell what became of it",

@@ -1,6 +1,7 @@
 //! Processes: fork, and what a child sets up before it becomes another program.
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 use std::time::Duration;
@@ -66,8 +67,10 @@ pub fn exit_now(code: i32) -> ! {
 }
 
 /// What a child does before it becomes another program.
-#[derive(Clone, Debug, Default)]
+#[derive(Debug, Default)]
 pub struct ChildSetup {
+    /// The `cgroup.procs` of the control group that it is to be in, if not ours.
+    pub control_group: Option<OwnedFd>,
     /// Its soft limit of open descriptors, if not ours.
     pub descriptors: Option<u64>,
     /// Whether it begins a process group of its own.
@@ -135,8 +138,12 @@ pub fn set_up_daemon(command: &mut Command) {
 /// program expects to find them.
 pub fn set_up_child(command: &mut Command, setup: ChildSetup) {
     let before_exec = move || {
+        if let Some(processes) = &setup.control_group {
+            // With our rights, and before there is anything that it could leave outside.
+            rustix::io::write(processes, b"0")?;
+        }
         if let Some(identity) = &setup.identity {
-            // First: the kernel forgets the signal below when rights change.
+            // Now: the kernel forgets the signal below when rights change.
             identity.assume()?;
         }
         rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;

@@ -135,6 +135,9 @@ pub struct Reply {
     pub channel: u64,
     /// The listener's address, or the value of an option.
     pub address: Address,
+    /// `listen`: the channel is to block. Where another process has listened on the same socket
+    /// before, this one finds it changed by the supervisor.
+    pub blocks: bool,
 }
 
 impl Reply {
@@ -144,6 +147,7 @@ impl Reply {
             outcome,
             channel: 0,
             address: Address::NONE,
+            blocks: false,
         }
     }
 
@@ -158,7 +162,7 @@ impl Reply {
         };
         let mut to = [0; REPLY_LEN];
         put(&mut to, 0, &VERSION.to_ne_bytes());
-        put(&mut to, 2, &[kind]);
+        put(&mut to, 2, &[kind, u8::from(self.blocks)]);
         put(&mut to, 4, &i32::to_ne_bytes(errno));
         put(&mut to, 8, &self.channel.to_ne_bytes());
         if let Some(rest) = to.get_mut(16..) {
@@ -184,6 +188,7 @@ impl Reply {
             outcome,
             channel: u64::from_ne_bytes(take(from, 8)?),
             address: Address::decode(from.get(16..)?)?,
+            blocks: *from.get(3)? != 0,
         })
     }
 }
@@ -232,6 +237,7 @@ mod tests {
                 outcome,
                 channel: 5,
                 address: Address::new(b"abc").unwrap(),
+                blocks: true,
             };
             assert_eq!(Reply::decode(&reply.encode()), Some(reply));
         }

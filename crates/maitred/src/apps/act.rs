@@ -256,7 +256,10 @@ impl Known {
             };
             if kept.rest != Rest::Runs {
                 let number = kept.number;
-                return Err(refused(format!("{name}-{number} {how} before it was up")));
+                let see_logs = record.app.see_logs();
+                return Err(refused(format!(
+                    "{name}-{number} {how} before it was up{see_logs}"
+                )));
             }
         }
         Ok(())

@@ -8,6 +8,7 @@ use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
 
+use crate::cgroup::Branch;
 use crate::home::{Claim, Home};
 
 /// What a supervisor says when it can be asked.
@@ -33,6 +34,8 @@ const PASSED_ON: [&str; 7] = [
 /// # Errors
 /// If it cannot be started; says what it said.
 pub(crate) fn launch(claim: Claim) -> anyhow::Result<()> {
+    // The supervisor can use the branch's memory only when we are not in its root.
+    let _ = Branch::claim();
     let folder = claim.folder().clone();
     let log = folder.log();
     let too_long = std::fs::metadata(&log).is_ok_and(|meta| meta.len() > LONGEST_LOG);

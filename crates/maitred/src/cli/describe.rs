@@ -5,7 +5,7 @@ use anyhow::bail;
 use clap::Args;
 
 use super::{Manner, shown, together, usage};
-use crate::config::{self, ExecMode};
+use crate::config::{self, App, Cron, ExecMode};
 use crate::control::{InstanceView, Snapshot};
 use crate::home::{Exit, Home, now_ms};
 
@@ -38,6 +38,13 @@ impl Describe {
     }
 }
 
+fn planned(cron: &Cron) -> String {
+    match cron.zone.as_str() {
+        "" => cron.pattern.clone(),
+        zone => format!("{} ({zone})", cron.pattern),
+    }
+}
+
 /// The paths that are watched, and what in them is not.
 fn watched(watch: &config::Watch) -> String {
     let paths: Vec<_> = watch.paths.iter().map(|it| it.to_string_lossy()).collect();
@@ -47,6 +54,18 @@ fn watched(watch: &config::Watch) -> String {
     } else {
         format!("{paths} (without {})", watch.ignore.join(", "))
     }
+}
+
+/// The limit, and who sees to it.
+fn memory_limit(app: &App, view: &InstanceView) -> Option<String> {
+    let limit = shown::bytes(app.max_memory?);
+    Some(match view.bound {
+        Some(bound) => format!(
+            "{limit}, looked at every second; the kernel kills at {} (cgroup)",
+            shown::bytes(bound)
+        ),
+        None => format!("{limit}, looked at every second"),
+    })
 }
 
 fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool, to: &mut String) {
@@ -102,17 +121,24 @@ fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool
         ),
         ("cpu", or_none(usage.map(|usage| format!("{}%", usage.cpu)))),
         ("memory", or_none(usage.map(|it| shown::bytes(it.memory)))),
+        ("memory limit", or_none(memory_limit(app, view))),
         (
             "last exit",
             match (&view.not_started, view.exit) {
                 (Some(reason), _) => format!("not started: {reason}"),
                 (None, Some(Exit::Code(code))) => format!("code {code}"),
-                (None, Some(Exit::Signal(signal))) => format!("signal {signal}"),
+                (None, Some(Exit::Signal(signal))) => match view.out_of_memory {
+                    Some(bound) => format!("killed at {} of memory", shown::bytes(bound)),
+                    None => format!("signal {signal}"),
+                },
                 (None, None) => or_none(None),
             },
         ),
         ("script", app.script.to_string_lossy().into_owned()),
-        ("arguments", joined(&app.args)),
+        (
+            "arguments",
+            or_none(Some(joined(&app.args)).filter(|it| !it.is_empty())),
+        ),
         (
             "interpreter",
             or_none(app.interpreter.as_ref().map(|interpreter| {
@@ -143,6 +169,7 @@ fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool
             ),
         ),
         ("watched", or_none(app.watch.as_ref().map(watched))),
+        ("cron restart", or_none(app.cron.as_ref().map(planned))),
     ];
     let bold = Style::new().bold();
     let title = format!("instance {} ({}-{})", view.id, app.name, view.number);

@@ -45,7 +45,7 @@ mod what;
 use std::ffi::OsString;
 use std::process::ExitCode;
 
-use clap::error::ErrorKind;
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 
 /// Runs an app on all cores: N copies of it behind one door.
@@ -155,7 +155,8 @@ pub(crate) fn main() -> ExitCode {
         notes,
     ) = match parsed {
         Ok(parsed) => parsed,
-        Err(error) => {
+        Err(mut error) => {
+            keep_nearest(&mut error);
             match pm2::instead(&error, first.as_deref()) {
                 Some(instead) => together::complain(&instead),
                 None => {
@@ -208,6 +209,17 @@ pub(crate) fn main() -> ExitCode {
         Command::Completion(completion) => completion.execute(),
     };
     ended(result)
+}
+
+/// Of the commands that one may have been meant, the most similar comes last.
+fn keep_nearest(error: &mut clap::Error) {
+    let similar = error.get(ContextKind::SuggestedSubcommand);
+    if let Some(ContextValue::Strings(similar)) = similar
+        && let Some(nearest) = similar.last().cloned()
+    {
+        let nearest = ContextValue::Strings(vec![nearest]);
+        error.insert(ContextKind::SuggestedSubcommand, nearest);
+    }
 }
 
 fn ended(result: anyhow::Result<u8>) -> ExitCode {

@@ -6,7 +6,8 @@ use super::Manner;
 use super::start::Mode;
 use super::start_or::Again;
 
-/// End apps, and start them again; those of a config file with what stands there now.
+/// End apps, and start them again; those of a config file with what stands there now. Flags beside
+/// an app's name change those settings, and no others.
 #[derive(Debug, Args)]
 pub(super) struct Restart {
     #[command(flatten)]

@@ -10,11 +10,12 @@ use anyhow::Context;
 use clap::Args;
 
 use super::flags::RunFlags;
+use crate::cgroup::Branch;
 use crate::config::{self, App, Instances, LogTarget, Surroundings, Words};
 use crate::events::EventFile;
 use crate::home::{Kept, Record, Rest, now_ms};
-use crate::runtime_folder::RuntimeFolder;
-use crate::supervisor::Supervisor;
+use crate::runtime_folder::{self, RuntimeFolder};
+use crate::supervisor::{self, Supervisor};
 use crate::{guard, output};
 
 /// Run an app in the foreground: N copies of it, with its connections divided over them.
@@ -65,8 +66,12 @@ impl Run {
         let app = self.resolve()?;
         let folder = RuntimeFolder::create()?;
         let path = folder.path().to_owned();
+        let branch = Branch::claim();
         let supervised = || -> anyhow::Result<u8> {
-            guard::split(folder.path())?;
+            guard::split(folder.path(), branch.as_ref(), |sentence| {
+                eprintln!("{sentence}")
+            })?;
+            supervisor::make_room();
             let output = output::Output::shown(&app, events)?;
             let instances = (0..app.instances).map(|number| Kept::new(number, number, Rest::Runs));
             let record = Record {
@@ -74,12 +79,12 @@ impl Run {
                 created_at: now_ms(),
                 app,
             };
-            Supervisor::new(record, None, folder, output)?
+            Supervisor::new(record, None, folder, branch, output)?
                 .with_stats(stats)
                 .run(|| {})
         };
         let ended = supervised();
-        let _ = std::fs::remove_dir_all(path);
+        runtime_folder::remove(&path);
         ended
     }
 

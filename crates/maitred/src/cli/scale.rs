@@ -30,7 +30,7 @@ impl Scale {
         for mut one in together::selected(&home, &targets)? {
             let now = u32::try_from(one.known.record.instances.len()).unwrap_or(u32::MAX);
             let count = change.of(now);
-            let name = &one.known.record.app.name;
+            let name = one.known.record.app.name.clone();
             if count == 0 {
                 bail!(
                     "{name} would have no instances left; `maitred stop` stops it, `maitred delete` \
@@ -46,6 +46,8 @@ impl Scale {
             }
             // An app is scaled as a whole, whichever of its instances is named.
             one.ids = None;
+            // What is told on the way is told of so many.
+            one.known.record.app.instances = count;
             let done = format!("scaled from {now} to {count}");
             let one = std::slice::from_ref(&one);
             let action = Action::Scale(count);

@@ -11,7 +11,7 @@ use super::start_or::with_new_environment;
 use super::what::{self, What};
 use super::{Manner, attached, list, together};
 use crate::apps::{self, Action, Known, Selected};
-use crate::config::{self, Entry, Resolved};
+use crate::config::{self, Resolved};
 use crate::control::Fault;
 use crate::events::Event;
 use crate::home::Home;
@@ -92,11 +92,8 @@ impl Start {
         selected: &[Selected],
         manner: &Manner,
     ) -> anyhow::Result<u8> {
-        if self.what.flags.entry != Entry::default() {
-            bail!(
-                "settings can be changed with a config file, or by `maitred delete` and `maitred \
-                 start`, not while naming an app"
-            );
+        if let Some(apps) = self.what.changed(selected)? {
+            return change(home, apps, Mode::File, self.update_env, manner);
         }
         if !self.update_env {
             return Ok(together::each(
@@ -182,6 +179,28 @@ fn existing(known: &[Known], target: &OsString) -> Option<Vec<Selected>> {
     }
     let selected = apps::find(known, text).ok()?;
     (!selected.is_empty()).then_some(selected)
+}
+
+/// Restarts or reloads apps that are there, with other settings. The exit code.
+///
+/// # Errors
+/// If one cannot be started at all.
+pub(super) fn change(
+    home: &Home,
+    mut apps: Vec<Resolved>,
+    mode: Mode,
+    update_env: bool,
+    manner: &Manner,
+) -> anyhow::Result<u8> {
+    for resolved in &mut apps {
+        for warning in &resolved.warnings {
+            together::say(manner, &format!("{}: {warning}", resolved.app.name));
+        }
+        if update_env {
+            resolved.app = with_new_environment(&resolved.app);
+        }
+    }
+    start_all(home, apps, mode, update_env, manner)
 }
 
 /// Starts apps side by side. Those that are there already keep the environment that they have

@@ -4,14 +4,13 @@
 
 use std::ffi::OsString;
 
-use anyhow::bail;
 use clap::Args;
 
 use super::start::{self, Mode};
 use super::what::What;
 use super::{Manner, attached, together};
 use crate::apps::{self, Action};
-use crate::config::{self, App, Entry};
+use crate::config::{self, App};
 use crate::home::Home;
 
 /// Restart or reload what runs, start what does not.
@@ -59,12 +58,6 @@ impl Again {
             *target == "-" || together::means_file(&known, &target.to_string_lossy())
         };
         let (files, names): (Vec<_>, Vec<_>) = self.targets.iter().partition(is_file);
-        if !names.is_empty() && self.what.flags.entry != Entry::default() {
-            bail!(
-                "settings can be changed with a config file, or by `maitred delete` and `maitred \
-                 start`, not while naming an app"
-            );
-        }
         if !names.is_empty() && files.is_empty() && self.what.env.is_some() {
             let note =
                 "--env chooses variables of a config file, and none is named: it does nothing";
@@ -95,6 +88,9 @@ impl Again {
         manner: &Manner,
     ) -> anyhow::Result<u8> {
         let selected = together::selected(home, &names_of(names))?;
+        if let Some(apps) = self.what.changed(&selected)? {
+            return start::change(home, apps, mode, self.update_env, manner);
+        }
         let (action, done): (fn(_) -> _, _) = match mode {
             Mode::Script | Mode::File => (Action::Restart, "restarted"),
             Mode::Reload => (Action::Reload, "reloaded"),

@@ -144,7 +144,8 @@ fn unit_name(given: Option<String>, user: &str) -> String {
 /// is that systemd ends all apps because of one of them. Hence the `-`: an app that does not come
 /// up makes `resurrect` fail, and a start that fails is undone by ending every process of the
 /// unit. And hence `OOMPolicy=continue`: a worker that the kernel kills for want of memory is
-/// restarted by its supervisor. `KillMode` stays what it is: what `ExecStop` should have left is
+/// restarted by its supervisor. `Delegate=` makes the unit's control group over to us, so that the
+/// kernel keeps each instance with a memory limit within a bound. `KillMode` stays what it is: what `ExecStop` should have left is
 /// ended.
 fn unit(user: &str, home: &Path, program: &Path, path: &str) -> anyhow::Result<String> {
     let quoted = |text: &str| -> anyhow::Result<String> {
@@ -187,6 +188,7 @@ fn unit(user: &str, home: &Path, program: &Path, path: &str) -> anyhow::Result<S
          Environment=\"PATH={path}\"\n\
          Environment=\"MAITRED_HOME={home}\"\n\
          OOMPolicy=continue\n\
+         Delegate=memory\n\
          ExecStart=-\"{program}\" resurrect\n\
          ExecReload=\"{program}\" reload all\n\
          ExecStop=\"{program}\" kill\n\

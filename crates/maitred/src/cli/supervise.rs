@@ -6,14 +6,16 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use jiff::Timestamp;
 use rustix::fs::{Mode, OFlags, open};
 use rustix::stdio;
 
 use crate::apps::READY;
+use crate::cgroup::Branch;
 use crate::home::{AppFolder, Claim};
-use crate::runtime_folder::RuntimeFolder;
-use crate::supervisor::Supervisor;
-use crate::{guard, output};
+use crate::runtime_folder::{self, RuntimeFolder};
+use crate::supervisor::{self, Supervisor};
+use crate::{guard, logs, output};
 
 /// Supervise an app whose lock is handed over as standard input; standard output hears when it can
 /// be asked, or what is wrong.
@@ -44,29 +46,36 @@ impl Supervise {
         stdio::dup2_stdin(&nothing)?;
         stdio::dup2_stdout(&nothing)?;
         drop(nothing);
-        let result = self.supervise(lock, &starter);
-        if let Err(error) = &result {
+        self.supervise(lock, &starter).or_else(|error| {
             // Who has started us may be gone.
             let _ = write!(&starter, "{error:#}");
-        }
-        result
+            note(&format!("maitred: {error:#}"));
+            Ok(1)
+        })
     }
 
     fn supervise(self, lock: std::os::fd::OwnedFd, starter: &File) -> anyhow::Result<u8> {
         let claim = Claim::inherited(AppFolder::new(self.folder), lock)?;
         let record = claim.folder().record()?;
         let folder = RuntimeFolder::create()?;
-        guard::split(folder.path())?;
+        let branch = Branch::claim();
+        guard::split(folder.path(), branch.as_ref(), note)?;
         let supervised = || -> anyhow::Result<u8> {
+            supervisor::make_room();
             let output = output::Output::kept(&record.app)?;
             let path = folder.path().to_owned();
             let ready = || {
                 let _ = (&*starter).write_all(READY.as_bytes());
             };
-            let code = Supervisor::new(record, Some(claim), folder, output)?.run(ready);
-            let _ = std::fs::remove_dir_all(path);
+            let code = Supervisor::new(record, Some(claim), folder, branch, output)?.run(ready);
+            runtime_folder::remove(&path);
             code
         };
         supervised()
     }
+}
+
+/// Writes to the app's own log, which is our standard error.
+fn note(sentence: &str) {
+    eprint!("{}", logs::stamped(sentence, Timestamp::now()));
 }

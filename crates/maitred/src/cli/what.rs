@@ -8,6 +8,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::flags::StartFlags;
+use crate::apps::Selected;
 use crate::config::{self, App, ConfigFile, Entry, Environment, Resolved, Surroundings};
 use crate::watch;
 
@@ -76,6 +77,48 @@ impl What {
         let here = std::env::current_dir().context("finding the current folder")?;
         let name = "standard input";
         self.of_file(config::load_json(name, text, &here)?, name)
+    }
+
+    /// The apps with those of their settings changed that the command line has, if it has any.
+    ///
+    /// # Errors
+    /// If a setting cannot be changed so, or would be that of some instances alone.
+    pub(super) fn changed(&self, selected: &[Selected]) -> anyhow::Result<Option<Vec<Resolved>>> {
+        let mut said = self.flags.entry.clone();
+        // It is restarted in any case.
+        said.force = None;
+        if !self.args.is_empty() {
+            said.args = Some(config::Words(self.args.clone()));
+        }
+        if said == Entry::default() {
+            return Ok(None);
+        }
+        let here = std::env::current_dir().context("finding the current folder")?;
+        let surroundings = Surroundings {
+            folder: &here,
+            inherited: &std::env::vars_os().collect(),
+            env_name: None,
+            processors: config::processors(),
+        };
+        let changed = selected.iter().map(|one| {
+            let record = &one.known.record;
+            let name = || record.app.name.clone();
+            if one.ids().len() < record.instances.len() {
+                bail!(
+                    "{}: settings are those of all its instances; name the app, and not one of \
+                     its numbers",
+                    name()
+                );
+            }
+            let app = config::changed(&record.app, said.clone(), &surroundings);
+            let app = app.with_context(name)?;
+            Ok(Resolved {
+                warnings: not_watched(&app),
+                app,
+                force: true,
+            })
+        });
+        changed.collect::<anyhow::Result<_>>().map(Some)
     }
 
     /// What the flags say goes over what the file says.

@@ -95,6 +95,14 @@ impl App {
             && self.identity == other.identity
     }
 
+    /// What to do to find out why an instance has ended, as the end of a sentence.
+    pub(crate) fn see_logs(&self) -> String {
+        if self.logs.disabled {
+            return String::new();
+        }
+        format!("; `maitred logs {}` shows what it wrote", self.name)
+    }
+
     /// The program to execute.
     pub(crate) fn program(&self) -> &Path {
         match &self.interpreter {

@@ -323,9 +323,8 @@ fn relevant(errors: &str) -> String {
         }
         _ => errors,
     };
-    let lines: Vec<_> = errors.lines().filter(|line| !inside(line)).collect();
-    let text = lines.join("\n");
-    let text = text.trim_matches('\n');
+    let said = |line: &&str| !inside(line) && !line.trim().is_empty();
+    let text = errors.lines().filter(said).collect::<Vec<_>>().join("\n");
     if text.is_empty() {
         "  it said nothing".to_owned()
     } else {

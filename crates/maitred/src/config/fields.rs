@@ -339,7 +339,9 @@ fields! {
         default: "100ms",
         flags: &[flag("exp-backoff-restart-delay", Takes::Value("TIME")).also_of_run()],
     }
-    /// An instance that uses more memory than this is restarted.
+    /// An instance that uses more memory than this, with all that it has started, is replaced. In a
+    /// unit of systemd with `Delegate=memory`, as `startup` writes it, the kernel kills one that
+    /// comes to twice as much, or 256 MB more if that is more.
     max_memory_restart: Bytes {
         aliases: &["max_memory"],
         default: "no limit",

@@ -9,6 +9,7 @@
 
 mod app;
 mod called;
+mod change;
 mod cron;
 mod encode;
 mod entry;
@@ -38,6 +39,7 @@ mod words;
 
 pub(crate) use app::{App, ExecMode, Interpreter, Policy};
 pub(crate) use called::called;
+pub(crate) use change::changed;
 pub(crate) use cron::Cron;
 pub(crate) use environment::{Environment, FilterEnv, RUN_VAR, compose, with_own};
 pub(crate) use field::{Field, Flag, Takes};

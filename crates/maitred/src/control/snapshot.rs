@@ -36,6 +36,12 @@ pub(crate) struct InstanceView {
     pub(crate) unstable: u32,
     /// How its last process ended.
     pub(crate) exit: Option<Exit>,
+    /// The bound of memory, in bytes, that its last process was killed at, if it was.
+    #[serde(default)]
+    pub(crate) out_of_memory: Option<u64>,
+    /// How much memory the kernel lets its process have, in bytes, if it has a bound of its own.
+    #[serde(default)]
+    pub(crate) bound: Option<u64>,
     /// Why its last process could not be started, if it could not.
     #[serde(default)]
     pub(crate) not_started: Option<String>,
@@ -142,6 +148,7 @@ impl InstanceView {
             restarts: self.restarts,
             unstable: self.unstable,
             exit: self.exit,
+            out_of_memory: self.out_of_memory,
             ..Kept::new(self.id, self.number, Rest::Runs)
         }
     }
@@ -160,6 +167,8 @@ impl InstanceView {
             restarts: kept.restarts,
             unstable: kept.unstable,
             exit: kept.exit,
+            out_of_memory: kept.out_of_memory,
+            bound: None,
             not_started: kept.not_started.clone(),
             not_preloaded: None,
             open: None,

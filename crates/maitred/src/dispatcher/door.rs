@@ -1,6 +1,6 @@
 //! The door: what workers ask, and what they are answered.
 //!
-//! Each connection carries one request. It is answered at once, but for a `listen` on an address
+//! Each connection carries one request. It is answered at once, but for a `listen` on a Unix socket
 //! that another worker has bound and not listened on yet: that one is parked until the other has
 //! done so, or ended, or let too much time pass.
 
@@ -14,26 +14,31 @@ use wire::{Address, Outcome, REQUEST_LEN, Reply, Request, Verb};
 
 use super::Notice;
 use super::address::ListenAddress;
-use super::listeners::{Bound, Listener, ListenerId, only_v6};
+use super::listeners::{Bound, Claim, Listener, ListenerId, only_v6};
 use super::members::Holder;
 use super::turn::Turn;
 use super::unix_path::{self, UnixPath};
 
-/// How long a worker may take from `bind` to `listen` before others stop waiting for it.
-const BETWEEN_BIND_AND_LISTEN: Duration = Duration::from_secs(1);
+/// How long a worker may take from `bind` to `listen` on a Unix socket before others stop waiting for
+/// it. In between, some start a process that loads the app and listens.
+const BETWEEN_BIND_AND_LISTEN: Duration = Duration::from_secs(30);
+
+/// The same for who waits in the process that has bound: only another thread could listen.
+const BETWEEN_BIND_AND_LISTEN_OF_THREADS: Duration = Duration::from_secs(1);
 
 /// A question, with all that came along.
 #[derive(Debug)]
 pub(crate) struct Ask {
     request: Request,
     pid: i32,
+    since: Instant,
     /// The socket, or the channel, that the question is about.
     socket: OwnedFd,
     /// Where the answer goes.
     caller: OwnedFd,
 }
 
-/// A `listen` that waits for another worker's.
+/// A `listen` on a Unix socket that waits for another worker's.
 #[derive(Debug)]
 pub(crate) struct Parked {
     ask: Ask,
@@ -64,6 +69,7 @@ impl Turn {
                 let ask = Ask {
                     request,
                     pid,
+                    since: Instant::now(),
                     socket,
                     caller,
                 };
@@ -103,13 +109,17 @@ impl Turn {
             return Reply::plain(Outcome::Native);
         };
         let shared = Reply {
-            outcome: Outcome::Shared,
-            channel: 0,
             address: sockaddr,
+            ..Reply::plain(Outcome::Shared)
         };
         let reuse_port = sockopt::socket_reuseport(&ask.socket).unwrap_or(false);
         let cookie = cookie(&ask.socket);
-        let claim = ((ask.pid, ask.request.fd), (cookie, address.clone()));
+        let claim = Claim {
+            cookie,
+            address: address.clone(),
+            sockaddr,
+        };
+        let claim = ((ask.pid, ask.request.fd), claim);
         if let Some(listener) = self.listeners.at(&address) {
             if !reuse_port && self.listens(ask.pid, listener) {
                 // What it would be told without us: it has this address already.
@@ -134,6 +144,7 @@ impl Turn {
             },
         };
         let pid = ask.pid;
+        self.listeners.claims.extend([claim]);
         self.listeners.bound.insert(address, Bound { pid, cookie });
         reply
     }
@@ -149,6 +160,8 @@ impl Turn {
             // The port is the app's alone: with this option the kernel would share it out, blind
             // to load, among us and whoever else wants it.
             let _ = sockopt::set_socket_reuseport(&ask.socket, false);
+            // Until one of them listens, several workers may have bound it.
+            let _ = sockopt::set_socket_reuseaddr(&ask.socket, true);
         }
         let mut bound = sys::bind(ask.socket.as_fd(), sockaddr.as_bytes());
         if let Err(error) = &bound
@@ -184,25 +197,31 @@ impl Turn {
         held.into_iter().any(|id| self.still_has(id, pid))
     }
 
-    fn listen(&mut self, ask: Ask) {
+    fn listen(&mut self, mut ask: Ask) {
+        let cookie = cookie(&ask.socket);
         let claimed = ask.request.address;
         if !claimed.is_none() {
             let known = self.listeners.claims.remove(&(ask.pid, ask.request.fd));
             let address = match known {
-                Some((socket, address)) if socket == cookie(&ask.socket) => Some(address),
+                Some(claim) if claim.cookie == cookie => Some(claim.address),
                 _ => self.shared_address(&ask, claimed.as_bytes()),
             };
             match address {
-                Some(address) => {
-                    let until = Instant::now() + BETWEEN_BIND_AND_LISTEN;
-                    self.listen_shared(ask, address, until);
-                }
+                Some(address) => self.listen_shared(ask, address),
                 None => answer(&ask.caller, &Reply::plain(Outcome::Native), None),
             }
             return;
         }
-        if let Some(address) = self.listeners.take_bound(ask.pid, cookie(&ask.socket)) {
-            return self.listen_first(ask, address);
+        // Some programs bind in one process, and listen in each of its children.
+        if let Some(cookie) = cookie {
+            if let Some(listener) = self.listeners.with(cookie) {
+                return self.take_in(ask, listener);
+            }
+            if let Some(claim) = self.listeners.claim_with(cookie).cloned() {
+                self.listeners.listens_with(cookie);
+                ask.request.address = claim.sockaddr;
+                return self.listen_shared(ask, claim.address);
+            }
         }
         let bound = sys::local_address(ask.socket.as_fd()).ok();
         let address = bound.and_then(|sockaddr| self.shared_address(&ask, sockaddr.as_bytes()));
@@ -213,35 +232,44 @@ impl Turn {
         }
     }
 
-    /// A worker was told that its address is shared.
-    fn listen_shared(&mut self, ask: Ask, address: ListenAddress, until: Instant) {
+    /// A worker listens where others may listen, too.
+    fn listen_shared(&mut self, ask: Ask, address: ListenAddress) {
         if let Some(listener) = self.listeners.at(&address) {
-            self.take_in(ask, listener);
-        } else if self
-            .listeners
-            .bound
-            .get(&address)
-            .is_some_and(|bound| self.processes.contains_key(&bound.pid))
-        {
-            self.parked.push(Parked {
+            return self.take_in(ask, listener);
+        }
+        if let Some(until) = self.waits_for_binder(&ask, &address) {
+            return self.parked.push(Parked {
                 ask,
                 address,
                 until,
             });
-        } else {
-            // Whoever had it is gone: the address is this worker's to open.
-            let bound = match &address {
-                ListenAddress::Path(path) if unix_path::is_gone(path) => Ok(()),
-                ListenAddress::Path(_) => Err(rustix::io::Errno::ADDRINUSE.into()),
-                ListenAddress::Tcp { .. } | ListenAddress::Abstract(_) => {
-                    self.bind_natively(&ask, &address, &ask.request.address)
-                }
-            };
-            match bound {
-                Ok(()) => self.listen_first(ask, address),
-                Err(error) => answer(&ask.caller, &failed(error), None),
-            }
         }
+        let bound = match &address {
+            _ if is_bound(&ask.socket) => Ok(()),
+            ListenAddress::Path(path) if unix_path::is_gone(path) => Ok(()),
+            ListenAddress::Path(_) => Err(rustix::io::Errno::ADDRINUSE.into()),
+            ListenAddress::Tcp { .. } | ListenAddress::Abstract(_) => {
+                self.bind_natively(&ask, &address, &ask.request.address)
+            }
+        };
+        match bound {
+            Ok(()) => self.listen_first(ask, address),
+            Err(error) => answer(&ask.caller, &failed(error), None),
+        }
+    }
+
+    /// Until when a `listen` waits for the worker that has bound the address. A TCP port is bound
+    /// side by side until somebody listens, for who binds first may never do so.
+    fn waits_for_binder(&self, ask: &Ask, address: &ListenAddress) -> Option<Instant> {
+        let bound = self.listeners.bound.get(address)?;
+        let is_tcp = matches!(address, ListenAddress::Tcp { .. });
+        let limit = if bound.pid == ask.pid {
+            BETWEEN_BIND_AND_LISTEN_OF_THREADS
+        } else {
+            BETWEEN_BIND_AND_LISTEN
+        };
+        let waits = !is_tcp && self.processes.contains_key(&bound.pid);
+        waits.then(|| ask.since + limit)
     }
 
     /// The first worker at this address: its socket becomes the listener. But where another one
@@ -263,6 +291,7 @@ impl Turn {
         };
         // As long a backlog as the kernel allows: a burst shall wait there, not be refused.
         rustix::net::listen(&socket, i32::MAX)?;
+        let flags = rustix::fs::fcntl_getfl(&socket)?;
         rustix::io::ioctl_fionbio(&socket, true)?;
         let sockaddr = if sockaddr.is_none() {
             let local = sys::local_address(ask.socket.as_fd())?;
@@ -276,6 +305,8 @@ impl Turn {
         };
         let id = ListenerId(self.next_id());
         let listener = Listener {
+            cookie: cookie(&socket),
+            blocks: !flags.contains(rustix::fs::OFlags::NONBLOCK),
             socket,
             address,
             sockaddr,
@@ -323,15 +354,18 @@ impl Turn {
             pid: ask.pid,
             tid: ask.request.tid,
         };
-        let Some(sockaddr) = self.listeners.all.get(&listener).map(|it| it.sockaddr) else {
+        let Some(it) = self.listeners.all.get(&listener) else {
             return;
         };
+        let sockaddr = it.sockaddr;
+        let blocks = it.blocks && it.cookie == cookie(&ask.socket);
         match self.add_member(listener, ask.request.instance, holder, ask.request.fd) {
             Ok((id, theirs)) => {
                 let reply = Reply {
                     outcome: Outcome::Channel,
                     channel: id.0,
                     address: sockaddr,
+                    blocks,
                 };
                 answer(&ask.caller, &reply, Some(theirs.as_fd()));
                 drop(theirs);
@@ -360,7 +394,7 @@ impl Turn {
             if parked.until <= now {
                 self.listeners.bound.remove(&parked.address);
             }
-            self.listen_shared(parked.ask, parked.address, parked.until);
+            self.listen_shared(parked.ask, parked.address);
         }
     }
 
@@ -384,12 +418,11 @@ impl Turn {
         let (level, option) = (ask.request.arg, ask.request.arg2);
         match sys::read_option(listener.socket.as_fd(), level, option, &mut value) {
             Ok(len) => Reply {
-                outcome: Outcome::Done,
-                channel: 0,
                 address: value
                     .get(..len)
                     .and_then(Address::new)
                     .unwrap_or(Address::NONE),
+                ..Reply::plain(Outcome::Done)
             },
             Err(error) => failed(error),
         }
@@ -411,6 +444,7 @@ impl Turn {
             outcome: Outcome::Channel,
             channel: id.0,
             address: sockaddr,
+            blocks: false,
         };
         answer(&ask.caller, &reply, None);
         let holder = Holder {
@@ -432,6 +466,13 @@ fn failed(error: io::Error) -> Reply {
 /// The number by which the kernel knows a socket, and never another one.
 fn cookie(socket: &OwnedFd) -> Option<u64> {
     sockopt::socket_cookie(socket).ok()
+}
+
+/// Whether a socket has an address that it could listen at.
+fn is_bound(socket: &OwnedFd) -> bool {
+    let local = sys::local_address(socket.as_fd()).ok();
+    let cwd = std::path::Path::new("/");
+    local.is_some_and(|local| ListenAddress::parse(local.as_bytes(), false, cwd).is_some())
 }
 
 /// A caller who is gone needs no answer.

@@ -22,6 +22,10 @@ pub(crate) struct ListenerId(pub(crate) u64);
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) socket: OwnedFd,
+    /// The kernel's number for the socket, which other processes may hold, too.
+    pub(crate) cookie: Option<u64>,
+    /// Whether it was to block, before it became ours.
+    pub(crate) blocks: bool,
     pub(crate) address: ListenAddress,
     /// The address as the kernel writes it, for the workers' `getsockname`.
     pub(crate) sockaddr: Address,
@@ -74,14 +78,25 @@ pub(crate) struct Bound {
     pub(crate) cookie: Option<u64>,
 }
 
+/// What a worker has bound, in earnest or, where another one has bound it or listens there, in
+/// pretence.
+#[derive(Clone, Debug)]
+pub(crate) struct Claim {
+    /// Tells its socket from all others.
+    pub(crate) cookie: Option<u64>,
+    /// What the address was when it was named.
+    pub(crate) address: ListenAddress,
+    /// As the worker wrote it.
+    pub(crate) sockaddr: Address,
+}
+
 /// All listeners, and all addresses that are about to become some.
 #[derive(Debug, Default)]
 pub(crate) struct Listeners {
     pub(crate) all: HashMap<ListenerId, Listener>,
     pub(crate) bound: HashMap<ListenAddress, Bound>,
-    /// What workers have bound only in pretence, by process and descriptor: the socket, and what
-    /// the address was when it was named.
-    pub(crate) claims: HashMap<(i32, i32), (Option<u64>, ListenAddress)>,
+    /// What workers have bound, by process and descriptor.
+    pub(crate) claims: HashMap<(i32, i32), Claim>,
 }
 
 // ListenAddress holds socket addresses, which are hashed by what makes them equal.
@@ -104,15 +119,25 @@ impl Listeners {
             .map(|(id, _)| *id)
     }
 
-    /// The address that this socket was bound to, which is no longer only bound. A relative path
-    /// or an option may read differently by now, so that it is found by its socket alone.
-    pub(crate) fn take_bound(&mut self, pid: i32, cookie: Option<u64>) -> Option<ListenAddress> {
-        let (address, _) = self.bound.iter().find(|(_, bound)| {
-            bound.pid == pid && bound.cookie.is_some_and(|it| Some(it) == cookie)
-        })?;
-        let address = address.clone();
-        self.bound.remove(&address);
-        Some(address)
+    /// The listener that this socket is: another process that holds the socket has listened.
+    pub(crate) fn with(&self, cookie: u64) -> Option<ListenerId> {
+        self.all
+            .iter()
+            .find(|(_, listener)| listener.cookie == Some(cookie))
+            .map(|(id, _)| *id)
+    }
+
+    /// What this socket stands for, whichever process asks: one may bind what its children listen
+    /// on. A relative path or an option may read differently by now.
+    pub(crate) fn claim_with(&self, cookie: u64) -> Option<&Claim> {
+        self.claims
+            .values()
+            .find(|claim| claim.cookie == Some(cookie))
+    }
+
+    /// This socket's address is no longer only bound.
+    pub(crate) fn listens_with(&mut self, cookie: u64) {
+        self.bound.retain(|_, bound| bound.cookie != Some(cookie));
     }
 
     /// A process has ended: what it had only bound is free again.

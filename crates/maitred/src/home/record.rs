@@ -35,6 +35,9 @@ pub(crate) struct Kept {
     /// How its last process ended.
     #[serde(default)]
     pub(crate) exit: Option<Exit>,
+    /// The bound of memory, in bytes, that its last process was killed at, if it was.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) out_of_memory: Option<u64>,
     /// Why its last process could not be started, if it could not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) not_started: Option<String>,
@@ -50,6 +53,7 @@ impl Kept {
             restarts: 0,
             unstable: 0,
             exit: None,
+            out_of_memory: None,
             not_started: None,
         }
     }

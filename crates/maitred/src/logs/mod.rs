@@ -16,6 +16,7 @@ mod file;
 mod format;
 mod gather;
 mod old_logs;
+mod own;
 mod pace;
 mod paths;
 mod rotation;
@@ -35,6 +36,7 @@ use rustix::event::{EventfdFlags, eventfd};
 
 pub(crate) use date::DateFormat;
 pub(crate) use format::Format;
+pub(crate) use own::stamped;
 pub(crate) use paths::Files;
 pub(crate) use rotation::Rotation;
 pub(crate) use writer::Writer;

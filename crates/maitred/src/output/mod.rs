@@ -16,6 +16,7 @@ use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use jiff::Timestamp;
 use tokio::sync::mpsc;
 
 use crate::access;
@@ -168,7 +169,10 @@ impl Output {
             events.write(event);
         }
         if let Some(sentence) = self.sentences.of(event) {
-            self.err.say(sentence);
+            self.err.say(match &self.lines {
+                Workers::Shown(_) => sentence,
+                Workers::Kept(_) => logs::stamped(&sentence, Timestamp::now()),
+            });
         }
     }
 

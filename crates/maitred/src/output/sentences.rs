@@ -8,6 +8,8 @@ use anstyle::{AnsiColor, Style};
 use crate::config::App;
 use crate::events::{Event, Next, Trigger};
 
+const MB: u64 = 1024 * 1024;
+
 /// Colours for the names of instances, in turn.
 const COLOURS: [AnsiColor; 6] = [
     AnsiColor::Cyan,
@@ -93,10 +95,11 @@ impl Sentences {
                 instance,
                 code,
                 signal,
+                out_of_memory,
                 uptime,
                 next,
                 ..
-            } => self.exited(*instance, *code, *signal, *uptime, next),
+            } => self.exited(*instance, (*code, *signal, *out_of_memory), *uptime, next),
             Event::NotPreloaded { reason, .. } => {
                 if std::mem::replace(&mut self.not_preloaded, true) {
                     return None;
@@ -240,19 +243,25 @@ impl Sentences {
     fn exited(
         &self,
         instance: u32,
-        code: Option<i32>,
-        signal: Option<i32>,
+        how: (Option<i32>, Option<i32>, Option<u64>),
         uptime: u64,
         next: &Next,
     ) -> Option<String> {
-        if matches!(next, Next::Stopped) || (self.quiet && matches!(next, Next::Ended)) {
+        let expected = matches!(next, Next::Stopped) || (self.quiet && matches!(next, Next::Ended));
+        if expected && how.2.is_none() {
             return None;
         }
         let mut text = format!("{}-{instance}", self.name);
         // Writing to a string does not fail.
-        let _ = match (code, signal) {
-            (_, Some(signal)) => write!(text, " was killed by signal {signal}"),
-            (code, None) => write!(text, " exited with code {}", code.unwrap_or(0)),
+        let _ = match how {
+            (_, Some(_), Some(bound)) => write!(
+                text,
+                " was killed by the kernel, for its memory had come to {} MB, the bound that it has \
+                 for its max_memory_restart,",
+                bound / MB
+            ),
+            (_, Some(signal), None) => write!(text, " was killed by signal {signal}"),
+            (code, None, _) => write!(text, " exited with code {}", code.unwrap_or(0)),
         };
         let _ = write!(text, " after {}", seconds(uptime));
         let _ = match next {
@@ -265,6 +274,9 @@ impl Sentences {
                 "; restarting in {} (attempt {attempt} of {max})",
                 seconds(*delay)
             ),
+            Next::Errored { attempts: 0 } => {
+                write!(text, "; it has ended too soon, and is not restarted")
+            }
             Next::Errored { attempts } => write!(
                 text,
                 "; it has ended too soon {} times in a row, and is not restarted any more",
@@ -279,7 +291,6 @@ impl Sentences {
 }
 
 fn renewing(name: &str, trigger: &Trigger) -> String {
-    const MB: u64 = 1024 * 1024;
     match trigger {
         Trigger::Schedule => format!("it is time: restarting {name}"),
         Trigger::Change { path, others: 0 } => {
@@ -343,6 +354,7 @@ mod tests {
             pid: 1,
             code: signal.is_none().then_some(1),
             signal,
+            out_of_memory: None,
             uptime: 300,
             next,
         };
@@ -361,7 +373,23 @@ mod tests {
             killed,
             "maitred: server-2 was killed by signal 9 after 0.3 s\n"
         );
+        let once = sentences().of(&exited(None, Next::Errored { attempts: 0 }));
+        assert!(
+            once.unwrap()
+                .ends_with("ended too soon, and is not restarted\n")
+        );
+        let often = sentences().of(&exited(None, Next::Errored { attempts: 3 }));
+        assert!(often.unwrap().contains("too soon 4 times in a row"));
         assert_eq!(sentences().of(&exited(None, Next::Stopped)), None);
+        let mut at_bound = exited(Some(9), Next::Ended);
+        if let Event::Exited { out_of_memory, .. } = &mut at_bound {
+            *out_of_memory = Some(400 * MB);
+        }
+        assert_eq!(
+            sentences().of(&at_bound).unwrap(),
+            "maitred: server-2 was killed by the kernel, for its memory had come to 400 MB, the \
+             bound that it has for its max_memory_restart, after 0.3 s\n"
+        );
     }
 
     #[test]

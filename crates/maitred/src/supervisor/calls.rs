@@ -438,10 +438,14 @@ fn fault(slot: &Slot, app: &App, outcome: Outcome) -> Option<String> {
         Outcome::Exited(Status::Code(0)) if !app.restart.auto => None,
         Outcome::Exited(Status::Code(code)) => Some(match &slot.not_started {
             Some(reason) => format!("{name} could not be started: {reason}{still}"),
-            None => format!("{name} has exited with code {code} before it was up{still}"),
+            None => format!(
+                "{name} has exited with code {code} before it was up{still}{}",
+                app.see_logs()
+            ),
         }),
         Outcome::Exited(Status::Signal(signal)) => Some(format!(
-            "{name} was killed by signal {signal} before it was up{still}"
+            "{name} was killed by signal {signal} before it was up{still}{}",
+            app.see_logs()
         )),
         Outcome::NotUp => Some(format!(
             "{name} is not up after {} ms (listen_timeout){still}",

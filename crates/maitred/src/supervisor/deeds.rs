@@ -10,6 +10,7 @@ use super::boot::Boot;
 use super::instance::{self, Effect, Generation, Outcome, Status};
 use super::slot::Process;
 use super::{Orphan, Supervisor};
+use crate::cgroup::Group;
 use crate::config::App;
 use crate::events::{Event, Next};
 use crate::home::{self, Exit, now_ms};
@@ -65,6 +66,7 @@ impl Supervisor {
                     started: now,
                     stdin: spawned.stdin,
                     channel: spawned.channel,
+                    group: spawned.group,
                     listens: false,
                     loaded: !shares || slot.not_preloaded.is_some(),
                     load_check: shares.then_some(now + LOAD_TIME),
@@ -199,15 +201,24 @@ impl Supervisor {
         let Some(slot) = self.slot(number) else {
             return;
         };
-        let pid = slot.process(run).map_or(0, |process| process.pid);
-        slot.processes.retain(|process| process.generation != run);
+        let mut all = slot.processes.iter();
+        let ended = all.position(|process| process.generation == run);
+        let ended = ended.map(|index| slot.processes.remove(index));
+        let pid = ended.as_ref().map_or(0, |process| process.pid);
+        let group = ended.and_then(|process| process.group);
+        let killed = matches!(status, Status::Signal(_));
+        let killed = group.as_ref().filter(|group| killed && group.was_killed());
+        let out_of_memory = killed.map(Group::bound);
         let gone = slot
             .processes
             .is_empty()
             .then(|| (slot.app.clone(), slot.id));
         if next != Next::Kept {
             slot.exit = Some(Exit::from(status));
+            slot.out_of_memory = out_of_memory;
         }
+        self.left_groups
+            .extend(group.filter(|group| !group.remove()));
         if let Some((app, id)) = gone {
             self.write_pid_file(&app, id, None);
         }
@@ -221,6 +232,7 @@ impl Supervisor {
             pid,
             code,
             signal,
+            out_of_memory,
             uptime,
             next,
         });

@@ -2,12 +2,14 @@
 //!
 //! One thread with one loop. What is decided about an instance is decided in [`instance`]; this
 //! room acts on it: [`deeds`] does what the state machines ask for, [`notices`] hears what the
-//! dispatcher tells, and [`calls`] does what the command line wants. Workers are started from
+//! dispatcher tells, [`calls`] does what the command line wants, and [`ending`] ends it all. Workers are started from
 //! this thread, for they end with it.
 
 mod boot;
 mod calls;
 mod deeds;
+mod descriptors;
+mod ending;
 mod instance;
 mod notices;
 mod renewal;
@@ -22,6 +24,7 @@ use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getppid, kill_proces
 use sys::Signalled;
 use tokio::sync::mpsc;
 
+use crate::cgroup::{Branch, Group};
 use crate::config::{App, ExecMode};
 use crate::control::{Call, Server};
 use crate::dispatcher::{self, Dispatcher, Notice};
@@ -32,16 +35,14 @@ use crate::output::Output;
 use crate::process_tree;
 use crate::runtime_folder::RuntimeFolder;
 use calls::Operation;
+pub(crate) use descriptors::make_room;
+use ending::{Afterwards, Ending, listen_for_signals};
 use instance::{Generation, State, Status};
 use slot::Slot;
 use spawn::{Ready, Spawner};
 
 /// What the kernel sends us when the guard has ended: a signal that harms nobody.
 const GUARD_ENDED: Signal = Signal::CONT;
-
-/// A terminal sends its signals to all of us, and the guard may pass one on that was sent to all:
-/// only one that comes later than this is a second one.
-const SAME_SIGNAL: Duration = Duration::from_millis(500);
 
 /// How many notices of the dispatcher may wait to be heard.
 const NOTICES: usize = 1024;
@@ -53,26 +54,6 @@ struct Orphan {
     kill_at: Option<Duration>,
     /// The run that has left it behind: an instance's number, and a process of it.
     of: Option<(u32, Generation)>,
-}
-
-/// The app is being ended.
-#[derive(Debug)]
-struct Ending {
-    since: Duration,
-    kill_at: Duration,
-    /// What ended it, if it was a signal.
-    signal: Option<Signalled>,
-}
-
-/// What becomes of the app's folder when the supervisor ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Afterwards {
-    /// It tells what has become of the instances.
-    Kept,
-    /// It tells that they are to run, and do not.
-    AsIfCrashed,
-    /// It goes.
-    Removed,
 }
 
 /// Runs one app.
@@ -96,6 +77,8 @@ pub(crate) struct Supervisor {
     /// Which of them are to be started at the beginning.
     wanted: Vec<u32>,
     orphans: Vec<Orphan>,
+    /// Control groups of processes that have ended, in which something still runs.
+    left_groups: Vec<Group>,
     operations: Vec<Operation>,
     listeners: notices::Listeners,
     renewal: renewal::Renewal,
@@ -117,6 +100,7 @@ impl Supervisor {
         record: Record,
         claim: Option<Claim>,
         folder: RuntimeFolder,
+        branch: Option<Branch>,
         output: Output,
     ) -> anyhow::Result<Self> {
         let (notices_in, notices) = mpsc::channel(NOTICES);
@@ -137,7 +121,7 @@ impl Supervisor {
             .map(|kept| kept.number)
             .collect();
         let mut supervisor = Self {
-            spawner: Spawner::new(&folder, claim.is_some(), ready_in)?,
+            spawner: Spawner::new(&folder, branch, claim.is_some(), ready_in)?,
             app,
             created_at: record.created_at,
             home: claim.as_ref().and_then(|claim| Home::of(claim.folder())),
@@ -151,6 +135,7 @@ impl Supervisor {
             slots,
             wanted,
             orphans: Vec::new(),
+            left_groups: Vec::new(),
             operations: Vec::new(),
             listeners: notices::Listeners::default(),
             renewal: renewal::Renewal::default(),
@@ -216,7 +201,6 @@ impl Supervisor {
                 None => None,
             };
             let signals = listen_for_signals()?;
-            self.write_record();
             ready();
             let code = self.supervise(signals, &mut server).await?;
             self.output.event(&Event::Stopped { code });
@@ -252,6 +236,7 @@ impl Supervisor {
                     self.show_figures().await;
                 }
                 process_tree::kill_all();
+                self.left_groups.retain(|group| !group.remove());
                 return Ok(code);
             }
             // Checked after every event, so that it is seen also if it came before we listened.
@@ -344,52 +329,6 @@ impl Supervisor {
         }
     }
 
-    fn signalled(&mut self, arrived: Signalled) {
-        match arrived.signal {
-            Signal::CHILD => self.reap(),
-            Signal::INT | Signal::TERM | Signal::QUIT | Signal::HUP => {
-                self.afterwards = Afterwards::AsIfCrashed;
-                self.end(signal_name(arrived.signal), Some(arrived));
-            }
-            // In its own group a worker does not hear what the terminal sends.
-            Signal::USR1 | Signal::USR2 | Signal::WINCH
-                if !(arrived.by_kernel && self.app.pass_through) =>
-            {
-                for pid in self.slots.iter().flat_map(Slot::pids) {
-                    let _ = kill_process(pid, arrived.signal);
-                }
-            }
-            _ => {}
-        }
-    }
-
-    /// Begins to end the app; a second signal does not wait for the workers any more.
-    fn end(&mut self, reason: &str, signal: Option<Signalled>) {
-        let now = self.now();
-        if let Some(ending) = &mut self.ending {
-            if now - ending.since > SAME_SIGNAL {
-                ending.kill_at = now;
-            }
-            return;
-        }
-        // What is kept is how things are now.
-        self.write_record();
-        self.ending = Some(Ending {
-            since: now,
-            kill_at: now + self.app.kill_timeout,
-            signal,
-        });
-        self.event(Event::Stopping {
-            reason: reason.to_owned(),
-        });
-        if let Some(dispatcher) = &self.dispatcher {
-            dispatcher.close();
-        }
-        for number in self.numbers() {
-            self.step(number, instance::Event::Stop);
-        }
-    }
-
     /// Takes note of every child that has ended; as subreaper we have more than the instances.
     fn reap(&mut self) {
         while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
@@ -406,6 +345,7 @@ impl Supervisor {
             }
         }
         self.ask_orphans();
+        self.left_groups.retain(|group| !group.remove());
     }
 
     /// The next moment at which something is to be looked at.
@@ -451,27 +391,6 @@ impl Supervisor {
         self.check_memory(now);
     }
 
-    /// The app has ended: notes it, and answers those who waited for that.
-    fn say_goodbye(&mut self) {
-        match self.afterwards {
-            Afterwards::Kept => self.write_record(),
-            Afterwards::AsIfCrashed => {}
-            Afterwards::Removed => {
-                if let Some(claim) = self.claim.take()
-                    && let Err(error) = claim.remove()
-                {
-                    for operation in &mut self.operations {
-                        operation.fault(format!("{error:#}"));
-                    }
-                }
-            }
-        }
-        let snapshot = self.snapshot();
-        for operation in std::mem::take(&mut self.operations) {
-            operation.finish(&snapshot);
-        }
-    }
-
     fn write_record(&mut self) {
         let record = Record {
             app: (*self.app).clone(),
@@ -494,22 +413,6 @@ async fn next_call(server: &mut Option<Server>) -> Option<Call> {
     }
 }
 
-/// Signals arrive in a thread of their own, which passes them on.
-fn listen_for_signals() -> anyhow::Result<mpsc::Receiver<Signalled>> {
-    let (sender, receiver) = mpsc::channel(64);
-    std::thread::Builder::new()
-        .name("signals".into())
-        .spawn(move || {
-            while let Ok(signal) = sys::next_signal() {
-                if sender.blocking_send(signal).is_err() {
-                    return;
-                }
-            }
-        })
-        .context("starting the signals' thread")?;
-    Ok(receiver)
-}
-
 async fn sleep_until(started: Instant, wake: Option<Duration>) {
     match wake {
         Some(wake) => tokio::time::sleep_until((started + wake).into()).await,
@@ -522,15 +425,5 @@ fn final_status(status: WaitStatus) -> Option<Status> {
         (Some(code), _) => Some(Status::Code(code)),
         (_, Some(signal)) => Some(Status::Signal(signal)),
         (None, None) => None,
-    }
-}
-
-fn signal_name(signal: Signal) -> &'static str {
-    match signal {
-        Signal::INT => "SIGINT",
-        Signal::TERM => "SIGTERM",
-        Signal::QUIT => "SIGQUIT",
-        Signal::HUP => "SIGHUP",
-        _ => "a signal",
     }
 }

@@ -1,6 +1,9 @@
 //! What the dispatcher tells, and what it does not tell in time.
 
 use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::{Pid, getpgid};
@@ -46,6 +49,8 @@ impl Supervisor {
                     for process in slot.processes.iter_mut().filter(|it| it.pid == pid) {
                         process.loaded = true;
                         process.load_check = None;
+                        // Where processors are scarce this may come after all.
+                        slot.not_preloaded = None;
                     }
                 }
                 return;
@@ -224,6 +229,7 @@ impl Supervisor {
     /// Looks at those that should have been heard of.
     pub(super) fn look_at_processes(&mut self, now: Duration) {
         let due = |at: &mut Option<Duration>| at.take_if(|at| *at <= now).is_some();
+        let library = self.spawner.library().to_owned();
         let mut events = Vec::new();
         let mut asked = Vec::new();
         for slot in &mut self.slots {
@@ -232,7 +238,7 @@ impl Supervisor {
                 if due(&mut process.ask_at) {
                     asked.push((instance, process.generation));
                 }
-                if due(&mut process.load_check) && !process.loaded {
+                if due(&mut process.load_check) && !process.loaded && !has_mapped(pid, &library) {
                     let reason = "the library did not load".to_owned();
                     slot.not_preloaded = Some(reason.clone());
                     events.push(Event::NotPreloaded {
@@ -269,4 +275,12 @@ impl Supervisor {
             self.ask_now(number, generation);
         }
     }
+}
+
+/// Whether a process has a file in its memory. What its library has to say may still be on its way.
+fn has_mapped(pid: i32, file: &Path) -> bool {
+    let maps = fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
+    let file = file.as_os_str().as_bytes();
+    maps.split(|byte| *byte == b'\n')
+        .any(|line| line.ends_with(file))
 }

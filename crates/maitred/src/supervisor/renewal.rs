@@ -11,6 +11,7 @@ use super::{Supervisor, calls::Operation};
 use crate::config::App;
 use crate::events::{Event, Trigger};
 use crate::memory;
+use crate::process_tree;
 use crate::schedule::Alarm;
 use crate::watch::{self, Change, Watcher};
 
@@ -176,11 +177,16 @@ impl Supervisor {
             };
             // One that is being replaced gives its memory back soon.
             let runs = matches!(slot.instance.state(), State::Running(_));
-            let used = slot
-                .pid()
-                .filter(|_| runs)
-                .and_then(Pid::from_raw)
-                .and_then(|pid| memory::excess(pid, limit));
+            let process = slot.current().filter(|_| runs);
+            let used = process.and_then(|process| {
+                let pid = Pid::from_raw(process.pid)?;
+                let others = || match &process.group {
+                    // What has detached itself is in it too.
+                    Some(group) => group.processes(),
+                    None => process_tree::descendants(pid),
+                };
+                memory::excess(pid, others, limit)
+            });
             if let Some(used) = used {
                 self.event(Event::Renewing {
                     trigger: Trigger::Memory {

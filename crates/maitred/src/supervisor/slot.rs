@@ -8,6 +8,7 @@ use rustix::process::Pid;
 
 use super::boot::Boot;
 use super::instance::{Effect, Event, Generation, Instance, Outcome, Rest, Rules, State, Status};
+use crate::cgroup::Group;
 use crate::config::{App, ExecMode};
 use crate::control::{self, InstanceView};
 use crate::figures::{ListenerFigures, WorkerFigures};
@@ -27,6 +28,8 @@ pub(super) struct Process {
     pub(super) stdin: Option<OwnedFd>,
     /// Node's channel to it.
     pub(super) channel: Option<Channel>,
+    /// Its control group, if it has one.
+    pub(super) group: Option<Group>,
     /// It, or a child of it, listens.
     pub(super) listens: bool,
     /// The library has reported in from it.
@@ -56,6 +59,8 @@ pub(super) struct Slot {
     pub(super) processes: Vec<Process>,
     /// How its last process ended.
     pub(super) exit: Option<Exit>,
+    /// The bound, in bytes, that its last process was killed at, if it was.
+    pub(super) out_of_memory: Option<u64>,
     /// Why its last process could not be started, if it could not.
     pub(super) not_started: Option<String>,
     /// What the last command came to, unless that is still to come.
@@ -82,6 +87,7 @@ impl Slot {
             instance: Instance::new(rest, kept.restarts, kept.unstable),
             processes: Vec::new(),
             exit: kept.exit,
+            out_of_memory: kept.out_of_memory,
             not_started: kept.not_started.clone(),
             outcome: None,
             removed: false,
@@ -131,11 +137,15 @@ impl Slot {
             .find(|process| process.generation == generation)
     }
 
+    /// Its process that serves.
+    pub(super) fn current(&self) -> Option<&Process> {
+        let current = self.instance.current()?.generation;
+        self.processes.iter().find(|it| it.generation == current)
+    }
+
     /// The pid of its process that serves.
     pub(super) fn pid(&self) -> Option<i32> {
-        let current = self.instance.current()?.generation;
-        let process = self.processes.iter().find(|it| it.generation == current)?;
-        Some(process.pid)
+        Some(self.current()?.pid)
     }
 
     /// The pids of all its processes.
@@ -160,6 +170,7 @@ impl Slot {
             restarts: self.instance.restarts(),
             unstable: self.instance.unstable(),
             exit: self.exit,
+            out_of_memory: self.out_of_memory,
             not_started: self.not_started.clone(),
         }
     }
@@ -176,11 +187,7 @@ impl Slot {
             State::Running(run) if self.rules.wait_ready && !run.up => Shown::Launching,
             State::Running(_) | State::Replacing { .. } => Shown::Online,
         };
-        let current = self.instance.current().map(|run| run.generation);
-        let process = self
-            .processes
-            .iter()
-            .find(|process| Some(process.generation) == current);
+        let process = self.current();
         let own = || {
             let workers = figures.iter().flat_map(|listener| &listener.workers);
             workers.filter(|worker| worker.instance == self.number)
@@ -204,6 +211,8 @@ impl Slot {
             restarts: self.instance.restarts(),
             unstable: self.instance.unstable(),
             exit: self.exit,
+            out_of_memory: self.out_of_memory,
+            bound: process.and_then(|process| Some(process.group.as_ref()?.bound())),
             not_started: self.not_started.clone(),
             not_preloaded: self.not_preloaded.clone(),
             open: any.then(|| own().map(open).sum()),

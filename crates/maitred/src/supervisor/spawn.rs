@@ -6,11 +6,12 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use sys::{ChannelPlace, ChildSetup};
 use tokio::sync::mpsc;
 
+use super::descriptors;
 use super::instance::Generation;
+use crate::cgroup::{self, Branch, Group};
 use crate::config::{App, Environment, ExecMode, RUN_VAR};
 use crate::ipc::Channel;
 use crate::runtime_folder::RuntimeFolder;
@@ -22,6 +23,8 @@ pub(super) struct Spawner {
     name: String,
     library: PathBuf,
     door: PathBuf,
+    /// Where instances can have bounds.
+    branch: Option<Branch>,
     /// The soft limit of descriptors that we were started with: ours is raised, theirs stays.
     descriptors: Option<u64>,
     /// Whether it is managed by commands: workers get an open standard input, for lines that the
@@ -50,36 +53,34 @@ pub(super) struct Spawned {
     pub(super) stdin: Option<OwnedFd>,
     /// Node's channel to it, if it has one.
     pub(super) channel: Option<Channel>,
+    /// Its control group, if it has one.
+    pub(super) group: Option<Group>,
 }
 
 impl Spawner {
-    /// Raises our own limit of descriptors as far as it goes: connections on their way need some.
-    ///
     /// # Errors
     /// If there is no descriptor left.
     pub(super) fn new(
         folder: &RuntimeFolder,
+        branch: Option<Branch>,
         managed: bool,
         ready: mpsc::Sender<Ready>,
     ) -> io::Result<Self> {
-        let limit = getrlimit(Resource::Nofile);
-        // Where it may not be raised, the old one serves.
-        let _ = setrlimit(
-            Resource::Nofile,
-            Rlimit {
-                current: limit.maximum,
-                maximum: limit.maximum,
-            },
-        );
         Ok(Self {
             name: folder.name(),
             library: folder.library(),
             door: folder.door(),
-            descriptors: limit.current,
+            branch,
+            descriptors: descriptors::raise_limit(),
             managed,
             place: ChannelPlace::hold()?,
             ready,
         })
+    }
+
+    /// What is preloaded into workers.
+    pub(super) fn library(&self) -> &Path {
+        &self.library
     }
 
     /// What the variable is set to by which the processes of a run are known, on the whole machine.
@@ -127,9 +128,12 @@ impl Spawner {
                 .stdout(Stdio::piped())
                 .stderr(Stdio::piped());
         }
+        let group = self.group(app, instance, run)?;
+        let entrance = group.as_ref().map(Group::entrance).transpose()?;
         sys::set_up_child(
             &mut command,
             ChildSetup {
+                control_group: entrance.map(OwnedFd::from),
                 descriptors: self.descriptors,
                 own_group: !app.pass_through,
                 identity: app.identity.as_ref().map(|identity| sys::Identity {
@@ -152,7 +156,17 @@ impl Spawner {
             output: output.map(|(out, err)| (out.into(), err.into())),
             stdin,
             channel,
+            group,
         })
+    }
+
+    /// The control group that keeps a run within its bound, if it has one and that can be had.
+    fn group(&self, app: &App, instance: u32, run: Generation) -> io::Result<Option<Group>> {
+        let (Some(branch), Some(limit)) = (&self.branch, app.max_memory) else {
+            return Ok(None);
+        };
+        let name = format!("{}.{instance}.{run}", self.name);
+        branch.group(&name, cgroup::bound_of(limit)).map(Some)
     }
 
     /// Gives the worker Node's channel, if it needs one or would expect it.

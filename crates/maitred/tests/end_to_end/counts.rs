@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{Door, Request, Run, Setup, alone, beside_others, deal};
+use crate::harness::{Door, Event, Request, Run, Setup, alone, beside_others, deal, read_some};
 
 /// A connection that its client keeps.
 struct Kept(TcpStream);
@@ -35,7 +35,7 @@ impl Kept {
         let mut text = Vec::new();
         let mut piece = [0; 4096];
         loop {
-            let len = self.0.read(&mut piece).unwrap();
+            let len = read_some(&mut self.0, &mut piece).unwrap();
             assert!(len > 0, "closed: {:?}", String::from_utf8_lossy(&text));
             text.extend_from_slice(&piece[..len]);
             let text = String::from_utf8_lossy(&text);
@@ -54,22 +54,12 @@ impl Kept {
     }
 }
 
-/// The sum of a figure over all workers, as last told.
-fn sum(figures: &Value, what: &str) -> u64 {
-    let workers = figures["listeners"][0]["workers"].as_array().unwrap();
-    workers
-        .iter()
-        .map(|worker| worker[what].as_u64().unwrap())
-        .sum()
-}
-
 /// Waits for figures in which so many connections are open.
-fn until_open(run: &mut Run, open: u64) -> Value {
+fn until_open(run: &mut Run, open: u64) -> Event {
     let last = run.events().last().unwrap().clone();
     run.event_after(&last, &format!("{open} open"), |event| {
-        event.is("figures") && sum(&event.json, "open") == open
+        event.is("figures") && event.sum("open") == open
     })
-    .json
 }
 
 /// The connections that a browser keeps stand at different workers, also after some of them were
@@ -80,29 +70,27 @@ fn kept_connections_stand_at_different_workers(setup: Setup) {
     let mut run = setup.instances(WORKERS).flag("--stats=1").start();
     run.listening(WORKERS as u64);
     deal(&run.door(), "/api?ms=0", 30);
-    let mut kept: Vec<_> = (0..WORKERS).map(|_| Kept::open(&run)).collect();
-    let (mut judged, mut moved) = (0, 0);
-    for round in 0.. {
+    until_open(&mut run, 0);
+    let mut kept: Vec<Kept> = Vec::new();
+    let (mut round, mut judged) = (0, 0);
+    while judged < 4 {
+        // Whoever still works would be passed over for one that has more connections.
+        run.comes_to_rest();
+        let moved = run.moved();
+        kept.extend((kept.len()..WORKERS).map(|_| Kept::open(&run)));
         let by: BTreeSet<_> = kept.iter_mut().map(Kept::ask).collect();
         // What a worker has not taken within a millisecond, for want of a processor, say, goes to
         // another that is free, also if that one has more.
-        let figures = until_open(&mut run, WORKERS as u64);
-        let moved_before = std::mem::replace(&mut moved, sum(&figures, "taken_back"));
-        if moved == moved_before {
+        if run.moved_until_now() == moved {
             assert_eq!(by.len(), WORKERS, "round {round}: {by:?}\n{}", run.story());
             judged += 1;
-        }
-        if judged == 4 {
-            return;
         }
         // Two of them close, others in each round.
         for offset in 0..2 {
             kept.remove((round + offset) % kept.len());
         }
         until_open(&mut run, 1);
-        for _ in 0..2 {
-            kept.push(Kept::open(&run));
-        }
+        round += 1;
     }
 }
 
@@ -157,11 +145,12 @@ fn the_count_is_true(setup: Setup) {
         connection.ask();
     }
     let figures = until_open(&mut run, 5);
-    assert_eq!(figures["listeners"][0]["accepted"], 55, "{figures}");
-    assert_eq!(sum(&figures, "dispatched"), 55, "{figures}");
+    let accepted = &figures.json["listeners"][0]["accepted"];
+    assert_eq!(accepted, 55, "{figures:?}");
+    assert_eq!(figures.sum("dispatched"), 55, "{figures:?}");
     drop(kept);
     let figures = until_open(&mut run, 0);
-    assert_eq!(sum(&figures, "untaken"), 0, "{figures}");
+    assert_eq!(figures.sum("untaken"), 0, "{figures:?}");
 }
 
 #[test]
@@ -202,7 +191,7 @@ fn the_count_is_true_after_a_flood() {
     let outcomes = crate::harness::storm(address, "/api?ms=0", 3000, run.deadline);
     assert_eq!(outcomes.get("HTTP/1.1 200 OK"), Some(&3000), "{outcomes:?}");
     let figures = until_open(&mut run, 0);
-    assert_eq!(sum(&figures, "dispatched"), 3000, "{figures}");
+    assert_eq!(figures.sum("dispatched"), 3000, "{figures:?}");
 }
 
 /// A worker at its limit gets no more: the rest waits for a connection to end.
@@ -240,7 +229,7 @@ fn who_waits_too_long_is_closed() {
     let mut run = Setup::example("bun-serve/server.ts")
         .instances(1)
         .option("--max-connections", "1")
-        .option("--queue-timeout", "300")
+        .option("--queue-timeout", "5000")
         .flag("--stats")
         .start();
     run.listening(1);
@@ -252,7 +241,7 @@ fn who_waits_too_long_is_closed() {
     let refused = run.event("a refusal", |event| event.is("refused"));
     assert_eq!(refused.number("total"), 1);
     run.errors("the refusal", |text| {
-        text.contains("were closed unserved after waiting 0.3 s for a worker: 1 so far")
+        text.contains("were closed unserved after waiting 5.0 s for a worker: 1 so far")
     });
     // At the end the table is shown, whatever the interval.
     run.signal(rustix::process::Signal::TERM);

@@ -1,7 +1,7 @@
 //! The promise: simultaneous requests go to different workers, in every round, in every runtime;
 //! and `round_robin` deals strictly in turn.
 
-use crate::harness::{Setup, alone, beside_others, deal, rounds, rounds_of_simultaneous_requests};
+use crate::harness::{Setup, alone, beside_others, deal, rounds, rounds_at_its_port};
 
 // A worker that is kept from its processor is rightly passed over for one that runs: so these
 // tests have the machine for themselves.
@@ -11,9 +11,10 @@ const WORKERS: usize = 3;
 /// An app whose instances are the workers.
 fn every_instance_answers_one(setup: Setup) {
     let _turn = alone();
-    let mut run = setup.instances(WORKERS).limit(180).start();
+    let setup = setup.instances(WORKERS).flag("--stats=1");
+    let mut run = setup.limit(900).start();
     run.listening(WORKERS as u64);
-    rounds_of_simultaneous_requests(&run.door(), WORKERS, rounds());
+    rounds_at_its_port(&mut run, WORKERS, rounds());
     run.no_worker_has_ended();
 }
 
@@ -22,11 +23,12 @@ fn every_child_answers_one(setup: Setup) {
     let _turn = alone();
     let mut run = setup
         .instances(1)
+        .flag("--stats=1")
         .env("WORKERS", WORKERS.to_string())
-        .limit(180)
+        .limit(900)
         .start();
     run.listening(WORKERS as u64);
-    rounds_of_simultaneous_requests(&run.door(), WORKERS, rounds());
+    rounds_at_its_port(&mut run, WORKERS, rounds());
     run.no_worker_has_ended();
 }
 
@@ -62,14 +64,15 @@ fn node_cluster() {
     let setup = Setup::example("node-cluster/server.mjs");
     let mut run = setup
         .instances(1)
+        .flag("--stats=1")
         .env("WORKERS", WORKERS.to_string())
-        .limit(180)
+        .limit(900)
         .start();
     run.listening(1);
     run.output("all of Node's workers", |text| {
         text.matches("listening on port").count() == WORKERS
     });
-    rounds_of_simultaneous_requests(&run.door(), WORKERS, rounds());
+    rounds_at_its_port(&mut run, WORKERS, rounds());
     run.no_worker_has_ended();
 }
 
@@ -91,7 +94,7 @@ fn round_robin_deals_exactly(setup: Setup) {
     let mut run = setup
         .instances(4)
         .option("--balance", "round_robin")
-        .limit(120)
+        .limit(600)
         .start();
     run.listening(4);
     let shares = deal(&run.door(), "/api?ms=0", CONNECTIONS);

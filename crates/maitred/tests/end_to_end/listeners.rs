@@ -3,12 +3,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
-use std::time::Duration;
 
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Signal, kill_process};
 
 use crate::harness::{
-    Door, Request, Run, Setup, beside_others, free_port, rounds_of_simultaneous_requests,
+    Door, PATIENCE, Request, Run, Setup, beside_others, free_port, rounds_of_simultaneous_requests,
 };
 
 const ROUNDS: usize = 4;
@@ -29,11 +28,11 @@ const fetch = (request: Request) => Response.json(work(new URL(request.url).sear
 "#;
 
 fn node(text: &str) -> Setup {
-    Setup::program("app.mjs", &format!("{NODE}{text}"))
+    Setup::program("app.mjs", &format!("{NODE}{text}")).flag("--stats=1")
 }
 
 fn bun(text: &str) -> Setup {
-    Setup::program("app.ts", &format!("{BUN}{text}"))
+    Setup::program("app.ts", &format!("{BUN}{text}")).flag("--stats=1")
 }
 
 fn four(port: u16) -> Door {
@@ -44,8 +43,8 @@ fn six(port: u16) -> Door {
     Door::Tcp(SocketAddr::from((Ipv6Addr::LOCALHOST, port)))
 }
 
-fn exact(door: &Door, workers: usize) {
-    rounds_of_simultaneous_requests(door, workers, ROUNDS);
+fn exact(run: &mut Run, door: &Door, workers: usize) {
+    rounds_of_simultaneous_requests(run, door, workers, ROUNDS);
 }
 
 fn several_listeners(setup: Setup) {
@@ -58,9 +57,14 @@ fn several_listeners(setup: Setup) {
     run.listening(3);
     run.listening_on(&format!(":{other}"), 3);
     run.listening_on(&format!("unix:{}", path.display()), 3);
-    exact(&run.door(), 3);
-    exact(&four(other), 3);
-    exact(&Door::Unix(path), 3);
+    exact_at_its_port(&mut run, 3);
+    exact(&mut run, &four(other), 3);
+    exact(&mut run, &Door::Unix(path), 3);
+}
+
+fn exact_at_its_port(run: &mut Run, workers: usize) {
+    let door = run.door();
+    exact(run, &door, workers);
 }
 
 #[test]
@@ -87,7 +91,7 @@ fn one_address_of_ipv4() {
         .start();
     let address = format!("127.0.0.1:{}", run.port);
     assert_eq!(run.listening(2).text("address"), address);
-    exact(&run.door(), 2);
+    exact_at_its_port(&mut run, 2);
     assert!(
         Request::connect(&six(run.port)).is_err(),
         "nobody listens on ::1"
@@ -102,7 +106,8 @@ fn one_address_of_ipv6() {
         .start();
     let address = format!("[::1]:{}", run.port);
     assert_eq!(run.listening(2).text("address"), address);
-    exact(&six(run.port), 2);
+    let door = six(run.port);
+    exact(&mut run, &door, 2);
     assert!(
         Request::connect(&run.door()).is_err(),
         "nobody listens on 127.0.0.1"
@@ -117,8 +122,9 @@ fn both_families_on_one_socket() {
         .start();
     let address = format!("[::]:{}", run.port);
     assert_eq!(run.listening(2).text("address"), address);
-    exact(&run.door(), 2);
-    exact(&six(run.port), 2);
+    exact_at_its_port(&mut run, 2);
+    let door = six(run.port);
+    exact(&mut run, &door, 2);
 }
 
 #[test]
@@ -131,8 +137,8 @@ fn both_families_on_a_socket_each() {
     let port = run.port;
     run.listening_on(&format!("[::]:{port}"), 2);
     run.listening_on(&format!("0.0.0.0:{port}"), 2);
-    exact(&run.door(), 2);
-    exact(&six(port), 2);
+    exact_at_its_port(&mut run, 2);
+    exact(&mut run, &six(port), 2);
 }
 
 /// The address that a client comes from is its own.
@@ -202,12 +208,12 @@ fn port_0_is_private_to_each_instance() {
 /// The workers of one cluster share it, as Node documents.
 fn port_0_is_shared(setup: Setup) {
     let _turn = beside_others();
-    let run = setup.instances(1).start();
+    let mut run = setup.instances(1).start();
     let ports = reports(&run, 3);
     assert_eq!(ports.len(), 3, "{ports:?}");
     let different: BTreeSet<_> = ports.values().collect();
     assert_eq!(different.len(), 1, "{ports:?}");
-    exact(&four(ports["1"].parse().unwrap()), 3);
+    exact(&mut run, &four(ports["1"].parse().unwrap()), 3);
 }
 
 const CLUSTER_ON_PORT_0: &str = r#"
@@ -274,18 +280,14 @@ fn a_unix_socket_outlives_the_worker_that_closes_it() {
 
     for signal in [Signal::USR2, Signal::KILL] {
         let before = run.events().last().unwrap().clone();
-        let worker = run
-            .events()
-            .into_iter()
-            .rfind(|event| event.is("started"))
-            .unwrap();
-        kill_process(Pid::from_raw(worker.pid()).unwrap(), signal).unwrap();
+        let worker = run.newest_worker();
+        kill_process(worker, signal).unwrap();
         let exited = run.event_after(&before, "exit", |event| event.is("exited"));
         Request::get(&door, "/api?ms=0").unwrap();
         run.event_after(&exited, "its return", |event| {
             event.is("listening") && event.number("members") == 2
         });
-        exact(&door, 2);
+        exact(&mut run, &door, 2);
     }
 }
 
@@ -313,9 +315,7 @@ while True:
     assert_eq!(seen, BTreeSet::from(["EADDRINUSE", "bound"]));
 
     let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-    client
-        .set_read_timeout(Some(Duration::from_secs(5)))
-        .unwrap();
+    client.set_read_timeout(Some(PATIENCE)).unwrap();
     client.connect(("127.0.0.1", run.port)).unwrap();
     client.send(b"hello").unwrap();
     let mut answer = [0; 16];
@@ -335,7 +335,7 @@ fn twice_is_an_error(setup: Setup) {
     let seen = reports(&run, 2);
     assert!(seen.values().all(|error| error == "EADDRINUSE"), "{seen:?}");
     run.listening(2);
-    exact(&run.door(), 2);
+    exact_at_its_port(&mut run, 2);
 }
 
 #[test]
@@ -372,9 +372,9 @@ fn listening_again_after_a_close_works() {
                 console.log(`report ${name}: again`);
             }));
         });";
-    let run = node(text).instances(2).start();
+    let mut run = node(text).instances(2).start();
     reports(&run, 2);
-    exact(&run.door(), 2);
+    exact_at_its_port(&mut run, 2);
 }
 
 /// Only some may listen below 1024. Whoever may not is told so, with the error of that name.
@@ -402,7 +402,7 @@ fn privileged_ports_are_for_the_privileged() {
     if allowed {
         assert!(seen.values().all(|what| what == "listening"), "{seen:?}");
         run.listening_on(&format!(":{port}"), 2);
-        exact(&four(port), 2);
+        exact(&mut run, &four(port), 2);
     } else {
         assert!(seen.values().all(|what| what == "EACCES"), "{seen:?}");
         assert!(

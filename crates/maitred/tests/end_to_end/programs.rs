@@ -2,14 +2,14 @@
 //! in the wild. Each must find what it would find without maitred.
 
 use std::collections::BTreeSet;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpStream};
 use std::process::Command;
 
 use rustix::process::getuid;
 
 use crate::harness::{
-    Request, Run, Setup, beside_others, path_with_tools, rounds_of_simultaneous_requests, tool,
+    Request, Run, Setup, beside_others, path_with_tools, read_some, rounds_at_its_port, tool,
 };
 
 /// A single-threaded server in Python, around a listener that the test's program has made. It
@@ -47,11 +47,29 @@ fn python(text: &str) -> Setup {
 }
 
 fn balances(setup: Setup, workers: usize) -> Run {
-    let mut run = setup.start();
+    let mut run = setup.flag("--stats=1").start();
     run.listening(workers as u64);
-    rounds_of_simultaneous_requests(&run.door(), workers, 6);
+    rounds_at_its_port(&mut run, workers, 6);
     run.no_worker_has_ended();
     run
+}
+
+/// Opens so many connections, and waits until all are taken: whoever has taken one waits for what it
+/// says, and takes no other. Only then they ask; who answers.
+fn side_by_side(run: &mut Run, count: u64, round: u64) -> BTreeSet<String> {
+    let mut requests: Vec<_> = (0..count)
+        .map(|_| Request::connect(&run.door()).unwrap())
+        .collect();
+    run.event("all are taken", |event| {
+        event.is("figures") && event.sum("dispatched") == count * round && event.sum("untaken") == 0
+    });
+    for request in &mut requests {
+        request.send("/api?ms=0").unwrap();
+    }
+    let answers = requests
+        .into_iter()
+        .map(|request| request.receive().unwrap());
+    answers.map(|answer| answer.worker()).collect()
 }
 
 /// The script is what the runtime was asked to run, with nothing around it.
@@ -125,9 +143,12 @@ for _ in range(3):
         serve(listener)
 os.wait()
 ";
-    let mut run = python(text).instances(1).start();
+    let mut run = python(text).instances(1).flag("--stats=1").start();
     run.listening(1);
-    rounds_of_simultaneous_requests(&run.door(), 3, 6);
+    for round in 1..=3 {
+        let who = side_by_side(&mut run, 3, round);
+        assert_eq!(who.len(), 3, "round {round}: {who:?}");
+    }
     run.no_worker_has_ended();
 }
 
@@ -212,21 +233,10 @@ listener.listen()
 for _ in range(3):
     threading.Thread(target=serve, args=[listener]).start()
 ";
-    let mut run = python(text).instances(1).start();
+    let mut run = python(text).instances(1).flag("--stats=1").start();
     run.listening(1);
-    // Who of the three answers does not show; that none waits for another does.
-    let start = std::time::Instant::now();
-    let clients: Vec<_> = (0..3)
-        .map(|_| {
-            let mut request = Request::connect(&run.door()).unwrap();
-            request.send("/api?ms=1000").unwrap();
-            request
-        })
-        .collect();
-    for client in clients {
-        client.receive().unwrap();
-    }
-    assert!(start.elapsed().as_millis() < 1900, "{:?}", start.elapsed());
+    // Who of the three answers does not show; that all are taken at a time does.
+    side_by_side(&mut run, 3, 1);
     run.no_worker_has_ended();
 }
 
@@ -357,7 +367,7 @@ fn a_kept_connection_stays_with_its_worker() {
         let mut answer = String::new();
         while !answer.contains('}') {
             let mut buffer = [0; 1024];
-            let length = stream.read(&mut buffer).unwrap();
+            let length = read_some(&mut stream, &mut buffer).unwrap();
             assert_ne!(length, 0, "closed after {answer:?}");
             answer += &String::from_utf8_lossy(&buffer[..length]);
         }
@@ -410,4 +420,63 @@ serve(listener)
     if !getuid().is_root() {
         run.event("the notice", |event| event.is("blind"));
     }
+}
+
+/// One process binds, and its children, programs of their own that take their time, listen on
+/// what they inherited, as uvicorn and hypercorn do with several workers. Each child is a worker,
+/// also where the copy that has bound the port needs longer than the others.
+#[test]
+fn children_that_listen_on_what_their_parent_bound() {
+    let _turn = beside_others();
+    let text = r#"
+import pathlib, subprocess, sys
+
+is_first = os.environ["NODE_APP_INSTANCE"] == "0"
+if len(sys.argv) > 1:
+    if is_first:
+        # The others are ready long before.
+        time.sleep(2)
+    listener = socket.socket(fileno=int(sys.argv[1]))
+    listener.listen()
+    assert listener.getsockname() == ("127.0.0.1", int(os.environ["PORT"]))
+    serve(listener)
+
+bound = pathlib.Path("bound")
+while not is_first and not bound.exists():
+    time.sleep(0.01)
+listener = bind()
+bound.touch()
+listener.set_inheritable(True)
+child = [sys.executable, __file__, str(listener.fileno())]
+for child in [subprocess.Popen(child, close_fds=False) for _ in range(2)]:
+    child.wait()
+"#;
+    let setup = python(text).instances(3);
+    balances(setup, 6);
+}
+
+/// One process binds to keep the port, and never listens; its children bind it for themselves, as
+/// granian does.
+#[test]
+fn children_that_bind_what_their_parent_keeps() {
+    let _turn = beside_others();
+    let text = r#"
+import subprocess, sys
+
+def bind():
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind(("127.0.0.1", int(os.environ["PORT"])))
+    return listener
+
+listener = bind()
+if len(sys.argv) > 1:
+    listener.listen()
+    serve(listener)
+child = [sys.executable, __file__, "child"]
+for child in [subprocess.Popen(child) for _ in range(2)]:
+    child.wait()
+"#;
+    let setup = python(text).instances(3);
+    balances(setup, 6);
 }

@@ -2,14 +2,14 @@
 //! another worker could still serve; and programs and surroundings of an unusual kind.
 
 use std::process::Command;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 use std::{fs, io, thread};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::errors::compile;
 use crate::harness::{
-    Process, Request, Setup, alone, beside_others, deal, rounds_of_simultaneous_requests, tool,
+    Gate, Process, Request, Setup, beside_others, deal, rounds_at_its_port, tool,
 };
 
 fn kill(process: &Process, signal: Signal) {
@@ -25,12 +25,8 @@ fn a_restart_refuses_nobody() {
     for _ in 0..3 {
         let before = run.events().last().unwrap().clone();
         let old = Request::get(&run.door(), "/api?ms=0").unwrap().worker();
-        let worker = run
-            .events()
-            .into_iter()
-            .rfind(|event| event.is("started"))
-            .unwrap();
-        kill(&Process::find(worker.pid()).unwrap(), Signal::KILL);
+        let worker = run.newest_worker();
+        kill_process(worker, Signal::KILL).unwrap();
         run.event_after(&before, "exit", |event| event.is("exited"));
         let waiting: Vec<_> = (0..20)
             .map(|_| {
@@ -45,40 +41,37 @@ fn a_restart_refuses_nobody() {
     }
 }
 
-/// While one worker is busy for seconds, all others are served by the other one, at once.
+/// While one worker is busy, all others are served by the other one.
 #[test]
 fn nobody_waits_behind_a_busy_worker() {
-    let _turn = alone();
-    let mut run = Setup::example("bun-serve/server.ts").instances(2).start();
+    let _turn = beside_others();
+    let (setup, gate) = gated(bun());
+    let mut run = setup.instances(2).start();
     run.listening(2);
     let mut long = Request::connect(&run.door()).unwrap();
-    long.send("/api?ms=3000&how=sleep").unwrap();
-    let start = Instant::now();
-    let shares = deal(&run.door(), "/api?ms=0", 200);
-    let took = start.elapsed();
-    assert!(took < Duration::from_millis(2500), "{took:?}");
+    long.send(WORK).unwrap();
+    run.output("one at work", |text| text.contains("working"));
+    // Whoever waited for it would wait for ever.
+    let shares = deal(&run.door(), NO_WORK, 200);
+    gate.lets_pass(1);
     let busy = long.receive().unwrap().worker();
     assert_eq!(shares.len(), 1, "{shares:?}");
-    assert!(
-        !shares.contains_key(&busy),
-        "{busy} answered while it was busy: {shares:?}"
-    );
+    assert!(!shares.contains_key(&busy), "{busy}: {shares:?}");
 }
 
 /// A stopped process shows the kernel its last call, as an idle one does.
 #[test]
 fn nobody_waits_behind_a_stopped_worker() {
-    let _turn = alone();
-    let mut run = Setup::example("bun-serve/server.ts").instances(2).start();
+    let _turn = beside_others();
+    let setup = Setup::example("bun-serve/server.ts").instances(2);
+    let mut run = setup.flag("--stats=1").start();
     run.listening(2);
-    rounds_of_simultaneous_requests(&run.door(), 2, 2);
+    rounds_at_its_port(&mut run, 2, 2);
 
     let stopped = run.started(0);
     kill(&stopped, Signal::STOP);
-    let start = Instant::now();
+    // Whoever waited for it would wait for ever.
     let shares = deal(&run.door(), "/api?ms=0", 200);
-    let took = start.elapsed();
-    assert!(took < Duration::from_secs(3), "{took:?}");
     assert!(
         shares.keys().all(|worker| worker.starts_with("1 ")),
         "{shares:?}"
@@ -86,25 +79,52 @@ fn nobody_waits_behind_a_stopped_worker() {
 
     kill(&stopped, Signal::CONT);
     // When exactly it runs again, nobody tells; that it answers shows it.
-    let deadline = Instant::now() + Duration::from_secs(5);
     while !Request::get(&run.door(), "/api?ms=0")
         .unwrap()
         .worker()
         .starts_with("0 ")
     {
-        assert!(
-            Instant::now() < deadline,
-            "the continued worker gets nothing"
-        );
+        let patient = Instant::now() < run.deadline;
+        assert!(patient, "the continued worker gets nothing");
     }
-    rounds_of_simultaneous_requests(&run.door(), 2, 2);
+    rounds_at_its_port(&mut run, 2, 2);
 }
 
-/// A worker that is killed takes with it what it was working on, and nothing else. These programs
-/// say when they begin to work.
+/// What these programs work on until their gate lets them go on, saying so when they begin; and what
+/// is no work at all.
+const WORK: &str = "/api?ms=1&how=sleep";
+const NO_WORK: &str = "/api?ms=0&how=sleep";
+
+const ANSWER: &str = r#"
+import fs from "node:fs";
+const { work } = await import(process.env.EXAMPLES + "/work.mjs");
+const gate = fs.openSync(process.env.GATE, "r");
+const answer = (url) => {
+  const query = new URL(url, "http://localhost").searchParams;
+  if (query.get("ms") !== "0") {
+    console.log("working");
+    fs.readSync(gate, new Uint8Array(1));
+  }
+  return JSON.stringify(work(query));
+};
+"#;
+
+fn bun() -> Setup {
+    let text =
+        "Bun.serve({ port: process.env.PORT, fetch: ({ url }) => new Response(answer(url)) });";
+    Setup::program("app.ts", &format!("{ANSWER}{text}"))
+}
+
+fn gated(setup: Setup) -> (Setup, Gate) {
+    let gate = Gate::new(setup.folder());
+    (setup.env("GATE", gate.path()), gate)
+}
+
+/// A worker that is killed takes with it what it was working on, and nothing else.
 fn a_killed_worker_loses_only_its_own_work(setup: Setup) {
     const QUEUED: usize = 60;
     let _turn = beside_others();
+    let (setup, gate) = gated(setup);
     let mut run = setup.instances(2).start();
     run.listening(2);
     let door = run.door();
@@ -113,10 +133,19 @@ fn a_killed_worker_loses_only_its_own_work(setup: Setup) {
         request.send(path).unwrap();
         request
     };
-    let working: Vec<_> = (0..2).map(|_| ask("/api?ms=2000&how=sleep")).collect();
-    run.output("both at work", |text| text.matches("working").count() == 2);
-    let queued: Vec<_> = (0..QUEUED).map(|_| ask("/api?ms=0&how=sleep")).collect();
-    kill(&run.started(0), Signal::KILL);
+    // One after the other: who has begun takes no more.
+    let working = [1, 2].map(|count| {
+        let request = ask(WORK);
+        run.output("its begin", |text| text.matches("working").count() == count);
+        request
+    });
+    let queued: Vec<_> = (0..QUEUED).map(|_| ask(NO_WORK)).collect();
+    let killed = run.started(0);
+    kill(&killed, Signal::KILL);
+    run.event("its end", |event| {
+        event.is("exited") && event.pid() == killed.pid
+    });
+    gate.lets_pass(1);
 
     let outcomes: Vec<io::Result<_>> = working.into_iter().map(Request::receive).collect();
     let done = outcomes.iter().filter(|outcome| outcome.is_ok()).count();
@@ -128,33 +157,22 @@ fn a_killed_worker_loses_only_its_own_work(setup: Setup) {
     assert!(lost.is_empty(), "{} of {QUEUED} lost: {lost:?}", lost.len());
 }
 
-const WORK: &str = r#"
-const { work } = await import(process.env.EXAMPLES + "/work.mjs");
-const answer = (url) => {
-  const query = new URL(url, "http://localhost").searchParams;
-  if (query.get("ms") !== "0") console.log("working");
-  return JSON.stringify(work(query));
-};
-"#;
-
 #[test]
 fn a_killed_bun_loses_only_its_own_work() {
-    let text =
-        "Bun.serve({ port: process.env.PORT, fetch: ({ url }) => new Response(answer(url)) });";
-    a_killed_worker_loses_only_its_own_work(Setup::program("app.ts", &format!("{WORK}{text}")));
+    a_killed_worker_loses_only_its_own_work(bun());
 }
 
 #[test]
 fn a_killed_node_loses_only_its_own_work() {
     let text = "import { createServer } from 'node:http';
         createServer(({ url }, response) => response.end(answer(url))).listen(process.env.PORT);";
-    a_killed_worker_loses_only_its_own_work(Setup::program("app.mjs", &format!("{WORK}{text}")));
+    a_killed_worker_loses_only_its_own_work(Setup::program("app.mjs", &format!("{ANSWER}{text}")));
 }
 
 #[test]
 fn a_killed_deno_loses_only_its_own_work() {
     let text = "Deno.serve({ port: +process.env.PORT }, ({ url }) => new Response(answer(url)));";
-    let text = format!("import process from 'node:process';{WORK}{text}");
+    let text = format!("import process from 'node:process';{ANSWER}{text}");
     let setup = Setup::program("app.mjs", &text).option("--interpreter", "deno");
     a_killed_worker_loses_only_its_own_work(setup);
 }
@@ -163,8 +181,10 @@ fn a_killed_deno_loses_only_its_own_work() {
 fn a_killed_python_loses_only_its_own_work() {
     let text = "import os, sys
 path = os.environ['EXAMPLES'] + '/python/server.py'
-text = open(path).read().replace('time.sleep(', 'print(\"working\", flush=True) if ms else 0; time.sleep(')
-exec(compile(text, path, 'exec'), {'__file__': path})
+gate = open(os.environ['GATE'], 'rb', buffering=0)
+work = 'print(\"working\", flush=True) or gate.read(1) if ms else 0; time.sleep('
+text = open(path).read().replace('time.sleep(', work)
+exec(compile(text, path, 'exec'), {'__file__': path, 'gate': gate})
 ";
     a_killed_worker_loses_only_its_own_work(Setup::program("app.py", text));
 }
@@ -177,7 +197,7 @@ fn a_storm_of_kills_leaves_nobody_hanging() {
     let _turn = beside_others();
     let setup = Setup::example("node-http/server.mjs")
         .instances(3)
-        .limit(120);
+        .limit(600);
     let mut run = setup
         .option("--restart-delay", "1")
         .option("--max-restarts", "1000")
@@ -242,26 +262,23 @@ fn a_storm_of_kills_leaves_nobody_hanging() {
 /// The library needs no particular libc.
 #[test]
 fn a_program_for_musl_is_balanced_too() {
-    let _turn = beside_others();
-    let mut setup = Setup::script("");
-    let program = compile("musl-gcc", &[], setup.folder());
-    setup.set_script(&program);
-    let mut run = setup.instances(3).start();
-    run.listening(3);
-    rounds_of_simultaneous_requests(&run.door(), 3, 10);
-    run.no_worker_has_ended();
+    is_balanced_when_built_by("musl-gcc");
 }
 
 /// A program with blocking calls, whose `accept` must block.
 #[test]
 fn a_program_with_a_blocking_accept_is_balanced() {
+    is_balanced_when_built_by("gcc");
+}
+
+fn is_balanced_when_built_by(compiler: &str) {
     let _turn = beside_others();
     let mut setup = Setup::script("");
-    let program = compile("gcc", &[], setup.folder());
+    let program = compile(compiler, &[], setup.folder());
     setup.set_script(&program);
-    let mut run = setup.instances(3).start();
+    let mut run = setup.instances(3).flag("--stats=1").start();
     run.listening(3);
-    rounds_of_simultaneous_requests(&run.door(), 3, 10);
+    rounds_at_its_port(&mut run, 3, 10);
     run.no_worker_has_ended();
 }
 
@@ -277,11 +294,12 @@ fn a_preloaded_library_of_the_users_own_stays() {
         .args([&library, &source])
         .status();
     assert!(built.unwrap().success());
-    let mut run = setup.env("LD_PRELOAD", &library).start();
+    let setup = setup.env("LD_PRELOAD", &library).flag("--stats=1");
+    let mut run = setup.start();
     let worker = run.listening(2);
     let maps = fs::read_to_string(format!("/proc/{}/maps", worker.pid())).unwrap();
     assert!(maps.contains("own.so"), "{maps}");
-    rounds_of_simultaneous_requests(&run.door(), 2, 2);
+    rounds_at_its_port(&mut run, 2, 2);
 }
 
 /// LD_PRELOAD can hold neither a space nor a colon, and a Unix socket's path only 107 bytes.
@@ -293,10 +311,11 @@ fn awkward_folders_for_temporary_files() {
         let folder = setup.folder().join(name);
         fs::create_dir(&folder).unwrap();
         let mut run = setup
+            .flag("--stats=1")
             .env("TMPDIR", &folder)
             .env("MAITRED_HOME", folder.join("home"))
             .start();
         run.listening(2);
-        rounds_of_simultaneous_requests(&run.door(), 2, 1);
+        rounds_at_its_port(&mut run, 2, 1);
     }
 }

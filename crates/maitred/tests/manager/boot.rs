@@ -2,9 +2,8 @@
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
-use std::time::Duration;
 
-use crate::harness::{beside_others, gone_within};
+use crate::harness::{PATIENCE, beside_others, gone_within};
 use crate::home::Home;
 
 fn some() -> Home {
@@ -36,7 +35,7 @@ fn what_was_saved_comes_back() {
     let before = (home.statuses(), named(&home));
     home.does(&["save"]);
     home.does(&["kill"]);
-    let left = gone_within(Duration::from_secs(5), &home.processes());
+    let left = gone_within(PATIENCE, &home.processes());
     assert_eq!(left, []);
     home.does(&["resurrect"]);
     assert_eq!((home.statuses(), named(&home)), before);

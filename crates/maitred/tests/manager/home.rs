@@ -16,17 +16,15 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 use crate::harness::place::maitred;
-use crate::harness::{Door, Process, free_port, gone_within, path_with_tools};
+use crate::harness::{Door, PATIENCE, Process, free_port, gone_within, path_with_tools};
 
 /// No command may take longer.
-const LIMIT: Duration = Duration::from_secs(60);
-/// What is alive this long after the end is left behind.
-const AFTERMATH: Duration = Duration::from_secs(5);
+const LIMIT: Duration = Duration::from_secs(120);
 
-/// A server that answers each request with its pid.
+/// A server that says when it listens, and answers each request with its pid.
 pub(crate) const NODE_SERVER: &str = "
 require('http').createServer((_, answer) => answer.end(String(process.pid)))
-    .listen(process.env.PORT);
+    .listen(process.env.PORT, () => console.log('up'));
 ";
 
 /// A home folder, and a folder with scripts.
@@ -155,6 +153,15 @@ impl Home {
         Lines { child, lines }
     }
 
+    /// Waits until so many processes of an app have said that they are up. A start waits for that,
+    /// too, but on a machine that stalls not long enough.
+    pub(crate) fn is_up(&self, app: &str, times: usize) {
+        let lines = self.follow(app);
+        for _ in 0..times {
+            while lines.next() != "up" {}
+        }
+    }
+
     /// The process that supervises an app.
     pub(crate) fn supervisor(&self, name: &str) -> i32 {
         let instances = self.instances();
@@ -196,7 +203,7 @@ impl Home {
 impl Drop for Home {
     fn drop(&mut self) {
         let ended = self.run(&["kill"]);
-        let left = gone_within(AFTERMATH, &self.processes());
+        let left = gone_within(PATIENCE, &self.processes());
         for process in &left {
             let _ = kill_process(Pid::from_raw(process.pid).unwrap(), Signal::KILL);
         }

@@ -15,6 +15,7 @@ fn the_list_is_plain_when_nobody_looks_at_it() {
     let home = Home::new();
     home.file("server.js", NODE_SERVER);
     home.does(&["start", "server.js", "-i", "2", "--name", "api"]);
+    home.is_up("api", 2);
     for _ in 0..6 {
         Request::get(&home.door(), "/").unwrap();
     }
@@ -43,6 +44,7 @@ fn requests_are_shown_where_requests_are_placed() {
     let home = Home::new();
     home.file("server.js", NODE_SERVER);
     home.does(&["start", "server.js", "--per", "request", "--name", "api"]);
+    home.is_up("api", 1);
     let Door::Tcp(address) = home.door() else {
         panic!("not a TCP app");
     };

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::time::Duration;
+use std::net::TcpStream;
+use std::time::Instant;
 
-use crate::harness::{Process, Request, beside_others, gone_within, repository};
+use crate::harness::{Door, PATIENCE, Process, Request, beside_others, gone_within, repository};
 use crate::home::{Home, NODE_SERVER};
 
 #[test]
@@ -16,19 +17,34 @@ fn bun_workers_share_their_port() {
     home.does(&["start", script, "-i", "3", "--name", "api"]);
     let online = [0, 1, 2].map(|id| (id, "online".to_owned()));
     assert_eq!(home.statuses(), online);
-    // Listening was waited for: the first request is served.
+    // Listening was waited for, as long as a start waits: a second.
+    opens(&home);
     let mut seen = BTreeSet::new();
     while seen.len() < 3 {
         seen.insert(Request::get(&home.door(), "/api?ms=0").unwrap().worker());
     }
     home.does(&["stop", "api"]);
     assert!(home.port_is_free());
-    assert_eq!(gone_within(Duration::from_secs(5), &home.processes()), []);
+    assert_eq!(gone_within(PATIENCE, &home.processes()), []);
     let stopped = [0, 1, 2].map(|id| (id, "stopped".to_owned()));
     assert_eq!(home.statuses(), stopped);
     home.does(&["start", "api"]);
     assert_eq!(home.statuses(), online);
+    opens(&home);
     Request::get(&home.door(), "/api?ms=0").unwrap();
+}
+
+/// Waits until the app's port is open.
+fn opens(home: &Home) {
+    let Door::Tcp(address) = home.door() else {
+        panic!("not a TCP app");
+    };
+    let deadline = Instant::now() + PATIENCE;
+    // Nothing tells when, so this has to try again and again.
+    while TcpStream::connect(address).is_err() {
+        assert!(Instant::now() < deadline, "nobody listens");
+        std::thread::yield_now();
+    }
 }
 
 #[test]
@@ -179,10 +195,10 @@ fn the_whole_tree_ends_with_its_instance() {
     home.does(&["start", "tree.sh", "-i", "1"]);
     home.file("other.sh", "sleep 1000\n");
     home.does(&["start", "other.sh"]);
-    let child = fs::read_to_string(&noted).unwrap().trim().parse().unwrap();
+    let child = appears(&noted).trim().parse().unwrap();
     let child = Process::find(child).unwrap();
     home.does(&["restart", "tree"]);
-    assert_eq!(gone_within(Duration::from_secs(5), &[child]), []);
+    assert_eq!(gone_within(PATIENCE, &[child]), []);
     home.does(&["stop", "tree"]);
     let left = home.processes();
     let sleeps = left
@@ -219,7 +235,7 @@ fn the_whole_tree_ends_with_an_instance_that_crashes() {
         .split_whitespace()
         .filter_map(|pid| Process::find(pid.parse().unwrap()))
         .collect();
-    assert_eq!(gone_within(Duration::from_secs(5), &left), []);
+    assert_eq!(gone_within(PATIENCE, &left), []);
     home.does(&["stop", "crash"]);
 }
 
@@ -239,7 +255,7 @@ fn without_treekill_the_children_of_an_instance_stay() {
     home.does(&["restart", "crash"]);
     let child = Process::find(child).unwrap();
     home.does(&["stop", "crash"]);
-    assert_eq!(gone_within(Duration::from_secs(5), &[child]), []);
+    assert_eq!(gone_within(PATIENCE, &[child]), []);
 }
 
 #[test]
@@ -275,7 +291,7 @@ fn who_starts_an_app_may_ignore_what_stops_it() {
                   except KeyboardInterrupt:\n    \
                       open('goodbye', 'w').close()\n";
     home.file("job.py", script);
-    let start = home.command(&["start", "job.py"]);
+    let start = home.command(&["start", "job.py", "-k", "30000"]);
     let mut shell = std::process::Command::new("sh");
     shell.args(["-c", "trap '' INT; exec \"$0\" \"$@\""]);
     shell.arg(start.get_program()).args(start.get_args());
@@ -351,7 +367,7 @@ fn without_treekill_the_first_process_alone_is_asked_and_all_end() {
         assert_eq!(started.code, 0, "{started:?}");
         let processes = home.processes();
         home.does(&["delete", "main"]);
-        assert_eq!(gone_within(Duration::from_secs(5), &processes), []);
+        assert_eq!(gone_within(PATIENCE, &processes), []);
         let text = fs::read_to_string(&asked).unwrap();
         let heard: BTreeSet<_> = text.split_whitespace().collect();
         assert_eq!(heard.into_iter().collect::<Vec<_>>(), expected, "{flags:?}");

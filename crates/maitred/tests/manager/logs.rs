@@ -158,3 +158,31 @@ fn flushed_and_moved_logs_are_written_on() {
     assert_eq!(fs::read(home.log("moved")).unwrap(), b"got one\n");
     assert_eq!(fs::read(&log).unwrap(), b"got two\n");
 }
+
+/// What maitred says of an app has its time, in its file and where it is shown.
+#[test]
+fn what_happens_to_an_app_is_dated() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "exit 3\n");
+    home.run(&["start", "job.sh", "--no-autorestart"]);
+    let log = home.path().join("apps/job/supervisor.log");
+    let log = fs::read_to_string(log).unwrap();
+    assert!(log.contains("job-0 exited with code 3"), "{log}");
+    for line in log.lines() {
+        let (time, sentence) = line.split_once(' ').unwrap();
+        assert!(time.starts_with("20") && time.ends_with('Z'), "{line}");
+        assert!(sentence.starts_with("maitred: "), "{line}");
+    }
+    let shown = home.does(&["logs", "job", "--nostream"]);
+    let line = shown.lines().find(|line| line.contains("exited")).unwrap();
+    let (_, said) = line.split_once("job|maitred | 20").unwrap();
+    assert!(said.contains(": job-0 exited with code 3"), "{line}");
+    let json = home.does(&["logs", "job", "--nostream", "--json"]);
+    let line = json.lines().find(|line| line.contains("exited")).unwrap();
+    let object: serde_json::Value = serde_json::from_str(line).unwrap();
+    assert!(
+        object["timestamp"].as_str().unwrap().ends_with('Z'),
+        "{line}"
+    );
+}

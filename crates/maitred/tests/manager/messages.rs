@@ -60,23 +60,24 @@ fn a_reload_that_is_never_ready_keeps_the_old_worker() {
     let home = Home::new();
     home.file("worker.cjs", WORKER);
     home.file("go", "");
-    let start = [
-        "start",
-        "worker.cjs",
-        "--wait-ready",
-        "-i",
-        "1",
-        "--listen-timeout",
-        "3000",
-    ];
-    home.does(&start);
+    // Only who is never ready is waited for so briefly.
+    let timeout = |ms: &str| {
+        let app = format!(
+            r#"{{"script": "worker.cjs", "instances": 1, "wait_ready": true, "listen_timeout": {ms}}}"#
+        );
+        home.file("app.json", &app);
+    };
+    timeout("60000");
+    home.does(&["start", "app.json"]);
     let old = home.pids()[0];
     fs::remove_file(home.folder().join("go")).unwrap();
-    let ended = home.run(&["reload", "worker"]);
-    assert_ne!(ended.code, 0, "{ended:?}");
+    timeout("1000");
+    let said = home.fails(&["reload", "app.json"]);
+    assert!(said.contains("listen_timeout"), "{said}");
     assert_eq!(home.pids()[0], old);
     home.file("go", "");
-    home.does(&["reload", "worker"]);
+    timeout("60000");
+    home.does(&["reload", "app.json"]);
     assert_ne!(home.pids()[0], old);
 }
 
@@ -91,7 +92,7 @@ fn an_app_is_told_to_end_by_message_if_it_wants_so() {
             let home = Home::new();
             home.file("worker.cjs", WORKER);
             let start = ["start", "worker.cjs", "--interpreter", runtime];
-            home.does(&[&start, flags].concat());
+            home.does(&[&start, flags, &["-k", "30000"]].concat());
             // Its handlers are set before it writes.
             assert_eq!(home.follow("worker").next(), "begun");
             home.does(&["stop", "worker"]);

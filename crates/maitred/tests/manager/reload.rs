@@ -2,13 +2,14 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::io::{Read, Write};
+use std::io::Write;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::channel;
 use std::thread;
 
-use crate::harness::{Door, Process, Request, beside_others, repository};
+use crate::harness::{Door, Process, Request, beside_others, read_some, repository};
 use crate::home::Home;
 
 /// A server that says nothing wrong until a file is there.
@@ -19,7 +20,7 @@ const server = require('http').createServer((_, answer) => {
     answer.setHeader('Connection', 'close');
     answer.end(String(process.pid));
 });
-if (!fs.existsSync('mute')) server.listen(process.env.PORT);
+if (!fs.existsSync('mute')) server.listen(process.env.PORT, () => console.log('up'));
 setInterval(() => {}, 1000);
 ";
 
@@ -47,6 +48,7 @@ fn one_that_fails_at_boot_leaves_the_old_one() {
     let home = Home::new();
     home.file("server.js", FRAGILE);
     home.does(&["start", "server.js", "-i", "2"]);
+    home.is_up("server", 2);
     let before = home.pids();
     fs::write(home.folder().join("broken"), "").unwrap();
     let said = home.fails(&["reload", "server"]);
@@ -64,6 +66,7 @@ fn one_that_does_not_listen_in_time_leaves_the_old_one() {
     let home = Home::new();
     home.file("server.js", FRAGILE);
     home.does(&["start", "server.js", "-i", "1", "--listen-timeout", "1500"]);
+    home.is_up("server", 1);
     let before = home.pids();
     fs::write(home.folder().join("mute"), "").unwrap();
     let said = home.fails(&["reload", "server"]);
@@ -99,7 +102,15 @@ fn ready_and_shutdown_are_said_over_nodes_channel() {
         process.on('SIGINT', () => {});
     ";
     home.file("server.js", script);
-    let args = ["start", "server.js", "-i", "1", "--wait-ready"];
+    let args = [
+        "start",
+        "server.js",
+        "-i",
+        "1",
+        "--wait-ready",
+        "-k",
+        "30000",
+    ];
     home.does(&[&args[..], &["--shutdown-with-message"]].concat());
     assert_eq!(home.statuses(), [(0, "online".to_owned())]);
     home.does(&["reload", "server"]);
@@ -112,24 +123,19 @@ fn ready_and_shutdown_are_said_over_nodes_channel() {
 fn who_does_not_say_that_it_is_ready_is_not_up() {
     let _turn = beside_others();
     let home = Home::new();
-    let args = [
-        "start",
-        "job.js",
-        "-i",
-        "1",
-        "--wait-ready",
-        "--listen-timeout",
-        "1500",
-    ];
     home.file(
         "job.js",
         "if (!require('fs').existsSync('mute')) process.send('ready');\n\
          setInterval(() => {}, 1000);\n",
     );
-    home.does(&args);
+    home.does(&["start", "job.js", "-i", "1", "--wait-ready"]);
     let before = home.pids();
     fs::write(home.folder().join("mute"), "").unwrap();
-    home.fails(&["reload", "job"]);
+    // Only who is never ready is waited for so briefly.
+    let app = r#"{"script": "job.js", "instances": 1, "wait_ready": true, "listen_timeout": 1500}"#;
+    home.file("app.json", app);
+    let said = home.fails(&["reload", "app.json"]);
+    assert!(said.contains("listen_timeout"), "{said}");
     assert_eq!(home.pids(), before);
 }
 
@@ -137,24 +143,28 @@ fn who_does_not_say_that_it_is_ready_is_not_up() {
 const UNPREPARED: &str = "
 require('http').createServer((_, answer) => {
     setTimeout(() => answer.end(String(process.pid)), 20);
-}).listen(process.env.PORT);
+}).listen(process.env.PORT, () => console.log('up'));
 ";
 
 /// Where each request is placed by itself, none is lost by a reload: clients keep their
 /// connections, and an old process is asked to end when it has answered.
 #[test]
 fn no_request_is_lost_where_requests_are_placed() {
+    const CLIENTS: usize = 8;
     let _turn = beside_others();
     let home = Home::new();
     home.file("server.js", UNPREPARED);
-    home.does(&["start", "server.js", "-i", "2", "--per", "request"]);
+    let start = ["start", "server.js", "-i", "2", "--per", "request"];
+    home.does(&[&start[..], &["-k", "30000"]].concat());
+    home.is_up("server", 2);
     let Door::Tcp(address) = home.door() else {
         panic!("not a TCP app");
     };
     let over = Arc::new(AtomicBool::new(false));
-    let clients: Vec<_> = (0..8)
-        .map(|_| {
-            let over = Arc::clone(&over);
+    let (told, answers) = channel();
+    let clients: Vec<_> = (0..CLIENTS)
+        .map(|client| {
+            let (over, told) = (Arc::clone(&over), told.clone());
             thread::spawn(move || {
                 let mut stream = TcpStream::connect(address).unwrap();
                 let mut pids = BTreeSet::new();
@@ -162,10 +172,11 @@ fn no_request_is_lost_where_requests_are_placed() {
                 while !over.load(Ordering::Relaxed) {
                     let ask = b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n";
                     stream.write_all(ask).unwrap();
-                    let len = stream.read(&mut bytes).unwrap();
+                    let len = read_some(&mut stream, &mut bytes).unwrap();
                     let text = String::from_utf8_lossy(&bytes[..len]).into_owned();
                     assert!(text.starts_with("HTTP/1.1 200 "), "{text}");
                     pids.insert(text.lines().last().unwrap().to_owned());
+                    told.send(client).unwrap();
                 }
                 pids
             })
@@ -173,6 +184,12 @@ fn no_request_is_lost_where_requests_are_placed() {
         .collect();
     for _ in 0..3 {
         home.does(&["reload", "server"]);
+        // Each is answered by those that are new.
+        answers.try_iter().for_each(drop);
+        let mut seen = BTreeSet::new();
+        while seen.len() < CLIENTS {
+            seen.insert(answers.recv().unwrap());
+        }
     }
     over.store(true, Ordering::Relaxed);
     for client in clients {

@@ -142,23 +142,6 @@ fn without_apps_there_is_nothing_to_act_on() {
     home.does(&["ls"]);
 }
 
-/// What is said of an app that is there already must not be dropped silently.
-#[test]
-fn settings_beside_a_name_are_refused() {
-    let _turn = beside_others();
-    let home = Home::new();
-    home.file("job.sh", "sleep 1000\n");
-    home.does(&["start", "job.sh"]);
-    for command in ["start", "restart", "reload"] {
-        let errors = home.fails(&[command, "job", "--max-memory-restart", "50M"]);
-        assert!(
-            errors.contains("settings can be changed with a config file"),
-            "{errors}"
-        );
-    }
-    assert_eq!(home.statuses().len(), 1);
-}
-
 /// As with pm2: scripts flush before they start, and a list of apps may be empty.
 #[test]
 fn where_there_is_nothing_to_do_that_is_said_and_no_error() {

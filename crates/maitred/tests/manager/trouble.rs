@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader};
+use std::net::TcpListener;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::{Process, Request, beside_others, gone_within};
+use crate::harness::{PATIENCE, Process, Request, beside_others, gone_within};
 use crate::home::{Home, NODE_SERVER, ended};
 
 fn kill(pid: i32) {
@@ -27,7 +27,7 @@ fn a_supervisor_that_is_killed_leaves_nothing_and_is_replaced() {
     let home = Home::new();
     home.file("server.js", NODE_SERVER);
     home.does(&["start", "server.js", "-i", "2"]);
-    for both in [false, true] {
+    for (both, ups) in [(false, 4), (true, 6)] {
         let all = home.processes();
         let supervisor = home.supervisor("server");
         let guard = parent_of(supervisor);
@@ -35,19 +35,40 @@ fn a_supervisor_that_is_killed_leaves_nothing_and_is_replaced() {
         if both {
             kill(guard);
         }
-        assert_eq!(gone_within(Duration::from_secs(5), &all), []);
+        assert_eq!(gone_within(PATIENCE, &all), []);
         let crashed = [0, 1].map(|id| (id, "crashed".to_owned()));
         assert_eq!(home.statuses(), crashed);
         assert!(home.port_is_free());
         home.does(&["start", "server"]);
         let online = [0, 1].map(|id| (id, "online".to_owned()));
         assert_eq!(home.statuses(), online);
+        home.is_up("server", ups);
         Request::get(&home.door(), "/").unwrap();
     }
     kill(home.supervisor("server"));
     home.does(&["stop", "server"]);
     let stopped = [0, 1].map(|id| (id, "stopped".to_owned()));
     assert_eq!(home.statuses(), stopped);
+}
+
+/// An app that has not finished its start is to run too.
+#[test]
+fn a_supervisor_that_is_killed_during_a_start_leaves_a_crashed_app() {
+    let _turn = beside_others();
+    let home = Home::new();
+    let script = "setInterval(() => {}, 1e6); require('net').connect(process.env.PORT)";
+    home.file("slow.js", script);
+    let begun = TcpListener::bind(("127.0.0.1", home.port)).unwrap();
+    let flags = ["--wait-ready", "--listen-timeout", "60000"];
+    let mut start = home.command(&[&["start", "slow.js"], &flags[..]].concat());
+    start.stdout(Stdio::null()).stderr(Stdio::null());
+    let mut start = start.spawn().unwrap();
+    begun.accept().unwrap();
+    let all = home.processes();
+    kill(home.supervisor("slow"));
+    start.wait().unwrap();
+    assert_eq!(gone_within(PATIENCE, &all), []);
+    assert_eq!(home.statuses(), [(0, "crashed".to_owned())]);
 }
 
 /// Whoever of the two is killed, also both in the same moment: the next start begins with nothing.
@@ -84,7 +105,7 @@ fn what_is_left_of_those_that_are_killed_is_removed() {
         if supervisor {
             kill(pid);
         }
-        assert_eq!(gone_within(Duration::from_secs(5), &all), []);
+        assert_eq!(gone_within(PATIENCE, &all), []);
         assert_eq!(folders(), left);
         assert_eq!(home.statuses(), [(0, "crashed".to_owned())]);
         // As if one of them had been about to write.
@@ -95,7 +116,7 @@ fn what_is_left_of_those_that_are_killed_is_removed() {
     }
     let all = home.processes();
     home.does(&["stop", "job"]);
-    assert_eq!(gone_within(Duration::from_secs(5), &all), []);
+    assert_eq!(gone_within(PATIENCE, &all), []);
     assert_eq!(folders(), 0);
 }
 
@@ -136,7 +157,7 @@ fn what_a_worker_has_started_ends_with_the_next_start_at_the_latest() {
     kill(guard);
     kill(pid);
     run(&["start", "wrap"]);
-    assert_eq!(gone_within(Duration::from_secs(5), &left), []);
+    assert_eq!(gone_within(PATIENCE, &left), []);
     assert_eq!(lines.next(), "up");
     assert_eq!(home.pids()[1], others);
 }
@@ -151,7 +172,7 @@ fn one_apps_trouble_is_not_anothers() {
     let before = home.pids();
     let killed = Process::find(before[0]).unwrap();
     kill(home.supervisor("a"));
-    assert_eq!(gone_within(Duration::from_secs(5), &[killed]), []);
+    assert_eq!(gone_within(PATIENCE, &[killed]), []);
     assert_eq!(home.pids()[1], before[1]);
     home.does(&["save"]);
     home.does(&["resurrect"]);
@@ -264,13 +285,14 @@ fn an_app_that_crashes_at_boot_is_told_of() {
     let _turn = beside_others();
     let home = Home::new();
     home.file("bad.sh", "exit 7\n");
-    let said = home.run(&["start", "bad.sh", "--max-restarts", "0"]);
+    // Whoever says nothing is taken for up after a while; these are waited for to the end.
+    let said = home.run(&["start", "bad.sh", "--max-restarts", "0", "--wait-ready"]);
     // As with pm2: it was started.
     assert_eq!(said.code, 0, "{said:?}");
     assert!(said.errors.contains("exited with code 7"), "{said:?}");
     assert_eq!(home.statuses(), [(0, "errored".to_owned())]);
     home.file("job.sh", "exit 0\n");
-    home.does(&["start", "job.sh", "--no-autorestart"]);
+    home.does(&["start", "job.sh", "--no-autorestart", "--wait-ready"]);
     assert_eq!(home.statuses()[1], (1, "stopped".to_owned()));
 }
 
@@ -297,7 +319,7 @@ fn a_program_that_cannot_be_executed_is_told_of_with_the_reason() {
         assert!(shown.contains("not started: executing"), "{shown}");
         let logs = home.does(&["logs", "bad", "--nostream"]);
         assert!(
-            logs.contains("bad|maitred | bad-0 could not be started"),
+            logs.contains("bad|maitred | 20") && logs.contains(": bad-0 could not be started"),
             "{logs}"
         );
         // Programs that read these want the app's own.

@@ -1,6 +1,6 @@
 //! The apps that the tests run, the same for each runtime, as far as each can.
 
-use crate::harness::{Run, Setup, repository};
+use crate::harness::{Gate, Run, Setup, repository};
 
 /// Who runs an app.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -14,6 +14,8 @@ pub(crate) const RUNTIMES: [Runtime; 3] = [Runtime::Node, Runtime::Bun, Runtime:
 
 /// With fetch's Request and Response, as Bun and Deno speak it.
 const HANDLER: &str = r#"
+import fs from "node:fs";
+const gate = process.env.GATE && fs.openSync(process.env.GATE, "r");
 const instance = process.env.NODE_APP_INSTANCE;
 let wake = () => {};
 const handle = async (request, ip) => {
@@ -24,6 +26,11 @@ const handle = async (request, ip) => {
       return json({ instance, pid: process.pid, ip, headers: Object.fromEntries(request.headers) });
     case "/sleep":
       await new Promise((resolve) => setTimeout(resolve, Number(url.searchParams.get("ms"))));
+      return json({ instance });
+    case "/wait":
+      // Blocks until the test lets it go on.
+      console.log("waits");
+      fs.readSync(gate, new Uint8Array(1));
       return json({ instance });
     case "/block": {
       console.log("blocked");
@@ -139,6 +146,13 @@ pub(crate) fn run_by(runtime: Runtime, setup: Setup) -> Setup {
             .option("--interpreter", "deno")
             .option("--interpreter-args", "run --allow-all --quiet"),
     }
+}
+
+/// The same with a gate, at which `/wait` waits.
+pub(crate) fn gated_app(runtime: Runtime) -> (Setup, Gate) {
+    let setup = app(runtime);
+    let gate = Gate::new(setup.folder());
+    (setup.env("GATE", gate.path()), gate)
 }
 
 /// An app in the words of `node:http`, for Node.

@@ -2,25 +2,31 @@
 
 use std::collections::BTreeSet;
 
-use crate::apps::{RUNTIMES, Runtime, app, node, started};
+use crate::apps::{RUNTIMES, Runtime, app, gated_app, node, started};
 use crate::client::Client;
-use crate::harness::{alone, beside_others, rounds};
+use crate::harness::{beside_others, rounds};
 
 /// Three simultaneous requests over connections that have been used before go to three workers.
 #[test]
 fn warm_connections_do_not_pin_requests() {
-    let _turn = alone();
+    let _turn = beside_others();
     for runtime in RUNTIMES {
         for policy in ["next_available", "least_conn", "round_robin"] {
-            let run = started(app(runtime).option("--balance", policy), 3);
+            let (setup, gate) = gated_app(runtime);
+            let run = started(setup.option("--balance", policy), 3);
             let mut clients: Vec<_> = (0..3).map(|_| Client::connect(&run)).collect();
             for client in &mut clients {
                 client.get("/who");
             }
-            for round in 0..rounds() {
+            for round in 1..=rounds() {
                 for client in &mut clients {
-                    client.ask("/block?ms=60");
+                    client.ask("/wait");
                 }
+                // A worker that waits begins nothing else.
+                run.output("all three at work", |text| {
+                    text.matches("waits").count() == 3 * round
+                });
+                gate.lets_pass(3);
                 let reached: BTreeSet<_> = clients
                     .iter_mut()
                     .map(|client| client.response().instance())
@@ -124,22 +130,19 @@ fn ip_hash_keeps_a_client_at_one_worker() {
 /// A worker that is busy for long holds up nobody.
 #[test]
 fn nobody_waits_behind_a_busy_worker() {
-    let _turn = alone();
+    let _turn = beside_others();
     for runtime in RUNTIMES {
-        let run = started(app(runtime), 2);
+        let (setup, gate) = gated_app(runtime);
+        let run = started(setup, 2);
         let mut long = Client::connect(&run);
-        long.ask("/block?ms=3000");
+        long.ask("/wait");
+        run.output("one at work", |text| text.contains("waits"));
+        // Whoever waited for it would wait for ever.
         let mut other = Client::connect(&run);
-        let mut served = BTreeSet::new();
-        for _ in 0..100 {
-            served.insert(other.get("/who").instance());
-        }
+        let served: BTreeSet<_> = (0..100).map(|_| other.get("/who").instance()).collect();
+        gate.lets_pass(1);
         let busy = long.response().instance();
-        assert_eq!(
-            served.len(),
-            1,
-            "{runtime:?}: {served:?}, while {busy} was busy"
-        );
+        assert_eq!(served.len(), 1, "{runtime:?}: {served:?}, not {busy}");
         assert!(!served.contains(&busy));
     }
 }

@@ -15,7 +15,7 @@ const USES: usize = 4;
 fn the_page_reaches_three_workers(setup: Setup, instances: usize, listening: u64) {
     let _turn = alone();
     let setup = setup.option("--per", "request").instances(instances);
-    let mut run = setup.limit(120).start();
+    let mut run = setup.limit(600).start();
     run.listening(listening);
     // Long beside what the browser itself needs: a worker that had answered might get another one.
     let url = format!("http://127.0.0.1:{}/?ms=1000&how=sleep", run.port);

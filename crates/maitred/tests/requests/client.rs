@@ -1,14 +1,11 @@
 //! A client that sends the bytes it is told to, and reads one response after another.
 
-use std::io::{self, Read, Write};
+use std::io::{self, Write};
 use std::net::TcpStream;
-use std::time::Duration;
 
 use serde_json::Value;
 
-use crate::harness::{Door, Run};
-
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::harness::{Door, PATIENCE, Run, read_some};
 
 /// One connection.
 pub(crate) struct Client {
@@ -74,7 +71,7 @@ impl Client {
     /// Reads more; `false` at the end.
     pub(crate) fn read(&mut self) -> io::Result<bool> {
         let mut bytes = [0; 64 * 1024];
-        let len = self.stream.read(&mut bytes)?;
+        let len = read_some(&mut self.stream, &mut bytes)?;
         self.rest.extend_from_slice(&bytes[..len]);
         Ok(len > 0)
     }

@@ -35,14 +35,17 @@ fn a_worker_that_dies_in_the_middle_cuts_the_response() {
     let setup = node(
         "http.createServer((request, response) => {
            if (request.method === 'POST') request.once('data', () => process.kill(process.pid, 'SIGKILL'));
-           else { response.write('some'); setTimeout(() => process.kill(process.pid, 'SIGKILL'), 100); }
+           else response.write('some');
          }).listen(port);",
     );
     let mut run = started(setup, 1);
+    let worker = run.started(0);
     let mut client = Client::connect(&run);
     client.ask("/");
     assert_eq!(client.head().0, 200);
     assert_eq!(client.chunk().unwrap(), b"some");
+    let worker = rustix::process::Pid::from_raw(worker.pid).unwrap();
+    rustix::process::kill_process(worker, rustix::process::Signal::KILL).unwrap();
     assert!(client.all_the_rest().is_empty(), "no last chunk may come");
     let event = run.event("a cut response", |event| event.is("request_failed"));
     // Its successor dies in the middle of an upload.
@@ -101,7 +104,7 @@ fn what_is_in_progress_is_answered_before_the_app_stops() {
            setTimeout(() => response.end('answered'), 300);
          }).listen(port);",
     );
-    let run = started(setup, 1);
+    let run = started(setup.option("--kill-timeout", "60000"), 1);
     let mut client = Client::connect(&run);
     client.ask("/");
     run.output("a request in progress", |text| text.contains("asked"));
@@ -215,7 +218,8 @@ fn idle_connections_of_a_worker_are_left_in_time() {
 #[test]
 fn a_worker_that_stays_silent_is_given_up() {
     let _turn = beside_others();
-    let setup = app(Runtime::Node).option("--response-timeout", "500");
+    // In this time the second request has to be answered, too.
+    let setup = app(Runtime::Node).option("--response-timeout", "10000");
     let mut run = started(setup, 2);
     let mut client = Client::connect(&run);
     assert_eq!(client.get("/sleep?ms=60000").status, 504);
@@ -227,7 +231,7 @@ fn a_worker_that_stays_silent_is_given_up() {
 fn without_a_worker_requests_wait_and_are_refused_in_the_end() {
     let _turn = beside_others();
     let setup = app(Runtime::Node)
-        .option("--queue-timeout", "500")
+        .option("--queue-timeout", "5000")
         .option("--restart-delay", "60000");
     let mut run = started(setup, 1);
     let mut client = Client::connect(&run);

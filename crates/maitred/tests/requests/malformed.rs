@@ -9,7 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 
 use crate::apps::{node, started};
-use crate::harness::{beside_others, free_port};
+use crate::harness::{PATIENCE, beside_others, free_port, read_some};
 use crate::refused::REFUSED;
 
 /// A program that ends with the test.
@@ -33,18 +33,20 @@ enum Fate {
     Silence,
 }
 
-/// Sends the bytes, and reads the first response. The app's own has a field that a proxy's has not.
-fn fate(port: u16, bytes: &[u8]) -> Fate {
+/// Who has said nothing for so long waits for more.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// Sends the bytes, and reads the first response, which is awaited for so long. The app's own has a
+/// field that a proxy's has not.
+fn fate(port: u16, bytes: &[u8], patience: Duration) -> Fate {
     let mut client = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).unwrap();
-    client
-        .set_read_timeout(Some(Duration::from_secs(3)))
-        .unwrap();
+    client.set_read_timeout(Some(patience)).unwrap();
     // It may be refused before it is complete.
     let _ = client.write_all(bytes);
     let mut response = Vec::new();
     let mut part = [0; 4096];
     loop {
-        match client.read(&mut part) {
+        match read_some(&mut client, &mut part) {
             Ok(0) => return Fate::Refused,
             Ok(len) => response.extend_from_slice(&part[..len]),
             Err(error) if error.kind() == std::io::ErrorKind::ConnectionReset => {
@@ -202,13 +204,15 @@ fn nothing_ambiguous_reaches_the_app_which_cannot_be_said_of_others() {
     let (_haproxy, haproxy) = haproxy(&folder, app);
     let ports = [address.port(), nginx, haproxy];
     let good = b"GET / HTTP/1.1\r\nHost: a\r\n\r\n";
-    assert_eq!(ports.map(|port| fate(port, good)), [Fate::Passed; 3]);
+    let fates = ports.map(|port| fate(port, good, PATIENCE));
+    assert_eq!(fates, [Fate::Passed; 3]);
     let mut table = String::new();
     let mut passed = [0; 3];
     // Side by side: who stays silent takes seconds.
     let fates: Vec<_> = std::thread::scope(|scope| {
         let cases = REFUSED.iter().map(|(what, bytes, _)| {
-            scope.spawn(move || (what, ports.map(|port| fate(port, bytes.as_bytes()))))
+            let fate = |port| fate(port, bytes.as_bytes(), SILENCE);
+            scope.spawn(move || (what, ports.map(fate)))
         });
         let cases: Vec<_> = cases.collect();
         cases.into_iter().map(|case| case.join().unwrap()).collect()

@@ -4,9 +4,9 @@
 use std::collections::BTreeSet;
 
 use crate::client::{Place, Visit, visits};
-use crate::harness::{Run, Setup, alone, beside_others};
+use crate::harness::{Setup, alone, beside_others};
 use crate::processor::computes;
-use crate::victims::{COMPILERS, python_setup, reports, setup};
+use crate::victims::{COMPILERS, python_setup, reports, setup, unharmed};
 
 const VISITS: usize = 40;
 
@@ -17,14 +17,6 @@ fn serves(setup: Setup) {
     reports(&run, "both in their loops", 2);
     visits(&Place::Port(run.port), VISITS);
     unharmed(&mut run);
-}
-
-fn unharmed(run: &mut Run) {
-    let events = run.events();
-    let harm = events
-        .iter()
-        .find(|event| event.is("exited") || event.is("refused"));
-    assert!(harm.is_none(), "{}", run.story());
 }
 
 /// In C with both libraries.

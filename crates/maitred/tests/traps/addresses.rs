@@ -176,9 +176,10 @@ fn a_client_of_a_unix_socket_with_a_long_name() {
         let mut name = format!("{}/{length}/", std::process::id());
         name.truncate(length);
         name += &"x".repeat(length - name.len());
-        let client = rustix::net::socket(
+        let client = rustix::net::socket_with(
             rustix::net::AddressFamily::UNIX,
             rustix::net::SocketType::STREAM,
+            rustix::net::SocketFlags::CLOEXEC,
             None,
         )
         .unwrap();

@@ -5,10 +5,8 @@ use std::net::{Ipv4Addr, TcpStream};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixStream};
 use std::path::PathBuf;
-use std::time::Duration;
 
-/// No answer may take longer.
-const PATIENCE: Duration = Duration::from_secs(20);
+use crate::harness::{PATIENCE, read_some};
 
 /// Where a victim listens.
 #[derive(Clone, Debug)]
@@ -53,7 +51,7 @@ impl Visit {
         let mut text = String::new();
         let mut byte = [0];
         loop {
-            match self.stream.read(&mut byte)? {
+            match read_some(&mut self.stream, &mut byte)? {
                 0 => {
                     let fault = format!("closed after {text:?}");
                     return Err(io::Error::new(io::ErrorKind::UnexpectedEof, fault));

@@ -90,31 +90,30 @@ fn all_workers_down() {
         .start();
     run.listening(2);
     let place = Place::Port(run.port);
+    let mut workers = [0, 1].map(|instance| {
+        run.event("a worker", |event| {
+            event.is("listening") && event.instance() == instance
+        })
+    });
     for _ in 0..2 {
-        let before = run.events().last().unwrap().clone();
-        let workers: Vec<_> = run
-            .events()
-            .into_iter()
-            .rev()
-            .filter(|event| event.is("started"))
-            .take(2)
-            .collect();
         for worker in &workers {
             kill_process(Pid::from_raw(worker.pid()).unwrap(), Signal::KILL).unwrap();
         }
-        for worker in &workers {
-            run.event_after(&before, "the death", |event| {
+        let deaths = workers.each_ref().map(|worker| {
+            run.event_after(worker, "the death", |event| {
                 event.is("exited") && event.pid() == worker.pid()
-            });
-        }
+            })
+        });
         let waiting = (0..QUEUED).map(|_| Visit::begin(&place).unwrap()).collect();
         for answer in answers(waiting) {
             let who = answer.unwrap();
             assert!(workers.iter().all(|worker| worker.pid() != who));
         }
         // One of them may have answered all, before the other one was there to be killed.
-        run.event_after(&before, "both again", |event| {
-            event.is("listening") && event.number("members") == 2
+        workers = deaths.map(|death| {
+            run.event_after(&death, "its successor", |event| {
+                event.is("listening") && event.instance() == death.instance()
+            })
         });
     }
 }

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::client::{Place, visit, visits};
-use crate::harness::{Process, Run, beside_others};
-use crate::victims::{COMPILERS, python_setup, setup};
+use crate::harness::{Process, beside_others};
+use crate::victims::{COMPILERS, python_setup, setup, unharmed};
 
 const WAYS: [&str; 3] = ["blocking", "polled", "mixed"];
 
@@ -23,14 +23,6 @@ fn is_inherited(what: &str) {
             unharmed(&mut run);
         }
     }
-}
-
-fn unharmed(run: &mut Run) {
-    let events = run.events();
-    let harm = events
-        .iter()
-        .find(|event| event.is("exited") || event.is("refused"));
-    assert!(harm.is_none(), "{}", run.story());
 }
 
 #[test]

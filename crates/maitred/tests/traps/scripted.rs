@@ -225,9 +225,8 @@ impl Doorman {
         let answer = (self.script)(&request).unwrap_or_else(|| match request.verb {
             Verb::Hello | Verb::Close => Answer::Nothing,
             Verb::Bind => Answer::Reply(Reply {
-                outcome: Outcome::Shared,
-                channel: 0,
                 address: request.address,
+                ..Reply::plain(Outcome::Shared)
             }),
             Verb::Listen => {
                 let (ours, theirs) = Channel::new();
@@ -235,6 +234,7 @@ impl Doorman {
                     outcome: Outcome::Channel,
                     channel: ours.id,
                     address: request.address,
+                    blocks: false,
                 };
                 channel = Some(ours);
                 Answer::Bytes(reply.encode().to_vec(), Some(theirs))
@@ -242,9 +242,8 @@ impl Doorman {
             Verb::Adopt => {
                 let name = sys::local_address(socket.as_ref().unwrap().as_fd()).unwrap();
                 Answer::Reply(Reply {
-                    outcome: Outcome::Channel,
                     channel: wire::channel_id(name.as_bytes()).unwrap(),
-                    address: wire::Address::NONE,
+                    ..Reply::plain(Outcome::Channel)
                 })
             }
             Verb::SetOption | Verb::GetOption => Answer::outcome(Outcome::Native),

@@ -204,3 +204,13 @@ pub(crate) fn holds(name: &str, arguments: &[&str]) -> Vec<Run> {
     });
     runs.collect()
 }
+
+/// For tests in which nobody should be harmed: no process has ended, and no connection was
+/// refused.
+pub(crate) fn unharmed(run: &mut Run) {
+    let events = run.events();
+    let mut harm = events
+        .iter()
+        .filter(|event| event.is("exited") || event.is("refused"));
+    assert!(harm.next().is_none(), "{}", run.story());
+}

@@ -108,7 +108,10 @@ static void oneshot(int fd) {
   int epoll = registered(fd, EPOLLIN | EPOLLONESHOT);
   for (;;) {
     struct epoll_event event;
-    CHECK(epoll_wait(epoll, &event, 1, -1) == 1 && (event.events & EPOLLIN));
+    int ready = epoll_wait(epoll, &event, 1, -1);
+    // It was stopped, and goes on.
+    if (ready < 0 && errno == EINTR) continue;
+    CHECK(ready == 1 && (event.events & EPOLLIN));
     take_one(fd);
     event.events = EPOLLIN | EPOLLONESHOT;
     CHECK(epoll_ctl(epoll, EPOLL_CTL_MOD, fd, &event) == 0);

@@ -2,6 +2,7 @@
 //! everything that it adds, the time that its commands take, and its CPU while
 //! an app writes a lot. With `--many`, what 200 apps cost.
 
+mod answers;
 mod many;
 mod pair;
 mod side;

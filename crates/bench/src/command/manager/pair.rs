@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 use serde_json::{Value, json};
 
+use super::answers::{self, Who};
 use super::side::Side;
 use super::{Arguments, memory_json, start_apps, workers};
 use crate::child::Program;
@@ -17,6 +18,7 @@ use crate::table::{Table, figure};
 use crate::{tools, tree};
 
 const IDLE: &str = include_str!("../../../apps/idle.cjs");
+const WHO: &str = include_str!("../../../apps/who.cjs");
 const CHATTER: &str = include_str!("../../../apps/chatter.cjs");
 
 /// Apps, and instances of each.
@@ -24,7 +26,19 @@ const CASES: [(usize, usize); 7] = [(0, 0), (1, 1), (1, 4), (1, 10), (1, 50), (1
 /// What has just started still allocates; long enough for Node to be idle.
 const SETTLED: Duration = Duration::from_secs(1);
 
-const COMMANDS: [&str; 4] = ["first start", "ls of 4", "restart", "ls of 10 apps"];
+const COMMANDS: [&str; 8] = [
+    "first start of 4",
+    "ls of 4",
+    "restart of 4",
+    "ls of 10 apps",
+    "start, until one answers",
+    "start, until all 4 have answered",
+    "restart, until one answers",
+    "restart, until all 4 have answered",
+];
+
+/// By command and round, in seconds.
+type Times = [Vec<f64>; COMMANDS.len()];
 
 struct Case {
     apps: usize,
@@ -43,8 +57,7 @@ impl Case {
 
 struct Figures {
     cases: Vec<Case>,
-    /// Seconds, by command and round.
-    times: [Vec<f64>; 4],
+    times: Times,
     /// Share of one core.
     logging_cpu: f64,
 }
@@ -56,15 +69,17 @@ pub(super) fn measure(
 ) -> Result<(Value, Vec<Goal>)> {
     let script = scratch.write("idle.cjs", IDLE)?;
     let script = script.to_string_lossy().into_owned();
+    let who = scratch.write("who.cjs", WHO)?;
+    let who = who.to_string_lossy().into_owned();
     let mut figures = [(); 2].map(|()| Figures {
         cases: Vec::new(),
-        times: [const { Vec::new() }; 4],
+        times: [const { Vec::new() }; COMMANDS.len()],
         logging_cpu: f64::NAN,
     });
     for round in 0..arguments.rounds {
         eprintln!("commands, round {}", round + 1);
         for (side, figures) in sides.iter().zip(&mut figures) {
-            time_commands(side, &script, scratch, &mut figures.times)
+            time_commands(side, &script, &who, scratch, &mut figures.times)
                 .with_context(|| format!("measuring the commands of {}", side.kind.name()))?;
         }
     }
@@ -97,10 +112,20 @@ pub(super) fn measure(
 fn time_commands(
     side: &Side,
     script: &str,
+    who: &str,
     scratch: &Scratch,
-    times: &mut [Vec<f64>; 4],
+    times: &mut Times,
 ) -> Result<()> {
-    let [start, ls, restart, ls_of_ten] = times;
+    let [
+        start,
+        ls,
+        restart,
+        ls_of_ten,
+        start_one,
+        start_all,
+        restart_one,
+        restart_all,
+    ] = times;
     let port = free_port()?.to_string();
     let took = side.run_with(["start", script, "-i", "4"], &[("PORT", &port)])?;
     start.push(took.as_secs_f64());
@@ -110,7 +135,16 @@ fn time_commands(
     start_apps(side, scratch, 10, |n| entry(n, script, 1))?;
     ls_of_ten.push(side.run(["ls"])?.as_secs_f64());
     side.run(["delete", "all"])?;
-    // So that the next round's start is the first again.
+    // So that the next start is the first again.
+    side.kill()?;
+    let port = free_port()?;
+    let begun = answers::time(side, &["start", who, "-i", "4"], port, 4, &Who::new())?;
+    start_one.push(begun.first.as_secs_f64());
+    start_all.push(begun.all.as_secs_f64());
+    let again = answers::time(side, &["restart", "who"], port, 4, &begun.who)?;
+    restart_one.push(again.first.as_secs_f64());
+    restart_all.push(again.all.as_secs_f64());
+    side.run(["delete", "all"])?;
     side.kill()
 }
 
@@ -220,7 +254,10 @@ fn print([ours, pm2]: &[Figures; 2]) {
         table.row(row);
     }
     table.print();
-    println!("\nCommands, ms (medians)");
+    println!(
+        "\nCommands, ms (medians). pm2's are back when the processes are there, maitred's when they \
+         listen."
+    );
     let mut table = Table::new(["", "maitred", "pm2", "maitred ÷ pm2"]);
     for ((name, ours), pm2) in COMMANDS.iter().zip(&ours.times).zip(&pm2.times) {
         let (ours, pm2) = (median(ours), median(pm2));

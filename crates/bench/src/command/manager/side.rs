@@ -4,7 +4,7 @@
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -67,20 +67,37 @@ impl Side {
         args: impl IntoIterator<Item = S>,
         variables: &[(&str, &str)],
     ) -> Result<Duration> {
+        let begun = Instant::now();
+        let command = self.begin(args, variables)?;
+        self.ended(command)?;
+        Ok(begun.elapsed())
+    }
+
+    /// Begins a command.
+    pub(crate) fn begin<S: AsRef<OsStr>>(
+        &self,
+        args: impl IntoIterator<Item = S>,
+        variables: &[(&str, &str)],
+    ) -> Result<Child> {
         let mut command = self.command(args);
         command.envs(variables.iter().copied());
-        let begun = Instant::now();
-        let output = command.output().context("running the manager")?;
-        let took = begun.elapsed();
+        command.stdout(Stdio::piped()).stderr(Stdio::piped());
+        command.spawn().context("running the manager")
+    }
+
+    /// Waits until a command has ended, which has to be well.
+    pub(crate) fn ended(&self, command: Child) -> Result<()> {
+        let output = command.wait_with_output().context("running the manager")?;
         if !output.status.success() {
             bail!(
-                "{command:?} {}: {}{}",
+                "a command of {} {}: {}{}",
+                self.kind.name(),
                 output.status,
                 String::from_utf8_lossy(&output.stdout),
                 String::from_utf8_lossy(&output.stderr)
             );
         }
-        Ok(took)
+        Ok(())
     }
 
     /// The processes of all apps that are online.

@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use super::screen::{self, Colours};
 use super::{Entry, Voice};
-use crate::logs::{DateFormat, Stream};
+use crate::logs::{DateFormat, Stream, own};
 
 /// The form of what is shown.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,8 @@ pub(crate) enum Form {
 #[derive(Clone, Debug)]
 pub(crate) struct View {
     pub(crate) form: Form,
-    /// Shown before lines that are written now; of older ones it is not known.
+    /// Shown before lines that are written now, and before a supervisor's; of older ones of a worker
+    /// it is not known.
     pub(crate) timestamp: Option<DateFormat>,
     /// Text that is to stand out.
     pub(crate) highlight: Option<String>,
@@ -49,11 +50,11 @@ impl View {
         now: Option<Timestamp>,
         out: &mut Vec<u8>,
     ) {
-        let line = match entry.voice {
-            Voice::Worker { .. } => line,
-            // Where it stands alone it says so itself.
-            Voice::Supervisor => line.strip_prefix(b"maitred: ").unwrap_or(line),
+        let (at, line) = match entry.voice {
+            Voice::Worker { .. } => (None, line),
+            Voice::Supervisor => own::parts(line),
         };
+        let now = at.or(now);
         match self.form {
             Form::Raw if !self.terminal => out.extend_from_slice(line),
             Form::Raw => self.message(line, out),
@@ -66,6 +67,11 @@ impl View {
                 let label = format!("{:width$} |", entry.label());
                 self.styled(colour(entry.voice), &label, out);
                 out.push(b' ');
+                // As pm2 shows what it says itself.
+                if let (None, Some(at)) = (&self.timestamp, at) {
+                    let format = DateFormat::parse("YYYY-MM-DDTHH:mm:ss: ");
+                    out.extend_from_slice(date(&format, at).as_bytes());
+                }
                 self.message(line, out);
             }
             Form::Pairs => {
@@ -302,6 +308,28 @@ mod tests {
         let object: Value = serde_json::from_str(&line(Form::Json)).unwrap();
         assert_eq!(object["type"], "maitred");
         assert_eq!(object["process_id"], Value::Null);
+        assert_eq!(object["message"], "api-0 has exited");
+        assert_eq!(object["timestamp"], Value::Null);
+    }
+
+    #[test]
+    fn the_supervisor_says_when() {
+        let line = b"2026-03-07T08:00:01.500Z maitred: api-0 has exited";
+        let shown = |view: &View| shown_of(Voice::Supervisor, view, line, false);
+        let local = date(
+            &DateFormat::parse("YYYY-MM-DDTHH:mm:ss"),
+            "2026-03-07T08:00:01Z".parse().unwrap(),
+        );
+        let pretty = format!("api|maitred | {local}: api-0 has exited\n");
+        assert_eq!(shown(&view(Form::Pretty)), pretty);
+        let dated = View {
+            timestamp: Some(DateFormat::parse("X")),
+            ..view(Form::Pretty)
+        };
+        let pretty = "1772870401 api|maitred | api-0 has exited\n";
+        assert_eq!(shown(&dated), pretty);
+        let object: Value = serde_json::from_str(&shown(&view(Form::Json))).unwrap();
+        assert_eq!(object["timestamp"], "2026-03-07T08:00:01.500Z");
         assert_eq!(object["message"], "api-0 has exited");
     }
 

@@ -16,160 +16,18 @@
 
 #[cfg(test)]
 mod simulation;
+mod terms;
 #[cfg(test)]
 mod tests;
 
 use std::time::Duration;
 
-use crate::config::{Pause, Restart};
+use crate::config::Pause;
 use crate::events::Next;
+pub(crate) use terms::{Effect, Event, Generation, Outcome, Rest, Rules, Run, State, Status};
 
 /// The longest of the pauses that grow.
 const LONGEST_PAUSE: Duration = Duration::from_secs(15);
-
-/// One that could be heard of when it listens, and says nothing, is taken for up when it has run
-/// for so long.
-const SETTLED: Duration = Duration::from_secs(1);
-
-/// The same for one of which nothing is to be heard: long enough for a mistake in it to show.
-const SETTLED_ALONE: Duration = Duration::from_millis(250);
-
-/// Tells one process of an instance from all others.
-pub(crate) type Generation = u64;
-
-/// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Status {
-    Code(i32),
-    Signal(i32),
-}
-
-impl Status {
-    /// The exit code that a shell would report.
-    pub(crate) fn exit_code(self) -> u8 {
-        let code = match self {
-            Self::Code(code) => code,
-            Self::Signal(signal) => 128 + signal,
-        };
-        u8::try_from(code).unwrap_or(u8::MAX)
-    }
-}
-
-/// How an instance is to be treated.
-#[derive(Clone, Debug)]
-pub(crate) struct Rules {
-    pub(crate) restart: Restart,
-    /// From being asked to end until being killed.
-    pub(crate) kill_timeout: Duration,
-    /// How long a process may take until it is up.
-    pub(crate) listen_timeout: Duration,
-    /// It tells when it is up.
-    pub(crate) wait_ready: bool,
-    /// A successor may run beside the one that it replaces.
-    pub(crate) overlap: bool,
-}
-
-impl Rules {
-    /// After so long a process that says nothing of itself is taken for up.
-    fn settled(&self) -> Duration {
-        // Where sockets are shared it is seen who listens, and two can run side by side.
-        if self.overlap { SETTLED } else { SETTLED_ALONE }
-    }
-}
-
-/// A process.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Run {
-    pub(crate) generation: Generation,
-    pub(crate) since: Duration,
-    /// It does its work, as far as is known.
-    pub(crate) up: bool,
-    /// It has been seen to listen.
-    pub(crate) listens: bool,
-}
-
-/// Why nothing runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Rest {
-    /// Somebody wanted it so.
-    Stopped,
-    /// It has ended, and is not to be restarted.
-    Ended(Status),
-    /// It crashed too often.
-    Errored,
-}
-
-/// Where an instance stands. Times are since any fixed moment.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum State {
-    /// Nothing runs, and nothing shall.
-    Resting(Rest),
-    /// To be started at this time, and not before all that leave are gone.
-    Waiting { until: Duration },
-    /// A process runs.
-    Running(Run),
-    /// A process runs, and its successor beside it, which has to be up by the deadline.
-    Replacing {
-        old: Run,
-        new: Run,
-        deadline: Duration,
-    },
-}
-
-/// What an instance hears.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Event {
-    /// It shall run.
-    Start,
-    /// It shall not run.
-    Stop,
-    /// Another process shall take the place of the one that runs, after it.
-    Restart,
-    /// The same, but the one that runs serves on until the other one is up, where they can run
-    /// side by side.
-    Reload,
-    /// A process has ended, or could not be started.
-    Exited { run: Generation, status: Status },
-    /// A process is up: it listens, or has said so.
-    Up { run: Generation, listening: bool },
-    /// Time has passed.
-    Time,
-}
-
-/// What is to be done. Generations are those of this instance.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Effect {
-    /// Start a process.
-    Spawn(Generation),
-    /// Give it no more connections, and ask it to end.
-    Ask(Generation),
-    /// Kill it.
-    Kill(Generation),
-    /// Tell that it has ended after so many milliseconds, and what follows.
-    Tell {
-        run: Generation,
-        status: Status,
-        uptime: u64,
-        next: Next,
-    },
-    /// What the last command came to.
-    Settled(Outcome),
-}
-
-/// What a command came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Outcome {
-    /// A process is up.
-    Up { listens: bool },
-    /// Nothing runs any more.
-    Stopped,
-    /// The process has ended before it was up.
-    Exited(Status),
-    /// It is not up in time.
-    NotUp,
-    /// Another command has come in between.
-    Superseded,
-}
 
 /// A process on its way out.
 #[derive(Clone, Copy, Debug)]
@@ -558,16 +416,6 @@ impl Instance {
     fn settle(&mut self, outcome: Outcome, step: &mut Step<'_>) {
         if std::mem::replace(&mut self.awaited, Awaited::Nothing) != Awaited::Nothing {
             step.effects.push(Effect::Settled(outcome));
-        }
-    }
-}
-
-impl Run {
-    fn is_up(self, listening: bool) -> Self {
-        Self {
-            up: true,
-            listens: self.listens || listening,
-            ..self
         }
     }
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use random::Random;
 
 use super::*;
+use crate::config::Restart;
 
 /// What the world knows of the processes.
 #[derive(Default)]

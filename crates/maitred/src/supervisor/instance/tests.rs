@@ -1,6 +1,7 @@
 //! What an instance does, event by event.
 
 use super::*;
+use crate::config::Restart;
 use std::collections::BTreeSet;
 
 fn rules() -> Rules {

@@ -37,6 +37,15 @@ impl Event {
         }
     }
 
+    /// The sum of a figure over all workers.
+    pub(crate) fn sum(&self, figure: &str) -> u64 {
+        let listeners = self.json["listeners"].as_array().into_iter().flatten();
+        listeners
+            .flat_map(|listener| listener["workers"].as_array().into_iter().flatten())
+            .map(|worker| worker[figure].as_u64().unwrap())
+            .sum()
+    }
+
     pub(crate) fn text(&self, field: &str) -> &str {
         match self.json[field].as_str() {
             Some(text) => text,

@@ -1,6 +1,6 @@
 //! A plain HTTP client that shows each step of a connection, and the rounds played with it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::os::unix::net::UnixStream;
@@ -11,10 +11,23 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-/// No single answer may take longer.
-const PATIENCE: Duration = Duration::from_secs(30);
+use super::run::Run;
+
+/// No single answer may take longer, and no process for its end: longer than any machine stalls.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
 /// What keeps a worker from answering anybody else, without using a CPU.
 const PIECE_OF_WORK: &str = "/api?ms=200&how=sleep";
+
+/// Reads what is there. Where a read has a time limit, it is interrupted when this process is
+/// stopped and goes on.
+pub(crate) fn read_some(from: &mut (impl Read + ?Sized), room: &mut [u8]) -> io::Result<usize> {
+    loop {
+        match from.read(room) {
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            read => return read,
+        }
+    }
+}
 
 /// Where an app listens.
 #[derive(Clone, Debug)]
@@ -134,41 +147,52 @@ pub(crate) fn deal(door: &Door, path: &str, count: usize) -> BTreeMap<String, us
 }
 
 /// Plays rounds of as many simultaneous requests as there are workers: in each round, each of them
-/// must answer exactly one.
+/// must answer exactly one. The run has to tell figures, often.
 ///
 /// Even rounds open all connections first and then write on all; in odd ones each connection has
-/// a thread of its own, and its request follows at once. A round begins as soon as the one before
-/// has ended.
-pub(crate) fn rounds_of_simultaneous_requests(door: &Door, workers: usize, rounds: usize) {
+/// a thread of its own, and its request follows at once. A round begins as soon as all that the one
+/// before has set in motion has come to rest: whoever still works would be passed over.
+pub(crate) fn rounds_of_simultaneous_requests(
+    run: &mut Run,
+    door: &Door,
+    workers: usize,
+    rounds: usize,
+) {
     until_all_have_answered(door, workers);
-    let mut uneven = Vec::new();
-    for round in 0..rounds {
+    let mut round = 0;
+    while round < rounds {
+        run.comes_to_rest();
+        let moved = run.moved();
         let start = Instant::now();
         let answers = if round % 2 == 0 {
             together(door, workers)
         } else {
             side_by_side(door, workers)
         };
-        let mut who: Vec<String> = match answers {
+        let took = start.elapsed();
+        let who: Vec<String> = match answers {
             Ok(answers) => answers.iter().map(Answer::worker).collect(),
             Err(error) => panic!("round {round}: {error}"),
         };
-        let told = format!(
-            "round {round} ({} ms): {who:?}",
-            start.elapsed().as_millis()
-        );
-        who.sort();
-        who.dedup();
-        if who.len() != workers {
-            uneven.push(told);
+        if who.iter().collect::<BTreeSet<_>>().len() == workers {
+            round += 1;
+            continue;
         }
+        // A worker that was kept from its processor, and so has not taken its connection in time,
+        // has rightly lost it to another one: then the round tells nothing.
+        assert!(
+            run.moved_until_now() > moved,
+            "round {round} of {rounds} ({took:?}) did not give each of {workers} workers a request: \
+             {who:?}\n{}",
+            run.story()
+        );
     }
-    assert!(
-        uneven.is_empty(),
-        "{} of {rounds} rounds did not give every one of {workers} workers a request:\n{}",
-        uneven.len(),
-        uneven.join("\n")
-    );
+}
+
+/// The same at the app's port.
+pub(crate) fn rounds_at_its_port(run: &mut Run, workers: usize, rounds: usize) {
+    let door = run.door();
+    rounds_of_simultaneous_requests(run, &door, workers, rounds);
 }
 
 /// A worker that has just begun to listen may still be busy with its start. One that has answered

@@ -2,18 +2,26 @@
 //! processes it leaves.
 
 mod events;
+mod gate;
 mod http;
+mod output;
 pub(crate) mod place;
 mod processes;
 mod run;
+mod setup;
 mod storm;
 
 use std::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
-pub(crate) use http::{Door, Request, deal, rounds_of_simultaneous_requests};
+pub(crate) use events::Event;
+pub(crate) use gate::Gate;
+pub(crate) use http::{
+    Door, PATIENCE, Request, deal, read_some, rounds_at_its_port, rounds_of_simultaneous_requests,
+};
 pub(crate) use place::{free_port, path_with_tools, repository, rounds, tool};
 pub(crate) use processes::{Process, children_of, descendants_of, gone_within};
-pub(crate) use run::{Run, Setup};
+pub(crate) use run::Run;
+pub(crate) use setup::Setup;
 pub(crate) use storm::{raise_file_limit, storm};
 
 /// Held while a test runs: either beside others, or alone on the machine.

@@ -3,7 +3,10 @@
 use std::env;
 use std::ffi::OsString;
 use std::net::TcpListener;
+use std::os::linux::net::SocketAddrExt;
+use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU16, Ordering};
 
 /// The program under test. The environment names a copy where this user cannot read the original.
@@ -48,7 +51,8 @@ pub(crate) fn tool(name: &str) -> PathBuf {
         .unwrap_or_else(|| panic!("{name} is missing; `make test` installs what the tests need"))
 }
 
-/// A TCP port that nobody uses, on any address.
+/// A TCP port that nobody uses, on any address, and that no other test program is given while this
+/// one runs.
 ///
 /// Not one that the kernel gives for port 0: those come from the range that it also takes the
 /// ports of outgoing connections from, and a test that opens thousands of these would sooner or
@@ -57,12 +61,19 @@ pub(crate) fn free_port() -> u16 {
     const FIRST: u16 = 10_000;
     const COUNT: u16 = 20_000;
     static NEXT: AtomicU16 = AtomicU16::new(0);
+    /// Names that say whose a port is, among all test programs on this machine.
+    static OURS: Mutex<Vec<UnixListener>> = Mutex::new(Vec::new());
 
     let start = (std::process::id() % u32::from(COUNT)) as u16;
     for _ in 0..COUNT {
         let step = NEXT.fetch_add(1, Ordering::Relaxed) % COUNT;
         let port = FIRST + (start + step) % COUNT;
+        let name = SocketAddr::from_abstract_name(format!("maitred-test-port-{port}")).unwrap();
+        let Ok(ours) = UnixListener::bind_addr(&name) else {
+            continue;
+        };
         if TcpListener::bind(("::", port)).is_ok() && TcpListener::bind(("0.0.0.0", port)).is_ok() {
+            OURS.lock().unwrap().push(ours);
             return port;
         }
     }

@@ -34,6 +34,16 @@ impl Process {
         })
     }
 
+    /// Whether all its threads sleep, or it has ended.
+    pub(super) fn is_at_rest(&self) -> bool {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.pid));
+        threads.into_iter().flatten().flatten().all(|thread| {
+            let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            let state = stat.rsplit(") ").next().unwrap_or_default();
+            !state.starts_with(['R', 'D'])
+        })
+    }
+
     pub(crate) fn is_alive(&self) -> bool {
         Process::find(self.pid).is_some_and(|now| now.started == self.started)
     }

@@ -70,11 +70,11 @@ pub(crate) fn storm(
     while open > 0 {
         let left = deadline.saturating_duration_since(Instant::now());
         events.clear();
-        let found = epoll::wait(
-            &epoll,
-            rustix::buffer::spare_capacity(&mut events),
-            Some(&left.try_into().unwrap()),
-        );
+        let left = left.try_into().unwrap();
+        let found = rustix::io::retry_on_intr(|| {
+            let room = rustix::buffer::spare_capacity(&mut events);
+            epoll::wait(&epoll, room, Some(&left))
+        });
         if found.unwrap() == 0 {
             outcomes.insert("no answer in time".to_owned(), open);
             break;
