@@ -67,6 +67,13 @@ fn look_around<C: Channels>(
     let mut busy = members
         .iter()
         .any(|member| member.probed.is_some() || member.blocked || member.is_slow(now));
+    // Nobody tells of a probe that is taken when nothing waits any more: a worker that has taken it
+    // long ago must not come after the others for ever.
+    for member in members.iter_mut() {
+        if member.probed.is_some() && !member.watched {
+            member.sync(now, channels);
+        }
+    }
     for at in likeliest(now, members).into_iter().flatten() {
         let Some(member) = members.get_mut(at) else {
             break;

@@ -17,6 +17,7 @@ fn a_build_that_fails_is_told_of_with_where_to_look() {
     let home = Home::new();
     home.file("server.js", NODE_SERVER);
     home.does(&["start", "server.js", "-i", "1"]);
+    home.is_up("server", 1);
     home.file("server.js", "throw new Error('a bad build')");
     let errors = home.fails(&["reload", "server"]);
     let expected = "the one before it goes on; `maitred logs server` shows what it wrote";

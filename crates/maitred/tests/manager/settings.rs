@@ -45,9 +45,10 @@ fn a_reload_changes_settings_without_a_gap() {
     let _turn = beside_others();
     let home = Home::new();
     let server = "require('http').createServer((_, answer) => answer.end(process.argv[2]))
-        .listen(process.env.PORT);";
+        .listen(process.env.PORT, () => console.log('up'));";
     home.file("server.js", server);
     home.does(&["start", "server.js", "-i", "2", "--", "one"]);
+    home.is_up("server", 2);
     home.does(&["reload", "server", "-i", "3", "--", "two"]);
     assert_eq!(home.pids().len(), 3);
     for _ in 0..6 {
