@@ -84,8 +84,9 @@ pub fn next_signal() -> io::Result<Signalled> {
     }
 }
 
-/// In a child before exec: no signal is blocked, and a broken pipe ends the program, as a program
-/// expects to find it.
+/// In a child before exec: no signal is blocked, a broken pipe ends the program, as a program
+/// expects to find it, and so do the signals by which it is asked to end: a shell lets what it runs
+/// in the background ignore them.
 pub(crate) fn restore() {
     let mut set = MaybeUninit::uninit();
     // SAFETY: the set is initialised before it is read; SIG_DFL is a valid disposition; all of
@@ -93,7 +94,9 @@ pub(crate) fn restore() {
     unsafe {
         libc::sigemptyset(set.as_mut_ptr());
         libc::pthread_sigmask(libc::SIG_SETMASK, set.as_ptr(), std::ptr::null_mut());
-        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+        for signal in [libc::SIGPIPE, libc::SIGINT, libc::SIGQUIT, libc::SIGTERM] {
+            libc::signal(signal, libc::SIG_DFL);
+        }
     }
 }
 

@@ -285,6 +285,21 @@ fn killing_the_supervisor_leaves_no_process() {
     assert_eq!(gone_within(Duration::ZERO, &all), []);
 }
 
+/// A shell that is not interactive lets what it starts in the background ignore SIGINT. The workers
+/// are asked to end by it all the same.
+#[test]
+fn workers_of_a_background_job_hear_that_they_are_to_end() {
+    let _turn = beside_others();
+    let shell = ["sh", "-c", "trap '' INT QUIT; exec \"$@\"", "sh"];
+    let setup = Setup::program("stay.sh", "echo ready; exec sleep 1000\n").instances(1);
+    let mut run = setup.before(shell).start();
+    run.output("the program", |text| text.contains("ready"));
+    run.signal(Signal::TERM);
+    assert_eq!(run.exit_code(), 0);
+    let exited = run.event("the end", |event| event.is("exited"));
+    assert_eq!(exited.number("signal"), 2);
+}
+
 /// Guard and supervisor, killed in the same moment, leave their folder: the next run removes it.
 #[test]
 fn what_a_killed_run_leaves_is_removed_by_the_next() {
