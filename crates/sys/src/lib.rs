@@ -8,6 +8,7 @@ mod batch;
 mod channel;
 mod process;
 mod readable;
+mod rights;
 mod signals;
 mod socket;
 mod tied;

@@ -80,7 +80,7 @@ pub struct ChildSetup {
 }
 
 /// The rights of a process.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Identity {
     /// The user.
     pub uid: u32,
