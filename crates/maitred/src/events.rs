@@ -62,6 +62,10 @@ pub(crate) enum Event {
         address: String,
         by: Option<String>,
     },
+    /// An instance shares the UDP socket of another one.
+    DatagramsShared { instance: u32, address: String },
+    /// An instance cannot share the UDP socket of another one, for the kernel does not give it.
+    DatagramsNotShared { instance: u32, address: String },
     /// The kernel does not tell whether a worker's loop is free.
     Blind { pid: i32 },
     /// The kernel does not tell which connections are open.

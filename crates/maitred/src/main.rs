@@ -25,6 +25,7 @@ mod process_tree;
 mod proxy;
 mod runtime_folder;
 mod schedule;
+mod socket_table;
 mod supervisor;
 mod watch;
 

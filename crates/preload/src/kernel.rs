@@ -6,6 +6,7 @@ pub(crate) const AF_UNIX: u16 = 1;
 pub(crate) const AF_INET: u16 = 2;
 pub(crate) const AF_INET6: u16 = 10;
 pub(crate) const SOCK_STREAM: i32 = 1;
+pub(crate) const SOCK_DGRAM: i32 = 2;
 pub(crate) const SOCK_SEQPACKET: i32 = 5;
 pub(crate) const SOCK_NONBLOCK: i32 = 0o4000;
 pub(crate) const SOCK_CLOEXEC: i32 = 0o2000000;
@@ -35,6 +36,7 @@ pub(crate) const EFAULT: i32 = 14;
 pub(crate) const EINVAL: i32 = 22;
 pub(crate) const EMFILE: i32 = 24;
 pub(crate) const EOPNOTSUPP: i32 = 95;
+pub(crate) const EADDRINUSE: i32 = 98;
 pub(crate) const ECONNRESET: i32 = 104;
 pub(crate) const ENOTCONN: i32 = 107;
 

@@ -15,6 +15,7 @@
 
 mod accept;
 mod arch;
+mod datagrams;
 mod door;
 mod epoll;
 mod hooks;

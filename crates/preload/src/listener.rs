@@ -9,7 +9,7 @@ use wire::{
 use crate::epoll::Registrations;
 use crate::kernel::{self, AF_INET, AF_INET6, AF_UNIX, SOCK_STREAM};
 use crate::table::{self, Kind, Slot};
-use crate::{arch::nr, door, host};
+use crate::{arch::nr, datagrams, door, host};
 
 /// `bind`: an address that other workers may share is asked for at the door.
 ///
@@ -28,12 +28,20 @@ pub(crate) unsafe fn bind(fd: i32, address: *const u8, len: u32) -> isize {
         }
     }
     // SAFETY: the caller's promise.
-    unsafe {
+    let result = unsafe {
         kernel::call(
             nr::BIND,
             [fd as usize, address as usize, len as usize, 0, 0, 0],
         )
+    };
+    if result == -(kernel::EADDRINUSE as isize) && !host::DOOR.is_empty() {
+        // SAFETY: the kernel has just read the address.
+        let bytes = unsafe { core::slice::from_raw_parts(address, len as usize) };
+        if datagrams::share(fd, bytes) {
+            return 0;
+        }
     }
+    result
 }
 
 fn ask_to_bind(fd: i32, bytes: &[u8]) -> Option<isize> {
@@ -47,7 +55,7 @@ fn ask_to_bind(fd: i32, bytes: &[u8]) -> Option<isize> {
             // Without room in the table the plain call tells the truth.
             table::remember(fd, Kind::Claimed, &address).then_some(0)
         }
-        (Outcome::Native | Outcome::Channel, ..) => None,
+        (Outcome::Native | Outcome::Channel | Outcome::Datagrams, ..) => None,
     }
 }
 
@@ -387,7 +395,7 @@ fn is_stream(fd: i32) -> bool {
 
 /// Whether a `sockaddr` names a place that others could want too: a port, or the name of a Unix
 /// socket.
-fn is_fixed(sockaddr: &[u8]) -> bool {
+pub(crate) fn is_fixed(sockaddr: &[u8]) -> bool {
     match family(sockaddr) {
         Some(AF_INET | AF_INET6) => {
             matches!(sockaddr.get(2..4), Some(port) if port != [0, 0])
@@ -397,7 +405,7 @@ fn is_fixed(sockaddr: &[u8]) -> bool {
     }
 }
 
-fn family(sockaddr: &[u8]) -> Option<u16> {
+pub(crate) fn family(sockaddr: &[u8]) -> Option<u16> {
     Some(u16::from_ne_bytes(*sockaddr.first_chunk()?))
 }
 

@@ -30,6 +30,9 @@ pub enum Verb {
     /// accept from it, or another thread of the one that did: the channel goes along. `arg` is 1
     /// if other threads of the process accept from it too. Answered with the listener's address.
     Adopt = 7,
+    /// `bind` of a datagram socket, which the kernel has refused as in use: the socket goes along,
+    /// the address is the one asked for.
+    ShareDatagrams = 8,
 }
 
 impl Verb {
@@ -42,6 +45,7 @@ impl Verb {
             5 => Self::GetOption,
             6 => Self::Close,
             7 => Self::Adopt,
+            8 => Self::ShareDatagrams,
             _ => return None,
         })
     }
@@ -124,6 +128,8 @@ pub enum Outcome {
     Shared,
     /// `listen` and `Adopt`: a channel takes the listener's place. For `listen` it comes along.
     Channel,
+    /// `ShareDatagrams`: another instance's socket comes along, and takes the place of this one.
+    Datagrams,
 }
 
 /// The answer to a [`Request`].
@@ -159,6 +165,7 @@ impl Reply {
             Outcome::Native => (3, 0),
             Outcome::Shared => (4, 0),
             Outcome::Channel => (5, 0),
+            Outcome::Datagrams => (6, 0),
         };
         let mut to = [0; REPLY_LEN];
         put(&mut to, 0, &VERSION.to_ne_bytes());
@@ -182,6 +189,7 @@ impl Reply {
             3 => Outcome::Native,
             4 => Outcome::Shared,
             5 => Outcome::Channel,
+            6 => Outcome::Datagrams,
             _ => return None,
         };
         Some(Self {
@@ -232,6 +240,7 @@ mod tests {
             Outcome::Native,
             Outcome::Shared,
             Outcome::Channel,
+            Outcome::Datagrams,
         ] {
             let reply = Reply {
                 outcome,
@@ -248,7 +257,7 @@ mod tests {
         let good = request().encode();
         assert_eq!(Request::decode(&good[1..]), None);
         assert_eq!(Request::decode(&[]), None);
-        for (at, byte) in [(0, 99), (2, 0), (2, 8), (32, 111), (32, 255)] {
+        for (at, byte) in [(0, 99), (2, 0), (2, 9), (32, 111), (32, 255)] {
             let mut bad = good;
             bad[at] = byte;
             assert_eq!(Request::decode(&bad), None, "byte {at} = {byte}");

@@ -248,7 +248,7 @@ fields! {
         default: "75s",
         flags: &[flag("idle-timeout", Takes::Value("TIME")).also_of_run()],
     }
-    /// TCP ports that each instance opens for itself, not shared (a debugger's, say).
+    /// TCP and UDP ports that each instance opens for itself, not shared (a debugger's, say).
     private_ports: Ports {
         aliases: &["private_port"],
         default: "none",

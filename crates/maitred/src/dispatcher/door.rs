@@ -87,6 +87,7 @@ impl Turn {
             Verb::SetOption => Reply::plain(self.set_option(&ask)),
             Verb::GetOption => self.get_option(&ask),
             Verb::Adopt => return self.adopted(ask),
+            Verb::ShareDatagrams => return self.share_datagrams(&ask),
             Verb::Hello | Verb::Close => return,
         };
         answer(&ask.caller, &reply, None);
@@ -181,6 +182,23 @@ impl Turn {
             });
         }
         bound
+    }
+
+    fn share_datagrams(&self, ask: &Ask) {
+        let wanted = self.shared_address(ask, ask.request.address.as_bytes());
+        let socket = match wanted {
+            Some(ListenAddress::Tcp { socket, .. }) => {
+                self.datagrams_at(socket, ask.pid, ask.request.instance)
+            }
+            _ => None,
+        };
+        match socket {
+            Some(socket) => {
+                let reply = Reply::plain(Outcome::Datagrams);
+                answer(&ask.caller, &reply, Some(socket.as_fd()));
+            }
+            None => answer(&ask.caller, &Reply::plain(Outcome::Native), None),
+        }
     }
 
     fn listens(&mut self, pid: i32, listener: ListenerId) -> bool {

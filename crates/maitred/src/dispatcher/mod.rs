@@ -9,6 +9,7 @@ mod accepting;
 mod address;
 mod channel;
 mod counts;
+mod datagrams;
 mod door;
 mod figures;
 mod ledger;
@@ -80,6 +81,16 @@ pub(crate) enum Notice {
         instance: u32,
         address: ListenAddress,
         /// Who has it, where the kernel tells.
+        by: Option<String>,
+    },
+    /// An instance has got the UDP socket of another one, which has the address.
+    DatagramsShared { instance: u32, address: SocketAddr },
+    /// Another instance has it, and the kernel does not give its socket.
+    DatagramsNotShared { instance: u32, address: SocketAddr },
+    /// Somebody else has it.
+    DatagramsInUse {
+        instance: u32,
+        address: SocketAddr,
         by: Option<String>,
     },
     /// The kernel does not tell whether this worker's loop is free.

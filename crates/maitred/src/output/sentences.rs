@@ -137,6 +137,16 @@ impl Sentences {
                      that, or choose another port"
                 ))
             }
+            Event::DatagramsShared { address, .. } => {
+                let first = self.complete.insert(address.clone()) && !self.quiet;
+                first.then(|| format!("the instances of {name} share {address}"))
+            }
+            Event::DatagramsNotShared { instance, address } => Some(format!(
+                "{name}-{instance} cannot listen on {address}: another instance has it, and the \
+                 kernel does not let maitred share its socket (pidfd_getfd: another user's process, \
+                 or a strict container). Give each instance a port of its own; NODE_APP_INSTANCE \
+                 holds its number"
+            )),
             Event::Blind { .. } => {
                 if std::mem::replace(&mut self.blind, true) {
                     return None;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
@@ -96,6 +97,23 @@ impl Supervisor {
             } => Event::InUse {
                 instance,
                 address: address.to_string(),
+                by,
+            },
+            Notice::DatagramsShared { instance, address } => Event::DatagramsShared {
+                instance,
+                address: udp(address),
+            },
+            Notice::DatagramsNotShared { instance, address } => Event::DatagramsNotShared {
+                instance,
+                address: udp(address),
+            },
+            Notice::DatagramsInUse {
+                instance,
+                address,
+                by,
+            } => Event::InUse {
+                instance,
+                address: udp(address),
                 by,
             },
             Notice::Blind { pid } => Event::Blind { pid },
@@ -275,6 +293,11 @@ impl Supervisor {
             self.ask_now(number, generation);
         }
     }
+}
+
+/// How a UDP address is shown.
+fn udp(address: SocketAddr) -> String {
+    format!("udp:{address}")
 }
 
 /// Whether a process has a file in its memory. What its library has to say may still be on its way.

@@ -1,13 +1,13 @@
 //! Everything an app may listen on: several ports, Unix sockets, both families, port 0, ports kept
-//! private, ports that need privileges, and UDP, which is none of maitred's business.
+//! private, and ports that need privileges.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener, UdpSocket};
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use rustix::process::{Signal, kill_process};
 
 use crate::harness::{
-    Door, PATIENCE, Request, Run, Setup, beside_others, free_port, rounds_of_simultaneous_requests,
+    Door, Request, Run, Setup, beside_others, free_port, rounds_of_simultaneous_requests,
 };
 
 const ROUNDS: usize = 4;
@@ -164,7 +164,7 @@ fn an_app_sees_its_clients_address() {
 }
 
 /// What each worker reported, by instance or worker number: `name: value` in a line of output.
-fn reports(run: &Run, count: usize) -> BTreeMap<String, String> {
+pub(crate) fn reports(run: &Run, count: usize) -> BTreeMap<String, String> {
     let text = run.output("all reports", |text| {
         text.matches("report ").count() == count
     });
@@ -289,43 +289,6 @@ fn a_unix_socket_outlives_the_worker_that_closes_it() {
         });
         exact(&mut run, &door, 2);
     }
-}
-
-/// Datagrams are not distributed: the port belongs to whoever has bound it, as without maitred.
-#[test]
-fn udp_passes_untouched() {
-    let _turn = beside_others();
-    let text = r#"
-import errno, os, signal, socket
-udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-name = os.environ["NODE_APP_INSTANCE"]
-try:
-    udp.bind(("127.0.0.1", int(os.environ["PORT"])))
-except OSError as error:
-    print(f"report {name}: {errno.errorcode[error.errno]}", flush=True)
-    signal.pause()
-print(f"report {name}: bound", flush=True)
-while True:
-    data, sender = udp.recvfrom(100)
-    udp.sendto(data.upper(), sender)
-"#;
-    let mut run = Setup::program("echo.py", text).instances(2).start();
-    let seen = reports(&run, 2);
-    let seen: BTreeSet<_> = seen.values().map(String::as_str).collect();
-    assert_eq!(seen, BTreeSet::from(["EADDRINUSE", "bound"]));
-
-    let client = UdpSocket::bind("127.0.0.1:0").unwrap();
-    client.set_read_timeout(Some(PATIENCE)).unwrap();
-    client.connect(("127.0.0.1", run.port)).unwrap();
-    client.send(b"hello").unwrap();
-    let mut answer = [0; 16];
-    let length = client.recv(&mut answer).unwrap();
-    assert_eq!(&answer[..length], b"HELLO");
-    assert!(
-        !run.events().iter().any(|event| event.is("listening")),
-        "{}",
-        run.story()
-    );
 }
 
 /// One process cannot listen twice on the same port; that instances share it changes nothing.

@@ -14,6 +14,7 @@ mod harness;
 mod browser;
 mod chaos;
 mod counts;
+mod datagrams;
 mod errors;
 mod exact;
 mod flags;

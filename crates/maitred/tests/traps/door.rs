@@ -21,7 +21,7 @@ use crate::harness::{Run, alone, beside_others, children_of, free_port, raise_fi
 use crate::processor::computes;
 use crate::victims::{PATIENCE, setup};
 
-const VERBS: [Verb; 7] = [
+const VERBS: [Verb; 8] = [
     Verb::Hello,
     Verb::Bind,
     Verb::Listen,
@@ -29,6 +29,7 @@ const VERBS: [Verb; 7] = [
     Verb::GetOption,
     Verb::Close,
     Verb::Adopt,
+    Verb::ShareDatagrams,
 ];
 
 fn start() -> Run {

@@ -246,7 +246,9 @@ impl Doorman {
                     ..Reply::plain(Outcome::Channel)
                 })
             }
-            Verb::SetOption | Verb::GetOption => Answer::outcome(Outcome::Native),
+            Verb::SetOption | Verb::GetOption | Verb::ShareDatagrams => {
+                Answer::outcome(Outcome::Native)
+            }
         });
         // Who has left does not hear it.
         let _ = match answer {
