@@ -26,6 +26,9 @@ pub(crate) enum Kind {
     ForwardedProto,
     ForwardedHost,
     Forwarded,
+    RealIp,
+    /// Another field by which a proxy tells an app who its client is, or what it has asked for.
+    Identity,
     /// Spelled so that a program which maps names to variables takes it for one of the above.
     Disguised,
 }
@@ -39,6 +42,7 @@ pub(crate) fn kind(name: &str) -> Kind {
         6 if is("expect") => Kind::Expect,
         7 if is("upgrade") => Kind::Upgrade,
         7 if is("trailer") => Kind::Trailer,
+        9 if is("x-real-ip") => Kind::RealIp,
         9 if is("forwarded") => Kind::Forwarded,
         10 if is("connection") => Kind::Connection,
         10 if is("keep-alive") => Kind::KeepAlive,
@@ -49,7 +53,8 @@ pub(crate) fn kind(name: &str) -> Kind {
         16 if is("proxy-connection") => Kind::Hop,
         17 if is("x-forwarded-proto") => Kind::ForwardedProto,
         17 if is("transfer-encoding") => Kind::TransferEncoding,
-        14..=17 if name.contains('_') && is_disguised(name) => Kind::Disguised,
+        _ if name.contains('_') && is_disguised(name) => Kind::Disguised,
+        _ if is_identity(name) => Kind::Identity,
         _ => Kind::Other,
     }
 }
@@ -62,7 +67,83 @@ fn is_disguised(name: &str) -> bool {
             | Kind::ForwardedFor
             | Kind::ForwardedHost
             | Kind::ForwardedProto
+            | Kind::RealIp
+            | Kind::Identity
     )
+}
+
+/// Whether apps and frameworks take such a field for the word of a proxy before them: about the
+/// client's address, its TLS and certificate, its user, or the host, port and path that it meant.
+fn is_identity(name: &str) -> bool {
+    /// Whatever begins so.
+    const FAMILIES: [&str; 4] = [
+        "x-forwarded-",
+        "x-auth-request-",
+        "x-ssl-client-",
+        "ssl-client-",
+    ];
+    const NAMES: [&str; 40] = [
+        "cf-connecting-ip",
+        "cf-connecting-ipv6",
+        "cf-pseudo-ipv4",
+        "client-ip",
+        "cloudfront-forwarded-proto",
+        "cloudfront-viewer-address",
+        "do-connecting-ip",
+        "fastly-client-ip",
+        "fastly-ssl",
+        "fly-client-ip",
+        "forwarded-for",
+        "front-end-https",
+        "remote-user",
+        "true-client-ip",
+        "x-appengine-user-ip",
+        "x-arr-clientcert",
+        "x-arr-ssl",
+        "x-azure-clientip",
+        "x-azure-socketip",
+        "x-client-cert",
+        "x-client-ip",
+        "x-cluster-client-ip",
+        "x-envoy-external-address",
+        "x-forwarded",
+        "x-host",
+        "x-original-forwarded-for",
+        "x-original-host",
+        "x-original-url",
+        "x-originating-ip",
+        "x-proxyuser-ip",
+        "x-real-port",
+        "x-remote-addr",
+        "x-remote-ip",
+        "x-remote-user",
+        "x-rewrite-url",
+        "x-scheme",
+        "x-ssl",
+        "x-url-scheme",
+        "x-webauth-user",
+        "x-https",
+    ];
+    // Most fields need no further look.
+    let first = name.as_bytes().first().map(u8::to_ascii_lowercase);
+    if !matches!(first, Some(b'x' | b'c' | b'd' | b'f' | b'r' | b's' | b't')) {
+        return false;
+    }
+    let begins = |family: &&str| {
+        let beginning = name.as_bytes().get(..family.len());
+        beginning.is_some_and(|it| it.eq_ignore_ascii_case(family.as_bytes()))
+    };
+    FAMILIES.iter().any(begins) || NAMES.iter().any(|it| it.eq_ignore_ascii_case(name))
+}
+
+/// The fields that say who stands behind this client. Nothing of it need be true.
+pub fn claims<'h, 'b>(headers: &'h [Header<'b>]) -> impl Iterator<Item = &'h Header<'b>> {
+    headers.iter().filter(|header| {
+        matches!(
+            kind(header.name),
+            Kind::ForwardedFor | Kind::Forwarded | Kind::RealIp | Kind::Identity
+        )
+    })
 }
 
 /// What `Connection` may say, in bytes over all lines of it: each other field is looked up in it.

@@ -5,6 +5,7 @@
 
 use std::io::Write;
 use std::net::IpAddr;
+use std::ops::Range;
 
 use httparse::Header;
 
@@ -54,7 +55,14 @@ pub fn write_request(request: &Request<'_, '_>, hop: Hop<'_>, to: &mut Vec<u8>) 
             Kind::ForwardedProto if believed => said.proto = Some(header.value),
             Kind::ForwardedHost if believed => said.host = Some(header.value),
             Kind::Forwarded if believed => said.add_forwarded(header.value),
-            Kind::ForwardedFor | Kind::ForwardedProto | Kind::ForwardedHost | Kind::Forwarded => {}
+            Kind::RealIp if believed => said.real_ip = Some(header.value),
+            Kind::Identity if believed => put_field(to, header),
+            Kind::ForwardedFor
+            | Kind::ForwardedProto
+            | Kind::ForwardedHost
+            | Kind::Forwarded
+            | Kind::RealIp
+            | Kind::Identity => {}
             Kind::Expect if request.version == Version::Http10 => {}
             Kind::Expect | Kind::Other => {
                 if !(request.connection.names_fields && is_for_us_alone(request.headers, header)) {
@@ -63,7 +71,8 @@ pub fn write_request(request: &Request<'_, '_>, hop: Hop<'_>, to: &mut Vec<u8>) 
             }
         }
     }
-    write_forwarded(&said, hop, host, to);
+    let peer = write_forwarded(&said, hop, host, to);
+    write_real_ip(request, &said, hop, peer, to);
     match request.framing {
         Framing::Length(length) => put_length(to, length),
         Framing::Chunked => to.extend_from_slice(b"Transfer-Encoding: chunked\r\n"),
@@ -85,6 +94,7 @@ struct Said<'b> {
     proto: Option<&'b [u8]>,
     host: Option<&'b [u8]>,
     forwarded: Vec<u8>,
+    real_ip: Option<&'b [u8]>,
 }
 
 impl Said<'_> {
@@ -99,7 +109,8 @@ impl Said<'_> {
     }
 }
 
-fn write_forwarded(said: &Said<'_>, hop: Hop<'_>, host: &[u8], to: &mut Vec<u8>) {
+/// Writes who has passed the request on. Returns where in `to` the peer's address stands.
+fn write_forwarded(said: &Said<'_>, hop: Hop<'_>, host: &[u8], to: &mut Vec<u8>) -> Range<usize> {
     let proto: &[u8] = if hop.tls { b"https" } else { b"http" };
     // Writing to a vector does not fail.
     let mut peer = 0..0;
@@ -123,16 +134,43 @@ fn write_forwarded(said: &Said<'_>, hop: Hop<'_>, host: &[u8], to: &mut Vec<u8>)
     match hop.peer {
         Some(IpAddr::V4(_)) => {
             to.extend_from_slice(b"for=");
-            to.extend_from_within(peer);
+            to.extend_from_within(peer.clone());
         }
         Some(IpAddr::V6(_)) => {
             to.extend_from_slice(b"for=\"[");
-            to.extend_from_within(peer);
+            to.extend_from_within(peer.clone());
             to.extend_from_slice(b"]\"");
         }
         None => to.extend_from_slice(b"for=unknown"),
     }
     put(to, &[b";host=\"", host, b"\";proto=", proto, b"\r\n"]);
+    peer
+}
+
+/// The one address that many apps ask for: the client's, as far as those are to be believed who
+/// name it. Where they name a whole row of proxies, that says it better than their `X-Real-IP`,
+/// which may be the client's own.
+fn write_real_ip(
+    request: &Request<'_, '_>,
+    said: &Said<'_>,
+    hop: Hop<'_>,
+    peer: Range<usize>,
+    to: &mut Vec<u8>,
+) {
+    let Some(address) = hop.peer else {
+        return;
+    };
+    to.extend_from_slice(b"X-Real-IP: ");
+    if !said.forwarded_for.is_empty() {
+        let client = client_of(request, address, hop.trusted);
+        // Writing to a vector does not fail.
+        let _ = write!(to, "{client}");
+    } else if let Some(theirs) = said.real_ip {
+        to.extend_from_slice(theirs);
+    } else {
+        to.extend_from_within(peer);
+    }
+    to.extend_from_slice(b"\r\n");
 }
 
 /// The client that a request comes from, by what trusted proxies say: the last address in

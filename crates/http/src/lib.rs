@@ -20,7 +20,7 @@ mod request;
 mod response;
 
 pub use body::{BodyDecoder, BodyEncoder, Framing, Piece};
-pub use field::{Connection, cookie};
+pub use field::{Connection, claims, cookie};
 pub use forward::{Extra, Hop, client_of, write_request, write_response};
 pub use head::{End, HEADERS, find_end};
 pub use network::{Network, Networks};

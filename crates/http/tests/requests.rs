@@ -88,7 +88,7 @@ fn a_request_is_written_anew() {
         head,
         "POST /a?b HTTP/1.1\r\nHost: a:80\r\nCookie: c\r\nAccept: */*\r\nX-Forwarded-For: 192.0.2.1\r\n\
          X-Forwarded-Proto: http\r\nX-Forwarded-Host: a:80\r\nForwarded: for=192.0.2.1;host=\"a:80\";proto=http\r\n\
-         Transfer-Encoding: chunked\r\n\r\n"
+         X-Real-IP: 192.0.2.1\r\nTransfer-Encoding: chunked\r\n\r\n"
     );
     assert_eq!((body.as_str(), rest.as_str()), ("hello...", "GET"));
 }
@@ -153,6 +153,85 @@ fn those_who_are_trusted_are_believed() {
     let written = String::from_utf8(written).unwrap();
     assert!(written.contains("X-Forwarded-For: 6.6.6.6, 203.0.113.7, 10.1.1.1, 10.0.0.1\r\n"));
     assert!(written.contains("X-Forwarded-Proto: https\r\n"));
+    assert!(written.contains("X-Real-IP: 203.0.113.7\r\n"));
     let client = http::client_of(&request, peer, &trusted);
     assert_eq!(client.to_string(), "203.0.113.7");
+}
+
+/// What apps and frameworks believe of a proxy, they can believe: no client's word reaches them.
+#[test]
+fn nobody_else_can_say_who_the_client_is() {
+    let fields = [
+        "X-Real-IP",
+        "X_Real_IP",
+        "x-client-ip",
+        "X-CLUSTER-CLIENT-IP",
+        "True-Client-IP",
+        "True_Client_IP",
+        "CF-Connecting-IP",
+        "Fastly-Client-IP",
+        "Client-IP",
+        "Forwarded-For",
+        "X-Forwarded",
+        "X-Forwarded-Port",
+        "X_Forwarded_Port",
+        "X-Forwarded-Ssl",
+        "X-Forwarded-Scheme",
+        "X-Forwarded-Protocol",
+        "X-Forwarded-Prefix",
+        "X-Forwarded-Server",
+        "X-Forwarded-User",
+        "X-Forwarded-Client-Cert",
+        "X-Forwarded-Something-New",
+        "X-Scheme",
+        "X-Url-Scheme",
+        "X-Original-URL",
+        "X-Original-Host",
+        "X-Rewrite-URL",
+        "X-Host",
+        "X-Remote-User",
+        "Remote-User",
+        "X-Auth-Request-Email",
+        "X-SSL-Client-Verify",
+        "SSL-Client-Cert",
+        "Front-End-Https",
+    ];
+    let trusted = Networks(vec!["10.0.0.0/8".parse().unwrap()]);
+    for field in fields {
+        let bytes = format!("GET / HTTP/1.1\r\nHost: a\r\n{field}: 6.6.6.6\r\nX-Ours: b\r\n\r\n");
+        for (peer, believed) in [([192, 0, 2, 1], false), ([10, 0, 0, 1], true)] {
+            let mut room = [MaybeUninit::uninit(); HEADERS];
+            let request = parse_request(bytes.as_bytes(), &mut room).unwrap();
+            assert_eq!(
+                http::claims(request.headers).count(),
+                usize::from(!field.contains('_'))
+            );
+            let mut written = Vec::new();
+            let hop = Hop {
+                peer: Some(peer.into()),
+                tls: false,
+                trusted: &trusted,
+                authority: "here",
+            };
+            http::write_request(&request, hop, &mut written);
+            let written = String::from_utf8(written).unwrap();
+            // How a name with underscores was meant is never known.
+            let passes = believed && !field.contains('_');
+            assert_eq!(written.contains("6.6.6.6"), passes, "{field}: {written}");
+            assert_eq!(written.matches("X-Real-IP: ").count(), 1, "{written}");
+            assert!(written.contains("\r\nX-Ours: b\r\n"));
+        }
+    }
+    // Many fields begin as those do.
+    for field in [
+        "X-Requested-With",
+        "X-Api-Key",
+        "Content-Type",
+        "Cookie",
+        "X-Csrf-Token",
+    ] {
+        let bytes = format!("GET / HTTP/1.1\r\nHost: a\r\n{field}: 6\r\n\r\n");
+        let (head, ..) = pass(bytes.as_bytes()).unwrap();
+        assert!(head.contains(&format!("\r\n{field}: 6\r\n")), "{head}");
+    }
 }

@@ -8,6 +8,7 @@ use http::{BodyDecoder, BodyEncoder, Version};
 
 use super::h2::Session;
 use super::link::Link;
+use super::pool::Origin;
 use super::record::Record;
 use super::slab::Key;
 
@@ -118,6 +119,9 @@ pub(super) struct Exchange {
     pub(super) wants: Option<u64>,
     /// Who asks, for the balancer.
     pub(super) caller: Caller,
+    /// Whose request it is, for the connections to workers.
+    pub(super) origin: Origin,
+    pub(super) has_body: bool,
     /// The head for the worker; gone when it has been sent, unless it may be sent again.
     pub(super) head: Vec<u8>,
     pub(super) request: BodyDecoder,

@@ -69,6 +69,8 @@ impl Proxy {
         };
         if let Some(session) = client.link.session() {
             self.stream_ended(session, matches!(client.phase, Phase::Leaving { .. }));
+        } else {
+            self.drop_bound_pairs(key);
         }
         match client.phase {
             Phase::Serving(exchange) => {
@@ -80,6 +82,15 @@ impl Proxy {
                 self.account(client.gate, tunnel.record, Outcome::Upgraded);
             }
             Phase::Greeting | Phase::Reading { .. } | Phase::Session(_) | Phase::Leaving { .. } => {
+            }
+        }
+    }
+
+    /// Drops the idle pairs that nothing but this connection could have used again.
+    fn drop_bound_pairs(&mut self, connection: Key) {
+        for desk in self.desks.values_mut() {
+            for pair in desk.forget_bound(connection) {
+                self.pairs.remove(pair);
             }
         }
     }
@@ -121,7 +132,7 @@ impl Proxy {
             && pair.client.is_none()
             && let Some(desk) = self.desks.get_mut(&pair.member)
         {
-            desk.forget(pair.peer, key);
+            desk.forget(&pair, key);
         }
     }
 }

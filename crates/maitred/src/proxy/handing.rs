@@ -32,6 +32,8 @@ impl Proxy {
             return None;
         };
         let (peer, sockaddr) = (client.peer.address, client.peer);
+        let origin = exchange.origin;
+        let bound = exchange.has_body.then_some(origin);
         match std::mem::replace(&mut exchange.stage, Stage::Waiting) {
             Stage::Returned(pair, end) => {
                 return self.hand_end(key, member, pair, end, sockaddr.sockaddr(), workers);
@@ -45,13 +47,17 @@ impl Proxy {
         exchange.sent_at = self.now;
         let is_whole = exchange.request_done;
         let head = std::mem::take(&mut exchange.head);
-        while let Some(pair_key) = self.desks.get_mut(&member).and_then(|it| it.take(peer)) {
+        while let Some(pair_key) = {
+            let desk = self.desks.get_mut(&member);
+            desk.and_then(|desk| desk.take(peer, origin))
+        } {
             let Some(pair) = self.pairs.get_mut(pair_key) else {
                 continue;
             };
             // What its worker has left, or left undone, is not used. Where that is not known yet,
             // the kernel takes nothing of what is sent.
             let good = pair.leave_at > self.now && pair.link.is_quiet();
+            pair.bound = pair.bound.or(bound);
             if good && is_whole {
                 pair.client = Some(key);
                 pair.asked_at = self.now;
@@ -85,6 +91,7 @@ impl Proxy {
             // It lies in the pair before the worker has it: one that takes it finds the request.
             let _ = pair.link.send(&head, &[], &self.epoll);
             pair.client = Some(key);
+            pair.bound = bound;
         }
         match workers.hand(member, end, sockaddr.sockaddr()) {
             Ok(()) => {
@@ -150,6 +157,7 @@ impl Proxy {
                 number,
                 member,
                 peer,
+                bound: None,
                 client: None,
                 leave_at: 0,
                 handed_at: now,
@@ -218,7 +226,7 @@ impl Proxy {
             && self
                 .desks
                 .get_mut(&member)
-                .is_some_and(|desk| desk.keep(pair.peer, key));
+                .is_some_and(|desk| desk.keep(pair, key));
         if !kept {
             self.pairs.remove(key);
         }

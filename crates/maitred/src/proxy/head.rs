@@ -1,6 +1,7 @@
 //! What a client says first: the PROXY header, and the head of each request, until it is known what
 //! is asked.
 
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::mem::MaybeUninit;
 
 use http::{
@@ -12,6 +13,7 @@ use super::client::{Client, Exchange, Phase, Stage};
 use super::exchange::{BUDGET, COOKIE, Step};
 use super::h2::PREFACE;
 use super::link::{Input, Read};
+use super::pool::Origin;
 use super::record::Record;
 use super::relay::PORTION;
 use super::slab::Key;
@@ -181,8 +183,13 @@ impl Proxy {
             .and_then(|value| u64::from_str_radix(std::str::from_utf8(value).ok()?, 16).ok());
         let mut caller = client.peer.caller;
         let mut address = client.peer.address;
+        let is_balancer = address.is_none_or(|peer| self.settings.trusted.contains(peer));
+        let origin = Origin {
+            connection: client.link.session().unwrap_or(key),
+            named: named(&request, &self.named_by, is_balancer),
+        };
         if let Some(peer) = client.peer.address
-            && self.settings.trusted.contains(peer)
+            && is_balancer
         {
             let client = http::client_of(&request, peer, &self.settings.trusted);
             caller = balance::Client::at(client);
@@ -201,7 +208,7 @@ impl Proxy {
         let mut exchange = Exchange {
             wants,
             caller,
-            ..exchange(&request, record, self.now, to_worker)
+            ..exchange(&request, record, origin, self.now, to_worker)
         };
         if client.link.session().is_some() {
             // A stream is for one request.
@@ -233,8 +240,29 @@ fn first_portion(request: &Request<'_, '_>, most: u64) -> usize {
     }
 }
 
+/// The client that the request's fields name, whether that is true or not: what it is used for must
+/// differ where they differ. `None` where a balancer names nobody.
+fn named(request: &Request<'_, '_>, by: &RandomState, is_balancer: bool) -> Option<u64> {
+    let mut claims = http::claims(request.headers).peekable();
+    if claims.peek().is_none() {
+        return (!is_balancer).then_some(0);
+    }
+    let mut hasher = by.build_hasher();
+    for claim in claims {
+        claim.name.to_ascii_lowercase().hash(&mut hasher);
+        claim.value.hash(&mut hasher);
+    }
+    Some(hasher.finish())
+}
+
 /// What is to be remembered of a request.
-fn exchange(request: &Request<'_, '_>, record: Record, now: u64, head: Vec<u8>) -> Exchange {
+fn exchange(
+    request: &Request<'_, '_>,
+    record: Record,
+    origin: Origin,
+    now: u64,
+    head: Vec<u8>,
+) -> Exchange {
     let decoder = BodyDecoder::new(request.framing);
     Exchange {
         version: request.version,
@@ -244,6 +272,8 @@ fn exchange(request: &Request<'_, '_>, record: Record, now: u64, head: Vec<u8>) 
         wants_upgrade: request.upgrade != Upgrade::No && request.version == Version::Http11,
         wants: None,
         caller: balance::Client::unknown(record.id),
+        origin,
+        has_body: !decoder.is_done(),
         record,
         head,
         request_done: decoder.is_done(),

@@ -10,6 +10,7 @@ mod client;
 mod crowd;
 mod ending;
 mod exchange;
+mod gate;
 mod h2;
 mod handing;
 mod head;
@@ -28,18 +29,20 @@ mod tls;
 mod tunnel;
 mod workers;
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::hash::RandomState;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use balance::{Client as Caller, MemberId, Nanos, RequestBalancer, RequestSettings};
+use balance::{Client as Caller, MemberId, Nanos, RequestSettings};
 use http::{Networks, Refusal};
 use rustix::event::epoll;
 
 use client::{Client, Peer, Phase};
+use gate::Gate;
 use h2::Bells;
 use ids::IdMap;
 use link::Link;
@@ -53,7 +56,6 @@ use workers::View;
 pub(crate) use workers::Workers;
 
 use crate::access;
-use crate::figures::{RequestFigures, WorkerRequests};
 
 /// What is read at once, and so what may wait to be written to a slow reader.
 const READ: usize = 64 * 1024;
@@ -124,22 +126,6 @@ pub(crate) struct Report {
     pub(crate) cut: bool,
 }
 
-/// One listener: its balancer, and how it is called.
-#[derive(Debug)]
-struct Gate {
-    balancer: RequestBalancer,
-    /// The listener's address, as a `sockaddr` and as clients write it.
-    sockaddr: Vec<u8>,
-    authority: String,
-    counts: RequestFigures,
-    /// Requests that are not over, those that wait among them.
-    open: usize,
-    /// The listener is closed: this goes with the last request.
-    shut: bool,
-    /// What was counted of each worker, by its key: of what is over.
-    workers: HashMap<u64, WorkerRequests>,
-}
-
 /// The proxy of an app.
 pub(crate) struct Proxy {
     settings: Settings,
@@ -150,6 +136,8 @@ pub(crate) struct Proxy {
     desks: IdMap<MemberId, Desk>,
     clients: Slab<Client>,
     pairs: Slab<Pair>,
+    /// Tells clients apart by what their requests' fields say.
+    named_by: RandomState,
     /// Names pairs; no two supervisors' are alike.
     last_pair: u64,
     last_request: u64,
@@ -195,6 +183,7 @@ impl Proxy {
             desks: IdMap::default(),
             clients: Slab::new(),
             pairs: Slab::new(),
+            named_by: RandomState::new(),
             last_pair: first,
             last_request: first,
             now: 0,
@@ -238,32 +227,6 @@ impl Proxy {
     /// Sets the time, in nanoseconds since any fixed moment; before anything else in each turn.
     pub(crate) fn set_time(&mut self, now: Nanos) {
         self.now = now;
-    }
-
-    /// A listener has been opened: its name, its `sockaddr`, and how clients call it.
-    pub(crate) fn open(&mut self, gate: u64, sockaddr: &[u8], authority: String) {
-        let balancer = RequestBalancer::new(self.settings.balance);
-        self.gates.insert(
-            gate,
-            Gate {
-                balancer,
-                sockaddr: sockaddr.to_vec(),
-                authority,
-                counts: RequestFigures::default(),
-                open: 0,
-                shut: false,
-                workers: HashMap::new(),
-            },
-        );
-    }
-
-    /// A worker listens there.
-    pub(crate) fn join(&mut self, gate: u64, member: MemberId, key: u64) {
-        if let Some(at) = self.gates.get_mut(&gate) {
-            at.balancer.join(member, key);
-            self.desks.insert(member, Desk::new(gate));
-            self.free.push(gate);
-        }
     }
 
     /// How many clients there may be.
@@ -418,17 +381,6 @@ impl Proxy {
                     && !answer.is_some_and(|answer| answer.is_event_stream)
             }
             _ => false,
-        })
-    }
-
-    /// What was counted at a listener.
-    pub(crate) fn figures(&self, gate: u64) -> Option<RequestFigures> {
-        let gate = self.gates.get(&gate)?;
-        let waiting = gate.balancer.waiting();
-        Some(RequestFigures {
-            waiting,
-            in_progress: gate.open.saturating_sub(waiting),
-            ..gate.counts.clone()
         })
     }
 

@@ -19,6 +19,19 @@ const IDLE: Duration = Duration::from_secs(4);
 /// How many idle pairs a worker may have.
 const MOST_IDLE: usize = 1024;
 
+/// How many of them may be for one client connection alone.
+const MOST_BOUND: usize = 16;
+
+/// Where a request comes from, as exactly as that is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Origin {
+    /// The client's connection; for a stream, that of its session.
+    pub(super) connection: Key,
+    /// The client that the request's fields name, as a hash of them. `None` where the connection
+    /// is a balancer's, which does not say whose request this is.
+    pub(super) named: Option<u64>,
+}
+
 /// One connection to a worker.
 #[derive(Debug)]
 pub(super) struct Pair {
@@ -28,6 +41,10 @@ pub(super) struct Pair {
     pub(super) member: MemberId,
     /// Whose requests it carries: the worker sees this client as its peer.
     pub(super) peer: Option<IpAddr>,
+    /// A request with a body has gone over it, and came from there. Its worker may have answered
+    /// without reading the body, and take it for a request: that answer must reach no one else.
+    /// (That the kernel holds no unread bytes proves nothing: a buffered reader has them.)
+    pub(super) bound: Option<Origin>,
     /// The client whose request it carries now.
     pub(super) client: Option<Key>,
     /// When it is to be left, while it is idle.
@@ -46,6 +63,8 @@ pub(super) struct Desk {
     pub(super) gate: u64,
     /// Those that are empty stay until [`Self::tidy`]: most clients come again before that.
     idle: HashMap<Option<IpAddr>, Vec<Key>>,
+    /// Idle pairs that are bound, by the client connection that each is for.
+    bound: HashMap<Key, Vec<(u64, Key)>>,
     idle_count: usize,
     /// Pairs that lie in its channel, oldest first, as far as is known.
     pub(super) untaken: VecDeque<Key>,
@@ -58,46 +77,87 @@ impl Desk {
         Self {
             gate,
             idle: HashMap::new(),
+            bound: HashMap::new(),
             idle_count: 0,
             untaken: VecDeque::new(),
             last: None,
         }
     }
 
-    /// The idle pair for this client that was used last.
-    pub(super) fn take(&mut self, peer: Option<IpAddr>) -> Option<Key> {
-        let key = self.idle.get_mut(&peer)?.pop()?;
+    /// The idle pair for this client that was used last, one that is bound to it first.
+    pub(super) fn take(&mut self, peer: Option<IpAddr>, origin: Origin) -> Option<Key> {
+        let key = self
+            .take_bound(origin)
+            .or_else(|| self.idle.get_mut(&peer)?.pop())?;
         self.idle_count -= 1;
         Some(key)
+    }
+
+    fn take_bound(&mut self, origin: Origin) -> Option<Key> {
+        if self.bound.is_empty() {
+            return None;
+        }
+        let named = origin.named?;
+        let pairs = self.bound.get_mut(&origin.connection)?;
+        let at = pairs.iter().rposition(|(other, _)| *other == named)?;
+        Some(pairs.remove(at).1)
     }
 
     /// Forgets clients that have no idle pair. To be called now and then.
     pub(super) fn tidy(&mut self) {
         self.idle.retain(|_, idle| !idle.is_empty());
+        self.bound.retain(|_, bound| !bound.is_empty());
     }
 
-    /// Keeps a pair for later; `false` if there are enough.
-    pub(super) fn keep(&mut self, peer: Option<IpAddr>, key: Key) -> bool {
+    /// Keeps a pair for later; `false` if there are enough, or nothing may be sent over it again.
+    pub(super) fn keep(&mut self, pair: &Pair, key: Key) -> bool {
         if self.idle_count >= MOST_IDLE {
             return false;
         }
-        self.idle.entry(peer).or_default().push(key);
+        match pair.bound {
+            None => self.idle.entry(pair.peer).or_default().push(key),
+            Some(Origin {
+                connection,
+                named: Some(named),
+            }) => {
+                let pairs = self.bound.entry(connection).or_default();
+                if pairs.len() >= MOST_BOUND {
+                    return false;
+                }
+                pairs.push((named, key));
+            }
+            Some(Origin { named: None, .. }) => return false,
+        }
         self.idle_count += 1;
         true
     }
 
     /// Forgets an idle pair.
-    pub(super) fn forget(&mut self, peer: Option<IpAddr>, key: Key) {
-        if let Some(idle) = self.idle.get_mut(&peer) {
-            let before = idle.len();
-            idle.retain(|other| *other != key);
-            self.idle_count -= before - idle.len();
-        }
+    pub(super) fn forget(&mut self, pair: &Pair, key: Key) {
+        let removed = match pair.bound {
+            None => self.idle.get_mut(&pair.peer).and_then(|idle| {
+                let at = idle.iter().position(|other| *other == key)?;
+                Some(idle.remove(at))
+            }),
+            Some(origin) => self.bound.get_mut(&origin.connection).and_then(|bound| {
+                let at = bound.iter().position(|(_, other)| *other == key)?;
+                Some(bound.remove(at).1)
+            }),
+        };
+        self.idle_count -= usize::from(removed.is_some());
+    }
+
+    /// Forgets the idle pairs that are for this client connection alone.
+    pub(super) fn forget_bound(&mut self, connection: Key) -> Vec<Key> {
+        let pairs = self.bound.remove(&connection).unwrap_or_default();
+        self.idle_count -= pairs.len();
+        pairs.into_iter().map(|(_, key)| key).collect()
     }
 
     /// All idle pairs.
     pub(super) fn idle(&self) -> impl Iterator<Item = Key> + '_ {
-        self.idle.values().flatten().copied()
+        let bound = self.bound.values().flatten().map(|(_, key)| *key);
+        self.idle.values().flatten().copied().chain(bound)
     }
 }
 

@@ -11,7 +11,7 @@ fn each_runtime_sees_the_client_and_what_is_told_of_it() {
         let run = started(app(runtime), 1);
         let mut client = Client::connect(&run);
         client.send(
-            "GET /who?x=1 HTTP/1.1\r\nHost: example.org\r\nX-Forwarded-For: 6.6.6.6\r\nX-Own: 1\r\n\r\n",
+            "GET /who?x=1 HTTP/1.1\r\nHost: example.org\r\nX-Forwarded-For: 6.6.6.6\r\nX-Real-IP: 6.6.6.6\r\nX-Own: 1\r\n\r\n",
         );
         let seen = client.response().json();
         let ip = seen["ip"].as_str().unwrap();
@@ -20,6 +20,7 @@ fn each_runtime_sees_the_client_and_what_is_told_of_it() {
         assert_eq!(headers["host"], "example.org");
         assert_eq!(headers["x-own"], "1");
         assert_eq!(headers["x-forwarded-for"], "127.0.0.1");
+        assert_eq!(headers["x-real-ip"], "127.0.0.1");
         assert_eq!(headers["x-forwarded-proto"], "http");
         assert_eq!(headers["x-forwarded-host"], "example.org");
         assert_eq!(

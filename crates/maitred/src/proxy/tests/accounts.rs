@@ -1,6 +1,7 @@
 //! What becomes of each request is counted once, and clients have no more places than they may.
 
 use super::*;
+use crate::figures::{RequestFigures, WorkerRequests};
 
 /// The figures, of which every request must be in exactly one place.
 fn figures(world: &World) -> RequestFigures {

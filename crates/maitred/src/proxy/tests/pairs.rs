@@ -170,3 +170,122 @@ fn connections_that_requests_moved_with_are_left_when_nobody_needs_them() {
     world.pass(5 * SECOND);
     assert_eq!(world.proxy.pairs.len(), 0);
 }
+
+/// Sends a request, answers it where it arrives, and says whether that was a new connection.
+fn is_new(
+    world: &mut World,
+    client: &mut UnixStream,
+    workers: &mut Vec<UnixStream>,
+    request: &str,
+) -> bool {
+    world.send(client, request);
+    let fresh = !world.channels.lying.is_empty();
+    if fresh {
+        workers.push(world.take().1);
+    }
+    let mut asked = 0;
+    for worker in workers {
+        if !arrived(worker).0.is_empty() {
+            asked += 1;
+            world.send(worker, OK);
+        }
+    }
+    assert_eq!(asked, 1);
+    assert!(arrived(client).0.ends_with("ok"));
+    fresh
+}
+
+/// A worker may answer a request without reading its body, and take that for the next request. What
+/// it answers then must come to nobody but the one who sent it.
+#[test]
+fn what_has_carried_a_body_serves_only_where_that_came_from() {
+    let get = |named: &str| format!("GET / HTTP/1.1\r\nHost: a\r\n{named}\r\n");
+    let post =
+        |named: &str| format!("POST / HTTP/1.1\r\nHost: a\r\n{named}Content-Length: 2\r\n\r\nhi");
+    let chunks = |named: &str| {
+        format!("POST / HTTP/1.1\r\nHost: a\r\n{named}Transfer-Encoding: chunked\r\n\r\n0\r\n\r\n")
+    };
+    let empty =
+        |named: &str| format!("POST / HTTP/1.1\r\nHost: a\r\n{named}Content-Length: 0\r\n\r\n");
+    let (ann, bob) = (
+        "X-Forwarded-For: 203.0.113.1\r\n",
+        "X-Forwarded-For: 203.0.113.2\r\n",
+    );
+    let real = "X-Real-IP: 203.0.113.1\r\n";
+    let forged = "X-Forwarded-For: 203.0.113.2, 203.0.113.1\r\n";
+    let (direct, balancer) = ("192.0.2.1", "10.0.0.1");
+    // Who connects, the first request, whether the second comes over the same connection, that
+    // request, and whether it goes over the first one's pair.
+    let cases = [
+        (direct, get(""), true, get(""), true),
+        (direct, get(""), false, get(""), true),
+        (direct, get(""), false, post(""), true),
+        (direct, empty(""), false, get(""), true),
+        (direct, post(""), true, get(""), true),
+        (direct, post(""), true, post(""), true),
+        (direct, post(""), false, get(""), false),
+        (direct, post(""), false, post(""), false),
+        (direct, chunks(""), true, get(""), true),
+        (direct, chunks(""), false, get(""), false),
+        // A proxy that is not known as one tells its clients apart all the same.
+        (direct, post(ann), true, get(bob), false),
+        (balancer, get(ann), true, get(bob), true),
+        (balancer, get(ann), false, get(bob), true),
+        (balancer, post(ann), true, get(ann), true),
+        (balancer, post(ann), true, get(bob), false),
+        (balancer, post(ann), true, post(bob), false),
+        (balancer, post(ann), false, get(ann), false),
+        (balancer, post(ann), true, get(forged), false),
+        (balancer, post(ann), true, get(real), false),
+        (balancer, post(real), true, get(real), true),
+        // One that names nobody may speak for anybody.
+        (balancer, post(""), true, get(""), false),
+        (balancer, get(""), true, post(""), true),
+    ];
+    for (peer, first, same, second, shares) in &cases {
+        let trusting = Settings {
+            trusted: Networks(vec!["10.0.0.0/8".parse().unwrap()]),
+            ..settings(RequestPolicy::NextAvailable)
+        };
+        let mut world = World::new(1, trusting);
+        let mut clients = [world.connect_from(peer), world.connect_from(peer)];
+        let mut workers = Vec::new();
+        assert!(is_new(&mut world, &mut clients[0], &mut workers, first));
+        let next = &mut clients[usize::from(!same)];
+        let fresh = is_new(&mut world, next, &mut workers, second);
+        assert_eq!(
+            !fresh, *shares,
+            "{peer}, same connection {same}:\n{first}\n{second}"
+        );
+    }
+}
+
+/// The same behind a Unix listener, where some other program is the client, and speaks for many.
+#[test]
+fn behind_a_unix_socket_a_connection_alone_is_nobody() {
+    let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
+    let mut client = world.connect();
+    let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
+    let mut workers = Vec::new();
+    assert!(is_new(&mut world, &mut client, &mut workers, post));
+    assert_eq!(world.proxy.pairs.len(), 0);
+}
+
+/// They are no use to anybody when their client has gone, and few are kept while it is there.
+#[test]
+fn what_is_bound_to_a_client_goes_with_it() {
+    let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
+    let mut client = world.connect_from("192.0.2.1");
+    let mut workers = Vec::new();
+    for n in 0..40 {
+        let post =
+            format!("POST / HTTP/1.1\r\nHost: a\r\nX-Real-IP: {n}\r\nContent-Length: 2\r\n\r\nhi");
+        assert!(is_new(&mut world, &mut client, &mut workers, &post));
+        assert!(world.proxy.pairs.len() <= 16);
+    }
+    assert_eq!(world.proxy.pairs.len(), 16);
+    drop(client);
+    world.run();
+    assert_eq!(world.proxy.pairs.len(), 0);
+    assert_eq!(world.proxy.desks[&MemberId(0)].idle().count(), 0);
+}

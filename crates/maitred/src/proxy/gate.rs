@@ -1,0 +1,64 @@
+//! Listeners, as the proxy sees them: who listens there, and what is counted.
+
+use std::collections::HashMap;
+
+use balance::{MemberId, RequestBalancer};
+
+use super::Proxy;
+use super::pool::Desk;
+use crate::figures::{RequestFigures, WorkerRequests};
+
+/// One listener: its balancer, and how it is called.
+#[derive(Debug)]
+pub(super) struct Gate {
+    pub(super) balancer: RequestBalancer,
+    /// The listener's address, as a `sockaddr` and as clients write it.
+    pub(super) sockaddr: Vec<u8>,
+    pub(super) authority: String,
+    pub(super) counts: RequestFigures,
+    /// Requests that are not over, those that wait among them.
+    pub(super) open: usize,
+    /// The listener is closed: this goes with the last request.
+    pub(super) shut: bool,
+    /// What was counted of each worker, by its key: of what is over.
+    pub(super) workers: HashMap<u64, WorkerRequests>,
+}
+
+impl Proxy {
+    /// A listener has been opened: its name, its `sockaddr`, and how clients call it.
+    pub(crate) fn open(&mut self, gate: u64, sockaddr: &[u8], authority: String) {
+        let balancer = RequestBalancer::new(self.settings.balance);
+        self.gates.insert(
+            gate,
+            Gate {
+                balancer,
+                sockaddr: sockaddr.to_vec(),
+                authority,
+                counts: RequestFigures::default(),
+                open: 0,
+                shut: false,
+                workers: HashMap::new(),
+            },
+        );
+    }
+
+    /// A worker listens there.
+    pub(crate) fn join(&mut self, gate: u64, member: MemberId, key: u64) {
+        if let Some(at) = self.gates.get_mut(&gate) {
+            at.balancer.join(member, key);
+            self.desks.insert(member, Desk::new(gate));
+            self.free.push(gate);
+        }
+    }
+
+    /// What was counted at a listener.
+    pub(crate) fn figures(&self, gate: u64) -> Option<RequestFigures> {
+        let gate = self.gates.get(&gate)?;
+        let waiting = gate.balancer.waiting();
+        Some(RequestFigures {
+            waiting,
+            in_progress: gate.open.saturating_sub(waiting),
+            ..gate.counts.clone()
+        })
+    }
+}

@@ -1,0 +1,152 @@
+//! Apps that answer without reading a request's body, and so may take it for the next request: what
+//! they answer then reaches the client that sent it, and no other.
+
+use crate::apps::{Runtime, run_by, started, with_node_http};
+use crate::client::Client;
+use crate::harness::{Run, Setup, beside_others};
+
+/// Answers with who asked for what. Nothing of a body is read.
+const PYTHON: &str = r#"
+import os
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+class Lazy(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        answer = f"{self.headers['X-Who']} {self.path}".encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    do_POST = do_GET
+
+    def log_message(self, *_):
+        pass
+
+ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Lazy).serve_forever()
+"#;
+
+const NODE: &str = "http.createServer((request, response) => {
+  response.end(`${request.headers['x-who']} ${request.url}`);
+}).listen(port);";
+
+const FETCH: &str = r#"
+const handle = (request) => {
+  const url = new URL(request.url);
+  return new Response(`${request.headers.get("x-who")} ${url.pathname}`);
+};
+"#;
+const BUN: &str = "Bun.serve({ port: Number(process.env.PORT), fetch: handle });";
+const DENO: &str = "Deno.serve({ port: Number(Deno.env.get('PORT')) }, handle);";
+
+fn python() -> Setup {
+    Setup::program("lazy.py", PYTHON).option("--per", "request")
+}
+
+fn apps() -> [(&'static str, Setup); 4] {
+    let fetch =
+        |runtime, name, serve| run_by(runtime, Setup::program(name, &format!("{FETCH}{serve}")));
+    [
+        ("Python", python()),
+        ("Node", with_node_http(Runtime::Node, NODE)),
+        ("Bun", fetch(Runtime::Bun, "lazy.ts", BUN)),
+        ("Deno", fetch(Runtime::Deno, "lazy.js", DENO)),
+    ]
+}
+
+/// One request of this client, the `n`th of all: with a body or without. A body is a request.
+fn request(who: &str, n: usize, names: &str) -> String {
+    let fields = format!("Host: a\r\nX-Who: {who}\r\n{names}");
+    let hidden = format!("GET /hidden-{n} HTTP/1.1\r\nHost: a\r\nX-Who: {who}\r\n\r\n");
+    let length = hidden.len();
+    match n * 7919 % 5 {
+        0 | 1 => format!("GET /{n} HTTP/1.1\r\n{fields}\r\n"),
+        2 => format!("POST /{n} HTTP/1.1\r\n{fields}Content-Length: 0\r\n\r\n"),
+        3 => format!("POST /{n} HTTP/1.1\r\n{fields}Content-Length: {length}\r\n\r\n{hidden}"),
+        _ => format!(
+            "POST /{n} HTTP/1.1\r\n{fields}Transfer-Encoding: chunked\r\n\r\n\
+             {length:x}\r\n{hidden}\r\n0\r\n\r\n"
+        ),
+    }
+}
+
+/// Sends a request, and reads its response; what the app has said. A connection that ends is made
+/// anew for the next one.
+fn ask(run: &Run, client: &mut Client, request: String) -> (u16, String) {
+    client.send(request);
+    let response = client.response();
+    if response.field("connection").as_deref() == Some("close") {
+        *client = Client::connect(run);
+    }
+    let said = String::from_utf8_lossy(&response.body).into_owned();
+    (response.status, said)
+}
+
+const REQUESTS: usize = 1000;
+
+/// Two clients take turns. How many answers were not to what was asked, and that none was to what
+/// the other one has asked.
+fn answers_to_others(what: &str, run: &Run, one_connection: bool) -> usize {
+    let clients = [("ann", "203.0.113.1"), ("bob", "203.0.113.2")];
+    let mut connections = [Client::connect(run), Client::connect(run)];
+    let mut others = 0;
+    for n in 0..REQUESTS {
+        let (who, address) = clients[n % 2];
+        let names = format!("X-Forwarded-For: {address}\r\n");
+        let connection = &mut connections[if one_connection { 0 } else { n % 2 }];
+        let (status, said) = ask(run, connection, request(who, n, &names));
+        if said != format!("{who} /{n}") {
+            others += 1;
+            // It has misread its own body.
+            let own = status != 200 || said.starts_with(&format!("{who} /hidden-"));
+            assert!(
+                own,
+                "{what}: {who} asked for /{n}, and got {status} {said:?}"
+            );
+        }
+    }
+    others
+}
+
+#[test]
+fn what_an_app_makes_of_an_unread_body_reaches_no_other_client() {
+    let _turn = beside_others();
+    for (what, setup) in apps() {
+        let run = started(setup.limit(400), 1);
+        let others = answers_to_others(what, &run, false);
+        // A runtime that reads on by itself mistakes nothing.
+        assert!(others == 0 || what == "Python", "{what}: {others}");
+        println!("{what}: {others} of {REQUESTS} were not what was asked");
+    }
+}
+
+/// A balancer before us sends many clients' requests over few connections.
+#[test]
+fn nor_does_it_where_a_balancer_speaks_for_both() {
+    let _turn = beside_others();
+    for (what, setup) in apps() {
+        let setup = setup.option("--trust-proxy", "127.0.0.1").limit(400);
+        let run = started(setup, 1);
+        for one_connection in [true, false] {
+            let others = answers_to_others(what, &run, one_connection);
+            assert!(others == 0 || what == "Python", "{what}: {others}");
+        }
+    }
+}
+
+/// The plain case, in which the victim asks directly after the attacker.
+#[test]
+fn who_asks_next_is_answered_what_it_asked() {
+    let _turn = beside_others();
+    let run = started(python(), 1);
+    let mut attacker = Client::connect(&run);
+    let mut victim = Client::connect(&run);
+    for n in 0..100 {
+        let (_, said) = ask(&run, &mut attacker, request("ann", 5 * n + 2, ""));
+        assert!(said.starts_with("ann "), "{said}");
+        let (_, said) = ask(&run, &mut victim, request("bob", 5 * n, ""));
+        assert_eq!(said, format!("bob /{}", 5 * n));
+    }
+}
