@@ -146,8 +146,13 @@ fn nothing_is_lost_and_limits_hold() {
                     }
                 }
                 5 => {
-                    let gone = world.waiting.iter().min().copied();
-                    if let Some(gone) = gone {
+                    // Any of them gives up, wherever it stands, or many do at once.
+                    let mut waiting: Vec<_> = world.waiting.iter().copied().collect();
+                    waiting.sort_unstable();
+                    let many = random.below(4) == 0;
+                    let one = random.below(waiting.len().max(1) as u64) as usize;
+                    let gone = waiting.into_iter().enumerate();
+                    for (_, gone) in gone.filter(|(at, _)| many || *at == one) {
                         world.waiting.remove(&gone);
                         balancer.cancel(Ticket(gone));
                     }

@@ -118,8 +118,8 @@ impl RequestBalancer {
     /// The next request that waited and can be placed now. To be called until there is none,
     /// after [`Self::ended`], [`Self::turned`], [`Self::join`] and when [`Self::deadline`] is due.
     pub fn next(&mut self, now: Nanos, loops: &mut impl Loops) -> Option<(Arrival, MemberId)> {
-        for place in 0..self.waiting.len() {
-            let waiting = self.waiting.at(place)?;
+        let mut last = None;
+        while let Some((place, waiting)) = self.waiting.after(last) {
             if let Some(at) = self.choose(now, waiting.arrival, loops)
                 && let Some(id) = self.give(at)
             {
@@ -131,6 +131,7 @@ impl RequestBalancer {
             if !self.settings.policy.is_affine() {
                 break;
             }
+            last = Some(place);
         }
         self.await_turns(now, loops);
         None

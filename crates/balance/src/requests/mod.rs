@@ -72,7 +72,7 @@ pub trait Loops {
 }
 
 /// A request, named by whoever forwards it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Ticket(pub u64);
 
 /// A request that is to be placed.

@@ -1,6 +1,6 @@
 //! Requests that wait for a member, first come first served.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, HashMap};
 
 use super::{Arrival, Ticket};
 use crate::Nanos;
@@ -13,10 +13,16 @@ pub(super) struct Waiting {
     pub(super) since: Nanos,
 }
 
-/// Requests in the order in which they are served.
+/// Where a request stands in the queue: those with smaller numbers are served first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place(i64);
+
+/// Requests in the order in which they are served. Any of them can leave at the same small cost:
+/// all clients of a long queue may give up at once.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
-    entries: VecDeque<Waiting>,
+    entries: BTreeMap<Place, Waiting>,
+    places: HashMap<Ticket, Place>,
 }
 
 impl Queue {
@@ -28,35 +34,100 @@ impl Queue {
         self.entries.is_empty()
     }
 
-    /// The one at this place; the first one waits at 0.
-    pub(super) fn at(&self, place: usize) -> Option<Waiting> {
-        self.entries.get(place).copied()
+    /// The first one, or the first behind this place.
+    pub(super) fn after(&self, place: Option<Place>) -> Option<(Place, Waiting)> {
+        let next = match place {
+            Some(Place(place)) => self.entries.range(Place(place + 1)..).next(),
+            None => self.entries.first_key_value(),
+        };
+        next.map(|(place, waiting)| (*place, *waiting))
     }
 
     /// One that has just come.
     pub(super) fn push_last(&mut self, arrival: Arrival, since: Nanos) {
-        self.entries.push_back(Waiting { arrival, since });
+        let last = self.entries.last_key_value();
+        let place = Place(last.map_or(0, |(Place(last), _)| last + 1));
+        self.insert(place, Waiting { arrival, since });
     }
 
     /// One that came back from a member, which came before all that wait.
     pub(super) fn push_first(&mut self, arrival: Arrival, since: Nanos) {
-        self.entries.push_front(Waiting { arrival, since });
+        let first = self.entries.first_key_value();
+        let place = Place(first.map_or(0, |(Place(first), _)| first - 1));
+        self.insert(place, Waiting { arrival, since });
     }
 
-    pub(super) fn remove(&mut self, place: usize) {
-        self.entries.remove(place);
+    fn insert(&mut self, place: Place, waiting: Waiting) {
+        self.places.insert(waiting.arrival.ticket, place);
+        self.entries.insert(place, waiting);
     }
 
+    pub(super) fn remove(&mut self, place: Place) -> Option<Arrival> {
+        let arrival = self.entries.remove(&place)?.arrival;
+        self.places.remove(&arrival.ticket);
+        Some(arrival)
+    }
+
+    /// Takes out a request whose client has given up.
     pub(super) fn cancel(&mut self, ticket: Ticket) {
-        self.entries
-            .retain(|waiting| waiting.arrival.ticket != ticket);
+        if let Some(place) = self.places.remove(&ticket) {
+            self.entries.remove(&place);
+        }
     }
 
     /// Takes out one that has waited longer than this.
     pub(super) fn overdue(&mut self, now: Nanos, patience: Nanos) -> Option<Arrival> {
         // One that came back stands before others that have waited longer.
         let is_overdue = |waiting: &Waiting| now >= waiting.since.saturating_add(patience);
-        let place = self.entries.iter().position(is_overdue)?;
-        self.entries.remove(place).map(|waiting| waiting.arrival)
+        let mut entries = self.entries.iter();
+        let (place, _) = entries.find(|(_, waiting)| is_overdue(waiting))?;
+        let place = *place;
+        self.remove(place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Client;
+
+    fn arrival(ticket: u64) -> Arrival {
+        Arrival {
+            ticket: Ticket(ticket),
+            client: Client::unknown(ticket),
+            wants: None,
+            failed: None,
+        }
+    }
+
+    fn order(queue: &Queue) -> Vec<u64> {
+        let mut order = Vec::new();
+        let mut last = None;
+        while let Some((place, waiting)) = queue.after(last) {
+            order.push(waiting.arrival.ticket.0);
+            last = Some(place);
+        }
+        order
+    }
+
+    #[test]
+    fn whoever_leaves_the_others_keep_their_order() {
+        let mut queue = Queue::default();
+        (0..5).for_each(|ticket| queue.push_last(arrival(ticket), ticket));
+        queue.push_first(arrival(9), 9);
+        assert_eq!(order(&queue), [9, 0, 1, 2, 3, 4]);
+        for gone in [2, 9, 4, 2] {
+            queue.cancel(Ticket(gone));
+        }
+        assert_eq!(order(&queue), [0, 1, 3]);
+        queue.push_last(arrival(5), 5);
+        queue.push_first(arrival(2), 2);
+        assert_eq!(order(&queue), [2, 0, 1, 3, 5]);
+        assert_eq!(queue.overdue(10, 10).map(|it| it.ticket), Some(Ticket(0)));
+        assert!(queue.overdue(10, 10).is_none());
+        while let Some((place, _)) = queue.after(None) {
+            queue.remove(place);
+        }
+        assert!(queue.is_empty() && queue.places.is_empty());
     }
 }

@@ -116,6 +116,7 @@ fn unchangeable(said: &Entry) -> Option<&'static str> {
         ("response_timeout", said.response_timeout.is_some()),
         ("header_timeout", said.header_timeout.is_some()),
         ("idle_timeout", said.idle_timeout.is_some()),
+        ("half_closed_clients", said.half_closed_clients.is_some()),
     ];
     fields.iter().find(|(_, said)| *said).map(|(name, _)| *name)
 }

@@ -248,6 +248,14 @@ fields! {
         default: "75s",
         flags: &[flag("idle-timeout", Takes::Value("TIME")).also_of_run()],
     }
+    /// With `per: request`: whether a client that has closed its sending side still gets the response
+    /// to its request. If not, it has left, and its request is called off: TCP does not tell the one
+    /// from the other, and most clients that close have left.
+    half_closed_clients: bool {
+        aliases: &[],
+        default: "false",
+        flags: &[flag("half-closed-clients", Takes::Nothing(true)).also_of_run()],
+    }
     /// TCP and UDP ports that each instance opens for itself, not shared (a debugger's, say).
     private_ports: Ports {
         aliases: &["private_port"],

@@ -82,6 +82,9 @@ pub(crate) struct Requests {
     /// How long a connection may be idle between requests.
     #[serde(with = "millis")]
     pub(crate) idle_timeout: Duration,
+    /// Clients that have closed their sending side get their responses.
+    #[serde(default)]
+    pub(crate) half_closed_clients: bool,
 }
 
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
@@ -114,6 +117,7 @@ impl Requests {
                 ("tls_cert", entry.tls_cert.is_some()),
                 ("instance_header", entry.instance_header.is_some()),
                 ("max_body", entry.max_body.is_some()),
+                ("half_closed_clients", entry.half_closed_clients.is_some()),
             ];
             if let Some((name, _)) = written.iter().find(|(_, written)| *written) {
                 bail!("{name}: it concerns requests, so it needs per: request");
@@ -166,6 +170,7 @@ impl Requests {
             response_timeout: time(entry.response_timeout, RESPONSE_TIMEOUT),
             header_timeout: time(entry.header_timeout, HEADER_TIMEOUT),
             idle_timeout: time(entry.idle_timeout, IDLE_TIMEOUT),
+            half_closed_clients: entry.half_closed_clients.unwrap_or(false),
         }))
     }
 
@@ -207,6 +212,7 @@ impl Requests {
             idle_time: self.idle_timeout,
             stall_time: STALL,
             answer_time: self.response_timeout,
+            half_closed: self.half_closed_clients,
         })
     }
 }

@@ -215,6 +215,10 @@ impl Proxy {
             exchange.keep_alive = false;
         }
         client.phase = Phase::Serving(Box::new(exchange));
+        if self.has_left(key) {
+            // A worker need not hear of it.
+            return Ok(Some(Step::Over));
+        }
         if !has_room {
             return Err(Refusal::TooMany);
         }

@@ -8,6 +8,7 @@
 
 mod client;
 mod crowd;
+mod departure;
 mod ending;
 mod exchange;
 mod gate;
@@ -21,6 +22,7 @@ mod post;
 mod record;
 mod relay;
 mod seats;
+mod settings;
 mod slab;
 #[cfg(test)]
 mod tests;
@@ -35,10 +37,9 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
-use std::time::Duration;
 
-use balance::{Client as Caller, MemberId, Nanos, RequestSettings};
-use http::{Networks, Refusal};
+use balance::{Client as Caller, MemberId, Nanos};
+use http::Refusal;
 use rustix::event::epoll;
 
 use client::{Client, Peer, Phase};
@@ -49,13 +50,12 @@ use link::Link;
 use pool::{Desk, Pair};
 use post::Post;
 use seats::Seats;
+pub(crate) use settings::Settings;
 use slab::{Key, Slab};
 use tls::Certificates;
 pub(crate) use tls::Files;
 use workers::View;
 pub(crate) use workers::Workers;
-
-use crate::access;
 
 /// What is read at once, and so what may wait to be written to a slow reader.
 const READ: usize = 64 * 1024;
@@ -75,41 +75,6 @@ const PAIR: u64 = 1 << 55;
 /// Whether an event with this number is about a connection to a worker.
 pub(crate) fn is_pair(number: u64) -> bool {
     number & PAIR != 0
-}
-
-/// What a proxy is to do. Times of zero mean "for ever", sizes of zero "any".
-#[derive(Clone, Debug)]
-pub(crate) struct Settings {
-    /// How to choose, and how much may wait.
-    pub(crate) balance: RequestSettings,
-    /// Balancers before us, whose words about clients are believed.
-    pub(crate) trusted: Networks,
-    /// Every connection begins with a PROXY header.
-    pub(crate) proxy_protocol: bool,
-    /// Certificates and keys; none for clear text.
-    pub(crate) tls: Vec<Files>,
-    /// The name of a response field that tells the instance.
-    pub(crate) instance_header: Option<String>,
-    /// Requests that change nothing go to another worker when one fails.
-    pub(crate) retry_idempotent: bool,
-    /// How many connections of clients there may be.
-    pub(crate) max_clients: usize,
-    /// How many requests of one client may be in progress.
-    pub(crate) client_limit: usize,
-    /// Where each request is noted when it is over.
-    pub(crate) access: Option<access::Queue>,
-    /// Bytes of a request's head.
-    pub(crate) head: usize,
-    /// Bytes of a request's body.
-    pub(crate) body: u64,
-    /// How long a request's head may take to arrive.
-    pub(crate) head_time: Duration,
-    /// How long a connection may be idle between requests.
-    pub(crate) idle_time: Duration,
-    /// How long a client may send or take nothing while it should.
-    pub(crate) stall_time: Duration,
-    /// How long a worker may take to begin its response.
-    pub(crate) answer_time: Duration,
 }
 
 /// A request that failed.

@@ -45,7 +45,7 @@ enum Passed {
 impl Proxy {
     /// Passes on what can be passed on of a client's request and its response.
     pub(super) fn serve<W: Workers>(&mut self, key: Key, workers: &mut W) -> Step {
-        if self.is_deserted(key) {
+        if self.is_leaving(key) {
             return Step::Over;
         }
         let up = self.pass_request(key);
@@ -65,23 +65,6 @@ impl Proxy {
             Passed::NoAnswer if self.repeat(key, workers) => Step::On,
             Passed::NoAnswer => self.fail(key, Refusal::BadWorker, None),
         }
-    }
-
-    /// Whether nobody reads the events that are streamed. They would never end, and the worker
-    /// would not know.
-    fn is_deserted(&self, key: Key) -> bool {
-        self.clients
-            .get(key)
-            .is_some_and(|client| match &client.phase {
-                Phase::Serving(exchange) => {
-                    let events = exchange
-                        .answer
-                        .as_ref()
-                        .is_some_and(|it| it.is_event_stream);
-                    events && client.link.is_ending()
-                }
-                _ => false,
-            })
     }
 
     /// Passes on some of a request's body.

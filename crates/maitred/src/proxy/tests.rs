@@ -4,14 +4,17 @@
 use std::io::{Read, Write};
 use std::os::unix::net::UnixStream;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use balance::{Look, RequestPolicy};
+use balance::{Look, RequestPolicy, RequestSettings};
+use http::Networks;
 
 use super::*;
 
 mod accounts;
 mod bodies;
 mod clients;
+mod departure;
 mod http2;
 mod pairs;
 mod placing;
@@ -93,6 +96,7 @@ fn settings(policy: RequestPolicy) -> Settings {
         idle_time: Duration::from_secs(60),
         stall_time: Duration::from_secs(60),
         answer_time: Duration::from_secs(60),
+        half_closed: false,
     }
 }
 

@@ -16,10 +16,6 @@ use super::{Proxy, Workers, tls};
 /// So often all connections are looked at: time limits are that exact.
 const SWEEP: Nanos = 500_000_000;
 
-/// A client that has closed its sending side may be gone altogether. While a response streams, it
-/// is taken for gone when nothing has gone to it for so long.
-const HALF_CLOSED: Nanos = 10_000_000_000;
-
 /// How long a client that has been told that its HTTP/2 connection ends may take to agree.
 const FAREWELL: Duration = Duration::from_secs(2);
 
@@ -210,10 +206,7 @@ impl Proxy {
                     && since(exchange.sent_at, limits.answer_time)
                 {
                     Verdict::Late(Refusal::SlowWorker)
-                } else if client.link.is_ending()
-                    && exchange.answer.is_some()
-                    && self.now.saturating_sub(client.active_at) >= HALF_CLOSED
-                {
+                } else if self.is_deserted(client) {
                     Verdict::Gone
                 } else {
                     Verdict::Fine

@@ -22,6 +22,7 @@ mod client;
 mod access;
 mod balancing;
 mod browser;
+mod departure;
 mod desync;
 mod failures;
 mod frames;

@@ -142,12 +142,13 @@ fn an_early_answer_ends_the_connection() {
     }
 }
 
-/// A client that has said all it wants, and closes that side, still gets its answers.
+/// A client that has said all it wants, and closes that side, still gets its answers where
+/// `half_closed_clients` says that such clients have not left.
 #[test]
 fn a_half_closed_client_is_answered() {
     let _turn = beside_others();
     for runtime in RUNTIMES {
-        let run = started(app(runtime), 1);
+        let run = started(app(runtime).flag("--half-closed-clients"), 1);
         let mut client = Client::connect(&run);
         client.ask("/sleep?ms=300");
         client.send("POST /echo HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhello");

@@ -19,6 +19,9 @@ pub(super) use input::Input;
 use socket::Socket;
 pub(super) use socket::prepare;
 
+/// So much of what a client sends behind its request is read while that is in progress.
+const AHEAD: usize = 64 * 1024;
+
 /// The other side is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Gone;
@@ -45,6 +48,8 @@ pub(super) struct Link {
     /// To be written when the other side takes more; `written` of it has been.
     output: Vec<u8>,
     written: usize,
+    /// The other side has said within TLS that it will send no more.
+    ending: bool,
 }
 
 /// What carries the bytes.
@@ -112,6 +117,7 @@ impl Link {
             input: Input::default(),
             output: Vec::new(),
             written: 0,
+            ending: false,
         }
     }
 
@@ -135,7 +141,23 @@ impl Link {
     /// Whether the other side has said that it will send no more; what it has sent may still have
     /// to be read.
     pub(super) fn is_ending(&self) -> bool {
-        self.way.socket().is_some_and(|socket| socket.ending)
+        self.ending || self.way.socket().is_some_and(|socket| socket.ending)
+    }
+
+    /// Takes in what has come within TLS, which alone can tell that the other side will send no
+    /// more: of a socket events tell that. Bounded by [`AHEAD`].
+    pub(super) fn look_for_end(&mut self, room: &mut [u8], epoll: &OwnedFd) {
+        while let Way::Tls(socket, _) = &self.way
+            && socket.is_readable()
+            && self.input.len() < AHEAD
+            && !self.ending
+        {
+            match self.read(room, epoll) {
+                Read::Some(len) => self.input.extend(room.get(..len).unwrap_or(&[])),
+                Read::Nothing => return,
+                Read::End | Read::Broken => self.ending = true,
+            }
+        }
     }
 
     /// Notes what an event tells.

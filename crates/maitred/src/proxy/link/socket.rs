@@ -60,6 +60,11 @@ impl Socket {
         }
     }
 
+    /// Whether there may be more to read.
+    pub(super) fn is_readable(&self) -> bool {
+        self.readable
+    }
+
     pub(super) fn read(&mut self, room: &mut [u8]) -> Read {
         if self.ended {
             return Read::End;
