@@ -24,12 +24,22 @@ pub(crate) enum Action {
     Stop,
     Restart(Option<Box<App>>),
     Reload(Option<Box<App>>),
+    /// These are to be as they were when they were saved, if the app does not run.
+    BringBack(Vec<Kept>),
     Delete,
     /// So many instances.
     Scale(u32),
     Reset,
     Signal(i32),
     Send(String),
+}
+
+/// An app that no command is ending or starting.
+#[derive(Debug)]
+pub(crate) struct Standing {
+    pub(crate) known: Known,
+    /// Some of its processes run, or are about to.
+    pub(crate) runs: bool,
 }
 
 /// How many instances there shall be.
@@ -63,8 +73,9 @@ impl Selected {
         action: &Action,
         progress: &mut dyn FnMut(Event),
     ) -> anyhow::Result<()> {
-        let until = Instant::now() + IN_BETWEEN;
+        let mut until = Instant::now() + IN_BETWEEN;
         let name = &self.known.record.app.name;
+        let mut leaves = false;
         loop {
             // What takes long is waited for; but not for one that says nothing at all.
             if let Err(fault @ Fault::Hangs) = self.known.ask() {
@@ -82,20 +93,41 @@ impl Selected {
                     Ok(_) => return Ok(()),
                     // It was about to end.
                     Err(Fault::Gone) => {}
+                    Err(Fault::Leaving(_)) if leaves => {}
+                    Err(Fault::Leaving(_)) => {
+                        leaves = true;
+                        until += patience;
+                    }
                     Err(fault) => return Err(anyhow::Error::new(fault).context(name.clone())),
                 }
             }
-            if !self.known.folder.exists() {
-                bail!("{name} was deleted in the meantime");
-            }
             if let Some(claim) = self.known.folder.claim(A_TRY)? {
+                if !self.known.folder.exists() {
+                    // Nobody else needs what is left of it.
+                    claim.remove()?;
+                    return self.is_deleted(action);
+                }
                 return self
                     .act_at_rest(home, action, claim, progress)
                     .with_context(|| name.clone());
             }
+            if !self.known.folder.exists() {
+                return self.is_deleted(action);
+            }
             if Instant::now() > until {
                 bail!("{name}: its supervisor neither answers nor ends; see `maitred kill`");
             }
+        }
+    }
+
+    /// The app is gone; whether that is what was wanted.
+    fn is_deleted(&self, action: &Action) -> anyhow::Result<()> {
+        match action {
+            Action::Delete => Ok(()),
+            _ => bail!(
+                "{} was deleted in the meantime, by another command",
+                self.known.record.app.name
+            ),
         }
     }
 
@@ -112,6 +144,8 @@ impl Selected {
                 ids,
                 app: app.clone(),
             },
+            // It runs again in the meantime.
+            Action::BringBack(_) => Request::Await,
             Action::Delete => Request::Delete { ids },
             Action::Scale(count) => {
                 let now = u32::try_from(record.instances.len()).unwrap_or(u32::MAX);
@@ -153,19 +187,32 @@ impl Selected {
                 }
                 for kept in &mut record.instances {
                     if is_meant(kept) {
-                        kept.rest = Rest::Runs;
+                        kept.set_rest(Rest::Runs);
                         kept.unstable = 0;
                         kept.restarts += u32::from(!matches!(action, Action::Start));
                     } else if kept.rest == Rest::Runs {
                         // It crashed with its supervisor, and was not asked for.
-                        kept.rest = Rest::Stopped;
+                        kept.set_rest(Rest::Stopped);
                     }
                 }
                 runs = true;
             }
+            Action::BringBack(saved) => {
+                for kept in &mut record.instances {
+                    let saved = saved.iter().find(|saved| saved.number == kept.number);
+                    if let Some(saved) = saved.filter(|saved| saved.is_supervised()) {
+                        kept.rest = saved.rest;
+                        kept.waits = saved.waits;
+                        kept.unstable = 0;
+                        runs = true;
+                    } else if kept.rest == Rest::Runs {
+                        kept.set_rest(Rest::Stopped);
+                    }
+                }
+            }
             Action::Stop => {
                 for kept in record.instances.iter_mut().filter(|kept| is_meant(kept)) {
-                    kept.rest = Rest::Stopped;
+                    kept.set_rest(Rest::Stopped);
                 }
             }
             Action::Delete => {
@@ -196,7 +243,9 @@ impl Selected {
                     kept.unstable = 0;
                 }
             }
-            Action::Signal(_) | Action::Send(_) => bail!("it does not run"),
+            Action::Signal(_) | Action::Send(_) => {
+                bail!("no process of it runs: nothing was sent")
+            }
         }
         claim.write(&record)?;
         if runs {
@@ -233,6 +282,45 @@ impl Known {
 }
 
 impl Known {
+    /// The app as it is when no command ends or starts its supervisor any more; `None` if it is
+    /// deleted then.
+    ///
+    /// # Errors
+    /// If its supervisor says nothing, or that takes too long.
+    pub(crate) fn standing(&self) -> anyhow::Result<Option<Standing>> {
+        let name = &self.record.app.name;
+        let until = Instant::now() + IN_BETWEEN + patience(&self.record);
+        loop {
+            let standing = |runs| {
+                let record = self.folder.record().unwrap_or_else(|_| self.record.clone());
+                let folder = self.folder.clone();
+                let known = Self { folder, record };
+                Ok(Some(Standing { known, runs }))
+            };
+            match self.ask() {
+                Ok(snapshot) if !snapshot.leaves => return standing(snapshot.is_to_run()),
+                Ok(_) | Err(Fault::Gone | Fault::Leaving(_)) => {}
+                // It is there; another version may know less.
+                Err(Fault::Refused(_)) => return standing(true),
+                Err(fault @ (Fault::Hangs | Fault::Broken(_))) => {
+                    return Err(anyhow::Error::new(fault));
+                }
+            }
+            if let Some(claim) = self.folder.claim(A_TRY)? {
+                if self.folder.exists() {
+                    return standing(false);
+                }
+                claim.remove()?;
+            }
+            if !self.folder.exists() {
+                return Ok(None);
+            }
+            if Instant::now() > until {
+                bail!("{name}: another command ends or starts it, and does not come to an end");
+            }
+        }
+    }
+
     /// The app has ended by itself; whether that is as it should be. What is not is told as its
     /// supervisor would have told it.
     fn ended_well(&self) -> anyhow::Result<()> {

@@ -11,6 +11,15 @@ use crate::home::{AppFolder, Claim, Home, Kept, Numbers, Record, Rest, now_ms};
 /// Another command that adds the same app is waited for so long.
 const PATIENCE: Duration = Duration::from_millis(500);
 
+/// An instance that is to be added.
+#[derive(Clone, Copy, Debug)]
+struct Wanted {
+    /// Its number, if it has had one that is free.
+    id: Option<u32>,
+    rest: Rest,
+    waits: bool,
+}
+
 /// Adds an app, and gives numbers to its instances. It runs as soon as the claim is used to start
 /// its supervisor.
 ///
@@ -22,7 +31,15 @@ pub(crate) fn add(home: &Home, app: App) -> anyhow::Result<(Known, Claim)> {
     } else {
         Rest::Stopped
     };
-    let wanted = vec![(None, rest); usize::try_from(app.instances).unwrap_or(1)];
+    let count = usize::try_from(app.instances).unwrap_or(1);
+    let wanted = vec![
+        Wanted {
+            id: None,
+            rest,
+            waits: false
+        };
+        count
+    ];
     let (folder, claim, mut numbers) = place(home, &app)?;
     add_to(folder, claim, &mut numbers, app, &wanted)
 }
@@ -40,7 +57,11 @@ pub(crate) fn add_again(home: &Home, saved: Record) -> anyhow::Result<(Known, Cl
     let wanted: Vec<_> = saved
         .instances
         .iter()
-        .map(|kept| (Some(kept.id).filter(|id| !taken.contains(id)), kept.rest))
+        .map(|kept| Wanted {
+            id: Some(kept.id).filter(|id| !taken.contains(id)),
+            rest: kept.rest,
+            waits: kept.waits,
+        })
         .collect();
     add_to(folder, claim, &mut numbers, saved.app, &wanted)
 }
@@ -52,7 +73,7 @@ fn place(home: &Home, app: &App) -> anyhow::Result<(AppFolder, Claim, Numbers)> 
     if folder.exists() {
         bail!("an app {} exists already", app.name);
     }
-    let Some(claim) = folder.claim(PATIENCE)? else {
+    let Some(claim) = folder.create(PATIENCE)? else {
         bail!("another command adds {} at this moment", app.name);
     };
     Ok((folder, claim, numbers))
@@ -63,15 +84,18 @@ fn add_to(
     claim: Claim,
     numbers: &mut Numbers,
     app: App,
-    wanted: &[(Option<u32>, Rest)],
+    wanted: &[Wanted],
 ) -> anyhow::Result<(Known, Claim)> {
-    let missing = wanted.iter().filter(|(id, _)| id.is_none()).count();
-    let highest = wanted.iter().filter_map(|(id, _)| *id).max();
+    let missing = wanted.iter().filter(|it| it.id.is_none()).count();
+    let highest = wanted.iter().filter_map(|it| it.id).max();
     let fresh = numbers.take(u32::try_from(missing).unwrap_or(u32::MAX), highest)?;
     let mut fresh = fresh.into_iter();
-    let instances = (0..).zip(wanted).filter_map(|(number, (id, rest))| {
-        let id = id.or_else(|| fresh.next())?;
-        Some(Kept::new(id, number, *rest))
+    let instances = (0..).zip(wanted).filter_map(|(number, wanted)| {
+        let id = wanted.id.or_else(|| fresh.next())?;
+        Some(Kept {
+            waits: wanted.waits,
+            ..Kept::new(id, number, wanted.rest)
+        })
     });
     let record = Record {
         instances: instances.collect(),

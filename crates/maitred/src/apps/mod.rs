@@ -13,7 +13,7 @@ use std::time::Duration;
 use anyhow::bail;
 
 pub(crate) use crate::home::Claim as Claimed;
-pub(crate) use act::{Action, Change};
+pub(crate) use act::{Action, Change, Standing};
 pub(crate) use add::{add, add_again};
 pub(crate) use launch::{READY, launch};
 pub(crate) use target::{Selected, add_selected, find, select};
@@ -63,7 +63,9 @@ impl Known {
         if claimed {
             let state = match fault {
                 Fault::Gone => State::Launching,
-                Fault::Hangs | Fault::Refused(_) | Fault::Broken(_) => State::Unknown,
+                Fault::Hangs | Fault::Leaving(_) | Fault::Refused(_) | Fault::Broken(_) => {
+                    State::Unknown
+                }
             };
             for instance in &mut snapshot.instances {
                 if instance.state == State::Crashed {

@@ -101,7 +101,16 @@ fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool
     let logs = home.log_files(app, view.id);
     let shown_path = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
     let rows = [
-        ("status", view.state.word().to_owned()),
+        (
+            "status",
+            match view.waits {
+                true => format!(
+                    "{}; its schedule or a changed file starts it",
+                    view.state.word()
+                ),
+                false => view.state.word().to_owned(),
+            },
+        ),
         ("name", app.name.clone()),
         ("namespace", app.namespace.clone()),
         (

@@ -1,16 +1,23 @@
-//! `maitred kill`: all apps end, and their supervisors with them.
+//! `maitred kill`: all apps end, their supervisors with them, and the list is empty.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use anyhow::bail;
 use clap::Args;
 use rustix::process::{Signal, kill_process};
 
 use super::{Manner, together};
-use crate::apps::{self, Known};
+use crate::apps::{self, Claimed, Known};
 use crate::control::{Connection, Fault, Request, Snapshot};
-use crate::home::Home;
+use crate::home::{Dump, Home, Which};
 
-/// End all apps. What was saved can be brought back with `resurrect`.
+/// The guard of a supervisor leaves last. It is waited for so long.
+const LEAVING: Duration = Duration::from_secs(10);
+
+/// How long is tried at a time to get an app's lock.
+const A_TRY: Duration = Duration::from_millis(100);
+
+/// End all apps, and empty the list. `resurrect` brings them back.
 #[derive(Debug, Args)]
 pub(super) struct Kill {}
 
@@ -18,52 +25,93 @@ impl Kill {
     pub(super) fn execute(self, manner: &Manner) -> anyhow::Result<u8> {
         let home = Home::find()?;
         let known = apps::all(&home)?;
+        if known.is_empty() {
+            together::say(manner, "there are no apps");
+            return Ok(0);
+        }
         let results = apps::side_by_side(&known, end);
-        let (mut code, mut any) = (0, false);
-        for (known, result) in known.iter().zip(results) {
-            let name = &known.record.app.name;
+        let (mut code, mut claims, mut records) = (0, Vec::new(), Vec::new());
+        for (known, result) in known.into_iter().zip(results) {
+            let name = known.record.app.name.clone();
             match result {
-                Ok(true) => {
-                    any = true;
-                    together::say(manner, &format!("{name}: ended"));
+                Ok(claim) => {
+                    claims.extend(claim);
+                    records.push(known.record);
                 }
-                Ok(false) => {}
                 Err(error) => {
-                    together::complain(&error.context(name.clone()));
+                    together::complain(&error.context(name));
                     code = 1;
                 }
             }
         }
-        if code == 0 && !any {
-            together::say(manner, "nothing runs");
+        if records.is_empty() {
+            return Ok(code);
         }
+        let count = records.len();
+        // They leave the list only when they are kept elsewhere.
+        let path = Dump::new(records).write(&home, Which::Killed)?;
+        for claim in claims {
+            claim.remove()?;
+        }
+        let apps = if count == 1 {
+            "1 app"
+        } else {
+            &format!("{count} apps")
+        };
+        let back = if Dump::exists(&home, Which::Saved) {
+            "`maitred resurrect` brings back what was saved, `maitred resurrect --killed` what \
+             was there now"
+        } else {
+            "`maitred resurrect` brings them back"
+        };
+        let sentence = format!(
+            "{apps} ended; the list is empty. {back} ({})",
+            path.display()
+        );
+        together::say(manner, &sentence);
         Ok(code)
     }
 }
 
-/// Ends an app; whether it ran.
-fn end(known: &Known) -> anyhow::Result<bool> {
-    let Ok(socket) = known.folder.connect() else {
-        return Ok(false);
-    };
-    let supervisor = rustix::net::sockopt::socket_peercred(&socket).ok();
-    let asked = || -> Result<Snapshot, Fault> {
-        Connection::ask(socket, Request::Kill)?
-            .wait_for(known.record.app.kill_timeout + Duration::from_secs(5))?
-            .finish(|_| {})
-    };
-    match { asked }() {
-        Ok(_) | Err(Fault::Gone) => {}
-        Err(fault) => {
-            // Its guard ends what is left of the app.
-            if let Some(peer) = supervisor {
-                kill_process(peer.pid, Signal::KILL)?;
-            } else {
-                return Err(fault.into());
+/// Ends an app, and claims it so that it cannot start again; `None` if it is deleted, or another
+/// command has started it since.
+fn end(known: &Known) -> anyhow::Result<Option<Claimed>> {
+    let mut ended = 0;
+    if let Ok(socket) = known.folder.connect() {
+        let supervisor = rustix::net::sockopt::socket_peercred(&socket).ok();
+        ended = supervisor.map_or(0, |peer| peer.pid.as_raw_nonzero().get());
+        let asked = || -> Result<Snapshot, Fault> {
+            Connection::ask(socket, Request::Kill)?
+                .wait_for(known.record.app.kill_timeout + Duration::from_secs(5))?
+                .finish(|_| {})
+        };
+        match { asked }() {
+            Ok(_) | Err(Fault::Gone) => {}
+            Err(fault) => {
+                // Its guard ends what is left of the app.
+                if let Some(peer) = supervisor {
+                    kill_process(peer.pid, Signal::KILL)?;
+                } else {
+                    return Err(fault.into());
+                }
             }
         }
     }
-    // Its guard leaves last; then the app can be started anew.
-    drop(known.folder.claim(Duration::from_secs(2))?);
-    Ok(true)
+    let until = Instant::now() + LEAVING;
+    loop {
+        if let Some(claim) = known.folder.claim(A_TRY)? {
+            return Ok(Some(claim));
+        }
+        let started = ended != 0 && ![0, ended].contains(&known.snapshot().supervisor);
+        if started || !known.folder.exists() {
+            return Ok(None);
+        }
+        if Instant::now() > until {
+            let lock = known.folder.path().join("lock");
+            bail!(
+                "its supervisor has ended, and a process still holds {0}; `fuser -k {0}` ends it",
+                lock.display()
+            );
+        }
+    }
 }

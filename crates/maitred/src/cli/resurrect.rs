@@ -6,16 +6,32 @@ use clap::Args;
 
 use super::{Manner, together};
 use crate::apps::{self, Action, Known, Selected};
-use crate::home::{Dump, Home, Record, Rest};
+use crate::home::{Dump, Home, Kept, Record, Which};
 
 /// Bring back the apps that were saved, with their scale, and stopped where they were.
 #[derive(Debug, Args)]
-pub(super) struct Resurrect {}
+pub(super) struct Resurrect {
+    /// Bring back the apps that the last `kill` has ended. The same is done where nothing was
+    /// saved.
+    #[arg(long)]
+    killed: bool,
+}
 
 impl Resurrect {
     pub(super) fn execute(self, manner: &Manner) -> anyhow::Result<u8> {
         let home = Home::find()?;
-        let (dump, damage) = Dump::read(&home)?;
+        let nothing_saved = !Dump::exists(&home, Which::Saved);
+        let which = match self.killed {
+            false if nothing_saved && Dump::exists(&home, Which::Killed) => {
+                let sentence =
+                    "nothing was saved; the apps that `maitred kill` has ended come back";
+                together::say(manner, sentence);
+                Which::Killed
+            }
+            false => Which::Saved,
+            true => Which::Killed,
+        };
+        let (dump, damage) = Dump::read(&home, which)?;
         if let Some(damage) = damage {
             eprintln!("maitred: {damage}; the one saved before it is used");
         }
@@ -59,7 +75,8 @@ impl Resurrect {
 /// An app that is about to come back.
 enum Prepared {
     New(Known, crate::home::Claim),
-    Old(Selected),
+    /// One that is in the list, with its instances as they were.
+    Old(Selected, Vec<Kept>),
 }
 
 fn prepare(home: &Home, known: &[Known], saved: Record) -> anyhow::Result<Option<Prepared>> {
@@ -71,25 +88,20 @@ fn prepare(home: &Home, known: &[Known], saved: Record) -> anyhow::Result<Option
     if known.has_supervisor() {
         return Ok(None);
     }
-    let ran = |number| {
-        saved
-            .instances
-            .iter()
-            .any(|kept| kept.number == number && kept.rest == Rest::Runs)
-    };
-    let ids = known.record.instances.iter();
-    let ids = ids.filter(|kept| ran(kept.number)).map(|kept| kept.id);
-    Ok(Some(Prepared::Old(Selected {
-        known: known.clone(),
-        ids: Some(ids.collect()),
-    })))
+    Ok(Some(Prepared::Old(
+        Selected {
+            known: known.clone(),
+            ids: None,
+        },
+        saved.instances,
+    )))
 }
 
 impl Prepared {
     fn known(&self) -> &Known {
         match self {
             Self::New(known, _) => known,
-            Self::Old(selected) => &selected.known,
+            Self::Old(selected, _) => &selected.known,
         }
     }
 
@@ -102,18 +114,13 @@ impl Prepared {
         let name = self.known().record.app.name.clone();
         match self {
             Self::New(known, claim) => {
-                let any = known
-                    .record
-                    .instances
-                    .iter()
-                    .any(|it| it.rest == Rest::Runs);
-                if any {
+                if known.record.instances.iter().any(Kept::is_supervised) {
                     known.begin(claim, progress)?;
                 }
             }
-            Self::Old(selected) => {
-                if selected.ids.as_ref().is_some_and(|ids| !ids.is_empty()) {
-                    selected.act(home, &Action::Start, progress)?;
+            Self::Old(selected, saved) => {
+                if saved.iter().any(Kept::is_supervised) {
+                    selected.act(home, &Action::BringBack(saved), progress)?;
                 }
             }
         }

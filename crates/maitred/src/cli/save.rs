@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{Manner, together};
 use crate::apps;
-use crate::home::{Dump, Home};
+use crate::home::{Dump, Home, Which};
 
 /// Note which apps there are, for `resurrect`.
 #[derive(Debug, Args)]
@@ -28,7 +28,7 @@ impl Save {
             return Ok(0);
         }
         let count = records.len();
-        let path = Dump::new(records).write(&home)?;
+        let path = Dump::new(records).write(&home, Which::Saved)?;
         together::say(manner, &format!("{count} apps saved in {}", path.display()));
         Ok(0)
     }

@@ -10,7 +10,7 @@ use clap::Args;
 use super::start_or::with_new_environment;
 use super::what::{self, What};
 use super::{Manner, attached, list, together};
-use crate::apps::{self, Action, Known, Selected};
+use crate::apps::{self, Action, Known, Selected, Standing};
 use crate::config::{self, Resolved};
 use crate::control::Fault;
 use crate::events::Event;
@@ -268,7 +268,8 @@ impl Way {
         update_env: bool,
     ) -> anyhow::Result<Self> {
         let Resolved { mut app, force, .. } = resolved;
-        let Some(known) = together::find(known, &app) else {
+        let standing = together::find(known, &app).map(Known::standing);
+        let Some(Standing { known, runs }) = standing.transpose()?.flatten() else {
             let autostart = app.restart.autostart;
             let (known, claim) = apps::add(home, app)?;
             return Ok(if autostart {
@@ -285,7 +286,7 @@ impl Way {
                     now.app.script.display()
                 );
             }
-            if known.folder.is_claimed() && !force {
+            if runs && !force {
                 bail!("it runs already; -f restarts it with what is said here");
             }
         }

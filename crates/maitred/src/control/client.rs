@@ -25,6 +25,8 @@ pub(crate) enum Fault {
     Gone,
     /// It did not answer in time.
     Hangs,
+    /// It is about to end; what takes its place can be asked.
+    Leaving(Refusal),
     /// It refused.
     Refused(Refusal),
     /// It cannot be talked to.
@@ -47,7 +49,7 @@ impl std::fmt::Display for Fault {
                 refusal.version,
                 env!("CARGO_PKG_VERSION")
             ),
-            Self::Refused(refusal) => write!(to, "{}", refusal.reason),
+            Self::Leaving(refusal) | Self::Refused(refusal) => write!(to, "{}", refusal.reason),
             Self::Broken(reason) => write!(to, "its supervisor cannot be asked: {reason}"),
         }
     }
@@ -106,6 +108,9 @@ impl Connection {
             match self.next()? {
                 Some(Reply::Progress(event)) => progress(event),
                 Some(Reply::Done(snapshot)) => return Ok(*snapshot),
+                Some(Reply::Failed(refusal)) if refusal.leaving => {
+                    return Err(Fault::Leaving(refusal));
+                }
                 Some(Reply::Failed(refusal)) => return Err(Fault::Refused(refusal)),
                 None => {}
             }

@@ -83,6 +83,9 @@ pub(crate) struct Refusal {
     /// Who refuses does not know the request at all.
     #[serde(default)]
     pub(crate) unknown: bool,
+    /// It is about to end: what takes its place can be asked.
+    #[serde(default)]
+    pub(crate) leaving: bool,
     /// The maitred that refuses.
     #[serde(default)]
     pub(crate) version: String,
@@ -93,7 +96,15 @@ impl Refusal {
         Self {
             reason: reason.into(),
             unknown: false,
+            leaving: false,
             version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    pub(crate) fn leaving(reason: impl Into<String>) -> Self {
+        Self {
+            leaving: true,
+            ..Self::new(reason)
         }
     }
 

@@ -13,6 +13,9 @@ pub(crate) struct Snapshot {
     /// The supervisor's process; 0 if there is none.
     pub(crate) supervisor: i32,
     pub(crate) app: App,
+    /// It is being deleted, or its supervisor is about to end.
+    #[serde(default)]
+    pub(crate) leaves: bool,
     /// When it was added, in milliseconds since 1970.
     pub(crate) created_at: u64,
     pub(crate) instances: Vec<InstanceView>,
@@ -32,6 +35,9 @@ pub(crate) struct InstanceView {
     pub(crate) pid: Option<i32>,
     /// Since when that runs, in milliseconds since 1970.
     pub(crate) since: Option<u64>,
+    /// No process of it runs, and its schedule or a changed file starts the next one.
+    #[serde(default)]
+    pub(crate) waits: bool,
     pub(crate) restarts: u32,
     pub(crate) unstable: u32,
     /// How its last process ended.
@@ -113,11 +119,22 @@ impl Snapshot {
         Self {
             version: String::new(),
             supervisor: 0,
+            leaves: false,
             created_at: record.created_at,
             instances: instances.collect(),
             app: record.app,
             listeners: Vec::new(),
         }
+    }
+}
+
+impl Snapshot {
+    /// Whether a process of it runs, or is about to.
+    pub(crate) fn is_to_run(&self) -> bool {
+        self.instances.iter().any(|instance| match instance.state {
+            State::Online | State::Launching | State::Waiting | State::Unknown => true,
+            State::Stopping | State::Stopped | State::Errored | State::Crashed => false,
+        })
     }
 }
 
@@ -137,6 +154,7 @@ impl InstanceView {
     fn kept(&self) -> Kept {
         Kept {
             rest: match self.state {
+                State::Stopped if self.waits => Rest::Runs,
                 State::Stopped | State::Stopping => Rest::Stopped,
                 State::Errored => Rest::Errored,
                 State::Online
@@ -145,6 +163,7 @@ impl InstanceView {
                 | State::Crashed
                 | State::Unknown => Rest::Runs,
             },
+            waits: self.waits,
             restarts: self.restarts,
             unstable: self.unstable,
             exit: self.exit,
@@ -158,12 +177,15 @@ impl InstanceView {
             id: kept.id,
             number: kept.number,
             state: match kept.rest {
+                // What starts it is gone with its supervisor.
+                _ if kept.waits => State::Crashed,
                 Rest::Runs => State::Crashed,
                 Rest::Stopped => State::Stopped,
                 Rest::Errored => State::Errored,
             },
             pid: None,
             since: None,
+            waits: false,
             restarts: kept.restarts,
             unstable: kept.unstable,
             exit: kept.exit,

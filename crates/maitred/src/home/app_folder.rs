@@ -18,6 +18,9 @@ use super::{atomic, private_folder, socket};
 /// The control socket's name.
 const CONTROL: &str = "control";
 
+/// What a folder that is being removed is called, before the pid of who does it.
+const REMOVED: &str = ".removed-";
+
 /// How often a lock that somebody holds is asked for again.
 const AGAIN: Duration = Duration::from_millis(5);
 
@@ -34,6 +37,12 @@ impl AppFolder {
 
     pub(crate) fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether it is being removed.
+    pub(super) fn is_removed(&self) -> bool {
+        let name = self.path.file_name().unwrap_or_default();
+        name.as_encoded_bytes().starts_with(REMOVED.as_bytes())
     }
 
     /// Where the supervisor writes what it has to say.
@@ -73,14 +82,23 @@ impl AppFolder {
         socket::connect(&self.path, CONTROL)
     }
 
-    /// Tries for so long to get the right to run the app; `None` if another process has it.
+    /// Makes the folder, and gets the right to run the app, as [`AppFolder::claim`].
+    ///
+    /// # Errors
+    /// If the folder cannot be written to.
+    pub(crate) fn create(&self, patience: Duration) -> anyhow::Result<Option<Claim>> {
+        private_folder(&self.path)?;
+        self.claim(patience)
+    }
+
+    /// Tries for so long to get the right to run the app; `None` if another process has it, or the
+    /// folder is gone.
     ///
     /// # Errors
     /// If the folder cannot be written to.
     pub(crate) fn claim(&self, patience: Duration) -> anyhow::Result<Option<Claim>> {
         let until = Instant::now() + patience;
         loop {
-            private_folder(&self.path)?;
             let path = self.path.join("lock");
             let opened = OpenOptions::new()
                 .read(true)
@@ -91,8 +109,7 @@ impl AppFolder {
                 .open(&path);
             let lock = match opened {
                 Ok(lock) => lock,
-                // Somebody has just removed the folder.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
                 Err(error) => {
                     return Err(error).with_context(|| format!("opening {}", path.display()));
                 }
@@ -170,6 +187,9 @@ impl Claim {
     /// If the folder cannot be written to, or the disk is full.
     pub(crate) fn write(&self, record: &Record) -> anyhow::Result<()> {
         let path = self.folder.record_path();
+        if !self.is_valid() {
+            bail!("{} was removed", self.folder.path.display());
+        }
         let text = serde_json::to_vec_pretty(record).context("encoding the app")?;
         if fs::read(&path).is_ok_and(|now| now == text) {
             return Ok(());
@@ -186,13 +206,29 @@ impl Claim {
             .with_context(|| format!("opening {}", self.folder.path.join(CONTROL).display()))
     }
 
-    /// Forgets the app.
+    /// Forgets the app. Its folder has another name before it goes, so that no other process finds
+    /// a part of it.
     ///
     /// # Errors
     /// If the folder cannot be removed.
     pub(crate) fn remove(self) -> anyhow::Result<()> {
+        if !self.is_valid() {
+            return Ok(());
+        }
         let path = &self.folder.path;
-        fs::remove_dir_all(path).with_context(|| format!("removing {}", path.display()))
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        let gone = path.with_file_name(format!("{REMOVED}{}-{name}", std::process::id()));
+        match fs::rename(path, &gone).and_then(|()| fs::remove_dir_all(&gone)) {
+            // Another process has removed it, with all of the home folder perhaps.
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+            removed => removed.with_context(|| format!("removing {}", path.display())),
+        }
+    }
+
+    /// Whether the folder is still the one that the right is for. Its lock is gone when the home
+    /// folder was removed.
+    fn is_valid(&self) -> bool {
+        same_file(&self.lock, &self.folder.path.join("lock"))
     }
 }
 
@@ -205,7 +241,9 @@ mod tests {
         let temporary = tempfile::tempdir().unwrap();
         let folder = AppFolder::new(temporary.path().join("api"));
         assert!(!folder.is_claimed());
-        let claim = folder.claim(Duration::ZERO).unwrap().unwrap();
+        assert!(folder.claim(Duration::ZERO).unwrap().is_none());
+        assert!(!folder.path().exists());
+        let claim = folder.create(Duration::ZERO).unwrap().unwrap();
         assert!(folder.is_claimed());
         assert!(folder.claim(Duration::ZERO).unwrap().is_none());
         let heir = claim.hand_down().unwrap();
@@ -214,6 +252,7 @@ mod tests {
         let claim = Claim::inherited(folder.clone(), heir).unwrap();
         claim.remove().unwrap();
         assert!(!folder.is_claimed() && !folder.path().exists());
-        assert!(folder.claim(Duration::ZERO).unwrap().is_some());
+        assert!(folder.create(Duration::ZERO).unwrap().is_some());
+        assert_eq!(fs::read_dir(temporary.path()).unwrap().count(), 1);
     }
 }

@@ -1,4 +1,4 @@
-//! What `save` writes, and `resurrect` brings back.
+//! What `save` writes, and `kill`: `resurrect` brings it back.
 
 use std::fs;
 use std::io;
@@ -19,6 +19,15 @@ pub(crate) struct Dump {
 
 const VERSION: u32 = 1;
 
+/// Which apps are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Which {
+    /// Those of the last `save`.
+    Saved,
+    /// Those that the last `kill` has ended.
+    Killed,
+}
+
 impl Dump {
     pub(crate) fn new(apps: Vec<Record>) -> Self {
         let version = VERSION;
@@ -26,23 +35,26 @@ impl Dump {
     }
 
     /// Where it is kept.
-    pub(crate) fn path(home: &Home) -> PathBuf {
-        home.path().join("dump.json")
+    pub(crate) fn path(home: &Home, which: Which) -> PathBuf {
+        home.path().join(match which {
+            Which::Saved => "dump.json",
+            Which::Killed => "killed.json",
+        })
     }
 
-    fn backup(home: &Home) -> PathBuf {
-        home.path().join("dump.json.bak")
+    fn backup(home: &Home, which: Which) -> PathBuf {
+        Self::path(home, which).with_extension("json.bak")
     }
 
     /// Writes it. The one before is kept beside it.
     ///
     /// # Errors
     /// If the home cannot be written to, or the disk is full; then the old one is still there.
-    pub(crate) fn write(&self, home: &Home) -> anyhow::Result<PathBuf> {
+    pub(crate) fn write(&self, home: &Home, which: Which) -> anyhow::Result<PathBuf> {
         home.create()?;
-        let path = Self::path(home);
+        let path = Self::path(home, which);
         let text = serde_json::to_vec_pretty(self).context("encoding the apps")?;
-        atomic::write(&path, &text, Some(&Self::backup(home)))
+        atomic::write(&path, &text, Some(&Self::backup(home, which)))
             .with_context(|| format!("writing {}", path.display()))?;
         Ok(path)
     }
@@ -51,18 +63,23 @@ impl Dump {
     ///
     /// # Errors
     /// If none was ever written, or neither can be understood.
-    pub(crate) fn read(home: &Home) -> anyhow::Result<(Self, Option<String>)> {
-        let path = Self::path(home);
+    pub(crate) fn read(home: &Home, which: Which) -> anyhow::Result<(Self, Option<String>)> {
+        let path = Self::path(home, which);
         let text = match fs::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                bail!("nothing was saved yet: {} is not there", path.display())
-            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
+                "nothing was {} yet: {} is not there",
+                match which {
+                    Which::Saved => "saved",
+                    Which::Killed => "ended by `maitred kill`",
+                },
+                path.display()
+            ),
             read => read.with_context(|| format!("reading {}", path.display()))?,
         };
         match Self::parse(&text) {
             Ok(dump) => Ok((dump, None)),
             Err(error) => {
-                let backup = Self::backup(home);
+                let backup = Self::backup(home, which);
                 let older = fs::read(&backup).ok().and_then(|it| Self::parse(&it).ok());
                 let damage = format!("{} is damaged ({error:#})", path.display());
                 match older {
@@ -81,13 +98,20 @@ impl Dump {
         Ok(dump)
     }
 
-    /// Removes what was saved; whether there was any.
+    /// Whether any is kept.
+    pub(crate) fn exists(home: &Home, which: Which) -> bool {
+        Self::path(home, which).exists()
+    }
+
+    /// Removes all that is kept; whether there was any.
     ///
     /// # Errors
     /// If the home cannot be written to.
     pub(crate) fn clear(home: &Home) -> anyhow::Result<bool> {
         let mut any = false;
-        for path in [Self::path(home), Self::backup(home)] {
+        let files = [Which::Saved, Which::Killed]
+            .map(|which| [Self::path(home, which), Self::backup(home, which)]);
+        for path in files.into_iter().flatten() {
             match fs::remove_file(&path) {
                 Ok(()) => any = true,
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -110,15 +134,15 @@ mod tests {
         let home = Home {
             path: folder.path().to_owned(),
         };
-        assert!(Dump::read(&home).is_err());
-        let path = Dump::new(Vec::new()).write(&home).unwrap();
-        Dump::new(Vec::new()).write(&home).unwrap();
+        assert!(Dump::read(&home, Which::Saved).is_err());
+        let path = Dump::new(Vec::new()).write(&home, Which::Saved).unwrap();
+        Dump::new(Vec::new()).write(&home, Which::Saved).unwrap();
         fs::write(&path, "{").unwrap();
-        let (dump, damage) = Dump::read(&home).unwrap();
+        let (dump, damage) = Dump::read(&home, Which::Saved).unwrap();
         assert!(dump.apps.is_empty());
         assert!(damage.unwrap().contains("dump.json is damaged"));
         assert!(Dump::clear(&home).unwrap());
         assert!(!Dump::clear(&home).unwrap());
-        assert!(Dump::read(&home).is_err());
+        assert!(Dump::read(&home, Which::Saved).is_err());
     }
 }

@@ -4,6 +4,7 @@
 //! ~/.maitred/              0700
 //!   lock                   held while numbers are given out; holds the next one
 //!   dump.json              what `save` has written, and dump.json.bak, the one before
+//!   killed.json            the same of what `kill` has ended
 //!   apps/<name>/           one app
 //!     app.json             the record: the resolved app, its instances' numbers and states
 //!     lock                 held by the supervisor as long as it, or its guard, lives
@@ -31,7 +32,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, bail};
 
 pub(crate) use app_folder::{AppFolder, Claim};
-pub(crate) use dump::Dump;
+pub(crate) use dump::{Dump, Which};
 pub(crate) use environment::environment;
 pub(crate) use numbers::Numbers;
 pub(crate) use record::{Exit, Kept, Record, Rest, now_ms};
@@ -114,7 +115,20 @@ impl Home {
             }
         };
         let apps = entries.flatten().map(|entry| AppFolder::new(entry.path()));
-        Ok(apps.collect())
+        Ok(apps.filter(|app| !app.is_removed()).collect())
+    }
+}
+
+impl Home {
+    /// Removes what is left of apps whose removal was interrupted.
+    fn clear_removed(&self) {
+        let entries = fs::read_dir(self.apps_folder()).into_iter().flatten();
+        for entry in entries.flatten() {
+            if AppFolder::new(entry.path()).is_removed() {
+                // It does no harm, and may be going at this moment.
+                let _ = fs::remove_dir_all(entry.path());
+            }
+        }
     }
 }
 

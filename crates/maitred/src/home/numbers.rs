@@ -34,6 +34,7 @@ impl Numbers {
             .with_context(|| format!("opening {}", path.display()))?;
         flock(&file, FlockOperation::LockExclusive)
             .with_context(|| format!("locking {}", path.display()))?;
+        home.clear_removed();
         let mut text = String::new();
         // Whatever is not a number is a file that was cut off: the records tell the rest.
         let _ = (&mut file).take(32).read_to_string(&mut text);

@@ -26,6 +26,9 @@ pub(crate) struct Kept {
     pub(crate) number: u32,
     /// Whether it is to run. Where it is and nobody runs it, its supervisor was killed.
     pub(crate) rest: Rest,
+    /// No process of it runs, and its schedule or a changed file starts the next one.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub(crate) waits: bool,
     /// How often it was restarted.
     #[serde(default)]
     pub(crate) restarts: u32,
@@ -50,12 +53,24 @@ impl Kept {
             id,
             number,
             rest,
+            waits: false,
             restarts: 0,
             unstable: 0,
             exit: None,
             out_of_memory: None,
             not_started: None,
         }
+    }
+
+    /// Whether it needs a supervisor.
+    pub(crate) fn is_supervised(&self) -> bool {
+        self.rest == Rest::Runs || self.waits
+    }
+
+    /// Sets what becomes of it when nobody touches it.
+    pub(crate) fn set_rest(&mut self, rest: Rest) {
+        self.rest = rest;
+        self.waits = false;
     }
 }
 

@@ -75,6 +75,7 @@ impl Supervisor {
         self.event(Event::Stopping {
             reason: reason.to_owned(),
         });
+        self.give_up_operations();
         if let Some(dispatcher) = &self.dispatcher {
             dispatcher.close();
         }

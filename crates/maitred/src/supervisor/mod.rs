@@ -2,7 +2,8 @@
 //!
 //! One thread with one loop. What is decided about an instance is decided in [`instance`]; this
 //! room acts on it: [`deeds`] does what the state machines ask for, [`notices`] hears what the
-//! dispatcher tells, [`calls`] does what the command line wants, and [`ending`] ends it all. Workers are started from
+//! dispatcher tells, [`calls`] hears what the command
+//! line asks for, [`operations`] are what of that is under way, and [`ending`] ends it all. Workers are started from
 //! this thread, for they end with it.
 
 mod boot;
@@ -12,6 +13,7 @@ mod descriptors;
 mod ending;
 mod instance;
 mod notices;
+mod operations;
 mod renewal;
 mod slot;
 mod spawn;
@@ -30,14 +32,14 @@ use crate::control::{Call, Server};
 use crate::dispatcher::{self, Dispatcher, Notice};
 use crate::events::Event;
 use crate::figures::ListenerFigures;
-use crate::home::{Claim, Home, Record, Rest};
+use crate::home::{Claim, Home, Kept, Record, Rest};
 use crate::output::Output;
 use crate::process_tree;
 use crate::runtime_folder::RuntimeFolder;
-use calls::Operation;
 pub(crate) use descriptors::make_room;
 use ending::{Afterwards, Ending, listen_for_signals};
 use instance::{Generation, State, Status};
+use operations::Operation;
 use slot::Slot;
 use spawn::{Ready, Spawner};
 
@@ -117,7 +119,7 @@ impl Supervisor {
         let wanted = record
             .instances
             .iter()
-            .filter(|kept| kept.rest == Rest::Runs)
+            .filter(|kept| kept.rest == Rest::Runs && !kept.waits)
             .map(|kept| kept.number)
             .collect();
         let mut supervisor = Self {
@@ -301,7 +303,8 @@ impl Supervisor {
                 State::Resting(instance::Rest::Stopped)
             )
         });
-        if !self.orphans.is_empty() || self.renewal.is_waiting() && !all_stopped {
+        let kept_ready = self.renewal.is_waiting() && self.afterwards != Afterwards::Removed;
+        if !self.orphans.is_empty() || kept_ready && !all_stopped {
             return None;
         }
         let errored = self.slots.iter().any(|slot| {
@@ -391,11 +394,19 @@ impl Supervisor {
         self.check_memory(now);
     }
 
+    /// What is kept of the instances, but for those that are about to go.
+    fn kept(&self) -> Vec<Kept> {
+        let triggers = self.renewal.is_waiting();
+        let all_go = self.afterwards == Afterwards::Removed;
+        let stay = self.slots.iter().filter(|slot| all_go || !slot.removed);
+        stay.map(|slot| slot.kept(triggers)).collect()
+    }
+
     fn write_record(&mut self) {
         let record = Record {
             app: (*self.app).clone(),
             created_at: self.created_at,
-            instances: self.slots.iter().map(Slot::kept).collect(),
+            instances: self.kept(),
         };
         if let Some(claim) = &self.claim
             && let Err(error) = claim.write(&record)

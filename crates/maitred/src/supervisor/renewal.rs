@@ -7,7 +7,7 @@ use std::time::Duration;
 use rustix::process::Pid;
 
 use super::instance::{self, Rest, State};
-use super::{Supervisor, calls::Operation};
+use super::{Supervisor, operations::Operation};
 use crate::config::App;
 use crate::events::{Event, Trigger};
 use crate::memory;
@@ -158,7 +158,11 @@ impl Supervisor {
                 .slot(number)
                 .is_none_or(|slot| matches!(slot.instance.state(), State::Resting(Rest::Stopped)));
             if !stopped {
-                self.take_over(number, self.operations.len());
+                // A command that waits for this instance to be up hears of the process that starts
+                // now.
+                if let Some(slot) = self.slot(number) {
+                    slot.outcome = None;
+                }
                 self.step(number, instance::Event::Restart);
             }
         }
@@ -195,7 +199,7 @@ impl Supervisor {
                         limit,
                     },
                 });
-                let operation = Operation::internal([number].into());
+                let operation = Operation::internal(number);
                 self.operations.push(operation);
             }
         }

@@ -76,6 +76,9 @@ impl Slot {
     pub(super) fn new(kept: &Kept, app: Rc<App>) -> Self {
         let rest = match kept.rest {
             home::Rest::Errored => Rest::Errored,
+            home::Rest::Runs if kept.waits => {
+                Rest::Ended(kept.exit.map_or(Status::Code(0), Status::from))
+            }
             home::Rest::Runs | home::Rest::Stopped => Rest::Stopped,
         };
         Self {
@@ -143,11 +146,6 @@ impl Slot {
         self.processes.iter().find(|it| it.generation == current)
     }
 
-    /// The pid of its process that serves.
-    pub(super) fn pid(&self) -> Option<i32> {
-        Some(self.current()?.pid)
-    }
-
     /// The pids of all its processes.
     pub(super) fn pids(&self) -> impl Iterator<Item = Pid> {
         self.processes
@@ -155,18 +153,30 @@ impl Slot {
             .filter_map(|process| Pid::from_raw(process.pid))
     }
 
+    /// Whether no process of it runs until a trigger starts one, where the app has `triggers`.
+    fn waits(&self, triggers: bool) -> bool {
+        let rests = matches!(
+            self.instance.state(),
+            State::Resting(Rest::Ended(_) | Rest::Errored)
+        );
+        triggers && rests
+    }
+
     /// What is to be kept of it.
-    pub(super) fn kept(&self) -> Kept {
+    pub(super) fn kept(&self, triggers: bool) -> Kept {
+        let waits = self.waits(triggers);
         Kept {
             id: self.id,
             number: self.number,
             rest: match self.instance.state() {
                 State::Resting(Rest::Errored) => home::Rest::Errored,
+                State::Resting(Rest::Ended(_)) if waits => home::Rest::Runs,
                 State::Resting(Rest::Stopped | Rest::Ended(_)) => home::Rest::Stopped,
                 State::Waiting { .. } | State::Running(_) | State::Replacing { .. } => {
                     home::Rest::Runs
                 }
             },
+            waits,
             restarts: self.instance.restarts(),
             unstable: self.instance.unstable(),
             exit: self.exit,
@@ -176,7 +186,12 @@ impl Slot {
     }
 
     /// How it is now.
-    pub(super) fn view(&self, now: Duration, figures: &[ListenerFigures]) -> InstanceView {
+    pub(super) fn view(
+        &self,
+        now: Duration,
+        triggers: bool,
+        figures: &[ListenerFigures],
+    ) -> InstanceView {
         use control::State as Shown;
         let shown = match self.instance.state() {
             _ if self.instance.current().is_none() && self.instance.is_leaving() => Shown::Stopping,
@@ -208,6 +223,7 @@ impl Slot {
             state: shown,
             pid: process.map(|process| process.pid),
             since: process.map(|process| process.started_at),
+            waits: self.waits(triggers),
             restarts: self.instance.restarts(),
             unstable: self.instance.unstable(),
             exit: self.exit,

@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::harness::{PATIENCE, beside_others, gone_within};
 use crate::home::Home;
 
@@ -48,6 +50,99 @@ fn what_was_saved_comes_back() {
     let pids = home.pids();
     home.does(&["resurrect"]);
     assert_eq!(home.pids(), pids);
+}
+
+#[test]
+fn what_was_killed_comes_back() {
+    let _turn = beside_others();
+    let home = some();
+    let before = (home.statuses(), named(&home));
+    let said = home.run(&["kill"]);
+    assert_eq!((said.code, home.statuses()), (0, vec![]), "{said:?}");
+    assert!(
+        said.errors.contains("`maitred resurrect` brings"),
+        "{said:?}"
+    );
+    // There is nothing that this could end.
+    home.does(&["kill"]);
+    home.does(&["resurrect"]);
+    assert_eq!((home.statuses(), named(&home)), before);
+    // What was saved is something else.
+    home.does(&["delete", "one"]);
+    home.does(&["save"]);
+    let left = named(&home);
+    home.does(&["start", "job.sh", "-n", "four"]);
+    let all = named(&home);
+    let said = home.run(&["kill"]);
+    assert!(said.errors.contains("resurrect --killed"), "{said:?}");
+    home.does(&["resurrect"]);
+    assert_eq!(named(&home), left);
+    home.does(&["resurrect", "--killed"]);
+    assert_eq!(named(&home), all);
+    home.does(&["kill"]);
+    home.does(&["cleardump"]);
+    home.fails(&["resurrect"]);
+    home.fails(&["resurrect", "--killed"]);
+}
+
+/// What is there for a schedule alone is to run, although nothing of it runs when it is saved.
+#[test]
+fn what_waits_for_its_schedule_waits_again() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "echo run\n");
+    let flags = ["--no-autorestart", "--cron", "* * * * * *"];
+    home.does(&[&["start", "job.sh"], &flags[..]].concat());
+    home.file("other.sh", "exit 0\n");
+    home.does(&["start", "other.sh", "--no-autorestart", "--watch"]);
+    while home.statuses()[1].1 != "stopped" {}
+    let runs = |again: &dyn Fn()| {
+        let lines = home.follow("job");
+        assert_eq!(lines.next(), "run");
+        while home.statuses()[0].1 != "stopped" {}
+        home.does(&["save"]);
+        again();
+        // Nothing that was written before counts.
+        home.does(&["flush", "job"]);
+        drop(lines);
+        let lines = home.follow("job");
+        for _ in 0..2 {
+            assert_eq!(lines.next(), "run");
+        }
+        // The other one waits, and does not run.
+        let other = &home.instances()[1]["pm2_env"];
+        assert_eq!(
+            (&other["status"], &other["restart_time"]),
+            (&"stopped".into(), &0.into())
+        );
+        assert!(
+            other["supervisor_pid"].as_i64().is_some_and(|pid| pid > 0),
+            "{other}"
+        );
+    };
+    runs(&|| {
+        home.does(&["kill"]);
+        home.does(&["resurrect"]);
+    });
+    runs(&|| {
+        let all = home.processes();
+        for app in ["job", "other"] {
+            let pid = Pid::from_raw(home.supervisor(app)).unwrap();
+            kill_process(pid, Signal::KILL).unwrap();
+        }
+        // What follows logs ends by itself.
+        let ours = all.iter().filter(|it| it.command.contains("supervise"));
+        assert_eq!(
+            gone_within(PATIENCE, &ours.cloned().collect::<Vec<_>>()),
+            []
+        );
+        assert!(
+            home.statuses()
+                .iter()
+                .all(|(_, status)| status == "crashed")
+        );
+        home.does(&["resurrect"]);
+    });
 }
 
 #[test]

@@ -30,5 +30,6 @@ mod newcomer;
 mod reload;
 mod renewal;
 mod settings;
+mod states;
 mod targets;
 mod trouble;

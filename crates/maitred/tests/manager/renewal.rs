@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
-use crate::harness::beside_others;
+use crate::harness::{PATIENCE, beside_others, gone_within};
 use crate::home::Home;
 
 #[test]
@@ -36,6 +36,45 @@ fn the_calendar_restarts_the_app() {
     for _ in 0..3 {
         assert_eq!(lines.next(), "begun");
     }
+}
+
+/// Its supervisor is there for the schedule alone, and goes with it.
+#[test]
+fn what_is_stopped_or_deleted_between_two_runs_runs_no_more() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "echo run\n");
+    for command in ["stop", "delete"] {
+        let flags = ["--no-autorestart", "--cron", "* * * * * *", "-f"];
+        home.does(&[&["start", "job.sh"], &flags[..]].concat());
+        let lines = home.follow("job");
+        for _ in 0..2 {
+            assert_eq!(lines.next(), "run");
+        }
+        let all = home.processes();
+        home.does(&[command, "job"]);
+        drop(lines);
+        assert_eq!(gone_within(PATIENCE, &all), []);
+    }
+    assert_eq!(home.statuses(), []);
+}
+
+/// The calendar comes while a command waits for the app.
+#[test]
+fn a_start_that_the_calendar_meets_succeeds() {
+    let _turn = beside_others();
+    let home = Home::new();
+    // Ready a little later than the next second begins, at the first time.
+    home.file(
+        "app.js",
+        "const first = !require('fs').existsSync('first');
+        require('fs').writeFileSync('first', '');
+        setTimeout(() => process.send('ready'), first ? 1500 : 0);
+        setInterval(() => {}, 1000);",
+    );
+    let flags = ["--wait-ready", "--listen-timeout", "60000"];
+    home.does(&[&["start", "app.js", "--cron", "* * * * * *"], &flags[..]].concat());
+    home.does(&["stop", "app"]);
 }
 
 #[test]

@@ -168,11 +168,10 @@ impl Instance {
                 self.state
             }
 
-            (State::Resting(rest), Event::Stop) => State::Resting(match rest {
-                Rest::Errored => Rest::Stopped,
-                Rest::Stopped | Rest::Ended(_) => rest,
-            }),
-            (State::Waiting { .. }, Event::Stop) => State::Resting(Rest::Stopped),
+            // Whatever it rests for: what is stopped is started by a command alone.
+            (State::Resting(_) | State::Waiting { .. }, Event::Stop) => {
+                State::Resting(Rest::Stopped)
+            }
             (State::Running(run), Event::Stop) => {
                 self.leave(run, step);
                 State::Resting(Rest::Stopped)
