@@ -95,6 +95,8 @@ pub(crate) enum Event {
     LogOverrun { path: String, lines: u64 },
     /// A log that has grown large could not be set aside, and grows on.
     LogNotRotated { path: String, reason: String },
+    /// An instance's PID could not be written, or its file not be removed.
+    PidFileFailing { path: String, reason: String },
     /// The output of a process cannot be read.
     Deaf { instance: u32, reason: String },
     /// What has changed could not be written to the home folder.

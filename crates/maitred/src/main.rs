@@ -24,6 +24,7 @@ mod output;
 mod process_tree;
 mod proxy;
 mod runtime_folder;
+mod safe_files;
 mod schedule;
 mod socket_table;
 mod supervisor;

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
-use rustix::process::Pid;
+use rustix::process::{Pid, Signal};
 
 use crate::process::Identity;
 
@@ -91,6 +91,8 @@ impl Identity {
     ///
     /// Where the rights are our own, nothing is changed. The mechanism is `setfsuid(2)`: with a user
     /// other than root the kernel also withdraws the capabilities that override file permissions.
+    /// The signal that this thread gets at its parent's end is lost if the parent ends meanwhile: a
+    /// thread that counts on it leaves this to another one.
     ///
     /// # Errors
     /// `PermissionDenied` if this process may not take on these rights; then `act` is not called.
@@ -99,7 +101,9 @@ impl Identity {
         if own.uid == self.uid && own.gid == self.gid && same_groups(&own.groups, &self.groups) {
             return Ok(act());
         }
-        let _back = Back(&own);
+        // The kernel forgets it when rights change, as they do twice.
+        let signal = rustix::process::parent_process_death_signal()?;
+        let _back = Back(&own, signal);
         if !self.take_on() {
             return Err(io::ErrorKind::PermissionDenied.into());
         }
@@ -113,8 +117,8 @@ impl Identity {
     }
 }
 
-/// Gives a thread its own rights back.
-struct Back<'a>(&'a Identity);
+/// Gives a thread its own rights back, and the signal that it gets when its parent ends.
+struct Back<'a>(&'a Identity, Option<Signal>);
 
 impl Drop for Back<'_> {
     fn drop(&mut self) {
@@ -125,6 +129,8 @@ impl Drop for Back<'_> {
             // To go on with another's rights would be worse than to end.
             std::process::abort();
         }
+        // With a signal that was valid before, the call cannot fail.
+        let _ = rustix::process::set_parent_process_death_signal(self.1);
     }
 }
 
@@ -205,6 +211,16 @@ mod tests {
             .unwrap()
             .unwrap();
         fs::remove_dir_all(&folder).unwrap();
+    }
+
+    #[test]
+    fn the_signal_at_the_parent_s_end_is_kept() {
+        use rustix::process::{parent_process_death_signal, set_parent_process_death_signal};
+        set_parent_process_death_signal(Some(Signal::USR1)).unwrap();
+        // Refused for an ordinary user, who keeps it all the same.
+        let _ = nobody().act(|| ());
+        assert_eq!(parent_process_death_signal().unwrap(), Some(Signal::USR1));
+        set_parent_process_death_signal(None).unwrap();
     }
 
     #[test]

@@ -49,6 +49,7 @@ impl Keeper {
                         Format::Json => logs::Format::Json(None),
                     },
                     rotation: settings.rotation.clone(),
+                    rights: settings.rights.clone(),
                 };
                 let writer = Writer::open(path, &kept, notices.clone());
                 (To::File(Box::new(writer)), path.clone())
@@ -166,6 +167,7 @@ mod tests {
             target: Target::File(path.to_owned()),
             format: Format::Combined,
             rotation: None,
+            rights: crate::safe_files::Rights::default(),
         }
     }
 

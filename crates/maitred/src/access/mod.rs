@@ -21,6 +21,7 @@ pub(crate) use entry::{Entry, Outcome, Text};
 pub(crate) use format::Format;
 
 use crate::logs;
+use crate::safe_files::Rights;
 
 /// How many entries may wait to be written.
 const ENTRIES: usize = 4096;
@@ -39,6 +40,8 @@ pub(crate) struct Settings {
     pub(crate) target: Target,
     pub(crate) format: Format,
     pub(crate) rotation: Option<logs::Rotation>,
+    /// With whose rights the file is written.
+    pub(crate) rights: Rights,
 }
 
 /// The way to the log.

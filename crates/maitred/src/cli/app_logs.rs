@@ -4,6 +4,7 @@ use super::together;
 use crate::home::Home;
 use crate::logs::Stream;
 use crate::logs::view::{Catalog, Entry, Voice};
+use crate::safe_files::Rights;
 
 /// The logs of those apps that the targets mean.
 #[derive(Debug)]
@@ -43,6 +44,7 @@ impl Catalog for AppLogs {
                             app: app.name.clone(),
                             voice: Voice::Worker { id, stream },
                             path,
+                            rights: app.file_rights(),
                         });
                     }
                 }
@@ -51,6 +53,7 @@ impl Catalog for AppLogs {
                 app: app.name.clone(),
                 voice: Voice::Supervisor,
                 path: selected.known.folder.log(),
+                rights: Rights::default(),
             });
         }
         Ok(entries)

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::encode::{millis, os, os_list, os_map};
 use super::environment::FilterEnv;
 use super::{Cron, Logs, Place, Requests, Restart, Watch};
+use crate::safe_files::Rights;
 
 /// One app, ready to run. Paths are absolute, and nothing here means "default" any more.
 ///
@@ -85,6 +86,11 @@ pub(crate) struct App {
 }
 
 impl App {
+    /// With whose rights the files that it names are used.
+    pub(crate) fn file_rights(&self) -> Rights {
+        Rights::of(self.identity.as_ref().map(sys::Identity::from))
+    }
+
     /// Whether a supervisor that runs this app can take the other description of it over: these
     /// things it keeps as long as it lives.
     pub(crate) fn can_become(&self, other: &Self) -> bool {
@@ -149,6 +155,16 @@ pub(crate) struct Identity {
     pub(crate) gid: u32,
     /// All groups of the user, `gid` among them.
     pub(crate) groups: Vec<u32>,
+}
+
+impl From<&Identity> for sys::Identity {
+    fn from(identity: &Identity) -> Self {
+        Self {
+            uid: identity.uid,
+            gid: identity.gid,
+            groups: identity.groups.clone(),
+        }
+    }
 }
 
 /// How connections are divided over the workers.

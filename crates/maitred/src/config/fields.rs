@@ -503,7 +503,8 @@ fields! {
         default: "by size alone",
         flags: &[flag("log-rotate-interval", Takes::Value("TIME"))],
     }
-    /// Where the pid of each instance is written.
+    /// Where the pid of each instance is written, readable for all (mode 0644). With `uid`, what
+    /// maitred writes is written with that user's rights where those suffice.
     pid_file: LogTarget {
         aliases: &["pid"],
         default: "in the home folder",

@@ -5,9 +5,8 @@
 //! the plain file alone: who removes that has decided what becomes of the log.
 
 use std::collections::HashSet;
-use std::fs::{self, File, OpenOptions};
+use std::ffi::OsStr;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,21 +15,25 @@ use flate2::Compression;
 use flate2::write::GzEncoder;
 
 use super::old_logs::{self, Form, OldLog};
+use crate::safe_files::{Folder, How, Place};
 
 /// Paths of logs whose old ones are to be compressed: each once, so that there are no more of
 /// them than logs.
 type Waiting = Mutex<HashSet<PathBuf>>;
 
+/// A log: the path that it has in the config, and where it lies.
+type Order = (PathBuf, Place);
+
 /// Asks for compressing; the thread is started when the first asks.
 #[derive(Debug, Default)]
 pub(super) struct Compressor {
     waiting: Arc<Waiting>,
-    orders: Option<Sender<PathBuf>>,
+    orders: Option<Sender<Order>>,
 }
 
 impl Compressor {
     /// The old logs of this one are to be compressed. Does not wait.
-    pub(super) fn ask(&mut self, path: &Path) {
+    pub(super) fn ask(&mut self, path: &Path, place: &Place) {
         let orders = match &self.orders {
             Some(orders) => orders,
             None => {
@@ -46,7 +49,7 @@ impl Compressor {
         };
         if lock(&self.waiting).insert(path.to_owned()) {
             // The thread ends after us.
-            let _ = orders.send(path.to_owned());
+            let _ = orders.send((path.to_owned(), place.clone()));
         }
     }
 }
@@ -55,37 +58,41 @@ fn lock(waiting: &Waiting) -> MutexGuard<'_, HashSet<PathBuf>> {
     waiting.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn run(orders: &Receiver<PathBuf>, waiting: &Waiting) {
+fn run(orders: &Receiver<Order>, waiting: &Waiting) {
     // On Linux this is the thread's own; it is a courtesy, not a need.
     let _ = rustix::process::setpriority_process(Some(rustix::thread::gettid()), 19);
-    for path in orders {
+    for (path, place) in orders {
         lock(waiting).remove(&path);
-        compress_all(&path);
+        compress_all(&place);
     }
 }
 
 /// Compresses what can be; the rest stays as it is, and is tried after the next rotation.
-fn compress_all(path: &Path) {
-    let old = old_logs::list(path).unwrap_or_default();
+fn compress_all(place: &Place) {
+    let folder = &place.folder;
+    let old = old_logs::list(folder, &place.name).unwrap_or_default();
     // If logs come faster than they can be compressed, the oldest ones will be gone first.
     for log in old.iter().rev().filter(|log| log.form() == Form::Plain) {
         let part = log.of_form(Form::Part);
-        let done = write_part(log, &part).and_then(|()| put_in_place(log, &part));
+        let done = write_part(folder, log, &part).and_then(|()| put_in_place(folder, log, &part));
         if done.is_err() {
             // It has been removed meanwhile, or the disk is full: room is needed.
-            let _ = fs::remove_file(&part);
+            let _ = folder.remove(&part);
         }
     }
 }
 
-fn write_part(log: &OldLog, part: &Path) -> io::Result<()> {
-    let mut from = File::open(log.path())?;
-    let to = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(part)?;
+fn write_part(folder: &Folder, log: &OldLog, part: &OsStr) -> io::Result<()> {
+    let mut from = folder.open(log.name(), How::Read)?;
+    if !from.metadata()?.is_file() {
+        return Err(io::ErrorKind::InvalidInput.into());
+    }
+    // One that is there was left by somebody who was killed, or put there by somebody else.
+    match folder.remove(part) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let to = folder.open(part, How::New)?;
     let mut encoder = GzEncoder::new(to, Compression::default());
     io::copy(&mut from, &mut encoder)?;
     let to = encoder.finish()?;
@@ -94,21 +101,23 @@ fn write_part(log: &OldLog, part: &Path) -> io::Result<()> {
 }
 
 /// From one form to the other: the log is there in one of them at any time.
-fn put_in_place(log: &OldLog, part: &Path) -> io::Result<()> {
+fn put_in_place(folder: &Folder, log: &OldLog, part: &OsStr) -> io::Result<()> {
     let compressed = log.of_form(Form::Compressed);
-    fs::rename(part, &compressed)?;
-    fs::remove_file(log.path()).inspect_err(|_| {
+    folder.rename(part, &compressed)?;
+    folder.remove(log.name()).inspect_err(|_| {
         // Its time had come meanwhile; or it stays, and one form is enough.
-        let _ = fs::remove_file(&compressed);
+        let _ = folder.remove(&compressed);
     })
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs::{self, File};
     use std::io::Read;
     use std::time::{Duration, SystemTime};
 
     use super::*;
+    use crate::safe_files;
 
     struct Bench {
         folder: tempfile::TempDir,
@@ -121,13 +130,18 @@ mod tests {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path().join("a.log");
             for nth in 0..old {
-                let known = old_logs::list(&path).unwrap();
-                let name = old_logs::next_name(&path, "2026-03-07_09-05-03", &known);
+                let known = old_logs::listed(&path);
+                let name = old_logs::next_name(OsStr::new("a.log"), "2026-03-07_09-05-03", &known);
+                let name = path.with_file_name(name);
                 fs::write(&name, format!("text {nth}")).unwrap();
                 let written = SystemTime::UNIX_EPOCH + Duration::from_secs(u64::from(nth));
                 File::open(&name).unwrap().set_modified(written).unwrap();
             }
             Self { folder, path }
+        }
+
+        fn place(&self) -> Place {
+            safe_files::look(&self.path).unwrap()
         }
 
         fn files(&self) -> usize {
@@ -139,11 +153,12 @@ mod tests {
     fn old_logs_are_compressed_and_keep_their_order() {
         let bench = Bench::new(3);
         for _ in 0..2 {
-            compress_all(&bench.path);
+            compress_all(&bench.place());
             let mut texts = Vec::new();
-            for log in old_logs::list(&bench.path).unwrap() {
+            for log in old_logs::listed(&bench.path) {
                 assert_eq!(log.form(), Form::Compressed);
-                let file = File::open(log.of_form(Form::Compressed)).unwrap();
+                let name = log.of_form(Form::Compressed);
+                let file = File::open(bench.path.with_file_name(name)).unwrap();
                 let mut text = String::new();
                 let mut decoder = flate2::read::GzDecoder::new(file);
                 decoder.read_to_string(&mut text).unwrap();
@@ -157,12 +172,12 @@ mod tests {
     #[test]
     fn one_that_cannot_be_read_does_not_keep_the_others_plain() {
         let bench = Bench::new(3);
-        let old = old_logs::list(&bench.path).unwrap();
+        let old = old_logs::listed(&bench.path);
         // Nothing can be written there.
         let newest = old.last().unwrap();
-        fs::create_dir(newest.of_form(Form::Part)).unwrap();
-        compress_all(&bench.path);
-        let forms = old_logs::list(&bench.path).unwrap();
+        fs::create_dir(bench.path.with_file_name(newest.of_form(Form::Part))).unwrap();
+        compress_all(&bench.place());
+        let forms = old_logs::listed(&bench.path);
         let forms: Vec<_> = forms.iter().map(OldLog::form).collect();
         assert_eq!(forms, [Form::Compressed, Form::Compressed, Form::Plain]);
     }
@@ -171,22 +186,21 @@ mod tests {
     #[test]
     fn what_is_removed_meanwhile_stays_removed() {
         let bench = Bench::new(2);
-        for (log, before_part) in old_logs::list(&bench.path)
-            .unwrap()
-            .iter()
-            .zip([true, false])
-        {
+        let folder = bench.place().folder;
+        let at = |name: &OsStr| bench.path.with_file_name(name);
+        let old = old_logs::listed(&bench.path);
+        for (log, before_part) in old.iter().zip([true, false]) {
             let part = log.of_form(Form::Part);
             if before_part {
-                let removed = fs::read(log.path()).unwrap();
-                log.remove().unwrap();
+                let removed = fs::read(at(log.name())).unwrap();
+                log.remove(&folder).unwrap();
                 // The part comes after the removal, as with a file that was open already.
-                fs::write(&part, removed).unwrap();
+                fs::write(at(&part), removed).unwrap();
             } else {
-                write_part(log, &part).unwrap();
-                log.remove().unwrap();
+                write_part(&folder, log, &part).unwrap();
+                log.remove(&folder).unwrap();
             }
-            put_in_place(log, &part).unwrap_err();
+            put_in_place(&folder, log, &part).unwrap_err();
         }
         assert_eq!(bench.files(), 0);
     }

@@ -4,18 +4,18 @@
 #[cfg(test)]
 mod tests;
 
-use std::fs::{self, DirBuilder, File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 use jiff::{SignedDuration, Timestamp};
-use rustix::fs::OFlags;
+use rustix::fs::{Stat, fstat};
 
 use super::compressor::Compressor;
 use super::format::Format;
 use super::rotation::{self, Rotation};
 use super::{Notice, Settings};
+use crate::safe_files::{Opened, Place, Rights};
 
 /// How often, at most, it is looked whether the file still stands under its name, and how often
 /// what has failed is tried again.
@@ -29,6 +29,7 @@ type Identity = (u64, u64);
 pub(super) struct LogFile {
     app: String,
     path: PathBuf,
+    rights: Rights,
     open: Option<Open>,
     format: Format,
     rotation: Option<Rotation>,
@@ -45,8 +46,8 @@ pub(super) struct LogFile {
 struct Open {
     file: File,
     identity: Identity,
-    /// Only what can be renamed is rotated: not `/dev/stdout`.
-    regular: bool,
+    /// Where a regular file lies. Only what can be renamed is rotated: not `/dev/stdout`.
+    place: Option<Place>,
     size: u64,
     /// The last thing written is not a whole line.
     torn: bool,
@@ -61,11 +62,17 @@ struct Lost {
 
 impl LogFile {
     /// Opens a log, and makes its folder if that is missing.
-    pub(super) fn open(path: &Path, settings: &Settings, tell: &mut dyn FnMut(Notice)) -> Self {
+    pub(super) fn open(
+        path: &Path,
+        settings: &Settings,
+        compressor: &mut Compressor,
+        tell: &mut dyn FnMut(Notice),
+    ) -> Self {
         let now = Timestamp::now();
         let mut log = Self {
             app: settings.app.clone(),
             path: path.to_owned(),
+            rights: settings.rights.clone(),
             open: None,
             format: settings.format.clone(),
             rotation: settings.rotation.clone(),
@@ -76,6 +83,8 @@ impl LogFile {
         };
         log.plan_rotation(now);
         log.reopen(now, tell);
+        // A supervisor before us may not have come to all.
+        log.compress(compressor);
         log
     }
 
@@ -116,7 +125,7 @@ impl LogFile {
     /// Opens the file again under its name, as after an outside rotation.
     pub(super) fn reopen(&mut self, now: Timestamp, tell: &mut dyn FnMut(Notice)) {
         self.looked = now;
-        match Open::new(&self.path) {
+        match self.rights.append(&self.path).and_then(Open::new) {
             Ok(open) => self.open = Some(open),
             Err(error) => {
                 if self.open.take().is_some() || self.lost.reason.is_empty() {
@@ -140,11 +149,11 @@ impl LogFile {
             return;
         }
         self.looked = now;
-        let found = fs::metadata(&self.path).ok();
+        let found = self.rights.stat(&self.path).ok().flatten();
         match (&mut self.open, found) {
-            (Some(open), Some(meta)) if open.identity == identity(&meta) => {
+            (Some(open), Some(stat)) if open.identity == identity(&stat) => {
                 // Somebody may have emptied it.
-                open.size = meta.len();
+                open.size = size(&stat);
             }
             _ => self.reopen(now, tell),
         }
@@ -170,13 +179,14 @@ impl LogFile {
         if due {
             self.next_rotation = rotation.after(now);
         }
-        if open.size == 0 || !open.regular {
+        let Some(place) = open.place.as_ref().filter(|_| open.size > 0) else {
             return;
-        }
+        };
         // Another one may have rotated it just now.
-        let ours = fs::metadata(&self.path).is_ok_and(|meta| open.identity == identity(&meta));
-        let (size, keep, gzip) = (open.size, rotation.keep, rotation.gzip);
-        if ours && let Err(error) = rotation::set_aside(&self.path, now, keep) {
+        let found = place.folder.stat(&place.name).ok().flatten();
+        let ours = found.is_some_and(|stat| open.identity == identity(&stat));
+        let (size, keep) = (open.size, rotation.keep);
+        if ours && let Err(error) = rotation::set_aside(place, now, keep) {
             // It grows on; the next try comes when it has grown by as much again.
             tell(Notice::NotRotated {
                 path: self.path.clone(),
@@ -187,8 +197,17 @@ impl LogFile {
         }
         self.next_size = None;
         self.reopen(now, tell);
-        if ours && gzip {
-            compressor.ask(&self.path);
+        if ours {
+            self.compress(compressor);
+        }
+    }
+
+    /// Has the old logs compressed, if that is wanted.
+    fn compress(&self, compressor: &mut Compressor) {
+        let gzip = self.rotation.as_ref().is_some_and(|rotation| rotation.gzip);
+        let place = self.open.as_ref().and_then(|open| open.place.as_ref());
+        if let Some(place) = place.filter(|_| gzip) {
+            compressor.ask(&self.path, place);
         }
     }
 
@@ -234,29 +253,18 @@ impl LogFile {
 }
 
 impl Open {
-    fn new(path: &Path) -> io::Result<Self> {
-        if let Some(folder) = path.parent().filter(|folder| !folder.exists()) {
-            DirBuilder::new()
-                .recursive(true)
-                .mode(0o700)
-                .create(folder)?;
-        }
-        // A named pipe that nobody reads must not hold us up here; once open, it may.
-        let flags = OFlags::NONBLOCK | OFlags::NOCTTY;
-        let file = OpenOptions::new()
-            .append(true)
-            .create(true)
-            .mode(0o600)
-            .custom_flags(flags.bits().cast_signed())
-            .open(path)?;
-        let meta = file.metadata()?;
-        if !meta.is_file() {
+    fn new(opened: Opened) -> io::Result<Self> {
+        let Opened { file, place } = opened;
+        let stat = fstat(&file)?;
+        let is_file = file.metadata()?.is_file();
+        if !is_file {
+            // A named pipe that nobody reads did not hold us up when it was opened; now it may.
             rustix::io::ioctl_fionbio(&file, false)?;
         }
         Ok(Self {
-            identity: identity(&meta),
-            regular: meta.is_file(),
-            size: meta.len(),
+            identity: identity(&stat),
+            place: place.filter(|_| is_file),
+            size: size(&stat),
             torn: false,
             file,
         })
@@ -281,6 +289,10 @@ impl Open {
     }
 }
 
-fn identity(meta: &fs::Metadata) -> Identity {
-    (meta.dev(), meta.ino())
+fn identity(stat: &Stat) -> Identity {
+    (stat.st_dev, stat.st_ino)
+}
+
+fn size(stat: &Stat) -> u64 {
+    u64::try_from(stat.st_size).unwrap_or(0)
 }

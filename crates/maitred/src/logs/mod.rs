@@ -41,6 +41,8 @@ pub(crate) use paths::Files;
 pub(crate) use rotation::Rotation;
 pub(crate) use writer::Writer;
 
+use crate::safe_files::Rights;
+
 /// One of a process's two outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Stream {
@@ -65,6 +67,8 @@ pub(crate) struct Settings {
     pub(crate) format: Format,
     /// `None` if files grow without end.
     pub(crate) rotation: Option<Rotation>,
+    /// With whose rights files are written.
+    pub(crate) rights: Rights,
 }
 
 /// A process whose output is to be kept.

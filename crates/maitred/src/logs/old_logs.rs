@@ -7,11 +7,13 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fs;
 use std::io;
 use std::os::unix::ffi::OsStrExt;
-use std::path::{Path, PathBuf};
-use std::time::SystemTime;
+use std::time::{Duration, SystemTime};
+
+use rustix::fs::{FileType, Stat};
+
+use crate::safe_files::Folder;
 
 /// An old log; the older ones are the lesser ones.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -21,7 +23,8 @@ pub(super) struct OldLog {
     mark: Mark,
     /// In which form it was found.
     form: Form,
-    path: PathBuf,
+    /// As it was set aside.
+    name: OsString,
 }
 
 /// What its name says: the date, and its number within that second.
@@ -47,8 +50,8 @@ impl OldLog {
     }
 
     /// Its name as it was set aside, under which it may not be there any more.
-    pub(super) fn path(&self) -> &Path {
-        &self.path
+    pub(super) fn name(&self) -> &OsStr {
+        &self.name
     }
 
     /// Its best form, when it was found.
@@ -56,11 +59,11 @@ impl OldLog {
         self.form
     }
 
-    /// The file of this form.
-    pub(super) fn of_form(&self, form: Form) -> PathBuf {
-        let mut name = OsString::from(&self.path);
+    /// The name of the file of this form.
+    pub(super) fn of_form(&self, form: Form) -> OsString {
+        let mut name = self.name.clone();
         name.push(form.ending());
-        name.into()
+        name
     }
 
     /// Removes it, in all its forms; who compresses it just now sees that the plain one is gone,
@@ -68,10 +71,10 @@ impl OldLog {
     ///
     /// # Errors
     /// If one of them stays.
-    pub(super) fn remove(&self) -> io::Result<()> {
+    pub(super) fn remove(&self, folder: &Folder) -> io::Result<()> {
         let mut result = Ok(());
         for form in [Form::Plain, Form::Compressed, Form::Part] {
-            match fs::remove_file(self.of_form(form)) {
+            match folder.remove(&self.of_form(form)) {
                 Err(error) if error.kind() != io::ErrorKind::NotFound => result = Err(error),
                 _ => {}
             }
@@ -90,27 +93,28 @@ impl Form {
     }
 }
 
-/// The old logs of the one called `path`, the oldest first.
+/// The old logs of the one called `log` in this folder, the oldest first.
 ///
 /// # Errors
-/// If its folder cannot be read.
-pub(super) fn list(path: &Path) -> io::Result<Vec<OldLog>> {
-    let folder = path.parent().unwrap_or(Path::new("."));
+/// If the folder cannot be read.
+pub(super) fn list(folder: &Folder, log: &OsStr) -> io::Result<Vec<OldLog>> {
     let mut found = BTreeMap::<Mark, OldLog>::new();
-    for entry in fs::read_dir(folder)? {
-        let entry = entry?;
-        let Some((mark, form)) = understood(path, &entry.file_name()) else {
+    for entry in folder.names()? {
+        let Some((mark, form)) = understood(log, &entry) else {
             continue;
         };
         // One that is not there any more was removed, or compressed, this very moment.
-        let Some(meta) = entry.metadata().ok().filter(fs::Metadata::is_file) else {
+        let Ok(Some(stat)) = folder.stat(&entry) else {
             continue;
         };
+        if FileType::from_raw_mode(stat.st_mode) != FileType::RegularFile {
+            continue;
+        }
         if found.get(&mark).is_none_or(|known| form < known.form) {
             let log = OldLog {
-                written: meta.modified().unwrap_or(SystemTime::UNIX_EPOCH),
+                written: modified(&stat),
                 form,
-                path: name(path, &mark),
+                name: name(log, &mark),
                 mark: mark.clone(),
             };
             found.insert(mark, log);
@@ -121,19 +125,25 @@ pub(super) fn list(path: &Path) -> io::Result<Vec<OldLog>> {
     Ok(logs)
 }
 
+fn modified(stat: &Stat) -> SystemTime {
+    let seconds = u64::try_from(stat.st_mtime).unwrap_or(0);
+    let nanos = u32::try_from(stat.st_mtime_nsec).unwrap_or(0);
+    SystemTime::UNIX_EPOCH + Duration::new(seconds, nanos)
+}
+
 /// The name for a log that is set aside at this date, beside these.
-pub(super) fn next_name(path: &Path, date: &str, old: &[OldLog]) -> PathBuf {
+pub(super) fn next_name(log: &OsStr, date: &str, old: &[OldLog]) -> OsString {
     let same_second = old.iter().filter(|log| log.mark.date == date);
     let last = same_second.map(|log| log.mark.nth).max();
     let mark = Mark {
         date: date.to_owned(),
         nth: last.map_or(0, |last| last.saturating_add(1)),
     };
-    name(path, &mark)
+    name(log, &mark)
 }
 
-fn name(path: &Path, mark: &Mark) -> PathBuf {
-    let (stem, extension) = split_name(path);
+fn name(log: &OsStr, mark: &Mark) -> OsString {
+    let (stem, extension) = split_name(log);
     let mut name = stem.to_owned();
     name.push("__");
     name.push(&mark.date);
@@ -141,21 +151,20 @@ fn name(path: &Path, mark: &Mark) -> PathBuf {
         name.push(format!("_{}", mark.nth));
     }
     name.push(extension);
-    path.with_file_name(name)
+    name
 }
 
 /// The name without `.log`, and that.
-fn split_name(path: &Path) -> (&OsStr, &'static str) {
-    let name = path.file_name().unwrap_or_default();
+fn split_name(name: &OsStr) -> (&OsStr, &'static str) {
     match name.as_bytes().strip_suffix(b".log") {
         Some(stem) => (OsStr::from_bytes(stem), ".log"),
         None => (name, ""),
     }
 }
 
-/// What the name of an old log of the one called `path` says, if it is one.
-fn understood(path: &Path, name: &OsStr) -> Option<(Mark, Form)> {
-    let (stem, extension) = split_name(path);
+/// What the name of an old log of the one called `log` says, if it is one.
+fn understood(log: &OsStr, name: &OsStr) -> Option<(Mark, Form)> {
+    let (stem, extension) = split_name(log);
     let rest = name.as_bytes().strip_prefix(stem.as_bytes())?;
     let rest = rest.strip_prefix(b"__")?;
     let ends = |form: Form| Some((rest.strip_suffix(form.ending().as_bytes())?, form));
@@ -180,16 +189,22 @@ fn understood(path: &Path, name: &OsStr) -> Option<(Mark, Form)> {
     Some((Mark { date, nth }, form))
 }
 
+/// As [`list`], for tests.
+#[cfg(test)]
+pub(super) fn listed(path: &std::path::Path) -> Vec<OldLog> {
+    let place = crate::safe_files::look(path).unwrap();
+    list(&place.folder, &place.name).unwrap()
+}
+
 #[cfg(test)]
 mod tests {
-    use std::fs::File;
-    use std::time::Duration;
+    use std::fs::{self, File};
 
     use super::*;
 
     #[test]
     fn names_of_old_logs_are_recognised() {
-        let path = Path::new("/logs/api-out-0.log");
+        let log = OsStr::new("api-out-0.log");
         let mark = |nth| Mark {
             date: "2026-03-07_09-05-03".into(),
             nth,
@@ -214,12 +229,12 @@ mod tests {
             ("api-out-0__2026-03-07_09-05-03_99999999999.log", None),
             ("api-out-0__2026-03-07_09-05.log", None),
         ] {
-            assert_eq!(understood(path, OsStr::new(name)), expected, "{name}");
+            assert_eq!(understood(log, OsStr::new(name)), expected, "{name}");
         }
-        let plain = Path::new("/logs/plain");
+        let plain = OsStr::new("plain");
         let old = name(plain, &mark(1));
-        assert_eq!(old, Path::new("/logs/plain__2026-03-07_09-05-03_1"));
-        let known = understood(plain, old.file_name().unwrap());
+        assert_eq!(old, "plain__2026-03-07_09-05-03_1");
+        let known = understood(plain, &old);
         assert_eq!(known, Some((mark(1), Form::Plain)));
     }
 
@@ -242,7 +257,7 @@ mod tests {
             let file = File::create(folder.path().join(name)).unwrap();
             file.set_modified(at(written)).unwrap();
         }
-        let old = list(&path).unwrap();
+        let old = listed(&path);
         let order: Vec<_> = old.iter().map(|log| (log.mark.nth, log.form)).collect();
         let expected = [
             (0, Form::Plain),
@@ -252,10 +267,11 @@ mod tests {
             (3, Form::Part),
         ];
         assert_eq!(order, expected);
-        let next = next_name(&path, date, &old);
-        assert_eq!(next, folder.path().join(format!("a__{date}_11.log")));
+        let next = next_name(OsStr::new("a.log"), date, &old);
+        assert_eq!(next.to_str(), Some(&*format!("a__{date}_11.log")));
+        let place = crate::safe_files::look(&path).unwrap();
         for log in old {
-            log.remove().unwrap();
+            log.remove(&place.folder).unwrap();
         }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }

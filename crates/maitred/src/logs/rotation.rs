@@ -3,17 +3,14 @@
 //! All of it is done by the thread that writes the log, and the oldest ones go before another
 //! one is kept: so a worker that writes faster than that can be done waits, and no disk fills.
 
-use std::fs;
 use std::io;
-use std::path::Path;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
-use rustix::fs::{CWD, RenameFlags, renameat_with};
-use rustix::io::Errno;
 
 use super::old_logs::{self, OldLog};
+use crate::safe_files::{Folder, Place};
 
 /// When a log is rotated, and what becomes of the old ones.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -59,36 +56,33 @@ const TRIES: usize = 100;
 ///
 /// # Errors
 /// If the old ones cannot be listed or removed, and those of `rename(2)`.
-pub(super) fn set_aside(path: &Path, now: Timestamp, keep: usize) -> io::Result<()> {
-    let mut old = old_logs::list(path)?;
-    make_room(&mut old, keep.saturating_sub(1))?;
+pub(super) fn set_aside(place: &Place, now: Timestamp, keep: usize) -> io::Result<()> {
+    let Place { folder, name } = place;
+    let mut old = old_logs::list(folder, name)?;
+    make_room(folder, &mut old, keep.saturating_sub(1))?;
     if keep == 0 {
-        return fs::remove_file(path);
+        return folder.remove(name);
     }
     let date = now.to_zoned(TimeZone::system());
     let date = date.strftime("%Y-%m-%d_%H-%M-%S").to_string();
     for _ in 0..TRIES {
-        let target = old_logs::next_name(path, &date, &old);
-        match renameat_with(CWD, path, CWD, &target, RenameFlags::NOREPLACE) {
-            Ok(()) => return Ok(()),
-            Err(Errno::EXIST) => {}
-            // Some file systems cannot promise it.
-            Err(Errno::INVAL) if !target.exists() => return fs::rename(path, &target),
-            Err(Errno::INVAL) => {}
-            Err(error) => return Err(error.into()),
+        let target = old_logs::next_name(name, &date, &old);
+        match folder.rename_to_new(name, &target) {
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+            renamed => return renamed,
         }
-        old = old_logs::list(path)?;
+        old = old_logs::list(folder, name)?;
     }
     Err(io::ErrorKind::AlreadyExists.into())
 }
 
 /// Removes the oldest ones that can be removed, until there are no more than `most`.
-fn make_room(old: &mut Vec<OldLog>, most: usize) -> io::Result<()> {
+fn make_room(folder: &Folder, old: &mut Vec<OldLog>, most: usize) -> io::Result<()> {
     let mut too_many = old.len().saturating_sub(most);
     let mut failed = None;
     old.retain(|log| {
         let remove = too_many > 0;
-        match remove.then(|| log.remove()) {
+        match remove.then(|| log.remove(folder)) {
             None => true,
             Some(Ok(())) => {
                 too_many -= 1;
@@ -108,8 +102,16 @@ fn make_room(old: &mut Vec<OldLog>, most: usize) -> io::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+    use std::path::Path;
+
     use super::super::old_logs::Form;
     use super::*;
+    use crate::safe_files;
+
+    fn set_aside(path: &Path, now: Timestamp, keep: usize) {
+        super::set_aside(&safe_files::look(path).unwrap(), now, keep).unwrap();
+    }
 
     #[test]
     fn age_is_counted_from_midnight() {
@@ -128,10 +130,10 @@ mod tests {
     }
 
     fn old_texts(path: &Path) -> Vec<String> {
-        let old = old_logs::list(path).unwrap();
+        let old = old_logs::listed(path);
         let texts = old
             .iter()
-            .map(|log| fs::read_to_string(log.path()).unwrap());
+            .map(|log| fs::read_to_string(path.with_file_name(log.name())).unwrap());
         texts.collect()
     }
 
@@ -144,11 +146,11 @@ mod tests {
         let now = Timestamp::now();
         for nth in 0..40 {
             fs::write(&path, format!("{nth}")).unwrap();
-            set_aside(&path, now, 3).unwrap();
+            set_aside(&path, now, 3);
         }
         assert_eq!(old_texts(&path), ["37", "38", "39"]);
         fs::write(&path, "40").unwrap();
-        set_aside(&path, now, 0).unwrap();
+        set_aside(&path, now, 0);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
         assert_eq!(fs::read_to_string(&foreign).unwrap(), "mine");
     }
@@ -160,14 +162,14 @@ mod tests {
         let now = Timestamp::now();
         for nth in 0..3 {
             fs::write(&path, format!("{nth}")).unwrap();
-            set_aside(&path, now, 3).unwrap();
+            set_aside(&path, now, 3);
         }
         // Not even root removes a folder that way.
-        let oldest = old_logs::list(&path).unwrap().remove(0);
-        fs::create_dir(oldest.of_form(Form::Part)).unwrap();
+        let oldest = old_logs::listed(&path).remove(0);
+        fs::create_dir(path.with_file_name(oldest.of_form(Form::Part))).unwrap();
         for nth in 3..6 {
             fs::write(&path, format!("{nth}")).unwrap();
-            set_aside(&path, now, 3).unwrap();
+            set_aside(&path, now, 3);
         }
         assert_eq!(old_texts(&path), ["3", "4", "5"]);
     }

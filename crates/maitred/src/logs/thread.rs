@@ -209,13 +209,9 @@ impl Keeper {
 
     fn open(&mut self, path: &Path) {
         let shared = self.logs.entry(path.to_owned()).or_insert_with(|| {
-            let rotation = self.settings.rotation.as_ref();
-            if rotation.is_some_and(|rotation| rotation.gzip) {
-                // A supervisor before us may not have come to all.
-                self.compressor.ask(path);
-            }
+            let tell = &mut teller(&self.notices);
             Shared {
-                log: LogFile::open(path, &self.settings, &mut teller(&self.notices)),
+                log: LogFile::open(path, &self.settings, &mut self.compressor, tell),
                 users: 0,
             }
         });

@@ -21,11 +21,7 @@ impl Writer {
     /// Opens the log. What is wrong with it is told; notices that find `notices` full are dropped.
     pub(crate) fn open(path: &Path, settings: &Settings, notices: Sender<Notice>) -> Self {
         let mut compressor = Compressor::default();
-        if settings.rotation.as_ref().is_some_and(|it| it.gzip) {
-            // A supervisor before us may not have come to all.
-            compressor.ask(path);
-        }
-        let log = LogFile::open(path, settings, &mut tell(&notices));
+        let log = LogFile::open(path, settings, &mut compressor, &mut tell(&notices));
         Self {
             log,
             compressor,

@@ -100,6 +100,7 @@ impl Output {
                 (LogFormat::Raw, None) => Format::Plain,
             },
             rotation: rotation(app),
+            rights: app.file_rights(),
         };
         let (tell, notices) = mpsc::channel(NOTICES);
         let capture = Capture::start(settings, None, tell.clone()).context("keeping logs")?;
@@ -153,6 +154,7 @@ impl Output {
                         AccessFormat::Json => access::Format::Json,
                     },
                     rotation: rotation(app),
+                    rights: app.file_rights(),
                 };
                 access::Log::start(&settings, self.tell.clone())
                     .context("keeping the access log")?

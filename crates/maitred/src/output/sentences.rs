@@ -190,6 +190,9 @@ impl Sentences {
             Event::LogNotRotated { path, reason } => Some(format!(
                 "{path} has grown large, and grows on: it cannot be rotated: {reason}"
             )),
+            Event::PidFileFailing { path, reason } => {
+                Some(format!("{name}: pid_file {path}: {reason}"))
+            }
             Event::Deaf { instance, reason } => Some(format!(
                 "the output of {name}-{instance} cannot be read: {reason}"
             )),

@@ -1,7 +1,5 @@
 //! What the state machines ask for, done to real processes.
 
-use std::fs::DirBuilder;
-use std::os::unix::fs::DirBuilderExt;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -11,7 +9,6 @@ use super::instance::{self, Effect, Generation, Outcome, Status};
 use super::slot::Process;
 use super::{Orphan, Supervisor};
 use crate::cgroup::Group;
-use crate::config::App;
 use crate::events::{Event, Next};
 use crate::home::{self, Exit, now_ms};
 use crate::output::Worker;
@@ -102,24 +99,6 @@ impl Supervisor {
                 let status = Status::Code(126);
                 let run = generation;
                 self.step(number, instance::Event::Exited { run, status });
-            }
-        }
-    }
-
-    /// Writes an instance's pid where the user wants it, or removes it. An app does not end for want
-    /// of it.
-    fn write_pid_file(&self, app: &App, id: u32, pid: Option<i32>) {
-        let path = self.home.as_ref().and_then(|home| home.pid_file(app, id));
-        let Some(path) = path else {
-            return;
-        };
-        match (pid, path.parent()) {
-            (Some(pid), Some(folder)) => {
-                let _ = DirBuilder::new().recursive(true).mode(0o700).create(folder);
-                let _ = std::fs::write(&path, pid.to_string());
-            }
-            _ => {
-                let _ = std::fs::remove_file(&path);
             }
         }
     }

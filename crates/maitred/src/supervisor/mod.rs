@@ -14,6 +14,7 @@ mod ending;
 mod instance;
 mod notices;
 mod operations;
+mod pid_file;
 mod renewal;
 mod slot;
 mod spawn;

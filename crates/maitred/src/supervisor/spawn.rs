@@ -136,11 +136,7 @@ impl Spawner {
                 control_group: entrance.map(OwnedFd::from),
                 descriptors: self.descriptors,
                 own_group: !app.pass_through,
-                identity: app.identity.as_ref().map(|identity| sys::Identity {
-                    uid: identity.uid,
-                    gid: identity.gid,
-                    groups: identity.groups.clone(),
-                }),
+                identity: app.identity.as_ref().map(sys::Identity::from),
             },
         );
         let channel = self.open_channel(app, Ready { instance, run }, &mut command)?;

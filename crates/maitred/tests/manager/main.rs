@@ -22,6 +22,7 @@ mod environment;
 mod from_pm2;
 mod identity;
 mod inspect;
+mod intruder;
 mod lifecycle;
 mod logs;
 mod messages;

@@ -1,5 +1,6 @@
 //! A log that is written to, moved, rotated, and for which there is no room.
 
+use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 
 use super::super::old_logs;
@@ -20,6 +21,7 @@ impl Bench {
                 app: "api".into(),
                 format: Format::Plain,
                 rotation,
+                rights: Rights::default(),
             },
             compressor: Compressor::default(),
             notices: Vec::new(),
@@ -32,7 +34,8 @@ impl Bench {
 
     fn open(&mut self) -> LogFile {
         let path = self.path();
-        LogFile::open(&path, &self.settings, &mut |n| self.notices.push(n))
+        let tell = &mut |notice| self.notices.push(notice);
+        LogFile::open(&path, &self.settings, &mut self.compressor, tell)
     }
 
     fn write(&mut self, log: &mut LogFile, lines: &str, now: Timestamp) {
@@ -107,7 +110,7 @@ fn a_rotation_holds_its_bound_however_fast_it_is_written() {
         let mut log = bench.open();
         for nth in 0..3000 {
             bench.write(&mut log, &format!("{nth:08}\n"), Timestamp::now());
-            let old = old_logs::list(&bench.path()).unwrap();
+            let old = old_logs::listed(&bench.path());
             // One more may be about to go that is being compressed.
             assert!(old.len() <= KEEP + usize::from(gzip), "{nth}: {old:?}");
             if !gzip {
@@ -134,8 +137,10 @@ fn a_rotation_that_has_failed_is_tried_again_and_forgotten_when_it_succeeds() {
     bench.write(&mut log, line, now);
     bench.write(&mut log, line, now);
     // Not even root removes a folder that way.
-    let oldest = old_logs::list(&bench.path()).unwrap().remove(0);
-    let obstacle = oldest.of_form(old_logs::Form::Part);
+    let oldest = old_logs::listed(&bench.path()).remove(0);
+    let obstacle = bench
+        .path()
+        .with_file_name(oldest.of_form(old_logs::Form::Part));
     fs::create_dir(&obstacle).unwrap();
     bench.write(&mut log, line, now);
     fs::remove_dir(&obstacle).unwrap();

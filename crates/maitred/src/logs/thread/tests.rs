@@ -6,6 +6,7 @@ use std::sync::mpsc::{self, Sender};
 
 use super::super::{Capture, DateFormat, Files, Format, Rotation};
 use super::*;
+use crate::safe_files::Rights;
 
 struct Seen(Sender<(u32, Stream, Vec<u8>)>);
 
@@ -42,6 +43,7 @@ fn start_with(format: Format, rotation: Option<Rotation>, tap: Option<Box<dyn Ta
         app: "api".into(),
         format,
         rotation,
+        rights: Rights::default(),
     };
     let (notices, _) = tokio::sync::mpsc::channel(8);
     Capture::start(settings, tap, notices).unwrap()
@@ -129,7 +131,7 @@ fn a_worker_that_writes_without_pause_does_not_get_ahead_of_rotation() {
     drop(worker);
     capture.finish(Duration::from_secs(60));
     let out = files.out.unwrap();
-    let old = super::super::old_logs::list(&out).unwrap();
+    let old = super::super::old_logs::listed(&out);
     assert!(old.len() <= KEEP + 1, "{old:?}");
     assert!(fs::read_to_string(&out).unwrap().contains("00001999 "));
 }
@@ -175,6 +177,7 @@ fn memory_for_unfinished_lines_is_bounded() {
         app: "api".into(),
         format: Format::Plain,
         rotation: Some(Rotation::default()),
+        rights: Rights::default(),
     };
     let mut keeper = Keeper::new(settings, None, notices, orders, Arc::new(wake)).unwrap();
     let piece = vec![b'x'; 32 * 1024];

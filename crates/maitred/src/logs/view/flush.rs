@@ -1,13 +1,10 @@
 //! Emptying logs.
 
-use std::collections::BTreeSet;
-use std::fs::File;
+use std::collections::BTreeMap;
 use std::io;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::PathBuf;
 
 use anyhow::Context;
-use rustix::fs::OFlags;
 
 use super::Entry;
 
@@ -17,21 +14,10 @@ use super::Entry;
 /// # Errors
 /// If one cannot be written to.
 pub(crate) fn flush(entries: &[Entry]) -> anyhow::Result<Vec<PathBuf>> {
-    let paths: BTreeSet<_> = entries.iter().map(|entry| &entry.path).collect();
+    let files: BTreeMap<_, _> = entries.iter().map(|entry| (&entry.path, entry)).collect();
     let mut flushed = Vec::new();
-    for path in paths {
-        let opened = File::options()
-            .write(true)
-            .custom_flags((OFlags::NONBLOCK | OFlags::NOCTTY).bits().cast_signed())
-            .open(path);
-        let emptied = opened.and_then(|file| {
-            let is_file = file.metadata()?.is_file();
-            if is_file {
-                file.set_len(0)?;
-            }
-            Ok(is_file)
-        });
-        match emptied {
+    for (path, entry) in files {
+        match entry.rights.empty(path) {
             Ok(true) => flushed.push(path.clone()),
             Ok(false) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -50,6 +36,7 @@ mod tests {
     use super::*;
     use crate::logs::Stream;
     use crate::logs::view::Voice;
+    use crate::safe_files::Rights;
 
     #[test]
     fn flushing_empties_what_is_there() {
@@ -67,6 +54,7 @@ mod tests {
                 stream: Stream::Out,
             },
             path,
+            rights: Rights::default(),
         });
         assert_eq!(flush(&entries).unwrap(), [folder.path().join("a-out.log")]);
         assert_eq!(fs::read(folder.path().join("a-out.log")).unwrap(), b"");

@@ -162,6 +162,7 @@ mod tests {
     use super::*;
     use crate::logs::Stream;
     use crate::logs::view::Voice;
+    use crate::safe_files::Rights;
 
     struct Log {
         _folder: tempfile::TempDir,
@@ -180,6 +181,7 @@ mod tests {
                     stream: Stream::Out,
                 },
                 path: path.clone(),
+                rights: Rights::default(),
             });
             Self {
                 _folder: folder,

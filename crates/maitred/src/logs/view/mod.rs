@@ -16,6 +16,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use super::Stream;
+use crate::safe_files::Rights;
 pub(crate) use flush::flush;
 use reader::Reader;
 pub(crate) use show::{Form, View};
@@ -26,6 +27,8 @@ pub(crate) struct Entry {
     pub(crate) app: String,
     pub(crate) voice: Voice,
     pub(crate) path: PathBuf,
+    /// With whose rights it is written.
+    pub(crate) rights: Rights,
 }
 
 /// Who speaks in a log.

@@ -5,7 +5,6 @@
 
 use std::fs::File;
 use std::io::{self, BufRead, BufReader, Read};
-use std::os::unix::fs::MetadataExt;
 use std::path::Path;
 
 use anyhow::Context;
@@ -15,6 +14,7 @@ use memchr::memchr_iter;
 use super::last_lines;
 use crate::logs::gather::Gather;
 use crate::logs::old_logs::{self, Form, OldLog};
+use crate::safe_files::{self, Folder, How, Place};
 
 /// What is read at once.
 const READ: usize = 64 * 1024;
@@ -22,6 +22,8 @@ const READ: usize = 64 * 1024;
 /// The last lines that were written before those of a file.
 #[derive(Debug)]
 pub(super) struct Past {
+    /// Where they lie.
+    place: Option<Place>,
     /// The newest first.
     pieces: Vec<Piece>,
     /// Why it does not go back further, if it should.
@@ -46,33 +48,34 @@ impl Past {
     /// is known by its device and number.
     pub(super) fn find(path: &Path, opened: (u64, u64), wanted: usize) -> Self {
         let mut past = Self {
+            place: None,
             pieces: Vec::new(),
             fault: None,
         };
-        let listed = old_logs::list(path);
-        past.fault = listed
-            .with_context(|| format!("listing the old logs of {}", path.display()))
-            .and_then(|logs| past.go_back(logs, opened, wanted))
-            .err();
+        past.fault = past.go_back(path, opened, wanted).err();
         past
     }
 
     fn go_back(
         &mut self,
-        mut logs: Vec<OldLog>,
+        path: &Path,
         opened: (u64, u64),
         mut wanted: usize,
     ) -> anyhow::Result<()> {
+        let listing = || format!("listing the old logs of {}", path.display());
+        let place = safe_files::look(path).with_context(listing)?;
+        let mut logs = old_logs::list(&place.folder, &place.name).with_context(listing)?;
+        let Place { folder, .. } = self.place.insert(place);
         // It may have been rotated since it was opened, and others after it.
         let is_opened = |log: &OldLog| {
-            let meta = std::fs::metadata(log.path());
-            meta.is_ok_and(|meta| (meta.dev(), meta.ino()) == opened)
+            let stat = folder.stat(log.name()).ok().flatten();
+            stat.is_some_and(|stat| (stat.st_dev, stat.st_ino) == opened)
         };
         if let Some(at) = logs.iter().position(is_opened) {
             logs.truncate(at);
         }
         while let Some(log) = logs.pop().filter(|_| wanted > 0) {
-            let found = lines_from(&log, wanted).with_context(|| reading(&log))?;
+            let found = lines_from(folder, &log, wanted).with_context(|| reading(folder, &log))?;
             let Some((from, missing)) = found else {
                 // Its time has come, and so had that of the older ones.
                 break;
@@ -88,17 +91,21 @@ impl Past {
     /// # Errors
     /// If a log cannot be read.
     pub(super) fn show(&self, lines: &mut dyn FnMut(&[u8])) -> anyhow::Result<()> {
+        let Some(Place { folder, .. }) = &self.place else {
+            return Ok(());
+        };
         for piece in self.pieces.iter().rev() {
-            piece.show(lines).with_context(|| reading(&piece.log))?;
+            let shown = piece.show(folder, lines);
+            shown.with_context(|| reading(folder, &piece.log))?;
         }
         Ok(())
     }
 }
 
 impl Piece {
-    fn show(&self, lines: &mut dyn FnMut(&[u8])) -> io::Result<()> {
+    fn show(&self, folder: &Folder, lines: &mut dyn FnMut(&[u8])) -> io::Result<()> {
         // One that was removed meanwhile is not missed.
-        let mut from: Box<dyn BufRead> = match open(&self.log)? {
+        let mut from: Box<dyn BufRead> = match open(folder, &self.log)? {
             Some(Opened::Plain(file)) => Box::new(BufReader::with_capacity(READ, file)),
             Some(Opened::Compressed(decoder)) => Box::new(BufReader::with_capacity(READ, *decoder)),
             None => return Ok(()),
@@ -130,10 +137,10 @@ enum Opened {
 }
 
 /// Opens a log in the form that it has by now; `None` if it is gone.
-fn open(log: &OldLog) -> io::Result<Option<Opened>> {
+fn open(folder: &Folder, log: &OldLog) -> io::Result<Option<Opened>> {
     // In this order: one that is compressed meanwhile is found all the same.
     for form in [Form::Plain, Form::Compressed] {
-        match File::open(log.of_form(form)) {
+        match folder.open(&log.of_form(form), How::Read) {
             Ok(file) if form == Form::Plain => return Ok(Some(Opened::Plain(file))),
             Ok(file) => {
                 let decoder = Box::new(MultiGzDecoder::new(file));
@@ -147,8 +154,8 @@ fn open(log: &OldLog) -> io::Result<Option<Opened>> {
 }
 
 /// Where the last `wanted` lines begin, and how many fewer there are; `None` if the log is gone.
-fn lines_from(log: &OldLog, wanted: usize) -> io::Result<Option<(From, usize)>> {
-    Ok(match open(log)? {
+fn lines_from(folder: &Folder, log: &OldLog, wanted: usize) -> io::Result<Option<(From, usize)>> {
+    Ok(match open(folder, log)? {
         Some(Opened::Plain(file)) => {
             let size = file.metadata()?.len();
             let last = last_lines::find(&file, size, wanted)?;
@@ -199,14 +206,16 @@ fn skip_lines(from: &mut dyn BufRead, mut count: u64) -> io::Result<()> {
     Ok(())
 }
 
-fn reading(log: &OldLog) -> String {
-    format!("reading {}", log.of_form(log.form()).display())
+fn reading(folder: &Folder, log: &OldLog) -> String {
+    let path = folder.path().join(log.of_form(log.form()));
+    format!("reading {}", path.display())
 }
 
 #[cfg(test)]
 mod tests {
     use std::fs;
     use std::io::Write;
+    use std::os::unix::fs::MetadataExt;
     use std::path::PathBuf;
     use std::time::{Duration, SystemTime};
 
@@ -235,8 +244,10 @@ mod tests {
 
         /// One more old log, newer than those before.
         fn add(&mut self, text: &str, gzip: bool) -> PathBuf {
-            let known = old_logs::list(&self.path).unwrap();
-            let mut name = old_logs::next_name(&self.path, "2026-03-07_09-05-03", &known);
+            let known = old_logs::listed(&self.path);
+            let log = self.path.file_name().unwrap();
+            let name = old_logs::next_name(log, "2026-03-07_09-05-03", &known);
+            let mut name = self.path.with_file_name(name);
             let mut bytes = text.as_bytes().to_vec();
             if gzip {
                 name.as_mut_os_string().push(".gz");

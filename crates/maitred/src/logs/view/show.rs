@@ -244,6 +244,7 @@ fn json_line(entry: &Entry, line: &[u8], now: Option<Timestamp>, out: &mut Vec<u
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::safe_files::Rights;
 
     fn shown(view: &View, line: &[u8], live: bool) -> String {
         let voice = Voice::Worker {
@@ -258,6 +259,7 @@ mod tests {
             app: "api".into(),
             voice,
             path: "/logs/api-error-2.log".into(),
+            rights: Rights::default(),
         };
         let now = "2026-03-07T09:05:03.042Z".parse().unwrap();
         let mut out = Vec::new();

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::super::{View, show};
 use super::*;
+use crate::safe_files::Rights;
 
 struct Folder(PathBuf);
 
@@ -22,6 +23,7 @@ impl Catalog for Folder {
                 },
             },
             path: self.0.join(name),
+            rights: Rights::default(),
         });
         Ok(entries.filter(|entry| entry.path.exists()).collect())
     }

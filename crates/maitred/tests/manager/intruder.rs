@@ -1,0 +1,137 @@
+//! A worker of another user that attacks root by the files that maitred writes for it.
+
+use std::fs;
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
+use std::path::Path;
+
+use crate::harness::beside_others;
+use crate::home::Home;
+
+const NOBODY: u32 = 65534;
+
+/// Swaps its logs, their folder and its PID file for links to what is root's, all the while that
+/// it writes; 10,000 times.
+const WORKER: &str = "
+const fs = require('fs');
+const [secrets, place] = process.argv.slice(2);
+const attempt = act => { try { act(); } catch {} };
+const swap = (path, target) => attempt(() => {
+    fs.symlinkSync(target, `${place}/next`);
+    fs.renameSync(`${place}/next`, path);
+});
+const logs = `${place}/logs`;
+for (let nth = 0; nth < 10000; nth++) {
+    for (const name of ['out.log', 'access.log', 'app.pid', 'moved.log'])
+        swap(`${logs}/${name}`, `${secrets}/secret`);
+    attempt(() => fs.readdirSync(logs).forEach(name => {
+        if (name.includes('__')) {
+            swap(`${logs}/${name}`, `${secrets}/secret`);
+            if (!name.endsWith('.part')) attempt(() => fs.writeFileSync(`${logs}/${name}.gz.part`, ''));
+        }
+    }));
+    attempt(() => fs.renameSync(logs, `${place}/away`));
+    swap(logs, secrets);
+    fs.writeSync(1, 'x'.repeat(100) + '\\n');
+    attempt(() => fs.unlinkSync(logs));
+    attempt(() => fs.renameSync(`${place}/away`, logs));
+    attempt(() => fs.unlinkSync(`${logs}/out.log`));
+}
+setInterval(() => {}, 1000);
+process.send('ready');
+";
+
+#[test]
+fn a_worker_of_another_user_reaches_nothing_of_root_s_through_its_files() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("app.cjs", WORKER);
+    let (secrets, place) = (home.folder().join("root"), home.folder().join("theirs"));
+    fs::create_dir(&secrets).unwrap();
+    let names = ["secret", "out.log", "app.pid"];
+    for name in names {
+        fs::write(secrets.join(name), "secret").unwrap();
+        fs::set_permissions(secrets.join(name), fs::Permissions::from_mode(0o600)).unwrap();
+    }
+    fs::create_dir_all(place.join("logs")).unwrap();
+    fs::set_permissions(home.folder(), fs::Permissions::from_mode(0o755)).unwrap();
+    let (out, pid) = (place.join("logs/out.log"), place.join("logs/app.pid"));
+    let path = |path: &Path| path.to_str().unwrap().to_owned();
+    let secrets_path = path(&secrets);
+    let arguments = [
+        "start",
+        "app.cjs",
+        "--uid",
+        "nobody",
+        "-o",
+        &path(&out),
+        "-e",
+        "/dev/null",
+        "--pid",
+        &path(&pid),
+        "--log-max-size",
+        "10K",
+        "--log-compress",
+        "--wait-ready",
+        "--listen-timeout",
+        "100000",
+        "--",
+        &secrets_path,
+        &path(&place),
+    ];
+    if !rustix::process::geteuid().is_root() {
+        let said = home.run(&arguments).errors;
+        assert!(
+            said.contains("only root can run an app with another's rights"),
+            "{said}"
+        );
+        return;
+    }
+    for folder in [&place, &place.join("logs")] {
+        chown(folder, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+    symlink(secrets.join("app.pid"), &pid).unwrap();
+    symlink(secrets.join("out.log"), &out).unwrap();
+    home.does(&arguments);
+    // That was when its attacks were over.
+    for command in ["reloadLogs", "flush", "stop", "delete"] {
+        home.run(&[command, "app"]);
+    }
+    assert!(home.instances().is_empty());
+    let mut left: Vec<_> = fs::read_dir(&secrets)
+        .unwrap()
+        .flatten()
+        .map(|it| it.file_name())
+        .collect();
+    left.sort();
+    assert_eq!(left, ["app.pid", "out.log", "secret"]);
+    for name in names {
+        let file = secrets.join(name);
+        let meta = fs::metadata(&file).unwrap();
+        assert_eq!(fs::read(&file).unwrap(), b"secret", "{name}");
+        assert_eq!(
+            (meta.uid(), meta.mode() & 0o777, meta.nlink()),
+            (0, 0o600, 1),
+            "{name}"
+        );
+    }
+    assert!(!theirs_hold_the_secret(&place));
+}
+
+/// Whether any file of the other user's holds what only root may read, compressed or not.
+fn theirs_hold_the_secret(folder: &Path) -> bool {
+    fs::read_dir(folder).unwrap().flatten().any(|entry| {
+        let meta = fs::symlink_metadata(entry.path()).unwrap();
+        if meta.is_dir() {
+            return theirs_hold_the_secret(&entry.path());
+        }
+        if !meta.is_file() || meta.uid() != NOBODY {
+            return false;
+        }
+        let bytes = fs::read(entry.path()).unwrap();
+        let mut text = Vec::new();
+        let mut decoder = flate2::read::GzDecoder::new(&bytes[..]);
+        let is_compressed = std::io::Read::read_to_end(&mut decoder, &mut text).is_ok();
+        let text = if is_compressed { text } else { bytes };
+        text.windows(6).any(|it| it == b"secret")
+    })
+}
