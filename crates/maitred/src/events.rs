@@ -72,12 +72,6 @@ pub(crate) enum Event {
     Uncounted,
     /// No more connections can be accepted for want of descriptors.
     OutOfDescriptors { limit: u64 },
-    /// Few files may be open: few clients can be served at a time.
-    FewDescriptors {
-        limit: u64,
-        needed: u64,
-        instances: usize,
-    },
     /// As many clients are connected as may be; others have to wait.
     Crowded { limit: usize },
     /// Connections were given up after they had waited too long; `total` so far.
@@ -103,6 +97,8 @@ pub(crate) enum Event {
     LogNotRotated { path: String, reason: String },
     /// An instance's PID could not be written, or its file not be removed.
     PidFileFailing { path: String, reason: String },
+    /// A Node process has written that it crashes on an unhandled promise rejection.
+    Rejection { instance: u32 },
     /// The output of a process cannot be read.
     Deaf { instance: u32, reason: String },
     /// What has changed could not be written to the home folder.
@@ -179,18 +175,36 @@ pub(crate) enum Next {
 
 /// A file that gets every event as a line of JSON.
 #[derive(Debug)]
-pub(crate) struct EventFile(File);
+pub(crate) struct EventFile {
+    file: File,
+    /// The app that they are of, where others write to the same file.
+    app: Option<String>,
+}
+
+/// An event, and the app that it is of.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app: Option<&'a str>,
+    #[serde(flatten)]
+    event: &'a Event,
+}
 
 impl EventFile {
-    pub(crate) fn new(file: File) -> Self {
-        Self(file)
+    /// `app` is named in each line, where several write to the same file.
+    pub(crate) fn new(file: File, app: Option<String>) -> Self {
+        Self { file, app }
     }
 
     /// Appends the event. A full disk must not stop the app.
     pub(crate) fn write(&mut self, event: &Event) {
-        if let Ok(mut line) = serde_json::to_vec(event) {
+        let line = Line {
+            app: self.app.as_deref(),
+            event,
+        };
+        if let Ok(mut line) = serde_json::to_vec(&line) {
             line.push(b'\n');
-            let _ = self.0.write_all(&line);
+            let _ = self.file.write_all(&line);
         }
     }
 }

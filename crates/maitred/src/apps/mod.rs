@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::bail;
+use rustix::process::Signal;
 
 pub(crate) use crate::home::Claim as Claimed;
 pub(crate) use act::{Action, Change, Standing};
@@ -18,8 +19,9 @@ pub(crate) use add::{add, add_again};
 pub(crate) use launch::{READY, launch};
 pub(crate) use target::{Selected, add_selected, find, select};
 
+use crate::config::{self, KillSignal};
 use crate::control::{Connection, Fault, Request, Snapshot, State};
-use crate::home::{AppFolder, Home, Record};
+use crate::home::{AppFolder, Exit, Home, Kept, Record, Rest};
 
 /// So many supervisors are talked to at a time.
 const AT_ONCE: usize = 32;
@@ -47,6 +49,15 @@ impl Known {
     /// connected to, but answers no more. One that hangs is there.
     pub(crate) fn has_supervisor(&self) -> bool {
         self.folder.is_claimed() && !matches!(self.ask(), Err(Fault::Gone))
+    }
+
+    /// Waits until the app has no supervisor any more; the exit code that stands for how its
+    /// instances have ended.
+    pub(crate) fn wait_for_its_end(&self) -> u8 {
+        self.folder.wait_until_free();
+        // One that was deleted in the meantime was meant to end.
+        let record = self.folder.record();
+        record.map_or(0, |record| exit_code(&record))
     }
 
     /// How the app is, as its supervisor says.
@@ -77,6 +88,22 @@ impl Known {
     }
 }
 
+/// The highest exit code of the instances of an app that runs no more; 1 for one that was given up.
+fn exit_code(record: &Record) -> u8 {
+    let KillSignal(asked) = record.app.kill_signal;
+    let code = |kept: &Kept| match (kept.rest, kept.exit) {
+        (Rest::Errored, _) => 1,
+        // Its supervisor was killed, and it with that.
+        (Rest::Runs, _) => 128 + Signal::KILL.as_raw(),
+        (Rest::Stopped, Some(Exit::Signal(signal))) if signal == asked.as_raw() => 0,
+        (Rest::Stopped, Some(Exit::Signal(signal))) => 128 + signal,
+        (Rest::Stopped, Some(Exit::Code(code))) => code,
+        (Rest::Stopped, None) => 0,
+    };
+    let codes = record.instances.iter().map(code);
+    u8::try_from(codes.max().unwrap_or(0)).unwrap_or(u8::MAX)
+}
+
 /// All apps of a home, by name. What cannot be read is told of, and left out.
 ///
 /// # Errors
@@ -91,7 +118,7 @@ pub(crate) fn all(home: &Home) -> anyhow::Result<Vec<Known>> {
                 Err(error) => eprintln!("maitred: {error:#}"),
             },
             // One that is being added or removed just now.
-            Err(_) => {}
+            Err(_) => tell_of_other_owner(&folder),
         }
     }
     known.sort_by(|a, b| {
@@ -102,6 +129,18 @@ pub(crate) fn all(home: &Home) -> anyhow::Result<Vec<Known>> {
         key(a).cmp(&key(b))
     });
     Ok(known)
+}
+
+/// Another user's app in the same home cannot be asked; that it is there is said.
+fn tell_of_other_owner(folder: &AppFolder) {
+    if let Some(owner) = folder.other_owner() {
+        eprintln!(
+            "maitred: {} is the app of another user ({}), who alone can see and stop it: it is \
+             left out here",
+            folder.path().display(),
+            config::user_name(Some(owner))
+        );
+    }
 }
 
 /// An app whose record cannot be read: its supervisor, if there is one, knows it still.

@@ -1,13 +1,15 @@
 //! Staying with apps that were started: their output here, and their end with ours.
 
 use std::io::{BufWriter, IsTerminal, stderr, stdout};
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use anyhow::Context;
 use rustix::process::{Signal, WaitOptions, wait};
 
 use super::app_logs::AppLogs;
 use super::{Manner, together};
-use crate::apps::Action;
+use crate::apps::{self, Action};
 use crate::home::Home;
 use crate::logs::view::{self, Form, Request, View};
 
@@ -19,6 +21,15 @@ const LINES: usize = 15;
 /// # Errors
 /// If nobody reads it any more, or the logs cannot be read.
 pub(super) fn follow(names: &[String], manner: &Manner) -> anyhow::Result<()> {
+    follow_until(names, None, manner)
+}
+
+/// The same, to an end that can be read from `until`.
+fn follow_until(
+    names: &[String],
+    until: Option<Arc<OwnedFd>>,
+    manner: &Manner,
+) -> anyhow::Result<()> {
     let mut catalog = AppLogs::of(names)?;
     let out = stdout();
     let terminal = out.is_terminal();
@@ -27,6 +38,7 @@ pub(super) fn follow(names: &[String], manner: &Manner) -> anyhow::Result<()> {
         only: None,
         follow: true,
         on_stdout: true,
+        until,
         target: names.join(" "),
         view: View {
             form: Form::Pretty,
@@ -40,14 +52,16 @@ pub(super) fn follow(names: &[String], manner: &Manner) -> anyhow::Result<()> {
     view::show(&mut catalog, &request, &mut out, &mut stderr())
 }
 
-/// The same, and stops the apps when a signal asks this process to end. The exit code.
+/// The same, and stops the apps when a signal asks this process to end; ends too when all of them
+/// have ended. The exit code: the highest of theirs.
 ///
 /// # Errors
 /// If the system refuses what is needed to begin with.
 pub(super) fn stay(home: Home, names: Vec<String>, manner: &Manner) -> anyhow::Result<u8> {
     sys::block_signals().context("blocking signals")?;
+    let selected = together::selected(&home, &names)?;
     let (stopped, speaks) = (names.clone(), manner.clone());
-    let ending = std::thread::Builder::new()
+    std::thread::Builder::new()
         .name("signals".into())
         .spawn(move || {
             wait_for_the_end();
@@ -55,12 +69,21 @@ pub(super) fn stay(home: Home, names: Vec<String>, manner: &Manner) -> anyhow::R
             std::process::exit(code);
         })
         .context("starting the signals' thread")?;
-    if let Err(error) = follow(&names, manner) {
+    let (over, ends) = std::io::pipe().context("making a pipe")?;
+    let waiting = std::thread::Builder::new()
+        .name("ends".into())
+        .spawn(move || {
+            // Its end of the pipe closes when all of them have ended.
+            let _ends = ends;
+            let codes = apps::side_by_side(&selected, |one| one.known.wait_for_its_end());
+            codes.into_iter().max().unwrap_or(0)
+        })
+        .context("starting a thread that waits for the apps")?;
+    if let Err(error) = follow_until(&names, Some(Arc::new(over.into())), manner) {
         // Nobody sees the output any more; the apps are there all the same.
         together::complain(&error);
     }
-    let _ = ending.join();
-    Ok(1)
+    Ok(waiting.join().unwrap_or(1))
 }
 
 /// Waits for a signal that asks to end. As process 1 of a container we have orphans, too.
@@ -84,7 +107,7 @@ fn stop(home: &Home, names: &[String], manner: &Manner) -> i32 {
             return 1;
         }
     };
-    let results = crate::apps::side_by_side(&selected, |selected| {
+    let results = apps::side_by_side(&selected, |selected| {
         selected.act(home, &Action::Stop, &mut |_| {})
     });
     let mut code = 0;

@@ -103,6 +103,7 @@ impl Logs {
             only,
             follow: !self.nostream,
             on_stdout: true,
+            until: None,
             target: self.target.clone(),
             view: View {
                 form,

@@ -10,6 +10,8 @@ mod describe;
 mod env;
 mod flags;
 mod flush;
+mod foreground;
+mod foreground_together;
 mod id;
 mod init;
 mod jlist;
@@ -97,8 +99,10 @@ enum Command {
     #[command(visible_alias = "del")]
     Delete(delete::Delete),
     Scale(scale::Scale),
+    /// Restart apps that run, start those that do not.
     #[command(name = "startOrRestart", alias = "start-or-restart")]
     StartOrRestart(start_or::StartOr),
+    /// Reload apps that run, one instance after the other, and start those that do not.
     #[command(name = "startOrReload", aliases = ["start-or-reload", "startOrGracefulReload"])]
     StartOrReload(start_or::StartOr),
     Reset(reset::Reset),
@@ -141,6 +145,9 @@ pub(crate) fn main() -> ExitCode {
     if let Some(supervise) = supervise::Supervise::asked_for(std::env::args_os()) {
         return ended(supervise.execute());
     }
+    if foreground::asked_for(std::env::args_os()) {
+        return ended(foreground::run_from_input());
+    }
     let words = join_optional_values(flags::joined(std::env::args_os()).into_iter());
     let first = words.get(1).cloned();
     let parsed = pm2::known_to_all(Arguments::command()).try_get_matches_from(words);
@@ -175,7 +182,7 @@ pub(crate) fn main() -> ExitCode {
         together::say(&manner, note);
     }
     let result = match command {
-        Command::Run(run) => run.execute(),
+        Command::Run(run) => run.execute(&manner),
         Command::Start(start) => start.execute(&manner),
         Command::Stop(stop) => stop.execute(&manner),
         Command::Restart(restart) => restart.execute(&manner),

@@ -1,30 +1,37 @@
-//! `maitred run`: an app in the foreground.
+//! `maitred run`: apps in the foreground.
 
 use std::ffi::OsString;
-use std::fs::OpenOptions;
 use std::num::NonZeroU32;
 use std::path::PathBuf;
-use std::time::Duration;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use clap::Args;
 
-use super::flags::RunFlags;
-use crate::cgroup::Branch;
-use crate::config::{self, App, Instances, LogTarget, Surroundings, Words};
-use crate::events::EventFile;
-use crate::home::{Kept, Record, Rest, now_ms};
-use crate::runtime_folder::{self, RuntimeFolder};
-use crate::supervisor::{self, Supervisor};
-use crate::{guard, output};
+use super::flags::{RunFlags, StartFlags};
+use super::foreground::{self, Foreground};
+use super::what::What;
+use super::{Manner, foreground_together, start, together};
+use crate::config::{App, Instances, Place};
 
-/// Run an app in the foreground: N copies of it, with its connections divided over them.
+/// Run apps in the foreground: N copies of each, with its connections divided over them.
 ///
-/// The app is not changed: it opens its port as ever. Ctrl-C stops everything.
+/// The app is not changed: it opens its port as ever. Ctrl-C stops everything. Several apps of a
+/// config file run side by side; the command ends when all of them have ended, with the highest
+/// of their exit codes.
 #[derive(Debug, Args)]
 pub(super) struct Run {
-    /// What to run: a script, whose interpreter follows from its name, or a program.
-    script: OsString,
+    /// What to run: a script, whose interpreter follows from its name, a program, a config file, or
+    /// "-" for JSON from standard input; by default the ecosystem file of this folder.
+    #[arg(value_name = "SCRIPT|FILE|-")]
+    targets: Vec<OsString>,
+
+    /// The set of variables to use: env_NAME in the config file.
+    #[arg(long, value_name = "NAME")]
+    env: Option<String>,
+
+    /// Only these apps of the config file.
+    #[arg(long, value_name = "APP", value_delimiter = ',')]
+    only: Vec<String>,
 
     #[command(flatten)]
     flags: RunFlags,
@@ -50,61 +57,106 @@ pub(super) struct Run {
 }
 
 impl Run {
-    /// Runs the app until it ends or is stopped; the exit code.
-    pub(super) fn execute(self) -> anyhow::Result<u8> {
-        let events = match &self.events {
-            Some(path) => {
-                let file = OpenOptions::new().create(true).append(true).open(path);
-                let file = file.with_context(|| format!("opening {}", path.display()))?;
-                Some(EventFile::new(file))
+    /// Runs the apps until they end or are stopped; the exit code.
+    pub(super) fn execute(self, manner: &Manner) -> anyhow::Result<u8> {
+        let apps = self.apps(manner)?;
+        let events = self.events.map(std::path::absolute).transpose();
+        let events = events.context("finding the current folder")?;
+        let foreground = |app| Foreground {
+            app,
+            stats: self.stats,
+            events: events.clone(),
+            beside_others: None,
+        };
+        match <[App; 1]>::try_from(apps) {
+            Ok([app]) => foreground::run(foreground(app)),
+            Err(apps) => {
+                foreground_together::run(apps.into_iter().map(foreground).collect(), manner)
             }
-            None => None,
-        };
-        let stats = self
-            .stats
-            .map(|seconds| Duration::from_secs(seconds.get().into()));
-        let app = self.resolve()?;
-        let folder = RuntimeFolder::create()?;
-        let path = folder.path().to_owned();
-        let branch = Branch::claim();
-        let supervised = || -> anyhow::Result<u8> {
-            guard::split(folder.path(), branch.as_ref(), |sentence| {
-                eprintln!("{sentence}")
-            })?;
-            supervisor::make_room();
-            let output = output::Output::shown(&app, events)?;
-            let instances = (0..app.instances).map(|number| Kept::new(number, number, Rest::Runs));
-            let record = Record {
-                instances: instances.collect(),
-                created_at: now_ms(),
-                app,
-            };
-            Supervisor::new(record, None, folder, branch, output)?
-                .with_stats(stats)
-                .run(|| {})
-        };
-        let ended = supervised();
-        runtime_folder::remove(&path);
-        ended
+        }
     }
 
-    fn resolve(self) -> anyhow::Result<App> {
-        let here = std::env::current_dir().context("finding the current folder")?;
-        let mut entry = self.flags.entry;
-        entry.script = Some(self.script);
-        entry.args = Some(Words(self.args));
-        entry.instances.get_or_insert(Instances::AllBut(0));
-        // Its output goes to the terminal, and the process is at hand.
-        entry.disable_logs = Some(true);
-        entry.pid_file = Some(LogTarget::Nowhere);
-        let surroundings = Surroundings {
-            folder: &here,
-            inherited: &std::env::vars_os().collect(),
-            env_name: None,
-            processors: config::processors(),
+    /// The apps that are to run; what there is to say of them is said.
+    fn apps(&self, manner: &Manner) -> anyhow::Result<Vec<App>> {
+        let usual = match self.targets.is_empty() {
+            true => Some(start::usual()?),
+            false => None,
         };
-        let mut app = config::resolve(entry, &surroundings)?.app;
-        app.pass_through = app.instances == 1 && !app.restart.auto;
-        Ok(app)
+        let mut apps: Vec<App> = Vec::new();
+        for target in self.targets.iter().chain(&usual) {
+            let of_file = start::is_config(target);
+            let mut entry = self.flags.entry.clone();
+            if !of_file {
+                // A script is made to use all processors; in a config file one instance is the
+                // rule.
+                entry.instances.get_or_insert(Instances::AllBut(0));
+            }
+            let what = What {
+                env: self.env.clone(),
+                only: self.only.clone(),
+                flags: StartFlags { entry },
+                args: self.args.clone(),
+            };
+            for resolved in start::resolve(&what, target, manner)? {
+                let app = resolved.app;
+                if !app.restart.autostart {
+                    let note = format!("{}: not started, for its autostart is false", app.name);
+                    together::say(manner, &note);
+                    continue;
+                }
+                let same = |it: &App| it.name == app.name && it.namespace == app.namespace;
+                if apps.iter().any(same) {
+                    bail!(
+                        "two apps are called {}; each needs a name of its own",
+                        app.name
+                    );
+                }
+                if let Some(note) = no_log_files(&app) {
+                    together::say(manner, &note);
+                }
+                apps.push(in_foreground(app));
+            }
+        }
+        if apps.is_empty() {
+            bail!("there is no app to run");
+        }
+        let alone = apps.len() == 1;
+        for app in &mut apps {
+            app.pass_through = alone && app.instances == 1 && !app.restart.auto;
+        }
+        Ok(apps)
     }
+}
+
+/// What is said of an app whose file names logs.
+fn no_log_files(app: &App) -> Option<String> {
+    let logs = [
+        ("out_file", &app.logs.out),
+        ("error_file", &app.logs.err),
+        ("log_file", &app.logs.combined),
+        ("pid_file", &app.pid_file),
+    ];
+    let named: Vec<_> = logs
+        .iter()
+        .filter(|(_, place)| matches!(place, Place::File(_)))
+        .map(|(name, _)| *name)
+        .collect();
+    (!named.is_empty()).then(|| {
+        format!(
+            "{}: {} does nothing with `maitred run`, which shows what apps write and keeps no \
+             files",
+            app.name,
+            named.join(", ")
+        )
+    })
+}
+
+/// Its output goes to the terminal, and the process is at hand.
+fn in_foreground(mut app: App) -> App {
+    app.logs.disabled = true;
+    app.logs.out = Place::Home;
+    app.logs.err = Place::Home;
+    app.logs.combined = Place::Nowhere;
+    app.pid_file = Place::Nowhere;
+    app
 }

@@ -36,7 +36,7 @@ pub(super) struct Start {
     #[arg(long)]
     attach: bool,
 
-    /// The same, and stop the apps when this command is asked to end.
+    /// Show what the apps write, and stop them when this command is asked to end.
     #[arg(long)]
     no_daemon: bool,
 
@@ -127,7 +127,10 @@ pub(super) enum Mode {
 }
 
 /// The config file of this folder.
-fn usual() -> anyhow::Result<OsString> {
+///
+/// # Errors
+/// If there is none.
+pub(super) fn usual() -> anyhow::Result<OsString> {
     let here = std::env::current_dir().context("finding the current folder")?;
     let Some(path) = config::usual(&here) else {
         bail!("name what to start: there is no ecosystem.config.js or the like in this folder");
@@ -136,7 +139,7 @@ fn usual() -> anyhow::Result<OsString> {
 }
 
 /// Whether a target is a config file, or a config on standard input.
-fn is_config(target: &OsString) -> bool {
+pub(super) fn is_config(target: &OsString) -> bool {
     target == "-" || config::is_config(Path::new(target))
 }
 
@@ -305,8 +308,9 @@ impl Way {
         let incompatible = known.folder.is_claimed() && !now.app.can_become(&app);
         if incompatible && mode == Mode::Reload {
             bail!(
-                "what has changed (exec_mode, balance, private ports or user) cannot be reloaded; \
-                 `maitred restart` with the file does it"
+                "what has changed (exec_mode, per, balance or what belongs to them, private ports, \
+                 user, or the rotation of an access log) cannot be reloaded; `maitred restart` \
+                 with the file does it"
             );
         }
         if incompatible {

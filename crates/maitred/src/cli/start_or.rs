@@ -13,7 +13,7 @@ use crate::apps::{self, Action};
 use crate::config::{self, App};
 use crate::home::Home;
 
-/// Restart or reload what runs, start what does not.
+/// What both do alike.
 #[derive(Debug, Args)]
 pub(super) struct StartOr {
     #[command(flatten)]

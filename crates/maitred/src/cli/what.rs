@@ -110,13 +110,10 @@ impl What {
                     name()
                 );
             }
-            let app = config::changed(&record.app, said.clone(), &surroundings);
-            let app = app.with_context(name)?;
-            Ok(Resolved {
-                warnings: not_watched(&app),
-                app,
-                force: true,
-            })
+            let changed = config::changed(&record.app, said.clone(), &surroundings);
+            let mut changed = changed.with_context(name)?;
+            changed.warnings.extend(not_watched(&changed.app));
+            Ok(changed)
         });
         changed.collect::<anyhow::Result<_>>().map(Some)
     }

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::encode::{millis, os, os_list, os_map};
 use super::environment::FilterEnv;
-use super::{Cron, Logs, Place, Requests, Restart, Watch};
+use super::{Cron, KillSignal, Logs, Place, Requests, Restart, Watch};
 use crate::safe_files::Rights;
 
 /// One app, ready to run. Paths are absolute, and nothing here means "default" any more.
@@ -56,6 +56,9 @@ pub(crate) struct App {
     /// From the first signal to SIGKILL.
     #[serde(with = "millis")]
     pub(crate) kill_timeout: Duration,
+    /// That first signal.
+    #[serde(default)]
+    pub(crate) kill_signal: KillSignal,
     /// Whether a stop asks all processes of an instance to end, or its first one alone.
     pub(crate) treekill: bool,
     /// A stop sends "shutdown" over Node's IPC channel, and no signal.
@@ -98,7 +101,13 @@ impl App {
             && self.balance == other.balance
             && self.requests == other.requests
             && self.private_ports == other.private_ports
+            && (!self.has_access_log() || self.logs.rotation == other.logs.rotation)
             && self.identity == other.identity
+    }
+
+    fn has_access_log(&self) -> bool {
+        let requests = self.requests.as_ref();
+        requests.is_some_and(|requests| requests.access_log.is_some())
     }
 
     /// What to do to find out why an instance has ended, as the end of a sentence.

@@ -7,8 +7,10 @@ use std::path::PathBuf;
 use anyhow::bail;
 
 use super::app::Balance;
-use super::fields::Entry;
+use super::field::Concern;
+use super::fields::{Entry, FIELDS};
 use super::kind::{Bytes, Millis, Patterns, Schedule, WatchDelay, WatchOptions, Watched, Words};
+use super::requests::Per;
 use super::resolve::{Resolved, Surroundings, resolve};
 use super::{App, Environment, Interpreter, Logs, Restart, Watch, with_own};
 
@@ -16,7 +18,7 @@ use super::{App, Environment, Interpreter, Logs, Restart, Watch, with_own};
 ///
 /// # Errors
 /// If one cannot be changed so, or does not fit.
-pub(crate) fn changed(app: &App, said: Entry, context: &Surroundings) -> anyhow::Result<App> {
+pub(crate) fn changed(app: &App, said: Entry, context: &Surroundings) -> anyhow::Result<Resolved> {
     if let Some(name) = unchangeable(&said) {
         bail!(
             "{name} stays as it is as long as the app is there: change it in a config file and \
@@ -27,7 +29,9 @@ pub(crate) fn changed(app: &App, said: Entry, context: &Surroundings) -> anyhow:
         bail!("its arguments are part of the command line that it is: start it anew with others");
     }
     let described = described(app, &said);
-    let Resolved { app: new, .. } = resolve(described, context)?;
+    let Resolved {
+        app: new, warnings, ..
+    } = resolve(described, context)?;
     let old = app.clone();
     // Takes the new one where one of these was said.
     macro_rules! either {
@@ -38,7 +42,7 @@ pub(crate) fn changed(app: &App, said: Entry, context: &Surroundings) -> anyhow:
     let own_env: Environment = old.own_env.clone().into_iter().chain(new.own_env).collect();
     let filter_env = either!(filter_env => filter_env);
     let inherited = context.inherited.clone();
-    Ok(App {
+    let app = App {
         env: with_own(&old.env, &old.own_env, inherited, &filter_env, &own_env),
         own_env,
         filter_env,
@@ -62,6 +66,7 @@ pub(crate) fn changed(app: &App, said: Entry, context: &Surroundings) -> anyhow:
             stop_exit_codes: either!(stop_exit_codes => restart.stop_exit_codes),
         },
         kill_timeout: either!(kill_timeout => kill_timeout),
+        kill_signal: either!(kill_signal => kill_signal),
         treekill: either!(treekill => treekill),
         shutdown_with_message: either!(shutdown_with_message => shutdown_with_message),
         wait_ready: either!(wait_ready => wait_ready),
@@ -93,32 +98,27 @@ pub(crate) fn changed(app: &App, said: Entry, context: &Surroundings) -> anyhow:
         requests: old.requests,
         private_ports: either!(private_ports => private_ports),
         pass_through: old.pass_through,
+    };
+    Ok(Resolved {
+        app,
+        warnings,
+        force: true,
     })
 }
 
 /// A field that is said, and by which an app is known or what it is.
 fn unchangeable(said: &Entry) -> Option<&'static str> {
-    let fields = [
-        ("the name", said.name.is_some()),
-        ("the namespace", said.namespace.is_some()),
-        ("per", said.per.is_some()),
-        ("max_concurrency", said.max_concurrency.is_some()),
-        ("client_limit", said.client_limit.is_some()),
-        ("retry", said.retry.is_some()),
-        ("trust_proxy", said.trust_proxy.is_some()),
-        ("proxy_protocol", said.proxy_protocol.is_some()),
-        ("tls_cert", said.tls_cert.is_some()),
-        ("tls_key", said.tls_key.is_some()),
-        ("instance_header", said.instance_header.is_some()),
-        ("access_log", said.access_log.is_some()),
-        ("access_log_format", said.access_log_format.is_some()),
-        ("max_body", said.max_body.is_some()),
-        ("response_timeout", said.response_timeout.is_some()),
-        ("header_timeout", said.header_timeout.is_some()),
-        ("idle_timeout", said.idle_timeout.is_some()),
-        ("half_closed_clients", said.half_closed_clients.is_some()),
-    ];
-    fields.iter().find(|(_, said)| *said).map(|(name, _)| *name)
+    let of_requests = FIELDS
+        .iter()
+        .find(|field| field.of == Concern::Requests && (field.is_set)(said));
+    match said {
+        Entry { name: Some(_), .. } => Some("the name"),
+        Entry {
+            namespace: Some(_), ..
+        } => Some("the namespace"),
+        Entry { per: Some(_), .. } => Some("per"),
+        _ => of_requests.map(|field| field.name),
+    }
 }
 
 /// Whether the app is a line for a shell, and not a script.
@@ -165,6 +165,7 @@ fn described(app: &App, said: &Entry) -> Entry {
             follow_links: Some(it.follow_links),
         }),
         exec_mode: Some(app.exec_mode),
+        per: app.requests.as_ref().map(|_| Per::Request),
         ..Entry::default()
     };
     if let Some(rotation) = &app.logs.rotation {
@@ -184,7 +185,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::config::FIELDS;
 
     fn entry(value: &Value) -> Entry {
         let mut entry = Entry::default();
@@ -209,7 +209,7 @@ mod tests {
     fn app() -> App {
         let entry = entry(&json!({
             "script": "/bin/sh", "args": ["-x"], "cwd": "/usr", "interpreter": "/bin/sh",
-            "interpreter_args": ["-e"], "instances": 3, "exec_mode": "fork", "max_restarts": 5,
+            "interpreter_args": ["-e"], "instances": 3, "exec_mode": "cluster", "max_restarts": 5,
             "restart_delay": 70, "min_uptime": 300, "kill_timeout": 50, "listen_timeout": 60,
             "max_memory_restart": "1G", "cron_restart": "0 3 * * *", "cron_timezone": "Asia/Tokyo",
             "watch": true, "ignore_watch": ["a"], "watch_delay": 40, "time": true,
@@ -222,7 +222,7 @@ mod tests {
     }
 
     fn change(said: &Value) -> anyhow::Result<App> {
-        with_context(|context| changed(&app(), entry(said), context))
+        with_context(|context| changed(&app(), entry(said), context)).map(|it| it.app)
     }
 
     #[test]
@@ -276,7 +276,7 @@ mod tests {
             "cwd" | "tls_cert" | "tls_key" | "access_log" => json!("/tmp"),
             "interpreter" => json!("none"),
             "instances" => json!(2),
-            "exec_mode" => json!("cluster"),
+            "exec_mode" => json!("fork"),
             "per" => json!("request"),
             "balance" => json!("round_robin"),
             "retry" => json!("idempotent"),
@@ -293,9 +293,11 @@ mod tests {
             | "wait_ready"
             | "merge_logs"
             | "disable_logs"
-            | "proxy_protocol" => json!(true),
+            | "proxy_protocol"
+            | "half_closed_clients" => json!(true),
             "time" => json!(false),
             "min_uptime" => json!("2s"),
+            "kill_signal" => json!("SIGTERM"),
             _ => json!("2"),
         };
         // They have no effect on this app, or are no settings.
@@ -307,6 +309,75 @@ mod tests {
                 assert_ne!(changed, app(), "{said}");
             }
         }
+    }
+
+    /// What a supervisor keeps as long as it lives makes the app another one for it, and nothing
+    /// else does: the rest is tested with real processes.
+    #[test]
+    fn supervisors_keep_what_concerns_sockets_and_users() {
+        let requests = json!({
+            "script": "/bin/sh", "per": "request", "tls_cert": "/c", "tls_key": "/k",
+            "access_log": "/l",
+        });
+        let resolved = |fields: Value| with_context(|it| resolve(entry(&fields), it)).unwrap().app;
+        for field in FIELDS {
+            let value = match field.name {
+                "tls_cert" | "tls_key" => json!(["/x"]),
+                "retry" => json!("idempotent"),
+                "access_log_format" => json!("json"),
+                "trust_proxy" => json!("10.0.0.0/8"),
+                "balance" => json!("sticky"),
+                "proxy_protocol" | "half_closed_clients" => json!(true),
+                "uid" | "gid" => json!(0),
+                "exec_mode" => json!("fork"),
+                "private_ports" => json!([7]),
+                _ => json!("5"),
+            };
+            let base = match field.name {
+                "uid" | "gid" => json!({ "script": "/bin/sh" }),
+                "max_connections" | "exec_mode" => json!({ "script": "/bin/sh", "instances": 2 }),
+                "proxy_protocol" => json!({ "script": "/bin/sh", "per": "request" }),
+                _ => requests.clone(),
+            };
+            let of_supervisor = field.of != Concern::Everything
+                || matches!(field.name, "uid" | "gid" | "exec_mode" | "per");
+            if !of_supervisor {
+                continue;
+            }
+            let mut changed = base.clone();
+            if field.name == "per" {
+                changed = json!({ "script": "/bin/sh", "instances": 1 });
+            } else {
+                changed[field.name] = value;
+            }
+            let is_root = rustix::process::geteuid().is_root();
+            if is_root || !matches!(field.name, "uid" | "gid") {
+                let (before, after) = (resolved(base), resolved(changed));
+                assert!(!before.can_become(&after), "{}", field.name);
+                assert!(before.can_become(&before), "{}", field.name);
+            }
+        }
+    }
+
+    #[test]
+    fn the_policy_of_requests_changes() {
+        let app = resolved_by_request();
+        let said = entry(&json!({ "balance": "sticky" }));
+        let changed = with_context(|context| changed(&app, said, context))
+            .unwrap()
+            .app;
+        let mut expected = app.clone();
+        expected.balance.policy = crate::config::Policy::Sticky;
+        assert_eq!(changed, expected);
+        // What limits connections does nothing for it.
+        let said = entry(&json!({ "max_connections": 5 }));
+        let error = with_context(|context| super::changed(&app, said, context)).unwrap_err();
+        assert!(error.to_string().contains("max_concurrency"), "{error}");
+    }
+
+    fn resolved_by_request() -> App {
+        let entry = entry(&json!({ "script": "/bin/sh", "per": "request", "max_concurrency": 3 }));
+        with_context(|context| resolve(entry, context)).unwrap().app
     }
 
     #[test]

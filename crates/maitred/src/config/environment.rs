@@ -2,12 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
-use std::path::Path;
 
-use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
-
-use super::words::told;
 
 /// A whole environment.
 pub(crate) type Environment = BTreeMap<OsString, OsString>;
@@ -21,9 +17,6 @@ pub(crate) enum FilterEnv {
     /// Those whose names contain one of these; none for an empty list.
     Containing(Vec<String>),
 }
-
-/// More in one file are surely a mistake.
-const MOST_VARIABLES: usize = 10_000;
 
 /// What maitred gives to workers, and a maitred that is run by one must not pass on.
 const OURS: [&str; 4] = [
@@ -73,40 +66,6 @@ pub(crate) fn with_own(
         .into_iter()
         .filter(|(name, _)| before.contains_key(name));
     compose(hidden.chain(stays), filter, own)
-}
-
-/// The variables of a file with lines of `NAME=value`.
-///
-/// # Errors
-/// If it cannot be read, or a line is no such line; the line's text, which may hold a secret, is
-/// not in the message.
-pub(super) fn read_file(path: &Path) -> anyhow::Result<Environment> {
-    let shown = || format!("env_file: {}", told(path));
-    let file = dotenvy::from_path_iter(path).map_err(|error| match error {
-        dotenvy::Error::Io(error) => anyhow::Error::from(error),
-        other => anyhow::anyhow!("{}", harmless(&other)),
-    });
-    let mut variables = Environment::new();
-    for variable in file.with_context(shown)? {
-        let (name, value) =
-            variable.map_err(|error| anyhow::anyhow!("{}: {}", shown(), harmless(&error)))?;
-        variables.insert(name.into(), value.into());
-        if variables.len() > MOST_VARIABLES {
-            bail!("{} has more than {MOST_VARIABLES} variables", shown());
-        }
-    }
-    Ok(variables)
-}
-
-/// An error without the text of the line.
-fn harmless(error: &dotenvy::Error) -> String {
-    match error {
-        dotenvy::Error::LineParse(_, at) => {
-            format!("a line is no NAME=value (from its character {at} on)")
-        }
-        dotenvy::Error::Io(error) => error.to_string(),
-        _ => "it cannot be read".to_owned(),
-    }
 }
 
 #[cfg(test)]

@@ -7,6 +7,9 @@ const path = process.env.MAITRED_CONFIG;
 const environment = process.env.MAITRED_CONFIG_ENV;
 delete process.env.MAITRED_CONFIG;
 delete process.env.MAITRED_CONFIG_ENV;
+// Node gives these to a program of --eval alone. A CommonJS file that Node takes for an ES module
+// would write its exports there, and nothing would come of it: without them Node says what is wrong.
+for (const name of ["module", "exports", "require"]) delete globalThis[name];
 
 const exported = await import(pathToFileURL(path).href);
 let config = exported.default ?? exported["module.exports"] ?? { ...exported };

@@ -23,6 +23,30 @@ pub(crate) struct Field {
     pub(super) read: fn(&mut Entry, &Value) -> Option<()>,
     /// What a value is, for a message.
     pub(super) found: fn(&Value) -> String,
+    /// Whether an entry has it.
+    pub(super) is_set: fn(&Entry) -> bool,
+    /// What it does something for.
+    pub(super) of: Concern,
+}
+
+/// What a field does something for: without that it would do nothing, and is refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Concern {
+    Everything,
+    /// Listening sockets that the instances share.
+    SharedSockets,
+    /// Connections that the instances are given whole.
+    Connections,
+    /// Requests that are placed one by one.
+    Requests,
+}
+
+/// The concern of a field that names one, or none.
+pub(super) const fn concern(named: &[Concern]) -> Concern {
+    match named {
+        [one, ..] => *one,
+        [] => Concern::Everything,
+    }
 }
 
 impl Field {

@@ -9,13 +9,13 @@ use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use super::field::{Field, Takes, flag};
+use super::field::{Concern, Field, Takes, concern, flag};
 use super::kind::{
     Account, Bytes, ExitCodes, Kind, LogTarget, Millis, MinUptime, Patterns, Ports, Schedule,
     Texts, Variables, WatchDelay, WatchOptions, Watched, Words,
 };
 use super::requests::{AccessFormat, Per, Retry};
-use super::{ExecMode, FilterEnv, Instances, LogFormat, Policy};
+use super::{ExecMode, FilterEnv, Instances, KillSignal, LogFormat, Policy};
 
 macro_rules! fields {
     ($(
@@ -24,6 +24,7 @@ macro_rules! fields {
             aliases: $aliases:expr,
             default: $default:literal,
             flags: $flags:expr,
+            $(of: $of:expr,)?
         }
     )*) => {
         /// An app as the user wrote it: what is not there was not said.
@@ -48,6 +49,8 @@ macro_rules! fields {
                     Some(())
                 },
                 found: <$kind as Kind>::found,
+                is_set: |entry| entry.$name.is_some(),
+                of: concern(&[$($of)?]),
             },
         )*];
 
@@ -135,25 +138,29 @@ fields! {
         aliases: &[],
         default: "next_available",
         flags: &[flag("balance", Takes::Value("POLICY")).also_of_run()],
+        of: Concern::SharedSockets,
     }
     /// How many connections one instance may hold at a time; further ones wait for one that has
-    /// room.
+    /// room. With `per: request` that is what `max_concurrency` is for.
     max_connections: u32 {
         aliases: &[],
         default: "no limit",
         flags: &[flag("max-connections", Takes::Value("N")).also_of_run()],
+        of: Concern::Connections,
     }
     /// How many connections may wait for an instance; more wait in the kernel's backlog.
     queue: u32 {
         aliases: &[],
         default: "4096",
         flags: &[flag("queue", Takes::Value("N")).also_of_run()],
+        of: Concern::SharedSockets,
     }
     /// How long a connection may wait for an instance before it is closed.
     queue_timeout: Millis {
         aliases: &[],
         default: "30s",
         flags: &[flag("queue-timeout", Takes::Value("TIME")).also_of_run()],
+        of: Concern::SharedSockets,
     }
     /// With `per: request`: how many requests one instance may have in progress; further ones wait
     /// for one that has room.
@@ -161,6 +168,7 @@ fields! {
         aliases: &[],
         default: "no limit",
         flags: &[flag("max-concurrency", Takes::Value("N")).also_of_run()],
+        of: Concern::Requests,
     }
     /// With `per: request`: how many requests of one client may be in progress, WebSockets among
     /// them; one more is answered with 429. A client is an address, as `trust_proxy` lets it be
@@ -169,6 +177,7 @@ fields! {
         aliases: &[],
         default: "no limit",
         flags: &[flag("client-limit", Takes::Value("N")).also_of_run()],
+        of: Concern::Requests,
     }
     /// With `per: request`: what is sent to another instance when one fails, once. `idempotent`:
     /// requests that change nothing and have no body.
@@ -176,6 +185,7 @@ fields! {
         aliases: &[],
         default: "none",
         flags: &[flag("retry", Takes::Value("WHAT")).also_of_run()],
+        of: Concern::Requests,
     }
     /// With `per: request`: balancers before this one, whose X-Forwarded and Forwarded fields are
     /// believed: addresses, and networks such as 10.0.0.0/8.
@@ -183,12 +193,14 @@ fields! {
         aliases: &[],
         default: "none",
         flags: &[flag("trust-proxy", Takes::List("NETWORK")).also_of_run()],
+        of: Concern::Requests,
     }
     /// With `per: request`: every connection begins with a PROXY header, version 1 or 2.
     proxy_protocol: bool {
         aliases: &[],
         default: "false",
         flags: &[flag("proxy-protocol", Takes::Nothing(true)).also_of_run()],
+        of: Concern::Requests,
     }
     /// With `per: request`: a file with a certificate and its chain, in PEM; then TLS is spoken to
     /// clients. Several, with as many keys, for several names. Read again when they change.
@@ -196,18 +208,21 @@ fields! {
         aliases: &[],
         default: "none",
         flags: &[flag("tls-cert", Takes::List("FILE")).also_of_run()],
+        of: Concern::Requests,
     }
     /// With `per: request`: the file with the key for `tls_cert`, in PEM.
     tls_key: Texts {
         aliases: &[],
         default: "none",
         flags: &[flag("tls-key", Takes::List("FILE")).also_of_run()],
+        of: Concern::Requests,
     }
     /// With `per: request`: a field of this name in each response tells which instance gave it.
     instance_header: String {
         aliases: &[],
         default: "none",
         flags: &[flag("instance-header", Takes::Value("NAME")).also_of_run()],
+        of: Concern::Requests,
     }
     /// With `per: request`: a file in which each request gets a line when it is over; "-" for
     /// standard output, where the app is in the foreground. Relative to `cwd`. It is rotated and
@@ -216,6 +231,7 @@ fields! {
         aliases: &[],
         default: "none",
         flags: &[flag("access-log", Takes::Value("FILE")).also_of_run()],
+        of: Concern::Requests,
     }
     /// The form of those lines: `combined`, as Apache and nginx have it, with the seconds that the
     /// request took, the instance and the request's number behind it; or `json`.
@@ -223,30 +239,35 @@ fields! {
         aliases: &[],
         default: "combined",
         flags: &[flag("access-log-format", Takes::Value("FORMAT")).also_of_run()],
+        of: Concern::Requests,
     }
     /// With `per: request`: the largest body of a request.
     max_body: Bytes {
         aliases: &[],
         default: "no limit",
         flags: &[flag("max-body", Takes::Value("SIZE")).also_of_run()],
+        of: Concern::Requests,
     }
     /// With `per: request`: how long an instance may take to begin its response; 0 for ever.
     response_timeout: Millis {
         aliases: &[],
         default: "60s",
         flags: &[flag("response-timeout", Takes::Value("TIME")).also_of_run()],
+        of: Concern::Requests,
     }
     /// With `per: request`: how long a request's head may take to arrive.
     header_timeout: Millis {
         aliases: &[],
         default: "30s",
         flags: &[flag("header-timeout", Takes::Value("TIME")).also_of_run()],
+        of: Concern::Requests,
     }
     /// With `per: request`: how long a client's connection may be idle between requests.
     idle_timeout: Millis {
         aliases: &[],
         default: "75s",
         flags: &[flag("idle-timeout", Takes::Value("TIME")).also_of_run()],
+        of: Concern::Requests,
     }
     /// With `per: request`: whether a client that has closed its sending side still gets the response
     /// to its request. If not, it has left, and its request is called off: TCP does not tell the one
@@ -255,12 +276,14 @@ fields! {
         aliases: &[],
         default: "false",
         flags: &[flag("half-closed-clients", Takes::Nothing(true)).also_of_run()],
+        of: Concern::Requests,
     }
     /// TCP and UDP ports that each instance opens for itself, not shared (a debugger's, say).
     private_ports: Ports {
         aliases: &["private_port"],
         default: "none",
         flags: &[flag("private-port", Takes::List("PORT")).also_of_run()],
+        of: Concern::SharedSockets,
     }
     /// Sets the variable PORT.
     port: u16 {
@@ -274,7 +297,8 @@ fields! {
         default: "none",
         flags: &[],
     }
-    /// Files with lines of NAME=value, relative to `cwd`. What `env` says goes before them, and a
+    /// Files with lines of NAME=value, relative to `cwd`, as the dotenv package reads them: `$` is
+    /// not expanded. What `env` says goes before them, and a
     /// later file before an earlier one.
     env_file: Texts {
         aliases: &["env_files"],
@@ -400,6 +424,12 @@ fields! {
         default: "1600ms",
         flags: &[flag("kill-timeout", Takes::Value("TIME")).short('k').also_of_run()],
     }
+    /// The signal that asks an instance to stop: SIGTERM, TERM or 15.
+    kill_signal: KillSignal {
+        aliases: &[],
+        default: "the variable PM2_KILL_SIGNAL of the command that starts the app, or else SIGINT",
+        flags: &[flag("kill-signal", Takes::Value("SIGNAL")).also_of_run()],
+    }
     /// Whether all processes of an instance end with it, when it is stopped and when it crashes. If
     /// not, those that it has started are left alone until the app ends.
     treekill: bool {
@@ -410,7 +440,7 @@ fields! {
     /// Asks an instance to stop by `process.send("shutdown")`, and not by a signal.
     shutdown_with_message: bool {
         aliases: &[],
-        default: "false",
+        default: "true where the command that starts the app has the variable PM2_KILL_USE_MESSAGE, else false",
         flags: &[flag("shutdown-with-message", Takes::Nothing(true))],
     }
     /// An instance is up when it has called `process.send("ready")`, not before.

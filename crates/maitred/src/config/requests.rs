@@ -7,7 +7,7 @@ use anyhow::{Context, bail};
 use http::Networks;
 use serde::{Deserialize, Serialize};
 
-use super::app::{Balance, ExecMode, Policy};
+use super::app::{Balance, Policy};
 use super::encode::millis;
 use super::fields::Entry;
 use super::kind::{Bytes, Millis, Texts};
@@ -107,25 +107,7 @@ impl Requests {
             if entry.balance == Some(Policy::Sticky) {
                 bail!("balance: sticky reads a cookie in each request, so it needs per: request");
             }
-            let written = [
-                ("max_concurrency", entry.max_concurrency.is_some()),
-                ("access_log", entry.access_log.is_some()),
-                ("client_limit", entry.client_limit.is_some()),
-                ("retry", entry.retry.is_some()),
-                ("trust_proxy", entry.trust_proxy.is_some()),
-                ("proxy_protocol", entry.proxy_protocol.is_some()),
-                ("tls_cert", entry.tls_cert.is_some()),
-                ("instance_header", entry.instance_header.is_some()),
-                ("max_body", entry.max_body.is_some()),
-                ("half_closed_clients", entry.half_closed_clients.is_some()),
-            ];
-            if let Some((name, _)) = written.iter().find(|(_, written)| *written) {
-                bail!("{name}: it concerns requests, so it needs per: request");
-            }
             return Ok(None);
-        }
-        if entry.exec_mode == Some(ExecMode::Fork) {
-            bail!("per: request needs the app's own sockets, so it needs exec_mode: cluster");
         }
         let time = |time: Option<Millis>, default| time.map_or(default, |Millis(time)| time);
         let trusted = entry.trust_proxy.clone().map_or(Vec::new(), |list| list.0);

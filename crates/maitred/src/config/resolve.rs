@@ -1,7 +1,7 @@
 //! From what the user wrote to an app in which nothing means "default" any more. The defaults are
 //! all in this file.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -11,17 +11,16 @@ use anyhow::{Context, bail};
 
 use super::app::{App, Balance, ExecMode, Interpreter, Policy};
 use super::called;
+use super::concerns;
 use super::environment::{self, Environment, FilterEnv};
 use super::fields::Entry;
 use super::identity;
 use super::interpreter::{self, Program};
-use super::kind::{
-    Bytes, LogTarget, Millis, MinUptime, Patterns, Schedule, Texts, Variables, Watched,
-};
+use super::kind::{Bytes, LogTarget, Millis, MinUptime, Patterns, Schedule, Watched};
 use super::programs::Places;
 use super::requests::{Per, Requests};
 use super::words::told;
-use super::{Cron, Instances, LogFormat, Logs, Pause, Place, Restart, Rotation, Watch};
+use super::{Cron, Instances, LogFormat, Logs, Pause, Place, Restart, Rotation, Watch, variables};
 
 const INSTANCE_VAR: &str = "NODE_APP_INSTANCE";
 const MAX_RESTARTS: u32 = 16;
@@ -88,9 +87,16 @@ pub(crate) fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Re
     let namespace = called::namespace(&entry)?;
     let rights = identity::rights(entry.uid.as_ref(), entry.gid.as_ref())?;
     let user = rights.as_ref().and_then(|rights| rights.user.as_ref());
+    let exec_mode = entry.exec_mode.unwrap_or(match entry.instances {
+        Some(_) => ExecMode::Cluster,
+        // Requests come over sockets that are the app's.
+        None if entry.per == Some(Per::Request) => ExecMode::Cluster,
+        None => ExecMode::Fork,
+    });
+    concerns::check(&entry, exec_mode)?;
     let requests = Requests::resolve(&entry, &cwd)?;
-    let mut own_env = own_env(&entry, user, &cwd, context, &mut warnings)?;
-    let program = program(&entry, &script, &cwd, &own_env, context)?;
+    let mut own_env = variables::own(&entry, user, &cwd, context, &mut warnings)?;
+    let program = program(&entry, &script, &cwd, &own_env, context, &mut warnings)?;
     let python = |interpreter: &Interpreter| is_called(interpreter, "python");
     if program.interpreter.as_ref().is_some_and(python) {
         // Else what it prints is seen only when 8 kB have come together.
@@ -104,12 +110,6 @@ pub(crate) fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Re
     let inherited = inherited.map(|(name, value)| (name.clone(), value.clone()));
     let env = environment::compose(inherited, &filter_env, &own_env);
 
-    let exec_mode = entry.exec_mode.unwrap_or(match entry.instances {
-        Some(_) => ExecMode::Cluster,
-        // Requests come over sockets that are the app's.
-        None if entry.per == Some(Per::Request) => ExecMode::Cluster,
-        None => ExecMode::Fork,
-    });
     let instances = entry.instances.unwrap_or(Instances::Exactly(1));
     let instances = instances.count(context.processors);
     let place = |target: &Option<LogTarget>, default: Place| match target {
@@ -148,8 +148,14 @@ pub(crate) fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Re
                 .map_or(BTreeSet::new(), |codes| codes.0),
         },
         kill_timeout: millis(entry.kill_timeout, KILL_TIMEOUT),
+        kill_signal: match entry.kill_signal {
+            Some(signal) => signal,
+            None => variables::kill_signal(context, &mut warnings),
+        },
         treekill: entry.treekill.unwrap_or(true),
-        shutdown_with_message: entry.shutdown_with_message.unwrap_or(false),
+        shutdown_with_message: entry
+            .shutdown_with_message
+            .unwrap_or_else(|| variables::kill_by_message(context)),
         wait_ready: entry.wait_ready.unwrap_or(false),
         listen_timeout: millis(entry.listen_timeout, LISTEN_TIMEOUT),
         // As in pm2, 0 is no limit.
@@ -224,6 +230,7 @@ fn program(
     cwd: &Path,
     own_env: &Environment,
     context: &Surroundings,
+    warnings: &mut Vec<String>,
 ) -> anyhow::Result<Program> {
     let path = OsStr::new("PATH");
     let path = own_env.get(path).or_else(|| context.inherited.get(path));
@@ -234,6 +241,12 @@ fn program(
     let args = entry.args.clone().unwrap_or_default().0;
     let text = script.to_str().unwrap_or("");
     if text.contains(char::is_whitespace) && !cwd.join(script).exists() {
+        let interpreter = entry.interpreter.as_deref().unwrap_or("none");
+        if interpreter != "none" || entry.interpreter_args.is_some() {
+            let note = "interpreter and interpreter_args do nothing: the script is a command line, \
+                        which a shell runs";
+            warnings.push(note.to_owned());
+        }
         return command_line(text, args, &places);
     }
     let interpreter_args = entry.interpreter_args.clone().unwrap_or_default().0;
@@ -283,42 +296,6 @@ fn is_called(interpreter: &Interpreter, name: &str) -> bool {
     file.is_some_and(|file| file.starts_with(name))
 }
 
-/// The variables that are the app's own, the later of these over the earlier: what follows from
-/// the user, `env_file`, `env`, the chosen set, `port`.
-fn own_env(
-    entry: &Entry,
-    user: Option<&(String, PathBuf)>,
-    cwd: &Path,
-    context: &Surroundings,
-    warnings: &mut Vec<String>,
-) -> anyhow::Result<Environment> {
-    let mut own = BTreeMap::new();
-    if let Some((name, home)) = user {
-        own.insert(OsString::from("HOME"), home.into());
-        own.insert("USER".into(), name.into());
-        own.insert("LOGNAME".into(), name.into());
-    }
-    for file in entry.env_file.iter().flat_map(|Texts(files)| files) {
-        let path = cwd.join(expand_home(Path::new(file), context));
-        own.extend(environment::read_file(&path)?);
-    }
-    let mut written = |variables: &Variables| {
-        let pairs = variables.0.iter();
-        own.extend(pairs.map(|(name, value)| (name.into(), value.into())));
-    };
-    entry.env.iter().for_each(&mut written);
-    if let Some(chosen) = context.env_name {
-        match entry.env_sets.get(chosen) {
-            Some(variables) => written(variables),
-            None => warnings.push(format!("it has no env_{}", chosen.escape_debug())),
-        }
-    }
-    if let Some(port) = entry.port {
-        own.insert("PORT".into(), port.to_string().into());
-    }
-    Ok(own)
-}
-
 fn pause(fixed: Option<Millis>, growing: Option<Millis>) -> Pause {
     match (fixed, growing) {
         // As in pm2, 0 does not switch it on, and with both the growing one counts.
@@ -360,7 +337,7 @@ fn watch(
 }
 
 /// A path that begins with `~` begins with the home folder of whoever starts the app.
-fn expand_home(path: &Path, context: &Surroundings) -> PathBuf {
+pub(super) fn expand_home(path: &Path, context: &Surroundings) -> PathBuf {
     match (
         path.strip_prefix("~"),
         context.inherited.get(OsStr::new("HOME")),

@@ -10,7 +10,6 @@ mod address;
 mod channel;
 mod counts;
 mod datagrams;
-mod descriptors;
 mod door;
 mod figures;
 mod ledger;

@@ -3,7 +3,7 @@
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
@@ -57,6 +57,13 @@ impl AppFolder {
     /// Whether an app was added here.
     pub(crate) fn exists(&self) -> bool {
         self.record_path().exists()
+    }
+
+    /// The user to whom it belongs, if that is somebody else, and it is closed to us.
+    pub(crate) fn other_owner(&self) -> Option<u32> {
+        let owner = self.path().metadata().ok()?.uid();
+        let own = rustix::process::geteuid();
+        (owner != own.as_raw() && !own.is_root()).then_some(owner)
     }
 
     /// What is kept of the app.
@@ -134,6 +141,12 @@ impl AppFolder {
         }
     }
 
+    /// Waits until no supervisor and no guard of it live any more.
+    pub(crate) fn wait_until_free(&self) {
+        // One that cannot be waited for has been removed, with the app.
+        let _ = wait_for_lock(&self.path.join("lock"));
+    }
+
     /// Whether a supervisor, or its guard, lives, or somebody is about to start one.
     pub(crate) fn is_claimed(&self) -> bool {
         let Ok(lock) = File::open(self.path.join("lock")) else {
@@ -141,6 +154,17 @@ impl AppFolder {
         };
         // Shared, so that those who only look do not see each other.
         flock(&lock, FlockOperation::NonBlockingLockShared) == Err(Errno::WOULDBLOCK)
+    }
+}
+
+/// Waits until no supervisor and no guard of it live any more.
+fn wait_for_lock(path: &Path) -> io::Result<()> {
+    let lock = File::open(path)?;
+    loop {
+        match flock(&lock, FlockOperation::LockShared) {
+            Err(Errno::INTR) => {}
+            done => return Ok(done?),
+        }
     }
 }
 

@@ -5,7 +5,9 @@
 //! called as its app's folder is: by the app's name where that is an ordinary one in the default
 //! namespace, otherwise with a mark that no other app has.
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 
 use super::{Home, folder_name};
 use crate::config::{App, ExecMode, Place};
@@ -47,18 +49,38 @@ impl Home {
                 let name = format!("{}-{id}.pid", plain(&app.name));
                 Some(self.path.join("pids").join(name))
             }
-            Place::File(path) if app.instances == 1 => Some(path.clone()),
-            Place::File(path) => {
-                let mut stem = path.file_stem().unwrap_or_default().to_owned();
-                stem.push(format!("-{id}"));
-                if let Some(extension) = path.extension() {
-                    stem.push(".");
-                    stem.push(extension);
-                }
-                Some(path.with_file_name(stem))
-            }
+            Place::File(path) => Some(of_instance(path, id, app.instances == 1)),
         }
     }
+}
+
+/// The pid file of one instance: as in pm2, `z.pid` and `z-7.pid` are `z-<id>.pid`, and another
+/// name stays as it is. Where several instances would share that, each has its number.
+fn of_instance(path: &Path, id: u32, only: bool) -> PathBuf {
+    let name = path.file_name().unwrap_or_default().as_bytes();
+    let stem = name.strip_suffix(b".pid");
+    if only && stem.is_none() {
+        return path.to_owned();
+    }
+    let mut stem = match stem {
+        Some(stem) => {
+            let digits = stem
+                .iter()
+                .rev()
+                .take_while(|it| it.is_ascii_digit())
+                .count();
+            let rest = stem.get(..stem.len() - digits).unwrap_or(stem);
+            let bare = rest.strip_suffix(b"-").filter(|_| digits > 0);
+            OsStr::from_bytes(bare.unwrap_or(stem)).to_owned()
+        }
+        None => path.file_stem().unwrap_or_default().to_owned(),
+    };
+    stem.push(format!("-{id}"));
+    if let Some(extension) = path.extension() {
+        stem.push(".");
+        stem.push(extension);
+    }
+    path.with_file_name(stem)
 }
 
 /// An app's name as a part of a file's name. The number beside it tells which app it is.
@@ -69,4 +91,27 @@ fn plain(app: &str) -> String {
             _ => '-',
         })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pid_files_are_called_as_in_pm2() {
+        for (written, only, expected) in [
+            ("/a/z.pid", true, "/a/z-3.pid"),
+            ("/a/z.pid", false, "/a/z-3.pid"),
+            ("/a/z-0.pid", true, "/a/z-3.pid"),
+            ("/a/z-x9.pid", true, "/a/z-x9-3.pid"),
+            ("/a/9.pid", true, "/a/9-3.pid"),
+            ("/a/z", true, "/a/z"),
+            ("/a/z", false, "/a/z-3"),
+            ("/a/z.txt", true, "/a/z.txt"),
+            ("/a/z.txt", false, "/a/z-3.txt"),
+        ] {
+            let path = of_instance(Path::new(written), 3, only);
+            assert_eq!(path, Path::new(expected), "{written}");
+        }
+    }
 }

@@ -122,6 +122,14 @@ impl LogFile {
         }
     }
 
+    /// From now on it is kept so.
+    pub(super) fn change(&mut self, settings: &Settings, now: Timestamp) {
+        self.format = settings.format.clone();
+        self.rotation = settings.rotation.clone();
+        self.next_size = None;
+        self.plan_rotation(now);
+    }
+
     /// Opens the file again under its name, as after an outside rotation.
     pub(super) fn reopen(&mut self, now: Timestamp, tell: &mut dyn FnMut(Notice)) {
         self.looked = now;

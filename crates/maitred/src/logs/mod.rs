@@ -19,6 +19,7 @@ mod old_logs;
 mod own;
 mod pace;
 mod paths;
+mod rejection;
 mod rotation;
 mod thread;
 pub(crate) mod view;
@@ -38,6 +39,7 @@ pub(crate) use date::DateFormat;
 pub(crate) use format::Format;
 pub(crate) use own::stamped;
 pub(crate) use paths::Files;
+pub(crate) use rejection::tells_of_rejection;
 pub(crate) use rotation::Rotation;
 pub(crate) use writer::Writer;
 
@@ -98,6 +100,8 @@ pub(crate) enum Notice {
     Overrun { path: PathBuf, lines: u64 },
     /// A file that has grown large could not be set aside, and grows on.
     NotRotated { path: PathBuf, reason: String },
+    /// A process has written what Node writes before it crashes on an unhandled rejection.
+    Rejection { instance: u32 },
     /// The output of a process cannot be read at all.
     Deaf { instance: u32, reason: String },
 }
@@ -147,6 +151,11 @@ impl Capture {
     /// Opens all files again under their names.
     pub(crate) fn reopen(&self) {
         self.order(thread::Order::Reopen);
+    }
+
+    /// From now on logs are kept so, also those that are open.
+    pub(crate) fn change(&self, settings: Settings) {
+        self.order(thread::Order::Change(Box::new(settings)));
     }
 
     /// Writes everything that is still to come, but waits no longer than `patience`: a process

@@ -21,6 +21,7 @@ use super::file::LogFile;
 use super::format::Origin;
 use super::gather::Gather;
 use super::pace::Pace;
+use super::rejection::tells_of_rejection;
 use super::{Notice, Settings, Source, Stream, Tap};
 
 /// What is read from a pipe at once.
@@ -46,6 +47,7 @@ const WAKE: u64 = 0;
 pub(super) enum Order {
     Add(Source),
     Reopen,
+    Change(Box<Settings>),
     Finish(Duration),
 }
 
@@ -163,6 +165,13 @@ impl Keeper {
                         shared.log.reopen(now, &mut teller(&notices));
                     }
                 }
+                Order::Change(settings) => {
+                    self.settings = *settings;
+                    let now = Timestamp::now();
+                    for shared in self.logs.values_mut() {
+                        shared.log.change(&self.settings, now);
+                    }
+                }
                 Order::Finish(patience) => self.until = Some(Instant::now() + patience),
             }
         }
@@ -260,6 +269,10 @@ impl Keeper {
     fn keep(&mut self, pipe: &Pipe, lines: &[u8]) {
         if let Some(tap) = &mut self.tap {
             tap.lines(pipe.instance, pipe.origin.stream, lines);
+        }
+        if pipe.origin.stream == Stream::Err && tells_of_rejection(lines) {
+            let instance = pipe.instance;
+            let _ = self.notices.try_send(Notice::Rejection { instance });
         }
         if pipe.files.iter().all(Option::is_none) {
             return;

@@ -75,14 +75,18 @@ pub(crate) struct Worker {
 }
 
 impl Output {
-    /// Shows lines on the terminal.
+    /// Shows lines on the terminal, which other processes may write to as well (`shared`).
     ///
     /// # Errors
     /// If the system refuses threads.
-    pub(crate) fn shown(app: &App, events: Option<EventFile>) -> anyhow::Result<Self> {
-        let screen = Screen::new(&app.name).context("writing to stdout")?;
+    pub(crate) fn shown(
+        app: &App,
+        events: Option<EventFile>,
+        shared: bool,
+    ) -> anyhow::Result<Self> {
+        let screen = Screen::new(&app.name, shared).context("writing to stdout")?;
         let (tell, notices) = mpsc::channel(NOTICES);
-        Self::new(app, events, Workers::Shown(screen), tell, notices)
+        Self::new(app, events, (Workers::Shown(screen), shared), tell, notices)
     }
 
     /// Keeps lines in files.
@@ -90,31 +94,19 @@ impl Output {
     /// # Errors
     /// If the system refuses threads or descriptors.
     pub(crate) fn kept(app: &App) -> anyhow::Result<Self> {
-        let date = Some(&app.logs.date_format).filter(|format| !format.is_empty());
-        let date = date.map(|format| DateFormat::parse(format));
-        let settings = logs::Settings {
-            app: app.name.clone(),
-            format: match (app.logs.format, date) {
-                (LogFormat::Json, date) => Format::Json(date),
-                (LogFormat::Raw, Some(date)) => Format::Dated(date),
-                (LogFormat::Raw, None) => Format::Plain,
-            },
-            rotation: rotation(app),
-            rights: app.file_rights(),
-        };
         let (tell, notices) = mpsc::channel(NOTICES);
-        let capture = Capture::start(settings, None, tell.clone()).context("keeping logs")?;
-        Self::new(app, None, Workers::Kept(capture), tell, notices)
+        let capture = Capture::start(settings(app), None, tell.clone()).context("keeping logs")?;
+        Self::new(app, None, (Workers::Kept(capture), false), tell, notices)
     }
 
     fn new(
         app: &App,
         events: Option<EventFile>,
-        lines: Workers,
+        (lines, shared): (Workers, bool),
         tell: mpsc::Sender<logs::Notice>,
         notices: mpsc::Receiver<logs::Notice>,
     ) -> anyhow::Result<Self> {
-        let err = Stream::new("stderr", std::io::stderr()).context("writing to stderr")?;
+        let err = Stream::new("stderr", std::io::stderr(), shared).context("writing to stderr")?;
         Ok(Self {
             sentences: Sentences::new(app, err.colours()),
             err,
@@ -182,7 +174,7 @@ impl Output {
     pub(crate) fn capture(&mut self, worker: Worker) {
         match &mut self.lines {
             Workers::Shown(screen) => {
-                screen.capture(worker.instance, worker.out, worker.err, &self.err);
+                screen.capture(worker, &self.err, &self.tell);
             }
             Workers::Kept(capture) => capture.add(Source {
                 instance: worker.instance,
@@ -191,6 +183,14 @@ impl Output {
                 err: worker.err,
                 files: worker.files,
             }),
+        }
+    }
+
+    /// The app is described so from now on.
+    pub(crate) fn set_app(&mut self, app: &App) {
+        self.sentences.set_app(app);
+        if let Workers::Kept(capture) = &self.lines {
+            capture.change(settings(app));
         }
     }
 
@@ -225,6 +225,22 @@ impl Output {
     }
 }
 
+/// How the app's logs are kept.
+fn settings(app: &App) -> logs::Settings {
+    let date = Some(&app.logs.date_format).filter(|format| !format.is_empty());
+    let date = date.map(|format| DateFormat::parse(format));
+    logs::Settings {
+        app: app.name.clone(),
+        format: match (app.logs.format, date) {
+            (LogFormat::Json, date) => Format::Json(date),
+            (LogFormat::Raw, Some(date)) => Format::Dated(date),
+            (LogFormat::Raw, None) => Format::Plain,
+        },
+        rotation: rotation(app),
+        rights: app.file_rights(),
+    }
+}
+
 fn rotation(app: &App) -> Option<logs::Rotation> {
     app.logs.rotation.as_ref().map(|rotation| logs::Rotation {
         size: Some(rotation.size),
@@ -253,6 +269,7 @@ fn event_of(notice: logs::Notice) -> Event {
             path: path.display().to_string(),
             reason,
         },
+        logs::Notice::Rejection { instance } => Event::Rejection { instance },
         logs::Notice::Deaf { instance, reason } => Event::Deaf { instance, reason },
     }
 }

@@ -6,11 +6,13 @@ use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
 use tokio::net::unix::pipe;
+use tokio::sync::mpsc::Sender;
 use tokio::task::JoinSet;
 
 use super::lines::Lines;
-use super::sentences;
 use super::stream::{Chunks, Stream};
+use super::{Worker, sentences};
+use crate::logs;
 
 /// What is read from a worker at once.
 const READ: usize = 64 * 1024;
@@ -18,6 +20,9 @@ const READ: usize = 64 * 1024;
 /// At the end, what the workers have written last is waited for so long: a process that they
 /// detached may hold their output open.
 const LAST_WORDS: Duration = Duration::from_millis(500);
+
+/// Where it is told what was found in lines.
+type Notices = Sender<logs::Notice>;
 
 /// Where workers' lines are shown.
 #[derive(Debug)]
@@ -28,21 +33,37 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    pub(super) fn new(name: &str) -> io::Result<Self> {
+    pub(super) fn new(name: &str, shared: bool) -> io::Result<Self> {
         Ok(Self {
             name: name.to_owned(),
-            out: Stream::new("stdout", io::stdout())?,
+            out: Stream::new("stdout", io::stdout(), shared)?,
             captures: JoinSet::new(),
         })
     }
 
     /// Shows what an instance writes, line by line, until it ends.
-    pub(super) fn capture(&mut self, instance: u32, out: OwnedFd, err: OwnedFd, errors: &Stream) {
-        for (pipe, stream) in [(out, &self.out), (err, errors)] {
-            let prefix = sentences::prefix(&self.name, instance, stream.colours());
-            let copy = copy_lines(pipe, Lines::new(prefix), stream.chunks());
-            self.captures.spawn(copy);
-        }
+    pub(super) fn capture(&mut self, worker: Worker, errors: &Stream, notices: &Notices) {
+        let instance = worker.instance;
+        let prefix = |colours| Lines::new(sentences::prefix(&self.name, instance, colours));
+        let out = copy_lines(
+            worker.out,
+            prefix(self.out.colours()),
+            self.out.chunks(),
+            |_| {},
+        );
+        let notices = notices.clone();
+        let err = copy_lines(
+            worker.err,
+            prefix(errors.colours()),
+            errors.chunks(),
+            move |lines| {
+                if logs::tells_of_rejection(lines) {
+                    let _ = notices.try_send(logs::Notice::Rejection { instance });
+                }
+            },
+        );
+        self.captures.spawn(out);
+        self.captures.spawn(err);
         // Those that have ended need not be remembered.
         while self.captures.try_join_next().is_some() {}
     }
@@ -56,8 +77,8 @@ impl Screen {
     }
 }
 
-/// Copies whole lines from a worker's pipe to a stream.
-async fn copy_lines(pipe: OwnedFd, mut lines: Lines, chunks: Chunks) {
+/// Copies whole lines from a worker's pipe to a stream; each is looked at on the way.
+async fn copy_lines(pipe: OwnedFd, mut lines: Lines, chunks: Chunks, look: impl Fn(&[u8])) {
     let Ok(mut pipe) = pipe::Receiver::from_owned_fd(pipe) else {
         return;
     };
@@ -68,6 +89,7 @@ async fn copy_lines(pipe: OwnedFd, mut lines: Lines, chunks: Chunks) {
             Ok(read) => bytes.get(..read).unwrap_or(&[]),
         };
         if let Some(chunk) = lines.push(read) {
+            look(&chunk);
             chunks.send(chunk).await;
         }
     }

@@ -5,7 +5,7 @@ use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 
-use crate::config::App;
+use crate::config::{App, signal_name};
 use crate::events::{Event, Next, Trigger};
 
 const MB: u64 = 1024 * 1024;
@@ -49,6 +49,8 @@ pub(crate) struct Sentences {
     /// Instances whose program is known to take no library.
     not_preloaded: bool,
     blind: bool,
+    /// An unhandled rejection has been told of.
+    rejection: bool,
     /// How long a connection may wait for a worker, in milliseconds.
     patience: u64,
 }
@@ -64,8 +66,20 @@ impl Sentences {
             in_use: BTreeSet::new(),
             not_preloaded: false,
             blind: false,
-            patience: u64::try_from(app.balance.patience.as_millis()).unwrap_or(u64::MAX),
+            rejection: false,
+            patience: patience(app),
         }
+    }
+
+    /// The app is described so from now on.
+    pub(crate) fn set_app(&mut self, app: &App) {
+        let instances = app.instances as usize;
+        if instances != self.instances {
+            // Others have to listen before all do.
+            self.complete.clear();
+        }
+        self.instances = instances;
+        self.patience = patience(app);
     }
 
     /// The sentence for an event, with a line end, if it is worth one.
@@ -165,15 +179,6 @@ impl Sentences {
                 "{limit} files are open, which is the limit (ulimit -n): new connections wait in \
                  the kernel until some are closed"
             )),
-            Event::FewDescriptors {
-                limit,
-                needed,
-                instances,
-            } => Some(format!(
-                "at most {limit} files may be open (ulimit -n): with {instances} instances of {name} \
-                 that is enough for few clients at a time, and others wait. Raise the limit to \
-                 {needed} or more"
-            )),
             Event::Crowded { limit } => Some(format!(
                 "{limit} clients are connected, as many as the limit for open files (ulimit -n) \
                  allows: new ones wait in the kernel until some have left"
@@ -201,6 +206,16 @@ impl Sentences {
             )),
             Event::PidFileFailing { path, reason } => {
                 Some(format!("{name}: pid_file {path}: {reason}"))
+            }
+            Event::Rejection { instance } => {
+                if std::mem::replace(&mut self.rejection, true) {
+                    return None;
+                }
+                Some(format!(
+                    "{name}-{instance} has crashed on an unhandled promise rejection, as Node does \
+                     by default; pm2 keeps such an app running. Handle the rejection, or set \
+                     node_args to --unhandled-rejections=warn"
+                ))
             }
             Event::Deaf { instance, reason } => Some(format!(
                 "the output of {name}-{instance} cannot be read: {reason}"
@@ -255,6 +270,10 @@ impl Sentences {
             return (members == 1)
                 .then(|| format!("{} listens on {shown}; more to come", self.name));
         }
+        if members > self.instances {
+            // Some of them are being replaced, and go: that makes no new state of affairs.
+            return None;
+        }
         self.complete.insert(address.to_owned());
         Some(match members {
             1 => format!("{} listens on {shown}", self.name),
@@ -282,7 +301,7 @@ impl Sentences {
                  for its max_memory_restart,",
                 bound / MB
             ),
-            (_, Some(signal), None) => write!(text, " was killed by signal {signal}"),
+            (_, Some(signal), None) => write!(text, " was killed by {}", signal_name(signal)),
             (code, None, _) => write!(text, " exited with code {}", code.unwrap_or(0)),
         };
         let _ = write!(text, " after {}", seconds(uptime));
@@ -310,6 +329,10 @@ impl Sentences {
         };
         Some(text)
     }
+}
+
+fn patience(app: &App) -> u64 {
+    u64::try_from(app.balance.patience.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn renewing(name: &str, trigger: &Trigger) -> String {
@@ -365,6 +388,7 @@ mod tests {
             in_use: BTreeSet::new(),
             not_preloaded: false,
             blind: false,
+            rejection: false,
             patience: 30_000,
         }
     }
@@ -393,7 +417,7 @@ mod tests {
         let killed = sentences().of(&exited(Some(9), Next::Ended)).unwrap();
         assert_eq!(
             killed,
-            "maitred: server-2 was killed by signal 9 after 0.3 s\n"
+            "maitred: server-2 was killed by SIGKILL after 0.3 s\n"
         );
         let once = sentences().of(&exited(None, Next::Errored { attempts: 0 }));
         assert!(
@@ -427,7 +451,7 @@ mod tests {
                 })
             })
             .collect();
-        assert_eq!(told.len(), 2);
+        assert_eq!(told.len(), 2, "a fourth is a successor");
         assert!(told[1].contains("3 workers of server share http://localhost:5555"));
     }
 

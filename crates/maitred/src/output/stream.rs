@@ -12,6 +12,24 @@ const CHUNKS: usize = 16;
 /// How many sentences may wait; more are dropped, for the supervisor does not wait.
 const SENTENCES: usize = 256;
 
+/// So much is written to a pipe in one piece, whatever others write to it (PIPE_BUF).
+const IN_ONE_PIECE: usize = 4096;
+
+/// How many of these bytes are written at once where others write too: as many whole lines as go in
+/// one piece; a longer line alone.
+fn few(bytes: &[u8]) -> usize {
+    let piece = bytes.get(..IN_ONE_PIECE).unwrap_or(bytes);
+    let ends = |byte: &u8| *byte == b'\n';
+    match piece.iter().rposition(ends) {
+        _ if piece.len() == bytes.len() => bytes.len(),
+        Some(last) => last + 1,
+        None => bytes
+            .iter()
+            .position(ends)
+            .map_or(bytes.len(), |end| end + 1),
+    }
+}
+
 /// A stream, from outside.
 #[derive(Debug)]
 pub(super) struct Stream {
@@ -35,7 +53,9 @@ impl Chunks {
 }
 
 impl Stream {
-    pub(super) fn new<W>(name: &str, mut to: W) -> io::Result<Self>
+    /// `shared` says that other processes write there too: then lines are written a few at a time,
+    /// so that theirs do not come in between one.
+    pub(super) fn new<W>(name: &str, mut to: W, shared: bool) -> io::Result<Self>
     where
         W: Write + IsTerminal + Send + 'static,
     {
@@ -46,7 +66,13 @@ impl Stream {
             let mut open = true;
             let mut put = |bytes: &[u8]| {
                 // Once nobody reads any more, what is written is dropped: the app goes on.
-                open = open && to.write_all(bytes).and_then(|()| to.flush()).is_ok();
+                let mut rest = bytes;
+                while open && !rest.is_empty() {
+                    let length = if shared { few(rest) } else { rest.len() };
+                    let (now, later) = rest.split_at(length);
+                    open = to.write_all(now).and_then(|()| to.flush()).is_ok();
+                    rest = later;
+                }
             };
             while let Some(chunk) = chunks_out.blocking_recv() {
                 for sentence in sentences_out.try_iter() {
@@ -91,5 +117,22 @@ impl Stream {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_written_in_whole_pieces() {
+        assert_eq!(few(b"one\ntwo"), 7);
+        let many = b"123456789\n".repeat(1000);
+        assert_eq!(few(&many), 4090);
+        let mut long = vec![b'x'; 10_000];
+        assert_eq!(few(&long), 10_000);
+        long.extend_from_slice(b"\nshort\n");
+        assert_eq!(few(&long), 10_001);
+        assert_eq!(few(b""), 0);
     }
 }

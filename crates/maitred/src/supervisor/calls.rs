@@ -117,7 +117,7 @@ impl Supervisor {
             if let Some(fault) = self.cannot_become(&app) {
                 return answer.fail(fault);
             }
-            self.app = app.clone();
+            self.set_app(app.clone());
             for slot in &mut self.slots {
                 slot.set_app(app.clone());
             }
@@ -127,13 +127,19 @@ impl Supervisor {
         self.begin(operation, numbers, instance::Event::Restart);
     }
 
+    /// The app is described so from now on; instances hear of it when their turn comes.
+    pub(super) fn set_app(&mut self, app: Rc<App>) {
+        self.output.set_app(&app);
+        self.app = app;
+    }
+
     /// What a running supervisor cannot take over from a new configuration.
     fn cannot_become(&self, app: &App) -> Option<String> {
         let same = self.app.can_become(app);
         (!same).then(|| {
             format!(
-                "{}: another exec_mode, balance, private port or user needs `maitred stop` and \
-                 `maitred start`",
+                "{}: another exec_mode, balance, private port or user, or another rotation of the \
+                 access log, needs `maitred stop` and `maitred start`",
                 app.name
             )
         })
@@ -176,7 +182,7 @@ impl Supervisor {
         }
         let mut app = (*self.app).clone();
         app.instances = instances;
-        self.app = Rc::new(app);
+        self.set_app(Rc::new(app));
         let gone: Vec<_> = staying.into_iter().skip(count).collect();
         if !gone.is_empty() {
             for slot in &mut self.slots {

@@ -9,6 +9,7 @@ use super::instance::{self, Effect, Generation, Outcome, Status};
 use super::slot::Process;
 use super::{Orphan, Supervisor};
 use crate::cgroup::Group;
+use crate::config::KillSignal;
 use crate::events::{Event, Next};
 use crate::home::{self, Exit, now_ms};
 use crate::output::Worker;
@@ -69,6 +70,7 @@ impl Supervisor {
                     load_check: shares.then_some(now + LOAD_TIME),
                     silence_check: shares.then_some(now + SILENCE),
                     ask_at: None,
+                    app: app.clone(),
                     boot: (!app.wait_ready).then(|| Boot::new(now, shares)),
                 });
                 let id = slot.id;
@@ -82,7 +84,7 @@ impl Supervisor {
                         files: files.unwrap_or_default(),
                     });
                 }
-                self.write_pid_file(&app, id, Some(spawned.pid));
+                self.write_pid_file(&app, id, spawned.pid);
                 self.event(Event::Started {
                     instance: number,
                     pid: spawned.pid,
@@ -138,6 +140,7 @@ impl Supervisor {
         };
         let whole_tree = slot.app.treekill;
         let by_message = slot.app.shutdown_with_message;
+        let KillSignal(usual) = slot.app.kill_signal;
         let Some(process) = slot.process(generation) else {
             return;
         };
@@ -159,8 +162,8 @@ impl Supervisor {
             // The terminal has sent it to the worker too.
             Some(arrived) if pass_through && arrived.by_kernel => Ok(()),
             Some(arrived) if pass_through => kill_process(pid, arrived.signal),
-            _ if whole_tree => kill_process_group(pid, Signal::INT),
-            _ => kill_process(pid, Signal::INT),
+            _ if whole_tree => kill_process_group(pid, usual),
+            _ => kill_process(pid, usual),
         };
     }
 
@@ -184,22 +187,21 @@ impl Supervisor {
         let ended = all.position(|process| process.generation == run);
         let ended = ended.map(|index| slot.processes.remove(index));
         let pid = ended.as_ref().map_or(0, |process| process.pid);
-        let group = ended.and_then(|process| process.group);
+        let (group, ended) = match ended {
+            Some(process) => (process.group, Some(process.app)),
+            None => (None, None),
+        };
         let killed = matches!(status, Status::Signal(_));
         let killed = group.as_ref().filter(|group| killed && group.was_killed());
         let out_of_memory = killed.map(Group::bound);
-        let gone = slot
-            .processes
-            .is_empty()
-            .then(|| (slot.app.clone(), slot.id));
         if next != Next::Kept {
             slot.exit = Some(Exit::from(status));
             slot.out_of_memory = out_of_memory;
         }
         self.left_groups
             .extend(group.filter(|group| !group.remove()));
-        if let Some((app, id)) = gone {
-            self.write_pid_file(&app, id, None);
+        if let Some(app) = ended {
+            self.remove_pid_file(&app, number);
         }
         let at_rest = matches!(next, Next::Errored { .. } | Next::Ended);
         let (code, signal) = match status {

@@ -219,20 +219,6 @@ impl Supervisor {
         })
     }
 
-    /// Where requests are placed, the clients' connections are ours.
-    fn say_if_descriptors_are_few(&mut self) {
-        let instances = self.slots.len();
-        if self.app.requests.is_some()
-            && let Some((limit, needed)) = descriptors::shortage(instances)
-        {
-            self.event(Event::FewDescriptors {
-                limit,
-                needed,
-                instances,
-            });
-        }
-    }
-
     async fn supervise(
         &mut self,
         mut signals: mpsc::Receiver<Signalled>,
@@ -242,7 +228,6 @@ impl Supervisor {
         rustix::process::set_parent_process_death_signal(Some(GUARD_ENDED))
             .context("watching the guard")?;
         self.say_if_static();
-        self.say_if_descriptors_are_few();
         self.set_triggers();
         for number in std::mem::take(&mut self.wanted) {
             self.step(number, instance::Event::Start);
@@ -306,19 +291,20 @@ impl Supervisor {
             return None;
         }
         let code = |slot: &Slot| slot.exit.map_or(0, |exit| Status::from(exit).exit_code());
-        let highest = self.slots.iter().map(code).max().unwrap_or(0);
         if self.ending.is_some() {
             if !process_tree::children().is_empty() {
                 return None;
             }
+            let highest = self.slots.iter().map(code).max().unwrap_or(0);
             return Some(if self.app.pass_through { highest } else { 0 });
         }
-        let all_stopped = self.slots.iter().all(|slot| {
+        let is_stopped = |slot: &&Slot| {
             matches!(
                 slot.instance.state(),
                 State::Resting(instance::Rest::Stopped)
             )
-        });
+        };
+        let all_stopped = self.slots.iter().all(|slot| is_stopped(&slot));
         let kept_ready = self.renewal.is_waiting() && self.afterwards != Afterwards::Removed;
         if !self.orphans.is_empty() || kept_ready && !all_stopped {
             return None;
@@ -329,6 +315,9 @@ impl Supervisor {
                 State::Resting(instance::Rest::Errored)
             )
         });
+        // How one ends that was asked to says nothing about the app.
+        let of_themselves = self.slots.iter().filter(|slot| !is_stopped(slot));
+        let highest = of_themselves.map(code).max().unwrap_or(0);
         Some(if errored { 1 } else { highest })
     }
 

@@ -234,7 +234,7 @@ impl Supervisor {
             return;
         };
         let fault = fault(slot, &self.app, outcome);
-        let mut changed = false;
+        let mut changed = None;
         for operation in &mut self.operations {
             if operation.waiting.contains(&number) {
                 operation.waiting.retain(|waiting| *waiting != number);
@@ -243,12 +243,12 @@ impl Supervisor {
                     && fault.is_none()
                 {
                     // It is seen to work.
-                    self.app = app.clone();
-                    changed = true;
+                    changed = Some(app.clone());
                 }
             }
         }
-        if changed {
+        if let Some(app) = changed {
+            self.set_app(app);
             self.set_triggers();
         }
     }
@@ -298,6 +298,11 @@ fn fault(slot: &Slot, app: &App, outcome: Outcome) -> Option<String> {
         Outcome::Exited(Status::Signal(signal)) => Some(format!(
             "{name} was killed by signal {signal} before it was up{still}{}",
             app.see_logs()
+        )),
+        Outcome::NotUp if slot.waits_for_ready() => Some(format!(
+            "{name} has not called process.send(\"ready\") after {} ms{still}: wait_ready waits for \
+             that, up to listen_timeout; call it when the app is ready, or leave wait_ready out",
+            app.listen_timeout.as_millis()
         )),
         Outcome::NotUp => Some(format!(
             "{name} is not up after {} ms (listen_timeout){still}",

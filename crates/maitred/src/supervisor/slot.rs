@@ -39,6 +39,8 @@ pub(super) struct Process {
     pub(super) silence_check: Option<Duration>,
     /// When it is asked to end at the latest, while it answers requests that it has.
     pub(super) ask_at: Option<Duration>,
+    /// What it was started as.
+    pub(super) app: Rc<App>,
     /// Until it is heard or seen to be up.
     pub(super) boot: Option<Boot>,
 }

@@ -187,15 +187,31 @@ fn values_become_settings() {
         ("pid_file: '/p'", "pid_file", json!({"file": "/p"})),
         ("pid: '/p'", "pid_file", json!({"file": "/p"})),
         ("", "pid_file", json!("home")),
-        ("balance: 'ip_hash'", "balance.policy", json!("ip_hash")),
-        ("max_connections: 10", "balance.max_connections", json!(10)),
-        ("max_connections: 0", "balance.max_connections", Value::Null),
         (
-            "private_ports: [9229, '9230']",
+            "instances: 2, balance: 'ip_hash'",
+            "balance.policy",
+            json!("ip_hash"),
+        ),
+        (
+            "instances: 2, max_connections: 10",
+            "balance.max_connections",
+            json!(10),
+        ),
+        (
+            "instances: 2, max_connections: 0",
+            "balance.max_connections",
+            Value::Null,
+        ),
+        (
+            "instances: 2, private_ports: [9229, '9230']",
             "private_ports",
             json!([9229, 9230]),
         ),
-        ("private_port: 9229", "private_ports", json!([9229])),
+        (
+            "instances: 2, private_port: 9229",
+            "private_ports",
+            json!([9229]),
+        ),
         ("increment_var: 'PORT'", "increment_var", json!("PORT")),
         ("instance_var: 'ID'", "instance_var", json!("ID")),
         ("", "instance_var", json!("NODE_APP_INSTANCE")),
@@ -297,7 +313,7 @@ fn paths_start_at_the_files_folder() {
     assert_eq!(*at(&app, "logs.out.file"), path("o"));
     assert_eq!(
         *at(&app, "own_env"),
-        json!({"A": "1", "B": "x y", "C": "1"})
+        json!({"A": "1", "B": "x y", "C": "$A"})
     );
 
     let error = place.wrong(&["sub/in/run.sh", "--cwd", "gone"]);

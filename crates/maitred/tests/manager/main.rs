@@ -18,11 +18,14 @@ mod harness;
 mod home;
 
 mod boot;
+mod changes;
 mod environment;
+mod foreground;
 mod from_pm2;
 mod identity;
 mod inspect;
 mod intruder;
+mod kill_signal;
 mod lifecycle;
 mod logs;
 mod messages;

@@ -50,7 +50,8 @@ fn what_is_not_ready_in_time_is_told_of() {
         "--listen-timeout",
         "300",
     ]);
-    assert!(ended.errors.contains("not up after 300 ms"), "{ended:?}");
+    let expected = "has not called process.send(\"ready\") after 300 ms";
+    assert!(ended.errors.contains(expected), "{ended:?}");
     assert_eq!(home.instances()[0]["pm2_env"]["status"], "launching");
 }
 

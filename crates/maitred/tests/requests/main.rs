@@ -23,7 +23,6 @@ mod access;
 mod balancing;
 mod browser;
 mod departure;
-mod descriptors;
 mod desync;
 mod failures;
 mod frames;

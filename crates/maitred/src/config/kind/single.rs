@@ -11,7 +11,7 @@ use super::{Kind, number};
 use crate::config::javascript;
 use crate::config::requests::{AccessFormat, Per, Retry};
 use crate::config::units;
-use crate::config::{ExecMode, Instances, LogFormat, Policy};
+use crate::config::{ExecMode, Instances, KillSignal, LogFormat, Policy};
 
 /// A time; a bare number counts milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,6 +105,18 @@ impl Kind for Millis {
             _ => None,
         }
         .map(Self)
+    }
+}
+
+impl Kind for KillSignal {
+    const EXPECTS: &'static str = "a signal (SIGTERM, TERM or 15)";
+
+    fn read(value: &Value) -> Option<Self> {
+        match value {
+            Value::Number(number) => number.to_string().try_into().ok(),
+            Value::String(text) => text.clone().try_into().ok(),
+            _ => None,
+        }
     }
 }
 

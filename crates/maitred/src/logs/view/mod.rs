@@ -13,7 +13,9 @@ mod screen;
 mod show;
 
 use std::io::{self, Write};
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::Stream;
 use crate::safe_files::Rights;
@@ -72,6 +74,9 @@ pub(crate) struct Request {
     /// They are shown on our standard output: who follows them is done when nobody reads it any
     /// more, also if nothing is written then.
     pub(crate) on_stdout: bool,
+    /// Following ends, with what was written by then, once this can be read or is closed on the
+    /// other side.
+    pub(crate) until: Option<Arc<OwnedFd>>,
     /// What the user asked for, for the title.
     pub(crate) target: String,
     pub(crate) view: View,

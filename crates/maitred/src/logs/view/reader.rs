@@ -72,8 +72,13 @@ impl<'a> Reader<'a> {
         self.out.flush()?;
         let mut buffer = [MaybeUninit::uninit(); 4096];
         while self.inotify.is_some() {
-            if self.wait(&mut buffer)? {
-                self.find(catalog)?;
+            match self.wait(&mut buffer)? {
+                Woken::Logs => {}
+                Woken::NewLogs => self.find(catalog)?,
+                Woken::End => {
+                    self.find(catalog)?;
+                    return self.show_new();
+                }
             }
             self.show_new()?;
         }
@@ -212,13 +217,13 @@ impl<'a> Reader<'a> {
         longest.max().unwrap_or(0).max(8)
     }
 
-    /// Waits until something happens to a log; whether there may be new ones.
-    fn wait(&self, buffer: &mut [MaybeUninit<u8>]) -> anyhow::Result<bool> {
+    /// Waits until something happens to a log.
+    fn wait(&self, buffer: &mut [MaybeUninit<u8>]) -> anyhow::Result<Woken> {
         let Some(inotify) = &self.inotify else {
-            return Ok(false);
+            return Ok(Woken::End);
         };
-        if self.request.on_stdout {
-            wait_for(inotify)?;
+        if self.request.on_stdout && wait_for(inotify, self.request.until.as_deref())? {
+            return Ok(Woken::End);
         }
         let mut new = false;
         let mut reader = inotify::Reader::new(inotify.as_fd(), buffer);
@@ -233,10 +238,22 @@ impl<'a> Reader<'a> {
                 Err(error) => return Err(limit(error)),
             }
             if reader.is_buffer_empty() {
-                return Ok(new);
+                return Ok(match new {
+                    true => Woken::NewLogs,
+                    false => Woken::Logs,
+                });
             }
         }
     }
+}
+
+/// Why waiting is over.
+enum Woken {
+    Logs,
+    /// There may be logs that are not known yet.
+    NewLogs,
+    /// Nothing more comes.
+    End,
 }
 
 /// Where the lines of a log go.
@@ -262,26 +279,31 @@ fn reading(entry: &Entry) -> String {
     format!("reading {}", entry.path.display())
 }
 
-/// Waits until something happens to a log, or nobody reads our standard output any more.
-fn wait_for(inotify: &OwnedFd) -> anyhow::Result<()> {
+/// Waits until something happens to a log, or nobody reads our standard output any more; whether
+/// the end has come that the request names.
+fn wait_for(inotify: &OwnedFd, until: Option<&OwnedFd>) -> anyhow::Result<bool> {
     let stdout = io::stdout();
     loop {
-        let mut fds = [
+        let mut fds = vec![
             PollFd::new(inotify, PollFlags::IN),
             // Asked for nothing, it tells of its end all the same.
             PollFd::new(&stdout, PollFlags::empty()),
         ];
+        fds.extend(until.map(|until| PollFd::new(until, PollFlags::IN)));
         match poll(&mut fds, None) {
             Err(Errno::INTR) => continue,
             Err(error) => return Err(limit(error)),
             Ok(_) => {}
         }
-        let [logs, reader] = &fds;
-        if reader.revents().intersects(PollFlags::ERR | PollFlags::HUP) {
+        let events = |at: usize| fds.get(at).map_or(PollFlags::empty(), PollFd::revents);
+        if events(1).intersects(PollFlags::ERR | PollFlags::HUP) {
             return Err(io::Error::from(io::ErrorKind::BrokenPipe).into());
         }
-        if !logs.revents().is_empty() {
-            return Ok(());
+        if !events(2).is_empty() {
+            return Ok(true);
+        }
+        if !events(0).is_empty() {
+            return Ok(false);
         }
     }
 }

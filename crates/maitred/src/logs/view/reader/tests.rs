@@ -35,6 +35,7 @@ fn request(follow: bool) -> Request {
         only: None,
         follow,
         on_stdout: false,
+        until: None,
         target: "all".into(),
         view: View {
             form: Form::Pretty,

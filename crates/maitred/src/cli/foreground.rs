@@ -1,0 +1,110 @@
+//! One app in the foreground: this process becomes its guard, a child of it its supervisor.
+
+use std::ffi::OsString;
+use std::fs::{File, OpenOptions};
+use std::io::Read;
+use std::num::NonZeroU32;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use rustix::fs::{Mode, OFlags, open};
+use rustix::process::{Signal, getppid, set_parent_process_death_signal};
+use rustix::stdio;
+use serde::{Deserialize, Serialize};
+
+use crate::cgroup::Branch;
+use crate::config::App;
+use crate::events::EventFile;
+use crate::home::{Kept, Record, Rest, now_ms};
+use crate::runtime_folder::{self, RuntimeFolder};
+use crate::supervisor::{self, Supervisor};
+use crate::{guard, output};
+
+/// The word that the command line of a child begins with.
+pub(super) const COMMAND: &str = "foreground";
+
+/// What is run, and how.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Foreground {
+    pub(super) app: App,
+    /// How often to show what was counted, in seconds.
+    pub(super) stats: Option<NonZeroU32>,
+    /// A file for what happens.
+    pub(super) events: Option<PathBuf>,
+    /// The process that runs it beside other apps, if one does.
+    pub(super) beside_others: Option<u32>,
+}
+
+/// Whether a command line asks for an app on standard input, as [`super::foreground_together`]
+/// does: `maitred foreground`.
+pub(super) fn asked_for(mut words: impl Iterator<Item = OsString>) -> bool {
+    words.next();
+    words.next().is_some_and(|word| word == COMMAND) && words.next().is_none()
+}
+
+/// Runs the app that standard input describes; the exit code.
+///
+/// # Errors
+/// If there is none, or it cannot be run.
+pub(super) fn run_from_input() -> anyhow::Result<u8> {
+    let mut text = Vec::new();
+    std::io::stdin().lock().read_to_end(&mut text)?;
+    let foreground: Foreground = serde_json::from_slice(&text).context("reading what to run")?;
+    let nothing = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
+        .context("opening /dev/null")?;
+    stdio::dup2_stdin(&nothing)?;
+    if let Some(parent) = foreground.beside_others {
+        // With the process that runs all of them, each ends as if it were asked to.
+        set_parent_process_death_signal(Some(Signal::TERM))?;
+        let now = getppid().map_or(0, |pid| pid.as_raw_nonzero().get());
+        if u32::try_from(now) != Ok(parent) {
+            bail!("the command that runs it has ended");
+        }
+    }
+    run(foreground)
+}
+
+/// Runs the app until it ends or is stopped; the exit code.
+///
+/// # Errors
+/// If it cannot be run at all.
+pub(super) fn run(foreground: Foreground) -> anyhow::Result<u8> {
+    let Foreground {
+        app,
+        stats,
+        events,
+        beside_others,
+    } = foreground;
+    let shared = beside_others.is_some();
+    let events = match events {
+        Some(path) => {
+            let file = OpenOptions::new().create(true).append(true).open(&path);
+            let file: File = file.with_context(|| format!("opening {}", path.display()))?;
+            Some(EventFile::new(file, shared.then(|| app.name.clone())))
+        }
+        None => None,
+    };
+    let folder = RuntimeFolder::create()?;
+    let path = folder.path().to_owned();
+    let branch = Branch::claim();
+    let supervised = || -> anyhow::Result<u8> {
+        guard::split(folder.path(), branch.as_ref(), |sentence| {
+            eprintln!("{sentence}");
+        })?;
+        supervisor::make_room();
+        let output = output::Output::shown(&app, events, shared)?;
+        let instances = (0..app.instances).map(|number| Kept::new(number, number, Rest::Runs));
+        let record = Record {
+            instances: instances.collect(),
+            created_at: now_ms(),
+            app,
+        };
+        Supervisor::new(record, None, folder, branch, output)?
+            .with_stats(stats.map(|seconds| Duration::from_secs(seconds.get().into())))
+            .run(|| {})
+    };
+    let ended = supervised();
+    runtime_folder::remove(&path);
+    ended
+}

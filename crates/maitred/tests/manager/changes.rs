@@ -1,0 +1,540 @@
+//! A config file that has changed: each field of it is in effect when the app has been restarted,
+//! reloaded or started with the file, while its supervisor goes on.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::{Value, json};
+
+use crate::harness::{PATIENCE, Process, beside_others, gone_within};
+use crate::home::{Ended, Home};
+
+/// Fields that name an app or say what becomes of a new one: nothing that runs has them.
+const OF_NEW_APPS: [&str; 5] = [
+    "name",
+    "namespace",
+    "append_env_to_name",
+    "autostart",
+    "force",
+];
+
+/// Fields that a supervisor keeps as long as it lives, so that a restart brings another one. That
+/// it does is tested beside `App::can_become`.
+const OF_SUPERVISORS: [&str; 24] = [
+    "exec_mode",
+    "per",
+    "balance",
+    "max_connections",
+    "queue",
+    "queue_timeout",
+    "max_concurrency",
+    "client_limit",
+    "retry",
+    "trust_proxy",
+    "proxy_protocol",
+    "tls_cert",
+    "tls_key",
+    "instance_header",
+    "access_log",
+    "access_log_format",
+    "max_body",
+    "response_timeout",
+    "header_timeout",
+    "idle_timeout",
+    "half_closed_clients",
+    "private_ports",
+    "uid",
+    "gid",
+];
+
+/// Writes to both streams, does what it is sent, and says which signal it got.
+const JOB: &str = r#"
+trap 'echo got INT; exit 0' INT
+trap 'echo got TERM; exit 0' TERM
+sleep 1000 & echo "child $!"
+echo oops >&2
+echo hello
+while read -r line; do
+    case $line in
+        exit*) exit "${line#exit }" ;;
+        fill) for _ in {1..100}; do echo 0123456789012345678901234567890123456789; done ;;
+    esac
+    echo "did $line"
+done
+sleep 1000
+"#;
+
+const STUBBORN: &str = "trap '' INT; echo hello; while :; do sleep 1; done";
+
+const NODE: &str = "
+process.on('message', (message) => { console.log(message); if (message === 'shutdown') process.exit(); });
+if (process.env.READY) process.send('ready');
+console.log('hello');
+setInterval(() => {}, 1e6);
+";
+
+/// One field, before and after.
+struct Row {
+    field: &'static str,
+    before: Value,
+    after: Value,
+    /// What else is written, at both times.
+    beside: Value,
+    /// Looks whether the change is in effect.
+    probe: fn(&App<'_>),
+}
+
+/// An app whose config has changed.
+struct App<'a> {
+    home: &'a Home,
+    name: &'a str,
+    /// What the command has said with which it changed.
+    said: &'a Ended,
+}
+
+impl App<'_> {
+    fn instances(&self) -> Vec<Value> {
+        let mut all = self.home.instances();
+        all.retain(|it| it["name"] == self.name);
+        all
+    }
+
+    fn pid(&self) -> i64 {
+        self.instances()[0]["pid"].as_i64().unwrap()
+    }
+
+    fn proc(&self, file: &str) -> String {
+        let bytes = fs::read(format!("/proc/{}/{file}", self.pid())).unwrap();
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+
+    fn has_variable(&self, entry: &str) -> bool {
+        self.proc("environ").split('\0').any(|it| it == entry)
+    }
+
+    fn arguments(&self) -> Vec<String> {
+        let line = self.proc("cmdline");
+        line.split_terminator('\0').map(str::to_owned).collect()
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.home.folder().join(name)
+    }
+
+    /// Waits until the app has written a line with this text so many times.
+    fn writes(&self, text: &str, times: usize) -> String {
+        let lines = self.home.follow(self.name);
+        let mut last = String::new();
+        for _ in 0..times {
+            last = lines.next();
+            while !last.contains(text) {
+                last = lines.next();
+            }
+        }
+        last
+    }
+
+    /// Sends a line to the instance, and waits until it has done what that says; what it writes
+    /// then. The first lines of one that is being tried by a reload are still kept as before.
+    fn does(&self, line: &str) -> String {
+        self.sends(line);
+        self.writes(&format!("did {line}"), 1)
+    }
+
+    fn sends(&self, line: &str) {
+        let id = self.instances()[0]["pm_id"].to_string();
+        self.home.does(&["send", &id, line]);
+    }
+
+    /// Lets the instance exit with this code; waits until its supervisor has ended for that.
+    fn exits_for_good(&self, code: u8) -> String {
+        let supervisor = Process::find(self.home.supervisor(self.name)).unwrap();
+        self.sends(&format!("exit {code}"));
+        assert_eq!(gone_within(PATIENCE, &[supervisor]), []);
+        let status = self.instances()[0]["pm2_env"]["status"].clone();
+        status.as_str().unwrap().to_owned()
+    }
+
+    /// Lets the instance exit; waits until maitred says how long it pauses.
+    fn pauses(&self) -> String {
+        self.sends("exit 1");
+        let mut command = self.home.command(&["logs", self.name, "--lines", "1000"]);
+        let mut child = command
+            .stdout(std::process::Stdio::piped())
+            .stderr(std::process::Stdio::null())
+            .spawn()
+            .unwrap();
+        let out = std::io::BufReader::new(child.stdout.take().unwrap());
+        let mut lines = std::io::BufRead::lines(out).map_while(Result::ok);
+        let line = lines.find(|line| line.contains("restarting in")).unwrap();
+        let _ = child.kill();
+        let _ = child.wait();
+        line
+    }
+
+    /// Log files of this app that were set aside.
+    fn set_aside(&self) -> Vec<String> {
+        let folder = fs::read_dir(self.home.path().join("logs")).unwrap();
+        let names = folder.map(|it| it.unwrap().file_name().into_string().unwrap());
+        let first = format!("{}-out", self.name);
+        names
+            .filter(|name| name.starts_with(&first) && name.contains("__"))
+            .collect()
+    }
+}
+
+fn row(field: &'static str, before: Value, after: Value, probe: fn(&App<'_>)) -> Row {
+    Row {
+        field,
+        before,
+        after,
+        beside: json!({}),
+        probe,
+    }
+}
+
+impl Row {
+    fn beside(mut self, beside: Value) -> Self {
+        self.beside = beside;
+        self
+    }
+
+    /// The app, before or after.
+    fn entry(&self, value: &Value) -> Value {
+        let mut entry = json!({ "name": self.field, "script": "job.sh" });
+        let fields = entry.as_object_mut().unwrap();
+        fields.extend(self.beside.as_object().unwrap().clone());
+        if !value.is_null() {
+            fields.insert(self.field.to_owned(), value.clone());
+        }
+        entry
+    }
+}
+
+fn of_processes() -> Vec<Row> {
+    vec![
+        row("script", json!("other.sh"), json!("job.sh"), |app| {
+            assert!(app.arguments().last().unwrap().ends_with("/job.sh"));
+        }),
+        row("args", json!(["a"]), json!(["b", "c"]), |app| {
+            assert!(app.arguments().ends_with(&["b".into(), "c".into()]));
+        }),
+        row("cwd", json!("."), json!("sub"), |app| {
+            let now = fs::read_link(format!("/proc/{}/cwd", app.pid())).unwrap();
+            assert_eq!(now, app.path("sub").canonicalize().unwrap());
+        })
+        .beside(json!({ "script": "/bin/sleep", "args": ["1000"] })),
+        row("interpreter", json!("sh"), json!("bash"), |app| {
+            assert!(app.arguments()[0].ends_with("/bash"));
+        }),
+        row("interpreter_args", json!("-e"), json!("-u"), |app| {
+            assert_eq!(app.arguments()[1], "-u");
+        }),
+        row("instances", json!(1), json!(2), |app| {
+            assert_eq!(app.instances().len(), 2);
+        }),
+        row("port", json!(1), json!(2), |app| {
+            assert!(app.has_variable("PORT=2"));
+        }),
+        row("env", json!({ "A": 1 }), json!({ "A": 2 }), |app| {
+            assert!(app.has_variable("A=2"));
+        }),
+        row("env_file", json!("one.env"), json!("two.env"), |app| {
+            assert!(app.has_variable("FILE=2"));
+        }),
+        row("filter_env", json!([]), json!(["FILTERED"]), |app| {
+            assert!(!app.has_variable("FILTERED=1"));
+        }),
+        row("increment_var", Value::Null, json!("N"), |app| {
+            assert!(app.has_variable("N=0"));
+        }),
+        row("instance_var", json!("ONE"), json!("TWO"), |app| {
+            assert!(app.has_variable("TWO=0"));
+        }),
+        row("source_map_support", json!(false), json!(true), |app| {
+            assert_eq!(app.arguments()[1], "--enable-source-maps");
+        })
+        .beside(json!({ "script": "job.js" })),
+    ]
+}
+
+fn of_ends() -> Vec<Row> {
+    vec![
+        row("autorestart", json!(true), json!(false), |app| {
+            assert_eq!(app.exits_for_good(1), "stopped");
+        }),
+        row("stop_exit_codes", json!([5]), json!([7]), |app| {
+            assert_eq!(app.exits_for_good(7), "stopped");
+        }),
+        row("max_restarts", json!(16), json!(0), |app| {
+            assert_eq!(app.exits_for_good(1), "errored");
+        })
+        .beside(json!({ "min_uptime": "1h" })),
+        row("min_uptime", json!("100ms"), json!("1h"), |app| {
+            assert_eq!(app.exits_for_good(1), "errored");
+        })
+        .beside(json!({ "max_restarts": 0 })),
+        row("restart_delay", json!(1), json!("1h"), |app| {
+            assert!(app.pauses().contains("3600.0 s"));
+        }),
+        row("exp_backoff_restart_delay", json!(1), json!("9s"), |app| {
+            assert!(app.pauses().contains("9.0 s"));
+        }),
+        row("kill_signal", json!("SIGINT"), json!("SIGTERM"), |app| {
+            app.home.does(&["stop", app.name]);
+            app.writes("got TERM", 1);
+        }),
+        row("kill_timeout", json!("1h"), json!("100ms"), |app| {
+            app.home.does(&["stop", app.name]);
+        })
+        .beside(json!({ "script": "stubborn.sh" })),
+        row("treekill", json!(true), json!(false), |app| {
+            app.writes("hello", 2);
+            let child = app.writes("child", 2);
+            app.sends("exit 3");
+            app.writes("hello", 3);
+            let pid: i32 = child.strip_prefix("child ").unwrap().parse().unwrap();
+            assert!(Process::find(pid).is_some_and(|it| it.is_alive()));
+        }),
+        row("shutdown_with_message", json!(false), json!(true), |app| {
+            app.home.does(&["stop", app.name]);
+            app.writes("shutdown", 1);
+        })
+        .beside(json!({ "script": "job.js", "env": { "READY": "1" } })),
+        row("wait_ready", json!(false), json!(true), |app| {
+            let errors = &app.said.errors;
+            assert!(
+                errors.contains("wait_ready-0 has not called process.send"),
+                "{errors}"
+            );
+        })
+        .beside(json!({ "script": "job.js", "listen_timeout": 200 })),
+        row("listen_timeout", json!("1h"), json!("100ms"), |app| {
+            let errors = &app.said.errors;
+            let expected = "listen_timeout-0 has not called process.send(\"ready\") after 100 ms";
+            assert!(errors.contains(expected), "{errors}");
+        })
+        .beside(json!({ "script": "late.js", "wait_ready": true })),
+    ]
+}
+
+fn of_triggers() -> Vec<Row> {
+    let hour = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::get("Asia/Tokyo").unwrap());
+    let hours = format!("* * {},{} * * *", hour.hour(), (hour.hour() + 1) % 24);
+    vec![
+        row("max_memory_restart", json!("1G"), json!("1K"), |app| {
+            app.writes("hello", 3);
+        }),
+        row(
+            "cron_restart",
+            json!("0 0 30 1 *"),
+            json!("* * * * * *"),
+            |app| {
+                app.writes("hello", 3);
+            },
+        ),
+        row("cron_timezone", json!("UTC"), json!("Asia/Tokyo"), |app| {
+            app.writes("hello", 3);
+        })
+        .beside(json!({ "cron_restart": hours })),
+        row("watch", json!(false), json!(["w1"]), |app| {
+            app.home.file("w1/changed", "");
+            app.writes("hello", 3);
+        }),
+        row("ignore_watch", json!(["*.a"]), json!(["*.b"]), |app| {
+            app.home.file("w2/changed.a", "");
+            app.writes("hello", 3);
+        })
+        .beside(json!({ "watch": ["w2"] })),
+        row("watch_delay", json!("1h"), json!("10ms"), |app| {
+            app.home.file("w3/changed", "");
+            app.writes("hello", 3);
+        })
+        .beside(json!({ "watch": ["w3"] })),
+        row(
+            "watch_options",
+            json!({ "ignored": ["*.a"] }),
+            json!({ "ignored": ["*.b"] }),
+            |app| {
+                app.home.file("w4/changed.a", "");
+                app.writes("hello", 3);
+            },
+        )
+        .beside(json!({ "watch": ["w4"] })),
+    ]
+}
+
+fn of_logs() -> Vec<Row> {
+    vec![
+        row("out_file", json!("o1"), json!("o2"), |app| {
+            app.writes("hello", 1);
+            assert!(
+                fs::read_to_string(app.path("o2"))
+                    .unwrap()
+                    .contains("hello")
+            );
+        }),
+        row("error_file", json!("e1"), json!("e2"), |app| {
+            app.home.does(&["stop", app.name]);
+            assert!(fs::read_to_string(app.path("e2")).unwrap().contains("oops"));
+        }),
+        row("log_file", json!("l1"), json!("l2"), |app| {
+            app.does("something");
+            assert!(
+                fs::read_to_string(app.path("l2"))
+                    .unwrap()
+                    .contains("hello")
+            );
+        }),
+        row("merge_logs", json!(false), json!(true), |app| {
+            app.writes("hello", 2);
+            let log = fs::read_to_string(app.home.log("merge_logs-out.log")).unwrap();
+            assert_eq!(log.matches("hello").count(), 2, "{log}");
+        })
+        .beside(json!({ "instances": 2 })),
+        row("pid_file", json!("p1"), json!("p2"), |app| {
+            let pid = fs::read_to_string(app.path("p2")).unwrap();
+            assert_eq!(pid, app.pid().to_string());
+            assert!(!app.path("p1").exists());
+        }),
+        row("disable_logs", json!(false), json!(true), |app| {
+            app.sends("something");
+            app.home.does(&["stop", app.name]);
+            let log = fs::read_to_string(app.home.log("disable_logs-out.log")).unwrap();
+            assert_eq!(log.matches("hello").count(), 1, "{log}");
+        }),
+        row("log_date_format", json!("[A]"), json!("[B]"), |app| {
+            assert_eq!(app.does("something"), "B: did something");
+        }),
+        row("time", json!(false), json!(true), |app| {
+            assert!(app.does("something").starts_with("20"));
+        }),
+        row("log_type", json!("raw"), json!("json"), |app| {
+            assert!(app.does("something").starts_with('{'));
+        }),
+        row("log_rotate", json!(true), json!(false), |app| {
+            app.does("fill");
+            assert_eq!(app.set_aside(), [""; 0]);
+        })
+        .beside(json!({ "log_max_size": "1K" })),
+        row("log_max_size", json!("1G"), json!("1K"), |app| {
+            app.does("fill");
+            assert_ne!(app.set_aside(), [""; 0]);
+        }),
+        row("log_retain", json!(10), json!(1), |app| {
+            for _ in 0..3 {
+                app.sends("fill");
+            }
+            app.home.does(&["stop", app.name]);
+            assert_eq!(app.set_aside().len(), 1);
+        })
+        .beside(json!({ "log_max_size": "1K" })),
+        row("log_compress", json!(false), json!(true), |app| {
+            app.does("fill");
+            app.home.does(&["stop", app.name]);
+            let names = app.set_aside();
+            assert!(names.iter().any(|name| name.ends_with(".gz")), "{names:?}");
+        })
+        .beside(json!({ "log_max_size": "1K" })),
+        row("log_rotate_interval", json!("1d"), json!("1s"), |app| {
+            // The clock alone sets it aside, at the first line after a full second.
+            let second = || jiff::Timestamp::now().as_second();
+            let first = second();
+            while app.set_aside().is_empty() {
+                assert!(second() < first + 60, "not set aside");
+                app.sends("something");
+            }
+        }),
+    ]
+}
+
+/// Starts all apps as they are before, and runs the command with the file as it is after.
+fn changed(rows: &[Row], command: &str) {
+    let home = Home::new();
+    for name in ["job.sh", "other.sh"] {
+        home.file(name, JOB);
+    }
+    home.file("stubborn.sh", STUBBORN);
+    home.file("job.js", NODE);
+    home.file(
+        "late.js",
+        &NODE.replace("process.env.READY", "require('fs').existsSync('early')"),
+    );
+    home.file("early", "");
+    home.file("one.env", "FILE=1\n");
+    home.file("two.env", "FILE=2\n");
+    for folder in ["sub", "w1", "w2", "w3", "w4"] {
+        fs::create_dir(home.folder().join(folder)).unwrap();
+    }
+    let write = |value: fn(&Row) -> &Value| {
+        let apps: Vec<_> = rows.iter().map(|row| row.entry(value(row))).collect();
+        home.file("apps.json", &json!(apps).to_string());
+    };
+    write(|row| &row.before);
+    let mut start = home.command(&["start", "apps.json"]);
+    start.env("FILTERED", "1");
+    let started = crate::home::ended(start);
+    assert_eq!(started.code, 0, "{started:?}");
+    for row in rows.iter().filter(|row| row.field != "cwd") {
+        App {
+            home: &home,
+            name: row.field,
+            said: &started,
+        }
+        .writes("hello", 1);
+    }
+    fs::remove_file(home.folder().join("early")).unwrap();
+    write(|row| &row.after);
+    let said = home.run(&[command, "apps.json"]);
+    for row in rows {
+        println!("{}", row.field);
+        (row.probe)(&App {
+            home: &home,
+            name: row.field,
+            said: &said,
+        });
+    }
+}
+
+#[test]
+fn what_processes_are_given() {
+    let _turn = beside_others();
+    changed(&of_processes(), "restart");
+}
+
+#[test]
+fn how_they_end() {
+    let _turn = beside_others();
+    changed(&of_ends(), "restart");
+}
+
+#[test]
+fn what_restarts_them() {
+    let _turn = beside_others();
+    changed(&of_triggers(), "restart");
+}
+
+#[test]
+fn where_their_lines_go() {
+    let _turn = beside_others();
+    for command in ["restart", "reload", "start"] {
+        changed(&of_logs(), command);
+    }
+}
+
+/// There is a row for each field of the reference page.
+#[test]
+fn no_field_is_left_out() {
+    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/config.md");
+    let page = fs::read_to_string(page).unwrap();
+    let fields: BTreeSet<_> = page
+        .lines()
+        .filter_map(|line| line.strip_prefix("### "))
+        .collect();
+    let rows = [of_processes(), of_ends(), of_triggers(), of_logs()];
+    let rows: Vec<_> = rows.iter().flatten().map(|row| row.field).collect();
+    let others = OF_NEW_APPS.iter().chain(&OF_SUPERVISORS).copied();
+    let seen: BTreeSet<_> = rows.iter().copied().chain(others).collect();
+    assert_eq!(seen, fields);
+}
