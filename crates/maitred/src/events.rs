@@ -72,6 +72,12 @@ pub(crate) enum Event {
     Uncounted,
     /// No more connections can be accepted for want of descriptors.
     OutOfDescriptors { limit: u64 },
+    /// Few files may be open: few clients can be served at a time.
+    FewDescriptors {
+        limit: u64,
+        needed: u64,
+        instances: usize,
+    },
     /// As many clients are connected as may be; others have to wait.
     Crowded { limit: usize },
     /// Connections were given up after they had waited too long; `total` so far.

@@ -67,8 +67,10 @@ unsafe fn natively(fd: i32, address: *mut u8, len: *mut u32, flags: i32) -> isiz
 /// # Safety
 /// As [`accept4`].
 unsafe fn take(slot: &Slot, fd: i32, address: *mut u8, len: *mut u32, flags: i32) -> isize {
-    if near_limit(slot, 0) && !descriptor_left(fd) {
-        return -(EMFILE as isize);
+    if near_limit(slot, 0)
+        && let Some(error) = at_limit(slot, fd)
+    {
+        return -(error as isize);
     }
     let cloexec = if flags & kernel::SOCK_CLOEXEC != 0 {
         kernel::MSG_CMSG_CLOEXEC
@@ -174,6 +176,23 @@ fn descriptor_left(fd: i32) -> bool {
     }
     kernel::close(spare as i32);
     true
+}
+
+/// What accept says at the limit, if it takes nothing there.
+///
+/// Programs keep a descriptor in reserve: told that there is none left they give that one up, accept
+/// all that there is in its place, and close it at once, so that they are not called for it again
+/// (libuv does, and so Node). But another worker can take it. So the accept that follows finds
+/// nothing, once: libuv then takes its reserve back, and returns to its loop.
+fn at_limit(slot: &Slot, fd: i32) -> Option<i32> {
+    if !descriptor_left(fd) {
+        slot.is_full.store(true, Relaxed);
+        return Some(EMFILE);
+    }
+    let was_full = slot.is_full.swap(false, Relaxed);
+    // One that blocks would not understand it.
+    let blocks = || kernel::fcntl(fd, kernel::F_GETFL, 0) & kernel::O_NONBLOCK as isize == 0;
+    (was_full && !blocks()).then_some(EAGAIN)
 }
 
 /// Tells the supervisor which thread accepts, so that it looks whether the right one is free, and

@@ -83,6 +83,8 @@ pub(crate) struct Slot {
     pub(crate) reports: AtomicU32,
     /// Whether that thread has accepted here, or has only made the entry.
     pub(crate) accepted: AtomicBool,
+    /// Accept has said last that no descriptor is left.
+    pub(crate) is_full: AtomicBool,
     /// The process that made the entry, or that has accepted here.
     pub(crate) process: AtomicI32,
     /// The descriptor limit as last read; above it, in the upper half, the latest descriptor.
@@ -99,6 +101,7 @@ impl Slot {
             thread: AtomicU64::new(0),
             reports: AtomicU32::new(0),
             accepted: AtomicBool::new(false),
+            is_full: AtomicBool::new(false),
             process: AtomicI32::new(0),
             limit: AtomicU64::new(0),
         }
@@ -181,6 +184,7 @@ pub(crate) fn remember(fd: i32, kind: Kind, address: &Address) -> bool {
     slot.thread.store(arch::thread(), Relaxed);
     slot.reports.store(0, Relaxed);
     slot.accepted.store(false, Relaxed);
+    slot.is_full.store(false, Relaxed);
     slot.process.store(kernel::getpid(), Relaxed);
     // Descriptors are given out lowest first: this many are in use at least.
     let limit = kernel::descriptor_limit().min(0xffff_ffff);
@@ -218,6 +222,7 @@ pub(crate) fn forget_threads() {
         slot.thread.store(0, Relaxed);
         slot.reports.store(0, Relaxed);
         slot.accepted.store(false, Relaxed);
+        slot.is_full.store(false, Relaxed);
     }
 }
 

@@ -96,6 +96,13 @@ impl RequestBalancer {
         self.wake_by(now);
     }
 
+    /// A member can take nothing at the moment: it gets nothing for a while.
+    pub fn full(&mut self, now: Nanos, id: MemberId) {
+        if let Some(member) = self.member(id) {
+            member.is_full(now);
+        }
+    }
+
     /// A request is over.
     pub fn ended(&mut self, now: Nanos, id: MemberId) {
         if let Some(member) = self.member(id) {

@@ -8,6 +8,9 @@ const STREAM: u32 = 4;
 /// A member whose way was full, or that left something lying, is tried again after this.
 const PAUSE: Nanos = MILLISECOND;
 
+/// A member that can take nothing is tried again after this.
+const FULL: Nanos = 100 * MILLISECOND;
+
 /// What was counted of a member.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct RequestFigures {
@@ -61,6 +64,11 @@ impl Member {
         self.figures.in_progress = self.figures.in_progress.saturating_sub(1);
         self.figures.given = self.figures.given.saturating_sub(1);
         self.paused_until = now + PAUSE;
+    }
+
+    /// It can take nothing, and gets nothing for a while.
+    pub(super) fn is_full(&mut self, now: Nanos) {
+        self.paused_until = now + FULL;
     }
 
     /// One of its requests is over.

@@ -27,31 +27,34 @@ impl Turn {
     /// Accepts a lot of what has arrived at a listener, and lets the balancer give it out. Whether
     /// there may be more to accept.
     pub(super) fn accept(&mut self, id: ListenerId) -> bool {
+        self.divide_descriptors();
         let Some(listener) = self.listeners.all.get_mut(&id) else {
             return false;
         };
-        for _ in 0..BATCH {
-            let crowded = self.proxy.as_ref().filter(|proxy| !proxy.has_room());
-            if crowded.is_some() || !listener.balancer.has_room() {
-                let _ = listener.accept(id, false, &self.epoll);
-                if let Some(limit) = crowded.map(Proxy::most_clients) {
+        for number in 0..BATCH {
+            if let Some(proxy) = self.proxy.as_mut().filter(|proxy| !proxy.has_room()) {
+                // Whether anyone waits out there is known when this is called for.
+                if number == 0 {
+                    let _ = listener.accept(id, false, &self.epoll);
+                    proxy.press(true);
+                    let limit = proxy.most_clients();
                     self.remind(Notice::Crowded { limit });
                 }
                 return false;
             }
+            if !listener.balancer.has_room() {
+                let _ = listener.accept(id, false, &self.epoll);
+                return false;
+            }
             match sys::accept(listener.socket.as_fd()) {
                 Ok((socket, peer)) => {
-                    let scarce = socket.as_raw_fd() >= self.descriptors;
                     if let Some(proxy) = &mut self.proxy {
                         self.accepted += 1;
                         listener.accepted += 1;
                         requests::admit(proxy, id, socket, peer.as_bytes(), self.accepted);
-                        if scarce {
-                            self.pause();
-                            return false;
-                        }
                         continue;
                     }
+                    let scarce = socket.as_raw_fd() >= self.descriptors;
                     self.moderation.count();
                     let connection = Connection::new(socket, peer.as_bytes());
                     let client = super::address::client(peer.as_bytes(), self.accepted);
@@ -80,6 +83,15 @@ impl Turn {
         true
     }
 
+    /// Lets the proxy know how many descriptors there are for it.
+    fn divide_descriptors(&mut self) {
+        if let Some(proxy) = &mut self.proxy
+            && let Some(shares) = self.shares.shares(|| proxy.descriptors())
+        {
+            proxy.limit_to(shares.clients, shares.pairs);
+        }
+    }
+
     /// Few descriptors are left: what arrives stays in the backlog for a moment.
     fn pause(&mut self) {
         let now = Instant::now();
@@ -87,6 +99,11 @@ impl Turn {
         for (id, listener) in &mut self.listeners.all {
             let _ = listener.accept(*id, false, &self.epoll);
         }
+        self.remind_of_descriptors();
+    }
+
+    /// Tells that no descriptor is left.
+    pub(super) fn remind_of_descriptors(&mut self) {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         self.remind(Notice::OutOfDescriptors {
             limit: limit.unwrap_or(0),
@@ -109,6 +126,9 @@ impl Turn {
             || !self.proxy.as_ref().is_none_or(Proxy::has_room)
         {
             return;
+        }
+        if let Some(proxy) = &mut self.proxy {
+            proxy.press(false);
         }
         for (id, listener) in &mut self.listeners.all {
             if !listener.accepting && listener.balancer.has_room() {

@@ -133,6 +133,7 @@ impl Turn {
         let inode = rustix::fs::fstat(&theirs)?.st_ino;
         channel.oracle = Oracle::new(holder.pid, holder.tid, fd, inode);
         let blind = !channel.oracle.is_readable();
+        let lacks_descriptor = channel.oracle.lacks_descriptor();
         let ordinal = self.free_ordinal(listener, instance);
         self.workers.add(id, channel)?;
         self.members.insert(
@@ -145,7 +146,9 @@ impl Turn {
                 closed: false,
             },
         );
-        if blind {
+        if lacks_descriptor {
+            self.remind_of_descriptors();
+        } else if blind {
             self.tell(Notice::Blind { pid: holder.pid });
         }
         Ok((id, theirs))

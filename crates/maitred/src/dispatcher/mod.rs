@@ -10,6 +10,7 @@ mod address;
 mod channel;
 mod counts;
 mod datagrams;
+mod descriptors;
 mod door;
 mod figures;
 mod ledger;

@@ -6,9 +6,11 @@
 //! process shows its last call.
 
 use std::fs::File;
+use std::io;
 use std::os::unix::fs::FileExt;
 
 use balance::Look;
+use rustix::io::Errno;
 
 /// Calls in which an event loop waits that names its epoll first (x86-64).
 const EPOLL_WAITS: [u64; 3] = [232, 281, 441]; // epoll_wait, epoll_pwait, epoll_pwait2
@@ -42,14 +44,22 @@ pub(crate) struct Oracle {
     /// The descriptor of the epoll that is known to hold the listener.
     epoll: Option<u64>,
     searches: u32,
+    /// Looks tell nothing, for there was no descriptor left for them.
+    lacks_descriptor: bool,
 }
 
 impl Oracle {
     /// Looks at the thread that accepts. Whether that is allowed, the first look tells.
     pub(crate) fn new(pid: i32, tid: i32, listener: i32, inode: u64) -> Self {
+        let syscall = File::open(format!("/proc/{pid}/task/{tid}/syscall"));
+        let lacks = |error: &io::Error| {
+            let error = Errno::from_io_error(error);
+            matches!(error, Some(Errno::MFILE | Errno::NFILE))
+        };
         Self {
             pid,
-            syscall: File::open(format!("/proc/{pid}/task/{tid}/syscall")).ok(),
+            lacks_descriptor: syscall.as_ref().is_err_and(lacks),
+            syscall: syscall.ok(),
             schedstat: File::open(format!("/proc/{pid}/task/{tid}/schedstat")).ok(),
             listener,
             inode,
@@ -62,6 +72,7 @@ impl Oracle {
     pub(crate) fn blind() -> Self {
         Self {
             pid: 0,
+            lacks_descriptor: false,
             syscall: None,
             schedstat: None,
             listener: -1,
@@ -69,6 +80,16 @@ impl Oracle {
             epoll: None,
             searches: 0,
         }
+    }
+
+    /// Whether looks tell nothing for want of a descriptor.
+    pub(crate) fn lacks_descriptor(&self) -> bool {
+        self.lacks_descriptor
+    }
+
+    /// The process that is looked at, if there is one.
+    pub(crate) fn pid(&self) -> Option<i32> {
+        (self.pid > 0).then_some(self.pid)
     }
 
     /// Whether looks tell anything.

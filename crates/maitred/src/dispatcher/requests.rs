@@ -72,6 +72,12 @@ impl proxy::Workers for Workers {
         self.channels.get(&member).map_or(0, Channel::connections)
     }
 
+    fn is_full(&mut self, member: MemberId) -> bool {
+        let channel = self.channels.get(&member);
+        let pid = channel.and_then(|channel| channel.oracle.pid());
+        pid.is_some_and(super::descriptors::are_used_up)
+    }
+
     fn take_back(&mut self, member: MemberId) -> Option<OwnedFd> {
         Some(self.take_out(member)?.0)
     }

@@ -13,6 +13,7 @@ use rustix::io::Errno;
 use super::accepting::descriptors_for_connections;
 use super::channel::Workers;
 use super::counts::{Counts, Need};
+use super::descriptors::Descriptors;
 use super::door::Parked;
 use super::listeners::{Listener, ListenerId, Listeners};
 use super::members::{Membership, Process};
@@ -50,6 +51,8 @@ pub(crate) struct Turn {
     /// The number of a descriptor from which on they are scarce: some must be left to take back
     /// what workers do not take.
     pub(super) descriptors: i32,
+    /// Divides them, where requests are placed.
+    pub(super) shares: Descriptors,
     /// Until when nothing is accepted, for want of descriptors.
     pub(super) breather: Option<Instant>,
     pub(super) reminded: Option<Instant>,
@@ -94,18 +97,12 @@ impl Turn {
         let counts = Counts::new(epoll.clone(), Token::Ends.data().u64(), need);
         let last_id = random_start()?;
         let descriptors = descriptors_for_connections();
-        let proxy = settings
-            .requests
-            .clone()
-            .map(|mut requests| -> io::Result<_> {
-                // A client may need two more for its request's pair.
-                let most = usize::try_from(descriptors / 4).unwrap_or(usize::MAX);
-                requests.max_clients = requests.max_clients.min(most);
-                let kind = Token::Proxy(0).data().u64();
-                let mut proxy = Proxy::new(requests, epoll.clone(), kind, last_id);
-                proxy.load_certificates().map_err(io::Error::other)?;
-                Ok(proxy)
-            });
+        let proxy = settings.requests.clone().map(|requests| -> io::Result<_> {
+            let kind = Token::Proxy(0).data().u64();
+            let mut proxy = Proxy::new(requests, epoll.clone(), kind, last_id);
+            proxy.load_certificates().map_err(io::Error::other)?;
+            Ok(proxy)
+        });
         let proxy = proxy.transpose()?;
         Ok(Self {
             proxy,
@@ -128,6 +125,7 @@ impl Turn {
             started: Instant::now(),
             last_id,
             descriptors,
+            shares: Descriptors::default(),
             breather: None,
             reminded: None,
             closed: false,

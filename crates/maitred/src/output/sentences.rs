@@ -179,6 +179,15 @@ impl Sentences {
                 "{limit} files are open, which is the limit (ulimit -n): new connections wait in \
                  the kernel until some are closed"
             )),
+            Event::FewDescriptors {
+                limit,
+                needed,
+                instances,
+            } => Some(format!(
+                "at most {limit} files may be open (ulimit -n): with {instances} instances of {name} \
+                 that is enough for few clients at a time, and others wait. Raise the limit to \
+                 {needed} or more"
+            )),
             Event::Crowded { limit } => Some(format!(
                 "{limit} clients are connected, as many as the limit for open files (ulimit -n) \
                  allows: new ones wait in the kernel until some have left"

@@ -189,6 +189,7 @@ impl Proxy {
         refusal: Refusal,
         detail: Option<&'static str>,
     ) -> Step {
+        let keeps_clients = self.keeps_clients();
         let Some(client) = self.clients.get_mut(key) else {
             return Step::Wait;
         };
@@ -198,7 +199,7 @@ impl Proxy {
         let (mut keep_alive, mut is_head) = (false, false);
         let mut record = match std::mem::replace(&mut client.phase, next) {
             Phase::Serving(exchange) => {
-                keep_alive = exchange.keep_alive && exchange.request_done && !self.closing;
+                keep_alive = exchange.keep_alive && exchange.request_done && keeps_clients;
                 is_head = exchange.is_head;
                 self.report(report(&exchange, gate, refusal, detail));
                 self.abandon(gate, key, exchange.stage);

@@ -15,8 +15,22 @@ use super::post::Post;
 use super::slab::Key;
 use super::{PAIR, Proxy, Workers};
 
+/// Why a request may have to wait.
+const OUT_OF_DESCRIPTORS: &str = "maitred has too many open files; raise its limit (ulimit -n)";
+
+/// The same, where a worker is to blame.
+const FULL: &str = "the worker has too many open files; raise its limit (ulimit -n)";
+
 /// What lies untaken so long goes to another worker that is free.
 const OVERDUE: Nanos = 2_000_000;
+
+/// What becomes of the time that a request may wait, when it comes back from a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Patience {
+    BeginsAnew,
+    /// The worker could not have taken it.
+    GoesOn,
+}
 
 impl Proxy {
     /// Sends the client's request to this worker: over an idle pair of this client, or a new one.
@@ -143,6 +157,9 @@ impl Proxy {
         peer: Option<std::net::IpAddr>,
         sockaddr: &[u8],
     ) -> Result<(Key, OwnedFd), &'static str> {
+        if !self.has_room_for_pair() {
+            return Err(OUT_OF_DESCRIPTORS);
+        }
         let gate = self.desks.get(&member).map(|desk| desk.gate);
         let gate = gate.and_then(|gate| self.gates.get(&gate));
         let local = &gate.ok_or("the worker has left")?.sockaddr;
@@ -256,7 +273,12 @@ impl Proxy {
             };
             let overdue = self.now >= oldest.handed_at + OVERDUE;
             self.untaken_at = Some(self.now + OVERDUE);
-            if overdue && self.another_is_free(member, workers) {
+            if !overdue {
+                continue;
+            }
+            if workers.is_full(member) {
+                self.take_back_from_full(member, workers);
+            } else if self.another_is_free(member, workers) {
                 self.take_back(member, workers);
             }
         }
@@ -277,8 +299,34 @@ impl Proxy {
         })
     }
 
+    /// Takes everything back from a worker that has no descriptor left to take it: it goes to
+    /// others, under every policy.
+    fn take_back_from_full<W: Workers>(&mut self, member: MemberId, workers: &mut W) {
+        let Some(desk) = self.desks.get(&member) else {
+            return;
+        };
+        let (gate, pairs) = (desk.gate, desk.untaken.clone());
+        for pair in pairs {
+            let client = self.pairs.get(pair).and_then(|pair| pair.client);
+            if let Some(client) = client.and_then(|key| self.clients.get_mut(key))
+                && let Phase::Serving(exchange) = &mut client.phase
+            {
+                exchange.failed = Some(member);
+                exchange.trouble = Some(FULL);
+            }
+        }
+        self.take_out(member, workers, Patience::GoesOn);
+        if let Some(gate) = self.gates.get_mut(&gate) {
+            gate.balancer.full(self.now, member);
+        }
+    }
+
     /// Takes everything back that this worker has not taken: it waits again.
     pub(super) fn take_back<W: Workers>(&mut self, member: MemberId, workers: &mut W) {
+        self.take_out(member, workers, Patience::BeginsAnew);
+    }
+
+    fn take_out<W: Workers>(&mut self, member: MemberId, workers: &mut W, patience: Patience) {
         let Some(desk) = self.desks.get_mut(&member) else {
             return;
         };
@@ -305,16 +353,24 @@ impl Proxy {
                 self.pairs.remove(key);
                 continue;
             };
+            let mut since = self.now;
             if let Some(it) = self.clients.get_mut(client)
                 && let Phase::Serving(exchange) = &mut it.phase
             {
                 exchange.stage = Stage::Returned(key, end);
                 exchange.record.worker = None;
-                exchange.waits_since = self.now;
+                if patience == Patience::GoesOn {
+                    since = exchange.waits_since;
+                }
+                exchange.waits_since = since;
             }
             if let (Some(arrival), Some(gate)) = (self.arrival(client), self.gates.get_mut(&gate)) {
-                gate.balancer.came_back(self.now, member, arrival, self.now);
+                gate.balancer.came_back(self.now, member, arrival, since);
             }
+        }
+        // The worker has taken these meanwhile, or there was no descriptor to take them back.
+        if let Some(desk) = self.desks.get_mut(&member) {
+            desk.untaken = untaken;
         }
         self.free.push(gate);
     }
@@ -323,7 +379,7 @@ impl Proxy {
 /// Why a connection to a worker could not be made.
 fn trouble(error: &io::Error) -> &'static str {
     match error.raw_os_error().map(Errno::from_raw_os_error) {
-        Some(Errno::MFILE) => "maitred has too many open files; raise its limit (ulimit -n)",
+        Some(Errno::MFILE) => OUT_OF_DESCRIPTORS,
         Some(Errno::NFILE) => "the system has too many open files",
         Some(Errno::NOBUFS | Errno::NOMEM) => "the kernel has no memory for a connection",
         _ => "the kernel refused to make a connection to a worker",

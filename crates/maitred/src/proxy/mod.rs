@@ -43,6 +43,7 @@ use http::Refusal;
 use rustix::event::epoll;
 
 use client::{Client, Peer, Phase};
+use crowd::Room;
 use gate::Gate;
 use h2::Bells;
 use ids::IdMap;
@@ -133,6 +134,7 @@ pub(crate) struct Proxy {
     /// What is wrong with certificates that have changed.
     complaint: Option<String>,
     closing: bool,
+    limits: Room,
 }
 
 impl Proxy {
@@ -140,6 +142,7 @@ impl Proxy {
     /// from `first` on.
     pub(crate) fn new(settings: Settings, epoll: Arc<OwnedFd>, kind: u64, first: u64) -> Self {
         let most = settings.client_limit;
+        let limits = Room::new(settings.max_clients);
         Self {
             settings,
             epoll,
@@ -170,6 +173,7 @@ impl Proxy {
             tls: None,
             complaint: None,
             closing: false,
+            limits,
         }
     }
 
@@ -192,16 +196,6 @@ impl Proxy {
     /// Sets the time, in nanoseconds since any fixed moment; before anything else in each turn.
     pub(crate) fn set_time(&mut self, now: Nanos) {
         self.now = now;
-    }
-
-    /// How many clients there may be.
-    pub(crate) fn most_clients(&self) -> usize {
-        self.settings.max_clients
-    }
-
-    /// Whether another client may come in.
-    pub(crate) fn has_room(&self) -> bool {
-        self.clients.len() < self.settings.max_clients
     }
 
     /// A client has connected. `peer` is its `sockaddr`.

@@ -153,6 +153,7 @@ impl Proxy {
 
     /// Passes on some of a response.
     fn pass_response(&mut self, key: Key) -> Passed {
+        let keeps_clients = self.keeps_clients();
         let Some(client) = self.clients.get_mut(key) else {
             return Passed::Gone;
         };
@@ -244,7 +245,7 @@ impl Proxy {
             let keep_alive = exchange.keep_alive
                 && exchange.request_done
                 && framing != Framing::Close
-                && !self.closing;
+                && keeps_clients;
             let key = self
                 .gates
                 .get(&client.gate)

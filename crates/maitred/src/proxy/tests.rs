@@ -15,6 +15,7 @@ mod accounts;
 mod bodies;
 mod clients;
 mod departure;
+mod descriptors;
 mod http2;
 mod pairs;
 mod placing;
@@ -31,6 +32,8 @@ struct Channels {
     /// Whose takes nothing.
     full: Vec<MemberId>,
     busy: Vec<MemberId>,
+    /// Who has no descriptor left.
+    without_descriptors: Vec<MemberId>,
 }
 
 impl Workers for Channels {
@@ -58,6 +61,10 @@ impl Workers for Channels {
 
     fn untaken(&mut self, member: MemberId) -> usize {
         self.lying.iter().filter(|(id, _)| *id == member).count()
+    }
+
+    fn is_full(&mut self, member: MemberId) -> bool {
+        self.without_descriptors.contains(&member)
     }
 
     fn take_back(&mut self, member: MemberId) -> Option<OwnedFd> {

@@ -26,6 +26,8 @@ pub(crate) trait Workers {
     fn hand(&mut self, member: MemberId, end: OwnedFd, peer: &[u8]) -> Result<(), OwnedFd>;
     /// How many connections lie in its channel.
     fn untaken(&mut self, member: MemberId) -> usize;
+    /// Whether it has no descriptor left to take one.
+    fn is_full(&mut self, member: MemberId) -> bool;
     /// Takes the oldest of them back.
     fn take_back(&mut self, member: MemberId) -> Option<OwnedFd>;
 }

@@ -18,6 +18,29 @@ pub(crate) fn make_room() {
     drop(fcntl_dupfd_cloexec(stdio::stdin(), highest));
 }
 
+/// What we need for ourselves, for each instance, and for each client whose request is placed: its
+/// connection and one to a worker.
+const OURS: u64 = 20;
+const INSTANCES: u64 = 12;
+const CLIENTS: u64 = 2;
+
+/// An app that serves fewer clients at a time is told so.
+const FEW: u64 = 64;
+
+/// How many files must be able to be open where requests are placed, if that is more than may be.
+/// The dispatcher leaves one in eight free.
+pub(super) fn shortage(instances: usize) -> Option<(u64, u64)> {
+    let limit = getrlimit(Resource::Nofile).current?;
+    let needed = needed(instances);
+    (limit < needed).then_some((limit, needed))
+}
+
+fn needed(instances: usize) -> u64 {
+    let instances = u64::try_from(instances).unwrap_or(u64::MAX);
+    let all = OURS + INSTANCES.saturating_mul(instances) + CLIENTS * FEW;
+    all.saturating_mul(8) / 7
+}
+
 /// Raises our own limit as far as it goes. The one that there was, which workers keep.
 pub(super) fn raise_limit() -> Option<u64> {
     let limit = getrlimit(Resource::Nofile);
@@ -30,4 +53,15 @@ pub(super) fn raise_limit() -> Option<u64> {
         },
     );
     limit.current
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_needed_grows_with_the_instances() {
+        assert_eq!(needed(4), 224);
+        assert!(needed(1) < 1024 && needed(50) < 1024 && needed(100) > 1024);
+    }
 }

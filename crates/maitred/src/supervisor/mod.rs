@@ -219,6 +219,20 @@ impl Supervisor {
         })
     }
 
+    /// Where requests are placed, the clients' connections are ours.
+    fn say_if_descriptors_are_few(&mut self) {
+        let instances = self.slots.len();
+        if self.app.requests.is_some()
+            && let Some((limit, needed)) = descriptors::shortage(instances)
+        {
+            self.event(Event::FewDescriptors {
+                limit,
+                needed,
+                instances,
+            });
+        }
+    }
+
     async fn supervise(
         &mut self,
         mut signals: mpsc::Receiver<Signalled>,
@@ -228,6 +242,7 @@ impl Supervisor {
         rustix::process::set_parent_process_death_signal(Some(GUARD_ENDED))
             .context("watching the guard")?;
         self.say_if_static();
+        self.say_if_descriptors_are_few();
         self.set_triggers();
         for number in std::mem::take(&mut self.wanted) {
             self.step(number, instance::Event::Start);

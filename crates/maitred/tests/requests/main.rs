@@ -23,6 +23,7 @@ mod access;
 mod balancing;
 mod browser;
 mod departure;
+mod descriptors;
 mod desync;
 mod failures;
 mod frames;
