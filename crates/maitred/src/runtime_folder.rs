@@ -15,6 +15,7 @@ use std::path::{Path, PathBuf};
 
 use crate::config::RUN_VAR;
 use crate::process_tree;
+use crate::safe_files;
 use anyhow::{Context, bail};
 use rustix::fs::{FlockOperation, StatVfsMountFlags, flock, statvfs};
 use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
@@ -55,7 +56,10 @@ impl RuntimeFolder {
         let mut tried = Vec::new();
         for place in places() {
             match Self::create_in(&place) {
-                Ok(folder) => return Ok(folder),
+                Ok(folder) => {
+                    tell_of_passed_over(&tried);
+                    return Ok(folder);
+                }
                 Err(reason) => tried.push(format!("{}: {reason:#}", place.display())),
             }
         }
@@ -74,6 +78,9 @@ impl RuntimeFolder {
         }
         if bytes.len() > 64 {
             bail!("the path is too long for a Unix socket");
+        }
+        if let Some(found) = safe_files::interference(place).context("looking at the folder")? {
+            bail!("{found}");
         }
         let flags = statvfs(place).context("looking at the file system")?.f_flag;
         if flags.contains(StatVfsMountFlags::NOEXEC) {
@@ -184,6 +191,13 @@ impl RuntimeFolder {
         }
         rustix::net::listen(&socket, DOOR_BACKLOG)?;
         Ok(socket)
+    }
+}
+
+/// Names the places that the user has chosen, and that were not used.
+fn tell_of_passed_over(tried: &[String]) {
+    for reason in tried {
+        eprintln!("maitred: no private folder in {reason}");
     }
 }
 

@@ -7,6 +7,7 @@ use std::os::unix::process::CommandExt;
 use std::process::{Command, Stdio};
 
 use anyhow::{Context, bail};
+use rustix::fs::OFlags;
 
 use crate::cgroup::Branch;
 use crate::home::{Claim, Home};
@@ -43,6 +44,7 @@ pub(crate) fn launch(claim: Claim) -> anyhow::Result<()> {
         .create(true)
         .append(true)
         .mode(0o600)
+        .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
         .open(&log)
         .with_context(|| format!("opening {}", log.display()))?;
     if too_long {

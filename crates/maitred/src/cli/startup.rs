@@ -29,6 +29,12 @@ pub(super) struct Startup {
     #[arg(long, value_name = "NAME")]
     service_name: Option<String>,
 
+    /// Take rights from the apps that they seldom need: none can become another user (sudo, file
+    /// capabilities), write below /usr, /boot and /etc, or see the machine's /tmp, and what they
+    /// create is for their user alone.
+    #[arg(long)]
+    harden: bool,
+
     /// Wait for the network. The unit does so anyway.
     #[arg(long, hide = true)]
     wait_ip: bool,
@@ -53,6 +59,13 @@ pub(super) struct Unstartup {
     service_name: Option<String>,
 }
 
+/// What `--harden` adds. The netlink sockets are maitred's own, which asks the kernel for connections.
+const HARDENING: &str = "NoNewPrivileges=yes\n\
+     ProtectSystem=full\n\
+     PrivateTmp=yes\n\
+     RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK\n\
+     UMask=0077\n";
+
 /// Where units of this machine are.
 const UNITS: &str = "/etc/systemd/system";
 
@@ -64,17 +77,20 @@ impl Startup {
         let named = std::env::var_os("MAITRED_HOME").filter(|path| !path.is_empty());
         let home = match (self.hp, &named) {
             (Some(hp), _) => hp.join(".maitred"),
-            (None, Some(_)) => Home::find()?.path().to_owned(),
-            (None, None) if user == own => Home::find()?.path().to_owned(),
+            (None, Some(_)) => Home::named()?.path().to_owned(),
+            (None, None) if user == own => Home::named()?.path().to_owned(),
             (None, None) => bail!("name {user}'s home folder with --hp"),
         };
         let program = std::env::current_exe().context("finding maitred's own file")?;
         let path = std::env::var("PATH").unwrap_or_default();
-        let text = unit(&user, &home, &program, &path)?;
+        let text = unit(&user, &home, &program, &path, self.harden)?;
         let name = unit_name(self.service_name, &user);
         if !rustix::process::geteuid().is_root() {
             // As pm2: who may not do it is told what to have done.
-            together::print(format!("{}\n", line_for_root(&user, &home, &program)))?;
+            together::print(format!(
+                "{}\n",
+                line_for_root(&user, &home, &program, self.harden)
+            ))?;
             together::say(manner, "to set this up, run the line above");
             return Ok(1);
         }
@@ -116,17 +132,18 @@ impl Unstartup {
 }
 
 /// What somebody who may do it has to run.
-fn line_for_root(user: &str, home: &Path, program: &Path) -> String {
+fn line_for_root(user: &str, home: &Path, program: &Path, harden: bool) -> String {
+    let harden = if harden { " --harden" } else { "" };
     let quoted = |path: &Path| format!("'{}'", path.display().to_string().replace('\'', r"'\''"));
     let program = quoted(program);
     // Only a home of the usual name can be told by the folder that it is in.
     match home.parent().filter(|_| home.ends_with(".maitred")) {
         Some(parent) => format!(
-            "sudo env PATH=\"$PATH\" {program} startup systemd -u {user} --hp {}",
+            "sudo env PATH=\"$PATH\" {program} startup systemd -u {user} --hp {}{harden}",
             quoted(parent)
         ),
         None => format!(
-            "sudo env PATH=\"$PATH\" MAITRED_HOME={} {program} startup systemd -u {user}",
+            "sudo env PATH=\"$PATH\" MAITRED_HOME={} {program} startup systemd -u {user}{harden}",
             quoted(home)
         ),
     }
@@ -145,9 +162,19 @@ fn unit_name(given: Option<String>, user: &str) -> String {
 /// up makes `resurrect` fail, and a start that fails is undone by ending every process of the
 /// unit. And hence `OOMPolicy=continue`: a worker that the kernel kills for want of memory is
 /// restarted by its supervisor. `Delegate=` makes the unit's control group over to us, so that the
-/// kernel keeps each instance with a memory limit within a bound. `KillMode` stays what it is: what `ExecStop` should have left is
-/// ended.
-fn unit(user: &str, home: &Path, program: &Path, path: &str) -> anyhow::Result<String> {
+/// kernel keeps each instance with a memory limit within a bound. `KillMode` stays what it is: what
+/// `ExecStop` should have left is ended. No core dumps: the apps' secrets are in them.
+///
+/// What [`HARDENING`] takes is taken on request alone. It holds for the apps too, but only for those
+/// that the unit has started: an app that needs sudo, a port below 1024 by a capability of its
+/// file, or a socket in /tmp would run until the machine starts again, and not after that.
+fn unit(
+    user: &str,
+    home: &Path,
+    program: &Path,
+    path: &str,
+    harden: bool,
+) -> anyhow::Result<String> {
     let quoted = |text: &str| -> anyhow::Result<String> {
         if text.contains(['\n', '\r', '\0']) {
             bail!("a line break in {}", text.escape_debug());
@@ -171,6 +198,7 @@ fn unit(user: &str, home: &Path, program: &Path, path: &str) -> anyhow::Result<S
     }
     let program = quoted(&program.to_string_lossy())?;
     let path = quoted(path)?;
+    let hardening = if harden { HARDENING } else { "" };
     Ok(format!(
         "[Unit]\n\
          Description=maitred: the apps of {user}\n\
@@ -184,11 +212,12 @@ fn unit(user: &str, home: &Path, program: &Path, path: &str) -> anyhow::Result<S
          User={user}\n\
          LimitNOFILE=infinity\n\
          LimitNPROC=infinity\n\
-         LimitCORE=infinity\n\
+         LimitCORE=0\n\
          Environment=\"PATH={path}\"\n\
          Environment=\"MAITRED_HOME={home}\"\n\
          OOMPolicy=continue\n\
          Delegate=memory\n\
+         {hardening}\
          ExecStart=-\"{program}\" resurrect\n\
          ExecReload=\"{program}\" reload all\n\
          ExecStop=\"{program}\" kill\n\
@@ -244,23 +273,27 @@ mod tests {
         let program = folder.path().join("a $b %d");
         fs::copy("/bin/true", &program).unwrap();
         let home = folder.path().join("$home %h").join(".maitred");
-        let text = unit("root", &home, &program, "/bin:/opt/$x %h/bin").unwrap();
-        let file = folder.path().join("maitred-root.service");
-        fs::write(&file, text).unwrap();
-        let checked = Command::new("systemd-analyze")
-            .args(["verify", "--man=no"])
-            .arg(&file)
-            .output()
-            .unwrap();
-        let said = String::from_utf8_lossy(&checked.stderr);
-        // What it has to say of other units is not ours.
-        let ours = said.lines().any(|line| line.contains("maitred-root"));
-        assert!(checked.status.success() && !ours, "{said}");
+        for harden in [false, true] {
+            let text = unit("root", &home, &program, "/bin:/opt/$x %h/bin", harden).unwrap();
+            assert_eq!(text.contains("NoNewPrivileges=yes"), harden);
+            let file = folder.path().join("maitred-root.service");
+            fs::write(&file, text).unwrap();
+            let checked = Command::new("systemd-analyze")
+                .args(["verify", "--man=no"])
+                .arg(&file)
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&checked.stderr);
+            // What it has to say of other units is not ours.
+            let ours = said.lines().any(|line| line.contains("maitred-root"));
+            assert!(checked.status.success() && !ours, "{said}");
+        }
     }
 
     #[test]
     fn who_may_not_do_it_is_told_the_whole_line() {
-        let line = |home| line_for_root("me", Path::new(home), Path::new("/opt/it's/maitred"));
+        let line =
+            |home| line_for_root("me", Path::new(home), Path::new("/opt/it's/maitred"), false);
         assert_eq!(
             line("/home/me/.maitred"),
             r#"sudo env PATH="$PATH" '/opt/it'\''s/maitred' startup systemd -u me --hp '/home/me'"#
@@ -274,12 +307,12 @@ mod tests {
     #[test]
     fn nothing_breaks_out_of_the_unit() {
         let program = Path::new("/opt/a b/maitred");
-        let text = unit("me", Path::new("/h%me"), program, "/bin:/x\"y").unwrap();
+        let text = unit("me", Path::new("/h%me"), program, "/bin:/x\"y", false).unwrap();
         assert!(text.contains("ExecStart=-\"/opt/a b/maitred\" resurrect"));
         assert!(text.contains("Environment=\"PATH=/bin:/x\\\"y\""));
         assert!(text.contains("MAITRED_HOME=/h%%me"));
-        assert!(unit("me\nExecStart=/bin/sh", Path::new("/"), program, "").is_err());
-        assert!(unit("me", Path::new("/a\nb"), program, "").is_err());
-        assert!(unit("me", Path::new("/a"), Path::new("/it's"), "").is_err());
+        assert!(unit("me\nExecStart=/bin/sh", Path::new("/"), program, "", false).is_err());
+        assert!(unit("me", Path::new("/a\nb"), program, "", false).is_err());
+        assert!(unit("me", Path::new("/a"), Path::new("/it's"), "", false).is_err());
     }
 }

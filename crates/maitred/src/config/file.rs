@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow, bail};
 use serde_json::{Value, json};
 
+use super::duplicates;
 use super::entry::{self, Entries};
 use super::evaluate;
 use super::fields::Entry;
@@ -162,7 +163,11 @@ fn parse(text: &str, format: Format) -> anyhow::Result<Value> {
     // Some editors begin a file with it.
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     Ok(match format {
-        Format::Json => jsonc_parser::parse_to_serde_value(text, &json_options())?,
+        Format::Json => {
+            let value = jsonc_parser::parse_to_serde_value(text, &json_options())?;
+            duplicates::refuse(text, &json_options())?;
+            value
+        }
         // Their errors would show the lines in question, in which there may be secrets.
         Format::Yaml => serde_saphyr::from_str_with_options(text, yaml_options())
             .map_err(|error: serde_saphyr::Error| anyhow!("{}", error.without_snippet()))?,

@@ -12,6 +12,7 @@ mod called;
 mod change;
 mod concerns;
 mod cron;
+mod duplicates;
 mod encode;
 mod entry;
 mod env_file;

@@ -35,10 +35,14 @@ pub(super) fn write(path: &Path, content: &[u8], backup: Option<&Path>) -> io::R
     name.push(format!("{UNFINISHED}{}", std::process::id()));
     let new = Path::new(&name);
     let written = || -> io::Result<()> {
+        // One that is there was left by a process that had our number.
+        match fs::remove_file(new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         let mut file = OpenOptions::new()
             .write(true)
-            .create(true)
-            .truncate(true)
+            .create_new(true)
             .mode(0o600)
             .open(new)?;
         file.write_all(content)?;

@@ -31,6 +31,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
+use crate::safe_files;
+
 pub(crate) use app_folder::{AppFolder, Claim};
 pub(crate) use dump::{Dump, Which};
 pub(crate) use environment::environment;
@@ -47,8 +49,26 @@ impl Home {
     /// Finds the folder: `MAITRED_HOME`, by default `.maitred` in the user's home.
     ///
     /// # Errors
-    /// If neither is known.
+    /// If neither is known, or another user could interfere with it.
     pub(crate) fn find() -> anyhow::Result<Self> {
+        let home = Self::named()?;
+        let path = &home.path;
+        refuse_others(path).with_context(|| {
+            format!(
+                "{} is not used for maitred's files: another user could run programs with your \
+                 rights through them. Run maitred as that user, or set MAITRED_HOME to a folder \
+                 that only you can change",
+                path.display()
+            )
+        })?;
+        Ok(home)
+    }
+
+    /// The folder by its name alone, which may be another user's.
+    ///
+    /// # Errors
+    /// If no name is known.
+    pub(crate) fn named() -> anyhow::Result<Self> {
         let named = std::env::var_os("MAITRED_HOME").filter(|path| !path.is_empty());
         let path = match named {
             Some(path) => std::path::absolute(path).context("finding MAITRED_HOME")?,
@@ -132,6 +152,52 @@ impl Home {
     }
 }
 
+/// Refuses a home folder that somebody else owns, or can write to, or could replace.
+fn refuse_others(path: &Path) -> anyhow::Result<()> {
+    let Some(there) = path.ancestors().find(|folder| folder.exists()) else {
+        return Ok(());
+    };
+    let meta = fs::metadata(there).with_context(|| format!("looking at {}", there.display()))?;
+    let place = if there == path && meta.is_dir() {
+        let own = rustix::process::geteuid().as_raw();
+        if meta.uid() != own {
+            bail!("{} belongs to user {}", path.display(), meta.uid());
+        }
+        if meta.permissions().mode() & 0o022 != 0 {
+            close_if_empty(path)?;
+        }
+        // What is in it is ours alone now.
+        path.canonicalize()?.parent().map(Path::to_owned)
+    } else {
+        Some(there.to_owned())
+    };
+    match place
+        .map(|place| safe_files::interference(&place))
+        .transpose()?
+        .flatten()
+    {
+        Some(found) => bail!("{found}"),
+        None => Ok(()),
+    }
+}
+
+/// Closes a folder of ours to others, if nobody has put anything into it yet.
+fn close_if_empty(path: &Path) -> anyhow::Result<()> {
+    let is_empty = || Ok::<_, std::io::Error>(fs::read_dir(path)?.next().is_none());
+    let closing = || format!("closing {} to others", path.display());
+    if is_empty().with_context(closing)? {
+        fs::set_permissions(path, fs::Permissions::from_mode(0o700)).with_context(closing)?;
+        if is_empty().with_context(closing)? {
+            return Ok(());
+        }
+    }
+    bail!(
+        "other users can write to {0}, and it is not empty: look at what is in it, then `chmod 700 \
+         {0}`",
+        path.display()
+    );
+}
+
 /// Makes a folder for its owner alone, with those above it.
 ///
 /// # Errors
@@ -141,7 +207,7 @@ pub(crate) fn private_folder(path: &Path) -> anyhow::Result<()> {
         Ok(meta) if !meta.is_dir() => bail!("{} is not a folder", path.display()),
         Ok(meta) => {
             let own = rustix::process::geteuid();
-            if meta.uid() != own.as_raw() && !own.is_root() {
+            if meta.uid() != own.as_raw() {
                 bail!("{} belongs to another user", path.display());
             }
             if meta.permissions().mode() & 0o077 != 0 {

@@ -12,6 +12,7 @@
 //!   their owner's folders, and a file that somebody else may have put there is not used.
 
 mod folder;
+mod interference;
 #[cfg(test)]
 mod tests;
 mod trust;
@@ -27,6 +28,7 @@ use rustix::fs::{OFlags, Stat};
 use sys::Identity;
 
 pub(crate) use folder::{Folder, How, Opened, Place};
+pub(crate) use interference::interference;
 use trust::Trust;
 use walk::End;
 

@@ -43,7 +43,7 @@ impl From<&Stat> for Facts {
 }
 
 impl Facts {
-    fn is_sticky(&self) -> bool {
+    pub(super) fn is_sticky(&self) -> bool {
         self.mode & 0o1000 != 0
     }
 
@@ -79,7 +79,7 @@ pub(super) struct Trust {
 }
 
 impl Trust {
-    fn is_trusted(&self, uid: u32) -> bool {
+    pub(super) fn is_trusted(&self, uid: u32) -> bool {
         uid == 0 || uid == self.uid
     }
 

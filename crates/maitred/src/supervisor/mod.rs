@@ -23,7 +23,9 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use rustix::process::{Pid, Signal, WaitOptions, WaitStatus, getppid, kill_process, wait};
+use rustix::process::{
+    DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus, getppid, kill_process, wait,
+};
 use sys::Signalled;
 use tokio::sync::mpsc;
 
@@ -161,6 +163,12 @@ impl Supervisor {
         let requests = requests.map(|requests| requests.settings(&self.app.balance));
         let mut requests = requests.transpose()?;
         if let Some(requests) = &mut requests {
+            if !requests.tls.is_empty() {
+                // Its keys are in our memory now: no core dump holds them, and nobody without root's
+                // rights can look.
+                let behaviour = DumpableBehavior::NotDumpable;
+                rustix::process::set_dumpable_behavior(behaviour).context("hiding the TLS keys")?;
+            }
             requests.access = self.output.access_log(&self.app)?;
         }
         let user = self.app.identity.as_ref().map(|identity| identity.uid);

@@ -121,6 +121,31 @@ fn what_is_no_config() {
 }
 
 #[test]
+fn a_key_that_stands_twice_is_refused() {
+    for (name, text, line) in [
+        (
+            "a.json",
+            "{\n script: 'app.sh',\n \"script\": 'other.sh'\n}",
+            "lines 2 and 3",
+        ),
+        (
+            "b.json",
+            "[{ script: 'app.sh', env: { A: 1, B: 2,\n A: 3 } }]",
+            "lines 1 and 2",
+        ),
+        ("c.yaml", "script: app.sh\nscript: other.sh\n", "line 2"),
+        (
+            "d.toml",
+            "script = 'app.sh'\nscript = 'other.sh'\n",
+            "line 2",
+        ),
+    ] {
+        let error = Place::new().file(name, text).wrong(&[name]);
+        assert!(error.contains(line), "{name}: {error}");
+    }
+}
+
+#[test]
 fn unknown_fields_are_warned_of() {
     for (field, expected) in [
         (

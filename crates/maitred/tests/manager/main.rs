@@ -30,6 +30,7 @@ mod lifecycle;
 mod logs;
 mod messages;
 mod names;
+mod neighbours;
 mod newcomer;
 mod reload;
 mod renewal;

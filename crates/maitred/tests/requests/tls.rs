@@ -70,6 +70,22 @@ pub(crate) fn curl(
         .then(|| String::from_utf8(output.stdout).unwrap())
 }
 
+/// The kernel makes over to root what it shows of a process that must not be dumped: so it is seen
+/// that an ordinary user's supervisor is one.
+#[test]
+fn a_supervisor_with_keys_in_its_memory_is_not_dumped() {
+    use std::os::unix::fs::MetadataExt;
+    let _turn = beside_others();
+    let run = started(secured(app(Runtime::Bun), &["one.test"]), 1);
+    let guard = run.pid();
+    let children = std::fs::read_to_string(format!("/proc/{guard}/task/{guard}/children")).unwrap();
+    let supervisor = children.split(' ').next().unwrap();
+    let owner = std::fs::metadata(format!("/proc/{supervisor}/environ"))
+        .unwrap()
+        .uid();
+    assert_eq!(owner, 0);
+}
+
 #[test]
 fn each_name_has_its_certificate_and_renewed_ones_are_used() {
     let _turn = beside_others();
