@@ -145,7 +145,7 @@ impl Chunked {
         let line_end = memchr::memchr(b'\n', input);
         let read = line_end.map_or(input.len(), |at| at + 1);
         if self.trailers.len() + read > TRAILERS {
-            return Err(Refusal::HeadTooLarge);
+            return Err(Refusal::HeadTooLarge("the trailers are too large"));
         }
         self.trailers
             .extend_from_slice(input.get(..read).unwrap_or(&[]));
@@ -217,7 +217,9 @@ fn read_trailers(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
             }
             Ok(kept)
         }
-        Err(httparse::Error::TooManyHeaders) => Err(Refusal::HeadTooLarge),
+        Err(httparse::Error::TooManyHeaders) => {
+            Err(Refusal::HeadTooLarge("there are too many trailers"))
+        }
         _ => Err(Refusal::Malformed("the trailers are malformed")),
     }
 }

@@ -185,13 +185,17 @@ impl Connection {
     }
 }
 
-/// Whether one of these messages' `Connection` fields names this field as one for this hop alone.
-pub(crate) fn is_named(headers: &[Header<'_>], name: &str) -> bool {
-    headers
-        .iter()
+/// What a message's `Connection` fields name as being for one hop alone. Gathered once for all its
+/// fields, which may be many.
+pub(crate) fn named<'b>(headers: &[Header<'b>], connection: Connection) -> Vec<&'b [u8]> {
+    if !connection.names_fields {
+        return Vec::new();
+    }
+    let fields = headers.iter();
+    fields
         .filter(|header| kind(header.name) == Kind::Connection)
         .flat_map(|header| list(header.value))
-        .any(|option| option.eq_ignore_ascii_case(name.as_bytes()))
+        .collect()
 }
 
 /// Fields that everybody on the way needs: a client that names them as being for one hop alone

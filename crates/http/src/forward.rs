@@ -40,6 +40,7 @@ pub fn write_request(request: &Request<'_, '_>, hop: Hop<'_>, to: &mut Vec<u8>) 
     put(to, &[b"Host: ", host, b"\r\n"]);
     let believed = hop.peer.is_some_and(|peer| hop.trusted.contains(peer));
     let mut said = Said::default();
+    let named = field::named(request.headers, request.connection);
     for header in request.headers {
         match field::kind(header.name) {
             Kind::Host
@@ -65,7 +66,7 @@ pub fn write_request(request: &Request<'_, '_>, hop: Hop<'_>, to: &mut Vec<u8>) 
             | Kind::Identity => {}
             Kind::Expect if request.version == Version::Http10 => {}
             Kind::Expect | Kind::Other => {
-                if !(request.connection.names_fields && is_for_us_alone(request.headers, header)) {
+                if !is_for_us_alone(&named, header) {
                     put_field(to, header);
                 }
             }
@@ -215,6 +216,7 @@ pub fn write_response(
     put_number(to, response.status.into());
     put(to, &[b" ", response.reason.as_bytes(), b"\r\n"]);
     let upgraded = response.status == 101;
+    let named = field::named(response.headers, response.connection);
     for header in response.headers {
         match field::kind(header.name) {
             Kind::ContentLength
@@ -225,8 +227,7 @@ pub fn write_response(
             Kind::Upgrade if !(upgraded || response.status == 426) => {}
             Kind::Trailer if framing != Framing::Chunked => {}
             _ => {
-                let named = response.connection.names_fields;
-                if !(named && is_for_us_alone(response.headers, header)) {
+                if !is_for_us_alone(&named, header) {
                     put_field(to, header);
                 }
             }
@@ -259,8 +260,10 @@ pub fn write_response(
 }
 
 /// Whether the message's own `Connection` names this field, and may.
-fn is_for_us_alone(headers: &[Header<'_>], header: &Header<'_>) -> bool {
-    field::is_named(headers, header.name) && !field::is_end_to_end(header.name)
+fn is_for_us_alone(named: &[&[u8]], header: &Header<'_>) -> bool {
+    let name = header.name.as_bytes();
+    named.iter().any(|option| option.eq_ignore_ascii_case(name))
+        && !field::is_end_to_end(header.name)
 }
 
 fn put(to: &mut Vec<u8>, parts: &[&[u8]]) {

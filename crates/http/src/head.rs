@@ -1,9 +1,53 @@
 //! Where a head ends.
 
+use std::mem::MaybeUninit;
+
+use httparse::Header;
+
 use crate::Refusal;
 
-/// How many header fields a message may have.
+/// How many header fields most messages have at most. For those there is room on the stack.
 pub const HEADERS: usize = 100;
+
+pub(crate) const TOO_MANY_FIELDS: &str =
+    "the request has more header fields than max_fields allows";
+
+/// Room for the fields of this head: `few`, unless it has more lines; then in `many`.
+pub fn room<'r, 'b>(
+    head: &[u8],
+    few: &'r mut [MaybeUninit<Header<'b>>; HEADERS],
+    many: &'r mut Vec<MaybeUninit<Header<'b>>>,
+) -> &'r mut [MaybeUninit<Header<'b>>] {
+    match fields_of(head) {
+        fields if fields <= HEADERS => few,
+        fields => {
+            many.resize_with(fields, MaybeUninit::uninit);
+            many
+        }
+    }
+}
+
+/// How many fields a head has, or a few more: each has a line.
+fn fields_of(head: &[u8]) -> usize {
+    // The shortest field takes four bytes.
+    if head.len() <= 4 * HEADERS {
+        return HEADERS.min(head.len());
+    }
+    memchr::memchr_iter(b'\n', head).count().saturating_sub(2)
+}
+
+/// Refuses a request whose head has more than `most` fields.
+///
+/// # Errors
+/// If it has.
+pub fn check_fields(head: &[u8], most: usize) -> Result<(), Refusal> {
+    let lines = memchr::memchr_iter(b'\n', head).count();
+    // The request line, and the empty one.
+    if lines.saturating_sub(2) > most {
+        return Err(Refusal::HeadTooLarge(TOO_MANY_FIELDS));
+    }
+    Ok(())
+}
 
 /// What has been found of a head so far.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

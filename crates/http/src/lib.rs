@@ -22,7 +22,7 @@ mod response;
 pub use body::{BodyDecoder, BodyEncoder, Framing, Piece};
 pub use field::{Connection, claims, cookie};
 pub use forward::{Extra, Hop, client_of, write_request, write_response};
-pub use head::{End, HEADERS, find_end};
+pub use head::{End, HEADERS, check_fields, find_end, room};
 pub use network::{Network, Networks};
 pub use proxy_protocol::{ProxyHeader, read_proxy_header};
 pub use refusal::Refusal;

@@ -9,8 +9,9 @@ pub enum Refusal {
     Malformed(&'static str),
     /// What arrives is not HTTP at all.
     NotHttp,
-    /// Its head, or its trailers, are larger than the limit, or have too many fields.
-    HeadTooLarge,
+    /// Its head, or its trailers, are larger than the limit, or have too many fields; the words say
+    /// which.
+    HeadTooLarge(&'static str),
     /// Its body is larger than the limit.
     BodyTooLarge,
     /// It did not arrive in time.
@@ -23,8 +24,9 @@ pub enum Refusal {
     Version,
     /// The client has as many requests in progress as it may have.
     TooMany,
-    /// The worker ended, or spoke nonsense, before it had answered.
-    BadWorker,
+    /// The worker closed its connection before it had answered, or its answer cannot be passed on;
+    /// the words say what was seen.
+    BadWorker(&'static str),
     /// No worker was there in time, or too many requests wait for one.
     NoWorker,
     /// The worker did not answer in time.
@@ -40,9 +42,9 @@ impl Refusal {
             Self::TooSlow => 408,
             Self::BodyTooLarge => 413,
             Self::TooMany => 429,
-            Self::HeadTooLarge => 431,
+            Self::HeadTooLarge(_) => 431,
             Self::UnknownCoding => 501,
-            Self::BadWorker => 502,
+            Self::BadWorker(_) => 502,
             Self::NoWorker => 503,
             Self::SlowWorker => 504,
             Self::Version => 505,
@@ -56,9 +58,9 @@ impl Refusal {
             Self::TooSlow => "Request Timeout",
             Self::BodyTooLarge => "Content Too Large",
             Self::TooMany => "Too Many Requests",
-            Self::HeadTooLarge => "Request Header Fields Too Large",
+            Self::HeadTooLarge(_) => "Request Header Fields Too Large",
             Self::UnknownCoding => "Not Implemented",
-            Self::BadWorker => "Bad Gateway",
+            Self::BadWorker(_) => "Bad Gateway",
             Self::NoWorker => "Service Unavailable",
             Self::SlowWorker => "Gateway Timeout",
             Self::Version => "HTTP Version Not Supported",
@@ -68,15 +70,13 @@ impl Refusal {
     /// What went wrong, in words for the client and the log.
     pub fn reason(self) -> &'static str {
         match self {
-            Self::Malformed(how) => how,
+            Self::Malformed(how) | Self::HeadTooLarge(how) | Self::BadWorker(how) => how,
             Self::NotHttp => "this port speaks HTTP, and what arrived is something else",
             Self::Connect => "CONNECT is not possible here",
             Self::TooSlow => "the request did not arrive in time",
             Self::BodyTooLarge => "the request's body is too large",
             Self::TooMany => "too many requests of this client are in progress",
-            Self::HeadTooLarge => "the request's head is too large",
             Self::UnknownCoding => "the request's transfer coding is not known",
-            Self::BadWorker => "the worker ended before it had answered",
             Self::NoWorker => "no worker is there for this request at the moment",
             Self::SlowWorker => "the worker did not answer in time",
             Self::Version => "only HTTP/1.0 and HTTP/1.1 are spoken here",

@@ -5,7 +5,8 @@ use std::mem::MaybeUninit;
 use httparse::Header;
 
 use crate::field::{self, Connection, Kind};
-use crate::{Framing, HEADERS, Refusal, Version};
+use crate::head::TOO_MANY_FIELDS;
+use crate::{Framing, Refusal, Version};
 
 /// What a request wants its connection to become.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,7 +69,7 @@ impl<'b> Request<'_, 'b> {
 /// Whatever RFC 9112 calls malformed, and what it lets a recipient repair.
 pub fn parse_request<'h, 'b>(
     bytes: &'b [u8],
-    room: &'h mut [MaybeUninit<Header<'b>>; HEADERS],
+    room: &'h mut [MaybeUninit<Header<'b>>],
 ) -> Result<Request<'h, 'b>, Refusal> {
     let mut parsed = httparse::Request::new(&mut []);
     match parsed.parse_with_uninit_headers(bytes, room) {
@@ -119,7 +120,7 @@ pub fn parse_request<'h, 'b>(
 
 fn refusal_of(error: httparse::Error, bytes: &[u8]) -> Refusal {
     match error {
-        httparse::Error::TooManyHeaders => Refusal::HeadTooLarge,
+        httparse::Error::TooManyHeaders => Refusal::HeadTooLarge(TOO_MANY_FIELDS),
         httparse::Error::Version if names_other_version(bytes) => Refusal::Version,
         httparse::Error::Version => Refusal::Malformed("the request line is malformed"),
         httparse::Error::HeaderName => Refusal::Malformed("a header field's name is malformed"),
@@ -175,7 +176,9 @@ impl<'b> Fields<'b> {
                 }
                 Kind::Upgrade => once(&mut upgrade, header.value, "Upgrade is there twice")?,
                 Kind::Connection if !connection.add(header.value) => {
-                    return Err(Refusal::HeadTooLarge);
+                    return Err(Refusal::HeadTooLarge(
+                        "the request's Connection is too long",
+                    ));
                 }
                 Kind::Expect => {
                     expects_continue |= header.value.eq_ignore_ascii_case(b"100-continue")

@@ -6,7 +6,7 @@ use std::mem::MaybeUninit;
 use httparse::Header;
 
 use crate::field::{self, Connection, Kind};
-use crate::{Framing, HEADERS, Version};
+use crate::{Framing, Version};
 
 /// A response that cannot be passed on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,7 +60,7 @@ impl Response<'_, '_> {
 pub fn parse_response<'h, 'b>(
     bytes: &'b [u8],
     head: bool,
-    room: &'h mut [MaybeUninit<Header<'b>>; HEADERS],
+    room: &'h mut [MaybeUninit<Header<'b>>],
 ) -> Result<Response<'h, 'b>, ResponseError> {
     let mut parsed = httparse::Response::new(&mut []);
     let config = httparse::ParserConfig::default();

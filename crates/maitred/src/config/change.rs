@@ -328,6 +328,8 @@ mod tests {
                 "trust_proxy" => json!("10.0.0.0/8"),
                 "balance" => json!("sticky"),
                 "proxy_protocol" | "half_closed_clients" => json!(true),
+                "max_head" => json!("50k"),
+                "max_fields" => json!(50),
                 "uid" | "gid" => json!(0),
                 "exec_mode" => json!("fork"),
                 "private_ports" => json!([7]),

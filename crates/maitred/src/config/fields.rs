@@ -248,6 +248,23 @@ fields! {
         flags: &[flag("max-body", Takes::Value("SIZE")).also_of_run()],
         of: Concern::Requests,
     }
+    /// With `per: request`: the largest head of a request. Node and Bun take 16 kB unless
+    /// `--max-http-header-size` says otherwise, and maitred's own fields need some of it. The head of a
+    /// response may have as much, or 256 kB.
+    max_head: Bytes {
+        aliases: &[],
+        default: "32k",
+        flags: &[flag("max-head", Takes::Value("SIZE")).also_of_run()],
+        of: Concern::Requests,
+    }
+    /// With `per: request`: how many header fields a request may have. Node shows its app the first
+    /// 1000 (`maxHeadersCount`). A response may have 10,000.
+    max_fields: u32 {
+        aliases: &[],
+        default: "1000",
+        flags: &[flag("max-fields", Takes::Value("N")).also_of_run()],
+        of: Concern::Requests,
+    }
     /// With `per: request`: how long an instance may take to begin its response; 0 for ever.
     response_timeout: Millis {
         aliases: &[],

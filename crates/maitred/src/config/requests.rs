@@ -71,6 +71,12 @@ pub(crate) struct Requests {
     /// Where each request gets a line, if anywhere.
     #[serde(default)]
     pub(crate) access_log: Option<AccessLog>,
+    /// The largest head, in bytes.
+    #[serde(default = "default_head")]
+    pub(crate) max_head: usize,
+    /// The most fields in a head.
+    #[serde(default = "default_fields")]
+    pub(crate) max_fields: usize,
     /// The largest body, in bytes; 0 for any.
     pub(crate) max_body: u64,
     /// How long a worker may take to begin its response.
@@ -90,8 +96,13 @@ pub(crate) struct Requests {
 const RESPONSE_TIMEOUT: Duration = Duration::from_secs(60);
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 const IDLE_TIMEOUT: Duration = Duration::from_secs(75);
-/// A request's head may have so many bytes.
+/// A request's head may have so many bytes: twice what Node and Bun take.
 const HEAD: usize = 32 * 1024;
+/// And as many fields as Node shows to its app.
+const FIELDS: usize = 1000;
+/// What these may be set to: a head is kept in memory, for each client.
+const HEADS: std::ops::RangeInclusive<u64> = 1024..=16 * 1024 * 1024;
+const ANY_FIELDS: std::ops::RangeInclusive<u32> = 10..=100_000;
 /// How many clients may be connected at once, if descriptors allow.
 const CLIENTS: usize = 100_000;
 /// How long a client may send or take nothing in the middle of a message.
@@ -132,6 +143,19 @@ impl Requests {
             file: (file != "-").then(|| cwd.join(file)),
             format: entry.access_log_format.unwrap_or(AccessFormat::Combined),
         });
+        if entry
+            .max_head
+            .as_ref()
+            .is_some_and(|Bytes(bytes)| !HEADS.contains(bytes))
+        {
+            bail!("max_head: from 1k to 16M");
+        }
+        if entry
+            .max_fields
+            .is_some_and(|most| !ANY_FIELDS.contains(&most))
+        {
+            bail!("max_fields: from 10 to 100000");
+        }
         let (certificates, keys) = (files(&entry.tls_cert), files(&entry.tls_key));
         if certificates.len() != keys.len() {
             bail!("tls_cert and tls_key: each certificate needs its key");
@@ -148,6 +172,8 @@ impl Requests {
             proxy_protocol: entry.proxy_protocol.unwrap_or(false),
             instance_header: entry.instance_header.clone(),
             access_log,
+            max_head: entry.max_head.map_or(HEAD, |Bytes(bytes)| size(bytes)),
+            max_fields: entry.max_fields.map_or(FIELDS, |most| size(most.into())),
             max_body: entry.max_body.map_or(0, |Bytes(bytes)| bytes),
             response_timeout: time(entry.response_timeout, RESPONSE_TIMEOUT),
             header_timeout: time(entry.header_timeout, HEADER_TIMEOUT),
@@ -188,7 +214,8 @@ impl Requests {
             max_clients: CLIENTS,
             client_limit: most(self.client_limit),
             access: None,
-            head: HEAD,
+            head: self.max_head,
+            fields: self.max_fields,
             body: self.max_body,
             head_time: self.header_timeout,
             idle_time: self.idle_timeout,
@@ -197,6 +224,18 @@ impl Requests {
             half_closed: self.half_closed_clients,
         })
     }
+}
+
+fn default_head() -> usize {
+    HEAD
+}
+
+fn default_fields() -> usize {
+    FIELDS
+}
+
+fn size(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
 }
 
 /// A limit; any number where there is none.

@@ -7,6 +7,7 @@ use http::{Refusal, Version};
 use super::client::{Client, Exchange, Phase, Stage};
 use super::link::{Input, Read};
 use super::record::{Outcome, Record};
+use super::relay::NO_ANSWER;
 use super::slab::Key;
 use super::{Proxy, Report, STEPS, View, Workers};
 
@@ -311,7 +312,7 @@ impl Proxy {
         let worker = exchange.record.worker.take();
         if let Some(gate) = self.gates.get_mut(&gate) {
             gate.counts.retried += 1;
-            gate.count_worker(worker, Outcome::Failed(Refusal::BadWorker));
+            gate.count_worker(worker, Outcome::Failed(Refusal::BadWorker(NO_ANSWER)));
         }
         self.abandon(gate, key, stage);
         self.arrive(key, workers).is_ok()

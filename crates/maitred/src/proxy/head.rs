@@ -19,6 +19,8 @@ use super::relay::PORTION;
 use super::slab::Key;
 use super::{Proxy, Workers};
 
+const TOO_LARGE: &str = "the request's head is larger than max_head allows";
+
 impl Proxy {
     /// Reads the PROXY header.
     pub(super) fn greet(&mut self, key: Key) -> Step {
@@ -128,7 +130,7 @@ impl Proxy {
                 *searched = next.max(1);
                 (Ok(Step::On), 0)
             }
-            Ok(_) => (Err(Refusal::HeadTooLarge), 0),
+            Ok(_) => (Err(Refusal::HeadTooLarge(TOO_LARGE)), 0),
             Err(refusal) => (Err(refusal), 0),
         };
         // One that comes byte by byte, or many that came at once, are not copied each time.
@@ -153,8 +155,9 @@ impl Proxy {
         rest: usize,
         workers: &mut W,
     ) -> Result<Option<Step>, Refusal> {
-        let mut fields = [MaybeUninit::uninit(); HEADERS];
-        let request = http::parse_request(head, &mut fields)?;
+        http::check_fields(head, self.settings.fields)?;
+        let (mut few, mut many) = ([MaybeUninit::uninit(); HEADERS], Vec::new());
+        let request = http::parse_request(head, http::room(head, &mut few, &mut many))?;
         let Some(client) = self.clients.get_mut(key) else {
             return Ok(Some(Step::Wait));
         };

@@ -107,7 +107,10 @@ impl Gate {
         if let Some(key) = worker {
             let counts = self.workers.entry(key).or_default();
             counts.total += 1;
-            counts.failed += u64::from(matches!(outcome, Outcome::Failed(BadWorker | SlowWorker)));
+            counts.failed += u64::from(matches!(
+                outcome,
+                Outcome::Failed(BadWorker(_) | SlowWorker)
+            ));
         }
     }
 }

@@ -13,8 +13,14 @@ use super::pool;
 use super::slab::Key;
 use super::{Proxy, Workers};
 
-/// How long a response's head may be.
+/// How long a response's head may be, where requests' heads may not be longer.
 const RESPONSE_HEAD: usize = 256 * 1024;
+
+/// How many fields a response may have: more than that are no use, and HTTP/2 has no room for them.
+const RESPONSE_FIELDS: usize = 10_000;
+
+/// What was seen of a worker that did not answer.
+pub(super) const NO_ANSWER: &str = "the worker closed its connection before it had answered";
 
 /// So much of a request's body counts as a sign of life: a client that sends it byte by byte would
 /// hold its worker for as long as it likes.
@@ -63,7 +69,7 @@ impl Proxy {
             Passed::Complete => self.finish(key),
             Passed::Upgraded => Step::On,
             Passed::NoAnswer if self.repeat(key, workers) => Step::On,
-            Passed::NoAnswer => self.fail(key, Refusal::BadWorker, None),
+            Passed::NoAnswer => self.fail(key, Refusal::BadWorker(NO_ANSWER), None),
         }
     }
 
@@ -194,8 +200,10 @@ impl Proxy {
                         }
                     }
                     Some(_) => Passed::Failed(
-                        Refusal::BadWorker,
-                        Some("the worker ended before its response was complete"),
+                        Refusal::BadWorker(
+                            "the worker closed its connection before its response was complete",
+                        ),
+                        None,
                     ),
                 };
             }
@@ -207,15 +215,19 @@ impl Proxy {
         while exchange.answer.is_none() {
             let end = match http::find_end(rest, 0) {
                 Ok(End::At(end)) => end,
-                Ok(End::Beyond(_)) if rest.len() < RESPONSE_HEAD => break,
+                Ok(End::Beyond(_)) if rest.len() < RESPONSE_HEAD.max(self.settings.head) => break,
                 Ok(End::Beyond(_)) => {
                     return malformed("the response's head is too large");
                 }
                 Err(_) => return malformed("the response is not HTTP"),
             };
             let (head, behind) = rest.split_at_checked(end).unwrap_or((rest, &[]));
-            let mut fields = [MaybeUninit::uninit(); HEADERS];
-            let response = match http::parse_response(head, exchange.is_head, &mut fields) {
+            if http::check_fields(head, RESPONSE_FIELDS).is_err() {
+                return malformed("the response has more than 10,000 header fields");
+            }
+            let (mut few, mut many) = ([MaybeUninit::uninit(); HEADERS], Vec::new());
+            let fields = http::room(head, &mut few, &mut many);
+            let response = match http::parse_response(head, exchange.is_head, fields) {
                 Ok(response) => response,
                 Err(error) => return malformed(error.0),
             };
@@ -327,7 +339,7 @@ impl Proxy {
                     exchange.answer = None;
                     exchange.record.status = None;
                 }
-                return Passed::Failed(Refusal::BadWorker, Some(refusal.reason()));
+                return Passed::Failed(Refusal::BadWorker(bad_body(refusal)), None);
             }
         };
         exchange.record.bytes += data as u64;
@@ -350,7 +362,15 @@ impl Proxy {
 }
 
 fn malformed(detail: &'static str) -> Passed {
-    Passed::Failed(Refusal::BadWorker, Some(detail))
+    Passed::Failed(Refusal::BadWorker(detail), None)
+}
+
+/// What is wrong with a response's body, in the words that the reader has for requests.
+fn bad_body(refusal: Refusal) -> &'static str {
+    match refusal {
+        Refusal::HeadTooLarge(_) => "the response's trailers are too large",
+        other => other.reason(),
+    }
 }
 
 /// How the response's body is framed for a client of this version.

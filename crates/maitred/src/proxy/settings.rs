@@ -31,6 +31,8 @@ pub(crate) struct Settings {
     pub(crate) access: Option<access::Queue>,
     /// Bytes of a request's head.
     pub(crate) head: usize,
+    /// Fields of a request's head.
+    pub(crate) fields: usize,
     /// Bytes of a request's body.
     pub(crate) body: u64,
     /// How long a request's head may take to arrive.

@@ -98,6 +98,7 @@ fn settings(policy: RequestPolicy) -> Settings {
         client_limit: usize::MAX,
         access: None,
         head: 32 * 1024,
+        fields: 1000,
         body: 0,
         head_time: Duration::from_secs(10),
         idle_time: Duration::from_secs(60),

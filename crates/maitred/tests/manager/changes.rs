@@ -21,7 +21,7 @@ const OF_NEW_APPS: [&str; 5] = [
 
 /// Fields that a supervisor keeps as long as it lives, so that a restart brings another one. That
 /// it does is tested beside `App::can_become`.
-const OF_SUPERVISORS: [&str; 24] = [
+const OF_SUPERVISORS: [&str; 26] = [
     "exec_mode",
     "per",
     "balance",
@@ -38,6 +38,8 @@ const OF_SUPERVISORS: [&str; 24] = [
     "instance_header",
     "access_log",
     "access_log_format",
+    "max_head",
+    "max_fields",
     "max_body",
     "response_timeout",
     "header_timeout",

@@ -226,7 +226,7 @@ fn a_worker_that_dies_ends_its_streams_alone() {
          die.once('response', (head) => console.log(head[':status']));
          console.log((await body(die)).trim());",
     );
-    let expected = "ERR_HTTP2_STREAM_ERROR\n200 2\n502\nthe worker ended before it had answered\n";
+    let expected = "ERR_HTTP2_STREAM_ERROR\n200 2\n502\nthe worker closed its connection before it had answered\n";
     assert_eq!(said, expected);
 }
 

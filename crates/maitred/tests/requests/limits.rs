@@ -196,3 +196,98 @@ fn a_client_has_no_more_requests_in_progress_than_it_may() {
         }
     }
 }
+
+/// As many fields as Node and Bun take, and as Node shows its app, pass in a request, and more in a
+/// response; over HTTP/2, too.
+#[test]
+fn as_many_fields_pass_as_apps_take() {
+    const MANY: &str =
+        "const response = (n) => new Map(Array.from({ length: n }, (_, i) => [`x-${i}`, 'y']));";
+    let _turn = beside_others();
+    let setup = node(&format!(
+        "{MANY} http.createServer((request, reply) => {{\n\
+           reply.setHeaders(response(Number(request.headers['x-count'] ?? 0)));\n\
+           reply.end(String(Object.keys(request.headers).length));\n\
+         }}).listen(port);"
+    ));
+    let mut run = started(setup, 1);
+    let ask = |count: usize, fields: usize| {
+        let mut client = Client::connect(&run);
+        let more: String = (0..fields).map(|n| format!("a{n}: b\r\n")).collect();
+        client.send(format!(
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Count: {count}\r\n{more}\r\n"
+        ));
+        client.response()
+    };
+    for fields in [50, 150, 900] {
+        let response = ask(fields * 3, fields);
+        assert_eq!(response.status, 200);
+        let seen: usize = String::from_utf8(response.body).unwrap().parse().unwrap();
+        assert!(seen > fields, "{seen}");
+        let lines = response.head.lines().filter(|line| line.starts_with("x-"));
+        assert_eq!(lines.count(), 3 * fields);
+    }
+    let refused = ask(0, 1001);
+    assert_eq!(refused.status, 431);
+    assert!(String::from_utf8_lossy(&refused.body).contains("max_fields"));
+    // What a response cannot have, it is told so, in the answer and in the log.
+    let failed = ask(10_001, 0);
+    assert_eq!(failed.status, 502);
+    assert!(String::from_utf8_lossy(&failed.body).contains("more than 10,000 header fields"));
+    let crate::harness::Door::Tcp(address) = run.door() else {
+        panic!("not a TCP app");
+    };
+    let output = std::process::Command::new("curl")
+        .args([
+            "-sS",
+            "--max-time",
+            "20",
+            "--http2-prior-knowledge",
+            "-D",
+            "-",
+        ])
+        .args(["-o", "/dev/null", "-H", "X-Count: 1500"])
+        .arg(format!("http://{address}/"))
+        .output()
+        .unwrap();
+    let head = String::from_utf8(output.stdout).unwrap();
+    let lines = head.lines().filter(|line| line.starts_with("x-"));
+    assert_eq!(lines.count(), 1500, "{head}");
+    run.event("the true reason", |event| {
+        event.is("request_failed") && event.text("reason").contains("10,000 header fields")
+    });
+}
+
+/// Where an app takes more, maitred can be told to.
+#[test]
+fn the_limits_of_heads_can_be_raised() {
+    let _turn = beside_others();
+    let setup = node(
+        "const server = http.createServer({ maxHeaderSize: 200000 }, (request, reply) => {\n\
+           reply.end(String(Object.keys(request.headers).length));\n\
+         }).listen(port);\n\
+         server.maxHeadersCount = 0;",
+    );
+    let setup = setup
+        .option("--max-head", "100k")
+        .option("--max-fields", "3000");
+    let run = started(setup, 1);
+    for (fields, length) in [(2500, 1), (10, 9000)] {
+        let mut client = Client::connect(&run);
+        let value = "b".repeat(length);
+        let more: String = (0..fields).map(|n| format!("a{n}: {value}\r\n")).collect();
+        client.send(format!("GET / HTTP/1.1\r\nHost: a\r\n{more}\r\n"));
+        let response = client.response();
+        assert_eq!(response.status, 200);
+        let seen: usize = String::from_utf8(response.body).unwrap().parse().unwrap();
+        assert!(seen > fields, "{seen}");
+    }
+    let mut client = Client::connect(&run);
+    client.send(format!(
+        "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
+        "a".repeat(103_000)
+    ));
+    let response = client.response();
+    assert_eq!(response.status, 431);
+    assert!(String::from_utf8_lossy(&response.body).contains("max_head"));
+}

@@ -28,7 +28,9 @@ impl Proxy {
         let Some(client) = self.clients.get_mut(key) else {
             return Step::Wait;
         };
-        let head = u32::try_from(self.settings.head).unwrap_or(u32::MAX);
+        // There each field counts for 32 bytes more than it has. (RFC 9113, 6.5.2.)
+        let head = self.settings.head + 32 * self.settings.fields;
+        let head = u32::try_from(head).unwrap_or(u32::MAX);
         let session = Session::new(self.bells.bell(key), head, bytes);
         client.phase = Phase::Session(Box::new(session));
         client.served = true;

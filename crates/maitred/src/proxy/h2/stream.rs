@@ -136,9 +136,10 @@ impl Stream {
             let Ok(End::At(end)) = http::find_end(rest, 0) else {
                 return Err(Gone);
             };
-            let mut fields = [MaybeUninit::uninit(); HEADERS];
             let head = rest.get(..end).unwrap_or(&[]);
-            let head = http::parse_response(head, false, &mut fields).map_err(|_| Gone)?;
+            let (mut few, mut many) = ([MaybeUninit::uninit(); HEADERS], Vec::new());
+            let fields = http::room(head, &mut few, &mut many);
+            let head = http::parse_response(head, false, fields).map_err(|_| Gone)?;
             let response = message::response(&head).ok_or(Gone)?;
             if head.is_interim() {
                 reply.send_informational(response).map_err(|_| Gone)?;
