@@ -5,6 +5,8 @@ PORT ?= 5555
 INSTANCES ?= 3
 FUZZ_INPUTS ?= 10000000
 FUZZ_SECONDS ?= 60
+# With a local copy of the RustSec database: make lint DENY="--disable-fetch advisories licenses bans sources"
+DENY ?= licenses bans sources
 
 .PHONY: help run test test-machine lint bench fuzz fmt clean setup-run setup-test
 .DEFAULT_GOAL := help
@@ -26,6 +28,9 @@ test-machine: ## Test what needs systemd and cgroup v2, in an emulated machine (
 	scripts/test-machine.sh
 
 lint:
+	@scripts/setup-deny.sh
+	PATH="$(CURDIR)/target/tools/bin:$$PATH" cargo deny --log-level error check $(DENY)
+	scripts/third-party.py --check
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
