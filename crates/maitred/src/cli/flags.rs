@@ -190,6 +190,10 @@ fn read(matches: &ArgMatches, want: impl Fn(&Flag) -> bool) -> Result<Entry, Err
             values.into_iter().flatten().cloned().collect()
         };
         let value = match flag.takes {
+            // As in pm2: the arguments that a file or an app has are taken away.
+            Takes::Value("ARGS") if texts().last().is_some_and(|it| it == "null") => {
+                Some(Value::Array(Vec::new()))
+            }
             Takes::Value(_) => texts().pop().map(Value::String),
             Takes::Optional(_) => match texts() {
                 mut texts if texts.len() < 2 => texts.pop().map(Value::String),

@@ -56,7 +56,7 @@ pub(crate) use kind::Words;
 pub(crate) use logs::{LogFormat, Logs, Place, Rotation};
 pub(crate) use programs::is_static;
 pub(crate) use requests::{AccessFormat, Requests};
-pub(crate) use resolve::{Resolved, Surroundings, resolve};
+pub(crate) use resolve::{INSTANCE_VAR, Resolved, Surroundings, resolve};
 pub(crate) use restart::{Pause, Restart};
 pub(crate) use secrets::shown;
 pub(crate) use signal::{KillSignal, signal, signal_name};

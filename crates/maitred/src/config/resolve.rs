@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -22,7 +23,7 @@ use super::requests::{Per, Requests};
 use super::words::told;
 use super::{Cron, Instances, LogFormat, Logs, Pause, Place, Restart, Rotation, Watch, variables};
 
-const INSTANCE_VAR: &str = "NODE_APP_INSTANCE";
+pub(crate) const INSTANCE_VAR: &str = "NODE_APP_INSTANCE";
 const MAX_RESTARTS: u32 = 16;
 const MIN_UPTIME: Duration = Duration::from_secs(1);
 /// The first pause before a restart, of those that grow.
@@ -240,6 +241,17 @@ fn program(
     };
     let args = entry.args.clone().unwrap_or_default().0;
     let text = script.to_str().unwrap_or("");
+    let serves = own_env
+        .keys()
+        .find(|name| name.as_bytes().starts_with(b"PM2_SERVE_"));
+    if let (Some(variable), "serve") = (serves, text) {
+        bail!(
+            "script: serve with {} is pm2's own file server, which is not here, and another \
+             program of this name would serve another folder; run a file server, and give it the \
+             folder and the port in args",
+            told(variable)
+        );
+    }
     if text.contains(char::is_whitespace) && !cwd.join(script).exists() {
         let interpreter = entry.interpreter.as_deref().unwrap_or("none");
         if interpreter != "none" || entry.interpreter_args.is_some() {

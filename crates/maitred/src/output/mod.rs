@@ -221,6 +221,10 @@ impl Output {
         if let Some(access) = &self.access {
             access.finish(LAST_WORDS);
         }
+        // What was found in the last lines is told too.
+        while let Ok(notice) = self.notices.try_recv() {
+            self.event(&event_of(notice));
+        }
         self.err.finish();
     }
 }

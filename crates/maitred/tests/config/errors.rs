@@ -218,3 +218,26 @@ fn secrets_are_not_in_messages() {
         assert!(!error.contains("hunter2"), "{name}: {error}");
     }
 }
+
+/// pm2's own file server is not here, and another program of that name would serve something else.
+#[test]
+fn a_file_server_of_pm2_is_refused() {
+    let text = "{ script: 'serve', env: { PM2_SERVE_PATH: 'public', PM2_SERVE_PORT: 8080 } }";
+    let place = Place::new().file("a.json", text).file("serve", "");
+    let error = place.wrong(&["a.json"]);
+    assert!(error.contains("pm2's own file server"), "{error}");
+    assert!(error.contains("the folder and the port in args"), "{error}");
+}
+
+#[test]
+fn a_commonjs_file_that_node_takes_for_an_es_module_says_so() {
+    let place = Place::new()
+        .runtimes(&["node"])
+        .file("package.json", "{ \"type\": \"module\" }")
+        .file(
+            "ecosystem.config.js",
+            "module.exports = { script: 'app.sh' };",
+        );
+    let error = place.wrong(&["ecosystem.config.js"]);
+    assert!(error.contains("'.cjs' file extension"), "{error}");
+}

@@ -214,3 +214,13 @@ fn patterns_may_stand_in_one_text() {
         json!(["node_modules", "logs/**"])
     );
 }
+
+#[test]
+fn arguments_of_the_interpreter_are_taken_away() {
+    let text = "{ script: 'app.sh', interpreter_args: ['-e'] }";
+    let place = Place::new().file("a.json", text);
+    for (flags, expected) in [(&[][..], json!(["-e"])), (&["--node-args=null"], json!([]))] {
+        let app = place.app(&[&["a.json"], flags].concat());
+        assert_eq!(*at(&app, "interpreter.args"), expected);
+    }
+}

@@ -105,3 +105,39 @@ fn without_a_daemon_the_command_ends_with_the_apps() {
     assert_eq!(ended.code, 3, "{ended:?}");
     assert!(ended.output.contains("from one"), "{ended:?}");
 }
+
+/// Node ends there, where pm2's wrapper keeps the app running.
+#[test]
+fn a_crash_on_an_unhandled_rejection_gets_advice() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.js", "Promise.reject('no');");
+    let advice = "has crashed on an unhandled promise rejection";
+    let ran = home.run(&["run", "job.js", "-i", "1", "--max-restarts", "1"]);
+    assert_eq!(ran.errors.matches(advice).count(), 1, "{ran:?}");
+    let ended = home.run(&["start", "job.js", "--max-restarts", "0", "--no-daemon"]);
+    assert_eq!(ended.code, 1, "{ended:?}");
+    let log = std::fs::read_to_string(home.path().join("apps/job/supervisor.log")).unwrap();
+    assert_eq!(log.matches(advice).count(), 1, "{log}");
+}
+
+/// How one ends that was asked to is not how the app ends.
+#[test]
+fn a_stop_that_was_asked_for_is_no_exit_code() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "echo up; sleep 1000");
+    let write = |balance: &str| {
+        let text = format!("{{ script: 'job.sh', instances: 1, balance: '{balance}' }}");
+        home.file("a.json", &text);
+    };
+    write("round_robin");
+    home.does(&["start", "a.json"]);
+    home.is_up("job", 1);
+    write("least_conn");
+    home.does(&["restart", "a.json"]);
+    home.is_up("job", 2);
+    home.does(&["stop", "job"]);
+    let log = std::fs::read_to_string(home.path().join("apps/job/supervisor.log")).unwrap();
+    assert!(!log.contains("exit code"), "{log}");
+}

@@ -113,6 +113,10 @@ fn programs_get_the_fields_that_they_know() {
         let pid_file = std::fs::read_to_string(env["pm_pid_path"].as_str().unwrap()).unwrap();
         assert_eq!(pid_file, instance["pid"].to_string());
         assert_eq!(env["env"]["PORT"], home.port.to_string());
+        // It holds the app's variables alone.
+        for name in ["name", "pm_id", "instances", "NODE_APP_INSTANCE"] {
+            assert!(env["env"].get(name).is_none(), "{name}");
+        }
         // pm2 has it in both places.
         assert_eq!(env["PORT"], home.port.to_string());
         assert_eq!(env["username"], user);

@@ -34,7 +34,7 @@ fn instance(home: &Home, snapshot: &Snapshot, instance: &InstanceView, usage: Us
     for (name, value) in &env {
         fields.entry(name).or_insert_with(|| value.clone());
     }
-    fields.insert("env".to_owned(), env.into());
+    fields.insert("env".to_owned(), own_environment(app, instance).into());
     json!({
         "pid": instance.pid.unwrap_or(0),
         "name": app.name,
@@ -45,6 +45,27 @@ fn instance(home: &Home, snapshot: &Snapshot, instance: &InstanceView, usage: Us
             "cpu": usage.cpu,
         },
     })
+}
+
+/// The app's environment as pm2 has it there: without what an instance is told of itself, but for a
+/// variable that the app has chosen for its number, or counts up.
+fn own_environment(app: &App, instance: &InstanceView) -> Map<String, Value> {
+    let mut env: Map<String, Value> = app
+        .env
+        .iter()
+        .map(|(name, value)| (text(name), text(value).into()))
+        .collect();
+    let usual = app.instance_var == config::INSTANCE_VAR;
+    let chosen = Some(app.instance_var.as_str()).filter(|_| !usual);
+    let counted = app.increment_var.as_deref();
+    let of_instance = app.instance_env(instance.number, instance.id);
+    for (name, value) in of_instance {
+        let name = text(name);
+        if chosen == Some(name.as_str()) || counted == Some(name.as_str()) {
+            env.insert(name, text(value).into());
+        }
+    }
+    env
 }
 
 /// What has become of it.
