@@ -19,6 +19,7 @@ mod ids;
 mod link;
 mod pool;
 mod post;
+mod protocol;
 mod record;
 mod relay;
 mod seats;

@@ -10,6 +10,7 @@ use super::client::{Answer, Phase, Stage, Tunnel};
 use super::exchange::{COOKIE, Step};
 use super::link::{Input, Read};
 use super::pool;
+use super::protocol::other_protocol;
 use super::slab::Key;
 use super::{Proxy, Workers};
 
@@ -213,6 +214,9 @@ impl Proxy {
         let mut rest = input;
         let is_new = exchange.answer.is_none();
         while exchange.answer.is_none() {
+            if let Some(what) = other_protocol(rest) {
+                return malformed(what);
+            }
             let end = match http::find_end(rest, 0) {
                 Ok(End::At(end)) => end,
                 Ok(End::Beyond(_)) if rest.len() < RESPONSE_HEAD.max(self.settings.head) => break,
