@@ -29,7 +29,7 @@ impl Check {
         let target = match self.target {
             Some(target) => target,
             None => {
-                let here = std::env::current_dir().context("finding the current folder")?;
+                let here = config::here()?;
                 let Some(path) = config::usual(&here) else {
                     bail!(
                         "there is no ecosystem.config.js or the like in this folder; name a file"
@@ -48,6 +48,10 @@ impl Check {
         eprint!("{}", apps.printed);
         for warning in &apps.warnings {
             eprintln!("maitred: {warning}");
+        }
+        if !apps.faults.is_empty() {
+            apps.faults.iter().for_each(together::complain);
+            return Ok(1);
         }
         let shown = apps.apps.iter().map(shown);
         let shown = Value::Array(shown.collect::<Result<_, _>>()?);

@@ -28,7 +28,7 @@ pub(super) struct Init {
 impl Init {
     /// Writes the file; the exit code.
     pub(super) fn execute(&self) -> anyhow::Result<u8> {
-        let here = std::env::current_dir().context("finding the current folder")?;
+        let here = config::here()?;
         if let Some(there) = config::usual(&here) {
             bail!("{} is there already; it is left as it is", there.display());
         }

@@ -97,7 +97,11 @@ impl Run {
                 flags: StartFlags { entry },
                 args: self.args.clone(),
             };
-            for resolved in start::resolve(&what, target, manner)? {
+            let (resolved, code) = start::resolve(&what, target, manner)?;
+            if code != 0 {
+                bail!("nothing is run; correct what is wrong, or choose apps with --only");
+            }
+            for resolved in resolved {
                 let app = resolved.app;
                 if !app.restart.autostart {
                     let note = format!("{}: not started, for its autostart is false", app.name);

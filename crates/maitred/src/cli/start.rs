@@ -55,18 +55,15 @@ impl Start {
         } else {
             self.targets.clone()
         };
-        for target in targets {
-            let known = apps::all(&home)?;
-            if let Some(selected) = existing(&known, &target) {
-                names.extend(selected.iter().map(|one| one.known.record.app.name.clone()));
-                code = code.max(self.start_again(&home, &selected, manner)?);
-                continue;
-            }
-            let of_file = is_config(&target);
-            let apps = resolve(&self.what, &target, manner)?;
-            let mode = if of_file { Mode::File } else { Mode::Script };
-            names.extend(apps.iter().map(|resolved| resolved.app.name.clone()));
-            code = code.max(start_all(&home, apps, mode, self.update_env, manner)?);
+        for target in &targets {
+            code = code.max(match self.start(&home, target, &mut names, manner) {
+                // The others are started all the same.
+                Err(error) if targets.len() > 1 => {
+                    together::complain(&error);
+                    1
+                }
+                started => started?,
+            });
         }
         if !manner.silent {
             list::show(
@@ -83,6 +80,29 @@ impl Start {
             attached::follow(&names, manner)?;
         }
         Ok(code)
+    }
+
+    /// Starts what a target stands for; the exit code.
+    fn start(
+        &self,
+        home: &Home,
+        target: &OsString,
+        names: &mut Vec<String>,
+        manner: &Manner,
+    ) -> anyhow::Result<u8> {
+        let known = apps::all(home)?;
+        if let Some(selected) = existing(&known, target) {
+            names.extend(selected.iter().map(|one| one.known.record.app.name.clone()));
+            return self.start_again(home, &selected, manner);
+        }
+        let (apps, code) = resolve(&self.what, target, manner)?;
+        let mode = if is_config(target) {
+            Mode::File
+        } else {
+            Mode::Script
+        };
+        names.extend(apps.iter().map(|resolved| resolved.app.name.clone()));
+        Ok(code.max(start_all(home, apps, mode, self.update_env, manner)?))
     }
 
     /// Starts apps that are there already.
@@ -131,7 +151,7 @@ pub(super) enum Mode {
 /// # Errors
 /// If there is none.
 pub(super) fn usual() -> anyhow::Result<OsString> {
-    let here = std::env::current_dir().context("finding the current folder")?;
+    let here = config::here()?;
     let Some(path) = config::usual(&here) else {
         bail!("name what to start: there is no ecosystem.config.js or the like in this folder");
     };
@@ -143,17 +163,19 @@ pub(super) fn is_config(target: &OsString) -> bool {
     target == "-" || config::is_config(Path::new(target))
 }
 
-/// The apps that a target describes; what there is to say of them is said.
+/// The apps that a target describes, and the exit code; what there is to say of them is said. Those
+/// of a file that cannot be run as they are described are named, and left out.
 ///
 /// # Errors
-/// If they cannot be run as they are described.
+/// If none can be run.
 pub(super) fn resolve(
     what: &What,
     target: &OsString,
     manner: &Manner,
-) -> anyhow::Result<Vec<Resolved>> {
+) -> anyhow::Result<(Vec<Resolved>, u8)> {
     let what::Apps {
         apps,
+        faults,
         warnings,
         printed,
     } = if target == "-" {
@@ -165,7 +187,8 @@ pub(super) fn resolve(
     for warning in &warnings {
         together::say(manner, warning);
     }
-    Ok(apps)
+    faults.iter().for_each(together::complain);
+    Ok((apps, u8::from(!faults.is_empty())))
 }
 
 /// The apps that a target of `start` means, if it does not mean a script.

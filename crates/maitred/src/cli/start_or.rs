@@ -65,7 +65,8 @@ impl Again {
         }
         let mut followed = names_of(&names);
         for file in files {
-            let apps = start::resolve(&self.what, file, manner)?;
+            let (apps, resolved) = start::resolve(&self.what, file, manner)?;
+            code = code.max(resolved);
             followed.extend(apps.iter().map(|resolved| resolved.app.name.clone()));
             let started = start::start_all(&home, apps, mode, self.update_env, manner)?;
             code = code.max(started);

@@ -38,7 +38,7 @@ pub(super) fn selected_with_files(
     for target in targets {
         let found = if target == "-" {
             let (name, text) = ("standard input", read_input()?);
-            let here = std::env::current_dir().context("finding the current folder")?;
+            let here = config::here()?;
             of_config(
                 &known,
                 config::load_json(name, &text, &here)?,

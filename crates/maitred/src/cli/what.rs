@@ -35,6 +35,8 @@ pub(super) struct What {
 #[derive(Debug)]
 pub(super) struct Apps {
     pub(super) apps: Vec<Resolved>,
+    /// What is wrong with others of the same file, which cannot be run.
+    pub(super) faults: Vec<anyhow::Error>,
     /// Warnings and notes, each a line.
     pub(super) warnings: Vec<String>,
     /// What a config file printed when it was evaluated.
@@ -51,7 +53,7 @@ impl What {
             let file = config::load(Path::new(target), self.env.as_deref())?;
             return self.of_file(file, &target.to_string_lossy());
         }
-        let here = std::env::current_dir().context("finding the current folder")?;
+        let here = config::here()?;
         let mut entry = self.flags.entry.clone();
         entry.script = Some(target.to_owned());
         let file = ConfigFile {
@@ -74,7 +76,7 @@ impl What {
     /// # Errors
     /// As [`What::apps`].
     pub(super) fn apps_of_json(&self, text: &str) -> anyhow::Result<Apps> {
-        let here = std::env::current_dir().context("finding the current folder")?;
+        let here = config::here()?;
         let name = "standard input";
         self.of_file(config::load_json(name, text, &here)?, name)
     }
@@ -93,7 +95,7 @@ impl What {
         if said == Entry::default() {
             return Ok(None);
         }
-        let here = std::env::current_dir().context("finding the current folder")?;
+        let here = config::here()?;
         let surroundings = Surroundings {
             folder: &here,
             inherited: &std::env::vars_os().collect(),
@@ -129,9 +131,10 @@ impl What {
     fn resolve(&self, file: ConfigFile, name: Option<&str>) -> anyhow::Result<Apps> {
         let inherited: Environment = std::env::vars_os().collect();
         // A relative --cwd starts from here, not from the file.
-        let here = std::env::current_dir().context("finding the current folder")?;
+        let here = config::here()?;
         let mut apps = Apps {
             apps: Vec::new(),
+            faults: Vec::new(),
             warnings: file.warnings,
             printed: file.printed,
         };
@@ -162,9 +165,14 @@ impl What {
                 others.extend(names.into_iter().flatten().next_back());
                 continue;
             }
-            let mut resolved = match name {
-                Some(file) => resolved.with_context(|| format!("{file}: {called}"))?,
-                None => resolved?,
+            let mut resolved = match (name, resolved) {
+                (_, Ok(resolved)) => resolved,
+                (None, Err(error)) => return Err(error),
+                // The others of the file are run all the same.
+                (Some(file), Err(error)) => {
+                    apps.faults.push(error.context(format!("{file}: {called}")));
+                    continue;
+                }
             };
             let mut warnings = std::mem::take(&mut resolved.warnings);
             warnings.extend(not_watched(&resolved.app));
@@ -179,7 +187,7 @@ impl What {
                 shown(name.as_ref())
             );
         }
-        if apps.apps.is_empty() && !self.only.is_empty() {
+        if apps.apps.is_empty() && apps.faults.is_empty() && !self.only.is_empty() {
             bail!(
                 "no app is called {}; there {}",
                 self.only.join(", "),

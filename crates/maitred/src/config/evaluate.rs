@@ -14,6 +14,7 @@ use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{Pid, PidfdFlags, Signal, kill_process_group, pidfd_open};
 use serde_json::Value;
 
+use super::here::here;
 use super::interpreter;
 use super::programs::{Places, strips_types};
 use super::words::told;
@@ -106,7 +107,7 @@ struct Runtime {
 
 /// The runtime for a file: Bun, or else Node, which has to understand the file's language.
 fn runtime(path: &Path) -> anyhow::Result<Runtime> {
-    let here = std::env::current_dir().context("finding the current folder")?;
+    let here = here()?;
     let search = std::env::var_os("PATH").unwrap_or_default();
     let places = Places {
         cwd: &here,

@@ -11,6 +11,7 @@ use super::duplicates;
 use super::entry::{self, Entries};
 use super::evaluate;
 use super::fields::Entry;
+use super::here::here;
 use super::words::told;
 
 /// A config file is not larger than this.
@@ -75,7 +76,8 @@ pub(crate) fn load(path: &Path, env_name: Option<&str>) -> anyhow::Result<Config
     };
     std::fs::metadata(path).with_context(|| format!("opening {shown}"))?;
     // Through links as the user wrote them: a deploy lets `current` lead elsewhere.
-    let path = std::path::absolute(path).with_context(|| format!("opening {shown}"))?;
+    let path =
+        std::path::absolute(here()?.join(path)).with_context(|| format!("opening {shown}"))?;
     let mut printed = String::new();
     let value = if format == Format::Script {
         let evaluated = evaluate::evaluate(&path, env_name, evaluate::PATIENCE)?;

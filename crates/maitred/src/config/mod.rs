@@ -21,6 +21,7 @@ mod evaluate;
 mod field;
 mod fields;
 mod file;
+mod here;
 mod identity;
 mod instance_env;
 mod instances;
@@ -50,6 +51,7 @@ pub(crate) use environment::{Environment, FilterEnv, RUN_VAR, compose, with_own}
 pub(crate) use field::{Field, Flag, Takes};
 pub(crate) use fields::{Entry, FIELDS};
 pub(crate) use file::{ConfigFile, is_config, load, load_json, usual};
+pub(crate) use here::here;
 pub(crate) use identity::user_name;
 pub(crate) use instances::{Instances, processors};
 pub(crate) use kind::Words;

@@ -247,3 +247,95 @@ fn a_script_stands_for_the_apps_that_run_it() {
     assert_eq!(home.statuses().len(), 3);
     home.fails(&["stop", "plain"]);
 }
+
+/// The script or the interpreter of one is not there: the others run, and it is named.
+#[test]
+fn one_bad_app_of_a_file_does_not_stop_the_others() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "exec sleep 1000\n");
+    let file = r#"[
+        {"name": "one", "script": "job.sh"},
+        {"name": "bad", "script": "missing.js"},
+        {"name": "odd", "script": "job.sh", "interpreter": "no-such-program"},
+        {"name": "two", "script": "job.sh"}
+    ]"#;
+    home.file("apps.json", file);
+    let names = || {
+        let instances = home.instances();
+        let names = instances
+            .iter()
+            .map(|it| it["name"].as_str().unwrap().to_owned());
+        names.collect::<Vec<_>>()
+    };
+    for command in ["start", "restart", "reload", "startOrReload"] {
+        let before = match command {
+            "start" => Vec::new(),
+            _ => home.pids(),
+        };
+        let said = home.fails(&[command, "apps.json"]);
+        for bad in ["bad", "missing.js", "odd", "no-such-program"] {
+            assert!(said.contains(bad), "{command}: {said}");
+        }
+        assert_eq!(names(), ["one", "two"], "{command}");
+        assert!(
+            home.pids()
+                .iter()
+                .all(|pid| *pid > 0 && !before.contains(pid))
+        );
+    }
+    home.does(&["delete", "all"]);
+    let said = home.fails(&["start", "missing.js", "job.sh"]);
+    assert!(said.contains("missing.js"), "{said}");
+    assert_eq!(names(), ["job"]);
+    // To see what is wrong nothing need be right.
+    let checked = home.run(&["check", "apps.json"]);
+    assert_eq!(
+        (checked.code, checked.output.as_str()),
+        (1, ""),
+        "{checked:?}"
+    );
+}
+
+/// As deploys do it: `current` leads to the release that runs, and a shell stands in it.
+#[test]
+fn a_folder_that_a_link_leads_to_is_called_as_the_shell_calls_it() {
+    let _turn = beside_others();
+    let home = Home::new();
+    for release in ["1", "2"] {
+        let text = format!("echo release {release}; exec sleep 1000\n");
+        home.file(&format!("releases/{release}/app.sh"), &text);
+        let file = r#"{"name": "other", "script": "app.sh"}"#;
+        home.file(&format!("releases/{release}/app.json"), file);
+    }
+    let current = home.folder().join("current");
+    let swap = |release: &str| {
+        let next = home.folder().join("next");
+        std::os::unix::fs::symlink(format!("releases/{release}"), &next).unwrap();
+        std::fs::rename(next, &current).unwrap();
+    };
+    swap("1");
+    let start = |target: &str, name: &std::path::Path| {
+        let mut command = home.command(&["start", target]);
+        command.current_dir(&current).env("PWD", name);
+        let said = crate::home::ended(command);
+        assert_eq!(said.code, 0, "{said:?}");
+    };
+    start("app.sh", &current);
+    start("app.json", &current);
+    for app in ["app", "other"] {
+        assert_eq!(home.follow(app).next(), "release 1");
+    }
+    swap("2");
+    home.does(&["restart", "all"]);
+    for app in ["app", "other"] {
+        let lines = home.follow(app);
+        assert_eq!([lines.next(), lines.next()], ["release 1", "release 2"]);
+    }
+    // A name that leads elsewhere is none.
+    home.does(&["delete", "all"]);
+    start("app.sh", &home.folder().join("releases/1"));
+    let cwd = &home.instances()[0]["pm2_env"]["pm_cwd"];
+    let real = home.folder().canonicalize().unwrap().join("releases/2");
+    assert_eq!(cwd.as_str().unwrap(), real.to_str().unwrap());
+}
