@@ -54,7 +54,13 @@ pub(crate) enum Event {
         pid: i32,
         reason: String,
     },
-    /// A process runs for a while, and listens nowhere.
+    /// A program whose sockets are not shared is not run, for what was asked for needs that.
+    Unfit {
+        instance: u32,
+        wanted: String,
+        reason: String,
+    },
+    /// A process is idle, and listens nowhere.
     Silent { instance: u32, pid: i32 },
     /// Somebody else has the address that a worker wants.
     InUse {

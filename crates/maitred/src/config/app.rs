@@ -110,6 +110,18 @@ impl App {
         requests.is_some_and(|requests| requests.access_log.is_some())
     }
 
+    /// What was asked for that cannot be had of a program which is not given its sockets.
+    pub(crate) fn needs_library(&self) -> Option<&'static str> {
+        if self.exec_mode != ExecMode::Cluster {
+            None
+        } else if self.requests.is_some() {
+            Some("per: request")
+        } else {
+            let limited = self.balance.max_connections.is_some();
+            limited.then_some("max_connections")
+        }
+    }
+
     /// What to do to find out why an instance has ended, as the end of a sentence.
     pub(crate) fn see_logs(&self) -> String {
         if self.logs.disabled {

@@ -56,7 +56,7 @@ pub(crate) use identity::user_name;
 pub(crate) use instances::{Instances, processors};
 pub(crate) use kind::Words;
 pub(crate) use logs::{LogFormat, Logs, Place, Rotation};
-pub(crate) use programs::is_static;
+pub(crate) use programs::takes_no_library;
 pub(crate) use requests::{AccessFormat, Requests};
 pub(crate) use resolve::{INSTANCE_VAR, Resolved, Surroundings, resolve};
 pub(crate) use restart::{Pause, Restart};

@@ -2,7 +2,6 @@
 
 use std::ffi::OsStr;
 use std::fs;
-use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -84,55 +83,138 @@ pub(super) fn strips_types(node: &Path) -> bool {
     }
 }
 
-/// Whether a program is one that no library can be preloaded into: an ELF executable without a
-/// program interpreter.
-pub(crate) fn is_static(program: &Path) -> bool {
-    const PT_INTERP: u32 = 3;
-    let Ok(mut file) = fs::File::open(program) else {
-        return false;
-    };
-    let mut header = [0; 4096];
-    let Ok(len) = file.read(&mut header) else {
-        return false;
-    };
-    let header = header.get(..len).unwrap_or(&[]);
-    // ELF64, little-endian: the table of segments begins at e_phoff, with e_phnum entries.
+/// Why a program cannot be given its sockets by a library: what it is, as the end of a sentence
+/// that begins with its name. `None` for all that is no ELF executable of 64 bits.
+pub(crate) fn takes_no_library(program: &Path) -> Option<&'static str> {
+    let segments = segments(&fs::File::open(program).ok()?)?;
+    if !segments.iter().any(|it| it.kind == Segment::INTERPRETER) {
+        return Some("is statically linked");
+    }
+    // Also where it is linked with libc, for the sake of cgo: sockets are Go's own.
+    let is_go = segments.iter().any(|it| it.has_note(b"Go\0\0"));
+    is_go.then_some("is written in Go, which makes its system calls itself")
+}
+
+/// A segment of an ELF file, with the beginning of its bytes if they are notes.
+struct Segment {
+    kind: u32,
+    notes: Vec<u8>,
+}
+
+impl Segment {
+    const INTERPRETER: u32 = 3;
+    const NOTE: u32 = 4;
+    /// No more of a file is read than this many segments and bytes of notes.
+    const MOST: u16 = 256;
+    const NOTES: u64 = 64 << 10;
+
+    /// Whether there is a note by this owner, whose name is given with its zero bytes.
+    fn has_note(&self, owner: &[u8]) -> bool {
+        let mut rest = &*self.notes;
+        // Length of the name, of what it says, the note's type; then both, each padded to 4.
+        while let Some(name) = number::<4>(rest, 0)
+            && let Some(said) = number::<4>(rest, 4)
+        {
+            let padded = name.next_multiple_of(4);
+            if rest.get(12..).is_some_and(|rest| rest.starts_with(owner)) && name <= 4 {
+                return true;
+            }
+            let next = 12 + padded + said.next_multiple_of(4);
+            rest = usize::try_from(next)
+                .ok()
+                .and_then(|next| rest.get(next..))
+                .unwrap_or(&[]);
+        }
+        false
+    }
+}
+
+/// The segments of an ELF file of 64 bits, little-endian: their table begins at `e_phoff`, with
+/// `e_phnum` entries.
+fn segments(file: &fs::File) -> Option<Vec<Segment>> {
+    use std::os::unix::fs::FileExt;
+    let mut header = [0; 64];
+    file.read_exact_at(&mut header, 0).ok()?;
     if !header.starts_with(b"\x7fELF\x02\x01") {
-        return false;
+        return None;
     }
-    fn bytes<const N: usize>(header: &[u8], at: usize) -> Option<[u8; N]> {
-        header.get(at..)?.first_chunk().copied()
-    }
-    let number = |at| Some(usize::from(u16::from_le_bytes(bytes(header, at)?)));
-    let segments = || {
-        let start = usize::try_from(u64::from_le_bytes(bytes(header, 32)?)).ok()?;
-        let (size, count) = (number(54)?, number(56)?);
-        (0..count)
-            .map(|index| bytes(header, start.checked_add(size * index)?).map(u32::from_le_bytes))
-            .collect::<Option<Vec<u32>>>()
-    };
-    segments().is_some_and(|kinds| !kinds.contains(&PT_INTERP))
+    let start = number::<8>(&header, 32)?;
+    let (size, count) = (number::<2>(&header, 54)?, number::<2>(&header, 56)?);
+    let entries = (0..count.min(u64::from(Segment::MOST))).map(|index| {
+        let mut entry = [0; 56];
+        let at = start.checked_add(size * index)?;
+        file.read_exact_at(&mut entry, at).ok()?;
+        let kind = u32::try_from(number::<4>(&entry, 0)?).ok()?;
+        let mut notes = Vec::new();
+        if kind == Segment::NOTE {
+            let length = number::<8>(&entry, 32)?.min(Segment::NOTES);
+            notes.resize(usize::try_from(length).ok()?, 0);
+            let read = file.read_at(&mut notes, number::<8>(&entry, 8)?);
+            notes.truncate(read.ok()?);
+        }
+        Some(Segment { kind, notes })
+    });
+    entries.collect()
+}
+
+/// A number of so many bytes, at most 8, at a place.
+fn number<const N: usize>(bytes: &[u8], at: usize) -> Option<u64> {
+    let number: [u8; N] = *bytes.get(at..)?.first_chunk()?;
+    let mut eight = [0; 8];
+    eight.get_mut(..N)?.copy_from_slice(&number);
+    Some(u64::from_le_bytes(eight))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn only_an_elf_without_interpreter_is_static() {
-        assert!(!is_static(&std::env::current_exe().unwrap()));
-        assert!(!is_static(Path::new("/etc/passwd")));
-        assert!(!is_static(Path::new("/no/such")));
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("odd");
+    /// An ELF file with these segments: kinds, and what is in them.
+    fn elf(segments: &[(u32, &[u8])]) -> Vec<u8> {
+        let count = segments.len();
         let mut elf = b"\x7fELF\x02\x01".to_vec();
-        elf.resize(64, 0xff);
-        fs::write(&path, &elf).unwrap();
-        assert!(!is_static(&path));
+        elf.resize(64 + 56 * count, 0);
         elf[32..40].copy_from_slice(&64u64.to_le_bytes());
-        elf[54..58].copy_from_slice(&[56, 0, 1, 0]);
-        elf.extend([1, 0, 0, 0]);
-        fs::write(&path, &elf).unwrap();
-        assert!(is_static(&path));
+        elf[54..58].copy_from_slice(&[56, 0, u8::try_from(count).unwrap(), 0]);
+        for (index, (kind, bytes)) in segments.iter().enumerate() {
+            let (start, at) = (elf.len() as u64, 64 + 56 * index);
+            elf[at..at + 4].copy_from_slice(&kind.to_le_bytes());
+            elf[at + 8..at + 16].copy_from_slice(&start.to_le_bytes());
+            elf[at + 32..at + 40].copy_from_slice(&(bytes.len() as u64).to_le_bytes());
+            elf.extend_from_slice(bytes);
+        }
+        elf
+    }
+
+    #[test]
+    fn programs_that_take_no_library_are_known_by_their_files() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("program");
+        let verdict = |bytes: &[u8]| {
+            fs::write(&path, bytes).unwrap();
+            takes_no_library(&path)
+        };
+        let interpreter = (3, b"/lib64/ld-linux-x86-64.so.2\0".as_slice());
+        let gnu = b"\x04\0\0\0\x03\0\0\0\x03\0\0\0GNU\0abc\0";
+        let go = b"\x04\0\0\0\x05\0\0\0\x04\0\0\0Go\0\0build\0\0\0";
+        let both = [gnu.as_slice(), go].concat();
+        let is_static = Some("is statically linked");
+        assert_eq!(verdict(&elf(&[(1, b"")])), is_static);
+        assert_eq!(verdict(&elf(&[])), is_static);
+        assert_eq!(verdict(&elf(&[(1, b""), interpreter])), None);
+        assert_eq!(verdict(&elf(&[interpreter, (4, gnu)])), None);
+        for notes in [go.as_slice(), &both] {
+            let verdict = verdict(&elf(&[interpreter, (4, notes)]));
+            assert!(verdict.unwrap().contains("Go"), "{notes:?}");
+        }
+        // Notes that say more than there is.
+        let endless = [255; 12];
+        assert_eq!(verdict(&elf(&[interpreter, (4, &endless)])), None);
+        let mut beyond = elf(&[interpreter]);
+        beyond[32..40].fill(0xff);
+        assert_eq!(verdict(&beyond), None);
+        assert_eq!(verdict(b"#!/bin/sh\n"), None);
+        assert_eq!(takes_no_library(&std::env::current_exe().unwrap()), None);
+        assert_eq!(takes_no_library(Path::new("/no/such")), None);
     }
 }

@@ -18,7 +18,7 @@ use super::fields::Entry;
 use super::identity;
 use super::interpreter::{self, Program};
 use super::kind::{Bytes, LogTarget, Millis, MinUptime, Patterns, Schedule, Watched};
-use super::programs::Places;
+use super::programs::{Places, takes_no_library};
 use super::requests::{Per, Requests};
 use super::words::told;
 use super::{Cron, Instances, LogFormat, Logs, Pause, Place, Restart, Rotation, Watch, variables};
@@ -216,6 +216,16 @@ pub(crate) fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Re
         pass_through: false,
         cwd,
     };
+    if let Some(wanted) = app.needs_library()
+        && let Some(reason) = takes_no_library(app.program())
+    {
+        bail!(
+            "{wanted}: {} {reason}, so maitred cannot give it its listening sockets, and this \
+             needs them. Leave it out; NODE_APP_INSTANCE tells each instance its number, for a \
+             port of its own",
+            told(app.program())
+        );
+    }
     Ok(Resolved {
         app,
         warnings,

@@ -226,7 +226,7 @@ impl Turn {
             };
             match address {
                 Some(address) => self.listen_shared(ask, address),
-                None => answer(&ask.caller, &Reply::plain(Outcome::Native), None),
+                None => self.listen_natively(&ask),
             }
             return;
         }
@@ -246,8 +246,16 @@ impl Turn {
         match address {
             // The kernel chose its port, or it was bound out of our sight.
             address if ask.request.cluster_worker => self.listen_in_cluster(ask, address),
-            _ => answer(&ask.caller, &Reply::plain(Outcome::Native), None),
+            _ => self.listen_natively(&ask),
         }
+    }
+
+    /// A worker listens by itself.
+    fn listen_natively(&self, ask: &Ask) {
+        if let Ok(stat) = rustix::fs::fstat(&ask.socket) {
+            self.tell(Notice::ListensNatively { inode: stat.st_ino });
+        }
+        answer(&ask.caller, &Reply::plain(Outcome::Native), None);
     }
 
     /// A worker listens where others may listen, too.
@@ -345,7 +353,7 @@ impl Turn {
     fn listen_in_cluster(&mut self, ask: Ask, address: Option<ListenAddress>) {
         let (Some(primary), Some(process)) = (parent_of(ask.pid), self.processes.get_mut(&ask.pid))
         else {
-            return answer(&ask.caller, &Reply::plain(Outcome::Native), None);
+            return self.listen_natively(&ask);
         };
         let key = (primary, process.any_ports);
         process.any_ports += 1;
@@ -355,7 +363,7 @@ impl Turn {
             return self.take_in(ask, *listener);
         }
         let Some(address) = address else {
-            return answer(&ask.caller, &Reply::plain(Outcome::Native), None);
+            return self.listen_natively(&ask);
         };
         match self.open(&ask, address) {
             Ok(listener) => {

@@ -67,6 +67,8 @@ pub(crate) enum Notice {
         /// How many workers listen there now.
         members: usize,
     },
+    /// A worker listens at an address of its own, which is not shared.
+    ListensNatively { inode: u64 },
     /// A worker has ended, or listens no more.
     Left {
         pid: i32,

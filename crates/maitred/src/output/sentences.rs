@@ -130,11 +130,19 @@ impl Sentences {
                 }
                 Some(text)
             }
+            Event::Unfit {
+                instance,
+                wanted,
+                reason,
+            } => Some(format!(
+                "{name}-{instance} is stopped, for {wanted} cannot be had: {reason}, so maitred \
+                 cannot give it its listening sockets"
+            )),
             Event::Silent { instance, .. } => (!self.quiet).then(|| {
                 format!(
-                    "{name}-{instance} has run for 10 s and listens on no address that could be \
-                     shared: there is nothing to distribute. If it should, see what it writes \
-                     above; if it is a job without a port, all is well"
+                    "{name}-{instance} is idle and listens on no address that could be shared: \
+                     there is nothing to distribute. If it should, see what it writes above; if \
+                     it is a job without a port, all is well"
                 )
             }),
             Event::InUse {

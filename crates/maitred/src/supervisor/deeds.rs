@@ -6,6 +6,7 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::boot::Boot;
 use super::instance::{self, Effect, Generation, Outcome, Status};
+use super::silence::Silence;
 use super::slot::Process;
 use super::{Orphan, Supervisor};
 use crate::cgroup::Group;
@@ -17,9 +18,6 @@ use crate::process_tree;
 
 /// In so much time the preload library reports in; if not, it is not there.
 const LOAD_TIME: Duration = Duration::from_secs(2);
-
-/// A worker that listens nowhere after so much time is told of.
-const SILENCE: Duration = Duration::from_secs(10);
 
 impl Supervisor {
     /// Lets an instance hear of something, and does what it wants done.
@@ -53,6 +51,10 @@ impl Supervisor {
         };
         let app = slot.tried.as_ref().unwrap_or(&slot.app).clone();
         slot.not_started = None;
+        self.look_at_program(number, &app);
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.number == number) else {
+            return;
+        };
         let env = home::environment(self.home.as_ref(), &app, number, slot.id);
         match self.spawner.spawn(&app, &env, number, generation) {
             Ok(spawned) => {
@@ -68,7 +70,7 @@ impl Supervisor {
                     listens: false,
                     loaded: !shares || slot.not_preloaded.is_some(),
                     load_check: shares.then_some(now + LOAD_TIME),
-                    silence_check: shares.then_some(now + SILENCE),
+                    silence: shares.then(|| Silence::new(now)),
                     ask_at: None,
                     app: app.clone(),
                     boot: (!app.wait_ready).then(|| Boot::new(now, shares)),
@@ -145,7 +147,7 @@ impl Supervisor {
             return;
         };
         process.load_check = None;
-        process.silence_check = None;
+        process.silence = None;
         process.ask_at = None;
         process.boot = None;
         let Some(pid) = Pid::from_raw(process.pid) else {

@@ -16,6 +16,7 @@ mod notices;
 mod operations;
 mod pid_file;
 mod renewal;
+mod silence;
 mod slot;
 mod spawn;
 
@@ -86,6 +87,7 @@ pub(crate) struct Supervisor {
     left_groups: Vec<Group>,
     operations: Vec<Operation>,
     listeners: notices::Listeners,
+    native: notices::Native,
     renewal: renewal::Renewal,
     ending: Option<Ending>,
     afterwards: Afterwards,
@@ -143,6 +145,7 @@ impl Supervisor {
             left_groups: Vec::new(),
             operations: Vec::new(),
             listeners: notices::Listeners::default(),
+            native: notices::Native::default(),
             renewal: renewal::Renewal::default(),
             ending: None,
             afterwards: Afterwards::Kept,
@@ -249,7 +252,6 @@ impl Supervisor {
         let guard = getppid();
         rustix::process::set_parent_process_death_signal(Some(GUARD_ENDED))
             .context("watching the guard")?;
-        self.say_if_static();
         self.say_if_descriptors_are_few();
         self.set_triggers();
         for number in std::mem::take(&mut self.wanted) {
@@ -388,7 +390,7 @@ impl Supervisor {
                 let boot = process.boot.as_ref().map(|boot| boot.check);
                 [
                     process.load_check,
-                    process.silence_check,
+                    process.silence.as_ref().map(|silence| silence.at),
                     process.ask_at,
                     boot,
                 ]

@@ -1,6 +1,6 @@
 //! What the dispatcher tells, and what it does not tell in time.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
@@ -11,11 +11,13 @@ use rustix::process::{Pid, getpgid};
 
 use super::Supervisor;
 use super::instance::{self, Generation};
+use super::silence::{self, Verdict};
 use super::spawn::Ready;
-use crate::config;
+use crate::config::{self, App};
 use crate::control::ListenerView;
 use crate::dispatcher::Notice;
 use crate::events::Event;
+use crate::socket_table::Entry;
 
 /// A process that starts is looked at for so long.
 const STARTS: Duration = Duration::from_secs(1);
@@ -33,12 +35,37 @@ impl Listeners {
         }
     }
 
+    fn has_port(&self, port: u16) -> bool {
+        let ending = format!(":{port}");
+        self.0.keys().any(|address| address.ends_with(&ending))
+    }
+
     pub(super) fn view(&self) -> Vec<ListenerView> {
         let views = self.0.iter().map(|(address, workers)| ListenerView {
             address: address.clone(),
             workers: *workers,
         });
         views.collect()
+    }
+}
+
+/// The latest listeners of workers that are not shared, by their inodes.
+#[derive(Debug, Default)]
+pub(super) struct Native(VecDeque<u64>);
+
+impl Native {
+    /// So many are known.
+    const MOST: usize = 1024;
+
+    fn add(&mut self, inode: u64) {
+        if self.0.len() >= Self::MOST {
+            self.0.pop_front();
+        }
+        self.0.push_back(inode);
+    }
+
+    fn has(&self, inode: u64) -> bool {
+        self.0.contains(&inode)
     }
 }
 
@@ -57,6 +84,7 @@ impl Supervisor {
                 return;
             }
             Notice::Drained { group } => return self.drained(group),
+            Notice::ListensNatively { inode } => return self.native.add(inode),
             Notice::Listening {
                 pid,
                 instance,
@@ -157,7 +185,7 @@ impl Supervisor {
         };
         let waits = slot.waits_for_ready();
         if let Some(process) = slot.process(run) {
-            process.silence_check = None;
+            process.silence = None;
             process.boot = None;
             process.listens = true;
         }
@@ -199,20 +227,21 @@ impl Supervisor {
         Some(leader.or(only)?.generation)
     }
 
-    /// A program that no library loads into is told of before it runs.
-    pub(super) fn say_if_static(&mut self) {
-        if self.dispatcher.is_none() || !config::is_static(self.app.program()) {
-            return;
+    /// A program that no library can give its sockets is told of before it runs.
+    pub(super) fn look_at_program(&mut self, number: u32, app: &App) {
+        let shares = self.dispatcher.is_some();
+        let reason = shares
+            .then(|| config::takes_no_library(app.program()))
+            .flatten()
+            .map(|why| format!("{} {why}", app.program().display()));
+        if let Some(slot) = self.slot(number) {
+            slot.not_preloaded.clone_from(&reason);
         }
-        let reason = format!("{} is statically linked", self.app.program().display());
-        for number in self.numbers() {
-            if let Some(slot) = self.slot(number) {
-                slot.not_preloaded = Some(reason.clone());
-            }
+        if let Some(reason) = reason {
             self.event(Event::NotPreloaded {
                 instance: number,
                 pid: 0,
-                reason: reason.clone(),
+                reason,
             });
         }
     }
@@ -264,10 +293,7 @@ impl Supervisor {
                         pid,
                         reason,
                     });
-                    process.silence_check = None;
-                }
-                if due(&mut process.silence_check) && !self.app.pass_through {
-                    events.push(Event::Silent { instance, pid });
+                    process.silence = None;
                 }
             }
         }
@@ -276,6 +302,60 @@ impl Supervisor {
         }
         for (instance, generation) in asked {
             self.ask_now(instance, generation);
+        }
+        self.look_at_silent(now);
+    }
+
+    /// Looks at those that have not listened yet, as far as is known.
+    fn look_at_silent(&mut self, now: Duration) {
+        let library = self.spawner.library().to_owned();
+        let (listeners, native) = (&self.listeners, &self.native);
+        let private = &self.app.private_ports;
+        let is_known = |entry: &Entry| {
+            let port = entry.local.port();
+            native.has(entry.inode) || private.contains(&port) || listeners.has_port(port)
+        };
+        let mut events = Vec::new();
+        let mut unfit = Vec::new();
+        for slot in &mut self.slots {
+            for process in &mut slot.processes {
+                let (instance, pid) = (slot.number, process.pid);
+                let Some(silence) = process.silence.as_mut().filter(|it| it.at <= now) else {
+                    continue;
+                };
+                let tree = silence::tree(pid);
+                let verdict = silence.look(silence::wanted(&tree), now);
+                if let Some(unseen) = silence::unseen_listener(&tree, &library, is_known) {
+                    process.silence = None;
+                    let reason = unseen.reason;
+                    slot.not_preloaded = Some(reason.clone());
+                    let wanted = self.app.needs_library().filter(|_| unseen.is_sure);
+                    match wanted {
+                        Some(wanted) => unfit.push((instance, process.generation, wanted, reason)),
+                        None => events.push(Event::NotPreloaded {
+                            instance,
+                            pid,
+                            reason,
+                        }),
+                    }
+                } else if verdict == Verdict::Idle {
+                    process.silence = None;
+                    if !self.app.pass_through && !silence::has_datagrams(&tree) {
+                        events.push(Event::Silent { instance, pid });
+                    }
+                }
+            }
+        }
+        for event in events {
+            self.event(event);
+        }
+        for (instance, run, wanted, reason) in unfit {
+            self.event(Event::Unfit {
+                instance,
+                wanted: wanted.to_owned(),
+                reason,
+            });
+            self.step(instance, instance::Event::Unfit { run });
         }
     }
 
@@ -301,7 +381,7 @@ fn udp(address: SocketAddr) -> String {
 }
 
 /// Whether a process has a file in its memory. What its library has to say may still be on its way.
-fn has_mapped(pid: i32, file: &Path) -> bool {
+pub(super) fn has_mapped(pid: i32, file: &Path) -> bool {
     let maps = fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
     let file = file.as_os_str().as_bytes();
     maps.split(|byte| *byte == b'\n')

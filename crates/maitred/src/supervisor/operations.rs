@@ -304,6 +304,10 @@ fn fault(slot: &Slot, app: &App, outcome: Outcome) -> Option<String> {
              that, up to listen_timeout; call it when the app is ready, or leave wait_ready out",
             app.listen_timeout.as_millis()
         )),
+        Outcome::Unfit => slot.not_preloaded.as_ref().map(|reason| {
+            let wanted = app.needs_library().unwrap_or("sharing its sockets");
+            format!("{name} is stopped, for {wanted} cannot be had: {reason}{still}")
+        }),
         Outcome::NotUp => Some(format!(
             "{name} is not up after {} ms (listen_timeout){still}",
             app.listen_timeout.as_millis()

@@ -8,6 +8,7 @@ use rustix::process::Pid;
 
 use super::boot::Boot;
 use super::instance::{Effect, Event, Generation, Instance, Outcome, Rest, Rules, State, Status};
+use super::silence::Silence;
 use crate::cgroup::Group;
 use crate::config::{App, ExecMode};
 use crate::control::{self, InstanceView};
@@ -36,7 +37,7 @@ pub(super) struct Process {
     pub(super) loaded: bool,
     /// When to look whether the library has reported in, and whether it listens.
     pub(super) load_check: Option<Duration>,
-    pub(super) silence_check: Option<Duration>,
+    pub(super) silence: Option<Silence>,
     /// When it is asked to end at the latest, while it answers requests that it has.
     pub(super) ask_at: Option<Duration>,
     /// What it was started as.

@@ -32,3 +32,4 @@ mod fake_listener;
 mod guests;
 mod heirs;
 mod library;
+mod out_of_sight;

@@ -29,12 +29,14 @@ const SOURCES: &[(&str, &str)] = &sources![
     "closer.py",
     "fake_listener.c",
     "full.c",
+    "go.c",
     "heirs.c",
     "holders.c",
     "leftover.py",
     "loaded.c",
     "paths.c",
     "ports.c",
+    "raw.c",
     "prefork.py",
     "refusals.c",
     "reuse.c",
@@ -60,6 +62,7 @@ pub(crate) fn source(name: &str, folder: &Path) -> PathBuf {
 /// Compiles a victim of this name into the folder.
 pub(crate) fn compile(compiler: &str, name: &str, folder: &Path) -> PathBuf {
     source("victim.h", folder);
+    source("raw.c", folder);
     let source = source(&format!("{name}.c"), folder);
     let program = folder.join(name);
     let output = Command::new(tool(compiler))

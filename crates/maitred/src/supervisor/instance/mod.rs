@@ -248,6 +248,21 @@ impl Instance {
             }
             (_, Event::Up { .. }) => self.state,
 
+            (State::Running(run), Event::Unfit { run: unfit }) if run.generation == unfit => {
+                self.settle(Outcome::Unfit, step);
+                self.leave(run, step);
+                State::Resting(Rest::Errored)
+            }
+            (State::Replacing { old, new, .. }, Event::Unfit { run: unfit })
+                if new.generation == unfit =>
+            {
+                self.settle(Outcome::Unfit, step);
+                self.leave(new, step);
+                State::Running(old)
+            }
+            // What serves beside its successor was good enough until now.
+            (_, Event::Unfit { .. }) => self.state,
+
             (State::Running(run), Event::Time) => self.check(run, step),
             (State::Replacing { old, new, deadline }, Event::Time) => {
                 let settles = !old.listens && !step.rules.wait_ready;
@@ -376,7 +391,7 @@ impl Instance {
                 step.tell(left.run, status, Next::Stopped);
                 true
             }
-            Event::Up { run, .. } => self
+            Event::Up { run, .. } | Event::Unfit { run } => self
                 .leaving
                 .iter()
                 .any(|leaving| leaving.run.generation == run),

@@ -74,7 +74,7 @@ fn live(seed: u64) {
         let ended = step == 199;
         // Any process that ever was may be heard of, also one that is long gone.
         let run = random.below(world.last + 2);
-        let event = match random.below(12) {
+        let event = match random.below(13) {
             _ if ended => Event::Stop,
             0 => Event::Start,
             1 => Event::Stop,
@@ -92,6 +92,7 @@ fn live(seed: u64) {
                 run,
                 listening: random.below(2) == 0,
             },
+            9 => Event::Unfit { run },
             _ => Event::Time,
         };
         if matches!(

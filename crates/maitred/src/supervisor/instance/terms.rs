@@ -120,6 +120,8 @@ pub(crate) enum Event {
     Reload,
     /// A process has ended, or could not be started.
     Exited { run: Generation, status: Status },
+    /// A process turns out to be one that cannot do what is asked for, however often it is started.
+    Unfit { run: Generation },
     /// A process is up: it listens, or has said so.
     Up { run: Generation, listening: bool },
     /// Time has passed.
@@ -157,6 +159,8 @@ pub(crate) enum Outcome {
     Exited(Status),
     /// It is not up in time.
     NotUp,
+    /// The program cannot do what is asked for.
+    Unfit,
     /// Another command has come in between.
     Superseded,
 }

@@ -260,3 +260,31 @@ fn codes_are_those_of_a_shell() {
     assert_eq!(Status::Signal(9).exit_code(), 137);
     assert_eq!(Status::Code(-1).exit_code(), 255);
 }
+
+#[test]
+fn one_that_cannot_do_what_is_asked_for_is_not_started_again() {
+    let rules = rules();
+    let mut instance = Instance::new(Rest::Stopped, 0, 0);
+    instance.step(Event::Start, &rules, ms(0));
+    let effects = instance.step(Event::Unfit { run: 1 }, &rules, ms(10));
+    assert_eq!(effects, [Effect::Settled(Outcome::Unfit), Effect::Ask(1)]);
+    let status = Status::Signal(2);
+    let effects = instance.step(Event::Exited { run: 1, status }, &rules, ms(20));
+    assert_eq!(told(&effects), (vec![Next::Stopped], vec![]));
+    assert_eq!(instance.state(), State::Resting(Rest::Errored));
+    assert_eq!(instance.next_time(&rules), None);
+}
+
+#[test]
+fn a_successor_that_cannot_do_what_is_asked_for_leaves_the_old_one_serving() {
+    let rules = rules();
+    let mut instance = listening(&rules);
+    instance.step(Event::Reload, &rules, ms(10));
+    // Heard of the old one it changes nothing.
+    let effects = instance.step(Event::Unfit { run: 1 }, &rules, ms(15));
+    assert_eq!(effects, []);
+    let effects = instance.step(Event::Unfit { run: 2 }, &rules, ms(20));
+    assert_eq!(effects, [Effect::Settled(Outcome::Unfit), Effect::Ask(2)]);
+    let serves = instance.current().map(|run| run.generation);
+    assert_eq!(serves, Some(1));
+}
