@@ -393,9 +393,11 @@ fn children_with_a_fresh_environment_are_not_lost_silently() {
         }";
     let mut run = Setup::program("app.ts", text).instances(1).start();
     run.output("the child", |text| text.contains("ready"));
-    run.event("the notice", |event| {
-        event.is("silent") && event.instance() == 0
+    let event = run.event("the notice", |event| {
+        event.is("not_preloaded") && event.instance() == 0
     });
+    let reason = event.text("reason");
+    assert!(reason.contains("without LD_PRELOAD"), "{reason}");
     assert!(
         !run.events().iter().any(|event| event.is("listening")),
         "{}",
