@@ -22,6 +22,7 @@ run: setup-run ## Serve the demo on http://localhost:5555 with three workers
 
 test: setup-test lint ## Check and test everything, as this user and (if root) as an ordinary one
 	cargo test --workspace --no-fail-fast
+	scripts/sanitize.sh
 	scripts/test-as-user.sh
 
 test-machine: ## Test what needs systemd and cgroup v2, in an emulated machine (some minutes, 500 MB from Debian)
@@ -50,7 +51,8 @@ bench: setup-test ## Measure maitred beside SO_REUSEPORT, Node's cluster, nginx,
 
 fuzz: ## Try what is read of strangers on random inputs, then on those that libFuzzer makes of what they cover
 	cargo run --release --manifest-path fuzz/Cargo.toml --bin random_inputs -- $(FUZZ_INPUTS)
-	scripts/fuzz.sh $(FUZZ_SECONDS) heads requests responses bodies proxy_protocol
+	scripts/fuzz.sh $(FUZZ_SECONDS) heads requests responses bodies proxy_protocol \
+		registrations handoffs names addresses control_lines config_files
 
 fmt: ## Format the code
 	cargo fmt --all

@@ -1,37 +1,8 @@
-//! maitred runs an app as N worker processes behind one door.
-//!
-//! This file only connects the rooms: what the user wrote ([`cli`], [`config`]) becomes an app
-//! that a supervisor runs ([`supervisor`]), under the eyes of a guard ([`guard`]), while a
-//! dispatcher ([`dispatcher`]) hands its connections out.
+//! The executable: all of it is in the library beside it, so that fuzz targets can reach the parts
+//! that read untrusted bytes.
 
 #![forbid(unsafe_code)]
 
-mod access;
-mod apps;
-mod cgroup;
-mod cli;
-mod config;
-mod control;
-mod dispatcher;
-mod events;
-mod figures;
-mod guard;
-mod home;
-mod ipc;
-mod logs;
-mod memory;
-mod output;
-mod process_tree;
-mod proxy;
-mod runtime_folder;
-mod safe_files;
-mod schedule;
-mod socket_table;
-mod supervisor;
-mod watch;
-
-use std::process::ExitCode;
-
-fn main() -> ExitCode {
-    cli::main()
+fn main() -> std::process::ExitCode {
+    maitred::main()
 }

@@ -44,8 +44,8 @@ fn try_lots(number: u64, seed: u64, next: &AtomicU64, failures: &AtomicU64) {
         }
         for n in from..number.min(from + LOT) {
             let seed = seed.wrapping_add(n);
-            let bytes = fuzz::input(seed);
             for name in fuzz::names() {
+                let bytes = fuzz::input(name, seed);
                 if std::panic::catch_unwind(|| fuzz::hold(name, &bytes)).is_err() {
                     eprintln!("{name}, seed {seed}: {}", bytes.escape_ascii());
                     failures.fetch_add(1, Ordering::Relaxed);

@@ -220,3 +220,24 @@ fn from_toml(value: toml::Value) -> Value {
         }
     }
 }
+
+/// What must hold of the text of any config file (see `untrusted`).
+#[cfg(feature = "fuzzing")]
+pub(crate) fn read_any_text(bytes: &[u8]) {
+    let Some((first, text)) = bytes.split_first() else {
+        return;
+    };
+    let Ok(text) = std::str::from_utf8(text) else {
+        return;
+    };
+    let format = match first % 3 {
+        0 => Format::Json,
+        1 => Format::Yaml,
+        _ => Format::Toml,
+    };
+    if let Ok(value) = parse(text, format)
+        && let Err(errors) = entry::read(&value)
+    {
+        assert!(errors.iter().all(|error| !error.is_empty()));
+    }
+}

@@ -50,6 +50,8 @@ pub(crate) use cron::Cron;
 pub(crate) use environment::{Environment, FilterEnv, RUN_VAR, compose, with_own};
 pub(crate) use field::{Field, Flag, Takes};
 pub(crate) use fields::{Entry, FIELDS};
+#[cfg(feature = "fuzzing")]
+pub(crate) use file::read_any_text;
 pub(crate) use file::{ConfigFile, is_config, load, load_json, usual};
 pub(crate) use here::here;
 pub(crate) use identity::user_name;

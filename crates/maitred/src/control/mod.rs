@@ -12,6 +12,8 @@ mod server;
 mod snapshot;
 
 pub(crate) use client::{Connection, Fault};
+#[cfg(feature = "fuzzing")]
+pub(crate) use messages::read_any_line;
 pub(crate) use messages::{Refusal, Reply, Request};
 pub(crate) use server::{Answer, Call, Server};
 pub(crate) use snapshot::{InstanceView, ListenerView, Snapshot, State};
