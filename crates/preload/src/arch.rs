@@ -12,6 +12,7 @@ mod x86_64 {
     /// System call numbers, from the kernel's `syscall_64.tbl`.
     pub(crate) mod nr {
         pub(crate) const READ: usize = 0;
+        pub(crate) const WRITE: usize = 1;
         pub(crate) const CLOSE: usize = 3;
         pub(crate) const MMAP: usize = 9;
         pub(crate) const MADVISE: usize = 28;
@@ -25,6 +26,7 @@ mod x86_64 {
         pub(crate) const LISTEN: usize = 50;
         pub(crate) const GETSOCKNAME: usize = 51;
         pub(crate) const GETPEERNAME: usize = 52;
+        pub(crate) const SOCKETPAIR: usize = 53;
         pub(crate) const SETSOCKOPT: usize = 54;
         pub(crate) const GETSOCKOPT: usize = 55;
         pub(crate) const FCNTL: usize = 72;
@@ -39,6 +41,8 @@ mod x86_64 {
         pub(crate) const ACCEPT4: usize = 288;
         pub(crate) const DUP3: usize = 292;
         pub(crate) const PRLIMIT64: usize = 302;
+        pub(crate) const PROCESS_VM_READV: usize = 310;
+        pub(crate) const PROCESS_VM_WRITEV: usize = 311;
     }
 
     /// Makes a system call; a failure comes back as the negated error number.

@@ -22,6 +22,7 @@ mod hooks;
 mod host;
 mod kernel;
 mod listener;
+mod memory;
 mod options;
 mod table;
 

@@ -78,6 +78,28 @@ pub fn bind(socket: BorrowedFd<'_>, address: &[u8]) -> io::Result<()> {
     .map(drop)
 }
 
+/// Binds a socket to a name with something random in it, 64 bits that `name` is called with. A name
+/// that somebody else has is given up for another one.
+///
+/// # Errors
+/// Those of `getrandom(2)` and `bind(2)`.
+pub fn bind_random<N: AsRef<[u8]>>(
+    socket: BorrowedFd<'_>,
+    name: impl Fn(u64) -> N,
+) -> io::Result<()> {
+    const TRIES: u32 = 4;
+    let mut tries = 0;
+    loop {
+        let mut nonce = [0; 8];
+        rustix::rand::getrandom(&mut nonce, rustix::rand::GetRandomFlags::empty())?;
+        tries += 1;
+        match bind(socket, name(u64::from_ne_bytes(nonce)).as_ref()) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries < TRIES => {}
+            bound => return bound,
+        }
+    }
+}
+
 /// The address that a socket is bound to.
 ///
 /// # Errors

@@ -72,7 +72,7 @@ impl Channel {
             SocketFlags::CLOEXEC,
             None,
         )?;
-        sys::bind(theirs.as_fd(), &channel_name(id.0))?;
+        sys::bind_random(theirs.as_fd(), |nonce| channel_name(id.0, nonce))?;
         fill(theirs.as_fd())?;
         let channel = Self {
             ours,

@@ -39,6 +39,7 @@ const SOURCES: &[(&str, &str)] = &sources![
     "refusals.c",
     "reuse.c",
     "shutdown.c",
+    "wild.c",
 ];
 
 /// The preload library, likewise.
