@@ -30,6 +30,7 @@ mod x86_64 {
         pub(crate) const SETSOCKOPT: usize = 54;
         pub(crate) const GETSOCKOPT: usize = 55;
         pub(crate) const FCNTL: usize = 72;
+        pub(crate) const UNLINK: usize = 87;
         pub(crate) const GETPPID: usize = 110;
         pub(crate) const GETTID: usize = 186;
         pub(crate) const GETDENTS64: usize = 217;
@@ -37,6 +38,8 @@ mod x86_64 {
         pub(crate) const EXIT_GROUP: usize = 231;
         pub(crate) const EPOLL_CTL: usize = 233;
         pub(crate) const OPENAT: usize = 257;
+        pub(crate) const NEWFSTATAT: usize = 262;
+        pub(crate) const UNLINKAT: usize = 263;
         pub(crate) const READLINKAT: usize = 267;
         pub(crate) const ACCEPT4: usize = 288;
         pub(crate) const DUP3: usize = 292;
@@ -184,6 +187,10 @@ mod x86_64 {
             "lea rax, [rdi - {bind}]", // bind, listen, getsockname and getpeername are neighbours
             "cmp rax, {span}",
             "jbe 4f",
+            "cmp rdi, {unlink}",
+            "je 4f",
+            "cmp rdi, {unlinkat}",
+            "je 4f",
             "lea rax, [rdi - {setsockopt}]", // setsockopt and getsockopt too
             "cmp rax, 1",
             "jbe 4f",
@@ -209,6 +216,8 @@ mod x86_64 {
             bind = const nr::BIND,
             span = const nr::GETPEERNAME - nr::BIND,
             setsockopt = const nr::SETSOCKOPT,
+            unlink = const nr::UNLINK,
+            unlinkat = const nr::UNLINKAT,
             ours = sym crate::hooks::syscall_ours,
             fail = sym crate::hooks::syscall_failed,
         )

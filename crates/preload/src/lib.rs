@@ -24,6 +24,7 @@ mod kernel;
 mod listener;
 mod memory;
 mod options;
+mod removal;
 mod table;
 
 pub use arch::syscall;

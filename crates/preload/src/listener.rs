@@ -17,16 +17,16 @@ use crate::{arch::nr, datagrams, door, host, memory};
 /// `address` must point to `len` readable bytes, or be what `bind` answers EFAULT to.
 pub(crate) unsafe fn bind(fd: i32, address: *const u8, len: u32) -> isize {
     forget(fd);
-    let mut bytes = [0; 110];
-    // What cannot be read is left to the kernel, which says so.
-    let bytes = match bytes.get_mut(..len as usize) {
-        Some(bytes)
-            if !host::DOOR.is_empty() && len >= 3 && memory::read(address, bytes).is_ok() =>
-        {
-            &*bytes
-        }
-        _ => &[],
-    };
+    let mut room = [0; 110];
+    let mut bytes: &[u8] = &[];
+    if !host::DOOR.is_empty()
+        && len >= 3
+        && let Some(room) = room.get_mut(..len as usize)
+        // What cannot be read is left to the kernel, which says so.
+        && memory::read(address, room).is_ok()
+    {
+        bytes = room;
+    }
     if is_fixed(bytes)
         && is_stream(fd)
         && let Some(result) = ask_to_bind(fd, bytes)
@@ -97,7 +97,6 @@ pub(crate) fn listen(fd: i32, backlog: i32) -> isize {
     };
     match (reply.outcome, channel) {
         (Outcome::Channel, Some(channel)) => {
-            let flags = flags.blocking_if(reply.blocks);
             let installed = install(fd, channel, reply.channel, &reply.address, flags);
             kernel::close(channel);
             installed
@@ -153,14 +152,6 @@ impl Flags {
                 0
             },
             timeout: kernel::receive_timeout(fd),
-        }
-    }
-
-    fn blocking_if(self, blocks: bool) -> Self {
-        let nonblocking = if blocks { 0 } else { self.nonblocking };
-        Self {
-            nonblocking,
-            ..self
         }
     }
 }

@@ -224,8 +224,9 @@ fn is_not_plain(level: i32, option: i32) -> bool {
             libc::SO_ATTACH_FILTER | libc::SO_ATTACH_REUSEPORT_CBPF | SO_PEERPIDFD
         ),
         libc::IPPROTO_TCP => option == libc::TCP_ZEROCOPY_RECEIVE,
-        // Netfilter's tables lie above these.
-        libc::IPPROTO_IP | libc::IPPROTO_IPV6 => option >= 64,
+        // Netfilter's tables lie above these, and among IPv6's options.
+        libc::IPPROTO_IP => option >= 64,
+        libc::IPPROTO_IPV6 => option >= 64 && !matches!(option, 67 | 70 | 73 | 75 | 78),
         _ => true,
     }
 }

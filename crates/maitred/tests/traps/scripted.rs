@@ -234,7 +234,6 @@ impl Doorman {
                     outcome: Outcome::Channel,
                     channel: ours.id,
                     address: request.address,
-                    blocks: false,
                 };
                 channel = Some(ours);
                 Answer::Bytes(reply.encode().to_vec(), Some(theirs))
@@ -246,7 +245,7 @@ impl Doorman {
                     ..Reply::plain(Outcome::Channel)
                 })
             }
-            Verb::SetOption | Verb::GetOption | Verb::ShareDatagrams => {
+            Verb::SetOption | Verb::GetOption | Verb::ShareDatagrams | Verb::Remove => {
                 Answer::outcome(Outcome::Native)
             }
         });

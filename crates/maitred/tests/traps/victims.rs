@@ -25,6 +25,7 @@ const SOURCES: &[(&str, &str)] = &sources![
     "victim.h",
     "acceptors.c",
     "acceptors.py",
+    "agent.c",
     "client.c",
     "closer.py",
     "fake_listener.c",

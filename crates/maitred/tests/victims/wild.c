@@ -4,7 +4,9 @@
 
 #include <sys/syscall.h>
 
-#define WILD ((void *)1)
+// Volatile, or the compiler would see that two of them are the same.
+static void *volatile wild = (void *)1;
+#define WILD wild
 
 static void names(int fd) {
   union address address;
