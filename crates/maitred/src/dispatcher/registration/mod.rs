@@ -316,6 +316,9 @@ impl Registrar {
     /// Reads what a caller has to say. One whose words are not understood, or who is not ours, is sent
     /// away without an answer, and goes on natively.
     fn hear(&mut self, caller: OwnedFd) -> Result<(), Gone> {
+        // Before another thread closes it: this one, asleep in the epoll with the last reference to it,
+        // would keep the connection open. Of a descriptor that is in the epoll this cannot fail.
+        let _ = epoll::delete(&self.epoll, &caller);
         let mut bytes = [0; REQUEST_LEN + 1];
         let Ok((len, mut sent)) = sys::receive_all(caller.as_fd(), &mut bytes) else {
             self.closer.close([caller]);
