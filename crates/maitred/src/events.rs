@@ -73,6 +73,16 @@ pub(crate) enum Event {
     DatagramsShared { instance: u32, address: String },
     /// An instance cannot share the UDP socket of another one, for the kernel does not give it.
     DatagramsNotShared { instance: u32, address: String },
+    /// A worker's user may not listen on this port, and the config does not allow it.
+    PrivilegedPort {
+        instance: u32,
+        address: String,
+        port: u16,
+    },
+    /// A process that is not part of the app asked for its listeners, and was refused.
+    Stranger { pid: i32, uid: u32 },
+    /// A process asked for more listeners than it may have, and was refused.
+    TooMuch { pid: i32 },
     /// The kernel does not tell whether a worker's loop is free.
     Blind { pid: i32 },
     /// The kernel does not tell which connections are open.

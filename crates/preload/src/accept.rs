@@ -2,11 +2,11 @@
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use wire::{HANDOFF_LEN, Handoff};
+use wire::{Address, HANDOFF_LEN, Handoff};
 
 use crate::arch::{self, nr};
 use crate::epoll::Registrations;
-use crate::kernel::{self, Beside, EAGAIN, ECONNRESET, EINTR, EINVAL, EMFILE};
+use crate::kernel::{self, Beside, EAGAIN, ECONNRESET, EINTR, EINVAL, EMFILE, ENOTCONN};
 use crate::table::{self, Kind, Slot};
 use crate::{door, host, listener};
 
@@ -97,14 +97,27 @@ unsafe fn take(slot: &Slot, fd: i32, address: *mut u8, len: *mut u32, flags: i32
         }
         let message = bytes.get(..received as usize).and_then(Handoff::decode);
         match (message, beside) {
-            (Some(Handoff::Connection { peer, len: of }), Beside::Descriptor(connection)) => {
+            (
+                Some(Handoff::Connection {
+                    peer,
+                    len: of,
+                    pair,
+                }),
+                Beside::Descriptor(connection),
+            ) => {
                 near_limit(slot, connection);
                 if flags & kernel::SOCK_NONBLOCK == 0 {
                     // The supervisor accepts without blocking, and that travels along.
                     kernel::fcntl(connection, kernel::F_SETFL, 0);
                 }
+                let of = of.and_then(|of| Address::new(peer.get(..usize::from(of))?));
                 // SAFETY: the caller's promise.
-                unsafe { write_peer(connection, &peer, of, address, len) };
+                let written = unsafe { write_peer(connection, of, pair, address, len) };
+                if written < 0 {
+                    // As accept does with a connection whose address it cannot write.
+                    kernel::close(connection);
+                    return written;
+                }
                 return connection as isize;
             }
             // No descriptor was left, against all precaution. What accept says then:
@@ -118,36 +131,34 @@ unsafe fn take(slot: &Slot, fd: i32, address: *mut u8, len: *mut u32, flags: i32
     }
 }
 
+/// Writes where a connection comes from, if the program wants to know.
+///
 /// # Safety
 /// `address` and `len` as `accept4` wants them.
 unsafe fn write_peer(
     connection: i32,
-    peer: &[u8; 28],
-    of: Option<u8>,
+    peer: Option<Address>,
+    pair: bool,
     address: *mut u8,
     len: *mut u32,
-) {
-    if address.is_null() || len.is_null() {
-        return;
+) -> isize {
+    if address.is_null() {
+        return 0;
     }
-    let Some(of) = of else {
-        // SAFETY: the caller's promise; getpeername wants the same.
-        unsafe {
-            kernel::call(
-                nr::GETPEERNAME,
-                [connection as usize, address as usize, len as usize, 0, 0, 0],
-            );
-        }
-        return;
+    if let (Some(peer), true) = (&peer, pair) {
+        return listener::give_name(peer, address, len);
+    }
+    // SAFETY: the caller's promise; getpeername wants the same.
+    let written = unsafe {
+        kernel::call(
+            nr::GETPEERNAME,
+            [connection as usize, address as usize, len as usize, 0, 0, 0],
+        )
     };
-    // SAFETY: `len` points to a number, which tells how many bytes `address` has room for; as
-    // accept does, no more are written, and the whole length is told.
-    unsafe {
-        let room = *len as usize;
-        for (at, byte) in peer.iter().take(usize::from(of).min(room)).enumerate() {
-            *address.add(at) = *byte;
-        }
-        *len = u32::from(of);
+    match peer {
+        // It has left already, which accept does not mind.
+        Some(peer) if written == -(ENOTCONN as isize) => listener::give_name(&peer, address, len),
+        _ => written,
     }
 }
 

@@ -12,6 +12,7 @@ mod x86_64 {
     /// System call numbers, from the kernel's `syscall_64.tbl`.
     pub(crate) mod nr {
         pub(crate) const READ: usize = 0;
+        pub(crate) const WRITE: usize = 1;
         pub(crate) const CLOSE: usize = 3;
         pub(crate) const MMAP: usize = 9;
         pub(crate) const MADVISE: usize = 28;
@@ -25,9 +26,11 @@ mod x86_64 {
         pub(crate) const LISTEN: usize = 50;
         pub(crate) const GETSOCKNAME: usize = 51;
         pub(crate) const GETPEERNAME: usize = 52;
+        pub(crate) const SOCKETPAIR: usize = 53;
         pub(crate) const SETSOCKOPT: usize = 54;
         pub(crate) const GETSOCKOPT: usize = 55;
         pub(crate) const FCNTL: usize = 72;
+        pub(crate) const UNLINK: usize = 87;
         pub(crate) const GETPPID: usize = 110;
         pub(crate) const GETTID: usize = 186;
         pub(crate) const GETDENTS64: usize = 217;
@@ -35,10 +38,14 @@ mod x86_64 {
         pub(crate) const EXIT_GROUP: usize = 231;
         pub(crate) const EPOLL_CTL: usize = 233;
         pub(crate) const OPENAT: usize = 257;
+        pub(crate) const NEWFSTATAT: usize = 262;
+        pub(crate) const UNLINKAT: usize = 263;
         pub(crate) const READLINKAT: usize = 267;
         pub(crate) const ACCEPT4: usize = 288;
         pub(crate) const DUP3: usize = 292;
         pub(crate) const PRLIMIT64: usize = 302;
+        pub(crate) const PROCESS_VM_READV: usize = 310;
+        pub(crate) const PROCESS_VM_WRITEV: usize = 311;
     }
 
     /// Makes a system call; a failure comes back as the negated error number.
@@ -180,6 +187,10 @@ mod x86_64 {
             "lea rax, [rdi - {bind}]", // bind, listen, getsockname and getpeername are neighbours
             "cmp rax, {span}",
             "jbe 4f",
+            "cmp rdi, {unlink}",
+            "je 4f",
+            "cmp rdi, {unlinkat}",
+            "je 4f",
             "lea rax, [rdi - {setsockopt}]", // setsockopt and getsockopt too
             "cmp rax, 1",
             "jbe 4f",
@@ -205,6 +216,8 @@ mod x86_64 {
             bind = const nr::BIND,
             span = const nr::GETPEERNAME - nr::BIND,
             setsockopt = const nr::SETSOCKOPT,
+            unlink = const nr::UNLINK,
+            unlinkat = const nr::UNLINKAT,
             ours = sym crate::hooks::syscall_ours,
             fail = sym crate::hooks::syscall_failed,
         )

@@ -2,7 +2,7 @@
 
 use crate::arch::nr;
 use crate::host::libc_result;
-use crate::{accept as accepting, listener, options};
+use crate::{accept as accepting, listener, options, removal};
 
 /// `accept(2)`.
 ///
@@ -98,6 +98,36 @@ pub extern "C" fn close(fd: i32) -> i32 {
     libc_result(listener::close(fd)) as i32
 }
 
+/// `unlink(2)`.
+///
+/// # Safety
+/// As the function of libc.
+#[cfg_attr(feature = "library", unsafe(no_mangle))]
+pub unsafe extern "C" fn unlink(path: *const u8) -> i32 {
+    // SAFETY: the caller's promise.
+    libc_result(unsafe { removal::unlink(path) }) as i32
+}
+
+/// `unlinkat(2)`.
+///
+/// # Safety
+/// As the function of libc.
+#[cfg_attr(feature = "library", unsafe(no_mangle))]
+pub unsafe extern "C" fn unlinkat(directory: i32, path: *const u8, flags: i32) -> i32 {
+    // SAFETY: the caller's promise.
+    libc_result(unsafe { removal::unlinkat(directory, path, flags) }) as i32
+}
+
+/// `remove(3)`.
+///
+/// # Safety
+/// As the function of libc.
+#[cfg_attr(feature = "library", unsafe(no_mangle))]
+pub unsafe extern "C" fn remove(path: *const u8) -> i32 {
+    // SAFETY: the caller's promise.
+    libc_result(unsafe { removal::remove(path) }) as i32
+}
+
 /// `syscall(2)` of one of the calls above: libuv closes so, and other programs accept so.
 ///
 /// # Safety
@@ -121,6 +151,8 @@ pub(crate) unsafe extern "C" fn syscall_ours(
             nr::GETSOCKNAME => listener::getsockname(fd, b as *mut u8, c as *mut u32),
             nr::GETPEERNAME => listener::getpeername(fd, b as *mut u8, c as *mut u32),
             nr::SETSOCKOPT => options::setsockopt(fd, b as i32, c as i32, d as *const u8, e as u32),
+            nr::UNLINK => removal::unlink(a as *const u8),
+            nr::UNLINKAT => removal::unlinkat(fd, b as *const u8, c as i32),
             nr::GETSOCKOPT => {
                 options::getsockopt(fd, b as i32, c as i32, d as *mut u8, e as *mut u32)
             }

@@ -33,6 +33,7 @@ pub(crate) const FD_CLOEXEC: i32 = 1;
 pub(crate) const EINTR: i32 = 4;
 pub(crate) const EAGAIN: i32 = 11;
 pub(crate) const EFAULT: i32 = 14;
+pub(crate) const EISDIR: i32 = 21;
 pub(crate) const EINVAL: i32 = 22;
 pub(crate) const EMFILE: i32 = 24;
 pub(crate) const EOPNOTSUPP: i32 = 95;

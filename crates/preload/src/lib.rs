@@ -22,7 +22,9 @@ mod hooks;
 mod host;
 mod kernel;
 mod listener;
+mod memory;
 mod options;
+mod removal;
 mod table;
 
 pub use arch::syscall;

@@ -9,7 +9,7 @@ use wire::{
 use crate::epoll::Registrations;
 use crate::kernel::{self, AF_INET, AF_INET6, AF_UNIX, SOCK_STREAM};
 use crate::table::{self, Kind, Slot};
-use crate::{arch::nr, datagrams, door, host};
+use crate::{arch::nr, datagrams, door, host, memory};
 
 /// `bind`: an address that other workers may share is asked for at the door.
 ///
@@ -17,15 +17,21 @@ use crate::{arch::nr, datagrams, door, host};
 /// `address` must point to `len` readable bytes, or be what `bind` answers EFAULT to.
 pub(crate) unsafe fn bind(fd: i32, address: *const u8, len: u32) -> isize {
     forget(fd);
-    if !host::DOOR.is_empty() && !address.is_null() && (3..=110).contains(&len) {
-        // SAFETY: the caller's promise, and not null.
-        let bytes = unsafe { core::slice::from_raw_parts(address, len as usize) };
-        if is_fixed(bytes)
-            && is_stream(fd)
-            && let Some(result) = ask_to_bind(fd, bytes)
-        {
-            return result;
-        }
+    let mut room = [0; 110];
+    let mut bytes: &[u8] = &[];
+    if !host::DOOR.is_empty()
+        && len >= 3
+        && let Some(room) = room.get_mut(..len as usize)
+        // What cannot be read is left to the kernel, which says so.
+        && memory::read(address, room).is_ok()
+    {
+        bytes = room;
+    }
+    if is_fixed(bytes)
+        && is_stream(fd)
+        && let Some(result) = ask_to_bind(fd, bytes)
+    {
+        return result;
     }
     // SAFETY: the caller's promise.
     let result = unsafe {
@@ -34,12 +40,8 @@ pub(crate) unsafe fn bind(fd: i32, address: *const u8, len: u32) -> isize {
             [fd as usize, address as usize, len as usize, 0, 0, 0],
         )
     };
-    if result == -(kernel::EADDRINUSE as isize) && !host::DOOR.is_empty() {
-        // SAFETY: the kernel has just read the address.
-        let bytes = unsafe { core::slice::from_raw_parts(address, len as usize) };
-        if datagrams::share(fd, bytes) {
-            return 0;
-        }
+    if result == -(kernel::EADDRINUSE as isize) && datagrams::share(fd, bytes) {
+        return 0;
     }
     result
 }
@@ -95,7 +97,6 @@ pub(crate) fn listen(fd: i32, backlog: i32) -> isize {
     };
     match (reply.outcome, channel) {
         (Outcome::Channel, Some(channel)) => {
-            let flags = flags.blocking_if(reply.blocks);
             let installed = install(fd, channel, reply.channel, &reply.address, flags);
             kernel::close(channel);
             installed
@@ -153,14 +154,6 @@ impl Flags {
             timeout: kernel::receive_timeout(fd),
         }
     }
-
-    fn blocking_if(self, blocks: bool) -> Self {
-        let nonblocking = if blocks { 0 } else { self.nonblocking };
-        Self {
-            nonblocking,
-            ..self
-        }
-    }
 }
 
 /// Puts the channel in the listener's place: same number, same flags, and known to the same
@@ -192,53 +185,48 @@ fn install(fd: i32, channel: i32, id: u64, address: &Address, flags: Flags) -> i
 /// # Safety
 /// `address` and `len` as `getsockname` wants them.
 pub(crate) unsafe fn getsockname(fd: i32, address: *mut u8, len: *mut u32) -> isize {
-    // SAFETY: `len` is the caller's; it is read before the kernel changes it.
-    let room = if len.is_null() { 0 } else { unsafe { *len } };
-    if !address.is_null()
-        && !len.is_null()
-        && let Some(name) = table::find(fd).and_then(|slot| pretended(slot, fd))
-    {
-        // SAFETY: neither is null, and the caller's promise.
-        unsafe { write_name(&name, room, address, len) };
-        return 0;
+    match own_name(fd) {
+        Some(name) => give_name(&name, address, len),
+        // SAFETY: the caller's promise.
+        None => unsafe { named(nr::GETSOCKNAME, fd, address, len) },
     }
-    // SAFETY: the caller's promise.
-    let result = unsafe {
-        kernel::call(
-            nr::GETSOCKNAME,
-            [fd as usize, address as usize, len as usize, 0, 0, 0],
-        )
-    };
-    if result != 0 || address.is_null() || host::DOOR.is_empty() {
-        return result;
+}
+
+/// The name that a descriptor is to show, if it is not the kernel's.
+fn own_name(fd: i32) -> Option<Address> {
+    if host::DOOR.is_empty() {
+        return None;
     }
-    // SAFETY: the call has succeeded, so it has read and written the length.
-    let length = unsafe { *len };
+    if let Some(name) = table::find(fd).and_then(|slot| pretended(slot, fd)) {
+        return Some(name);
+    }
+    let mut bytes = [0; 112];
+    let length = kernel::getsockname(fd, &mut bytes).ok()?;
     // A channel has a long name of a family that few listeners have: ask no further else.
-    let name = match length as usize {
+    match length {
         CHANNEL_NAME_LEN => adopt(fd).and_then(|slot| pretended(slot, fd)),
         PAIR_NAME_LEN => shown(fd, kernel::getsockname),
         _ => None,
-    };
-    if let Some(name) = name {
-        // SAFETY: neither is null, and the caller's promise.
-        unsafe { write_name(&name, room, address, len) };
     }
-    result
 }
 
-/// Writes a name as the kernel does: no more than there is room for, and the whole length.
+/// Gives a name as the kernel does: no more than there is room for, and the whole length.
+pub(crate) fn give_name(name: &Address, address: *mut u8, len: *mut u32) -> isize {
+    let name = name.as_bytes();
+    memory::give(name, address, len, |_| name.len())
+}
+
+/// `getsockname` or `getpeername` of the kernel.
 ///
 /// # Safety
-/// `address` must have room for `room` bytes, and `len` point to a number.
-unsafe fn write_name(name: &Address, room: u32, address: *mut u8, len: *mut u32) {
-    let name = name.as_bytes();
+/// `address` and `len` as these want them.
+unsafe fn named(number: usize, fd: i32, address: *mut u8, len: *mut u32) -> isize {
     // SAFETY: the caller's promise.
     unsafe {
-        for (at, byte) in name.iter().take(room as usize).enumerate() {
-            *address.add(at) = *byte;
-        }
-        *len = name.len() as u32;
+        kernel::call(
+            number,
+            [fd as usize, address as usize, len as usize, 0, 0, 0],
+        )
     }
 }
 
@@ -247,37 +235,27 @@ unsafe fn write_name(name: &Address, room: u32, address: *mut u8, len: *mut u32)
 /// # Safety
 /// `address` and `len` as `getpeername` wants them.
 pub(crate) unsafe fn getpeername(fd: i32, address: *mut u8, len: *mut u32) -> isize {
-    // SAFETY: `len` is the caller's; it is read before the kernel changes it.
-    let room = if len.is_null() { 0 } else { unsafe { *len } };
     if let Some(slot) = table::find(fd)
         && is_channel(slot, fd)
     {
         return -(kernel::ENOTCONN as isize);
     }
+    if !host::DOOR.is_empty() {
+        let mut bytes = [0; 112];
+        match kernel::getpeername(fd, &mut bytes) {
+            Ok(PAIR_NAME_LEN) => {
+                if let Some(name) = shown(fd, kernel::getpeername) {
+                    return give_name(&name, address, len);
+                }
+            }
+            // The other end of a channel that this process inherited has no name, as few other
+            // sockets'.
+            Ok(2) if id_of(fd).is_some() => return -(kernel::ENOTCONN as isize),
+            _ => {}
+        }
+    }
     // SAFETY: the caller's promise.
-    let result = unsafe {
-        kernel::call(
-            nr::GETPEERNAME,
-            [fd as usize, address as usize, len as usize, 0, 0, 0],
-        )
-    };
-    // The other end of a channel that this process inherited has no name, as few other sockets'.
-    // SAFETY: the call has succeeded, so it has written the length.
-    if result == 0 && unsafe { *len } == 2 && !host::DOOR.is_empty() && id_of(fd).is_some() {
-        return -(kernel::ENOTCONN as isize);
-    }
-    if result != 0 || address.is_null() {
-        return result;
-    }
-    // SAFETY: the call has succeeded, so it has written the length.
-    let length = unsafe { *len };
-    if length as usize == PAIR_NAME_LEN
-        && let Some(name) = shown(fd, kernel::getpeername)
-    {
-        // SAFETY: neither is null, and the caller's promise.
-        unsafe { write_name(&name, room, address, len) };
-    }
-    result
+    unsafe { named(nr::GETPEERNAME, fd, address, len) }
 }
 
 /// The address that an end of a pair shows, by its whole name.

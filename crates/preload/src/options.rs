@@ -3,9 +3,9 @@
 use wire::{Address, Outcome, Verb};
 
 use crate::arch::nr;
-use crate::kernel::{self, EFAULT, EOPNOTSUPP, SOCK_STREAM, SOL_SOCKET};
+use crate::kernel::{self, EOPNOTSUPP, SOCK_STREAM, SOL_SOCKET};
 use crate::table::{self, Kind, Slot};
-use crate::{door, host, listener};
+use crate::{door, host, listener, memory};
 
 /// The longest value that is passed on; a listener's options are numbers and small structures.
 const LONGEST: u32 = 16;
@@ -54,11 +54,15 @@ pub(crate) unsafe fn setsockopt(
             true
         }
     };
-    if !is_channel || len > LONGEST {
+    if !is_channel {
         return natively();
     }
-    if value.is_null() {
-        return -(EFAULT as isize);
+    let mut bytes = [0; LONGEST as usize];
+    let Some(bytes) = bytes.get_mut(..len as usize) else {
+        return natively();
+    };
+    if let Err(errno) = memory::read(value, bytes) {
+        return -(errno as isize);
     }
     if level == SOL_SOCKET && option == kernel::SO_RCVTIMEO {
         // It is the channel that accept waits at.
@@ -67,8 +71,6 @@ pub(crate) unsafe fn setsockopt(
             return result;
         }
     }
-    // SAFETY: the caller's promise, and not null.
-    let bytes = unsafe { core::slice::from_raw_parts(value, len as usize) };
     let answer =
         Address::new(bytes).and_then(|bytes| forward(Verb::SetOption, fd, level, option, bytes));
     match answer {
@@ -127,23 +129,8 @@ pub(crate) unsafe fn getsockopt(
             }
         }
     };
-    if value.is_null() || len.is_null() {
-        return -(EFAULT as isize);
-    }
     match answer(slot, fd, level, option) {
-        Some(Ok(answer)) => {
-            let answer = answer.as_bytes();
-            // SAFETY: `len` tells how many bytes `value` has room for; no more are written, and
-            // what was written is told.
-            unsafe {
-                let room = (*len as usize).min(answer.len());
-                for (at, byte) in answer.iter().take(room).enumerate() {
-                    *value.add(at) = *byte;
-                }
-                *len = room as u32;
-            }
-            0
-        }
+        Some(Ok(answer)) => memory::give(answer.as_bytes(), value, len, |written| written),
         Some(Err(errno)) => -(errno as isize),
         None => natively(),
     }

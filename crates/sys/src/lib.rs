@@ -6,6 +6,7 @@
 
 mod batch;
 mod channel;
+mod peer;
 mod process;
 mod readable;
 mod rights;
@@ -15,13 +16,16 @@ mod tied;
 
 pub use batch::Batch;
 pub use channel::{CHANNEL, ChannelPlace};
+pub use peer::{peer_pidfd, receive_all};
 pub use process::{
     ChildSetup, Forked, Identity, cpu_time, exit_now, fork, set_up_child, set_up_daemon,
 };
 pub use readable::Readable;
+pub use rights::Rights;
+pub use rustix::thread::CapabilitySet;
 pub use signals::{Signalled, block_signals, next_signal};
 pub use socket::{
-    RawAddress, accept, accept_ports_at, bind, connect_unix, local_address, read_option, receive,
-    send, unread, write_option,
+    RawAddress, accept, accept_ports_at, bind, bind_random, connect_unix, local_address,
+    read_option, receive, send, unread, write_option,
 };
 pub use tied::tie_group;

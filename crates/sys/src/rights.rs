@@ -5,8 +5,55 @@ use std::io;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
 use rustix::process::{Pid, Signal};
+use rustix::thread::{CapabilitySet, capabilities, set_capabilities};
 
 use crate::process::Identity;
+
+/// All that the kernel allows a process for: its identity, and its capabilities.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Rights {
+    /// User and groups.
+    pub identity: Identity,
+    /// What it may do beyond that, as `CapEff` in `/proc/<pid>/status` tells.
+    pub capabilities: CapabilitySet,
+}
+
+impl Rights {
+    /// Does something as [`Identity::act`] does, and with no capability that is missing here: ports,
+    /// socket options and devices are refused, too, where they would be refused to the other.
+    ///
+    /// # Errors
+    /// As [`Identity::act`].
+    pub fn act<T>(&self, act: impl FnOnce() -> T) -> io::Result<T> {
+        let own = capabilities(None)?;
+        self.identity.act(|| {
+            let mut lowered = own;
+            lowered.effective = own.permitted & self.capabilities;
+            if lowered == own {
+                return Ok(act());
+            }
+            let _back = CapabilitiesBack(own.effective);
+            set_capabilities(None, lowered)?;
+            Ok(act())
+        })?
+    }
+}
+
+/// Gives a thread its effective capabilities back.
+struct CapabilitiesBack(CapabilitySet);
+
+impl Drop for CapabilitiesBack {
+    fn drop(&mut self) {
+        let back = capabilities(None).and_then(|mut sets| {
+            sets.effective = self.0;
+            set_capabilities(None, sets)
+        });
+        if back.is_err() {
+            // To go on without our own rights, or with another's, would be worse than to end.
+            std::process::abort();
+        }
+    }
+}
 
 impl Identity {
     /// The rights that this thread has.
@@ -221,6 +268,39 @@ mod tests {
         let _ = nobody().act(|| ());
         assert_eq!(parent_process_death_signal().unwrap(), Some(Signal::USR1));
         set_parent_process_death_signal(None).unwrap();
+    }
+
+    #[test]
+    fn capabilities_that_the_other_lacks_are_not_used() {
+        let own = capabilities(None).unwrap();
+        let bind = |port| std::net::TcpListener::bind(("127.0.0.1", port)).map(drop);
+        let denied = |bound: io::Result<()>| {
+            bound.is_err_and(|error| error.kind() == io::ErrorKind::PermissionDenied)
+        };
+        let lower = std::fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
+        let lower = lower.map_or(1024, |text| text.trim().parse::<u32>().unwrap());
+        if lower > 1 && own.effective.contains(CapabilitySet::NET_BIND_SERVICE) {
+            assert!(!denied(bind(1)));
+        }
+        let mut rights = Rights {
+            identity: Identity::own().unwrap(),
+            capabilities: CapabilitySet::empty(),
+        };
+        if lower > 1 {
+            assert!(denied(rights.act(|| bind(1)).unwrap()));
+        }
+        if own.permitted.contains(CapabilitySet::SETUID) {
+            rights.identity = nobody();
+            let held = rights.act(|| capabilities(None).unwrap().effective);
+            assert_eq!(held.unwrap(), CapabilitySet::empty());
+            rights.capabilities = CapabilitySet::NET_BIND_SERVICE;
+            let held = rights.act(|| capabilities(None).unwrap().effective);
+            assert_eq!(
+                held.unwrap(),
+                CapabilitySet::NET_BIND_SERVICE & own.permitted
+            );
+        }
+        assert_eq!(capabilities(None).unwrap(), own);
     }
 
     #[test]

@@ -78,6 +78,28 @@ pub fn bind(socket: BorrowedFd<'_>, address: &[u8]) -> io::Result<()> {
     .map(drop)
 }
 
+/// Binds a socket to a name with something random in it, 64 bits that `name` is called with. A name
+/// that somebody else has is given up for another one.
+///
+/// # Errors
+/// Those of `getrandom(2)` and `bind(2)`.
+pub fn bind_random<N: AsRef<[u8]>>(
+    socket: BorrowedFd<'_>,
+    name: impl Fn(u64) -> N,
+) -> io::Result<()> {
+    const TRIES: u32 = 4;
+    let mut tries = 0;
+    loop {
+        let mut nonce = [0; 8];
+        rustix::rand::getrandom(&mut nonce, rustix::rand::GetRandomFlags::empty())?;
+        tries += 1;
+        match bind(socket, name(u64::from_ne_bytes(nonce)).as_ref()) {
+            Err(error) if error.kind() == io::ErrorKind::AddrInUse && tries < TRIES => {}
+            bound => return bound,
+        }
+    }
+}
+
 /// The address that a socket is bound to.
 ///
 /// # Errors
@@ -202,8 +224,9 @@ fn is_not_plain(level: i32, option: i32) -> bool {
             libc::SO_ATTACH_FILTER | libc::SO_ATTACH_REUSEPORT_CBPF | SO_PEERPIDFD
         ),
         libc::IPPROTO_TCP => option == libc::TCP_ZEROCOPY_RECEIVE,
-        // Netfilter's tables lie above these.
-        libc::IPPROTO_IP | libc::IPPROTO_IPV6 => option >= 64,
+        // Netfilter's tables lie above these, and among IPv6's options.
+        libc::IPPROTO_IP => option >= 64,
+        libc::IPPROTO_IPV6 => option >= 64 && !matches!(option, 67 | 70 | 73 | 75 | 78),
         _ => true,
     }
 }

@@ -33,6 +33,10 @@ pub enum Verb {
     /// `bind` of a datagram socket, which the kernel has refused as in use: the socket goes along,
     /// the address is the one asked for.
     ShareDatagrams = 8,
+    /// `unlink` of a Unix socket's path: `channel` is its inode, `arg` and `arg2` the lower and the
+    /// upper half of its device. Answered [`Outcome::Done`] where others share the path: then it
+    /// stays, and the call returns 0.
+    Remove = 9,
 }
 
 impl Verb {
@@ -46,6 +50,7 @@ impl Verb {
             6 => Self::Close,
             7 => Self::Adopt,
             8 => Self::ShareDatagrams,
+            9 => Self::Remove,
             _ => return None,
         })
     }
@@ -141,9 +146,6 @@ pub struct Reply {
     pub channel: u64,
     /// The listener's address, or the value of an option.
     pub address: Address,
-    /// `listen`: the channel is to block. Where another process has listened on the same socket
-    /// before, this one finds it changed by the supervisor.
-    pub blocks: bool,
 }
 
 impl Reply {
@@ -153,7 +155,6 @@ impl Reply {
             outcome,
             channel: 0,
             address: Address::NONE,
-            blocks: false,
         }
     }
 
@@ -169,7 +170,7 @@ impl Reply {
         };
         let mut to = [0; REPLY_LEN];
         put(&mut to, 0, &VERSION.to_ne_bytes());
-        put(&mut to, 2, &[kind, u8::from(self.blocks)]);
+        put(&mut to, 2, &[kind]);
         put(&mut to, 4, &i32::to_ne_bytes(errno));
         put(&mut to, 8, &self.channel.to_ne_bytes());
         if let Some(rest) = to.get_mut(16..) {
@@ -196,7 +197,6 @@ impl Reply {
             outcome,
             channel: u64::from_ne_bytes(take(from, 8)?),
             address: Address::decode(from.get(16..)?)?,
-            blocks: *from.get(3)? != 0,
         })
     }
 }
@@ -246,7 +246,6 @@ mod tests {
                 outcome,
                 channel: 5,
                 address: Address::new(b"abc").unwrap(),
-                blocks: true,
             };
             assert_eq!(Reply::decode(&reply.encode()), Some(reply));
         }
@@ -257,7 +256,7 @@ mod tests {
         let good = request().encode();
         assert_eq!(Request::decode(&good[1..]), None);
         assert_eq!(Request::decode(&[]), None);
-        for (at, byte) in [(0, 99), (2, 0), (2, 9), (32, 111), (32, 255)] {
+        for (at, byte) in [(0, 99), (2, 0), (2, 10), (32, 111), (32, 255)] {
             let mut bad = good;
             bad[at] = byte;
             assert_eq!(Request::decode(&bad), None, "byte {at} = {byte}");

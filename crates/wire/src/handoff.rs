@@ -11,12 +11,13 @@ pub const PROBE_LEN: usize = 1;
 /// sockets: a family, a zero byte, then this.
 const NAME: &[u8] = b"maitred/channel/";
 
-/// Bytes of the `sockaddr` that names a channel: family, zero byte, prefix, 16 digits.
-pub const CHANNEL_NAME_LEN: usize = 2 + 1 + NAME.len() + 16;
+/// Bytes of the `sockaddr` that names a channel: family, zero byte, prefix, 32 digits.
+pub const CHANNEL_NAME_LEN: usize = 2 + 1 + NAME.len() + 32;
 
-/// The `sockaddr` that names the worker's end of a channel. A program that inherited a listener
-/// is seen by it to have one.
-pub fn channel_name(id: u64) -> [u8; CHANNEL_NAME_LEN] {
+/// The `sockaddr` that names the worker's end of channel `id`. A program that inherited a listener
+/// is recognised by it. `nonce` is random: all users of a machine share the namespace, and could
+/// take a name that they can foresee.
+pub fn channel_name(id: u64, nonce: u64) -> [u8; CHANNEL_NAME_LEN] {
     let mut name = [0; CHANNEL_NAME_LEN];
     name[0] = 1; // AF_UNIX, below 256 on every system
     if cfg!(target_endian = "big") {
@@ -25,8 +26,9 @@ pub fn channel_name(id: u64) -> [u8; CHANNEL_NAME_LEN] {
     for (to, from) in name.iter_mut().skip(3).zip(NAME) {
         *to = *from;
     }
-    for (digit, to) in name.iter_mut().rev().take(16).enumerate() {
-        let value = (id >> (4 * digit)) as u8 & 15;
+    let digits = u128::from(id) << 64 | u128::from(nonce);
+    for (digit, to) in name.iter_mut().rev().take(32).enumerate() {
+        let value = (digits >> (4 * digit)) as u8 & 15;
         *to = match value {
             0..=9 => b'0' + value,
             _ => b'a' + value - 10,
@@ -41,11 +43,12 @@ pub fn channel_id(sockaddr: &[u8]) -> Option<u64> {
     if sockaddr.len() != CHANNEL_NAME_LEN {
         return None;
     }
-    let mut id = 0;
+    let mut number = 0u128;
     for digit in digits {
-        id = id << 4 | u64::from(char::from(*digit).to_digit(16)?);
+        number = number << 4 | u128::from(char::from(*digit).to_digit(16)?);
     }
-    (channel_name(id) == sockaddr).then_some(id)
+    let (id, nonce) = ((number >> 64) as u64, number as u64);
+    (channel_name(id, nonce) == sockaddr).then_some(id)
 }
 
 /// Marks the length of a peer address that does not fit: the library asks the kernel for it.
@@ -60,6 +63,8 @@ pub enum Handoff {
         peer: [u8; 28],
         /// How many of its bytes count; `None` if the address did not fit.
         len: Option<u8>,
+        /// Whether it is an end of a pair, whose peer the kernel knows by another name.
+        pair: bool,
     },
     /// No connection. Whoever takes it shows that its loop has turned; it is not to be seen by
     /// the program.
@@ -74,6 +79,7 @@ impl Handoff {
             return Self::Connection {
                 peer: bytes,
                 len: None,
+                pair: false,
             };
         }
         for (to, from) in bytes.iter_mut().zip(peer) {
@@ -82,6 +88,19 @@ impl Handoff {
         Self::Connection {
             peer: bytes,
             len: Some(peer.len() as u8),
+            pair: false,
+        }
+    }
+
+    /// One end of a pair, which stands for a connection from `peer`.
+    pub fn pair(peer: &[u8]) -> Self {
+        match Self::connection(peer) {
+            Self::Connection { peer, len, .. } => Self::Connection {
+                peer,
+                len,
+                pair: true,
+            },
+            Self::Probe => Self::Probe,
         }
     }
 
@@ -89,9 +108,10 @@ impl Handoff {
     pub fn encode(&self) -> ([u8; HANDOFF_LEN], usize) {
         let mut to = [0; HANDOFF_LEN];
         match self {
-            Self::Connection { peer, len } => {
+            Self::Connection { peer, len, pair } => {
                 to[0] = 1;
                 to[1] = len.unwrap_or(ASK);
+                to[2] = u8::from(*pair);
                 for (to, from) in to.iter_mut().skip(4).zip(peer) {
                     *to = *from;
                 }
@@ -115,7 +135,11 @@ impl Handoff {
             len if len <= 28 => Some(len),
             _ => return None,
         };
-        Some(Self::Connection { peer, len })
+        Some(Self::Connection {
+            peer,
+            len,
+            pair: *from.get(2)? != 0,
+        })
     }
 }
 
@@ -128,6 +152,7 @@ mod tests {
         for message in [
             Handoff::connection(&[2, 0, 1]),
             Handoff::connection(&[0; 110]),
+            Handoff::pair(&[2, 0, 1]),
             Handoff::Probe,
         ] {
             let (bytes, len) = message.encode();
@@ -137,10 +162,11 @@ mod tests {
 
     #[test]
     fn a_channel_is_known_by_its_whole_name() {
-        let good = channel_name(255);
-        assert!(good.ends_with(b"maitred/channel/00000000000000ff"));
+        let good = channel_name(255, 1);
+        assert!(good.ends_with(b"maitred/channel/00000000000000ff0000000000000001"));
         assert_eq!(channel_id(&good), Some(255));
-        assert_eq!(channel_id(&channel_name(u64::MAX)), Some(u64::MAX));
+        assert_eq!(channel_id(&channel_name(u64::MAX, 0)), Some(u64::MAX));
+        assert_eq!(channel_id(&channel_name(0, u64::MAX)), Some(0));
         for (at, byte) in [(0, 2), (2, 1), (3, b'M'), (34, b'F'), (34, b'g')] {
             let mut bad = good;
             bad[at] = byte;

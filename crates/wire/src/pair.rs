@@ -12,12 +12,13 @@ const NAME: &[u8] = b"maitred/pair/";
 const MAX: usize = 28;
 
 /// Bytes of the `sockaddr` that names one end of a pair: family, zero byte, prefix, 8 bytes of a
-/// number, length of the address, the address.
-pub const PAIR_NAME_LEN: usize = 2 + 1 + NAME.len() + 8 + 1 + MAX;
+/// number, 8 random ones, length of the address, the address.
+pub const PAIR_NAME_LEN: usize = 2 + 1 + NAME.len() + 8 + 8 + 1 + MAX;
 
-/// The `sockaddr` that names the end number `id`, whose other side shall see `address` there: a
-/// `sockaddr` of up to 28 bytes; of a longer one only the family.
-pub fn pair_name(id: u64, address: &[u8]) -> [u8; PAIR_NAME_LEN] {
+/// The `sockaddr` that names the end number `id`, whose other side sees `address` there: a
+/// `sockaddr` of up to 28 bytes; of a longer one only the family. `nonce` is random, so that no
+/// other user of the machine can take the name first.
+pub fn pair_name(id: u64, nonce: u64, address: &[u8]) -> [u8; PAIR_NAME_LEN] {
     let address = if address.len() > MAX {
         address.get(..2).unwrap_or(&[])
     } else {
@@ -31,6 +32,7 @@ pub fn pair_name(id: u64, address: &[u8]) -> [u8; PAIR_NAME_LEN] {
         .chain(NAME)
         .copied()
         .chain(id.to_ne_bytes())
+        .chain(nonce.to_ne_bytes())
         .chain([address.len() as u8])
         .chain(address.iter().copied());
     for (to, from) in name.iter_mut().zip(bytes) {
@@ -46,7 +48,7 @@ pub fn pair_address(name: &[u8]) -> Option<(u64, Address)> {
     }
     let rest = name.get(2..)?.strip_prefix(&[0])?.strip_prefix(NAME)?;
     let id = u64::from_ne_bytes(*rest.first_chunk()?);
-    let (len, address) = rest.get(8..)?.split_first()?;
+    let (len, address) = rest.get(16..)?.split_first()?;
     let address = Address::new(address.get(..usize::from(*len))?)?;
     Some((id, address))
 }
@@ -62,10 +64,10 @@ mod tests {
             &[7; 28],
             &[1, 0],
         ] {
-            let (id, read) = pair_address(&pair_name(7, address)).unwrap();
+            let (id, read) = pair_address(&pair_name(7, 9, address)).unwrap();
             assert_eq!((id, read.as_bytes()), (7, address));
         }
-        let (_, long) = pair_address(&pair_name(u64::MAX, &[9; 40])).unwrap();
+        let (_, long) = pair_address(&pair_name(u64::MAX, 0, &[9; 40])).unwrap();
         assert_eq!(long.as_bytes(), &[9, 9]);
     }
 
@@ -73,8 +75,8 @@ mod tests {
     fn other_names_are_not_taken_for_one() {
         assert!(pair_address(&[]).is_none());
         assert!(pair_address(&[0; PAIR_NAME_LEN]).is_none());
-        let mut bad = pair_name(1, &[1, 0]);
-        bad[24] = 29;
+        let mut bad = pair_name(1, 2, &[1, 0]);
+        bad[32] = 29;
         assert!(pair_address(&bad).is_none());
     }
 }

@@ -84,6 +84,9 @@ pub(crate) struct App {
     pub(crate) requests: Option<Requests>,
     /// TCP ports that each worker opens for itself.
     pub(crate) private_ports: Vec<u16>,
+    /// TCP ports that workers may listen on although only root may.
+    #[serde(default)]
+    pub(crate) privileged_ports: Vec<u16>,
     /// One instance without restart: its input and output are the caller's.
     pub(crate) pass_through: bool,
 }
@@ -102,6 +105,7 @@ impl App {
             && self.requests == other.requests
             && self.private_ports == other.private_ports
             && (!self.has_access_log() || self.logs.rotation == other.logs.rotation)
+            && self.privileged_ports == other.privileged_ports
             && self.identity == other.identity
     }
 
@@ -120,6 +124,13 @@ impl App {
             let limited = self.balance.max_connections.is_some();
             limited.then_some("max_connections")
         }
+    }
+
+    /// Ports that workers may listen on although only root may: those that were named.
+    pub(crate) fn privileged_ports(&self) -> Vec<u16> {
+        let port = self.env.get(OsStr::new("PORT"));
+        let port = port.and_then(|port| port.to_str()?.parse().ok());
+        self.privileged_ports.iter().copied().chain(port).collect()
     }
 
     /// What to do to find out why an instance has ended, as the end of a sentence.

@@ -97,6 +97,7 @@ pub(crate) fn changed(app: &App, said: Entry, context: &Surroundings) -> anyhow:
         },
         requests: old.requests,
         private_ports: either!(private_ports => private_ports),
+        privileged_ports: either!(privileged_ports => privileged_ports),
         pass_through: old.pass_through,
     };
     Ok(Resolved {
@@ -216,7 +217,7 @@ mod tests {
             "out_file": "/o", "error_file": "/e", "log_file": "/l", "pid_file": "/p",
             "log_max_size": "1M", "log_retain": 3, "log_compress": true, "env": { "A": "1" },
             "queue": 7, "queue_timeout": 8, "max_connections": 9, "stop_exit_codes": [3],
-            "increment_var": "I", "instance_var": "N", "private_ports": [4], "filter_env": ["X"],
+            "increment_var": "I", "instance_var": "N", "private_ports": [4], "privileged_ports": [5], "filter_env": ["X"],
         }));
         with_context(|context| resolve(entry, context)).unwrap().app
     }

@@ -302,6 +302,13 @@ fields! {
         flags: &[flag("private-port", Takes::List("PORT")).also_of_run()],
         of: Concern::SharedSockets,
     }
+    /// TCP ports below 1024 that an app which runs as another user (`uid`, `gid`) may listen on
+    /// although only root may. That of `port` is one of them.
+    privileged_ports: Ports {
+        aliases: &["privileged_port"],
+        default: "none",
+        flags: &[flag("privileged-port", Takes::List("PORT")).also_of_run()],
+    }
     /// Sets the variable PORT.
     port: u16 {
         aliases: &[],

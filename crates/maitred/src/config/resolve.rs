@@ -213,6 +213,7 @@ pub(crate) fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Re
         },
         requests,
         private_ports: entry.private_ports.map_or(Vec::new(), |ports| ports.0),
+        privileged_ports: entry.privileged_ports.map_or(Vec::new(), |ports| ports.0),
         pass_through: false,
         cwd,
     };

@@ -58,7 +58,7 @@ impl Turn {
                     }
                     let scarce = socket.as_raw_fd() >= self.descriptors;
                     self.moderation.count();
-                    let connection = Connection::new(socket, peer.as_bytes());
+                    let connection = Connection::new(socket, peer.as_bytes(), listener.linger);
                     let client = super::address::client(peer.as_bytes(), self.accepted);
                     self.accepted += 1;
                     listener.accepted += 1;

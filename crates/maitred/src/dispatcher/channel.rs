@@ -11,6 +11,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use wire::{HANDOFF_LEN, Handoff, PROBE_LEN, channel_name};
 
 use super::counts::Counts;
+use super::linger;
 use super::oracle::Oracle;
 use super::sock_diag::Endpoint;
 use crate::figures::LoopSeenBy;
@@ -23,14 +24,17 @@ pub(crate) struct Connection {
     message: [u8; HANDOFF_LEN],
     /// What the kernel knows it by; none for one that cannot be counted.
     endpoint: Option<Endpoint>,
+    /// How it lingers as soon as it is a worker's. With us it does not: our own `close` would wait.
+    linger: Option<[u8; 8]>,
 }
 
 impl Connection {
-    pub(crate) fn new(socket: OwnedFd, peer: &[u8]) -> Self {
+    pub(crate) fn new(socket: OwnedFd, peer: &[u8], linger: Option<[u8; 8]>) -> Self {
         Self {
             message: Handoff::connection(peer).encode().0,
             endpoint: Endpoint::of(socket.as_fd(), peer),
             socket,
+            linger,
         }
     }
 
@@ -40,10 +44,15 @@ impl Connection {
             Some(Handoff::Connection { peer, .. }) => Endpoint::of(socket.as_fd(), &peer),
             Some(Handoff::Probe) | None => None,
         };
+        let linger = linger::of(&socket);
+        if linger.is_some() {
+            linger::set(&socket, None);
+        }
         Self {
             socket,
             message,
             endpoint,
+            linger,
         }
     }
 }
@@ -52,6 +61,8 @@ impl Connection {
 #[derive(Debug)]
 pub(crate) struct Channel {
     ours: OwnedFd,
+    /// The kernel's number for the worker's end: what else a worker may show is not that.
+    pub(super) cookie: u64,
     /// A copy of the worker's end: what it has not taken is taken back through it, and while it
     /// is open the channel lives on when the worker dies. None while processes unknown to us
     /// hold the channel: then its hang-up must tell when the last of them is gone.
@@ -72,10 +83,11 @@ impl Channel {
             SocketFlags::CLOEXEC,
             None,
         )?;
-        sys::bind(theirs.as_fd(), &channel_name(id.0))?;
+        sys::bind_random(theirs.as_fd(), |nonce| channel_name(id.0, nonce))?;
         fill(theirs.as_fd())?;
         let channel = Self {
             ours,
+            cookie: rustix::net::sockopt::socket_cookie(&theirs)?,
             theirs: Some(theirs.try_clone()?),
             oracle: Oracle::blind(),
             sent: false,
@@ -240,21 +252,22 @@ impl Channels for Workers {
     }
 
     fn send(&mut self, member: MemberId, connection: Connection) -> Result<(), Connection> {
-        match self.channels.get_mut(&member) {
-            Some(channel)
-                if sys::send(
-                    channel.ours(),
-                    &connection.message,
-                    Some(connection.socket.as_fd()),
-                )
-                .is_ok() =>
-            {
-                channel.sent = true;
-                self.counts.opened(connection.endpoint, member);
-                Ok(())
-            }
-            _ => Err(connection),
+        let Some(channel) = self.channels.get_mut(&member) else {
+            return Err(connection);
+        };
+        let socket = connection.socket.as_fd();
+        if connection.linger.is_some() {
+            linger::set(socket, connection.linger);
         }
+        if sys::send(channel.ours(), &connection.message, Some(socket)).is_err() {
+            if connection.linger.is_some() {
+                linger::set(socket, None);
+            }
+            return Err(connection);
+        }
+        channel.sent = true;
+        self.counts.opened(connection.endpoint, member);
+        Ok(())
     }
 
     fn take_back(&mut self, member: MemberId) -> Option<Connection> {
@@ -331,7 +344,7 @@ mod tests {
 
     fn connection() -> Connection {
         let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
-        Connection::new(socket, &[2, 0])
+        Connection::new(socket, &[2, 0], None)
     }
 
     #[test]

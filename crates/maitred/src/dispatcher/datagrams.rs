@@ -10,37 +10,30 @@ use rustix::net::{SocketType, sockopt};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, getpgid, getpid, pidfd_getfd, pidfd_open};
 
 use super::Notice;
-use super::turn::Turn;
 use crate::process_tree;
 use crate::socket_table::{Table, holder_of, read, sockets_of};
 
-impl Turn {
-    /// The socket of another instance that has this address, and can be shared.
-    pub(super) fn datagrams_at(
-        &self,
-        address: SocketAddr,
-        pid: i32,
-        instance: u32,
-    ) -> Option<OwnedFd> {
-        let entries = read(Table::Udp);
-        let inodes: Vec<_> = entries
-            .iter()
-            .filter(|entry| entry.local == address)
-            .map(|entry| entry.inode)
-            .collect();
-        let holders = holders(&inodes, pid);
-        let socket = holders.iter().find_map(Holder::socket);
-        self.tell(match (&socket, inodes.first()) {
-            (Some(_), _) => Notice::DatagramsShared { instance, address },
-            (None, _) if !holders.is_empty() => Notice::DatagramsNotShared { instance, address },
-            (None, inode) => Notice::DatagramsInUse {
-                instance,
-                address,
-                by: inode.and_then(|inode| holder_of(*inode)),
-            },
-        });
-        socket
-    }
+/// The socket of another instance that has this address, and can be shared; and what there is to say
+/// of it.
+pub(super) fn find(address: SocketAddr, pid: i32, instance: u32) -> (Option<OwnedFd>, Notice) {
+    let entries = read(Table::Udp);
+    let inodes: Vec<_> = entries
+        .iter()
+        .filter(|entry| entry.local == address)
+        .map(|entry| entry.inode)
+        .collect();
+    let holders = holders(&inodes, pid);
+    let socket = holders.iter().find_map(Holder::socket);
+    let notice = match (&socket, inodes.first()) {
+        (Some(_), _) => Notice::DatagramsShared { instance, address },
+        (None, _) if !holders.is_empty() => Notice::DatagramsNotShared { instance, address },
+        (None, inode) => Notice::DatagramsInUse {
+            instance,
+            address,
+            by: inode.and_then(|inode| holder_of(*inode)),
+        },
+    };
+    (socket, notice)
 }
 
 /// A process of another instance, and its descriptor of a socket.

@@ -12,20 +12,30 @@ use wire::Address;
 use super::address::ListenAddress;
 use super::channel::Workers;
 use super::members::Place;
-use super::unix_path::UnixPath;
 
 /// Names a listener; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct ListenerId(pub(crate) u64);
 
-/// A listening socket that the supervisor owns.
+/// A socket of ours that is about to become a listener.
+#[derive(Debug)]
+pub(crate) struct Opened {
+    pub(crate) socket: OwnedFd,
+    pub(crate) cookie: Option<u64>,
+    pub(crate) address: ListenAddress,
+    pub(crate) sockaddr: Address,
+    pub(crate) linger: Option<[u8; 8]>,
+}
+
+/// A listening socket that the supervisor owns, and nobody else has.
 #[derive(Debug)]
 pub(crate) struct Listener {
     pub(crate) socket: OwnedFd,
-    /// The kernel's number for the socket, which other processes may hold, too.
+    /// The kernel's number for the worker's socket that it stands for, which other processes may
+    /// hold, too.
     pub(crate) cookie: Option<u64>,
-    /// Whether it was to block, before it became ours.
-    pub(crate) blocks: bool,
+    /// How connections linger, as workers have set it.
+    pub(crate) linger: Option<[u8; 8]>,
     pub(crate) address: ListenAddress,
     /// The address as the kernel writes it, for the workers' `getsockname`.
     pub(crate) sockaddr: Address,
@@ -34,8 +44,6 @@ pub(crate) struct Listener {
     pub(crate) accepting: bool,
     /// Its last worker has closed it.
     pub(crate) closing: Option<Closing>,
-    /// The path of a Unix socket is kept alive while workers come and go.
-    pub(crate) path: Option<UnixPath>,
     /// Refusals that have been told of.
     pub(crate) refused: u64,
     /// How many connections were accepted.
@@ -70,33 +78,10 @@ pub(crate) struct Closing {
     pub(crate) by: i32,
 }
 
-/// An address that a worker has bound, and not listened on yet.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Bound {
-    pub(crate) pid: i32,
-    /// Tells its socket from all others.
-    pub(crate) cookie: Option<u64>,
-}
-
-/// What a worker has bound, in earnest or, where another one has bound it or listens there, in
-/// pretence.
-#[derive(Clone, Debug)]
-pub(crate) struct Claim {
-    /// Tells its socket from all others.
-    pub(crate) cookie: Option<u64>,
-    /// What the address was when it was named.
-    pub(crate) address: ListenAddress,
-    /// As the worker wrote it.
-    pub(crate) sockaddr: Address,
-}
-
-/// All listeners, and all addresses that are about to become some.
+/// All listeners.
 #[derive(Debug, Default)]
 pub(crate) struct Listeners {
     pub(crate) all: HashMap<ListenerId, Listener>,
-    pub(crate) bound: HashMap<ListenAddress, Bound>,
-    /// What workers have bound, by process and descriptor.
-    pub(crate) claims: HashMap<(i32, i32), Claim>,
 }
 
 // ListenAddress holds socket addresses, which are hashed by what makes them equal.
@@ -119,31 +104,12 @@ impl Listeners {
             .map(|(id, _)| *id)
     }
 
-    /// The listener that this socket is: another process that holds the socket has listened.
+    /// The listener that this socket stands for: another process that holds the socket has listened.
     pub(crate) fn with(&self, cookie: u64) -> Option<ListenerId> {
         self.all
             .iter()
             .find(|(_, listener)| listener.cookie == Some(cookie))
             .map(|(id, _)| *id)
-    }
-
-    /// What this socket stands for, whichever process asks: one may bind what its children listen
-    /// on. A relative path or an option may read differently by now.
-    pub(crate) fn claim_with(&self, cookie: u64) -> Option<&Claim> {
-        self.claims
-            .values()
-            .find(|claim| claim.cookie == Some(cookie))
-    }
-
-    /// This socket's address is no longer only bound.
-    pub(crate) fn listens_with(&mut self, cookie: u64) {
-        self.bound.retain(|_, bound| bound.cookie != Some(cookie));
-    }
-
-    /// A process has ended: what it had only bound is free again.
-    pub(crate) fn forget_bound_by(&mut self, pid: i32) {
-        self.bound.retain(|_, bound| bound.pid != pid);
-        self.claims.retain(|(claimant, _), _| *claimant != pid);
     }
 }
 

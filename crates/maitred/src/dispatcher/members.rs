@@ -2,17 +2,18 @@
 
 use std::collections::HashSet;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 
 use balance::MemberId;
 use rustix::event::epoll;
-use rustix::process::{Pid, PidfdFlags, getpgid, pidfd_open, test_kill_process_group};
+use rustix::process::{Pid, getpgid, test_kill_process_group};
 
 use super::Notice;
 use super::channel::Channel;
 use super::listeners::{Closing, ListenerId};
 use super::oracle::Oracle;
+use super::registration::{self, has_ended};
 use super::sock_diag::Endpoint;
 use super::token::Token;
 use super::turn::Turn;
@@ -28,6 +29,16 @@ const CUT_TOLD: usize = 256;
 pub(crate) struct Holder {
     pub(crate) pid: i32,
     pub(crate) tid: i32,
+}
+
+/// Who listens, or begins to accept.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Caller {
+    pub(crate) holder: Holder,
+    /// The instance that it says it belongs to.
+    pub(crate) instance: u32,
+    /// The number of the descriptor there.
+    pub(crate) fd: i32,
 }
 
 /// Which worker of the app one is. A worker that takes another's place has the same.
@@ -68,11 +79,9 @@ pub(crate) struct Process {
     pub(crate) any_ports: u32,
 }
 
-impl Process {
-    fn has_ended(&self) -> bool {
-        use rustix::event::{PollFd, PollFlags, Timespec, poll};
-        let mut fds = [PollFd::new(&self.pidfd, PollFlags::IN)];
-        matches!(poll(&mut fds, Some(&Timespec::default())), Ok(1))
+impl Membership {
+    pub(super) fn is_held_by(&self, pid: i32) -> bool {
+        self.holders.iter().any(|holder| holder.pid == pid)
     }
 }
 
@@ -91,43 +100,48 @@ fn has_members(group: Pid) -> bool {
 }
 
 impl Turn {
-    /// Watches over a process, so that its end is seen. `false` if it has ended already.
-    pub(crate) fn watch_process(&mut self, pid: i32) -> bool {
+    /// Watches over a process, so that its end is seen. `false` if it cannot be watched, or too many
+    /// are.
+    pub(crate) fn watch_process(&mut self, pid: i32, pidfd: OwnedFd) -> bool {
         if let Some(known) = self.processes.get(&pid) {
-            if !known.has_ended() {
+            if !has_ended(&known.pidfd) {
                 return true;
             }
             // The number belongs to another process by now.
             self.process_ended(pid);
         }
-        let watched = || -> io::Result<OwnedFd> {
-            let pid_ = Pid::from_raw(pid).ok_or(io::ErrorKind::NotFound)?;
-            let pidfd = pidfd_open(pid_, PidfdFlags::empty())?;
-            let data = Token::Process(pid).data();
-            epoll::add(&*self.epoll, &pidfd, data, epoll::EventFlags::IN)?;
-            Ok(pidfd)
-        };
-        match watched() {
-            Ok(pidfd) => {
-                let process = Process {
-                    pidfd,
-                    any_ports: 0,
-                };
-                self.processes.insert(pid, process);
-                true
-            }
-            Err(_) => false,
+        let data = Token::Process(pid).data();
+        if !self.has_room()
+            || epoll::add(&*self.epoll, &pidfd, data, epoll::EventFlags::IN).is_err()
+        {
+            return false;
         }
+        let process = Process {
+            pidfd,
+            any_ports: 0,
+        };
+        self.processes.insert(pid, process);
+        true
+    }
+
+    /// Whether workers may take more descriptors of this process: half of them are for connections.
+    pub(crate) fn has_room(&self) -> bool {
+        let taken = 2 * self.members.len() + self.processes.len() + self.listeners.all.len();
+        // Three quarters of all are what this number stands for.
+        taken < usize::try_from(self.descriptors).map_or(usize::MAX, |most| most / 3 * 2)
     }
 
     /// Makes a channel for a worker; the end for it comes back.
-    pub(crate) fn add_member(
+    pub(super) fn add_member(
         &mut self,
         listener: ListenerId,
-        instance: u32,
-        holder: Holder,
-        fd: i32,
+        caller: Caller,
     ) -> io::Result<(MemberId, OwnedFd)> {
+        let Caller {
+            holder,
+            instance,
+            fd,
+        } = caller;
         let id = MemberId(self.next_id());
         let (mut channel, theirs) = Channel::new(id)?;
         let inode = rustix::fs::fstat(&theirs)?.st_ino;
@@ -248,14 +262,8 @@ impl Turn {
 
     /// A process accepts from a channel that it did not ask for, or with another thread; `others`
     /// tells that other threads of it do, too.
-    pub(crate) fn adopt(
-        &mut self,
-        id: MemberId,
-        holder: Holder,
-        others: bool,
-        fd: i32,
-        theirs: OwnedFd,
-    ) {
+    pub(super) fn hold(&mut self, id: MemberId, caller: Caller, others: bool, theirs: OwnedFd) {
+        let Caller { holder, fd, .. } = caller;
         let (Some(member), Some(channel)) = (
             self.members.get_mut(&id),
             self.workers.channels.get_mut(&id),
@@ -334,30 +342,10 @@ impl Turn {
         }
     }
 
-    /// Whether a process still has the channel. One that closed it out of the library's sight, or
-    /// became another program, is found out here.
-    pub(crate) fn still_has(&mut self, id: MemberId, pid: i32) -> bool {
-        let Some(inode) = self.workers.channels.get(&id).and_then(Channel::inode) else {
-            return true;
-        };
-        let Ok(descriptors) = std::fs::read_dir(format!("/proc/{pid}/fd")) else {
-            return true;
-        };
-        let socket = format!("socket:[{inode}]");
-        let has = descriptors
-            .flatten()
-            .filter_map(|descriptor| std::fs::read_link(descriptor.path()).ok())
-            .any(|target| target.as_os_str() == socket.as_str());
-        if !has {
-            self.closed(id, pid);
-        }
-        has
-    }
-
     /// A process has ended: its channels go to whoever else holds them, or end.
     pub(crate) fn process_ended(&mut self, pid: i32) {
         self.processes.remove(&pid);
-        self.listeners.forget_bound_by(pid);
+        self.registration.tell(registration::Event::Ended(pid));
         let held: Vec<_> = self
             .members
             .iter()
@@ -375,13 +363,5 @@ impl Turn {
             self.leave(id);
             self.inherit(id);
         }
-        self.answer_parked();
-    }
-
-    /// The member that a descriptor of a worker is the channel of.
-    pub(crate) fn member_of(&self, channel: impl AsFd) -> Option<MemberId> {
-        let name = sys::local_address(channel.as_fd()).ok()?;
-        let id = MemberId(wire::channel_id(name.as_bytes())?);
-        self.members.contains_key(&id).then_some(id)
     }
 }

@@ -1,9 +1,10 @@
 //! The dispatcher: it owns the app's listening sockets, and hands each connection to a worker.
 //!
-//! One thread, one epoll. Workers ask for their listeners at the door ([`door`]) and become
-//! members of a listener ([`members`]); the loop ([`turn`]) accepts, lets the pure balancer
-//! choose, and sends. It knows of processes only that they live or have ended. What the rest of
-//! the supervisor should know, it says in [`Notice`]s, and never waits for it.
+//! One thread, one epoll. Workers ask for their listeners at the registration socket, which has a
+//! thread of its own ([`registration`]), and become members of a listener ([`members`]); the loop
+//! ([`turn`]) accepts, lets the pure balancer choose, and sends. It knows of processes only that
+//! they live or have ended. What the rest of the supervisor should know, it says in [`Notice`]s,
+//! and never waits for it.
 
 mod accepting;
 mod address;
@@ -11,29 +12,29 @@ mod channel;
 mod counts;
 mod datagrams;
 mod descriptors;
-mod door;
 mod figures;
 mod ledger;
+mod linger;
 mod listeners;
 mod members;
 mod moderation;
 mod oracle;
-mod paths;
 mod port_owner;
+mod registered;
+mod registration;
 mod requests;
 mod sock_diag;
 mod token;
 mod turn;
-mod unix_path;
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
-use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 pub(crate) use address::ListenAddress;
+pub(crate) use registration::Settings as RegistrationSettings;
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::oneshot;
 
@@ -46,12 +47,8 @@ pub(crate) struct Settings {
     pub(crate) balance: balance::Settings,
     /// Each request is placed by itself, instead of each connection.
     pub(crate) requests: Option<crate::proxy::Settings>,
-    /// TCP ports that stay with each worker.
-    pub(crate) private_ports: Vec<u16>,
-    /// The socket at which workers ask.
-    pub(crate) door: OwnedFd,
-    /// A folder of our own, for links to the sockets of Unix listeners.
-    pub(crate) folder: PathBuf,
+    /// What workers ask, and what they may have.
+    pub(crate) registration: RegistrationSettings,
 }
 
 /// What happened that others should know.
@@ -96,6 +93,15 @@ pub(crate) enum Notice {
         address: SocketAddr,
         by: Option<String>,
     },
+    /// A worker may not have this port, and the config does not give it.
+    PrivilegedPort {
+        instance: u32,
+        address: ListenAddress,
+    },
+    /// A process that does not descend from this supervisor has asked for a listener.
+    Stranger { pid: i32, uid: u32 },
+    /// A process asks for more listeners than the supervisor keeps for one, or for all.
+    TooMuch { pid: i32 },
     /// The kernel does not tell whether this worker's loop is free.
     Blind { pid: i32 },
     /// The kernel does not tell which connections are open.
@@ -140,6 +146,8 @@ enum Command {
     Drain(i32),
     /// Say what was counted.
     Figures(oneshot::Sender<Vec<ListenerFigures>>),
+    /// Do this between two events.
+    Run(Box<dyn FnOnce(&mut turn::Turn) + Send>),
     /// Leave.
     End,
 }
@@ -150,6 +158,7 @@ pub(crate) struct Dispatcher {
     commands: mpsc::Sender<Command>,
     wake: Arc<OwnedFd>,
     thread: Option<JoinHandle<()>>,
+    farewell: registration::Farewell,
 }
 
 impl Dispatcher {
@@ -163,7 +172,21 @@ impl Dispatcher {
     ) -> io::Result<Self> {
         let (commands, inbox) = mpsc::channel();
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        let turn = turn::Turn::new(settings, notices, inbox, wake.clone())?;
+        let (registration, farewell) = registration::start(
+            settings.registration,
+            commands.clone(),
+            wake.clone(),
+            notices.clone(),
+        )?;
+        let (balance, requests) = (settings.balance, settings.requests);
+        let turn = turn::Turn::new(
+            balance,
+            requests,
+            registration,
+            notices,
+            inbox,
+            wake.clone(),
+        )?;
         let thread = std::thread::Builder::new()
             .name("dispatcher".into())
             .spawn(move || turn.run())?;
@@ -171,6 +194,7 @@ impl Dispatcher {
             commands,
             wake,
             thread: Some(thread),
+            farewell,
         })
     }
 
@@ -211,5 +235,6 @@ impl Drop for Dispatcher {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+        self.farewell.wait();
     }
 }

@@ -59,7 +59,7 @@ impl proxy::Workers for Workers {
     }
 
     fn hand(&mut self, member: MemberId, end: OwnedFd, peer: &[u8]) -> Result<(), OwnedFd> {
-        let (message, _) = Handoff::connection(peer).encode();
+        let (message, _) = Handoff::pair(peer).encode();
         match self.channels.get(&member) {
             Some(channel) if sys::send(channel.ours(), &message, Some(end.as_fd())).is_ok() => {
                 Ok(())

@@ -9,12 +9,9 @@ use super::listeners::ListenerId;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Token {
     Command,
-    Door,
-    Caller(u64),
     Listener(ListenerId),
     Channel(MemberId),
     Process(i32),
-    Paths,
     /// The kernel tells of connections that have ended.
     Ends,
     /// A connection of the proxy; the number is the proxy's own.
@@ -29,14 +26,11 @@ impl Token {
     pub(crate) fn data(self) -> epoll::EventData {
         let (kind, number) = match self {
             Self::Command => (0, 0),
-            Self::Door => (1, 0),
-            Self::Caller(number) => (2, number),
-            Self::Listener(id) => (3, id.0),
-            Self::Channel(id) => (4, id.0),
-            Self::Process(pid) => (5, u64::from(pid as u32)),
-            Self::Paths => (6, 0),
-            Self::Ends => (7, 0),
-            Self::Proxy(number) => (8, number),
+            Self::Listener(id) => (1, id.0),
+            Self::Channel(id) => (2, id.0),
+            Self::Process(pid) => (3, u64::from(pid as u32)),
+            Self::Ends => (4, 0),
+            Self::Proxy(number) => (5, number),
         };
         epoll::EventData::new_u64(kind << KIND | number)
     }
@@ -51,14 +45,11 @@ impl Token {
         let number = data & ((1 << KIND) - 1);
         Some(match data >> KIND {
             0 => Self::Command,
-            1 => Self::Door,
-            2 => Self::Caller(number),
-            3 => Self::Listener(ListenerId(number)),
-            4 => Self::Channel(MemberId(number)),
-            5 => Self::Process(number as i32),
-            6 => Self::Paths,
-            7 => Self::Ends,
-            8 => Self::Proxy(number),
+            1 => Self::Listener(ListenerId(number)),
+            2 => Self::Channel(MemberId(number)),
+            3 => Self::Process(number as i32),
+            4 => Self::Ends,
+            5 => Self::Proxy(number),
             _ => return None,
         })
     }

@@ -1,8 +1,8 @@
 //! The dispatcher's loop: waits for whatever happens, and for time to pass, and sees to it.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{HashMap, HashSet};
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::OwnedFd;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant};
 
@@ -14,21 +14,20 @@ use super::accepting::descriptors_for_connections;
 use super::channel::Workers;
 use super::counts::{Counts, Need};
 use super::descriptors::Descriptors;
-use super::door::Parked;
 use super::listeners::{Listener, ListenerId, Listeners};
 use super::members::{Membership, Process};
 use super::moderation::Moderation;
+use super::registration::{self, Registration};
 use super::requests::{Draining, Telling};
 use super::token::{KIND, Token};
-use super::{Command, Notice, Settings};
+use super::{Command, Notice};
 use crate::proxy::Proxy;
-
-/// How many callers may stand at the door with their question still to come.
-const CALLERS: usize = 256;
 
 /// All that the dispatcher's thread owns.
 pub(crate) struct Turn {
-    pub(crate) settings: Settings,
+    /// How to choose, and how much may wait.
+    pub(super) balance: balance::Settings,
+    pub(super) registration: Registration,
     pub(crate) epoll: Arc<OwnedFd>,
     pub(crate) workers: Workers,
     pub(crate) listeners: Listeners,
@@ -36,16 +35,11 @@ pub(crate) struct Turn {
     pub(crate) processes: HashMap<i32, Process>,
     /// Listeners of `node:cluster` workers on ports that the kernel chose, by primary and count.
     pub(crate) clusters: HashMap<(i32, u32), ListenerId>,
-    pub(crate) parked: Vec<Parked>,
     /// Process groups whose workers get no more connections.
     pub(crate) retired: HashSet<i32>,
-    /// Those who stand at the door, in the order in which they came.
-    callers: BTreeMap<u64, OwnedFd>,
     notices: tokio::sync::mpsc::Sender<Notice>,
     commands: mpsc::Receiver<Command>,
     wake: Arc<OwnedFd>,
-    /// Tells when something changes in a folder that holds a Unix listener's path.
-    pub(super) paths: Option<OwnedFd>,
     pub(super) started: Instant,
     last_id: u64,
     /// The number of a descriptor from which on they are scarce: some must be left to take back
@@ -70,7 +64,9 @@ pub(crate) struct Turn {
 
 impl Turn {
     pub(crate) fn new(
-        settings: Settings,
+        balance: balance::Settings,
+        requests: Option<crate::proxy::Settings>,
+        registration: Registration,
         notices: tokio::sync::mpsc::Sender<Notice>,
         commands: mpsc::Receiver<Command>,
         wake: Arc<OwnedFd>,
@@ -82,14 +78,8 @@ impl Turn {
             Token::Command.data(),
             epoll::EventFlags::IN,
         )?;
-        epoll::add(
-            &*epoll,
-            &settings.door,
-            Token::Door.data(),
-            epoll::EventFlags::IN,
-        )?;
-        let need = match settings.balance.policy {
-            _ if settings.balance.max_connections.is_some() => Need::Choice,
+        let need = match balance.policy {
+            _ if balance.max_connections.is_some() => Need::Choice,
             Policy::LeastConn => Need::Choice,
             Policy::NextAvailable => Need::Ties,
             Policy::RoundRobin | Policy::IpHash => Need::Figures,
@@ -97,7 +87,7 @@ impl Turn {
         let counts = Counts::new(epoll.clone(), Token::Ends.data().u64(), need);
         let last_id = random_start()?;
         let descriptors = descriptors_for_connections();
-        let proxy = settings.requests.clone().map(|requests| -> io::Result<_> {
+        let proxy = requests.map(|requests| -> io::Result<_> {
             let kind = Token::Proxy(0).data().u64();
             let mut proxy = Proxy::new(requests, epoll.clone(), kind, last_id);
             proxy.load_certificates().map_err(io::Error::other)?;
@@ -109,19 +99,17 @@ impl Turn {
             telling: Telling::default(),
             draining: Draining::default(),
             workers: Workers::new(epoll.clone(), counts, |id| Token::Channel(id).data().u64()),
-            settings,
+            balance,
+            registration,
             epoll,
             listeners: Listeners::default(),
             members: HashMap::new(),
             processes: HashMap::new(),
             clusters: HashMap::new(),
-            parked: Vec::new(),
             retired: HashSet::new(),
-            callers: BTreeMap::new(),
             notices,
             commands,
             wake,
-            paths: None,
             started: Instant::now(),
             last_id,
             descriptors,
@@ -229,14 +217,7 @@ impl Turn {
                     }
                 }
             }
-            Token::Door => self.let_in(),
-            Token::Caller(number) => {
-                if let Some(caller) = self.callers.remove(&number) {
-                    self.hear(caller);
-                }
-            }
             Token::Process(pid) => self.process_ended(pid),
-            Token::Paths => self.restore_paths(),
             Token::Ends => self.workers.counts.hear(),
             Token::Proxy(number) => {
                 if let Some(proxy) = &mut self.proxy {
@@ -244,24 +225,6 @@ impl Turn {
                 }
             }
             Token::Command => self.obey(),
-        }
-    }
-
-    /// Takes in those who come to the door. Too many who do not say what they want make room for
-    /// others, the first first: the library asks as soon as it is let in.
-    fn let_in(&mut self) {
-        while let Ok((caller, _)) = sys::accept(self.settings.door.as_fd()) {
-            let number = self.next_id();
-            let data = Token::Caller(number).data();
-            if epoll::add(&*self.epoll, &caller, data, epoll::EventFlags::IN).is_ok() {
-                self.callers.insert(number, caller);
-            }
-            // One that has come just now may have said already what it wants.
-            if self.callers.len() > CALLERS
-                && let Some((_, first)) = self.callers.pop_first()
-            {
-                self.hear(first);
-            }
         }
     }
 
@@ -279,12 +242,10 @@ impl Turn {
             .all
             .values()
             .filter_map(|listener| Some(listener.closing?.at));
-        let parked = self.parked.iter().map(|parked| parked.until);
         let counts = self.workers.counts.deadline();
         let counts = counts.map(|at| self.started + Duration::from_nanos(at));
         let next = balancers
             .chain(closing)
-            .chain(parked)
             .chain(self.breather)
             .chain(counts)
             .chain(self.proxy_deadline().map(|at| self.started + at))
@@ -297,9 +258,6 @@ impl Turn {
         let now = Instant::now();
         if self.breather.is_some_and(|at| at <= now) {
             self.breather = None;
-        }
-        if self.parked.iter().any(|parked| parked.until <= now) {
-            self.answer_parked();
         }
         let mut refusals = Vec::new();
         let nanos = nanos(self.started);
@@ -331,6 +289,7 @@ impl Turn {
     /// Ends a listener.
     fn give_up(&mut self, id: ListenerId) {
         self.listeners.all.remove(&id);
+        self.registration.tell(registration::Event::Closed(id));
         let left: Vec<_> = self
             .members
             .iter()
@@ -372,9 +331,6 @@ impl Turn {
         let data = Token::Listener(id).data();
         epoll::add(&*self.epoll, &listener.socket, data, epoll::EventFlags::IN)?;
         listener.accepting = true;
-        if let super::ListenAddress::Path(path) = &listener.address {
-            self.watch_folder_of(path.clone())?;
-        }
         if let Some(port) = listener.address.port() {
             self.workers.counts.listen_for(port);
         }
@@ -394,6 +350,7 @@ impl Turn {
                 Command::Close => self.close(),
                 Command::Retire(group) => self.retire(group),
                 Command::Drain(group) => self.drain(group),
+                Command::Run(act) => act(self),
                 // Whoever asked may have gone.
                 Command::Figures(answer) => drop(answer.send(self.figures())),
                 Command::End => self.ended = true,

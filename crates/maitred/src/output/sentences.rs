@@ -169,6 +169,22 @@ impl Sentences {
                  or a strict container). Give each instance a port of its own; NODE_APP_INSTANCE \
                  holds its number"
             )),
+            Event::PrivilegedPort {
+                instance,
+                address,
+                port,
+            } => Some(format!(
+                "{name}-{instance} cannot listen on {address}: its user may not use port {port}. \
+                 Add the port to privileged_ports (--privileged-port {port}), or choose another"
+            )),
+            Event::Stranger { pid, uid } => Some(format!(
+                "process {pid} of user {uid} asked for connections of {name} and was refused: it \
+                 was not started by this app"
+            )),
+            Event::TooMuch { pid } => Some(format!(
+                "process {pid} of {name} was refused another listener: it has too many, or the \
+                 limit for open files (ulimit -n) is too low"
+            )),
             Event::Blind { .. } => {
                 if std::mem::replace(&mut self.blind, true) {
                     return None;

@@ -178,8 +178,9 @@ pub(super) fn make(number: u64, peer: &[u8], local: &[u8]) -> io::Result<(OwnedF
         SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
         None,
     )?;
-    sys::bind(ours.as_fd(), &wire::pair_name(2 * number, peer))?;
-    sys::bind(theirs.as_fd(), &wire::pair_name(2 * number + 1, local))?;
+    let name = |nonce, end, address| wire::pair_name(2 * number + end, nonce, address);
+    sys::bind_random(ours.as_fd(), |nonce| name(nonce, 0, peer))?;
+    sys::bind_random(theirs.as_fd(), |nonce| name(nonce, 1, local))?;
     Ok((ours, theirs))
 }
 

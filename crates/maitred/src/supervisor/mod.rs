@@ -33,7 +33,7 @@ use tokio::sync::mpsc;
 use crate::cgroup::{Branch, Group};
 use crate::config::{App, ExecMode};
 use crate::control::{Call, Server};
-use crate::dispatcher::{self, Dispatcher, Notice};
+use crate::dispatcher::{self, Dispatcher, Notice, RegistrationSettings};
 use crate::events::Event;
 use crate::figures::ListenerFigures;
 use crate::home::{Claim, Home, Kept, Record, Rest};
@@ -179,9 +179,12 @@ impl Supervisor {
             dispatcher::Settings {
                 balance: self.app.balance.into(),
                 requests,
-                private_ports: self.app.private_ports.clone(),
-                door: self.folder.open_door(user).context("opening the door")?,
-                folder: self.folder.links(),
+                registration: RegistrationSettings {
+                    socket: self.folder.open_door(user).context("opening the door")?,
+                    private_ports: self.app.private_ports.clone(),
+                    privileged_ports: self.app.privileged_ports(),
+                    links: self.folder.links(),
+                },
             },
             self.notices_in.clone(),
         );

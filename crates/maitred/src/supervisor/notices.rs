@@ -144,6 +144,13 @@ impl Supervisor {
                 address: udp(address),
                 by,
             },
+            Notice::PrivilegedPort { instance, address } => Event::PrivilegedPort {
+                instance,
+                address: address.to_string(),
+                port: address.port().unwrap_or(0),
+            },
+            Notice::Stranger { pid, uid } => Event::Stranger { pid, uid },
+            Notice::TooMuch { pid } => Event::TooMuch { pid },
             Notice::Blind { pid } => Event::Blind { pid },
             Notice::Uncounted => Event::Uncounted,
             Notice::OutOfDescriptors { limit } => Event::OutOfDescriptors { limit },

@@ -212,6 +212,12 @@ fn values_become_settings() {
             "private_ports",
             json!([9229]),
         ),
+        (
+            "privileged_ports: [80, '443']",
+            "privileged_ports",
+            json!([80, 443]),
+        ),
+        ("privileged_port: 443", "privileged_ports", json!([443])),
         ("increment_var: 'PORT'", "increment_var", json!("PORT")),
         ("instance_var: 'ID'", "instance_var", json!("ID")),
         ("", "instance_var", json!("NODE_APP_INSTANCE")),

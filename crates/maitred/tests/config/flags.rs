@@ -109,6 +109,11 @@ fn each_flag_sets_its_field() {
             "private_ports",
             json!([1, 2, 3]),
         ),
+        (
+            "--privileged-port 80,443",
+            "privileged_ports",
+            json!([80, 443]),
+        ),
         ("-- a --b -c", "args", json!(["a", "--b", "-c"])),
     ] {
         let flags: Vec<_> = flags.split(' ').collect();

@@ -4,24 +4,20 @@
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::io::Errno;
-use rustix::net::{
-    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
-    SocketType, recv, sendmsg, socket_with,
-};
 use rustix::process::{Pid, Signal, kill_process};
-use wire::{Address, Outcome, REPLY_LEN, REQUEST_LEN, Reply, Request, VERSION, Verb, channel_id};
+use wire::{Address, Outcome, REQUEST_LEN, Reply, VERSION, Verb, channel_id};
 
+use crate::agent::{Agent, answer_in, ask_over, connected, request};
 use crate::client::{Place, visits};
 use crate::harness::{Run, alone, beside_others, children_of, free_port, raise_file_limit};
 use crate::processor::computes;
-use crate::victims::{PATIENCE, setup};
+use crate::victims::PATIENCE;
 
-const VERBS: [Verb; 8] = [
+const VERBS: [Verb; 9] = [
     Verb::Hello,
     Verb::Bind,
     Verb::Listen,
@@ -30,15 +26,14 @@ const VERBS: [Verb; 8] = [
     Verb::Close,
     Verb::Adopt,
     Verb::ShareDatagrams,
+    Verb::Remove,
 ];
 
-fn start() -> Run {
-    let mut run = setup("gcc", "acceptors", &["level"])
-        .instances(2)
-        .option("--restart-delay", "1")
-        .start();
+fn start() -> (Run, Agent) {
+    let (setup, agent) = Agent::beside("acceptors", &["level"]);
+    let mut run = setup.instances(2).option("--restart-delay", "1").start();
     run.listening(2);
-    run
+    (run, agent)
 }
 
 /// Where the supervisor's door is: its workers have it in their environment.
@@ -66,58 +61,6 @@ fn goes_on(run: &mut Run) {
     visits(&place, 10);
 }
 
-fn stand_at(door: &Path) -> OwnedFd {
-    let caller = socket_with(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .unwrap();
-    sys::connect_unix(caller.as_fd(), door).unwrap();
-    caller
-}
-
-/// Says something; what comes back, if anything does before the caller is sent away.
-fn call(door: &Path, bytes: &[u8], fds: &[OwnedFd]) -> Option<Reply> {
-    let caller = stand_at(door);
-    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
-    let mut control = SendAncillaryBuffer::new(&mut space);
-    let borrowed: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
-    if !fds.is_empty() {
-        assert!(control.push(SendAncillaryMessage::ScmRights(&borrowed)));
-    }
-    let bytes = [std::io::IoSlice::new(bytes)];
-    match sendmsg(&caller, &bytes, &mut control, SendFlags::NOSIGNAL) {
-        Ok(_) => {}
-        Err(Errno::MSGSIZE) => return None,
-        Err(error) => panic!("{error}"),
-    }
-    let limit = Timespec::try_from(PATIENCE).unwrap();
-    let ready = poll(&mut [PollFd::new(&caller, PollFlags::IN)], Some(&limit));
-    assert_eq!(ready, Ok(1), "the supervisor neither answers nor hangs up");
-    let mut reply = [0; REPLY_LEN];
-    match recv(&caller, &mut reply[..], RecvFlags::empty()) {
-        Ok((_, len)) => Reply::decode(&reply[..len]),
-        Err(Errno::CONNRESET) => None,
-        Err(error) => panic!("{error}"),
-    }
-}
-
-fn request(verb: Verb) -> Request {
-    Request {
-        verb,
-        cluster_worker: false,
-        instance: 0,
-        tid: 1,
-        fd: 3,
-        arg: 0,
-        arg2: 0,
-        channel: 0,
-        address: Address::NONE,
-    }
-}
-
 /// Things that are no sockets to listen on.
 fn things() -> Vec<OwnedFd> {
     // What others start at the same time must not inherit it: they count what they have.
@@ -135,8 +78,7 @@ fn things() -> Vec<OwnedFd> {
 #[test]
 fn callers_that_talk_nonsense() {
     let _turn = beside_others();
-    let mut run = start();
-    let door = door_of(&mut run);
+    let (mut run, agent) = start();
     let good = request(Verb::Listen).encode();
     let mut other_version = good;
     other_version[..2].copy_from_slice(&(VERSION + 1).to_ne_bytes());
@@ -162,9 +104,9 @@ fn callers_that_talk_nonsense() {
     nonsense.push(endless_address.to_vec());
     nonsense.push(good[1..].to_vec());
     for bytes in &nonsense {
-        assert_eq!(call(&door, bytes, &[]), None);
-        assert_eq!(call(&door, bytes, &things()[..1]), None);
-        assert_eq!(call(&door, bytes, &things()[..4]), None);
+        assert_eq!(agent.call(bytes, &[]), None);
+        assert_eq!(agent.call(bytes, &things()[..1]), None);
+        assert_eq!(agent.call(bytes, &things()[..4]), None);
     }
     goes_on(&mut run);
 }
@@ -173,8 +115,7 @@ fn callers_that_talk_nonsense() {
 #[test]
 fn callers_that_ask_the_impossible() {
     let _turn = beside_others();
-    let mut run = start();
-    let door = door_of(&mut run);
+    let (mut run, agent) = start();
     let tcp = |port: u16| {
         let mut address = vec![2, 0];
         address.extend(port.to_be_bytes());
@@ -193,7 +134,9 @@ fn callers_that_ask_the_impossible() {
         Address::new(&[255; 110]).unwrap(),
     ];
     for verb in VERBS {
-        assert_eq!(call(&door, &request(verb).encode(), &[]), None, "{verb:?}");
+        let expected = (verb == Verb::Remove).then(|| Reply::plain(Outcome::Native));
+        let reply = agent.call(&request(verb).encode(), &[]);
+        assert_eq!(reply, expected, "{verb:?}");
         for address in addresses {
             for number in [0, 1, 9, 13, 26, 51, 52, 77, 64, i32::MAX, -1] {
                 let mut request = request(verb);
@@ -206,7 +149,7 @@ fn callers_that_ask_the_impossible() {
                 request.instance = number as u32;
                 request.channel = number as u64;
                 for thing in things() {
-                    let reply = call(&door, &request.encode(), &[thing]);
+                    let reply = agent.call(&request.encode(), &[thing]);
                     // Who asks for a place at an address gets one, or the kernel's own error.
                     let accepted = matches!(
                         reply.map(|reply| reply.outcome),
@@ -227,8 +170,7 @@ fn callers_that_ask_the_impossible() {
 #[test]
 fn callers_that_close_what_is_not_theirs() {
     let _turn = beside_others();
-    let mut run = start();
-    let door = door_of(&mut run);
+    let (mut run, agent) = start();
     // Names of other programs may be of any bytes.
     let sockets = fs::read("/proc/net/unix").unwrap();
     let sockets = String::from_utf8_lossy(&sockets);
@@ -241,7 +183,7 @@ fn callers_that_close_what_is_not_theirs() {
     for channel in channels {
         let mut request = request(Verb::Close);
         request.channel = channel;
-        assert_eq!(call(&door, &request.encode(), &[]), None);
+        assert_eq!(agent.call(&request.encode(), &[]), None);
     }
     visits(&Place::Port(run.port), 10);
     let left = run.events().into_iter().find(|event| event.is("left"));
@@ -255,9 +197,8 @@ fn callers_that_stand_in_the_door() {
     const CALLERS: usize = 300;
     let _turn = alone();
     raise_file_limit(2 * CALLERS as u64);
-    let mut run = start();
-    let door = door_of(&mut run);
-    let idle: Vec<_> = (0..CALLERS).map(|_| stand_at(&door)).collect();
+    let (mut run, agent) = start();
+    let idle: Vec<_> = (0..CALLERS).map(|_| agent.connect()).collect();
     goes_on(&mut run);
     goes_on(&mut run);
     let supervisor = children_of(run.pid())[0];
@@ -272,15 +213,14 @@ fn many_callers_at_once() {
     const CALLERS: usize = 900;
     let _turn = alone();
     raise_file_limit(2 * CALLERS as u64);
-    let mut run = start();
-    let door = door_of(&mut run);
+    let (mut run, agent) = start();
     let supervisor = Pid::from_raw(children_of(run.pid())[0]).unwrap();
     // While it is stopped they all come, and it finds them together.
     kill_process(supervisor, Signal::STOP).unwrap();
     let question = request(Verb::Adopt).encode();
     let callers: Vec<_> = (0..CALLERS)
         .map(|_| {
-            let caller = stand_at(&door);
+            let caller = agent.connect();
             let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
             sys::send(caller.as_fd(), &question, Some(socket.as_fd())).unwrap();
             caller
@@ -293,14 +233,34 @@ fn many_callers_at_once() {
         let left = Timespec::try_from(left).unwrap();
         let ready = poll(&mut [PollFd::new(caller, PollFlags::IN)], Some(&left));
         assert_eq!(ready, Ok(1), "caller {number}");
-        let mut reply = [0; REPLY_LEN];
-        let (_, len) = recv(caller, &mut reply[..], RecvFlags::empty()).unwrap();
-        let reply = Reply::decode(&reply[..len]);
         assert_eq!(
-            reply,
+            answer_in(caller),
             Some(Reply::plain(Outcome::Native)),
             "caller {number}"
         );
     }
+    goes_on(&mut run);
+}
+
+/// A process of the same user, which knows the path: it gets neither a listener nor a connection, and
+/// `ls` and the log do not go without a word of it.
+#[test]
+fn strangers_are_refused() {
+    let _turn = beside_others();
+    let (mut run, _agent) = start();
+    let door = door_of(&mut run);
+    for verb in VERBS {
+        let mut request = request(verb);
+        request.address =
+            Address::new(&[2, 0, 1, 1, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]).unwrap();
+        for thing in things() {
+            let reply = ask_over(&connected(&door), &request.encode(), &[thing]);
+            assert!(reply.is_none(), "{verb:?}: {reply:?}");
+        }
+        let reply = ask_over(&connected(&door), &request.encode(), &[]);
+        assert!(reply.is_none(), "{verb:?}: {reply:?}");
+    }
+    let refused = run.event("a word of the stranger", |event| event.is("stranger"));
+    assert_eq!(refused.pid(), std::process::id() as i32);
     goes_on(&mut run);
 }

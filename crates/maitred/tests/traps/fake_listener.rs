@@ -37,3 +37,10 @@ fn a_channel_passes_for_a_listener_of_both_families() {
 fn a_channel_passes_for_a_listener_of_both_families_that_does_not_block() {
     holds(&["6", "nonblock", "cloexec"]);
 }
+
+/// What a program points to is read and written by the kernel, and not by the library.
+#[test]
+fn wild_pointers_are_answered_and_do_not_end_the_program() {
+    let _turn = beside_others();
+    crate::victims::holds("wild", &[]);
+}

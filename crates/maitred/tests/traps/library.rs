@@ -47,8 +47,11 @@ fn the_library_exports_what_it_takes_over_and_nothing_else() {
         "getsockname",
         "getsockopt",
         "listen",
+        "remove",
         "setsockopt",
         "syscall",
+        "unlink",
+        "unlinkat",
     ];
     let expected = names.map(|name| (name.to_owned(), "GLOBAL".to_owned()));
     assert_eq!(symbols(true), BTreeSet::from(expected));

@@ -18,6 +18,7 @@
 )]
 mod harness;
 
+mod agent;
 mod client;
 mod processor;
 mod scripted;

@@ -150,7 +150,7 @@ impl Channel {
             None,
         )
         .unwrap();
-        sys::bind(theirs.as_fd(), &channel_name(id)).unwrap();
+        sys::bind(theirs.as_fd(), &channel_name(id, id)).unwrap();
         // As the real one does, so that the program's end is never writable.
         rustix::net::sockopt::set_socket_send_buffer_size(&theirs, 0).unwrap();
         while sys::send(theirs.as_fd(), &[0], None).is_ok() {}
@@ -234,7 +234,6 @@ impl Doorman {
                     outcome: Outcome::Channel,
                     channel: ours.id,
                     address: request.address,
-                    blocks: false,
                 };
                 channel = Some(ours);
                 Answer::Bytes(reply.encode().to_vec(), Some(theirs))
@@ -246,7 +245,7 @@ impl Doorman {
                     ..Reply::plain(Outcome::Channel)
                 })
             }
-            Verb::SetOption | Verb::GetOption | Verb::ShareDatagrams => {
+            Verb::SetOption | Verb::GetOption | Verb::ShareDatagrams | Verb::Remove => {
                 Answer::outcome(Outcome::Native)
             }
         });

@@ -25,6 +25,7 @@ const SOURCES: &[(&str, &str)] = &sources![
     "victim.h",
     "acceptors.c",
     "acceptors.py",
+    "agent.c",
     "client.c",
     "closer.py",
     "fake_listener.c",
@@ -41,6 +42,7 @@ const SOURCES: &[(&str, &str)] = &sources![
     "refusals.c",
     "reuse.c",
     "shutdown.c",
+    "wild.c",
 ];
 
 /// The preload library, likewise.

@@ -11,8 +11,8 @@ pub(crate) fn soup(random: &mut Random) -> Vec<u8> {
     let mut bytes = match random.below(6) {
         0 => noise,
         1 => Handoff::connection(&noise).encode().0.to_vec(),
-        2 => channel_name(random.next()).to_vec(),
-        3 => pair_name(random.next(), &noise).to_vec(),
+        2 => channel_name(random.next(), random.next()).to_vec(),
+        3 => pair_name(random.next(), random.next(), &noise).to_vec(),
         4 => Reply {
             channel: random.next(),
             address,

@@ -143,7 +143,7 @@ mod tests {
             frame(99, 0, b"x"),
         ] {
             assert_eq!(
-                taken(&[frame.clone()], at_once),
+                taken(std::slice::from_ref(&frame), at_once),
                 CREDIT as usize,
                 "{frame:?}"
             );

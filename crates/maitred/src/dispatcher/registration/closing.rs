@@ -1,0 +1,38 @@
+//! Closing what workers have sent. The last `close` of a socket that lingers, or of a file on a
+//! user's own file system, takes as long as its owner likes: a thread of its own waits for that.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::mpsc::{self, SyncSender, TrySendError};
+
+/// How many descriptors may wait to be closed. Beyond that, whoever brings one waits, too.
+const WAITING: usize = 512;
+
+/// The thread that closes.
+#[derive(Debug)]
+pub(super) struct Closer(SyncSender<OwnedFd>);
+
+impl Closer {
+    pub(super) fn start() -> io::Result<Self> {
+        let (sender, inbox) = mpsc::sync_channel(WAITING);
+        std::thread::Builder::new()
+            .name("closer".into())
+            .spawn(move || {
+                for descriptor in inbox {
+                    drop::<OwnedFd>(descriptor);
+                }
+            })?;
+        Ok(Self(sender))
+    }
+
+    pub(super) fn close(&self, descriptors: impl IntoIterator<Item = OwnedFd>) {
+        for descriptor in descriptors {
+            match self.0.try_send(descriptor) {
+                Ok(()) => {}
+                Err(TrySendError::Full(descriptor) | TrySendError::Disconnected(descriptor)) => {
+                    drop(descriptor);
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,178 @@
+//! The supervisor's own sockets at the addresses that workers bind.
+//!
+//! A worker keeps its own socket, and so do all processes that have a copy of it: whatever they do
+//! to that (clear O_NONBLOCK, accept, shut it down) is nothing to the listener, which nobody but
+//! the supervisor holds. Every call that binds is made with the worker's rights: the kernel refuses
+//! what it would refuse to the worker.
+
+use std::ffi::OsStr;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
+
+use rustix::fs::{AtFlags, Mode, OFlags, fchmod, fstat, linkat, openat, unlinkat};
+use rustix::io::Errno;
+use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, socket_with, sockopt};
+use sys::Rights;
+
+use super::options;
+use super::peer::Peer;
+use super::unix_path::UnixPath;
+
+const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
+
+/// The longest path in a `sockaddr_un` that ends with a zero byte.
+const LONGEST_PATH: usize = 107;
+
+/// A socket of ours that is bound.
+#[derive(Debug)]
+pub(super) struct OwnSocket {
+    pub(super) socket: OwnedFd,
+    path: Option<UnixPath>,
+}
+
+impl OwnSocket {
+    pub(super) fn path(&self) -> Option<&UnixPath> {
+        self.path.as_ref()
+    }
+
+    /// The socket; its path stays where it is, as when a program ends without removing it.
+    pub(super) fn leave(self) -> OwnedFd {
+        if let Some(path) = self.path {
+            path.leave();
+        }
+        self.socket
+    }
+
+    pub(super) fn into_parts(self) -> (OwnedFd, Option<UnixPath>) {
+        (self.socket, self.path)
+    }
+}
+
+/// A TCP socket at this address, with the options of the worker's.
+pub(super) fn tcp(theirs: &OwnedFd, sockaddr: &[u8], rights: &Rights) -> io::Result<OwnSocket> {
+    let family = sockopt::socket_domain(theirs)?;
+    let protocol = sockopt::socket_protocol(theirs)?;
+    let socket = socket_with(family, SocketType::STREAM, FLAGS, protocol)?;
+    // The worker's own socket may be bound to the same address, and does not listen.
+    sockopt::set_socket_reuseaddr(&socket, true)?;
+    rights.act(|| {
+        options::copy(theirs, &socket, options::Kind::Tcp)?;
+        sys::bind(socket.as_fd(), sockaddr)
+    })??;
+    Ok(OwnSocket { socket, path: None })
+}
+
+/// A Unix socket in the abstract namespace.
+pub(super) fn abstract_name(sockaddr: &[u8]) -> io::Result<OwnSocket> {
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
+    sys::bind(socket.as_fd(), sockaddr)?;
+    Ok(OwnSocket { socket, path: None })
+}
+
+/// A Unix socket at a path, as the worker would have made it: found from its folder, with its
+/// rights, its umask, and the permissions of its own socket. `None` for a path that only the worker
+/// itself can say what it means.
+pub(super) fn at_path(
+    theirs: &OwnedFd,
+    path: &[u8],
+    peer: &Peer,
+    rights: &Rights,
+) -> io::Result<Option<OwnSocket>> {
+    let (folder, name) = match path.iter().rposition(|byte| *byte == b'/') {
+        Some(0) => (&b"/"[..], path.get(1..).unwrap_or(&[])),
+        Some(at) => (
+            path.get(..at).unwrap_or(&[]),
+            path.get(at + 1..).unwrap_or(&[]),
+        ),
+        None => (&b"."[..], path),
+    };
+    if matches!(name, b"" | b"." | b"..") {
+        return Ok(None);
+    }
+    let start = if folder.starts_with(b"/") {
+        None
+    } else {
+        match peer.current_folder() {
+            Ok(start) => Some(start),
+            Err(_) => return Ok(None),
+        }
+    };
+    let path = OsStr::from_bytes(path);
+    // What clients and tools see as its name.
+    let shown = match peer.current_path() {
+        Some(current) => current.join(path).into_os_string(),
+        None => path.to_owned(),
+    };
+    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
+    let mode = fstat(theirs)?.st_mode & 0o777 & !peer.umask().unwrap_or(0o022);
+    fchmod(&socket, Mode::from_raw_mode(mode))?;
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let (folder, name) = (OsStr::from_bytes(folder), OsStr::from_bytes(name));
+    let folder = rights.act(|| -> io::Result<OwnedFd> {
+        let start = start.as_ref().map_or(rustix::fs::CWD, AsFd::as_fd);
+        let folder = openat(start, folder, flags, Mode::empty())?;
+        bind_in(&folder, name, &socket, shown.as_bytes())?;
+        // Our own umask may have taken more.
+        let mode = Mode::from_raw_mode(mode);
+        let _ = rustix::fs::chmodat(&folder, name, mode, AtFlags::empty());
+        Ok(folder)
+    })??;
+    let path = UnixPath::new(folder, name, rights.clone())?;
+    Ok(Some(OwnSocket {
+        socket,
+        path: Some(path),
+    }))
+}
+
+/// Binds a socket to a name in a folder: by the path that is to be shown, or, where that is too long
+/// or leads through folders that are closed to the worker, by that of the folder's descriptor.
+/// Where the name does not fit behind that either, the socket gets it by a link.
+fn bind_in(folder: &OwnedFd, name: &OsStr, socket: &OwnedFd, shown: &[u8]) -> io::Result<()> {
+    use std::os::fd::AsRawFd;
+    let bind = |path: &[u8]| {
+        if path.len() > LONGEST_PATH {
+            return Err(Errno::NAMETOOLONG);
+        }
+        let sockaddr = [&1u16.to_ne_bytes()[..], path, &[0]].concat();
+        sys::bind(socket.as_fd(), &sockaddr)
+            .map_err(|error| Errno::from_io_error(&error).unwrap_or(Errno::INVAL))
+    };
+    match bind(shown) {
+        Err(Errno::NAMETOOLONG | Errno::ACCESS) => {}
+        bound => return Ok(bound?),
+    }
+    let within = format!("/proc/self/fd/{}/", folder.as_raw_fd()).into_bytes();
+    match bind(&[&within, name.as_bytes()].concat()) {
+        Err(Errno::NAMETOOLONG) => {}
+        bound => return Ok(bound?),
+    }
+    let short = super::unix_path::hidden_name()?;
+    bind(&[&within, short.as_bytes()].concat())?;
+    let linked = linkat(folder, short.as_str(), folder, name, AtFlags::empty());
+    let _ = unlinkat(folder, short.as_str(), AtFlags::empty());
+    match linked {
+        Err(Errno::EXIST) => Err(Errno::ADDRINUSE.into()),
+        linked => Ok(linked?),
+    }
+}
+
+/// Whether a socket is of a kind that we could make ourselves, at an address of this family.
+pub(super) fn is_supported(theirs: &OwnedFd, sockaddr: &[u8]) -> bool {
+    const MPTCP: u32 = 262;
+    let Ok(domain) = sockopt::socket_domain(theirs) else {
+        return false;
+    };
+    let family = sockaddr.first_chunk().map(|it| u16::from_ne_bytes(*it));
+    if sockopt::socket_type(theirs) != Ok(SocketType::STREAM) || family != Some(domain.as_raw()) {
+        return false;
+    }
+    let protocol = sockopt::socket_protocol(theirs).ok().flatten();
+    match domain {
+        AddressFamily::UNIX => true,
+        AddressFamily::INET | AddressFamily::INET6 => protocol.is_some_and(|it| {
+            it == rustix::net::ipproto::TCP || Protocol::as_raw(it).get() == MPTCP
+        }),
+        _ => false,
+    }
+}

@@ -1,0 +1,114 @@
+//! A place in the app for the test: `victims/agent.c` connects to the registration socket, as only a
+//! descendant of the supervisor can with success, and the test says over that connection what it
+//! likes.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::{Path, PathBuf};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::io::Errno;
+use rustix::net::{
+    AddressFamily, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags, SocketFlags,
+    SocketType, recv, sendmsg, socket_with,
+};
+use wire::{Address, REPLY_LEN, Reply, Request, Verb};
+
+use crate::harness::Setup;
+use crate::victims::{PATIENCE, compile};
+
+/// Who connects for the test.
+#[derive(Clone, Debug)]
+pub(crate) struct Agent(PathBuf);
+
+impl Agent {
+    /// An app of this victim, with an agent beside each instance; this is the first one's.
+    pub(crate) fn beside(name: &str, arguments: &[&str]) -> (Setup, Agent) {
+        let mut setup = Setup::script("");
+        let folder = setup.folder().to_owned();
+        let agent = compile("gcc", "agent", &folder);
+        let victim = compile("gcc", name, &folder);
+        setup.set_script(&agent);
+        let socket = folder.join("agent");
+        let setup = setup.argument(&socket).argument(victim);
+        let setup = arguments.iter().fold(setup, Setup::argument);
+        (setup, Agent(folder.join("agent.0")))
+    }
+
+    /// A connection to the registration socket, of the agent's process.
+    pub(crate) fn connect(&self) -> OwnedFd {
+        let to_agent = connected(&self.0);
+        let limit = Timespec::try_from(PATIENCE).unwrap();
+        let ready = poll(&mut [PollFd::new(&to_agent, PollFlags::IN)], Some(&limit));
+        assert_eq!(ready, Ok(1), "the agent does not answer");
+        let (_, connection) = sys::receive(to_agent.as_fd(), &mut [0; 8]).unwrap();
+        connection.unwrap()
+    }
+
+    /// Says something; what comes back, if anything does before the caller is sent away.
+    pub(crate) fn call(&self, bytes: &[u8], fds: &[OwnedFd]) -> Option<Reply> {
+        self.ask(bytes, fds).map(|(reply, _)| reply)
+    }
+
+    /// The same, with the descriptor that came along.
+    pub(crate) fn ask(&self, bytes: &[u8], fds: &[OwnedFd]) -> Option<(Reply, Option<OwnedFd>)> {
+        ask_over(&self.connect(), bytes, fds)
+    }
+}
+
+/// A socket that is connected to a Unix socket at a path.
+pub(crate) fn connected(path: &Path) -> OwnedFd {
+    let (unix, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+    let socket = socket_with(unix, kind, SocketFlags::CLOEXEC, None).unwrap();
+    sys::connect_unix(socket.as_fd(), path).unwrap();
+    socket
+}
+
+/// Says something over a connection; what comes back.
+pub(crate) fn ask_over(
+    caller: &OwnedFd,
+    bytes: &[u8],
+    fds: &[OwnedFd],
+) -> Option<(Reply, Option<OwnedFd>)> {
+    let mut space = [std::mem::MaybeUninit::uninit(); rustix::cmsg_space!(ScmRights(4))];
+    let mut control = SendAncillaryBuffer::new(&mut space);
+    let borrowed: Vec<_> = fds.iter().map(AsFd::as_fd).collect();
+    if !fds.is_empty() {
+        assert!(control.push(SendAncillaryMessage::ScmRights(&borrowed)));
+    }
+    let bytes = [std::io::IoSlice::new(bytes)];
+    match sendmsg(caller, &bytes, &mut control, SendFlags::NOSIGNAL) {
+        Ok(_) => {}
+        Err(Errno::MSGSIZE) => return None,
+        Err(error) => panic!("{error}"),
+    }
+    let limit = Timespec::try_from(PATIENCE).unwrap();
+    let ready = poll(&mut [PollFd::new(caller, PollFlags::IN)], Some(&limit));
+    assert_eq!(ready, Ok(1), "the supervisor neither answers nor hangs up");
+    let mut reply = [0; REPLY_LEN];
+    match sys::receive(caller.as_fd(), &mut reply) {
+        Ok((len, socket)) => Some((Reply::decode(reply.get(..len)?)?, socket)),
+        Err(error) if Errno::from_io_error(&error) == Some(Errno::CONNRESET) => None,
+        Err(error) => panic!("{error}"),
+    }
+}
+
+/// The answer that lies in a connection.
+pub(crate) fn answer_in(caller: &OwnedFd) -> Option<Reply> {
+    let mut reply = [0; REPLY_LEN];
+    let (_, len) = recv(caller, &mut reply[..], RecvFlags::empty()).unwrap();
+    Reply::decode(&reply[..len])
+}
+
+pub(crate) fn request(verb: Verb) -> Request {
+    Request {
+        verb,
+        cluster_worker: false,
+        instance: 0,
+        tid: 1,
+        fd: 3,
+        arg: 0,
+        arg2: 0,
+        channel: 0,
+        address: Address::NONE,
+    }
+}
