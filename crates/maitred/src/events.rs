@@ -3,6 +3,7 @@
 
 use std::fs::File;
 use std::io::Write;
+use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
@@ -86,6 +87,9 @@ pub(crate) enum Event {
     },
     /// As many clients are connected as may be; others have to wait.
     Crowded { limit: usize },
+    /// Connections from this address are closed: it has as many as one address may have of so many
+    /// in all.
+    TurnedAway { address: IpAddr, limit: usize },
     /// Connections were given up after they had waited too long; `total` so far.
     Refused { address: String, total: u64 },
     /// Instances are restarted, and nobody has asked for that.

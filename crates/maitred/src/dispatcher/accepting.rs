@@ -32,7 +32,9 @@ impl Turn {
             return false;
         };
         for number in 0..BATCH {
-            if let Some(proxy) = self.proxy.as_mut().filter(|proxy| !proxy.has_room()) {
+            if let Some(proxy) = &mut self.proxy
+                && !proxy.make_room_at_once()
+            {
                 // Whether anyone waits out there is known when this is called for.
                 if number == 0 {
                     let _ = listener.accept(id, false, &self.epoll);
@@ -111,7 +113,7 @@ impl Turn {
     }
 
     /// Tells that newcomers have to wait, and why; not at each of them.
-    fn remind(&mut self, notice: Notice) {
+    pub(super) fn remind(&mut self, notice: Notice) {
         let now = Instant::now();
         if self.reminded.is_none_or(|last| now - last > REMINDER) {
             self.reminded = Some(now);

@@ -27,7 +27,7 @@ mod turn;
 mod unix_path;
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
@@ -104,6 +104,9 @@ pub(crate) enum Notice {
     OutOfDescriptors { limit: u64 },
     /// As many clients are connected as may be; others wait in the backlog.
     Crowded { limit: usize },
+    /// Connections from this address are closed: it has as many as one address may have of so many
+    /// in all.
+    TurnedAway { address: IpAddr, limit: usize },
     /// A certificate has changed, and cannot be used as it is.
     Certificate { reason: String },
     /// The workers of a process group have answered all requests that they had, which was asked.

@@ -94,7 +94,7 @@ pub(super) fn admit(
 ) {
     let caller = super::address::client(peer, number);
     let address = ip(peer).map(|ip| ip.to_canonical());
-    // One that the kernel cannot watch is closed.
+    // One that the kernel cannot watch is closed, and so is one whose address has too many.
     let _ = proxy.accept(listener.0, socket, peer, address, caller);
 }
 
@@ -119,7 +119,12 @@ impl Turn {
         }
         proxy.post(&mut self.workers);
         let complaint = proxy.complaint();
+        let turned_away = proxy.turned_away();
+        let limit = proxy.most_clients();
         let (reports, more) = proxy.reports();
+        if let Some(address) = turned_away {
+            self.remind(Notice::TurnedAway { address, limit });
+        }
         if let Some(reason) = complaint {
             self.tell(Notice::Certificate { reason });
         }

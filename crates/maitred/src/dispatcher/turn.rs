@@ -154,7 +154,7 @@ impl Turn {
             let now = self.now();
             self.workers.counts.now = now;
             if let Some(proxy) = &mut self.proxy {
-                proxy.set_time(now);
+                proxy.begin_turn(now);
                 for event in &events {
                     if let Some(Token::Proxy(number)) = Token::of(event.data) {
                         proxy.hear(number, event.flags);

@@ -5,6 +5,7 @@
 //! nobody reads, holds up the workers that write, as it would without us, but never the
 //! supervisor.
 
+mod crowd;
 mod figures;
 mod lines;
 mod screen;

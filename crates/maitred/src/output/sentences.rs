@@ -200,6 +200,7 @@ impl Sentences {
                 "{limit} clients are connected, as many as the limit for open files (ulimit -n) \
                  allows: new ones wait in the kernel until some have left"
             )),
+            Event::TurnedAway { address, limit } => super::crowd::turned_away(*address, *limit),
             Event::Refused { address, total } => Some(format!(
                 "connections to {address} were closed unserved after waiting {} for a worker: \
                  {total} so far",

@@ -10,6 +10,7 @@ use super::h2::Session;
 use super::link::Link;
 use super::pool::Origin;
 use super::record::Record;
+use super::shares::{Share, Sharer};
 use super::slab::Key;
 
 /// Whom a connection comes from.
@@ -70,6 +71,11 @@ pub(super) struct Client {
     pub(super) active_at: Nanos,
     /// Whether it has had a response.
     pub(super) served: bool,
+    /// Whose shares it counts towards, what it has had of this turn, and whether it goes on in the
+    /// next.
+    pub(super) sharer: Option<Sharer>,
+    pub(super) share: Share,
+    pub(super) is_deferred: bool,
 }
 
 #[derive(Debug)]

@@ -67,6 +67,7 @@ impl Proxy {
         let Some(client) = self.clients.remove(key) else {
             return;
         };
+        self.shares.leave(client.sharer);
         if let Some(session) = client.link.session() {
             self.stream_ended(session, matches!(client.phase, Phase::Leaving { .. }));
         } else {

@@ -5,11 +5,11 @@ use balance::{Arrival, MemberId, Placed, Ticket};
 use http::{Refusal, Version};
 
 use super::client::{Client, Exchange, Phase, Stage};
-use super::link::{Input, Read};
+use super::link::{Input, Link, Read};
 use super::record::{Outcome, Record};
 use super::relay::NO_ANSWER;
 use super::slab::Key;
-use super::{Proxy, Report, STEPS, View, Workers};
+use super::{Proxy, Report, View, Workers};
 
 /// The cookie by which a client says which worker it belongs to.
 pub(super) const COOKIE: &str = "maitred_worker";
@@ -35,7 +35,7 @@ pub(super) enum Step {
 impl Proxy {
     /// Does for a client what can be done now.
     pub(super) fn drive<W: Workers>(&mut self, key: Key, workers: &mut W) {
-        for _ in 0..STEPS {
+        while self.has_share(key) {
             let Some(client) = self.clients.get_mut(key) else {
                 return;
             };
@@ -61,16 +61,22 @@ impl Proxy {
                 Phase::Tunnel(_) => self.tunnel(key),
                 Phase::Leaving { .. } => self.leave_client(key),
             };
-            match step {
-                Step::On => {}
-                Step::Wait => return,
+            let goes_on = match step {
+                Step::On => true,
+                Step::Wait => false,
                 Step::Over => {
                     self.drop_client(key);
                     return;
                 }
+            };
+            let work = self.clients.get_mut(key).map(|client| &mut client.link);
+            let (units, more) = work.map_or((0, false), Link::take_work);
+            self.take_share(key, 1 + units);
+            if !goes_on && !more {
+                return;
             }
         }
-        self.again.push_back(key);
+        self.defer(key);
     }
 
     /// Asks for a worker for the client's request.

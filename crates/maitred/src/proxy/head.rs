@@ -12,7 +12,7 @@ use http::{
 use super::client::{Client, Exchange, Phase, Stage};
 use super::exchange::{BUDGET, COOKIE, Step};
 use super::h2::PREFACE;
-use super::link::{Input, Read};
+use super::link::{Input, Link, Read};
 use super::pool::Origin;
 use super::record::Record;
 use super::relay::PORTION;
@@ -43,7 +43,11 @@ impl Proxy {
                     client.peer = super::time::named_peer(named);
                 }
                 client.phase = Phase::reading(self.now);
-                Step::On
+                if self.has_been_named(key) {
+                    Step::On
+                } else {
+                    Step::Over
+                }
             }
             Err(refusal) => self.refuse(key, refusal, None),
         }
@@ -106,11 +110,17 @@ impl Proxy {
             self.room = room;
             return Step::On;
         }
+        if !client.served && speaks_http2(&client.link, bytes) {
+            client.link.input = if input.is_empty() {
+                Input::of(bytes)
+            } else {
+                input
+            };
+            self.room = room;
+            return self.speak_http2(key);
+        }
         // What comes of it, and how much of what was read has been used.
         let (step, used) = match http::find_end(bytes, (*searched).saturating_sub(1)) {
-            Ok(End::At(_)) if !client.served && bytes.starts_with(PREFACE) => {
-                (Ok(self.speak_http2(key, bytes)), bytes.len())
-            }
             Ok(End::At(end)) if end <= self.settings.head => {
                 let (head, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
                 let begun = self.begin(key, head, rest.len(), workers);
@@ -231,6 +241,15 @@ impl Proxy {
         }
         self.arrive(key, workers).map(Some)
     }
+}
+
+/// Whether this client speaks HTTP/2: where TLS has agreed on it, whatever comes; where it has not
+/// been asked, if the client begins so.
+fn speaks_http2(link: &Link, bytes: &[u8]) -> bool {
+    link.session().is_none()
+        && link
+            .has_agreed_on_http2()
+            .unwrap_or_else(|| bytes.starts_with(PREFACE))
 }
 
 /// How much of a body must be there before a worker is asked for: so who sends a few bytes now and

@@ -10,7 +10,9 @@ mod client;
 mod crowd;
 mod departure;
 mod ending;
+mod eviction;
 mod exchange;
+mod frames;
 mod gate;
 mod h2;
 mod handing;
@@ -24,6 +26,7 @@ mod record;
 mod relay;
 mod seats;
 mod settings;
+mod shares;
 mod slab;
 #[cfg(test)]
 mod tests;
@@ -53,6 +56,7 @@ use pool::{Desk, Pair};
 use post::Post;
 use seats::Seats;
 pub(crate) use settings::Settings;
+use shares::{Share, Shares};
 use slab::{Key, Slab};
 use tls::Certificates;
 pub(crate) use tls::Files;
@@ -62,7 +66,7 @@ pub(crate) use workers::Workers;
 /// What is read at once, and so what may wait to be written to a slow reader.
 const READ: usize = 64 * 1024;
 
-/// How much of one connection is done before others have their turn.
+/// How many requests of an HTTP/2 connection are taken up in one step.
 const STEPS: usize = 16;
 
 /// How many connections go on before the kernel is asked what else there is.
@@ -118,6 +122,14 @@ pub(crate) struct Proxy {
     posts: Vec<Post>,
     batch: sys::Batch,
     taken: Vec<io::Result<usize>>,
+    /// What each client may have of this turn, and of the places.
+    shares: Shares,
+    /// When idle clients are looked for again, after they were looked for in vain.
+    look_again_at: Nanos,
+    turned_away: Option<IpAddr>,
+    /// Clients that have had their share of this turn, and those that had had it in the last.
+    later: Vec<Key>,
+    due: VecDeque<Key>,
     /// Clients that may go on, and gates where a request that waits may be placed.
     again: VecDeque<Key>,
     free: Vec<u64>,
@@ -162,6 +174,11 @@ impl Proxy {
             posts: Vec::new(),
             batch: sys::Batch::new(post::TOGETHER),
             taken: Vec::new(),
+            shares: Shares::default(),
+            look_again_at: 0,
+            turned_away: None,
+            later: Vec::new(),
+            due: VecDeque::new(),
             again: VecDeque::new(),
             free: Vec::new(),
             bells: Bells::default(),
@@ -194,7 +211,7 @@ impl Proxy {
         self.complaint.take()
     }
 
-    /// Sets the time, in nanoseconds since any fixed moment; before anything else in each turn.
+    /// Sets the time, in nanoseconds since any fixed moment.
     pub(crate) fn set_time(&mut self, now: Nanos) {
         self.now = now;
     }
@@ -202,7 +219,7 @@ impl Proxy {
     /// A client has connected. `peer` is its `sockaddr`.
     ///
     /// # Errors
-    /// If the kernel cannot watch the connection.
+    /// If the kernel cannot watch the connection, or its address has as many places as one may have.
     pub(crate) fn accept(
         &mut self,
         gate: u64,
@@ -211,6 +228,14 @@ impl Proxy {
         address: Option<IpAddr>,
         caller: Caller,
     ) -> io::Result<()> {
+        // Before a PROXY header it is the balancer's, which may open as many as it likes.
+        let sharer = match self.settings.proxy_protocol {
+            true => None,
+            false => self.sharer(address),
+        };
+        if !self.make_place(sharer, address) {
+            return Err(io::ErrorKind::QuotaExceeded.into());
+        }
         link::prepare(&socket);
         let phase = if self.settings.proxy_protocol {
             Phase::Greeting
@@ -228,8 +253,12 @@ impl Proxy {
                 phase,
                 active_at: now,
                 served: false,
+                sharer,
+                share: Share::default(),
+                is_deferred: false,
             })
         })?;
+        self.shares.enter(sharer);
         self.sweep_by();
         Ok(())
     }

@@ -210,6 +210,7 @@ impl Proxy {
             }
         };
         client.active_at = self.now;
+        client.link.add_work(pair.link.take_work().0);
         self.out.clear();
         let mut rest = input;
         let is_new = exchange.answer.is_none();

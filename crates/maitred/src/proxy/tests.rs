@@ -16,6 +16,7 @@ mod bodies;
 mod clients;
 mod departure;
 mod descriptors;
+mod floods;
 mod http2;
 mod pairs;
 mod placing;
@@ -147,7 +148,7 @@ impl World {
         let zero = rustix::event::Timespec::default();
         let spare = rustix::buffer::spare_capacity(&mut events);
         epoll::wait(&self.epoll, spare, Some(&zero)).unwrap();
-        self.proxy.set_time(self.now);
+        self.proxy.begin_turn(self.now);
         for event in &events {
             self.proxy.hear(event.data.u64(), event.flags);
         }

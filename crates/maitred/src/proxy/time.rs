@@ -33,7 +33,8 @@ impl Proxy {
     }
 
     fn has_more_to_do(&self) -> bool {
-        !self.again.is_empty() || !self.free.is_empty() || !self.bells.is_quiet()
+        let deferred = self.later.len() + self.due.len();
+        deferred > 0 || !self.again.is_empty() || !self.free.is_empty() || !self.bells.is_quiet()
     }
 
     /// Does what time has brought.
@@ -65,6 +66,7 @@ impl Proxy {
             }
         }
         self.settle(workers);
+        self.go_on(workers);
     }
 
     /// Somebody is there to be looked after.

@@ -48,6 +48,7 @@ impl Proxy {
             }
             None => return Step::Over,
         }
+        client.link.add_work(pair.link.take_work().0);
         if any {
             client.active_at = self.now;
             Step::On

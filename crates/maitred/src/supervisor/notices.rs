@@ -148,6 +148,7 @@ impl Supervisor {
             Notice::Uncounted => Event::Uncounted,
             Notice::OutOfDescriptors { limit } => Event::OutOfDescriptors { limit },
             Notice::Crowded { limit } => Event::Crowded { limit },
+            Notice::TurnedAway { address, limit } => Event::TurnedAway { address, limit },
             Notice::Certificate { reason } => Event::Certificate { reason },
             Notice::RequestFailed {
                 address,

@@ -4,6 +4,7 @@
 //! pass the same checks, limits and workers. (RFC 9113.)
 
 mod bell;
+mod flood;
 mod message;
 mod session;
 mod stream;
@@ -13,7 +14,8 @@ use std::task::Poll;
 
 use super::client::{Client, Phase};
 use super::exchange::Step;
-use super::link::{Link, Read};
+use super::link::{Input, Link, Read};
+use super::shares::Share;
 use super::slab::Key;
 use super::{Proxy, STEPS};
 
@@ -23,15 +25,15 @@ pub(super) use session::{Session, Standing};
 pub(super) use stream::Stream;
 
 impl Proxy {
-    /// A client has begun with the words of HTTP/2; `bytes` is all that has come of it.
-    pub(super) fn speak_http2(&mut self, key: Key, bytes: &[u8]) -> Step {
+    /// A client speaks HTTP/2 from now on.
+    pub(super) fn speak_http2(&mut self, key: Key) -> Step {
         let Some(client) = self.clients.get_mut(key) else {
             return Step::Wait;
         };
         // There each field counts for 32 bytes more than it has. (RFC 9113, 6.5.2.)
         let head = self.settings.head + 32 * self.settings.fields;
         let head = u32::try_from(head).unwrap_or(u32::MAX);
-        let session = Session::new(self.bells.bell(key), head, bytes);
+        let session = Session::new(self.bells.bell(key), head, self.now);
         client.phase = Phase::Session(Box::new(session));
         client.served = true;
         Step::On
@@ -47,11 +49,31 @@ impl Proxy {
         };
         let mut any = false;
         if session.is_hungry() {
-            match client.link.read(&mut self.room, &self.epoll) {
+            let mut kept = std::mem::take(&mut client.link.input);
+            let read = if kept.is_empty() {
+                client.link.read(&mut self.room, &self.epoll)
+            } else {
+                Read::Some(kept.len())
+            };
+            match read {
                 Read::Some(len) => {
                     any = true;
                     client.active_at = self.now;
-                    session.feed(self.room.get(..len).unwrap_or(&[]));
+                    let is_new = kept.is_empty();
+                    let bytes: &[u8] = match is_new {
+                        true => self.room.get(..len).unwrap_or(&[]),
+                        false => &kept,
+                    };
+                    let taken = session.feed(bytes, self.now);
+                    client.link.add_work(taken.units);
+                    if taken.is_flood {
+                        // What follows is not heard.
+                    } else if is_new {
+                        client.link.input = Input::of(bytes.get(taken.len..).unwrap_or(&[]));
+                    } else {
+                        kept.advance(taken.len);
+                        client.link.input = kept;
+                    }
                 }
                 Read::Nothing => {}
                 Read::End => session.feed_end(),
@@ -93,13 +115,15 @@ impl Proxy {
 
     /// A stream becomes a client of its own.
     fn open_stream(&mut self, session: Key, mut opening: session::Opening) {
-        if !self.has_room() || self.closing {
-            opening.refuse();
-            return;
-        }
         let Some(client) = self.clients.get(session) else {
             return;
         };
+        let sharer = client.sharer;
+        let has_place = self.shares.has_place(sharer, self.most_clients());
+        if !self.has_room() || !has_place || self.closing {
+            opening.refuse();
+            return;
+        }
         let (gate, peer, tls, now) = (client.gate, client.peer, client.link.is_tls(), self.now);
         let bells = &self.bells;
         let made = self.clients.insert(|key| {
@@ -112,8 +136,12 @@ impl Proxy {
                 phase: Phase::reading(now),
                 active_at: now,
                 served: false,
+                sharer,
+                share: Share::default(),
+                is_deferred: false,
             })
         });
+        self.shares.enter(sharer);
         let Ok(key) = made;
         self.again.push_back(key);
     }

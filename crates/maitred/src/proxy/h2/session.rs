@@ -4,12 +4,17 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
+use balance::Nanos;
 use bytes::Bytes;
 use h2::server::{Builder, Connection, Handshake, SendResponse};
 use h2::{Reason, RecvStream};
 
+use super::flood::{Flood, Taken};
 use super::message;
 use super::transport::Transport;
+
+/// How long the preface of a client is.
+const PREFACE: usize = 24;
 
 /// How many requests a client may have open on one connection.
 const STREAMS: u32 = 128;
@@ -60,6 +65,7 @@ pub(in super::super) struct Session {
     transport: Transport,
     state: State,
     bell: Waker,
+    flood: Flood,
     /// Requests called off, less those that came to their response.
     called_off: u32,
     is_closing: bool,
@@ -73,10 +79,9 @@ enum State {
 }
 
 impl Session {
-    /// A session that begins with `bytes`, with heads of so many bytes at most.
-    pub(super) fn new(bell: Waker, head: u32, bytes: &[u8]) -> Self {
+    /// A session that begins now, with heads of so many bytes at most.
+    pub(super) fn new(bell: Waker, head: u32, now: Nanos) -> Self {
         let transport = Transport::default();
-        transport.feed(bytes);
         let handshake = Builder::new()
             .max_concurrent_streams(STREAMS)
             .max_header_list_size(head)
@@ -88,6 +93,7 @@ impl Session {
             transport,
             state: State::Greeting(Box::new(handshake)),
             bell,
+            flood: Flood::new(PREFACE, now),
             called_off: 0,
             is_closing: false,
         }
@@ -97,8 +103,14 @@ impl Session {
         self.transport.is_hungry()
     }
 
-    pub(super) fn feed(&self, bytes: &[u8]) {
-        self.transport.feed(bytes);
+    /// Takes in what has come from the client, or a part of it.
+    pub(super) fn feed(&mut self, bytes: &[u8], now: Nanos) -> Taken {
+        let taken = self.flood.take(bytes, now);
+        self.transport.feed(bytes.get(..taken.len).unwrap_or(&[]));
+        if taken.is_flood {
+            self.send_away();
+        }
+        taken
     }
 
     pub(super) fn feed_end(&self) {
@@ -106,8 +118,10 @@ impl Session {
     }
 
     /// Takes what is to be written to the client.
-    pub(super) fn said(&self) -> Vec<u8> {
-        self.transport.said()
+    pub(super) fn said(&mut self) -> Vec<u8> {
+        let said = self.transport.said();
+        self.flood.earn_bytes(said.len());
+        said
     }
 
     /// Goes on with what there is; the next request, or `None` when the session is over.
@@ -169,11 +183,20 @@ impl Session {
             return;
         }
         self.called_off += 1;
-        if self.called_off > CALLED_OFF
-            && let State::Open(connection) = &mut self.state
-        {
-            connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-            self.bell.wake_by_ref();
+        if self.called_off > CALLED_OFF {
+            self.send_away();
+        }
+    }
+
+    /// Ends the connection of a client that costs too much.
+    fn send_away(&mut self) {
+        match &mut self.state {
+            State::Open(connection) => {
+                connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
+                self.bell.wake_by_ref();
+            }
+            State::Greeting(_) => self.state = State::Over,
+            State::Over => {}
         }
     }
 }

@@ -16,6 +16,7 @@ use rustls::ServerConnection;
 use super::h2::Stream;
 use super::slab::Key;
 pub(super) use input::Input;
+use records::Tls;
 use socket::Socket;
 pub(super) use socket::prepare;
 
@@ -50,13 +51,20 @@ pub(super) struct Link {
     written: usize,
     /// The other side has said within TLS that it will send no more.
     ending: bool,
+    /// What reading has cost since that was last asked, in units of [`super::shares`].
+    work: u32,
+    /// Something was read that brought nothing for those above, and there may be more.
+    may_bring_more: bool,
 }
+
+/// So many bytes cost a unit.
+const BYTES: usize = 2048;
 
 /// What carries the bytes.
 #[derive(Debug)]
 enum Way {
     Socket(Socket),
-    Tls(Socket, Box<ServerConnection>),
+    Tls(Socket, Box<Tls>),
     Stream(Box<Stream>),
 }
 
@@ -96,7 +104,9 @@ impl Link {
     pub(super) fn with_tls(mut self, connection: Option<ServerConnection>) -> Self {
         if let Some(tls) = connection {
             self.way = match self.way {
-                Way::Socket(socket) | Way::Tls(socket, _) => Way::Tls(socket, Box::new(tls)),
+                Way::Socket(socket) | Way::Tls(socket, _) => {
+                    Way::Tls(socket, Box::new(Tls::new(tls)))
+                }
                 Way::Stream(stream) => Way::Stream(stream),
             };
         }
@@ -118,6 +128,8 @@ impl Link {
             output: Vec::new(),
             written: 0,
             ending: false,
+            work: 0,
+            may_bring_more: false,
         }
     }
 
@@ -128,6 +140,27 @@ impl Link {
             Way::Tls(..) => true,
             Way::Stream(stream) => stream.is_tls(),
         }
+    }
+
+    /// Whether HTTP/2 is spoken, as far as TLS has agreed on it (ALPN). Nothing is agreed on
+    /// without TLS; with TLS, HTTP/2 is spoken only where that was agreed on: RFC 9113, 3.2.
+    pub(super) fn has_agreed_on_http2(&self) -> Option<bool> {
+        match &self.way {
+            Way::Tls(_, tls) => Some(tls.connection.alpn_protocol() == Some(b"h2")),
+            Way::Socket(_) | Way::Stream(_) => None,
+        }
+    }
+
+    /// What reading has cost since this was last asked, and whether there may be more to read
+    /// although the last read brought nothing.
+    pub(super) fn take_work(&mut self) -> (u32, bool) {
+        let work = std::mem::take(&mut self.work);
+        (work, std::mem::take(&mut self.may_bring_more))
+    }
+
+    /// Adds to what reading has cost.
+    pub(super) fn add_work(&mut self, units: u32) {
+        self.work = self.work.saturating_add(units);
     }
 
     /// The HTTP/2 connection whose stream this is.
@@ -145,16 +178,19 @@ impl Link {
     }
 
     /// Takes in what has come within TLS, which alone can tell that the other side will send no
-    /// more: of a socket events tell that. Bounded by [`AHEAD`].
+    /// more: of a socket events tell that. Bounded by [`AHEAD`]; one lot at a time.
     pub(super) fn look_for_end(&mut self, room: &mut [u8], epoll: &OwnedFd) {
-        while let Way::Tls(socket, _) = &self.way
+        if let Way::Tls(socket, _) = &self.way
             && socket.is_readable()
             && self.input.len() < AHEAD
             && !self.ending
         {
             match self.read(room, epoll) {
-                Read::Some(len) => self.input.extend(room.get(..len).unwrap_or(&[])),
-                Read::Nothing => return,
+                Read::Some(len) => {
+                    self.input.extend(room.get(..len).unwrap_or(&[]));
+                    self.may_bring_more = true;
+                }
+                Read::Nothing => {}
                 Read::End | Read::Broken => self.ending = true,
             }
         }
@@ -169,17 +205,24 @@ impl Link {
 
     /// Reads into `room`.
     pub(super) fn read(&mut self, room: &mut [u8], epoll: &OwnedFd) -> Read {
-        match &mut self.way {
+        let read = match &mut self.way {
             Way::Socket(socket) => socket.read(room),
             Way::Stream(stream) => stream.read(room),
             Way::Tls(socket, tls) => {
                 let mut said = Vec::new();
-                let read = records::read(socket, tls, room, &mut said);
+                let read = tls.read(socket, room, &mut said);
+                let work = tls.take_work();
+                self.may_bring_more = read == Read::Nothing && socket.is_readable();
+                self.add_work(work);
                 // One that is gone is seen by the next read.
                 let _ = self.put(&said, &[], epoll);
                 read
             }
+        };
+        if let Read::Some(len) = read {
+            self.add_work(u32::try_from(len / BYTES).unwrap_or(u32::MAX));
         }
+        read
     }
 
     /// Whether what was sent last still waits to be written: then nothing more should be sent.
@@ -200,9 +243,9 @@ impl Link {
         };
         let mut said = Vec::with_capacity(first.len() + second.len() + 128);
         for part in [first, second] {
-            tls.writer().write_all(part).map_err(|_| Gone)?;
+            tls.connection.writer().write_all(part).map_err(|_| Gone)?;
         }
-        records::drain(tls, &mut said);
+        tls.drain(&mut said);
         self.put(&said, &[], epoll)
     }
 
@@ -263,9 +306,9 @@ impl Link {
     /// Tells the other side that no more will come.
     pub(super) fn finish_sending(&mut self, epoll: &OwnedFd) {
         if let Way::Tls(_, tls) = &mut self.way {
-            tls.send_close_notify();
+            tls.connection.send_close_notify();
             let mut said = Vec::new();
-            records::drain(tls, &mut said);
+            tls.drain(&mut said);
             let _ = self.put(&said, &[], epoll);
         }
         match &mut self.way {

@@ -6,9 +6,10 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
 const SETTINGS: u8 = 4;
 const RESET: u8 = 3;
-const GOAWAY: u8 = 7;
+pub(super) const GOAWAY: u8 = 7;
+pub(super) const ENHANCE_YOUR_CALM: u8 = 11;
 
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
+pub(super) fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
     let length = u32::try_from(payload.len()).unwrap().to_be_bytes();
     let mut frame = length[1..].to_vec();
     frame.extend([kind, flags]);
@@ -18,12 +19,12 @@ fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
 }
 
 /// `GET /` on this stream.
-fn get(stream: u32) -> Vec<u8> {
+pub(super) fn get(stream: u32) -> Vec<u8> {
     frame(1, 5, stream, &[0x82, 0x84, 0x86, 0x41, 1, b'a'])
 }
 
 /// The frames that have arrived, each with its payload, and whether the connection has ended.
-fn frames(stream: &mut UnixStream) -> (Vec<(u8, Vec<u8>)>, bool) {
+pub(super) fn frames(stream: &mut UnixStream) -> (Vec<(u8, Vec<u8>)>, bool) {
     let mut bytes = Vec::new();
     let ended = stream.read_to_end(&mut bytes).is_ok();
     let mut rest = &bytes[..];
@@ -40,7 +41,7 @@ fn has(frames: &[(u8, Vec<u8>)], kind: u8) -> bool {
     frames.iter().any(|(it, _)| *it == kind)
 }
 
-fn greeted(world: &mut World) -> UnixStream {
+pub(super) fn greeted(world: &mut World) -> UnixStream {
     let mut client = world.connect();
     world.send(&mut client, PREFACE);
     world.send(&mut client, frame(SETTINGS, 0, 0, b""));
