@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 
-use crate::harness::{PATIENCE, Process, beside_others, gone_within};
+use crate::harness::{PATIENCE, Process, beside_others, gone_within, repository};
 use crate::home::{Ended, Home};
 
 /// Fields that name an app or say what becomes of a new one: nothing that runs has them.
@@ -21,7 +21,7 @@ const OF_NEW_APPS: [&str; 5] = [
 
 /// Fields that a supervisor keeps as long as it lives, so that a restart brings another one. That
 /// it does is tested beside `App::can_become`.
-const OF_SUPERVISORS: [&str; 26] = [
+const OF_SUPERVISORS: [&str; 27] = [
     "exec_mode",
     "per",
     "balance",
@@ -46,6 +46,7 @@ const OF_SUPERVISORS: [&str; 26] = [
     "idle_timeout",
     "half_closed_clients",
     "private_ports",
+    "privileged_ports",
     "uid",
     "gid",
 ];
@@ -528,8 +529,7 @@ fn where_their_lines_go() {
 /// There is a row for each field of the reference page.
 #[test]
 fn no_field_is_left_out() {
-    let page = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/config.md");
-    let page = fs::read_to_string(page).unwrap();
+    let page = fs::read_to_string(repository().join("docs/config.md")).unwrap();
     let fields: BTreeSet<_> = page
         .lines()
         .filter_map(|line| line.strip_prefix("### "))

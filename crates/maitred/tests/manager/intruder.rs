@@ -57,11 +57,13 @@ fn a_worker_of_another_user_reaches_nothing_of_root_s_through_its_files() {
     let (out, pid) = (place.join("logs/out.log"), place.join("logs/app.pid"));
     let path = |path: &Path| path.to_str().unwrap().to_owned();
     let secrets_path = path(&secrets);
+    let is_root = rustix::process::geteuid().is_root();
     let arguments = [
         "start",
         "app.cjs",
         "--uid",
-        "nobody",
+        // One whom this user is not.
+        if is_root { "nobody" } else { "root" },
         "-o",
         &path(&out),
         "-e",
@@ -78,7 +80,7 @@ fn a_worker_of_another_user_reaches_nothing_of_root_s_through_its_files() {
         &secrets_path,
         &path(&place),
     ];
-    if !rustix::process::geteuid().is_root() {
+    if !is_root {
         let said = home.run(&arguments).errors;
         assert!(
             said.contains("only root can run an app with another's rights"),
