@@ -148,6 +148,8 @@ pub(super) struct Exchange {
     /// When the worker was last sent something of it.
     pub(super) sent_at: Nanos,
     pub(super) answer: Option<Answer>,
+    /// How many interim responses have come.
+    pub(super) interim: u32,
     /// Something of the response has been passed on, an interim one perhaps.
     pub(super) begun: bool,
 }

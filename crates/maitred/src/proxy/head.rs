@@ -316,6 +316,7 @@ fn exchange(
         waits_since: now,
         sent_at: now,
         answer: None,
+        interim: 0,
         begun: false,
     }
 }

@@ -20,6 +20,10 @@ const RESPONSE_HEAD: usize = 256 * 1024;
 /// How many fields a response may have: more than that are no use, and HTTP/2 has no room for them.
 const RESPONSE_FIELDS: usize = 10_000;
 
+/// How many interim responses (100, 102, 103) may come before a response. Early hints and a sign of
+/// life each second of a long upload need fewer; without a limit a worker could go on for ever.
+const INTERIM: u32 = 1000;
+
 /// What was seen of a worker that did not answer.
 pub(super) const NO_ANSWER: &str = "the worker closed its connection before it had answered";
 
@@ -238,6 +242,10 @@ impl Proxy {
             };
             rest = behind;
             if response.is_interim() {
+                exchange.interim += 1;
+                if exchange.interim > INTERIM {
+                    return malformed("the worker sent more than 1,000 interim responses");
+                }
                 if exchange.version == Version::Http11 {
                     exchange.begun = true;
                     http::write_response(

@@ -67,6 +67,35 @@ fn a_response_that_turns_out_broken_before_it_was_passed_on_is_a_502() {
     assert!(arrived(&mut client).0.starts_with("HTTP/1.1 502 "));
 }
 
+/// A worker that never comes to its response is cut off, whether its client hears of interim ones or
+/// not.
+#[test]
+fn interim_responses_have_an_end() {
+    const HINT: &str = "HTTP/1.1 103 Early Hints\r\nLink: </a>\r\n\r\n";
+    for (version, lot, lots) in [("1.1", 1, 1000), ("1.1", 40, 25), ("1.0", 1000, 1)] {
+        let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
+        for is_too_many in [false, true] {
+            let mut client = world.connect();
+            let head = format!("GET / HTTP/{version}\r\nHost: a\r\n\r\n");
+            world.send(&mut client, head);
+            let (_, mut worker) = world.take();
+            arrived(&mut worker);
+            let mut said = String::new();
+            for _ in 0..lots {
+                world.send(&mut worker, HINT.repeat(lot));
+                said += &arrived(&mut client).0;
+            }
+            let heard = if version == "1.1" { 1000 } else { 0 };
+            assert_eq!(said.matches(" 103 ").count(), heard);
+            world.send(&mut worker, if is_too_many { HINT } else { OK });
+            let (said, _) = arrived(&mut client);
+            let status = if is_too_many { " 502 " } else { " 200 " };
+            assert!(said.contains(status), "{said}");
+        }
+        assert_eq!(world.proxy.figures(GATE).unwrap().in_progress, 0);
+    }
+}
+
 /// A response that has been read to its end, while its client has not read all of it: the client,
 /// the worker, and how many bytes of body have still to be read. The client has sent `sent`.
 fn finished_and_clogged(world: &mut World, sent: &str) -> (UnixStream, UnixStream, usize) {
