@@ -83,11 +83,13 @@ pub(super) enum Phase {
     /// A balancer before us says who the client is.
     Greeting,
     /// A request's head is read, since then; so much of it has been searched for its end.
-    /// With its body there must be `needs` bytes before a worker is asked for.
+    /// With its body there must be `needs` bytes before a worker is asked for. `skipped`: an empty
+    /// line before it has been passed over.
     Reading {
         since: Nanos,
         searched: usize,
         needs: usize,
+        skipped: bool,
     },
     /// A request is in progress.
     Serving(Box<Exchange>),
@@ -106,6 +108,7 @@ impl Phase {
             since: now,
             searched: 0,
             needs: 0,
+            skipped: false,
         }
     }
 }

@@ -62,6 +62,7 @@ impl Proxy {
             since,
             searched,
             needs,
+            skipped,
         } = &mut client.phase
         else {
             return Step::Wait;
@@ -118,6 +119,25 @@ impl Proxy {
             };
             self.room = room;
             return self.speak_http2(key);
+        }
+        // Old clients send an empty line behind a body (RFC 9112, 2.2). It is nobody's message, so
+        // one is passed over; more are refused, and so is one before the first request.
+        if client.served
+            && !*skipped
+            && *searched <= 1
+            && matches!(bytes, b"\r" | [b'\r', b'\n', ..])
+        {
+            let used = if bytes.len() == 1 { 0 } else { 2 };
+            *skipped = used > 0;
+            *searched = usize::from(used == 0);
+            if input.is_empty() {
+                input = Input::of(bytes.get(used..).unwrap_or(&[]));
+            } else {
+                input.advance(used);
+            }
+            client.link.input = input;
+            self.room = room;
+            return Step::On;
         }
         // What comes of it, and how much of what was read has been used.
         let (step, used) = match http::find_end(bytes, (*searched).saturating_sub(1)) {
@@ -177,6 +197,7 @@ impl Proxy {
                 since: self.now,
                 searched: 1,
                 needs: head.len() + first,
+                skipped: true,
             };
             return Ok(None);
         }

@@ -94,3 +94,55 @@ fn a_body_of_known_length_that_trickles_holds_no_worker() {
     assert!(arrived(&mut client).0.starts_with("HTTP/1.1 408 "));
     assert!(world.channels.lying.is_empty());
 }
+
+/// Old clients send an empty line behind a body; one is passed over, however it is cut on its way.
+#[test]
+fn an_empty_line_behind_a_request_is_no_request() {
+    const POST: &str = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nab";
+    for (behind, served) in [
+        (&["\r\n", GET][..], true),
+        (&["\r", "\n", GET], true),
+        (&["\r", "\nGET / HTTP/1.1\r\nHost: a\r\n\r\n"], true),
+        (&["\r\nGET / HTTP/1.1\r\n", "Host: a\r\n\r\n"], true),
+        (&["\r\n\r\n", GET], false),
+        (&["\r\n", "\r\n", GET], false),
+        (&["\r", "x"], false),
+        (&["\n"], false),
+    ] {
+        for together in [false, true] {
+            let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
+            let mut client = world.connect();
+            let mut parts = behind.iter();
+            let first = match together {
+                true => format!("{POST}{}", parts.next().unwrap()),
+                false => POST.to_owned(),
+            };
+            world.send(&mut client, first);
+            let (_, mut worker) = world.take();
+            arrived(&mut worker);
+            world.send(&mut worker, OK);
+            let mut said = arrived(&mut client).0;
+            assert!(said.contains(" 200 "), "{said}");
+            for part in parts {
+                let _ = client.write(part.as_bytes());
+                world.run();
+            }
+            if served {
+                // Over the same pair, or a new one.
+                if !world.channels.lying.is_empty() {
+                    worker = world.take().1;
+                }
+                let asked = arrived(&mut worker).0;
+                assert!(
+                    asked.starts_with("GET / "),
+                    "{behind:?} {together}: {asked}"
+                );
+                world.send(&mut worker, OK);
+                assert!(arrived(&mut client).0.contains(" 200 "), "{behind:?}");
+            } else {
+                said += &arrived(&mut client).0;
+                assert!(said.contains("HTTP/1.1 400 "), "{behind:?}: {said}");
+            }
+        }
+    }
+}
