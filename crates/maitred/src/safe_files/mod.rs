@@ -13,6 +13,7 @@
 
 mod folder;
 mod interference;
+mod outside;
 #[cfg(test)]
 mod tests;
 mod trust;

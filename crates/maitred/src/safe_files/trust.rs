@@ -32,7 +32,7 @@ impl From<&Stat> for Facts {
         };
         Self {
             kind: FileType::from_raw_mode(stat.st_mode),
-            uid: stat.st_uid,
+            uid: super::outside::owner(stat.st_uid),
             gid: stat.st_gid,
             mode: stat.st_mode,
             links: stat.st_nlink,
