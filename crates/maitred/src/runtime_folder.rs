@@ -145,6 +145,20 @@ impl RuntimeFolder {
         Ok(())
     }
 
+    /// Lets processes of every user load the library and reach the registration socket: an app that
+    /// root runs may give up its rights by itself, before it binds or after it has forked. Nobody can
+    /// list the folder, and the socket answers only processes that descend from the supervisor.
+    ///
+    /// # Errors
+    /// If this process may not do that.
+    pub(crate) fn open_to_all(&self) -> anyhow::Result<()> {
+        for (path, mode) in [(self.library(), 0o555), (self.path.clone(), 0o711)] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode))
+                .with_context(|| format!("opening {} to the app's processes", path.display()))?;
+        }
+        Ok(())
+    }
+
     /// Its name, which no other has.
     pub(crate) fn name(&self) -> String {
         let name = self.path.file_name().unwrap_or_default();
@@ -184,7 +198,10 @@ impl RuntimeFolder {
         let door = self.door();
         rustix::net::bind(&socket, &SocketAddrUnix::new(&door)?)
             .with_context(|| format!("binding to {}", door.display()))?;
-        rustix::fs::chmod(&door, rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR)?;
+        // Processes that root starts may become another user by themselves.
+        let many = user.is_none() && rustix::process::geteuid().is_root();
+        let mode = if many { 0o666 } else { 0o600 };
+        rustix::fs::chmod(&door, rustix::fs::Mode::from_raw_mode(mode))?;
         if let Some(user) = user {
             std::os::unix::fs::lchown(&door, Some(user), None)
                 .with_context(|| format!("giving {} to user {user}", door.display()))?;

@@ -457,6 +457,27 @@ for child in [subprocess.Popen(child, close_fds=False) for _ in range(2)]:
     balances(setup, 6);
 }
 
+/// What root runs may give up its rights by itself, before it binds. (An ordinary user has none to
+/// give up.)
+#[test]
+fn programs_that_drop_their_rights_are_served() {
+    let _turn = beside_others();
+    const DROP: &str = "
+def drop():
+    if os.getuid() == 0:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+";
+    let before = "
+drop()
+listener = bind()
+listener.listen()
+serve(listener)
+";
+    balances(python(&format!("{DROP}{before}")).instances(2), 2);
+}
+
 /// One process binds to keep the port, and never listens; its children bind it for themselves, as
 /// granian does.
 #[test]
