@@ -457,8 +457,8 @@ for child in [subprocess.Popen(child, close_fds=False) for _ in range(2)]:
     balances(setup, 6);
 }
 
-/// What root runs may give up its rights by itself, before it binds. (An ordinary user has none to
-/// give up.)
+/// What root runs may give up its rights by itself: before it binds, or in each child that it has
+/// forked. (An ordinary user has none to give up.)
 #[test]
 fn programs_that_drop_their_rights_are_served() {
     let _turn = beside_others();
@@ -476,6 +476,23 @@ listener.listen()
 serve(listener)
 ";
     balances(python(&format!("{DROP}{before}")).instances(2), 2);
+    let after = "
+listener = bind()
+listener.listen()
+for _ in range(2):
+    if os.fork() == 0:
+        drop()
+        serve(listener)
+os.wait()
+";
+    let forks = python(&format!("{DROP}{after}")).instances(1);
+    let mut run = forks.flag("--stats=1").start();
+    run.listening(1);
+    for round in 1..=3 {
+        let who = side_by_side(&mut run, 2, round);
+        assert_eq!(who.len(), 2, "round {round}: {who:?}");
+    }
+    run.no_worker_has_ended();
 }
 
 /// One process binds to keep the port, and never listens; its children bind it for themselves, as
