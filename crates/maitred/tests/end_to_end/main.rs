@@ -23,3 +23,4 @@ mod listeners;
 mod output;
 mod programs;
 mod resilience;
+mod servers;
