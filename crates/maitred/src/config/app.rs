@@ -105,8 +105,10 @@ impl App {
             && self.requests == other.requests
             && self.private_ports == other.private_ports
             && (!self.has_access_log() || self.logs.rotation == other.logs.rotation)
-            && self.privileged_ports == other.privileged_ports
             && self.identity == other.identity
+            && self.privileged_ports == other.privileged_ports
+            // With another user's rights, the port in the environment is one of them.
+            && (self.identity.is_none() || self.privileged_ports() == other.privileged_ports())
     }
 
     fn has_access_log(&self) -> bool {

@@ -360,6 +360,20 @@ mod tests {
                 assert!(before.can_become(&before), "{}", field.name);
             }
         }
+        // The port that an app of another user may have is its supervisor's, too.
+        for (other_user, kept) in [(true, false), (false, true)] {
+            let at = |port: u16| {
+                let mut app = resolved(json!({ "script": "/bin/sh", "env": { "PORT": port } }));
+                app.identity = other_user.then(|| crate::config::app::Identity {
+                    uid: 65534,
+                    gid: 65534,
+                    groups: Vec::new(),
+                });
+                app
+            };
+            assert_eq!(at(80).can_become(&at(443)), kept);
+            assert!(at(80).can_become(&at(80)));
+        }
     }
 
     #[test]
