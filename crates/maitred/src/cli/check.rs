@@ -68,6 +68,8 @@ fn shown(resolved: &Resolved) -> anyhow::Result<Value> {
     let mut value = serde_json::to_value(app)?;
     if let Some(fields) = value.as_object_mut() {
         fields.remove("env");
+        // The same again, as it was written.
+        fields.remove("described");
         fields.insert("force".to_owned(), Value::Bool(resolved.force));
         let own = app.own_env.iter().map(|(name, value)| {
             let (name, value) = (name.to_string_lossy(), value.to_string_lossy());

@@ -8,7 +8,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
 use serde_json::Value;
 
-use crate::config::{Entry, FIELDS, Field, Flag, Takes};
+use crate::config::{Category, Entry, FIELDS, Field, Flag, Takes};
 
 /// All flags of an app, as `start` has them.
 #[derive(Clone, Debug, Default)]
@@ -51,9 +51,10 @@ impl Args for RunFlags {
         // It is made for all processors; in a config file one instance is the rule.
         let command = define(command, |flag| flag.run);
         command.mut_arg("instances", |arg| {
-            let help = "How many copies: a number, \"max\" or 0 for one a processor, -K for all \
-                        processors but K. [default: max]";
-            arg.help(help)
+            let help = "Number of instances: a number, \"max\" or 0 for one per processor, -K for \
+                        all processors but K. [default: max]";
+            arg.help("Number of instances, by default one per processor")
+                .long_help(help)
         })
     }
 
@@ -128,7 +129,11 @@ fn argument(field: &'static Field, flag: &'static Flag) -> Arg {
     let arg = Arg::new(flag.long)
         .long(flag.long)
         .aliases(flag.aliases)
-        .help(help(field, flag));
+        .help(first_sentence(field, flag))
+        .long_help(help(field, flag))
+        .help_heading(heading(field.category))
+        // `-h` is for a first look, and fits a screen.
+        .hide_short_help(!flag.common);
     let arg = match flag.short {
         Some(short) => arg.short(short),
         None => arg,
@@ -155,6 +160,15 @@ fn argument(field: &'static Field, flag: &'static Flag) -> Arg {
     }
 }
 
+/// The heading under which `--help` lists the flags of a category.
+fn heading(category: Category) -> &'static str {
+    match category {
+        Category::Requests => "Requests (with --per request)",
+        Category::Tls => "TLS (with --per request)",
+        other => other.heading(),
+    }
+}
+
 /// The help of a flag: the field's, with its default; or the opposite, for one that says no.
 fn help(field: &Field, flag: &Flag) -> String {
     let text = field.help.trim();
@@ -164,6 +178,16 @@ fn help(field: &Field, flag: &Flag) -> String {
         Takes::Word(word) => format!("Sets {} to {word}: {}", field.name, lower(text)),
         _ => format!("{text} [default: {}]", field.default),
     }
+}
+
+/// The short help of a flag: one sentence, without the default.
+fn first_sentence(field: &Field, flag: &Flag) -> String {
+    let text = match flag.takes {
+        Takes::Nothing(false) | Takes::Word(_) => help(field, flag),
+        _ => field.help.trim().to_owned(),
+    };
+    let end = text.find(". ").unwrap_or(text.len());
+    text[..end].trim_end_matches('.').to_owned()
 }
 
 fn lower(text: &str) -> String {

@@ -31,6 +31,7 @@ mod resurrect;
 mod run;
 mod save;
 mod scale;
+mod schema;
 mod send;
 mod send_signal;
 mod shown;
@@ -73,19 +74,22 @@ struct Arguments {
     command: Command,
 }
 
+/// The heading of the flags that every command has.
+const GLOBAL: &str = "Global options";
+
 /// How a command speaks; the same for all.
 #[derive(Clone, Debug, Args)]
 struct Manner {
-    /// Say nothing but what was asked for.
-    #[arg(short, long, global = true)]
+    /// Suppress status messages.
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
     silent: bool,
 
-    /// No colours.
-    #[arg(long, global = true)]
+    /// Use no colours.
+    #[arg(long, global = true, help_heading = GLOBAL)]
     no_color: bool,
 
-    /// Show the list as lines of "name : value", for programs.
-    #[arg(short, long, global = true)]
+    /// Show the list as lines of "name : value", for scripts.
+    #[arg(short, long, global = true, help_heading = GLOBAL)]
     mini_list: bool,
 }
 
@@ -135,6 +139,7 @@ enum Command {
     Check(Box<check::Check>),
     #[command(visible_alias = "ecosystem")]
     Init(init::Init),
+    Schema(schema::Schema),
     Completion(completion::Completion),
 }
 
@@ -213,6 +218,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Unstartup(unstartup) => unstartup.execute(&manner),
         Command::Check(check) => check.execute(),
         Command::Init(init) => init.execute(),
+        Command::Schema(schema) => schema.execute(),
         Command::Completion(completion) => completion.execute(),
     };
     ended(result)

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use super::encode::{millis, os, os_list, os_map};
 use super::environment::FilterEnv;
+use super::fields::Entry;
 use super::{Cron, KillSignal, Logs, Place, Requests, Restart, Watch};
 use crate::safe_files::Rights;
 
@@ -89,6 +90,23 @@ pub(crate) struct App {
     pub(crate) privileged_ports: Vec<u16>,
     /// One instance without restart: its input and output are the caller's.
     pub(crate) pass_through: bool,
+    /// What it was resolved from, so that single settings can be changed later; `None` in what an
+    /// earlier version has kept.
+    #[serde(default)]
+    pub(crate) described: Option<Box<Description>>,
+}
+
+/// An app as its user described it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Description {
+    /// The fields of its config file, with the flags over them. Of the sets of variables it has the
+    /// chosen one alone.
+    pub(crate) entry: Entry,
+    /// Where relative paths start.
+    #[serde(with = "os")]
+    pub(crate) folder: PathBuf,
+    /// The set of variables that was chosen.
+    pub(crate) env_name: Option<String>,
 }
 
 impl App {

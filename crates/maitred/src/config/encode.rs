@@ -52,6 +52,26 @@ pub(super) mod os {
     }
 }
 
+/// A string or path that may be missing.
+pub(super) mod os_option {
+    use super::*;
+
+    pub(in crate::config) fn serialize<T: AsRef<OsStr>, S: Serializer>(
+        string: &Option<T>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        let string = string.as_ref();
+        string.map(|it| Encoded::from(it.as_ref())).serialize(to)
+    }
+
+    pub(in crate::config) fn deserialize<'de, T: From<OsString>, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<T>, D::Error> {
+        let string = Option::<Encoded>::deserialize(from)?;
+        Ok(string.map(|it| T::from(it.into())))
+    }
+}
+
 /// A list of strings or paths.
 pub(super) mod os_list {
     use super::*;
@@ -127,6 +147,10 @@ mod tests {
     struct Sample {
         #[serde(with = "os")]
         path: PathBuf,
+        #[serde(default, with = "os_option")]
+        script: Option<OsString>,
+        #[serde(default, with = "os_option")]
+        cwd: Option<PathBuf>,
         #[serde(with = "os_list")]
         args: Vec<OsString>,
         #[serde(with = "os_map")]
@@ -140,6 +164,8 @@ mod tests {
         let odd = || OsString::from_vec(vec![b'a', 0xff, b'"']);
         let sample = Sample {
             path: odd().into(),
+            script: Some(odd()),
+            cwd: None,
             args: vec!["a b".into(), odd(), "".into()],
             env: BTreeMap::from([("A".into(), odd()), (odd(), "1".into())]),
             delay: Duration::from_millis(1500),

@@ -1,22 +1,35 @@
-//! What is known of one field of an app: its names, its meaning, its flags, and how it is read.
+//! What is known about one field of an app: its names, meaning, flags and examples, what it needs,
+//! and how a change of it takes effect.
 
 use serde_json::Value;
 
 use super::fields::Entry;
 
-/// What is known of a field.
+/// One row of the table of fields.
 #[derive(Debug)]
 pub(crate) struct Field {
-    /// Its name in files.
+    /// The name in config files.
     pub(crate) name: &'static str,
-    /// Other names for it. Any of them may also be written in camelCase or with dashes.
+    /// Other names. Any of them may also be written in camelCase or with dashes.
     pub(crate) aliases: &'static [&'static str],
     /// What it means.
     pub(crate) help: &'static str,
-    /// What is so when it is not written, in words.
+    /// The chapter of the reference and of `--help`.
+    pub(crate) category: Category,
+    /// What it needs to have an effect.
+    pub(crate) needs: Needs,
+    /// How a changed value takes effect.
+    pub(crate) change: Change,
+    /// Another field without which this one has no effect.
+    pub(crate) with: Option<&'static str>,
+    /// The default, in words.
     pub(crate) default: &'static str,
+    /// Two different values, neither of them the default, in JSON.
+    pub(crate) examples: [&'static str; 2],
     /// What its value should be, as in "expected …".
     pub(crate) expects: &'static str,
+    /// Its JSON Schema.
+    pub(crate) schema: fn() -> Value,
     /// The flags that set it.
     pub(crate) flags: &'static [Flag],
     /// Reads a value into an entry.
@@ -25,28 +38,67 @@ pub(crate) struct Field {
     pub(super) found: fn(&Value) -> String,
     /// Whether an entry has it.
     pub(super) is_set: fn(&Entry) -> bool,
-    /// What it does something for.
-    pub(super) of: Concern,
 }
 
-/// What a field does something for: without that it would do nothing, and is refused.
+/// The chapters of the fields, in their order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Concern {
-    Everything,
-    /// Listening sockets that the instances share.
-    SharedSockets,
-    /// Connections that the instances are given whole.
+pub(crate) enum Category {
+    App,
+    Balancing,
+    Requests,
+    Tls,
+    Environment,
+    Restarts,
+    Stopping,
+    Logs,
+    Rights,
+}
+
+impl Category {
+    /// Its heading.
+    pub(crate) fn heading(self) -> &'static str {
+        match self {
+            Self::App => "App",
+            Self::Balancing => "Balancing",
+            Self::Requests => "Requests",
+            Self::Tls => "TLS",
+            Self::Environment => "Environment",
+            Self::Restarts => "Restarts",
+            Self::Stopping => "Starting and stopping",
+            Self::Logs => "Logs",
+            Self::Rights => "Users and ports",
+        }
+    }
+}
+
+/// What a field needs to have an effect. Without it the field is refused, since who writes one
+/// counts on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Needs {
+    /// It always has an effect.
+    Nothing,
+    /// `exec_mode: cluster`: the instances share the listening sockets.
+    Cluster,
+    /// `exec_mode: cluster` and `per: connection`.
     Connections,
-    /// Requests that are placed one by one.
+    /// `per: request`.
     Requests,
 }
 
-/// The concern of a field that names one, or none.
-pub(super) const fn concern(named: &[Concern]) -> Concern {
-    match named {
-        [one, ..] => *one,
-        [] => Concern::Everything,
-    }
+/// How a changed value takes effect.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Never: the app is known by it.
+    Never,
+    /// It is about one command, and no setting of the app.
+    Command,
+    /// While the app runs (`maitred scale`), and at a restart or reload.
+    Live,
+    /// At the next restart or reload.
+    Restart,
+    /// At a restart or reload, which then starts another supervisor: the listening sockets are
+    /// opened anew.
+    Recreate,
 }
 
 impl Field {
@@ -80,6 +132,14 @@ fn has_nul(value: &Value) -> bool {
     }
 }
 
+/// The field of which a row names none, or one.
+pub(super) const fn companion(named: &[&'static str]) -> Option<&'static str> {
+    match named {
+        [one, ..] => Some(*one),
+        [] => None,
+    }
+}
+
 /// A flag of the command line that sets a field.
 #[derive(Debug)]
 pub(crate) struct Flag {
@@ -89,6 +149,8 @@ pub(crate) struct Flag {
     pub(crate) takes: Takes,
     /// Whether `run` has it too.
     pub(crate) run: bool,
+    /// Whether the short help (`-h`) shows it.
+    pub(crate) common: bool,
 }
 
 /// What follows a flag.
@@ -115,6 +177,7 @@ pub(super) const fn flag(long: &'static str, takes: Takes) -> Flag {
         aliases: &[],
         takes,
         run: false,
+        common: false,
     }
 }
 
@@ -131,6 +194,11 @@ impl Flag {
 
     pub(super) const fn also_of_run(mut self) -> Self {
         self.run = true;
+        self
+    }
+
+    pub(super) const fn common(mut self) -> Self {
+        self.common = true;
         self
     }
 }

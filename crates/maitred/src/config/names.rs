@@ -1,5 +1,7 @@
 //! Which field a name means, in whichever spelling, and what to say of those that mean none.
 
+use std::collections::BTreeSet;
+
 use super::field::Field;
 use super::fields::FIELDS;
 
@@ -72,6 +74,20 @@ pub(crate) fn nearest(name: &str) -> Option<&'static str> {
         .map(|(_, known)| known)
 }
 
+/// The ways to write a name: `max_memory_restart`, `maxMemoryRestart` and `max-memory-restart`.
+pub(super) fn spellings(name: &str) -> BTreeSet<String> {
+    let mut camel = String::new();
+    let mut upper = false;
+    for c in name.chars() {
+        match c {
+            '_' => upper = true,
+            c if std::mem::take(&mut upper) => camel.push(c.to_ascii_uppercase()),
+            c => camel.push(c),
+        }
+    }
+    BTreeSet::from([name.to_owned(), name.replace('_', "-"), camel])
+}
+
 /// The same for `max_memory_restart`, `maxMemoryRestart` and `max-memory-restart`.
 fn plain_name(name: &str) -> String {
     name.chars()
@@ -82,8 +98,6 @@ fn plain_name(name: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
     use super::*;
 
     #[test]
@@ -94,7 +108,9 @@ mod tests {
             for name in [known.name].iter().chain(known.aliases) {
                 assert!(names.insert(plain_name(name)), "{name}");
                 assert!(ignored(name).is_none(), "{name}");
-                assert!(field(name).is_some());
+                for spelling in spellings(name) {
+                    assert_eq!(field(&spelling).map(|it| it.name), Some(known.name));
+                }
             }
             for flag in known.flags {
                 for long in [flag.long].iter().chain(flag.aliases) {
@@ -108,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn spellings() {
+    fn names_in_any_spelling() {
         for (name, expected) in [
             ("max_memory_restart", "max_memory_restart"),
             ("maxMemoryRestart", "max_memory_restart"),

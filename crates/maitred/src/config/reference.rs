@@ -3,7 +3,7 @@
 
 use std::fmt::Write;
 
-use super::field::{Flag, Takes};
+use super::field::{Change, Field, Flag, Needs, Takes};
 use super::fields::FIELDS;
 use super::file::USUAL;
 use super::names::IGNORED;
@@ -13,19 +13,12 @@ const BEFORE: &str = include_str!("reference.md");
 
 fn page() -> String {
     let mut page = BEFORE.replace("{usual}", &USUAL.map(|name| format!("`{name}`")).join(", "));
+    let mut chapter = None;
     for field in FIELDS {
-        let mut line = format!("\n### {}\n\n{}\n\n", field.name, marked(field.help.trim()));
-        let _ = writeln!(line, "- Value: {}", field.expects);
-        let _ = writeln!(line, "- Without it: {}", marked(field.default));
-        if !field.flags.is_empty() {
-            let flags: Vec<_> = field.flags.iter().map(flag).collect();
-            let _ = writeln!(line, "- On the command line: {}", flags.join(", "));
+        if chapter.replace(field.category) != Some(field.category) {
+            let _ = write!(page, "\n## {}\n", field.category.heading());
         }
-        if !field.aliases.is_empty() {
-            let aliases: Vec<_> = field.aliases.iter().map(|it| format!("`{it}`")).collect();
-            let _ = writeln!(line, "- Also called: {}", aliases.join(", "));
-        }
-        page += &line;
+        page += &entry(field);
     }
     page += "\n## Fields that do nothing here\n\n";
     page += "They are accepted, with a note.\n\n| field | why |\n|---|---|\n";
@@ -33,6 +26,46 @@ fn page() -> String {
         let _ = writeln!(page, "| `{name}` | {reason} |");
     }
     page
+}
+
+/// What the page says about one field.
+fn entry(field: &Field) -> String {
+    let mut text = format!("\n### {}\n\n{}\n\n", field.name, marked(field.help.trim()));
+    let [example, _] = field.examples;
+    let _ = writeln!(text, "- Value: {}", field.expects);
+    let _ = writeln!(text, "- Example: `{}: {example}`", field.name);
+    let _ = writeln!(text, "- Default: {}", marked(field.default));
+    let needs = match field.needs {
+        Needs::Nothing => None,
+        Needs::Cluster => Some("`exec_mode: cluster`"),
+        Needs::Connections => Some("`exec_mode: cluster` and `per: connection`"),
+        Needs::Requests => Some("`per: request`"),
+    };
+    let with = field.with.map(|with| format!("`{with}`"));
+    let needs: Vec<_> = needs.map(str::to_owned).into_iter().chain(with).collect();
+    if !needs.is_empty() {
+        let _ = writeln!(text, "- Needs: {}", needs.join(" and "));
+    }
+    let _ = writeln!(text, "- A change takes effect: {}", change(field.change));
+    if !field.flags.is_empty() {
+        let flags: Vec<_> = field.flags.iter().map(flag).collect();
+        let _ = writeln!(text, "- Flag: {}", flags.join(", "));
+    }
+    if !field.aliases.is_empty() {
+        let aliases: Vec<_> = field.aliases.iter().map(|it| format!("`{it}`")).collect();
+        let _ = writeln!(text, "- Other names: {}", aliases.join(", "));
+    }
+    text
+}
+
+fn change(change: Change) -> &'static str {
+    match change {
+        Change::Never => "never; the app is known by it",
+        Change::Command => "at once; it is no setting of the app",
+        Change::Live => "at `scale`, `restart` and `reload`",
+        Change::Restart => "at `restart` and `reload`",
+        Change::Recreate => "at `restart` and `reload`, which then replace the supervisor",
+    }
 }
 
 /// The flag with its value, as one types it.

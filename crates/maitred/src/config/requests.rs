@@ -14,7 +14,8 @@ use super::kind::{Bytes, Millis, Texts};
 use crate::proxy;
 
 /// What is placed by itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Per {
     /// Each connection, with all that comes over it: any protocol, nothing in between.
     Connection,
@@ -23,7 +24,8 @@ pub(crate) enum Per {
 }
 
 /// What may be sent again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub(crate) enum Retry {
     /// Nothing that a worker may have read.
     Nothing,

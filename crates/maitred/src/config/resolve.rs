@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 
-use super::app::{App, Balance, ExecMode, Interpreter, Policy};
+use super::app::{App, Balance, Description, ExecMode, Interpreter, Policy};
 use super::called;
 use super::concerns;
 use super::environment::{self, Environment, FilterEnv};
@@ -70,6 +70,7 @@ pub(crate) struct Resolved {
 /// Says what is missing or does not fit together, and what would help.
 pub(crate) fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Resolved> {
     let mut warnings = Vec::new();
+    let described = describe(&entry, context);
     let Some(script) = entry.script.clone() else {
         bail!("it has no script: name what to run");
     };
@@ -94,7 +95,7 @@ pub(crate) fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Re
         None if entry.per == Some(Per::Request) => ExecMode::Cluster,
         None => ExecMode::Fork,
     });
-    concerns::check(&entry, exec_mode)?;
+    concerns::check(&entry, exec_mode, &mut warnings)?;
     let requests = Requests::resolve(&entry, &cwd)?;
     let mut own_env = variables::own(&entry, user, &cwd, context, &mut warnings)?;
     let program = program(&entry, &script, &cwd, &own_env, context, &mut warnings)?;
@@ -165,11 +166,11 @@ pub(crate) fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Re
             .map(|Bytes(bytes)| bytes)
             .filter(|it| *it > 0),
         cron: match entry.cron_restart {
-            Some(Schedule(Some(pattern))) => {
+            Some(Schedule::At(pattern)) => {
                 let zone = entry.cron_timezone.unwrap_or_default();
                 Some(Cron::new(&pattern, &zone).context("cron_restart")?)
             }
-            Some(Schedule(None)) | None => None,
+            Some(Schedule::Off) | None => None,
         },
         watch: watch(
             entry.watch,
@@ -215,6 +216,7 @@ pub(crate) fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Re
         private_ports: entry.private_ports.map_or(Vec::new(), |ports| ports.0),
         privileged_ports: entry.privileged_ports.map_or(Vec::new(), |ports| ports.0),
         pass_through: false,
+        described: Some(Box::new(described)),
         cwd,
     };
     if let Some(wanted) = app.needs_library()
@@ -232,6 +234,20 @@ pub(crate) fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Re
         warnings,
         force: entry.force.unwrap_or(false),
     })
+}
+
+/// What an app is resolved from, to be kept.
+fn describe(entry: &Entry, context: &Surroundings) -> Description {
+    let mut entry = entry.clone();
+    entry.force = None;
+    entry
+        .env_sets
+        .retain(|name, _| Some(name.as_str()) == context.env_name);
+    Description {
+        entry,
+        folder: context.folder.to_owned(),
+        env_name: context.env_name.map(str::to_owned),
+    }
 }
 
 /// What is executed, with all its arguments. Programs are looked for in the app's own PATH, where

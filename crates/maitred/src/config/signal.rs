@@ -2,6 +2,7 @@
 
 use rustix::process::Signal;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 /// The signals by name.
 const NAMES: [(&str, Signal); 20] = [
@@ -34,6 +35,15 @@ pub(crate) fn signal(text: &str) -> Option<Signal> {
     let named = NAMES.iter().find(|(known, _)| *known == name);
     let numbered = || Signal::from_named_raw(text.parse().ok()?);
     named.map(|(_, signal)| *signal).or_else(numbered)
+}
+
+/// The JSON Schema of a signal.
+pub(super) fn schema() -> Value {
+    let names = NAMES.map(|(name, _)| name).join("|");
+    json!({ "anyOf": [
+        { "type": "integer", "minimum": 1, "maximum": 64 },
+        { "type": "string", "pattern": format!("^((SIG)?({names})|[0-9]+)$") },
+    ] })
 }
 
 /// The name of the signal with this number: SIGTERM.

@@ -2,67 +2,74 @@
 
 use crate::harness::{Place, at};
 
+/// Values of the wrong kind: the schema refuses them too.
+pub(crate) const WRONG_KIND: &[(&str, &str)] = &[
+    ("name: 1", "a text, not 1"),
+    ("name: {}", "a text, not an object"),
+    ("args: 5", "a list of texts, not 5"),
+    ("args: [[]]", "not a list"),
+    ("cwd: 1", "a path, not 1"),
+    ("instances: 'many'", "\"max\""),
+    ("instances: 1.5", "not 1.5"),
+    ("instances: 5000", "not 5000"),
+    ("exec_mode: 'both'", "\"cluster\" or \"fork\", not \"both\""),
+    ("autorestart: 'yes'", "true or false, not \"yes\""),
+    ("autorestart: 1", "true or false, not 1"),
+    ("max_memory_restart: '10 potatoes'", "a size"),
+    ("max_memory_restart: true", "a size"),
+    ("max_memory_restart: -1", "a size"),
+    ("min_uptime: 5", "at least 100 ms"),
+    ("restart_delay: 'soon'", "a time"),
+    ("restart_delay: -5", "a time"),
+    ("max_restarts: -1", "a whole number, not -1"),
+    ("max_restarts: 1.5", "a whole number, not 1.5"),
+    ("max_restarts: 1e30", "a whole number"),
+    ("port: 70000", "0 to 65535"),
+    ("private_ports: ['x']", "list of port numbers"),
+    ("env: 5", "an object of names and values"),
+    ("env_x: 5", "an object of names and values"),
+    ("env: { 'A=B': 1 }", "an object of names and values"),
+    ("env: { A: '\\u0000' }", "an object of names and values"),
+    ("filter_env: 5", "a part of a name"),
+    ("watch: 5", "a list of paths"),
+    ("watch_options: true", "an object"),
+    ("out_file: 5", "a path"),
+    ("log_type: 'xml'", "\"raw\" or \"json\", not \"xml\""),
+    ("stop_exit_codes: 'x'", "an exit code"),
+    ("balance: 'fairly'", "round_robin"),
+    ("kill_signal: 'SIGNOTHING'", "a signal"),
+    ("uid: true", "a number or a name"),
+];
+
+/// Values of the right kind that do not fit the other fields, or the machine.
+const UNFIT: &[(&str, &str)] = &[
+    ("cwd: './gone'", "is not a folder"),
+    (
+        "interpreter: 'no-such-thing'",
+        "no-such-thing is not installed",
+    ),
+    ("cron_restart: 'whenever'", "cron"),
+    ("cron_restart: '0 0 30 2 *'", "never comes"),
+    (
+        "cron_restart: '0 0 * * *', cron_timezone: 'Moon/Base'",
+        "Moon/Base",
+    ),
+    ("client_limit: 5", "needs per: request"),
+    ("response_timeout: 5", "needs per: request"),
+    ("tls_key: 'k'", "needs per: request"),
+    ("access_log_format: 'json'", "needs per: request"),
+    (
+        "max_connections: 5, per: 'request'",
+        "max_concurrency limits the requests",
+    ),
+    ("queue: 5", "write instances, or exec_mode: cluster"),
+    ("per: 'request', exec_mode: 'fork'", "exec_mode: cluster"),
+    ("env_file: 'gone.env'", "gone.env"),
+];
+
 #[test]
 fn values_of_the_wrong_kind() {
-    for (field, expected) in [
-        ("name: 1", "a text, not 1"),
-        ("name: {}", "a text, not an object"),
-        ("args: 5", "a list of texts, not 5"),
-        ("args: [[]]", "not a list"),
-        ("cwd: 1", "a path, not 1"),
-        ("cwd: './gone'", "is not a folder"),
-        (
-            "interpreter: 'no-such-thing'",
-            "no-such-thing is not installed",
-        ),
-        ("instances: 'many'", "\"max\""),
-        ("instances: 1.5", "not 1.5"),
-        ("instances: 5000", "not 5000"),
-        ("exec_mode: 'both'", "\"cluster\" or \"fork\", not \"both\""),
-        ("autorestart: 'yes'", "true or false, not \"yes\""),
-        ("autorestart: 1", "true or false, not 1"),
-        ("max_memory_restart: '10 potatoes'", "a size"),
-        ("max_memory_restart: true", "a size"),
-        ("max_memory_restart: -1", "a size"),
-        ("min_uptime: 5", "at least 100 ms"),
-        ("restart_delay: 'soon'", "a time"),
-        ("restart_delay: -5", "a time"),
-        ("max_restarts: -1", "a whole number, not -1"),
-        ("max_restarts: 1.5", "a whole number, not 1.5"),
-        ("max_restarts: 1e30", "a whole number"),
-        ("port: 70000", "0 to 65535"),
-        ("private_ports: ['x']", "list of port numbers"),
-        ("env: 5", "an object of names and values"),
-        ("env_x: 5", "an object of names and values"),
-        ("env: { 'A=B': 1 }", "an object of names and values"),
-        ("env: { A: '\\u0000' }", "an object of names and values"),
-        ("filter_env: 5", "a part of a name"),
-        ("cron_restart: 'whenever'", "cron"),
-        ("cron_restart: '0 0 30 2 *'", "never comes"),
-        (
-            "cron_restart: '0 0 * * *', cron_timezone: 'Moon/Base'",
-            "Moon/Base",
-        ),
-        ("watch: 5", "a list of paths"),
-        ("watch_options: true", "an object"),
-        ("out_file: 5", "a path"),
-        ("log_type: 'xml'", "\"raw\" or \"json\", not \"xml\""),
-        ("stop_exit_codes: 'x'", "an exit code"),
-        ("balance: 'fairly'", "round_robin"),
-        ("client_limit: 5", "needs per: request"),
-        ("response_timeout: 5", "needs per: request"),
-        ("tls_key: 'k'", "needs per: request"),
-        ("access_log_format: 'json'", "needs per: request"),
-        (
-            "max_connections: 5, per: 'request'",
-            "max_concurrency limits the requests",
-        ),
-        ("queue: 5", "write instances, or exec_mode: cluster"),
-        ("kill_signal: 'SIGNOTHING'", "a signal"),
-        ("per: 'request', exec_mode: 'fork'", "exec_mode: cluster"),
-        ("uid: true", "a number or a name"),
-        ("env_file: 'gone.env'", "gone.env"),
-    ] {
+    for (field, expected) in WRONG_KIND.iter().chain(UNFIT) {
         // A key that stands twice is an error of its own.
         let named = if field.starts_with("name:") {
             ""
@@ -203,8 +210,15 @@ fn what_is_not_watched_as_written_is_warned_of() {
         assert!(warnings.contains(expected), "{fields}: {warnings}");
         assert_eq!(warnings.lines().count(), 1, "{fields}: {warnings}");
     }
-    let app = Place::described("ignore_watch: ['a[']");
-    assert_eq!(*at(&app, "watch"), serde_json::Value::Null);
+    // What is ignored says nothing where nothing is watched, and that is told.
+    let text = "{ script: 'app.sh', ignore_watch: ['a['] }";
+    let (apps, warnings) = Place::new().file("a.json", text).apps(&["a.json"]);
+    assert_eq!(*at(&apps[0], "watch"), serde_json::Value::Null);
+    assert!(
+        warnings.contains("ignore_watch has no effect without watch"),
+        "{warnings}"
+    );
+    assert_eq!(warnings.lines().count(), 1, "{warnings}");
 }
 
 #[test]

@@ -72,7 +72,7 @@ fn what_names_an_app_does_not_change() {
     for (line, expected) in [
         (
             &["restart", "job", "--name", "other"][..],
-            "job: the name stays as it is",
+            "job: name cannot be changed",
         ),
         (
             &["reload", "1", "-k", "100"],

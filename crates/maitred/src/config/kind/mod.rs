@@ -20,6 +20,10 @@ pub(crate) trait Kind: Sized {
     /// What is expected, as in "expected …".
     const EXPECTS: &'static str;
 
+    /// Its JSON Schema: it accepts every value that [`Kind::read`] reads, and refuses what is of
+    /// another type.
+    fn schema() -> Value;
+
     /// What there is instead, for a message.
     fn found(value: &Value) -> String {
         described(value)

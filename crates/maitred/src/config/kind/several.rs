@@ -3,21 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 
-use serde_json::Value;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::{Kind, described, number, plain, split_words, texts, variable};
 use crate::config::FilterEnv;
+use crate::config::encode::os_list;
 
 /// Words: a list, or a text that is split as a shell does.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Words(pub(crate) Vec<OsString>);
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Words(#[serde(with = "os_list")] pub(crate) Vec<OsString>);
 
 /// Variables with their values.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Variables(pub(crate) BTreeMap<String, String>);
 
 /// What is watched.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Watched {
     Nothing,
     /// The folder that the app runs in.
@@ -26,35 +28,40 @@ pub(crate) enum Watched {
 }
 
 /// One text or several.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Texts(pub(crate) Vec<String>);
 
 /// Patterns of files; a text is split at spaces.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Patterns(pub(crate) Vec<String>);
 
 /// Where something is logged to.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum LogTarget {
     Nowhere,
     Home,
     File(String),
 }
 
-/// A schedule, unless it is switched off by 0.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Schedule(pub(crate) Option<String>);
+/// A schedule.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum Schedule {
+    /// Switched off, by 0.
+    Off,
+    /// A cron pattern.
+    At(String),
+}
 
 /// Exit codes.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct ExitCodes(pub(crate) BTreeSet<i32>);
 
 /// TCP ports.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Ports(pub(crate) Vec<u16>);
 
 /// What pm2 hands to chokidar; two of its settings mean something here.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct WatchOptions {
     pub(crate) ignored: Option<Vec<String>>,
     pub(crate) follow_links: Option<bool>,
@@ -62,6 +69,11 @@ pub(crate) struct WatchOptions {
 
 impl Kind for Words {
     const EXPECTS: &'static str = "a text, or a list of texts";
+
+    fn schema() -> Value {
+        let word = json!({ "type": ["string", "number", "boolean"] });
+        json!({ "anyOf": [{ "type": "string" }, { "type": "array", "items": word }] })
+    }
 
     fn read(value: &Value) -> Option<Self> {
         let words = match value {
@@ -76,6 +88,10 @@ impl Kind for Words {
 impl Kind for Texts {
     const EXPECTS: &'static str = Words::EXPECTS;
 
+    fn schema() -> Value {
+        one_or_more(&json!({ "type": "string" }))
+    }
+
     fn read(value: &Value) -> Option<Self> {
         texts(value).map(Self)
     }
@@ -83,6 +99,10 @@ impl Kind for Texts {
 
 impl Kind for Patterns {
     const EXPECTS: &'static str = Words::EXPECTS;
+
+    fn schema() -> Value {
+        Texts::schema()
+    }
 
     fn read(value: &Value) -> Option<Self> {
         Some(Self(match value {
@@ -102,6 +122,15 @@ impl Kind for Variables {
             Value::Object(_) => "one with values that variables cannot have".to_owned(),
             other => described(other),
         }
+    }
+
+    fn schema() -> Value {
+        json!({ "anyOf": [
+            { "type": "object", "additionalProperties": { "pattern": "^[^\u{0}]*$" },
+                "propertyNames": { "pattern": "^[^=\u{0}]+$" } },
+            { "type": "string", "pattern": "=" },
+            { "type": "array", "items": { "type": "string", "pattern": "=" } },
+        ] })
     }
 
     fn read(value: &Value) -> Option<Self> {
@@ -135,6 +164,10 @@ impl Kind for Variables {
 impl Kind for FilterEnv {
     const EXPECTS: &'static str = "true, false, a part of a name, or a list of such parts";
 
+    fn schema() -> Value {
+        json!({ "anyOf": [{ "type": "boolean" }, Texts::schema()] })
+    }
+
     fn read(value: &Value) -> Option<Self> {
         Some(match value {
             Value::Bool(true) => Self::All,
@@ -154,6 +187,10 @@ impl Kind for FilterEnv {
 impl Kind for Watched {
     const EXPECTS: &'static str = "true, false, a path, or a list of paths";
 
+    fn schema() -> Value {
+        FilterEnv::schema()
+    }
+
     fn read(value: &Value) -> Option<Self> {
         Some(match value {
             Value::Bool(false) => Self::Nothing,
@@ -170,6 +207,10 @@ impl Kind for Watched {
 
 impl Kind for LogTarget {
     const EXPECTS: &'static str = "a path, true or false";
+
+    fn schema() -> Value {
+        json!({ "type": ["string", "boolean"] })
+    }
 
     fn read(value: &Value) -> Option<Self> {
         Some(match value {
@@ -188,19 +229,28 @@ impl Kind for LogTarget {
 impl Kind for Schedule {
     const EXPECTS: &'static str = "a cron pattern such as \"0 3 * * *\", or 0 for none";
 
+    fn schema() -> Value {
+        json!({ "anyOf": [{ "type": "string" }, { "enum": [0, false] }] })
+    }
+
     fn read(value: &Value) -> Option<Self> {
-        Some(Self(match value {
-            Value::Number(number) if number.as_u64() == Some(0) => None,
-            Value::Bool(false) => None,
-            Value::String(text) if text == "0" || text.is_empty() => None,
-            Value::String(text) => Some(text.clone()),
+        Some(match value {
+            Value::Number(number) if number.as_u64() == Some(0) => Self::Off,
+            Value::Bool(false) => Self::Off,
+            Value::String(text) if text == "0" || text.is_empty() => Self::Off,
+            Value::String(text) => Self::At(text.clone()),
             _ => return None,
-        }))
+        })
     }
 }
 
 impl Kind for ExitCodes {
     const EXPECTS: &'static str = "an exit code, or a list of exit codes";
+
+    fn schema() -> Value {
+        let code = json!({ "type": ["integer", "string"], "pattern": "^[-0-9, ]*$" });
+        one_or_more(&code)
+    }
 
     fn read(value: &Value) -> Option<Self> {
         let codes: Option<_> = match value {
@@ -219,6 +269,14 @@ impl Kind for ExitCodes {
 impl Kind for Ports {
     const EXPECTS: &'static str = "a port number, or a list of port numbers";
 
+    fn schema() -> Value {
+        let port = json!({
+            "type": ["integer", "string"],
+            "minimum": 0, "maximum": 65535, "pattern": "^[0-9, ]*$",
+        });
+        one_or_more(&port)
+    }
+
     fn read(value: &Value) -> Option<Self> {
         let ports: Option<_> = match value {
             Value::Array(list) => list.iter().map(number).collect(),
@@ -231,6 +289,13 @@ impl Kind for Ports {
 
 impl Kind for WatchOptions {
     const EXPECTS: &'static str = "an object of watch options";
+
+    fn schema() -> Value {
+        json!({ "type": "object", "properties": {
+            "ignored": Texts::schema(),
+            "followSymlinks": { "type": "boolean" },
+        } })
+    }
 
     fn read(value: &Value) -> Option<Self> {
         let object = value.as_object()?;
@@ -247,4 +312,9 @@ impl Kind for WatchOptions {
             follow_links,
         })
     }
+}
+
+/// The schema of one value, or a list of such.
+fn one_or_more(value: &Value) -> Value {
+    json!({ "anyOf": [value, { "type": "array", "items": value }] })
 }
