@@ -15,6 +15,7 @@ use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 use sys::Forked;
 
 use crate::cgroup::Branch;
+use crate::config::signal_name;
 use crate::{process_tree, runtime_folder};
 
 /// Splits this process in two. The guard's half does not return; the supervisor's half does. When
@@ -82,8 +83,8 @@ fn reap(supervisor: Pid, say: impl Fn(&str)) -> Option<i32> {
             None => {
                 let signal = status.terminating_signal().unwrap_or(0);
                 say(&format!(
-                    "maitred: the supervisor was killed by signal {signal}; \
-                     its workers are ended with it"
+                    "maitred: the supervisor was killed by {}; its workers are ended with it",
+                    signal_name(signal)
                 ));
                 128 + signal
             }

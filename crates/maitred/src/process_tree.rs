@@ -74,6 +74,14 @@ fn children_by_parent() -> Vec<Pid> {
         .collect()
 }
 
+/// Whether a process is stopped, by a signal or a debugger.
+pub(crate) fn is_suspended(pid: Pid) -> bool {
+    let path = format!("/proc/{}/stat", pid.as_raw_nonzero());
+    let stat = fs::read_to_string(path).unwrap_or_default();
+    stat.rsplit_once(") ")
+        .is_some_and(|(_, rest)| rest.starts_with(['T', 't']))
+}
+
 fn parse_pid(text: &str) -> Option<Pid> {
     Pid::from_raw(text.parse().ok()?)
 }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 
 use super::{Known, Selected, launch};
-use crate::config::App;
+use crate::config::{App, signal_name};
 use crate::control::{Connection, Fault, Refusal, Request, Snapshot};
 use crate::events::Event;
 use crate::home::{Claim, Exit, Home, Kept, Numbers, Record, Rest};
@@ -78,7 +78,7 @@ impl Selected {
         let mut leaves = false;
         loop {
             // What takes long is waited for; but not for one that says nothing at all.
-            if let Err(fault @ Fault::Hangs) = self.known.ask() {
+            if let Err(fault @ (Fault::Hangs | Fault::Suspended(_))) = self.known.ask() {
                 return Err(anyhow::Error::new(fault).context(name.clone()));
             }
             if let Ok(socket) = self.known.folder.connect() {
@@ -302,7 +302,7 @@ impl Known {
                 Ok(_) | Err(Fault::Gone | Fault::Leaving(_)) => {}
                 // It is there; another version may know less.
                 Err(Fault::Refused(_)) => return standing(true),
-                Err(fault @ (Fault::Hangs | Fault::Broken(_))) => {
+                Err(fault @ (Fault::Hangs | Fault::Suspended(_) | Fault::Broken(_))) => {
                     return Err(anyhow::Error::new(fault));
                 }
             }
@@ -340,7 +340,7 @@ impl Known {
             let how = match kept.exit {
                 None | Some(Exit::Code(0)) => continue,
                 Some(Exit::Code(code)) => format!("has exited with code {code}"),
-                Some(Exit::Signal(signal)) => format!("was killed by signal {signal}"),
+                Some(Exit::Signal(signal)) => format!("was killed by {}", signal_name(signal)),
             };
             if kept.rest != Rest::Runs {
                 let number = kept.number;

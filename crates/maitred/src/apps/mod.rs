@@ -74,9 +74,11 @@ impl Known {
         if claimed {
             let state = match fault {
                 Fault::Gone => State::Launching,
-                Fault::Hangs | Fault::Leaving(_) | Fault::Refused(_) | Fault::Broken(_) => {
-                    State::Unknown
-                }
+                Fault::Hangs
+                | Fault::Suspended(_)
+                | Fault::Leaving(_)
+                | Fault::Refused(_)
+                | Fault::Broken(_) => State::Unknown,
             };
             for instance in &mut snapshot.instances {
                 if instance.state == State::Crashed {

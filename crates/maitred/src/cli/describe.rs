@@ -138,7 +138,7 @@ fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool
                 (None, Some(Exit::Code(code))) => format!("code {code}"),
                 (None, Some(Exit::Signal(signal))) => match view.out_of_memory {
                     Some(bound) => format!("killed at {} of memory", shown::bytes(bound)),
-                    None => format!("signal {signal}"),
+                    None => config::signal_name(signal),
                 },
                 (None, None) => or_none(None),
             },

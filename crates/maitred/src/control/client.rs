@@ -4,13 +4,22 @@ use std::io::{self, BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 use std::time::Duration;
 
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+
 use super::messages::Envelope;
 use super::{LONGEST_LINE, Refusal, Reply, Request, Snapshot, is_trusted};
 use crate::events::Event;
+use crate::process_tree;
 
 /// A supervisor that says nothing for so long hangs: it answers within milliseconds, and during
 /// what takes longer it is asked to be patient with [`Connection::wait_for`].
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// One that is stopped is waited for only so long: a debugger that attaches stops it for a moment.
+const SUSPENDED: Duration = Duration::from_millis(500);
+
+/// How often is looked whether it goes on.
+const LOOKS: u32 = 10;
 
 /// A request that is on its way.
 #[derive(Debug)]
@@ -25,6 +34,8 @@ pub(crate) enum Fault {
     Gone,
     /// It did not answer in time.
     Hangs,
+    /// The process with this number is stopped, by SIGSTOP or a debugger, and cannot answer.
+    Suspended(i32),
     /// It is about to end; what takes its place can be asked.
     Leaving(Refusal),
     /// It refused.
@@ -41,6 +52,11 @@ impl std::fmt::Display for Fault {
                 to,
                 "its supervisor does not answer; `maitred kill` and `maitred resurrect` replace \
                  all supervisors"
+            ),
+            Self::Suspended(pid) => write!(
+                to,
+                "its supervisor is stopped, as by SIGSTOP or a debugger; `kill -CONT {pid}` lets it \
+                 go on"
             ),
             Self::Refused(refusal) if refusal.unknown => write!(
                 to,
@@ -69,6 +85,23 @@ impl From<io::Error> for Fault {
     }
 }
 
+/// The process at the other end, if it is stopped and stays so.
+fn suspended_peer(socket: &UnixStream) -> Option<i32> {
+    let peer = rustix::net::sockopt::socket_peercred(socket).ok()?;
+    let look = Timespec::try_from(SUSPENDED / LOOKS).ok()?;
+    for _ in 0..LOOKS {
+        if !process_tree::is_suspended(peer.pid) {
+            return None;
+        }
+        let mut answer = [PollFd::new(socket, PollFlags::IN)];
+        // A signal that interrupts this shortens one look.
+        if poll(&mut answer, Some(&look)).is_ok_and(|ready| ready > 0) {
+            return None;
+        }
+    }
+    Some(peer.pid.as_raw_nonzero().get())
+}
+
 impl Connection {
     /// Makes a request.
     ///
@@ -84,6 +117,9 @@ impl Connection {
             .map_err(|error| Fault::Broken(error.to_string()))?;
         line.push(b'\n');
         (&socket).write_all(&line)?;
+        if let Some(pid) = suspended_peer(&socket) {
+            return Err(Fault::Suspended(pid));
+        }
         Ok(Self {
             replies: BufReader::new(socket),
         })
@@ -138,5 +174,18 @@ impl Connection {
                 "its answer is not understood ({error}); it may be another version of maitred"
             ))),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The other end is this process, which runs and does not answer.
+    #[test]
+    fn one_that_runs_and_says_nothing_hangs() {
+        let (here, _there) = UnixStream::pair().unwrap();
+        let asked = Connection::ask(here, Request::Status).unwrap();
+        assert!(matches!(asked.finish(|_| {}), Err(Fault::Hangs)));
     }
 }

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use super::Supervisor;
 use super::instance::{self, Outcome, Status};
 use super::slot::Slot;
-use crate::config::App;
+use crate::config::{App, signal_name};
 use crate::control::{Answer, Refusal, Reply, Snapshot};
 use crate::events::Event;
 
@@ -296,7 +296,8 @@ fn fault(slot: &Slot, app: &App, outcome: Outcome) -> Option<String> {
             ),
         }),
         Outcome::Exited(Status::Signal(signal)) => Some(format!(
-            "{name} was killed by signal {signal} before it was up{still}{}",
+            "{name} was killed by {} before it was up{still}{}",
+            signal_name(signal),
             app.see_logs()
         )),
         Outcome::NotUp if slot.waits_for_ready() => Some(format!(
