@@ -55,7 +55,8 @@ done < <(list test)
 }
 
 cp -r examples docs "$place/repo/"
-mkdir "$place/repo/tests"
+mkdir -p "$place/repo/tests" "$place/repo/crates/maitred/tests"
+cp -r crates/maitred/tests/snapshots "$place/repo/crates/maitred/tests/"
 if nobody test -x "$PWD/tests/tools/node_modules/.bin/bun"; then
     ln -s "$PWD/tests/tools" "$place/repo/tests/tools"
 else
