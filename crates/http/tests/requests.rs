@@ -70,6 +70,17 @@ fn what_is_too_large_is_refused() {
     let chunks = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
     let extension = format!("{chunks}5;{}\r\nhello\r\n0\r\n\r\n", "a".repeat(300));
     assert_eq!(pass(extension.as_bytes()), Err(400));
+    // Many of them are too much where they come with little data, and not where they sign much.
+    for (size, chunks_of_it, expected) in [(1, 60, true), (1, 100, false), (65536, 200, true)] {
+        let data = "a".repeat(size);
+        let chunk = format!("{size:x};{}\r\n{data}\r\n", "b".repeat(200));
+        let signed = format!("{chunks}{}0\r\n\r\n", chunk.repeat(chunks_of_it));
+        assert_eq!(
+            pass(signed.as_bytes()).is_ok(),
+            expected,
+            "{chunks_of_it} of {size}"
+        );
+    }
     let trailers = format!("{chunks}0\r\nX: {}\r\n\r\n", "a".repeat(9000));
     assert_eq!(pass(trailers.as_bytes()), Err(431));
 }

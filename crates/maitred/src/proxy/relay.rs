@@ -121,12 +121,6 @@ impl Proxy {
         } else {
             &kept
         };
-        exchange.portion += input.len();
-        // Where the worker has begun to answer, the two of them talk.
-        if exchange.portion >= PORTION || exchange.answer.is_some() {
-            exchange.portion = 0;
-            client.active_at = self.now;
-        }
         self.out.clear();
         let coded = recode(
             &mut exchange.request,
@@ -138,6 +132,13 @@ impl Proxy {
             Ok(coded) => coded,
             Err(refusal) => return Passed::Failed(refusal, None),
         };
+        // What is not data, as extensions of chunks are, keeps no client alive.
+        exchange.portion += data;
+        // Where the worker has begun to answer, the two of them talk.
+        if exchange.portion >= PORTION || exchange.answer.is_some() {
+            exchange.portion = 0;
+            client.active_at = self.now;
+        }
         exchange.body += data as u64;
         if self.settings.body > 0 && exchange.body > self.settings.body {
             return Passed::Failed(Refusal::BodyTooLarge, None);
