@@ -102,6 +102,8 @@ pub(crate) enum Event {
     TurnedAway { address: IpAddr, limit: usize },
     /// Connections were given up after they had waited too long; `total` so far.
     Refused { address: String, total: u64 },
+    /// Clients wait and no worker is up: restarts that are put off come earlier.
+    Hurrying,
     /// Instances are restarted, and nobody has asked for that.
     Renewing {
         #[serde(flatten)]

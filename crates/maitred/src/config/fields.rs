@@ -365,13 +365,15 @@ fields! {
         examples: [r#"[0]"#, r#"[0, 3]"#],
         flags: [flag("stop-exit-codes", Takes::Row("CODE")).also_of_run()],
     }
-    /// A run shorter than this counts as unstable.
+    /// A run that ends before it has listened for this long counts as unstable; of an app that never
+    /// listens, a shorter run.
     min_uptime: MinUptime [Restarts, Nothing, Restart] {
         default: "1s",
         examples: [r#""10s""#, r#""500ms""#],
         flags: [flag("min-uptime", Takes::Value("TIME")).also_of_run()],
     }
-    /// Unstable runs in a row before maitred gives up.
+    /// Unstable runs in a row before maitred gives up. Time in service pays off earlier ones: half of
+    /// `min_uptime` pays for one.
     max_restarts: u32 [Restarts, Nothing, Restart] {
         default: "16",
         examples: [r#"5"#, r#"100"#],
@@ -379,13 +381,13 @@ fields! {
     }
     /// Fixed pause before each restart, instead of a growing one.
     restart_delay: Millis [Restarts, Nothing, Restart] {
-        default: "a pause that grows from 100ms",
+        default: "none after a run that served, else a pause that grows from 100ms to 15s",
         examples: [r#""1s""#, r#""5s""#],
         flags: [flag("restart-delay", Takes::Value("TIME")).also_of_run()],
     }
     /// First pause before a restart; it grows by half each time, up to 15s.
     exp_backoff_restart_delay: Millis [Restarts, Nothing, Restart] {
-        default: "100ms",
+        default: "as `restart_delay`",
         examples: [r#"200"#, r#"1000"#],
         flags: [flag("exp-backoff-restart-delay", Takes::Value("TIME")).also_of_run()],
     }

@@ -26,7 +26,7 @@ use super::{Cron, Instances, LogFormat, Logs, Pause, Place, Restart, Rotation, W
 pub(crate) const INSTANCE_VAR: &str = "NODE_APP_INSTANCE";
 const MAX_RESTARTS: u32 = 16;
 const MIN_UPTIME: Duration = Duration::from_secs(1);
-/// The first pause before a restart, of those that grow.
+/// The first pause before a restart, of those that an app has earned.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const KILL_TIMEOUT: Duration = Duration::from_millis(1600);
 /// Longer than pm2's 3 s: to exceed it is a failure here.
@@ -340,7 +340,7 @@ fn pause(fixed: Option<Millis>, growing: Option<Millis>) -> Pause {
         // As in pm2, 0 does not switch it on, and with both the growing one counts.
         (_, Some(Millis(first))) if !first.is_zero() => Pause::Growing(first),
         (Some(Millis(pause)), _) => Pause::Fixed(pause),
-        (None, _) => Pause::Growing(FIRST_PAUSE),
+        (None, _) => Pause::Earned(FIRST_PAUSE),
     }
 }
 

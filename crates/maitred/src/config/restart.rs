@@ -31,6 +31,9 @@ pub(crate) struct Restart {
 pub(crate) enum Pause {
     /// Always the same.
     Fixed(#[serde(with = "millis")] Duration),
+    /// None after runs that have served. After those that never listen, or end soon again and
+    /// again, this one first, and longer by half each time.
+    Earned(#[serde(with = "millis")] Duration),
     /// This one first, and longer by half each time, until a run is stable; at most 15 s.
     Growing(#[serde(with = "millis")] Duration),
 }

@@ -24,6 +24,7 @@ mod registered;
 mod registration;
 mod requests;
 mod sock_diag;
+mod starving;
 mod token;
 mod turn;
 
@@ -133,6 +134,8 @@ pub(crate) enum Notice {
     },
     /// So many more have failed, and were not told of one by one.
     RequestsFailed { count: u64 },
+    /// Whether clients wait while no worker is up.
+    Starving(bool),
     /// Connections were given up after they had waited too long.
     Refused { address: ListenAddress, total: u64 },
 }

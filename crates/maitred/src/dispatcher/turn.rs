@@ -58,6 +58,8 @@ pub(crate) struct Turn {
     pub(super) telling: Telling,
     pub(super) draining: Draining,
     told_blind: bool,
+    /// Clients wait while no worker is up, as was told last.
+    pub(super) starves: bool,
     /// How many connections have been accepted.
     pub(super) accepted: u64,
 }
@@ -120,6 +122,7 @@ impl Turn {
             ended: false,
             moderation: Moderation::default(),
             told_blind: false,
+            starves: false,
             accepted: 0,
         })
     }
@@ -162,6 +165,7 @@ impl Turn {
             self.keep_time();
             self.keep_proxy();
             self.count_ends();
+            self.watch_for_starving();
             self.moderate();
         }
     }

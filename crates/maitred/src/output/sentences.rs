@@ -222,6 +222,9 @@ impl Sentences {
                  {total} so far",
                 seconds(self.patience)
             )),
+            Event::Hurrying => Some(format!(
+                "clients wait and no worker of {name} is up: trying to start one each second"
+            )),
             Event::Renewing { trigger } => Some(renewing(&name, trigger)),
             Event::NoTrigger { trigger, reason } => {
                 Some(format!("{name} is not restarted by {trigger}: {reason}"))
@@ -340,6 +343,7 @@ impl Sentences {
         };
         let _ = write!(text, " after {}", seconds(uptime));
         let _ = match next {
+            Next::Restart { delay: 0, .. } => write!(text, "; restarting at once"),
             Next::Restart {
                 delay,
                 attempt,

@@ -51,6 +51,12 @@ impl Proxy {
         }
     }
 
+    /// How many requests wait for a worker at a listener.
+    pub(crate) fn waiting(&self, gate: u64) -> usize {
+        let gate = self.gates.get(&gate);
+        gate.map_or(0, |gate| gate.balancer.waiting())
+    }
+
     /// What was counted at a listener.
     pub(crate) fn figures(&self, gate: u64) -> Option<RequestFigures> {
         let gate = self.gates.get(&gate)?;

@@ -19,6 +19,7 @@ mod renewal;
 mod silence;
 mod slot;
 mod spawn;
+mod starving;
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -46,6 +47,7 @@ use instance::{Generation, State, Status};
 use operations::Operation;
 use slot::Slot;
 use spawn::{Ready, Spawner};
+use starving::Starving;
 
 /// What the kernel sends us when the guard has ended: a signal that harms nobody.
 const GUARD_ENDED: Signal = Signal::CONT;
@@ -88,6 +90,8 @@ pub(crate) struct Supervisor {
     operations: Vec<Operation>,
     listeners: notices::Listeners,
     native: notices::Native,
+    /// Clients wait, and no worker is up.
+    starving: Starving,
     renewal: renewal::Renewal,
     ending: Option<Ending>,
     afterwards: Afterwards,
@@ -148,6 +152,7 @@ impl Supervisor {
             operations: Vec::new(),
             listeners: notices::Listeners::default(),
             native: notices::Native::default(),
+            starving: Starving::No,
             renewal: renewal::Renewal::default(),
             ending: None,
             afterwards: Afterwards::Kept,
@@ -278,6 +283,7 @@ impl Supervisor {
                 self.afterwards = Afterwards::AsIfCrashed;
                 return Ok(Status::Signal(Signal::KILL.as_raw()).exit_code());
             }
+            self.hurry();
             let wake = self.next_check();
             tokio::select! {
                 Some(signal) = signals.recv() => self.signalled(signal),

@@ -84,6 +84,7 @@ impl Supervisor {
                 return;
             }
             Notice::Drained { group } => return self.drained(group),
+            Notice::Starving(starves) => return self.set_starving(starves),
             Notice::ListensNatively { inode } => return self.native.add(inode),
             Notice::Listening {
                 pid,
@@ -261,7 +262,7 @@ impl Supervisor {
             // A successor of one that listens is not up before it does so too.
             let current = slot.instance.current();
             let may_be_up = |generation| {
-                current.is_some_and(|run| run.generation == generation || !run.listens)
+                current.is_some_and(|run| run.generation == generation || !run.listens())
             };
             for process in &mut slot.processes {
                 let pid = process.pid;

@@ -111,6 +111,11 @@ impl Slot {
         self.instance.next_time(&self.rules)
     }
 
+    /// When it is to be started, if that may be brought forward.
+    pub(super) fn put_off_until(&self) -> Option<Duration> {
+        self.instance.put_off_until(&self.rules)
+    }
+
     /// From now on processes run this.
     pub(super) fn set_app(&mut self, app: Rc<App>) {
         self.rules = rules(&app);

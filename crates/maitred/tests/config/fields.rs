@@ -49,7 +49,7 @@ fn values_become_settings() {
         ("max_restarts: 3", "restart.max_unstable", json!(3)),
         ("max_restarts: '3'", "restart.max_unstable", json!(3)),
         ("", "restart.max_unstable", json!(16)),
-        ("", "restart.pause", json!({"growing": 100})),
+        ("", "restart.pause", json!({"earned": 100})),
         ("restart_delay: 0", "restart.pause", json!({"fixed": 0})),
         (
             "restart_delay: '2s'",

@@ -13,8 +13,8 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{Door, Gate, Request, Run, Setup, beside_others, rounds};
 
-const WORKERS: usize = 4;
-const CLIENTS: usize = 8;
+pub(crate) const WORKERS: usize = 4;
+pub(crate) const CLIENTS: usize = 8;
 /// Between two connections of one client.
 const PACE: Duration = Duration::from_millis(20);
 /// No answer may take longer, whatever happens to workers.
@@ -23,18 +23,21 @@ const PATIENCE: Duration = Duration::from_secs(30);
 const WORK: &str = "/api?ms=5&how=sleep";
 
 /// How often trouble is made: a hundred times, less where fewer rounds are wanted.
-fn troubles() -> usize {
+pub(crate) fn troubles() -> usize {
     rounds().min(100)
 }
 
 /// What became of one request.
-struct Outcome {
+pub(crate) struct Outcome {
     /// Where it came from: names its connection.
     from: SocketAddr,
     answer: io::Result<String>,
+    pub(crate) began: Instant,
+    pub(crate) took: Duration,
 }
 
 fn ask(to: SocketAddr) -> io::Result<Outcome> {
+    let began = Instant::now();
     let mut stream = TcpStream::connect_timeout(&to, PATIENCE)?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let from = stream.local_addr()?;
@@ -52,11 +55,16 @@ fn ask(to: SocketAddr) -> io::Result<Outcome> {
         Ok(body.to_owned())
     };
     let answer = answer();
-    Ok(Outcome { from, answer })
+    Ok(Outcome {
+        from,
+        answer,
+        began,
+        took: began.elapsed(),
+    })
 }
 
 /// What became of the requests so far.
-struct Outcomes {
+pub(crate) struct Outcomes {
     all: Vec<Outcome>,
     arriving: Receiver<Outcome>,
 }
@@ -70,7 +78,7 @@ impl Outcomes {
     }
 
     /// Waits for so many more.
-    fn more(&mut self, count: usize) {
+    pub(crate) fn more(&mut self, count: usize) {
         for _ in 0..count {
             self.next();
         }
@@ -78,7 +86,11 @@ impl Outcomes {
 }
 
 /// Lets clients come steadily while `trouble` is made; what became of all their requests.
-fn under_load(to: SocketAddr, trouble: impl FnOnce(&mut Outcomes)) -> Vec<Outcome> {
+pub(crate) fn under_load(
+    to: SocketAddr,
+    pace: Duration,
+    trouble: impl FnOnce(&mut Outcomes),
+) -> Vec<Outcome> {
     let stop = AtomicBool::new(false);
     let (told, arriving) = channel();
     let mut outcomes = Outcomes {
@@ -93,7 +105,7 @@ fn under_load(to: SocketAddr, trouble: impl FnOnce(&mut Outcomes)) -> Vec<Outcom
                     let began = Instant::now();
                     // The port stays open whatever happens: a refused connection fails the test.
                     told.send(ask(to).unwrap()).unwrap();
-                    thread::sleep(PACE.saturating_sub(began.elapsed()));
+                    thread::sleep(pace.saturating_sub(began.elapsed()));
                 }
             });
         }
@@ -128,24 +140,24 @@ const answer = (url) => {
 };
 ";
 
-fn bun() -> Setup {
+pub(crate) fn bun() -> Setup {
     let serve =
         "Bun.serve({ port: process.env.PORT, fetch: ({ url }) => new Response(answer(url)) });";
     Setup::program("app.ts", &format!("{WORK_IN_WORKER}{serve}"))
 }
 
-fn node() -> Setup {
+pub(crate) fn node() -> Setup {
     let serve = "import { createServer } from 'node:http';
         createServer(({ url }, response) => response.end(answer(url))).listen(process.env.PORT);";
     Setup::program("app.mjs", &format!("{WORK_IN_WORKER}{serve}"))
 }
 
-fn signal(pid: i32, signal: Signal) {
+pub(crate) fn signal(pid: i32, signal: Signal) {
     kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
 }
 
 /// The workers that listen now, by instance.
-fn workers(run: &mut Run) -> Vec<i32> {
+pub(crate) fn workers(run: &mut Run) -> BTreeMap<u64, i32> {
     let mut listening = BTreeMap::new();
     for event in run.events() {
         if event.is("listening") {
@@ -154,7 +166,28 @@ fn workers(run: &mut Run) -> Vec<i32> {
             listening.remove(&event.instance());
         }
     }
-    listening.into_values().collect()
+    listening
+}
+
+/// Requests that no killed worker had accepted, by the dispatcher's account, and yet were lost; and
+/// how many it had.
+pub(crate) fn lost_in_vain(run: &mut Run, outcomes: &[Outcome]) -> (Vec<SocketAddr>, usize) {
+    let accepted: BTreeSet<String> = run
+        .events()
+        .iter()
+        .filter(|event| event.is("left"))
+        .flat_map(|event| event.json["cut"].as_array().unwrap().clone())
+        .map(|client| client.as_str().unwrap().to_owned())
+        .collect();
+    let lost = outcomes.iter().filter(|it| it.answer.is_err());
+    let lost: Vec<_> = lost.map(|outcome| outcome.from).collect();
+    let all = lost.len();
+    let in_vain: Vec<_> = lost
+        .into_iter()
+        .filter(|from| !accepted.contains(&from.to_string()))
+        .collect();
+    let had = all - in_vain.len();
+    (in_vain, had)
 }
 
 /// A worker is killed again and again. What it had accepted is lost with it; nothing else is.
@@ -163,11 +196,11 @@ fn kills_lose_only_what_was_accepted(name: &str, app: Setup) {
     let _turn = beside_others();
     let (mut run, to) = start(app);
     let kills = troubles();
-    let outcomes = under_load(to, |outcomes| {
+    let outcomes = under_load(to, PACE, |outcomes| {
         for number in 0..kills {
             outcomes.more(BETWEEN);
             // Which one does not matter; the numbers of processes are as good as random.
-            let workers = workers(&mut run);
+            let workers: Vec<i32> = workers(&mut run).into_values().collect();
             let Some(pid) = workers.get(number * 7 % workers.len().max(1)) else {
                 continue;
             };
@@ -175,29 +208,15 @@ fn kills_lose_only_what_was_accepted(name: &str, app: Setup) {
             run.event("its end", |event| event.is("exited") && event.pid() == *pid);
         }
     });
-    // What the killed workers had accepted, by the dispatcher's account: the rest was still in
-    // their channels, or had not been sent.
-    let accepted: BTreeSet<String> = run
-        .events()
-        .iter()
-        .filter(|event| event.is("left"))
-        .flat_map(|event| event.json["cut"].as_array().unwrap().clone())
-        .map(|client| client.as_str().unwrap().to_owned())
-        .collect();
-    let lost: Vec<_> = outcomes.iter().filter(|it| it.answer.is_err()).collect();
-    let never_accepted: Vec<_> = lost
-        .iter()
-        .filter(|outcome| !accepted.contains(&outcome.from.to_string()))
-        .map(|outcome| (outcome.from, &outcome.answer))
-        .collect();
+    // The rest was still in their channels, or had not been sent.
+    let (in_vain, had) = lost_in_vain(&mut run, &outcomes);
     println!(
-        "{name}: {} requests, {kills} kills, {} accepted and lost, {} lost without having been \
+        "{name}: {} requests, {kills} kills, {had} accepted and lost, {} lost without having been \
          accepted",
         outcomes.len(),
-        lost.len() - never_accepted.len(),
-        never_accepted.len()
+        in_vain.len()
     );
-    assert!(never_accepted.is_empty(), "{never_accepted:?}");
+    assert!(in_vain.is_empty(), "{in_vain:?}");
 }
 
 #[test]
@@ -215,9 +234,9 @@ fn stops_lose_nothing(name: &str, app: Setup) {
     const PAUSE: Duration = Duration::from_millis(150);
     let _turn = beside_others();
     let (mut run, to) = start(app);
-    let workers = workers(&mut run);
+    let workers: Vec<i32> = workers(&mut run).into_values().collect();
     let stops = troubles() / 2;
-    let outcomes = under_load(to, |outcomes| {
+    let outcomes = under_load(to, PACE, |outcomes| {
         for number in 0..stops {
             let pid = workers[number % WORKERS];
             signal(pid, Signal::STOP);
@@ -259,7 +278,7 @@ fn an_endless_loop_costs_one_worker(name: &str, app: Setup) {
     // What it accepts together with this request it never answers.
     run.output("the loop's begin", |text| text.contains("working"));
     let mut answered: BTreeMap<String, usize> = BTreeMap::new();
-    let outcomes = under_load(to, |outcomes| {
+    let outcomes = under_load(to, PACE, |outcomes| {
         let enough = 4 * troubles();
         let mut count = 0;
         while count < enough || answered.len() < WORKERS - 1 {

@@ -24,3 +24,4 @@ mod output;
 mod programs;
 mod resilience;
 mod servers;
+mod service;

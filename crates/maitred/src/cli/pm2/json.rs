@@ -124,7 +124,7 @@ fn program(app: &App) -> Map<String, Value> {
 fn settings(app: &App) -> Map<String, Value> {
     let restart_delay = match app.restart.pause {
         Pause::Fixed(delay) => millis(delay),
-        Pause::Growing(_) => 0,
+        Pause::Earned(_) | Pause::Growing(_) => 0,
     };
     object(json!({
         "autorestart": app.restart.auto,

@@ -12,8 +12,10 @@
 //! What runs and is to end *leaves*: it is asked, and killed when it takes too long. That goes on
 //! beside the states, so that an old process may leave while its successor runs. Each process has
 //! a number of its own, the generation, so that what is heard late of an earlier one does no
-//! harm. A process that cannot even be started counts as one that ended at once.
+//! harm. A process that cannot even be started counts as one that ended at once. How long a restart
+//! is put off follows from what an instance owes ([`debt`]).
 
+mod debt;
 #[cfg(test)]
 mod simulation;
 mod terms;
@@ -24,10 +26,9 @@ use std::time::Duration;
 
 use crate::config::Pause;
 use crate::events::Next;
+use debt::{Debt, Lived};
+use terms::Step;
 pub(crate) use terms::{Effect, Event, Generation, Outcome, Rest, Rules, Run, State, Status};
-
-/// The longest of the pauses that grow.
-const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 
 /// A process on its way out.
 #[derive(Clone, Copy, Debug)]
@@ -54,8 +55,7 @@ pub(crate) struct Instance {
     last: Generation,
     /// Processes that followed another one.
     restarts: u32,
-    /// Unstable runs in a row.
-    unstable: u32,
+    debt: Debt,
 }
 
 impl Instance {
@@ -67,7 +67,7 @@ impl Instance {
             awaited: Awaited::Nothing,
             last: 0,
             restarts,
-            unstable,
+            debt: Debt::of(unstable),
         }
     }
 
@@ -80,13 +80,21 @@ impl Instance {
     }
 
     pub(crate) fn unstable(&self) -> u32 {
-        self.unstable
+        self.debt.runs()
+    }
+
+    /// When it is to be started, if that may be brought forward.
+    pub(crate) fn put_off_until(&self, rules: &Rules) -> Option<Duration> {
+        match (self.state, rules.restart.pause) {
+            (State::Waiting { until }, Pause::Earned(_)) if self.leaving.is_empty() => Some(until),
+            _ => None,
+        }
     }
 
     /// Forgets what has been counted.
     pub(crate) fn reset(&mut self) {
         self.restarts = 0;
-        self.unstable = 0;
+        self.debt = Debt::default();
     }
 
     /// Whether a process of it is on its way out.
@@ -119,7 +127,7 @@ impl Instance {
             }
             State::Replacing { old, new, deadline } => {
                 let settled =
-                    (!old.listens && !rules.wait_ready).then_some(new.since + rules.settled());
+                    (!old.listens() && !rules.wait_ready).then_some(new.since + rules.settled());
                 settled.into_iter().chain([deadline]).min()
             }
         };
@@ -157,13 +165,13 @@ impl Instance {
             (State::Resting(_) | State::Waiting { .. }, Event::Start) => self.begin(now),
             (State::Running(run), Event::Start) => {
                 if run.up {
-                    let listens = run.listens;
+                    let listens = run.listens();
                     self.settle(Outcome::Up { listens }, step);
                 }
                 self.state
             }
             (State::Replacing { old, .. }, Event::Start) => {
-                let listens = old.listens;
+                let listens = old.listens();
                 self.settle(Outcome::Up { listens }, step);
                 self.state
             }
@@ -227,21 +235,21 @@ impl Instance {
             (_, Event::Exited { .. }) => self.state,
 
             (State::Running(run), Event::Up { run: up, listening }) if run.generation == up => {
-                let run = run.is_up(listening);
-                let listens = run.listens;
+                let run = run.is_up(listening, now);
+                let listens = run.listens();
                 self.settle(Outcome::Up { listens }, step);
                 State::Running(run)
             }
             (State::Replacing { old, new, .. }, Event::Up { run: up, listening })
                 if new.generation == up =>
             {
-                self.replaced(old, new.is_up(listening), step)
+                self.replaced(old, new.is_up(listening, now), step)
             }
             (State::Replacing { old, new, deadline }, Event::Up { run: up, listening })
                 if old.generation == up =>
             {
                 State::Replacing {
-                    old: old.is_up(listening),
+                    old: old.is_up(listening, now),
                     new,
                     deadline,
                 }
@@ -265,9 +273,9 @@ impl Instance {
 
             (State::Running(run), Event::Time) => self.check(run, step),
             (State::Replacing { old, new, deadline }, Event::Time) => {
-                let settles = !old.listens && !step.rules.wait_ready;
+                let settles = !old.listens() && !step.rules.wait_ready;
                 if settles && new.since + step.rules.settled() <= now {
-                    self.replaced(old, new.is_up(false), step)
+                    self.replaced(old, new.is_up(false, now), step)
                 } else if deadline <= now {
                     self.settle(Outcome::NotUp, step);
                     self.leave(new, step);
@@ -276,13 +284,23 @@ impl Instance {
                     self.state
                 }
             }
+            (State::Waiting { until }, Event::Hurry { by }) => {
+                self.debt.bring_forward(until);
+                State::Waiting {
+                    until: until.min(by),
+                }
+            }
+            (
+                State::Resting(_) | State::Running(_) | State::Replacing { .. },
+                Event::Hurry { .. },
+            ) => self.state,
             (State::Resting(_) | State::Waiting { .. }, Event::Time) => self.state,
         }
     }
 
     /// To be started as soon as may be, with a clean slate.
     fn begin(&mut self, now: Duration) -> State {
-        self.unstable = 0;
+        self.debt = Debt::default();
         State::Waiting { until: now }
     }
 
@@ -298,8 +316,8 @@ impl Instance {
 
     fn replaced(&mut self, old: Run, new: Run, step: &mut Step<'_>) -> State {
         self.restarts += 1;
-        self.unstable = 0;
-        let listens = new.listens;
+        self.debt = Debt::default();
+        let listens = new.listens();
         self.settle(Outcome::Up { listens }, step);
         self.leave(old, step);
         State::Running(new)
@@ -315,7 +333,7 @@ impl Instance {
                 return self.state;
             }
             self.settle(Outcome::Up { listens: false }, step);
-            return State::Running(run.is_up(false));
+            return State::Running(run.is_up(false, step.now));
         }
         if run.since + step.rules.listen_timeout <= step.now {
             self.settle(Outcome::NotUp, step);
@@ -332,23 +350,19 @@ impl Instance {
             step.tell(run, status, Next::Ended);
             return State::Resting(Rest::Ended(status));
         }
-        if step.now.saturating_sub(run.since) >= restart.min_uptime {
-            self.unstable = 0;
-        }
-        if self.unstable >= restart.max_unstable {
-            let attempts = self.unstable;
+        let lived = Lived {
+            uptime: step.now.saturating_sub(run.since),
+            served: run.listens_since.map(|at| step.now.saturating_sub(at)),
+        };
+        let Some(delay) = self.debt.after(lived, restart, step.now) else {
+            let attempts = self.debt.runs();
             step.tell(run, status, Next::Errored { attempts });
             return State::Resting(Rest::Errored);
-        }
-        let delay = match restart.pause {
-            Pause::Fixed(delay) => delay,
-            Pause::Growing(first) => pause(first, self.unstable),
         };
-        self.unstable += 1;
         self.restarts += 1;
         let next = Next::Restart {
             delay: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
-            attempt: self.unstable,
+            attempt: self.debt.runs(),
             max: restart.max_unstable,
         };
         step.tell(run, status, next);
@@ -364,7 +378,7 @@ impl Instance {
             generation: self.last,
             since: step.now,
             up: false,
-            listens: false,
+            listens_since: None,
         }
     }
 
@@ -403,7 +417,9 @@ impl Instance {
                 }
                 false
             }
-            Event::Start | Event::Stop | Event::Restart | Event::Reload => false,
+            Event::Start | Event::Stop | Event::Restart | Event::Reload | Event::Hurry { .. } => {
+                false
+            }
         }
     }
 
@@ -432,36 +448,4 @@ impl Instance {
             step.effects.push(Effect::Settled(outcome));
         }
     }
-}
-
-/// One event being heard.
-struct Step<'a> {
-    rules: &'a Rules,
-    now: Duration,
-    effects: Vec<Effect>,
-}
-
-impl Step<'_> {
-    fn tell(&mut self, run: Run, status: Status, next: Next) {
-        let uptime = self.now.saturating_sub(run.since).as_millis();
-        self.effects.push(Effect::Tell {
-            run: run.generation,
-            status,
-            uptime: u64::try_from(uptime).unwrap_or(u64::MAX),
-            next,
-        });
-    }
-}
-
-/// The pause before the restart that follows so many others.
-fn pause(first: Duration, earlier: u32) -> Duration {
-    if first.is_zero() {
-        return first;
-    }
-    (0..earlier)
-        .try_fold(first, |pause, _| {
-            let longer = pause + pause / 2;
-            (longer < LONGEST_PAUSE).then_some(longer)
-        })
-        .unwrap_or(LONGEST_PAUSE)
 }

@@ -58,7 +58,10 @@ fn live(seed: u64) {
             autostart: true,
             max_unstable: u32::try_from(random.below(4)).unwrap(),
             min_uptime: Duration::from_millis(random.below(2000)),
-            pause: Pause::Growing(Duration::from_millis(random.below(300))),
+            pause: match random.below(2) {
+                0 => Pause::Earned(Duration::from_millis(random.below(300))),
+                _ => Pause::Growing(Duration::from_millis(random.below(300))),
+            },
             stop_exit_codes: [3].into(),
         },
         kill_timeout: Duration::from_millis(random.below(2000)),
@@ -74,7 +77,7 @@ fn live(seed: u64) {
         let ended = step == 199;
         // Any process that ever was may be heard of, also one that is long gone.
         let run = random.below(world.last + 2);
-        let event = match random.below(13) {
+        let event = match random.below(14) {
             _ if ended => Event::Stop,
             0 => Event::Start,
             1 => Event::Stop,
@@ -93,6 +96,7 @@ fn live(seed: u64) {
                 listening: random.below(2) == 0,
             },
             9 => Event::Unfit { run },
+            10 => Event::Hurry { by: now },
             _ => Event::Time,
         };
         if matches!(

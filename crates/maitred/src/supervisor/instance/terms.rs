@@ -63,16 +63,21 @@ pub(crate) struct Run {
     pub(crate) since: Duration,
     /// It does its work, as far as is known.
     pub(crate) up: bool,
-    /// It has been seen to listen.
-    pub(crate) listens: bool,
+    /// Since when it has been seen to listen.
+    pub(crate) listens_since: Option<Duration>,
 }
 
 impl Run {
+    /// Whether it has been seen to listen.
+    pub(crate) fn listens(self) -> bool {
+        self.listens_since.is_some()
+    }
+
     /// The same when it is up.
-    pub(super) fn is_up(self, listening: bool) -> Self {
+    pub(super) fn is_up(self, listening: bool, now: Duration) -> Self {
         Self {
             up: true,
-            listens: self.listens || listening,
+            listens_since: self.listens_since.or(listening.then_some(now)),
             ..self
         }
     }
@@ -124,6 +129,8 @@ pub(crate) enum Event {
     Unfit { run: Generation },
     /// A process is up: it listens, or has said so.
     Up { run: Generation, listening: bool },
+    /// Clients wait: a start that is put off comes by this time.
+    Hurry { by: Duration },
     /// Time has passed.
     Time,
 }
@@ -163,4 +170,23 @@ pub(crate) enum Outcome {
     Unfit,
     /// Another command has come in between.
     Superseded,
+}
+
+/// One event being heard.
+pub(super) struct Step<'a> {
+    pub(super) rules: &'a Rules,
+    pub(super) now: Duration,
+    pub(super) effects: Vec<Effect>,
+}
+
+impl Step<'_> {
+    pub(super) fn tell(&mut self, run: Run, status: Status, next: Next) {
+        let uptime = self.now.saturating_sub(run.since).as_millis();
+        self.effects.push(Effect::Tell {
+            run: run.generation,
+            status,
+            uptime: u64::try_from(uptime).unwrap_or(u64::MAX),
+            next,
+        });
+    }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::config::Restart;
 use std::collections::BTreeSet;
 
-fn rules() -> Rules {
+pub(super) fn rules() -> Rules {
     Rules {
         restart: Restart {
             auto: true,
@@ -21,7 +21,7 @@ fn rules() -> Rules {
     }
 }
 
-fn ms(ms: u64) -> Duration {
+pub(super) fn ms(ms: u64) -> Duration {
     Duration::from_millis(ms)
 }
 
@@ -111,9 +111,54 @@ fn a_stable_run_forgives_the_crashes_before_it() {
 }
 
 #[test]
-fn pauses_have_an_end() {
-    assert_eq!(pause(ms(100), 1000), LONGEST_PAUSE);
-    assert_eq!(pause(ms(0), u32::MAX), ms(0));
+fn one_that_has_served_is_followed_at_once() {
+    let mut rules = rules();
+    rules.restart.pause = Pause::Earned(ms(100));
+    let mut instance = listening(&rules);
+    let effects = instance.step(exited(1, 1), &rules, ms(600));
+    let restart = Next::Restart {
+        delay: 0,
+        attempt: 1,
+        max: 3,
+    };
+    assert_eq!(told(&effects).0, [restart]);
+    assert_eq!(effects.last(), Some(&Effect::Spawn(2)));
+}
+
+#[test]
+fn clients_that_wait_bring_an_earned_pause_forward_and_no_other() {
+    let crash_and_hurry = |pause| {
+        let mut rules = rules();
+        rules.restart.pause = pause;
+        let mut instance = Instance::new(Rest::Stopped, 0, 2);
+        // With a clean slate only if a command starts it; so it goes on as it was.
+        instance.state = State::Waiting { until: ms(0) };
+        instance.step(Event::Time, &rules, ms(0));
+        instance.step(exited(1, 1), &rules, ms(5));
+        if instance.put_off_until(&rules).is_some() {
+            instance.step(Event::Hurry { by: ms(10) }, &rules, ms(6));
+        }
+        let due = instance.next_time(&rules).unwrap();
+        // It comes to nothing, before it was due: no attempt more than was owed.
+        instance.step(Event::Time, &rules, due);
+        let (next, _) = told(&instance.step(exited(2, 1), &rules, due + ms(1)));
+        (due, next)
+    };
+    let again = |delay| {
+        let (attempt, max) = (3, 3);
+        vec![Next::Restart {
+            delay,
+            attempt,
+            max,
+        }]
+    };
+    let (due, next) = crash_and_hurry(Pause::Earned(ms(100)));
+    assert_eq!((due, next), (ms(10), again(5 + 225 - 11)));
+    let errored = vec![Next::Errored { attempts: 3 }];
+    let (due, next) = crash_and_hurry(Pause::Growing(ms(100)));
+    assert_eq!((due, &next), (ms(230), &errored));
+    let (due, next) = crash_and_hurry(Pause::Fixed(ms(500)));
+    assert_eq!((due, next), (ms(505), errored));
 }
 
 #[test]
