@@ -177,6 +177,15 @@ fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool
                     .then(|| format!("pid {}, maitred {}", snapshot.supervisor, snapshot.version)),
             ),
         ),
+        (
+            "open files limit",
+            match snapshot.descriptors {
+                Some((limit, needed)) => {
+                    format!("{limit} (ulimit -n), which is low: raise it to {needed} or more")
+                }
+                None => "sufficient".to_owned(),
+            },
+        ),
         ("watched", or_none(app.watch.as_ref().map(watched))),
         ("cron restart", or_none(app.cron.as_ref().map(planned))),
     ];

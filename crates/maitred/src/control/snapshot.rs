@@ -21,6 +21,9 @@ pub(crate) struct Snapshot {
     pub(crate) instances: Vec<InstanceView>,
     #[serde(default)]
     pub(crate) listeners: Vec<ListenerView>,
+    /// How many files its supervisor may have open, and how many it needs, where that is more.
+    #[serde(default)]
+    pub(crate) descriptors: Option<(u64, u64)>,
 }
 
 /// One instance at that moment.
@@ -124,6 +127,7 @@ impl Snapshot {
             instances: instances.collect(),
             app: record.app,
             listeners: Vec::new(),
+            descriptors: None,
         }
     }
 }

@@ -79,6 +79,7 @@ impl Supervisor {
                 .map(|slot| slot.view(now, self.renewal.is_waiting(), &self.figures))
                 .collect(),
             listeners: self.listeners.view(),
+            descriptors: self.lacking_descriptors(),
         }
     }
 

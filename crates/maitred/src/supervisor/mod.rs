@@ -242,16 +242,19 @@ impl Supervisor {
 
     /// Where requests are placed, the clients' connections are ours.
     fn say_if_descriptors_are_few(&mut self) {
-        let instances = self.slots.len();
-        if self.app.requests.is_some()
-            && let Some((limit, needed)) = descriptors::shortage(instances)
-        {
+        if let Some((limit, needed)) = self.lacking_descriptors() {
             self.event(Event::FewDescriptors {
                 limit,
                 needed,
-                instances,
+                instances: self.slots.len(),
             });
         }
+    }
+
+    /// How many files may be open, and how many have to be able to, if that is more.
+    fn lacking_descriptors(&self) -> Option<(u64, u64)> {
+        let requests = self.app.requests.as_ref();
+        requests.and_then(|_| descriptors::shortage(self.slots.len()))
     }
 
     async fn supervise(

@@ -19,6 +19,7 @@ mod home;
 
 mod boot;
 mod changes;
+mod descriptors;
 mod environment;
 mod foreground;
 mod from_pm2;
