@@ -1,5 +1,5 @@
 # What there is to do with a checkout. Rust, Node.js (20 or newer) with npm, and make are all that
-# has to be there; the rest is installed on the way, tools from npm into folders of this checkout.
+# has to be there; the rest is installed on the way, tools from npm and PyPI into folders of this checkout.
 
 PORT ?= 5555
 INSTANCES ?= 3
@@ -61,11 +61,12 @@ fmt: ## Format the code
 clean: ## Remove what was built and installed in this checkout
 	cargo clean
 	cargo clean --manifest-path fuzz/Cargo.toml
-	rm -rf examples/node_modules tests/tools/node_modules
+	rm -rf examples/node_modules tests/tools/node_modules tests/tools/python
 
 setup-run:
 	@scripts/setup-npm.sh examples bun
 
 setup-test:
 	@scripts/setup-npm.sh tests/tools bun deno playwright-core
-	@scripts/setup-debian.sh chromium nginx haproxy musl-gcc gcc python3 curl openssl h2load systemd-analyze
+	@scripts/setup-debian.sh chromium nginx haproxy musl-gcc gcc python3 curl openssl h2load systemd-analyze pip3
+	@scripts/setup-python.sh tests/tools

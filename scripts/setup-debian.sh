@@ -17,6 +17,7 @@ package_of() {
     musl-gcc) echo "musl-tools" ;;
     gcc) echo "gcc libc6-dev" ;;
     python3) echo "python3" ;;
+    pip3) echo "python3-pip" ;;
     curl) echo "curl" ;;
     openssl) echo "openssl" ;;
     h2load) echo "nghttp2-client" ;;
@@ -35,6 +36,7 @@ purpose_of() {
     musl-gcc) echo "builds the test programs for musl" ;;
     gcc) echo "builds the test programs" ;;
     python3) echo "runs the Python example" ;;
+    pip3) echo "installs the Python servers of the tests" ;;
     curl) echo "asks the servers of the tests" ;;
     openssl) echo "makes the certificates of the tests" ;;
     h2load) echo "asks the servers of the tests many things at once" ;;

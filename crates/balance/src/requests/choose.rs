@@ -115,6 +115,7 @@ impl Field<'_> {
                     idle_but_busy = idle_but_busy.or(Some(at));
                 }
                 Look::Waiting if !loops.unread(id) => return Some(at),
+                Look::Unknown if in_progress < loops.acceptors(id) => return Some(at),
                 _ => {}
             }
         }

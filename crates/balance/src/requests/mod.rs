@@ -63,6 +63,11 @@ pub trait Loops {
     /// Whether the member has still to read of what it was sent last.
     fn unread(&mut self, member: MemberId) -> bool;
 
+    /// How many processes take what the member is sent, each by itself: then no look speaks for all.
+    fn acceptors(&mut self, _: MemberId) -> usize {
+        1
+    }
+
     /// Puts a probe before the member, so that [`RequestBalancer::turned`] is called when its loop
     /// has turned; `false` if it cannot have one.
     fn probe(&mut self, member: MemberId) -> bool;

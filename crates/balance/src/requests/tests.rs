@@ -9,6 +9,7 @@ struct Scripted {
     looks: Vec<(u64, Look)>,
     unread: Vec<u64>,
     probes: Vec<u64>,
+    acceptors: usize,
 }
 
 impl Loops for Scripted {
@@ -19,6 +20,10 @@ impl Loops for Scripted {
 
     fn unread(&mut self, member: MemberId) -> bool {
         self.unread.contains(&member.0)
+    }
+
+    fn acceptors(&mut self, _: MemberId) -> usize {
+        self.acceptors
     }
 
     fn probe(&mut self, member: MemberId) -> bool {
@@ -100,6 +105,24 @@ fn a_loop_that_waits_with_requests_in_progress_is_free_once_it_has_read() {
     loops.unread = vec![0, 1];
     let placed = balancer.arrive(1, arrival(3), &mut loops);
     assert_eq!(placed, Placed::At(MemberId(2)));
+}
+
+/// Processes that share one channel, as those of a server that forks.
+#[test]
+fn a_member_of_several_processes_has_as_many_requests() {
+    let mut balancer = balancer(RequestPolicy::NextAvailable, usize::MAX);
+    let mut loops = Scripted {
+        acceptors: 2,
+        looks: [0, 1, 2].map(|id| (id, Look::Unknown)).to_vec(),
+        ..Scripted::default()
+    };
+    for n in 0..6 {
+        let placed = balancer.arrive(0, arrival(n), &mut loops);
+        assert!(matches!(placed, Placed::At(_)), "{n}: {placed:?}");
+    }
+    assert!(balancer.members().all(|(_, _, it)| it.in_progress == 2));
+    let placed = balancer.arrive(0, arrival(6), &mut loops);
+    assert!(!matches!(placed, Placed::At(_)), "{placed:?}");
 }
 
 #[test]

@@ -68,6 +68,8 @@ pub(crate) struct Channel {
     /// hold the channel: then its hang-up must tell when the last of them is gone.
     theirs: Option<OwnedFd>,
     pub(crate) oracle: Oracle,
+    /// How many processes are known to accept from it.
+    pub(super) acceptors: usize,
     /// Whether something was sent, and whether something was taken. Before that it is not known
     /// that the process which listened is the one that accepts: it may have forked others for it.
     sent: bool,
@@ -90,6 +92,7 @@ impl Channel {
             cookie: rustix::net::sockopt::socket_cookie(&theirs)?,
             theirs: Some(theirs.try_clone()?),
             oracle: Oracle::blind(),
+            acceptors: 1,
             sent: false,
             taken: false,
         };

@@ -287,22 +287,37 @@ impl Turn {
             }
             channel.oracle = Oracle::blind();
         }
+        channel.acceptors = member.holders.len();
         channel.hold(theirs);
         self.join(id);
     }
 
     /// A worker closes a channel.
     pub(crate) fn closed(&mut self, id: MemberId, pid: i32) {
+        if self.still_accept(id, pid) {
+            return;
+        }
         let Some(member) = self.members.get_mut(&id) else {
             return;
         };
-        if member.holders.iter().any(|holder| holder.pid != pid) {
-            member.holders.retain(|holder| holder.pid != pid);
-            return;
-        }
         member.closed = true;
         self.leave(id);
         self.inherit(id);
+    }
+
+    /// Whether others still accept from a channel that one process leaves.
+    fn still_accept(&mut self, id: MemberId, pid: i32) -> bool {
+        let Some(member) = self.members.get_mut(&id) else {
+            return false;
+        };
+        if member.holders.iter().all(|holder| holder.pid == pid) {
+            return false;
+        }
+        member.holders.retain(|holder| holder.pid != pid);
+        if let Some(channel) = self.workers.channels.get_mut(&id) {
+            channel.acceptors = member.holders.len();
+        }
+        true
     }
 
     /// Whoever had a channel is gone. Somebody who inherited it may serve in its stead: as soon as
@@ -353,11 +368,7 @@ impl Turn {
             .map(|(id, _)| *id)
             .collect();
         for id in held {
-            let Some(member) = self.members.get_mut(&id) else {
-                continue;
-            };
-            if member.holders.iter().any(|holder| holder.pid != pid) {
-                member.holders.retain(|holder| holder.pid != pid);
+            if self.still_accept(id, pid) {
                 continue;
             }
             self.leave(id);

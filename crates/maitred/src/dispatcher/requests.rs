@@ -50,6 +50,11 @@ impl proxy::Workers for Workers {
         Channels::look(self, member)
     }
 
+    fn acceptors(&mut self, member: MemberId) -> usize {
+        let channel = self.channels.get(&member);
+        channel.map_or(1, |channel| channel.acceptors)
+    }
+
     fn probe(&mut self, member: MemberId) -> bool {
         Channels::probe(self, member)
     }

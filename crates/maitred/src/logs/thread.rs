@@ -248,7 +248,9 @@ impl Keeper {
         if read >= NARROW && !pipe.wide {
             pipe.wide = true;
             // The user's share of pipe memory may be used up; then it stays as it is.
-            let _ = rustix::pipe::fcntl_setpipe_size(&pipe.fd, WIDE);
+            if rustix::pipe::fcntl_getpipe_size(&pipe.fd).is_ok_and(|size| size < WIDE) {
+                let _ = rustix::pipe::fcntl_setpipe_size(&pipe.fd, WIDE);
+            }
         }
         let bytes = std::mem::take(&mut self.read);
         let before = pipe.gather.len();

@@ -15,6 +15,10 @@ const HEEDED: Nanos = 2_000_000;
 pub(crate) trait Workers {
     /// Looks at the worker's loop.
     fn look(&mut self, member: MemberId) -> Look;
+    /// How many processes accept from its channel.
+    fn acceptors(&mut self, _: MemberId) -> usize {
+        1
+    }
     /// Puts a probe into its channel; `false` if it cannot have one.
     fn probe(&mut self, member: MemberId) -> bool;
     /// Whether [`Proxy::turned`] shall be called when it takes something.
@@ -53,6 +57,10 @@ impl<W: Workers> Loops for View<'_, W> {
         last.is_some_and(|pair| {
             self.now < pair.asked_at + HEEDED && (!pair.is_asked || pair.link.is_unread())
         })
+    }
+
+    fn acceptors(&mut self, member: MemberId) -> usize {
+        self.workers.acceptors(member)
     }
 
     fn probe(&mut self, member: MemberId) -> bool {

@@ -15,6 +15,7 @@ mod instance;
 mod notices;
 mod operations;
 mod pid_file;
+mod pipes;
 mod renewal;
 mod silence;
 mod slot;

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::descriptors;
 use super::instance::Generation;
+use super::pipes;
 use crate::cgroup::{self, Branch, Group};
 use crate::config::{App, Environment, ExecMode, RUN_VAR};
 use crate::ipc::Channel;
@@ -142,6 +143,10 @@ impl Spawner {
         let channel = self.open_channel(app, Ready { instance, run }, &mut command)?;
         let mut child = command.spawn()?;
         let output = child.stdout.take().zip(child.stderr.take());
+        let output = output.map(|(out, err)| (OwnedFd::from(out), OwnedFd::from(err)));
+        if let Some((out, err)) = &output {
+            pipes::widen([out, err], app.instances);
+        }
         let stdin = child.stdin.take().map(OwnedFd::from);
         if let Some(stdin) = &stdin {
             // Who does not read must not hold us up.
@@ -149,7 +154,7 @@ impl Spawner {
         }
         Ok(Spawned {
             pid: i32::try_from(child.id()).map_err(io::Error::other)?,
-            output: output.map(|(out, err)| (out.into(), err.into())),
+            output,
             stdin,
             channel,
             group,

@@ -138,7 +138,7 @@ impl Home {
 
     /// Everything that an app has written, and what it writes from now on.
     pub(crate) fn follow(&self, app: &str) -> Lines {
-        let mut command = self.command(&["logs", app, "--raw", "--lines", "1000"]);
+        let mut command = self.command(&["logs", app, "--raw", "--lines", "10000"]);
         let command = command.stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().unwrap();
         let out = BufReader::new(child.stdout.take().unwrap());

@@ -3,14 +3,15 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use crate::harness::beside_others;
+use crate::harness::{Request, beside_others};
 use crate::home::Home;
 
 const NOBODY: u32 = 65534;
 
 /// Swaps its logs, their folder and its PID file for links to what is root's, all the while that
-/// it writes; 10,000 times.
+/// it writes and answers requests; 10,000 times.
 const WORKER: &str = "
 const fs = require('fs');
 const [secrets, place] = process.argv.slice(2);
@@ -20,7 +21,7 @@ const swap = (path, target) => attempt(() => {
     fs.renameSync(`${place}/next`, path);
 });
 const logs = `${place}/logs`;
-for (let nth = 0; nth < 10000; nth++) {
+const attack = () => {
     for (const name of ['out.log', 'access.log', 'app.pid', 'moved.log'])
         swap(`${logs}/${name}`, `${secrets}/secret`);
     attempt(() => fs.readdirSync(logs).forEach(name => {
@@ -35,9 +36,20 @@ for (let nth = 0; nth < 10000; nth++) {
     attempt(() => fs.unlinkSync(logs));
     attempt(() => fs.renameSync(`${place}/away`, logs));
     attempt(() => fs.unlinkSync(`${logs}/out.log`));
-}
-setInterval(() => {}, 1000);
-process.send('ready');
+};
+let left = 10000;
+const attacks = () => {
+    for (let nth = 0; nth < 20; nth++) attack();
+    left -= 20;
+    if (left > 0) setImmediate(attacks);
+    else {
+        for (const path of [logs, `${place}/away`]) fs.rmSync(path, { recursive: true, force: true });
+        fs.mkdirSync(logs);
+        process.send('ready');
+    }
+};
+require('http').createServer((_, answer) => answer.end('answer'))
+    .listen(process.env.PORT, () => setImmediate(attacks));
 ";
 
 #[test]
@@ -55,6 +67,7 @@ fn a_worker_of_another_user_reaches_nothing_of_root_s_through_its_files() {
     fs::create_dir_all(place.join("logs")).unwrap();
     fs::set_permissions(home.folder(), fs::Permissions::from_mode(0o755)).unwrap();
     let (out, pid) = (place.join("logs/out.log"), place.join("logs/app.pid"));
+    let access = place.join("logs/access.log");
     let path = |path: &Path| path.to_str().unwrap().to_owned();
     let secrets_path = path(&secrets);
     let is_root = rustix::process::geteuid().is_root();
@@ -70,6 +83,10 @@ fn a_worker_of_another_user_reaches_nothing_of_root_s_through_its_files() {
         "/dev/null",
         "--pid",
         &path(&pid),
+        "--per",
+        "request",
+        "--access-log",
+        &path(&access),
         "--log-max-size",
         "10K",
         "--log-compress",
@@ -93,12 +110,20 @@ fn a_worker_of_another_user_reaches_nothing_of_root_s_through_its_files() {
     }
     symlink(secrets.join("app.pid"), &pid).unwrap();
     symlink(secrets.join("out.log"), &out).unwrap();
-    home.does(&arguments);
+    let asked = while_asked(&home, || {
+        home.does(&arguments);
+    });
     // That was when its attacks were over.
+    assert!(asked > 0);
+    home.does(&["reloadLogs"]);
+    Request::get(&home.door(), "/last").unwrap();
     for command in ["reloadLogs", "flush", "stop", "delete"] {
         home.run(&[command, "app"]);
     }
     assert!(home.instances().is_empty());
+    assert_eq!(fs::symlink_metadata(&access).unwrap().uid(), NOBODY);
+    let requests = fs::read_to_string(&access).unwrap();
+    assert!(requests.contains("GET /last "), "{requests}");
     let mut left: Vec<_> = fs::read_dir(&secrets)
         .unwrap()
         .flatten()
@@ -117,6 +142,37 @@ fn a_worker_of_another_user_reaches_nothing_of_root_s_through_its_files() {
         );
     }
     assert!(!theirs_hold_the_secret(&place));
+}
+
+/// Asks the app all the time, while something is done; how many answers came.
+fn while_asked(home: &Home, act: impl FnOnce()) -> usize {
+    let done = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let mut answers = 0;
+            while !done.load(Ordering::Relaxed) {
+                match Request::get(&home.door(), "/") {
+                    Ok(answer) => answers += usize::from(answer.body == "answer"),
+                    // Before it listens.
+                    Err(_) => std::thread::yield_now(),
+                }
+            }
+            answers
+        });
+        let _ends = Ends(&done);
+        act();
+        done.store(true, Ordering::Relaxed);
+        asking.join().unwrap()
+    })
+}
+
+/// Ends who asks, also when a check fails.
+struct Ends<'a>(&'a AtomicBool);
+
+impl Drop for Ends<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 /// Whether any file of the other user's holds what only root may read, compressed or not.

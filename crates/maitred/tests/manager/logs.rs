@@ -4,7 +4,10 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 
-use crate::harness::beside_others;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
+
+use crate::harness::{PATIENCE, beside_others};
 use crate::home::Home;
 
 /// Writes what its first argument says, and stays.
@@ -185,4 +188,48 @@ fn what_happens_to_an_app_is_dated() {
         object["timestamp"].as_str().unwrap().ends_with('Z'),
         "{line}"
     );
+}
+
+/// While nobody reads, as when a disk is slow, a runtime that does not wait for a pipe ends: what it
+/// has written lies in the pipe. (A pipe as the kernel makes it holds 64 KB.)
+#[test]
+fn the_last_lines_of_a_runtime_that_ends_at_once_are_kept() {
+    const LINES: usize = 9000;
+    let _turn = beside_others();
+    for runtime in ["node", "bun"] {
+        let home = Home::new();
+        home.file(
+            "app.cjs",
+            &format!(
+                "process.on('SIGUSR2', () => {{
+                    process.kill(process.ppid, 'SIGSTOP');
+                    for (let nth = 0; nth < {LINES}; nth++)
+                        process.stdout.write(`${{nth}} `.padEnd(99, 'x') + '\\n');
+                    process.exit(3);
+                }});
+                setInterval(() => {{}}, 1000);
+                console.log('up');"
+            ),
+        );
+        home.does(&[
+            "start",
+            "app.cjs",
+            "--no-autorestart",
+            "--interpreter",
+            runtime,
+        ]);
+        home.is_up("app", 1);
+        let supervisor = Pid::from_raw(home.supervisor("app")).unwrap();
+        let worker = Pid::from_raw(home.pids()[0]).unwrap();
+        let over = pidfd_open(worker, PidfdFlags::empty()).unwrap();
+        kill_process(worker, Signal::USR2).unwrap();
+        let limit = Timespec::try_from(PATIENCE).unwrap();
+        let ended = poll(&mut [PollFd::new(&over, PollFlags::IN)], Some(&limit));
+        kill_process(supervisor, Signal::CONT).unwrap();
+        assert_eq!(ended, Ok(1), "{runtime}");
+        let lines = home.follow("app");
+        for nth in 0..LINES {
+            while !lines.next().starts_with(&format!("{nth} x")) {}
+        }
+    }
 }

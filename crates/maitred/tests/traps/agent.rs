@@ -2,7 +2,9 @@
 //! descendant of the supervisor can with success, and the test says over that connection what it
 //! likes.
 
+use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -23,15 +25,27 @@ pub(crate) struct Agent(PathBuf);
 impl Agent {
     /// An app of this victim, with an agent beside each instance; this is the first one's.
     pub(crate) fn beside(name: &str, arguments: &[&str]) -> (Setup, Agent) {
-        let mut setup = Setup::script("");
+        let setup = Setup::script("");
         let folder = setup.folder().to_owned();
-        let agent = compile("gcc", "agent", &folder);
-        let victim = compile("gcc", name, &folder);
-        setup.set_script(&agent);
-        let socket = folder.join("agent");
-        let setup = setup.argument(&socket).argument(victim);
-        let setup = arguments.iter().fold(setup, Setup::argument);
-        (setup, Agent(folder.join("agent.0")))
+        (
+            setup_in(setup, &folder, name, arguments),
+            Agent::in_folder(&folder),
+        )
+    }
+
+    /// The same, for an app of another user (if root runs it), with a folder of that user's.
+    pub(crate) fn of_another_user(name: &str, arguments: &[&str]) -> (Setup, PathBuf) {
+        let setup = Setup::script("");
+        let theirs = setup.folder().join("theirs");
+        fs::create_dir(&theirs).unwrap();
+        fs::set_permissions(setup.folder(), fs::Permissions::from_mode(0o755)).unwrap();
+        fs::set_permissions(&theirs, fs::Permissions::from_mode(0o777)).unwrap();
+        (setup_in(setup, &theirs, name, arguments), theirs)
+    }
+
+    /// The first instance's.
+    pub(crate) fn in_folder(folder: &Path) -> Agent {
+        Agent(folder.join("agent.0"))
     }
 
     /// A connection to the registration socket, of the agent's process.
@@ -53,6 +67,14 @@ impl Agent {
     pub(crate) fn ask(&self, bytes: &[u8], fds: &[OwnedFd]) -> Option<(Reply, Option<OwnedFd>)> {
         ask_over(&self.connect(), bytes, fds)
     }
+}
+
+fn setup_in(mut setup: Setup, folder: &Path, name: &str, arguments: &[&str]) -> Setup {
+    let agent = compile("gcc", "agent", setup.folder());
+    let victim = compile("gcc", name, setup.folder());
+    setup.set_script(&agent);
+    let setup = setup.argument(folder.join("agent")).argument(victim);
+    arguments.iter().fold(setup, Setup::argument)
 }
 
 /// A socket that is connected to a Unix socket at a path.
@@ -81,6 +103,11 @@ pub(crate) fn ask_over(
         Err(Errno::MSGSIZE) => return None,
         Err(error) => panic!("{error}"),
     }
+    answer_to(caller)
+}
+
+/// What comes back over a connection, if anything does before the caller is sent away.
+pub(crate) fn answer_to(caller: &OwnedFd) -> Option<(Reply, Option<OwnedFd>)> {
     let limit = Timespec::try_from(PATIENCE).unwrap();
     let ready = poll(&mut [PollFd::new(caller, PollFlags::IN)], Some(&limit));
     assert_eq!(ready, Ok(1), "the supervisor neither answers nor hangs up");

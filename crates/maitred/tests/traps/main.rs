@@ -21,11 +21,13 @@ mod harness;
 mod agent;
 mod client;
 mod processor;
+mod pulse;
 mod scripted;
 mod victims;
 
 mod acceptors;
 mod addresses;
+mod compromised;
 mod deaths;
 mod descriptors;
 mod door;

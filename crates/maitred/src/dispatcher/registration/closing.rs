@@ -5,6 +5,8 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::{self, SyncSender, TrySendError};
 
+use rustix::net::{Shutdown, shutdown};
+
 /// How many descriptors may wait to be closed. Beyond that, whoever brings one waits, too.
 const WAITING: usize = 512;
 
@@ -23,6 +25,14 @@ impl Closer {
                 }
             })?;
         Ok(Self(sender))
+    }
+
+    /// Sends a caller away at once, also while others wait to be closed: closing it may take as long
+    /// as closing what it has sent and nobody has read.
+    pub(super) fn send_away(&self, caller: OwnedFd) {
+        // Of a connected socket this fails only when the caller has left.
+        let _ = shutdown(&caller, Shutdown::Both);
+        self.close([caller]);
     }
 
     pub(super) fn close(&self, descriptors: impl IntoIterator<Item = OwnedFd>) {

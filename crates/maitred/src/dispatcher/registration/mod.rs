@@ -321,7 +321,7 @@ impl Registrar {
         let _ = epoll::delete(&self.epoll, &caller);
         let mut bytes = [0; REQUEST_LEN + 1];
         let Ok((len, mut sent)) = sys::receive_all(caller.as_fd(), &mut bytes) else {
-            self.closer.close([caller]);
+            self.closer.send_away(caller);
             return Ok(());
         };
         let request = bytes.get(..len).and_then(Request::decode);
@@ -334,7 +334,7 @@ impl Registrar {
                 Ok(())
             }
         };
-        self.closer.close([caller]);
+        self.closer.send_away(caller);
         handled
     }
 

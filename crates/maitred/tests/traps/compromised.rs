@@ -1,0 +1,361 @@
+//! A compromised worker of another user, at the registration socket of root's supervisor: whatever it
+//! says and sends, nothing changes that it could not change by itself, and other listeners and other
+//! apps are served on. (Where the tests run as an ordinary user, the worker is of the same one.)
+//!
+//! `-- --nocapture` shows how long others waited at most during each attack.
+
+mod things;
+mod unix_paths;
+
+use std::fs;
+use std::os::fd::{AsFd, OwnedFd};
+use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
+use rustix::process::{Signal, kill_process};
+use sys::{CapabilitySet, Identity, Rights};
+use wire::{Address, Outcome, Reply, Request, Verb};
+
+use crate::agent::{Agent, request};
+use crate::client::{Place, visits};
+use crate::harness::{Run, alone, children_of, free_port};
+use crate::pulse::Pulse;
+use crate::victims::{reports, setup};
+
+const NOBODY: u32 = 65534;
+
+/// Each kind of attack that races against a renamer is tried this often. An ordinary user's worker has
+/// all its rights anyway: there it only has to find an end.
+fn tries() -> usize {
+    if is_root() { 10_000 } else { 500 }
+}
+
+fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
+}
+
+/// What the worker is allowed, to do the same without maitred.
+fn rights_of_the_worker() -> Rights {
+    let identity = if is_root() {
+        Identity {
+            uid: NOBODY,
+            gid: NOBODY,
+            groups: vec![NOBODY],
+        }
+    } else {
+        Identity::own().unwrap()
+    };
+    Rights {
+        identity,
+        capabilities: CapabilitySet::empty(),
+    }
+}
+
+/// The worker, what belongs to root beside it, and those who are to be served all the while.
+struct Bench {
+    // These end before those whom they visit.
+    pulses: [Pulse; 2],
+    agent: Agent,
+    run: Run,
+    other_app: Run,
+    other_port: u16,
+    /// Of the other user.
+    theirs: PathBuf,
+    /// Of root's, with files that only root may read.
+    ours: PathBuf,
+    before: Vec<String>,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let other_port = free_port();
+        let (setup, theirs) = Agent::of_another_user("ports", &[&other_port.to_string()]);
+        let ours = setup.folder().join("ours");
+        fs::create_dir(&ours).unwrap();
+        for name in ["secret", "app.log"] {
+            fs::write(ours.join(name), "secret").unwrap();
+            fs::set_permissions(ours.join(name), fs::Permissions::from_mode(0o600)).unwrap();
+        }
+        drop(std::os::unix::net::UnixListener::bind(ours.join("root.sock")).unwrap());
+        let setup = if is_root() {
+            setup.option("--uid", NOBODY.to_string())
+        } else {
+            setup
+        };
+        let mut run = setup.instances(1).start();
+        run.listening_on(&format!(":{other_port}"), 1);
+        let mut other_app = setup_of_the_other_app();
+        other_app.listening(1);
+        reports(&other_app, "the other app in its loop", 1);
+        Bench {
+            agent: Agent::in_folder(&theirs),
+            pulses: [other_port, other_app.port].map(|port| Pulse::of(Place::Port(port))),
+            before: snapshot(&ours),
+            run,
+            other_app,
+            other_port,
+            theirs,
+            ours,
+        }
+    }
+
+    /// A folder that only root can change.
+    fn folder_of_root(&self) -> &Path {
+        if is_root() {
+            &self.ours
+        } else {
+            Path::new("/etc")
+        }
+    }
+
+    fn ask(&self, request: Request, fds: &[OwnedFd]) -> Option<Reply> {
+        self.agent.call(&request.encode(), fds)
+    }
+
+    /// How long the others have waited at most since the last question, after some more visits.
+    fn longest_waits(&self, visits: u64) -> [Duration; 2] {
+        let pulses = self.pulses.each_ref();
+        pulses.map(|pulse| pulse.longest_after(visits))
+    }
+
+    /// What is root's is as it was, everybody else is served, and no worker has ended.
+    fn is_unharmed(&mut self, attack: &str) -> [Duration; 2] {
+        let waits = self.longest_waits(200);
+        assert_eq!(snapshot(&self.ours), self.before, "{attack}");
+        self.run.no_worker_has_ended();
+        self.other_app.no_worker_has_ended();
+        waits
+    }
+}
+
+fn setup_of_the_other_app() -> Run {
+    setup("gcc", "acceptors", &["level"]).instances(1).start()
+}
+
+/// All that can be seen of a folder.
+fn snapshot(folder: &Path) -> Vec<String> {
+    let entries = fs::read_dir(folder).unwrap().flatten();
+    let describe = |path: PathBuf| {
+        let meta = fs::symlink_metadata(&path).unwrap();
+        let text = meta.is_file().then(|| fs::read(&path).unwrap());
+        let owner = (meta.uid(), meta.gid(), meta.mode(), meta.nlink());
+        format!("{path:?} {owner:?} {} {text:?}", meta.ino())
+    };
+    let mut all: Vec<_> = entries.map(|entry| describe(entry.path())).collect();
+    all.push(describe(folder.to_owned()));
+    all.sort();
+    all
+}
+
+fn tcp_address(port: u16) -> Address {
+    let [high, low] = port.to_be_bytes();
+    let rest = [127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
+    let family = AddressFamily::INET.as_raw().to_ne_bytes();
+    Address::new(&[&family[..], &[high, low], &rest].concat()).unwrap()
+}
+
+fn socket_of(family: AddressFamily) -> OwnedFd {
+    socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap()
+}
+
+fn with_address(verb: Verb, fd: i32, address: Address) -> Request {
+    Request {
+        fd,
+        address,
+        ..request(verb)
+    }
+}
+
+fn errno_of(reply: Option<Reply>) -> Option<i32> {
+    match reply?.outcome {
+        Outcome::Failed(errno) => Some(errno),
+        _ => None,
+    }
+}
+
+const EACCES: i32 = 13;
+const ENOBUFS: i32 = 105;
+
+/// Ports that are root's.
+fn privileged_ports(bench: &Bench) {
+    let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start").unwrap();
+    let first: u16 = first.trim().parse().unwrap();
+    for port in [1, 22, 80, 443, 1023].into_iter().filter(|it| *it < first) {
+        for verb in [Verb::Bind, Verb::Listen] {
+            let socket = socket_of(AddressFamily::INET);
+            let reply = bench.ask(with_address(verb, 3, tcp_address(port)), &[socket]);
+            assert_eq!(errno_of(reply), Some(EACCES), "{verb:?} {port}: {reply:?}");
+        }
+    }
+}
+
+/// Every option of every level: what the kernel refuses to the worker itself, it does not get.
+fn socket_options(bench: &Bench) {
+    const LEVELS: [i32; 14] = [0, 1, 6, 17, 41, 58, 132, 136, 255, 263, 273, 280, 282, 284];
+    let port = free_port();
+    let theirs = socket_of(AddressFamily::INET);
+    let listen = with_address(Verb::Listen, 3, tcp_address(port));
+    let (reply, channel) = bench.agent.ask(&listen.encode(), &[theirs]).unwrap();
+    assert_eq!(reply.outcome, Outcome::Channel);
+    let channel = channel.unwrap();
+    let (rights, mut refused) = (rights_of_the_worker(), 0);
+    for level in LEVELS {
+        for option in 0..=130 {
+            for value in [
+                &1i32.to_ne_bytes()[..],
+                &i32::MAX.to_ne_bytes(),
+                b"lo\0\0\0\0",
+            ] {
+                // A new one for each, for some options change what others mean.
+                let native = socket_of(AddressFamily::INET);
+                let natively = rights
+                    .act(|| sys::write_option(native.as_fd(), level, option, value))
+                    .unwrap();
+                let denied =
+                    natively.is_err_and(|error| matches!(error.raw_os_error(), Some(1 | EACCES)));
+                let request = Request {
+                    arg: level,
+                    arg2: option,
+                    address: Address::new(value).unwrap(),
+                    ..request(Verb::SetOption)
+                };
+                if denied {
+                    refused += 1;
+                    let sent = channel.try_clone().unwrap();
+                    let reply = bench.ask(request, &[sent]);
+                    // SO_REUSEPORT and its like are ours: the worker is told that they are set.
+                    assert!(errno_of(reply).is_some(), "{level} {option}: {reply:?}");
+                }
+            }
+        }
+    }
+    assert!(refused > 5, "{refused}");
+    let close = Request {
+        channel: reply.channel,
+        ..request(Verb::Close)
+    };
+    assert_eq!(bench.ask(close, &[]), None);
+}
+
+/// Numbers that are another's: of processes, instances, descriptors and channels.
+fn numbers_of_others(bench: &Bench) {
+    let supervisor = children_of(bench.run.pid())[0];
+    let other = children_of(bench.other_app.pid())[0];
+    let sockets = fs::read("/proc/net/unix").unwrap();
+    let sockets = String::from_utf8_lossy(&sockets).into_owned();
+    let channels = sockets.lines().filter_map(|line| {
+        let name = line.split_whitespace().last()?.strip_prefix('@')?;
+        wire::channel_id(&[b"\x01\0\0", name.as_bytes()].concat())
+    });
+    for channel in channels.chain([0, 1, u64::MAX]) {
+        let close = Request {
+            channel,
+            ..request(Verb::Close)
+        };
+        assert_eq!(bench.ask(close, &[]), None);
+    }
+    for number in [0, 1, -1, supervisor, other, i32::MAX, i32::MIN] {
+        for verb in [Verb::Listen, Verb::Adopt, Verb::SetOption, Verb::GetOption] {
+            let address = tcp_address(bench.other_app.port);
+            let request = Request {
+                tid: number,
+                instance: number.cast_unsigned(),
+                cluster_worker: number % 2 == 0,
+                ..with_address(verb, number, address)
+            };
+            let reply = bench.ask(request, &[socket_of(AddressFamily::INET)]);
+            let got = reply.map(|reply| reply.outcome);
+            assert!(
+                matches!(got, Some(Outcome::Failed(_) | Outcome::Native)),
+                "{request:?}: {got:?}"
+            );
+        }
+    }
+}
+
+/// The same address again and again, and overlapping ones, until the bound; the last attack, for
+/// nothing of this process is heard of any more after that.
+fn claims_until_the_bound(bench: &Bench) {
+    let (port, refused) = (free_port(), Some(ENOBUFS));
+    let replies: Vec<_> = (0..1000)
+        .map(|fd| {
+            let mut address = tcp_address(port).as_bytes().to_vec();
+            // 127.0.0.1, and all addresses.
+            if fd % 2 == 1 {
+                address[4..8].fill(0);
+            }
+            let bind = with_address(Verb::Bind, fd, Address::new(&address).unwrap());
+            errno_of(bench.ask(bind, &[socket_of(AddressFamily::INET)]))
+        })
+        .collect();
+    let held = replies.iter().filter(|errno| **errno != refused).count();
+    assert!((1..=256 + 500).contains(&held), "{held}");
+    assert!(replies.ends_with(&[refused]), "{:?}", replies.last());
+}
+
+/// An attack, and what it is called in the figures.
+type Attack = (&'static str, fn(&Bench));
+
+const ATTACKS: &[Attack] = &[
+    ("quiet", |_| {}),
+    ("quiet, beside a renamer", unix_paths::swapped_only),
+    ("paths of root's", unix_paths::of_root),
+    (
+        "create, chmod and delete, racing",
+        unix_paths::bound_while_swapped,
+    ),
+    (
+        "link and restore, racing",
+        unix_paths::listened_while_swapped,
+    ),
+    (
+        "a name that is swapped, racing",
+        unix_paths::names_that_are_swapped,
+    ),
+    ("a long name, racing", unix_paths::long_names_while_swapped),
+    ("removing by number", unix_paths::removed_by_number),
+    ("descriptors of every kind", things::of_every_kind),
+    ("a blocking listener", things::shared_and_blocking),
+    ("sockets that linger", things::that_linger),
+    ("a listener of somebody else", things::of_somebody_else),
+    ("privileged ports", privileged_ports),
+    ("socket options", socket_options),
+    ("numbers of others", numbers_of_others),
+    ("claims until the bound", claims_until_the_bound),
+];
+
+#[test]
+fn a_compromised_worker_harms_nobody() {
+    let _turn = alone();
+    let mut bench = Bench::new();
+    for (name, attack) in ATTACKS {
+        bench.longest_waits(1);
+        attack(&bench);
+        let [listener, app] = bench.is_unharmed(name);
+        println!("{name}: another listener waited {listener:?} at most, another app {app:?}");
+    }
+    // And a worker that starts now is heard.
+    let Bench {
+        pulses,
+        mut run,
+        other_port,
+        ..
+    } = bench;
+    drop(pulses);
+    let before = run.events().last().unwrap().clone();
+    kill_process(run.newest_worker(), Signal::KILL).unwrap();
+    let ending = format!(":{other_port}");
+    run.event_after(&before, "a new worker", |event| {
+        event.is("listening") && event.text("address").ends_with(&ending)
+    });
+    visits(&Place::Port(other_port), 10);
+}
+
+/// Gives a path to the worker's user.
+fn give(path: &Path) {
+    if is_root() {
+        chown(path, Some(NOBODY), Some(NOBODY)).unwrap();
+    }
+}
