@@ -67,6 +67,6 @@ setup-run:
 	@scripts/setup-npm.sh examples bun
 
 setup-test:
-	@scripts/setup-npm.sh tests/tools bun deno playwright-core
+	@scripts/setup-npm.sh tests/tools bun deno playwright-core tsx
 	@scripts/setup-debian.sh chromium nginx haproxy musl-gcc gcc python3 curl openssl h2load systemd-analyze pip3
 	@scripts/setup-python.sh tests/tools

@@ -66,6 +66,10 @@ impl ListenAddress {
         }
     }
 
+    pub(crate) fn is_tcp(&self) -> bool {
+        matches!(self, Self::Tcp { .. })
+    }
+
     /// The TCP port, if it has one.
     pub(crate) fn port(&self) -> Option<u16> {
         match self {

@@ -25,6 +25,8 @@ pub(crate) struct Opened {
     pub(crate) address: ListenAddress,
     pub(crate) sockaddr: Address,
     pub(crate) linger: Option<[u8; 8]>,
+    /// The kernel chose the port.
+    pub(crate) chosen: bool,
 }
 
 /// A listening socket that the supervisor owns, and nobody else has.
@@ -44,6 +46,10 @@ pub(crate) struct Listener {
     pub(crate) accepting: bool,
     /// Its last worker has closed it.
     pub(crate) closing: Option<Closing>,
+    /// The kernel chose its port.
+    pub(crate) chosen: bool,
+    /// It is to be closed when no process holds it any more.
+    pub(crate) unused: bool,
     /// Refusals that have been told of.
     pub(crate) refused: u64,
     /// How many connections were accepted.

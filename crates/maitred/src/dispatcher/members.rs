@@ -192,6 +192,7 @@ impl Turn {
         }
         member.joined = true;
         listener.closing = None;
+        listener.unused = false;
         let key = member.place.key();
         let open = self.workers.counts.of(id).count();
         listener
@@ -202,9 +203,11 @@ impl Turn {
             proxy.settle(&mut self.workers);
         }
         let notice = Notice::Listening {
+            member: id.0,
             pid: member.holders.first().map_or(0, |holder| holder.pid),
             instance: member.place.instance,
             address: listener.address.clone(),
+            chosen: listener.chosen,
             members: listener.balancer.members().count(),
         };
         self.tell(notice);
@@ -231,6 +234,7 @@ impl Turn {
         let cut = self.workers.counts.cut(id).take(CUT_TOLD);
         let cut = cut.filter_map(Endpoint::peer).collect();
         let notice = Notice::Left {
+            member: id.0,
             pid: member.holders.first().map_or(0, |holder| holder.pid),
             instance: member.place.instance,
             address: listener.address.clone(),
@@ -346,7 +350,10 @@ impl Turn {
             .members
             .values()
             .any(|other| other.listener == member.listener);
-        if member.closed
+        let listener = self.listeners.all.get(&member.listener);
+        if is_last && listener.is_some_and(|listener| listener.unused) {
+            self.give_up(member.listener);
+        } else if member.closed
             && is_last
             && let Some(listener) = self.listeners.all.get_mut(&member.listener)
         {

@@ -59,9 +59,13 @@ pub(crate) enum Notice {
     Loaded { pid: i32 },
     /// A worker has begun to listen.
     Listening {
+        /// Tells the worker from all others, and its listeners from one another.
+        member: u64,
         pid: i32,
         instance: u32,
         address: ListenAddress,
+        /// The kernel chose the port.
+        chosen: bool,
         /// How many workers listen there now.
         members: usize,
     },
@@ -69,6 +73,7 @@ pub(crate) enum Notice {
     ListensNatively { inode: u64 },
     /// A worker has ended, or listens no more.
     Left {
+        member: u64,
         pid: i32,
         instance: u32,
         address: ListenAddress,
@@ -147,6 +152,8 @@ enum Command {
     Retire(i32),
     /// Say when the workers of this process group have answered the requests that they have.
     Drain(i32),
+    /// Close the listener at this address, if no worker comes to use it.
+    CloseUnused(ListenAddress),
     /// Say what was counted.
     Figures(oneshot::Sender<Vec<ListenerFigures>>),
     /// Do this between two events.
@@ -216,6 +223,12 @@ impl Dispatcher {
     /// they have, with [`Notice::Drained`].
     pub(crate) fn drain(&self, group: i32) {
         self.say(Command::Drain(group));
+    }
+
+    /// Closes the listener at an address when no process holds it, unless a worker comes to listen
+    /// there before.
+    pub(crate) fn close_unused(&self, address: ListenAddress) {
+        self.say(Command::CloseUnused(address));
     }
 
     /// What was counted so far, for each listener.

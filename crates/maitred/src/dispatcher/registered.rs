@@ -35,6 +35,8 @@ impl Turn {
             balancer: balance::Balancer::new(self.balance),
             accepting: false,
             closing: None,
+            chosen: opened.chosen,
+            unused: false,
             refused: 0,
             accepted: 0,
             past: BTreeMap::new(),

@@ -20,7 +20,7 @@ use super::moderation::Moderation;
 use super::registration::{self, Registration};
 use super::requests::{Draining, Telling};
 use super::token::{KIND, Token};
-use super::{Command, Notice};
+use super::{Command, ListenAddress, Notice};
 use crate::proxy::Proxy;
 
 /// All that the dispatcher's thread owns.
@@ -291,8 +291,9 @@ impl Turn {
     }
 
     /// Ends a listener.
-    fn give_up(&mut self, id: ListenerId) {
+    pub(super) fn give_up(&mut self, id: ListenerId) {
         self.listeners.all.remove(&id);
+        self.clusters.retain(|_, listener| *listener != id);
         self.registration.tell(registration::Event::Closed(id));
         let left: Vec<_> = self
             .members
@@ -305,6 +306,22 @@ impl Turn {
         }
         if let Some(proxy) = &mut self.proxy {
             proxy.shut(id.0);
+        }
+    }
+
+    /// Ends a listener whose owners are gone. One that a process still holds ends with that.
+    fn close_unused(&mut self, address: &ListenAddress) {
+        let Some(id) = self.listeners.at(address) else {
+            return;
+        };
+        let mut members = self.members.values().filter(|it| it.listener == id);
+        if members.clone().any(|member| member.joined) {
+            return;
+        }
+        if members.next().is_none() {
+            self.give_up(id);
+        } else if let Some(listener) = self.listeners.all.get_mut(&id) {
+            listener.unused = true;
         }
     }
 
@@ -354,6 +371,7 @@ impl Turn {
                 Command::Close => self.close(),
                 Command::Retire(group) => self.retire(group),
                 Command::Drain(group) => self.drain(group),
+                Command::CloseUnused(address) => self.close_unused(&address),
                 Command::Run(act) => act(self),
                 // Whoever asked may have gone.
                 Command::Figures(answer) => drop(answer.send(self.figures())),

@@ -1,12 +1,14 @@
 //! Whether a process that tells nothing of itself has finished its start.
 //!
 //! One that has done what it does at its start goes to sleep, and waits for events: when its first
-//! thread has not run for a while, it is taken for up. Where sockets are shared that while is
-//! longer, for there a program is expected to listen, and may wait for something before it does.
-//! Looked at only while it starts, and never for longer than a second.
+//! thread has not run for a while, nor those of its children, it is taken for up. Where sockets are
+//! shared that while is longer, for there a program is expected to listen, and may wait for something
+//! before it does. Looked at only while it starts, and never for longer than a second.
 
 use std::fs;
 use std::time::Duration;
+
+use super::silence;
 
 /// Who sleeps for so long has finished, where it is not seen whether it listens.
 const QUIET: Duration = Duration::from_millis(15);
@@ -38,7 +40,9 @@ impl Boot {
     /// Looks at the process; whether it has finished its start.
     pub(super) fn is_over(&mut self, pid: i32, now: Duration) -> bool {
         self.check = now + self.quiet / 3;
-        self.saw(asleep(pid), now)
+        let tree = silence::tree(pid);
+        let all = tree.iter().map(|pid| asleep(pid.as_raw_nonzero().get()));
+        self.saw(all.collect(), now)
     }
 
     fn saw(&mut self, counters: Option<String>, now: Duration) -> bool {

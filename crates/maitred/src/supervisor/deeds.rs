@@ -6,6 +6,8 @@ use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::boot::Boot;
 use super::instance::{self, Effect, Generation, Outcome, Status};
+use super::listeners::RunOf;
+use super::listening::Listening;
 use super::silence::Silence;
 use super::slot::Process;
 use super::{Orphan, Supervisor};
@@ -67,7 +69,8 @@ impl Supervisor {
                     stdin: spawned.stdin,
                     channel: spawned.channel,
                     group: spawned.group,
-                    listens: false,
+                    listening: Listening::new(now),
+                    up_at: None,
                     loaded: !shares || slot.not_preloaded.is_some(),
                     load_check: shares.then_some(now + LOAD_TIME),
                     silence: shares.then(|| Silence::new(now)),
@@ -114,6 +117,7 @@ impl Supervisor {
         // One that gets all signals, even from the terminal, ends as it likes.
         let drains = self.app.requests.is_some() && !self.app.pass_through;
         let process = self.slot(number).and_then(|slot| {
+            slot.remember_listeners(generation);
             let patience = slot.app.kill_timeout / 2;
             let process = slot.process(generation)?;
             process.ask_at = drains.then_some(now + patience);
@@ -222,6 +226,9 @@ impl Supervisor {
         if at_rest && self.ending.is_none() {
             self.write_record();
         }
+        let instance = number;
+        self.listeners.forget(RunOf { instance, run });
+        self.close_unclaimed();
     }
 
     fn settled(&mut self, number: u32, outcome: Outcome) {
@@ -244,7 +251,10 @@ impl Supervisor {
         let Some((number, run)) = found else {
             return;
         };
-        let whole_tree = self.slot(number).is_some_and(|slot| slot.app.treekill);
+        let whole_tree = self.slot(number).is_some_and(|slot| {
+            slot.remember_listeners(run);
+            slot.app.treekill
+        });
         if whole_tree && !self.app.pass_through {
             // What an instance leaves behind in its group must not serve on beside its
             // successor.

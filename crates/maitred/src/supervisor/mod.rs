@@ -2,33 +2,36 @@
 //!
 //! One thread with one loop. What is decided about an instance is decided in [`instance`]; this
 //! room acts on it: [`deeds`] does what the state machines ask for, [`notices`] hears what the
-//! dispatcher tells, [`calls`] hears what the command
+//! dispatcher tells, [`readiness`] decides when an instance is up, [`calls`] hears what the command
 //! line asks for, [`operations`] are what of that is under way, and [`ending`] ends it all. Workers are started from
 //! this thread, for they end with it.
 
+mod address_kind;
 mod boot;
 mod calls;
 mod deeds;
 mod descriptors;
 mod ending;
 mod instance;
+mod listeners;
+mod listening;
 mod notices;
 mod operations;
 mod pid_file;
 mod pipes;
+mod readiness;
 mod renewal;
 mod silence;
 mod slot;
 mod spawn;
 mod starving;
+mod timing;
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use rustix::process::{
-    DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus, getppid, kill_process, wait,
-};
+use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus, getppid, wait};
 use sys::Signalled;
 use tokio::sync::mpsc;
 
@@ -89,7 +92,7 @@ pub(crate) struct Supervisor {
     /// Control groups of processes that have ended, in which something still runs.
     left_groups: Vec<Group>,
     operations: Vec<Operation>,
-    listeners: notices::Listeners,
+    listeners: listeners::Listeners,
     native: notices::Native,
     /// Clients wait, and no worker is up.
     starving: Starving,
@@ -151,7 +154,7 @@ impl Supervisor {
             orphans: Vec::new(),
             left_groups: Vec::new(),
             operations: Vec::new(),
-            listeners: notices::Listeners::default(),
+            listeners: listeners::Listeners::default(),
             native: notices::Native::default(),
             starving: Starving::No,
             renewal: renewal::Renewal::default(),
@@ -394,49 +397,6 @@ impl Supervisor {
         }
         self.ask_orphans();
         self.left_groups.retain(|group| !group.remove());
-    }
-
-    /// The next moment at which something is to be looked at.
-    fn next_check(&self) -> Option<Duration> {
-        let ending = self.ending.as_ref().map(|ending| ending.kill_at);
-        let slots = self.slots.iter().flat_map(|slot| {
-            let processes = slot.processes.iter();
-            let checks = processes.flat_map(|process| {
-                let boot = process.boot.as_ref().map(|boot| boot.check);
-                [
-                    process.load_check,
-                    process.silence.as_ref().map(|silence| silence.at),
-                    process.ask_at,
-                    boot,
-                ]
-            });
-            checks.chain([slot.next_time()])
-        });
-        let orphans = self.orphans.iter().map(|orphan| orphan.kill_at);
-        let stats = self.stats.map(|(_, at)| at);
-        let others = [ending, self.renewal.memory_check, stats];
-        slots.chain(orphans).chain(others).flatten().min()
-    }
-
-    /// Looks at what is due.
-    fn check(&mut self) {
-        let now = self.now();
-        let ending = self.ending.as_ref();
-        if ending.is_some_and(|ending| ending.kill_at <= now) {
-            self.kill_everything();
-            return;
-        }
-        for orphan in &mut self.orphans {
-            if orphan.kill_at.take_if(|at| *at <= now).is_some() {
-                let _ = kill_process(orphan.pid, Signal::KILL);
-            }
-        }
-        for number in self.numbers() {
-            self.step(number, instance::Event::Time);
-        }
-        self.look_at_processes(now);
-        self.look_at_starts(now);
-        self.check_memory(now);
     }
 
     /// What is kept of the instances, but for those that are about to go.

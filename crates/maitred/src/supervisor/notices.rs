@@ -1,53 +1,19 @@
 //! What the dispatcher tells, and what it does not tell in time.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 use std::fs;
 use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
 
-use rustix::process::{Pid, getpgid};
-
 use super::Supervisor;
-use super::instance::{self, Generation};
+use super::instance;
 use super::silence::{self, Verdict};
-use super::spawn::Ready;
 use crate::config::{self, App};
-use crate::control::ListenerView;
 use crate::dispatcher::Notice;
 use crate::events::Event;
 use crate::socket_table::Entry;
-
-/// A process that starts is looked at for so long.
-const STARTS: Duration = Duration::from_secs(1);
-
-/// The addresses at which workers listen, and how many.
-#[derive(Debug, Default)]
-pub(super) struct Listeners(BTreeMap<String, usize>);
-
-impl Listeners {
-    fn set(&mut self, address: &str, members: usize) {
-        if members == 0 {
-            self.0.remove(address);
-        } else {
-            self.0.insert(address.to_owned(), members);
-        }
-    }
-
-    fn has_port(&self, port: u16) -> bool {
-        let ending = format!(":{port}");
-        self.0.keys().any(|address| address.ends_with(&ending))
-    }
-
-    pub(super) fn view(&self) -> Vec<ListenerView> {
-        let views = self.0.iter().map(|(address, workers)| ListenerView {
-            address: address.clone(),
-            workers: *workers,
-        });
-        views.collect()
-    }
-}
 
 /// The latest listeners of workers that are not shared, by their inodes.
 #[derive(Debug, Default)]
@@ -87,37 +53,38 @@ impl Supervisor {
             Notice::Starving(starves) => return self.set_starving(starves),
             Notice::ListensNatively { inode } => return self.native.add(inode),
             Notice::Listening {
+                member,
                 pid,
                 instance,
                 address,
+                chosen,
                 members,
             } => {
-                let address = address.to_string();
-                self.listeners.set(&address, members);
                 self.event(Event::Listening {
                     instance,
                     pid,
-                    address,
+                    address: address.to_string(),
                     members,
                 });
-                return self.listens(instance, pid);
+                let address = (&address, chosen);
+                return self.listens((pid, instance), member, address, members);
             }
             Notice::Left {
+                member,
                 pid,
                 instance,
                 address,
                 members,
                 cut,
             } => {
-                let address = address.to_string();
-                self.listeners.set(&address, members);
-                Event::Left {
+                self.event(Event::Left {
                     instance,
                     pid,
-                    address,
+                    address: address.to_string(),
                     members,
                     cut: cut.iter().map(ToString::to_string).collect(),
-                }
+                });
+                return self.listens_no_more(member, &address, members);
             }
             Notice::InUse {
                 instance,
@@ -184,58 +151,6 @@ impl Supervisor {
         self.event(event);
     }
 
-    /// A process listens: an instance's own, or a child of it.
-    fn listens(&mut self, number: u32, pid: i32) {
-        let Some(run) = self.run_of(number, pid) else {
-            return;
-        };
-        let Some(slot) = self.slot(number) else {
-            return;
-        };
-        let waits = slot.waits_for_ready();
-        if let Some(process) = slot.process(run) {
-            process.silence = None;
-            process.boot = None;
-            process.listens = true;
-        }
-        if !waits {
-            let listening = true;
-            self.step(number, instance::Event::Up { run, listening });
-        }
-    }
-
-    /// A process has said over Node's channel that it is ready.
-    pub(super) fn is_ready(&mut self, ready: Ready) {
-        let Ready {
-            instance: number,
-            run,
-        } = ready;
-        let Some(slot) = self.slot(number) else {
-            return;
-        };
-        let waits = slot.waits_for_ready();
-        let listening = slot.process(run).is_some_and(|process| process.listens);
-        if waits {
-            self.step(number, instance::Event::Up { run, listening });
-        }
-    }
-
-    /// To which process of an instance another one belongs.
-    fn run_of(&self, number: u32, pid: i32) -> Option<Generation> {
-        let slot = self.slots.iter().find(|slot| slot.number == number)?;
-        let group = Pid::from_raw(pid).and_then(|pid| getpgid(Some(pid)).ok());
-        let group = group.map(|group| group.as_raw_nonzero().get());
-        let leader = slot
-            .processes
-            .iter()
-            .find(|process| process.pid == pid || Some(process.pid) == group);
-        let only = match &slot.processes[..] {
-            [only] => Some(only),
-            _ => None,
-        };
-        Some(leader.or(only)?.generation)
-    }
-
     /// A program that no library can give its sockets is told of before it runs.
     pub(super) fn look_at_program(&mut self, number: u32, app: &App) {
         let shares = self.dispatcher.is_some();
@@ -252,33 +167,6 @@ impl Supervisor {
                 pid: 0,
                 reason,
             });
-        }
-    }
-
-    /// Looks at those that start, and have not been heard of.
-    pub(super) fn look_at_starts(&mut self, now: Duration) {
-        let mut up = Vec::new();
-        for slot in &mut self.slots {
-            // A successor of one that listens is not up before it does so too.
-            let current = slot.instance.current();
-            let may_be_up = |generation| {
-                current.is_some_and(|run| run.generation == generation || !run.listens())
-            };
-            for process in &mut slot.processes {
-                let pid = process.pid;
-                let due = process.boot.as_mut().filter(|boot| boot.check <= now);
-                let over = due.is_some_and(|boot| boot.is_over(pid, now));
-                if over || now > process.started + STARTS {
-                    process.boot = None;
-                }
-                if over && may_be_up(process.generation) {
-                    up.push((slot.number, process.generation));
-                }
-            }
-        }
-        for (number, run) in up {
-            let listening = false;
-            self.step(number, instance::Event::Up { run, listening });
         }
     }
 
@@ -333,7 +221,8 @@ impl Supervisor {
                     continue;
                 };
                 let tree = silence::tree(pid);
-                let verdict = silence.look(silence::wanted(&tree), now);
+                let wanted = silence::wanted(&tree);
+                let verdict = silence.look(wanted, silence::is_active(&tree), now);
                 if let Some(unseen) = silence::unseen_listener(&tree, &library, is_known) {
                     process.silence = None;
                     let reason = unseen.reason;

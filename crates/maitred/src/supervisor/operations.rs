@@ -285,18 +285,24 @@ fn fault(slot: &Slot, app: &App, outcome: Outcome) -> Option<String> {
         Some(run) if run.up => "; the one before it goes on",
         _ => "",
     };
+    // What it was waited for.
+    let awaited = slot.awaited();
+    let up = match &awaited[..] {
+        awaited if awaited.is_empty() || slot.waits_for_ready() => "before it was up".to_owned(),
+        awaited => format!("before it listened on {}", and(awaited)),
+    };
     match outcome {
         Outcome::Up { .. } | Outcome::Stopped | Outcome::Superseded => None,
         Outcome::Exited(Status::Code(0)) if !app.restart.auto => None,
         Outcome::Exited(Status::Code(code)) => Some(match &slot.not_started {
             Some(reason) => format!("{name} could not be started: {reason}{still}"),
             None => format!(
-                "{name} has exited with code {code} before it was up{still}{}",
+                "{name} has exited with code {code} {up}{still}{}",
                 app.see_logs()
             ),
         }),
         Outcome::Exited(Status::Signal(signal)) => Some(format!(
-            "{name} was killed by {} before it was up{still}{}",
+            "{name} was killed by {} {up}{still}{}",
             signal_name(signal),
             app.see_logs()
         )),
@@ -309,9 +315,24 @@ fn fault(slot: &Slot, app: &App, outcome: Outcome) -> Option<String> {
             let wanted = app.needs_library().unwrap_or("sharing its sockets");
             format!("{name} is stopped, for {wanted} cannot be had: {reason}{still}")
         }),
-        Outcome::NotUp => Some(format!(
+        Outcome::NotUp if awaited.is_empty() => Some(format!(
             "{name} is not up after {} ms (listen_timeout){still}",
             app.listen_timeout.as_millis()
         )),
+        Outcome::NotUp => Some(format!(
+            "{name} does not listen on {} after {} ms (listen_timeout), where the one before it \
+             listens{still}. If the app listens elsewhere now, `maitred restart` does not wait for \
+             that",
+            and(&awaited),
+            app.listen_timeout.as_millis()
+        )),
+    }
+}
+
+/// A list in words.
+fn and(items: &[String]) -> String {
+    match items {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        _ => items.concat(),
     }
 }

@@ -59,8 +59,9 @@ impl Silence {
         }
     }
 
-    /// Takes note of what the process has wanted of the processors until now.
-    pub(super) fn look(&mut self, wanted: Duration, now: Duration) -> Verdict {
+    /// Takes note of what the process has wanted of the processors until now, and whether it is
+    /// `active`: it wants one, or waits for a disk.
+    pub(super) fn look(&mut self, wanted: Duration, active: bool, now: Duration) -> Verdict {
         let (before, had) = std::mem::replace(&mut self.seen, (now, wanted));
         self.looks += 1;
         if let Some(next) = LOOKS.get(self.looks) {
@@ -72,7 +73,11 @@ impl Silence {
         let busy = wanted
             .checked_sub(had)
             .is_none_or(|wanted| wanted * BUSY > now.saturating_sub(before));
-        if busy { Verdict::Starts } else { Verdict::Idle }
+        if busy || active {
+            Verdict::Starts
+        } else {
+            Verdict::Idle
+        }
     }
 }
 
@@ -98,6 +103,20 @@ pub(super) fn wanted(tree: &[Pid]) -> Duration {
         Some(fields.next()?.ok()?.saturating_add(fields.next()?.ok()?))
     });
     Duration::from_nanos(nanos.fold(0, u64::saturating_add))
+}
+
+/// Whether a thread of these processes runs, wants to, or waits for a disk: what one has waited that
+/// gets no processor at all, the kernel counts only when it gets one.
+pub(super) fn is_active(tree: &[Pid]) -> bool {
+    let mut threads = tree.iter().flat_map(|pid| {
+        let tasks = fs::read_dir(format!("/proc/{}/task", pid.as_raw_nonzero()));
+        tasks.into_iter().flatten().flatten()
+    });
+    threads.any(|thread| {
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        let state = stat.rsplit_once(')').map(|(_, rest)| rest.trim_start());
+        state.is_some_and(|state| state.starts_with(['R', 'D']))
+    })
 }
 
 /// A listener that the library has not told of.
@@ -162,7 +181,7 @@ mod tests {
         let looks = wanted.iter().map(|wanted| {
             total += Duration::from_millis(*wanted);
             let at = silence.at;
-            silence.look(total, at)
+            silence.look(total, false, at)
         });
         looks.collect()
     }
@@ -175,7 +194,7 @@ mod tests {
         let mut times = Vec::new();
         for _ in 0..4 {
             times.push(silence.at);
-            silence.look(Duration::ZERO, silence.at);
+            silence.look(Duration::ZERO, false, silence.at);
         }
         assert_eq!(times, [2, 4, 11, 12].map(Duration::from_secs));
     }
@@ -193,15 +212,25 @@ mod tests {
     fn one_whose_child_has_ended_still_starts() {
         let mut silence = Silence::new(SECOND);
         for wanted in [3, 3] {
-            silence.look(SECOND * wanted, silence.at);
+            silence.look(SECOND * wanted, false, silence.at);
         }
-        assert_eq!(silence.look(SECOND, silence.at), Verdict::Starts);
-        assert_eq!(silence.look(SECOND, silence.at), Verdict::Idle);
+        assert_eq!(silence.look(SECOND, false, silence.at), Verdict::Starts);
+        assert_eq!(silence.look(SECOND, false, silence.at), Verdict::Idle);
+    }
+
+    #[test]
+    fn one_that_gets_no_processor_or_waits_for_a_disk_still_starts() {
+        let mut silence = Silence::new(SECOND);
+        let mut look = |active| silence.look(Duration::ZERO, active, silence.at);
+        assert_eq!([true; 5].map(&mut look), [Verdict::Starts; 5]);
+        assert_eq!(look(false), Verdict::Idle);
     }
 
     #[test]
     fn what_this_process_has_done_is_seen() {
         let own = tree(i32::try_from(std::process::id()).unwrap());
+        // This thread reads its own state.
+        assert!(is_active(&own));
         assert!(wanted(&own) > Duration::ZERO);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();

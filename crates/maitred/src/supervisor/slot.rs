@@ -6,8 +6,10 @@ use std::time::Duration;
 
 use rustix::process::Pid;
 
+use super::address_kind::{is_given, words};
 use super::boot::Boot;
 use super::instance::{Effect, Event, Generation, Instance, Outcome, Rest, Rules, State, Status};
+use super::listening::{Expected, Listening, Standing};
 use super::silence::Silence;
 use crate::cgroup::Group;
 use crate::config::{App, ExecMode};
@@ -31,8 +33,10 @@ pub(super) struct Process {
     pub(super) channel: Option<Channel>,
     /// Its control group, if it has one.
     pub(super) group: Option<Group>,
-    /// It, or a child of it, listens.
-    pub(super) listens: bool,
+    /// What it and its descendants listen on.
+    pub(super) listening: Listening,
+    /// When it is up, if it listens on nothing else until then.
+    pub(super) up_at: Option<Duration>,
     /// The library has reported in from it.
     pub(super) loaded: bool,
     /// When to look whether the library has reported in, and whether it listens.
@@ -72,6 +76,8 @@ pub(super) struct Slot {
     pub(super) removed: bool,
     /// Why its connections are not distributed.
     pub(super) not_preloaded: Option<String>,
+    /// What its last process listened on.
+    known: Expected,
 }
 
 impl Slot {
@@ -98,6 +104,7 @@ impl Slot {
             outcome: None,
             removed: false,
             not_preloaded: None,
+            known: Expected::new(),
         }
     }
 
@@ -152,6 +159,54 @@ impl Slot {
     pub(super) fn current(&self) -> Option<&Process> {
         let current = self.instance.current()?.generation;
         self.processes.iter().find(|it| it.generation == current)
+    }
+
+    /// What a process of it is expected to listen on.
+    fn expected(&self, run: Generation) -> Expected {
+        match self.current().filter(|it| it.generation != run) {
+            Some(old) => old.listening.expected(),
+            None => self.known.clone(),
+        }
+    }
+
+    /// How far the start of a process has come.
+    pub(super) fn standing(&self, run: Generation) -> Standing {
+        let Some(new) = self.processes.iter().find(|it| it.generation == run) else {
+            return Standing::Waits;
+        };
+        let expected = self.expected(run);
+        match self.current().filter(|it| it.generation != run) {
+            Some(old) => {
+                let (before, now) = (words(&old.app), words(&new.app));
+                new.listening.beside(&expected, |address| {
+                    is_given(address, &before) && !is_given(address, &now)
+                })
+            }
+            None => new.listening.after(&expected),
+        }
+    }
+
+    /// A process is asked to end, or has ended: what it has listened on its successor will, too.
+    pub(super) fn remember_listeners(&mut self, run: Generation) {
+        let expected = self.process(run).map(|it| it.listening.expected());
+        if let Some(expected) = expected.filter(|it| !it.is_empty()) {
+            self.known = expected;
+        }
+    }
+
+    /// What the newest process does not listen on, and the one before it does; all that it listens on
+    /// if there is no newer one any more.
+    pub(super) fn awaited(&self) -> Vec<String> {
+        let Some(old) = self.current() else {
+            return Vec::new();
+        };
+        let expected = old.listening.expected();
+        let newest = self.processes.iter().max_by_key(|it| it.generation);
+        let newest = newest.filter(|it| it.generation > old.generation);
+        let lacking = expected
+            .keys()
+            .filter(|address| newest.is_none_or(|newest| !newest.listening.is_on(address)));
+        lacking.map(ToString::to_string).collect()
     }
 
     /// The pids of all its processes.

@@ -28,6 +28,7 @@ mod inspect;
 mod intruder;
 mod kill_signal;
 mod lifecycle;
+mod listeners;
 mod logs;
 mod messages;
 mod names;

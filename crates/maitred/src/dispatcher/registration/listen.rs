@@ -65,7 +65,7 @@ impl Registrar {
         if let Some(listener) = self.desk.run(move |turn| turn.listeners.at(&wanted))? {
             return self.take_in(question, listener);
         }
-        match self.open(question, claim)? {
+        match self.open(question, claim, false)? {
             Ok(Some(listener)) => self.take_in(question, listener),
             Ok(None) => Ok(self.listens_natively(question)),
             Err(error) => Ok((failed(&error), None)),
@@ -77,6 +77,7 @@ impl Registrar {
         &mut self,
         question: &Question,
         claim: Claim,
+        chosen: bool,
     ) -> Result<io::Result<Option<ListenerId>>, Gone> {
         let address = &claim.address;
         let own = match address {
@@ -100,13 +101,14 @@ impl Registrar {
             Err(error) => return Ok(Err(error)),
         };
         self.claims.take_bound(address);
-        self.open_own(question, claim, own)
+        self.open_own(question, claim, chosen, own)
     }
 
     fn open_own(
         &mut self,
         question: &Question,
         claim: Claim,
+        chosen: bool,
         own: OwnSocket,
     ) -> Result<io::Result<Option<ListenerId>>, Gone> {
         let (socket, path) = own.into_parts();
@@ -134,6 +136,7 @@ impl Registrar {
             address: claim.address,
             sockaddr,
             linger: linger::of(&question.socket),
+            chosen,
         };
         let listener = match self.desk.run(move |turn| turn.open(opened))? {
             Ok(listener) => listener,
@@ -170,7 +173,7 @@ impl Registrar {
         };
         // The worker's own socket has the port already.
         let _ = rustix::net::sockopt::set_socket_reuseaddr(&question.socket, true);
-        match self.open(question, claim)? {
+        match self.open(question, claim, true)? {
             Ok(Some(listener)) => {
                 self.desk.run(move |turn| {
                     turn.clusters.insert(key, listener);

@@ -115,6 +115,15 @@ impl Instance {
         }
     }
 
+    /// The process that is to come up, and the one that it is to replace, if that runs beside it.
+    pub(crate) fn starting(&self) -> Option<(Generation, Option<Generation>)> {
+        match self.state {
+            State::Running(run) if !run.up => Some((run.generation, None)),
+            State::Replacing { old, new, .. } => Some((new.generation, Some(old.generation))),
+            State::Resting(_) | State::Waiting { .. } | State::Running(_) => None,
+        }
+    }
+
     /// The next moment at which it wants to hear of the time.
     pub(crate) fn next_time(&self, rules: &Rules) -> Option<Duration> {
         let state = match self.state {
@@ -127,7 +136,7 @@ impl Instance {
             }
             State::Replacing { old, new, deadline } => {
                 let settled =
-                    (!old.listens() && !rules.wait_ready).then_some(new.since + rules.settled());
+                    (!old.listens && !rules.wait_ready).then_some(new.since + rules.settled());
                 settled.into_iter().chain([deadline]).min()
             }
         };
@@ -165,13 +174,13 @@ impl Instance {
             (State::Resting(_) | State::Waiting { .. }, Event::Start) => self.begin(now),
             (State::Running(run), Event::Start) => {
                 if run.up {
-                    let listens = run.listens();
+                    let listens = run.listens;
                     self.settle(Outcome::Up { listens }, step);
                 }
                 self.state
             }
             (State::Replacing { old, .. }, Event::Start) => {
-                let listens = old.listens();
+                let listens = old.listens;
                 self.settle(Outcome::Up { listens }, step);
                 self.state
             }
@@ -236,7 +245,7 @@ impl Instance {
 
             (State::Running(run), Event::Up { run: up, listening }) if run.generation == up => {
                 let run = run.is_up(listening, now);
-                let listens = run.listens();
+                let listens = run.listens;
                 self.settle(Outcome::Up { listens }, step);
                 State::Running(run)
             }
@@ -256,6 +265,22 @@ impl Instance {
             }
             (_, Event::Up { .. }) => self.state,
 
+            (State::Running(run), Event::Listens { run: of, listening })
+                if run.generation == of =>
+            {
+                State::Running(run.listening(listening, now))
+            }
+            (State::Replacing { old, new, deadline }, Event::Listens { run: of, listening })
+                if old.generation == of =>
+            {
+                State::Replacing {
+                    old: old.listening(listening, now),
+                    new,
+                    deadline,
+                }
+            }
+            (_, Event::Listens { .. }) => self.state,
+
             (State::Running(run), Event::Unfit { run: unfit }) if run.generation == unfit => {
                 self.settle(Outcome::Unfit, step);
                 self.leave(run, step);
@@ -273,7 +298,7 @@ impl Instance {
 
             (State::Running(run), Event::Time) => self.check(run, step),
             (State::Replacing { old, new, deadline }, Event::Time) => {
-                let settles = !old.listens() && !step.rules.wait_ready;
+                let settles = !old.listens && !step.rules.wait_ready;
                 if settles && new.since + step.rules.settled() <= now {
                     self.replaced(old, new.is_up(false, now), step)
                 } else if deadline <= now {
@@ -317,7 +342,7 @@ impl Instance {
     fn replaced(&mut self, old: Run, new: Run, step: &mut Step<'_>) -> State {
         self.restarts += 1;
         self.debt = Debt::default();
-        let listens = new.listens();
+        let listens = new.listens;
         self.settle(Outcome::Up { listens }, step);
         self.leave(old, step);
         State::Running(new)
@@ -332,8 +357,9 @@ impl Instance {
             if run.since + step.rules.settled() > step.now {
                 return self.state;
             }
-            self.settle(Outcome::Up { listens: false }, step);
-            return State::Running(run.is_up(false, step.now));
+            let listens = run.listens;
+            self.settle(Outcome::Up { listens }, step);
+            return State::Running(run.is_up(listens, step.now));
         }
         if run.since + step.rules.listen_timeout <= step.now {
             self.settle(Outcome::NotUp, step);
@@ -378,6 +404,7 @@ impl Instance {
             generation: self.last,
             since: step.now,
             up: false,
+            listens: false,
             listens_since: None,
         }
     }
@@ -405,7 +432,7 @@ impl Instance {
                 step.tell(left.run, status, Next::Stopped);
                 true
             }
-            Event::Up { run, .. } | Event::Unfit { run } => self
+            Event::Up { run, .. } | Event::Listens { run, .. } | Event::Unfit { run } => self
                 .leaving
                 .iter()
                 .any(|leaving| leaving.run.generation == run),

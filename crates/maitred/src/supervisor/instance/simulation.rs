@@ -77,7 +77,7 @@ fn live(seed: u64) {
         let ended = step == 199;
         // Any process that ever was may be heard of, also one that is long gone.
         let run = random.below(world.last + 2);
-        let event = match random.below(14) {
+        let event = match random.below(15) {
             _ if ended => Event::Stop,
             0 => Event::Start,
             1 => Event::Stop,
@@ -97,6 +97,10 @@ fn live(seed: u64) {
             },
             9 => Event::Unfit { run },
             10 => Event::Hurry { by: now },
+            11 => Event::Listens {
+                run,
+                listening: random.below(2) == 0,
+            },
             _ => Event::Time,
         };
         if matches!(

@@ -63,21 +63,26 @@ pub(crate) struct Run {
     pub(crate) since: Duration,
     /// It does its work, as far as is known.
     pub(crate) up: bool,
+    /// It listens now where a successor would, too.
+    pub(crate) listens: bool,
     /// Since when it has been seen to listen.
     pub(crate) listens_since: Option<Duration>,
 }
 
 impl Run {
-    /// Whether it has been seen to listen.
-    pub(crate) fn listens(self) -> bool {
-        self.listens_since.is_some()
-    }
-
     /// The same when it is up.
     pub(super) fn is_up(self, listening: bool, now: Duration) -> Self {
         Self {
             up: true,
-            listens_since: self.listens_since.or(listening.then_some(now)),
+            ..self.listening(listening, now)
+        }
+    }
+
+    /// The same when it listens, or does not any more.
+    pub(super) fn listening(self, listens: bool, now: Duration) -> Self {
+        Self {
+            listens,
+            listens_since: self.listens_since.or(listens.then_some(now)),
             ..self
         }
     }
@@ -127,8 +132,10 @@ pub(crate) enum Event {
     Exited { run: Generation, status: Status },
     /// A process turns out to be one that cannot do what is asked for, however often it is started.
     Unfit { run: Generation },
-    /// A process is up: it listens, or has said so.
+    /// A process is up: it listens on what it was to, or has said so.
     Up { run: Generation, listening: bool },
+    /// A process has begun to listen, or listens no more. Whether it is up is another question.
+    Listens { run: Generation, listening: bool },
     /// Clients wait: a start that is put off comes by this time.
     Hurry { by: Duration },
     /// Time has passed.

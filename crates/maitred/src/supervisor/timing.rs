@@ -1,0 +1,60 @@
+//! What time brings: when something is to be looked at next, and what is looked at then.
+
+use std::time::Duration;
+
+use rustix::process::{Signal, kill_process};
+
+use super::{Supervisor, instance};
+
+impl Supervisor {
+    /// The next moment at which something is to be looked at.
+    pub(super) fn next_check(&self) -> Option<Duration> {
+        let ending = self.ending.as_ref().map(|ending| ending.kill_at);
+        let slots = self.slots.iter().flat_map(|slot| {
+            let processes = slot.processes.iter();
+            let checks = processes.flat_map(|process| {
+                let boot = process.boot.as_ref().map(|boot| boot.check);
+                [
+                    process.load_check,
+                    process.silence.as_ref().map(|silence| silence.at),
+                    process.ask_at,
+                    process.up_at,
+                    boot,
+                ]
+            });
+            checks.chain([slot.next_time()])
+        });
+        let orphans = self.orphans.iter().map(|orphan| orphan.kill_at);
+        let stats = self.stats.map(|(_, at)| at);
+        let others = [
+            ending,
+            self.renewal.memory_check,
+            stats,
+            self.listeners.check,
+        ];
+        slots.chain(orphans).chain(others).flatten().min()
+    }
+
+    /// Looks at what is due.
+    pub(super) fn check(&mut self) {
+        let now = self.now();
+        let ending = self.ending.as_ref();
+        if ending.is_some_and(|ending| ending.kill_at <= now) {
+            self.kill_everything();
+            return;
+        }
+        for orphan in &mut self.orphans {
+            if orphan.kill_at.take_if(|at| *at <= now).is_some() {
+                let _ = kill_process(orphan.pid, Signal::KILL);
+            }
+        }
+        for number in self.numbers() {
+            self.step(number, instance::Event::Time);
+            self.judge(number);
+        }
+        self.close_unclaimed();
+        self.look_at_processes(now);
+        self.look_at_starts(now);
+        self.check_memory(now);
+    }
+}

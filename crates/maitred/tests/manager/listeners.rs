@@ -1,0 +1,268 @@
+//! Which listeners a start waits for, and which of them outlive a run.
+
+use std::fs;
+use std::net::TcpStream;
+use std::path::Path;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::inotify;
+
+use crate::harness::{Door, PATIENCE, Request, beside_others, free_port, read_some};
+use crate::home::Home;
+
+/// Each listens at METRICS, and then at PORT. With a file `broken` it fails in between.
+const APPS: [(&str, &str); 3] = [
+    (
+        "node.cjs",
+        "
+const { createServer } = require('http');
+const answer = (_, response) => response.end(String(process.pid));
+createServer(answer).listen(process.env.METRICS, '127.0.0.1', () => {
+    if (require('fs').existsSync('broken')) {
+        setTimeout(() => { throw new Error('no good'); }, 500);
+    } else {
+        createServer(answer).listen(process.env.PORT, '127.0.0.1', () => console.log('up'));
+    }
+});
+",
+    ),
+    (
+        "bun.ts",
+        "
+import { existsSync } from 'fs';
+const serve = (port) => Bun.serve({
+    port, hostname: '127.0.0.1', fetch: () => new Response(String(process.pid)),
+});
+serve(process.env.METRICS);
+if (existsSync('broken')) {
+    setTimeout(() => { throw new Error('no good'); }, 500);
+} else {
+    serve(process.env.PORT);
+    console.log('up');
+}
+",
+    ),
+    (
+        "python.py",
+        "
+import http.server, os, sys, threading, time
+class Answer(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        body = str(os.getpid()).encode()
+        self.send_response(200)
+        self.send_header('Content-Length', str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+    def log_message(self, *_):
+        pass
+def server(port):
+    return http.server.ThreadingHTTPServer(('127.0.0.1', int(os.environ[port])), Answer)
+metrics = server('METRICS')
+threading.Thread(target=metrics.serve_forever, daemon=True).start()
+if os.path.exists('broken'):
+    time.sleep(0.5)
+    sys.exit('no good')
+service = server('PORT')
+print('up', flush=True)
+service.serve_forever()
+",
+    ),
+];
+
+/// Who answers at the app's port.
+fn answers(home: &Home) -> i32 {
+    let answer = Request::get(&home.door(), "/").unwrap();
+    answer.body.parse().unwrap()
+}
+
+/// Starts an app with one instance, and waits until it has said that it is up.
+fn start(home: &Home, args: &[&str], metrics: u16) {
+    let mut command = home.command(&[&["start"], args, &["-i", "1", "--name", "app"]].concat());
+    command.env("METRICS", metrics.to_string());
+    let ended = crate::home::ended(command);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    home.is_up("app", 1);
+}
+
+#[test]
+fn a_release_that_listens_somewhere_and_then_fails_leaves_the_old_one() {
+    let _turn = beside_others();
+    for (name, script) in APPS {
+        let home = Home::new();
+        let metrics = free_port();
+        home.file(name, script);
+        start(&home, &[name], metrics);
+        let before = home.pids();
+        fs::write(home.folder().join("broken"), "").unwrap();
+        let said = home.fails(&["reload", "app"]);
+        let port = home.port;
+        let awaited = said.contains(&format!("127.0.0.1:{port}"));
+        assert!(
+            said.contains("exited with code 1 before it listened on") && awaited,
+            "{said}"
+        );
+        assert_eq!(home.pids(), before, "{name}");
+        assert_eq!(answers(&home), before[0], "{name}");
+        fs::remove_file(home.folder().join("broken")).unwrap();
+        home.does(&["reload", "app"]);
+        assert_ne!(home.pids(), before, "{name}");
+    }
+}
+
+/// tsx opens a Unix socket of its own before it runs the program.
+#[test]
+fn what_a_wrapper_listens_on_says_nothing_of_the_app() {
+    let _turn = beside_others();
+    let home = Home::new();
+    let script = APPS[0].1.replace("require(", "process.getBuiltinModule(");
+    let script = format!("const typed: number = 1;\n{script}");
+    home.file("server.ts", &script);
+    start(&home, &["server.ts", "--interpreter", "tsx"], free_port());
+    let before = answers(&home);
+    fs::write(home.folder().join("broken"), "").unwrap();
+    let said = home.fails(&["reload", "app"]);
+    assert!(said.contains("before it listened on"), "{said}");
+    assert_eq!(answers(&home), before);
+    fs::remove_file(home.folder().join("broken")).unwrap();
+    home.does(&["reload", "app"]);
+    assert_ne!(answers(&home), before);
+}
+
+/// The reload does not wait for ever, and says what it has waited for.
+#[test]
+fn a_listener_that_the_new_release_lacks_is_named() {
+    let _turn = beside_others();
+    let home = Home::new();
+    let metrics = free_port();
+    let script = "
+        const { createServer } = require('http');
+        const answer = (_, response) => response.end(String(process.pid));
+        const open = (port, then) => createServer(answer).listen(port, '127.0.0.1', then);
+        const service = () => open(process.env.PORT, () => console.log('up'));
+        if (require('fs').existsSync('lean')) service(); else open(process.env.METRICS, service);
+    ";
+    home.file("server.js", script);
+    start(&home, &["server.js", "--listen-timeout", "1500"], metrics);
+    let before = home.pids();
+    fs::write(home.folder().join("lean"), "").unwrap();
+    let said = home.fails(&["reload", "app"]);
+    let expected = format!("does not listen on 127.0.0.1:{metrics} after 1500 ms (listen_timeout)");
+    assert!(said.contains(&expected), "{said}");
+    assert_eq!(home.pids(), before);
+    home.does(&["restart", "app"]);
+    assert_ne!(home.pids(), before);
+    // From now on it is not expected any more.
+    let before = home.pids();
+    home.does(&["reload", "app"]);
+    assert_ne!(home.pids(), before);
+}
+
+#[test]
+fn an_app_may_move_to_another_port() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("server.cjs", APPS[0].1);
+    start(&home, &["server.cjs"], free_port());
+    let before = answers(&home);
+    let mut moved = home.command(&["reload", "app", "--update-env"]);
+    let port = free_port();
+    moved.env("PORT", port.to_string());
+    moved.env("METRICS", free_port().to_string());
+    let ended = crate::home::ended(moved);
+    assert_eq!(ended.code, 0, "{ended:?}");
+    let door = Door::Tcp(([127, 0, 0, 1], port).into());
+    let answer = Request::get(&door, "/").unwrap();
+    assert_ne!(answer.body, before.to_string());
+}
+
+/// Waits until a folder has so many entries.
+fn has_entries(folder: &Path, expected: usize) {
+    let changes = inotify::init(inotify::CreateFlags::CLOEXEC).unwrap();
+    let events = inotify::WatchFlags::DELETE | inotify::WatchFlags::CREATE;
+    inotify::add_watch(&changes, folder, events).unwrap();
+    let limit = Timespec::try_from(PATIENCE).unwrap();
+    let mut bytes = [0; 4096];
+    while fs::read_dir(folder).unwrap().count() != expected {
+        let ready = poll(&mut [PollFd::new(&changes, PollFlags::IN)], Some(&limit)).unwrap();
+        let found: Vec<_> = fs::read_dir(folder).unwrap().flatten().collect();
+        assert_eq!(ready, 1, "{found:?}");
+        rustix::io::read(&changes, &mut bytes).unwrap();
+    }
+}
+
+/// A socket with the pid in its name is of no use to the next run.
+#[test]
+fn listeners_of_one_run_end_with_it() {
+    const ROUNDS: usize = 25;
+    let _turn = beside_others();
+    let home = Home::new();
+    let script = "
+        const { createServer } = require('http');
+        const answer = (_, response) => response.end(String(process.pid));
+        createServer(answer).listen(`x/${process.pid}.sock`, () => {
+            createServer(answer).listen(process.env.PORT, '127.0.0.1', () => console.log('up'));
+        });
+        process.on('SIGINT', () => process.exit());
+    ";
+    home.file("server.js", script);
+    let sockets = home.folder().join("x");
+    fs::create_dir(&sockets).unwrap();
+    start(&home, &["server.js"], free_port());
+    let open = || {
+        let held = format!("/proc/{}/fd", home.supervisor("app"));
+        fs::read_dir(held).unwrap().count()
+    };
+    let mut before = 0;
+    for round in 0..ROUNDS {
+        let how = if round % 2 == 0 { "restart" } else { "reload" };
+        home.does(&[how, "app"]);
+        has_entries(&sockets, 1);
+        if round == 0 {
+            before = open();
+        }
+    }
+    let after = open();
+    assert!(after <= before + 4, "{before} descriptors, then {after}");
+    let only = fs::read_dir(&sockets).unwrap().next().unwrap().unwrap();
+    let expected = format!("{}.sock", home.pids()[0]);
+    assert_eq!(only.file_name().to_string_lossy(), expected);
+    assert_eq!(answers(&home), home.pids()[0]);
+}
+
+/// What only one instance has listened on is closed when that is stopped; what others share is not.
+#[test]
+fn the_listener_of_a_stopped_instance_is_closed() {
+    const ATTEMPTS: usize = 3;
+    let _turn = beside_others();
+    let home = Home::new();
+    let metrics = free_port();
+    let script = "
+        const { createServer } = require('http');
+        const answer = (_, response) => response.end(String(process.pid));
+        const ports = [process.env.PORT];
+        if (process.env.NODE_APP_INSTANCE === '1') ports.unshift(process.env.METRICS);
+        const next = () => {
+            const port = ports.shift();
+            if (port) createServer(answer).listen(port, '127.0.0.1', next); else console.log('up');
+        };
+        next();
+    ";
+    home.file("server.js", script);
+    let mut command = home.command(&["start", "server.js", "-i", "2", "--name", "app"]);
+    command.env("METRICS", metrics.to_string());
+    assert_eq!(crate::home::ended(command).code, 0);
+    home.is_up("app", 2);
+    let connect = || TcpStream::connect(("127.0.0.1", metrics));
+    connect().unwrap();
+    home.does(&["stop", "1"]);
+    // Until then a client waits, and is let go with the listener.
+    let refused = (0..ATTEMPTS).find_map(|_| match connect() {
+        Ok(mut client) => {
+            let _ = read_some(&mut client, &mut [0]);
+            None
+        }
+        Err(error) => Some(error.kind()),
+    });
+    assert_eq!(refused, Some(std::io::ErrorKind::ConnectionRefused));
+    assert_eq!(answers(&home), home.pids()[0]);
+}
