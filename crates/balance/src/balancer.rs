@@ -3,7 +3,7 @@
 use std::num::NonZeroUsize;
 
 use crate::choose::{choose, free};
-use crate::member::{Member, MemberFigures, MemberId, OVERDUE, SLOW_FOR};
+use crate::member::{Delay, Member, MemberFigures, MemberId, OVERDUE, SLOW_FOR};
 use crate::queue::{Queue, Waiting, Waits};
 use crate::turns::Turns;
 use crate::{Channels, Client, Nanos, Policy, Refusal, Settings};
@@ -291,8 +291,9 @@ impl<C: Channels> Balancer<C> {
         }
     }
 
-    /// Takes back what the member at this place left lying: at once if it is seen to be blocked,
-    /// and else if another is free to have it.
+    /// Takes back what the member at this place left lying: at once if it is seen to be blocked, and
+    /// else if another is free to have it. A member that is kept from its processor keeps what it
+    /// was sent; where nobody can tell, the other must have fewer connections open.
     fn take_back_overdue(&mut self, now: Nanos, at: usize, channels: &mut C) {
         let Some(member) = self.members.get_mut(at) else {
             return;
@@ -301,9 +302,20 @@ impl<C: Channels> Balancer<C> {
         if self.settings.policy != Policy::NextAvailable || !member.is_overdue(now) {
             return;
         }
-        let stuck = member.is_stuck(now, channels);
-        if !stuck && free(now, &mut self.members, &mut self.turns, channels).is_none() {
+        let delay = member.delay(now, channels);
+        let open = member.figures.open;
+        if delay == Delay::Starved {
             return;
+        }
+        if delay != Delay::Blocked {
+            let free = free(now, &mut self.members, &mut self.turns, channels);
+            let Some(free) = free.and_then(|at| self.members.get(at)) else {
+                return;
+            };
+            // What came together stays at several.
+            if delay == Delay::Unknown && free.figures.open >= open {
+                return;
+            }
         }
         let Some(member) = self.members.get_mut(at) else {
             return;
@@ -313,7 +325,7 @@ impl<C: Channels> Balancer<C> {
             self.waiting.insert(waiting);
         }
         if member.blocked {
-            if stuck {
+            if delay == Delay::Blocked {
                 member.slow_until = now + SLOW_FOR;
             }
             member.probe(now, channels);

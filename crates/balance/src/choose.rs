@@ -103,6 +103,7 @@ fn look_around<C: Channels>(
         };
         match rank {
             Rank::Free => {
+                member.free_at = Some(now);
                 found.free = Some(at);
                 break;
             }

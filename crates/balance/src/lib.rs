@@ -16,7 +16,8 @@
 //! For [`Policy::NextAvailable`] these rules follow. A connection goes to a member that waits for
 //! work. When none does, it is sent ahead to one that computes, so that throughput does not suffer
 //! where loops are busy for microseconds only. What lies untaken for a millisecond is taken back
-//! as soon as another member is free, or its own is seen to be blocked. Such a member is *slow*
+//! as soon as another member is free, or its own is seen to be blocked; but a member that only waits
+//! for a processor keeps it, so that what comes together stays at several. A blocked one is *slow*
 //! for a second, unless it proves to be quick again: nothing is sent ahead to it. What no member
 //! can have now waits in one queue, first come first served, and nothing that comes later
 //! overtakes it.

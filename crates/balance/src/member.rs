@@ -8,13 +8,26 @@ use crate::{Channels, Client, Look, MILLISECOND, Nanos};
 /// What lies untaken for so long is looked after.
 pub(crate) const OVERDUE: Nanos = MILLISECOND;
 
-/// A member that computed for so long without a look at its channel is blocked, not only short of
-/// a processor.
-const COMPUTING: Nanos = 3 * MILLISECOND;
+/// A loop that was woken comes to its channel within this much processor time: ten times what Bun,
+/// Node, Deno and Python need for it.
+const COMPUTING: Nanos = MILLISECOND;
 
-/// A member of which it cannot be told what it does is taken for blocked after this. It is longer
-/// than a process usually waits for its turn on a processor.
-const STALE: Nanos = 8 * MILLISECOND;
+/// A member that computed for so long without a look at its channel is blocked, whether or not
+/// another one is free.
+const BLOCKED: Nanos = 3 * MILLISECOND;
+
+/// A member that waits in its loop and does not take what it was sent is stopped, or listens no
+/// more: a message wakes every other one at once.
+const STOPPED: Nanos = 8 * MILLISECOND;
+
+/// A member that was free when it was sent something has only come across something else, such as
+/// a pause of its garbage collector, whose helpers have to wait for processors too: it is given
+/// this much time for it. A blocking piece of work can begin in the same moment, but seldom does.
+const GRACE: Nanos = 25 * MILLISECOND;
+
+/// A member of which nothing shows that it is blocked may wait so long for a processor: five times
+/// what a process waits among 140 others of two processors, a slice of 2.8 ms each.
+const STARVED: Nanos = 1000 * MILLISECOND;
 
 /// A slow member that took so many probes in a row without delay is quick again.
 const QUICK_TURNS: u32 = 3;
@@ -53,6 +66,20 @@ const FULL_FOR: Nanos = MILLISECOND;
 /// How many connections may lie untaken in one channel.
 pub(crate) const DEPTH: usize = 32;
 
+/// Why a member has not taken what it was sent a millisecond ago.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delay {
+    /// It is blocked, and will be for an unknown time.
+    Blocked,
+    /// It does something else, and may be back soon.
+    Busy,
+    /// It waits for a processor, or may do so. One that wants the same processors would not be faster, and may
+    /// have had its share of what came together.
+    Starved,
+    /// Nothing tells which of these it is.
+    Unknown,
+}
+
 /// What was counted of a member.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct MemberFigures {
@@ -74,6 +101,8 @@ pub(crate) struct Sent {
     pub(crate) arrived: Nanos,
     pub(crate) client: Client,
     pub(crate) sent: Nanos,
+    /// The member was seen to be free when it was sent.
+    pub(crate) to_free: bool,
 }
 
 #[derive(Debug)]
@@ -91,8 +120,9 @@ pub(crate) struct Member {
     takes_no_probes: bool,
     /// Probes in a row that it took without delay.
     quick_turns: u32,
-    /// When it was first seen to leave something lying, and what it had computed by then.
-    overdue_since: Option<(Nanos, Nanos)>,
+    /// What it had computed when the oldest of what it has not taken was sent, or when it took
+    /// something last.
+    computed_before: Option<Nanos>,
     /// The dispatcher is told when it takes something.
     pub(crate) watched: bool,
     /// It left something untaken, and has not been seen at its loop since.
@@ -106,6 +136,8 @@ pub(crate) struct Member {
     pub(crate) took_at: Nanos,
     /// Until then it is taken for busy, since a look, or what it left lying, showed that it was.
     busy_until: Nanos,
+    /// When a look last showed that it was free.
+    pub(crate) free_at: Option<Nanos>,
     /// The smaller, the longer ago it had its turn.
     pub(crate) turn: u64,
     pub(crate) figures: MemberFigures,
@@ -121,7 +153,7 @@ impl Member {
             probed: None,
             takes_no_probes: false,
             quick_turns: 0,
-            overdue_since: None,
+            computed_before: None,
             watched: false,
             blocked: false,
             slow_until: 0,
@@ -130,6 +162,7 @@ impl Member {
             took_at: 0,
             busy_until: 0,
             streak: (0, 0),
+            free_at: None,
             turn: 0,
             figures: MemberFigures {
                 open,
@@ -230,7 +263,7 @@ impl Member {
     /// It has been at its loop.
     fn progressed(&mut self) {
         self.blocked = false;
-        self.overdue_since = None;
+        self.computed_before = None;
     }
 
     /// It took a probe after so long a time. Only while it is watched that is known exactly.
@@ -273,21 +306,37 @@ impl Member {
         }
     }
 
-    /// Whether an overdue member is blocked by what it does, and does not only wait for a
-    /// processor: then others that want the same processors would not be faster.
-    pub(crate) fn is_stuck<C: Channels>(&mut self, now: Nanos, channels: &mut C) -> bool {
+    /// Why an overdue member has not taken what it was sent, as far as the kernel tells.
+    pub(crate) fn delay<C: Channels>(&mut self, now: Nanos, channels: &mut C) -> Delay {
+        let untaken_for = self.untaken_for(now);
+        let was_free = self.sent.front().is_some_and(|oldest| oldest.to_free);
+        let has_grace = was_free && untaken_for < GRACE;
         match channels.look(self.id) {
-            Look::Away => true,
-            Look::Running => {
-                let Some(computed) = channels.computed(self.id) else {
-                    return self.untaken_for(now) >= STALE;
-                };
-                let (since, before) = *self.overdue_since.get_or_insert((now, computed));
-                let passed = now.saturating_sub(since);
-                passed >= COMPUTING && computed.saturating_sub(before) >= passed / 4 * 3
-            }
-            // A stopped process seems to wait.
-            Look::Waiting | Look::Unknown => self.untaken_for(now) >= STALE,
+            Look::Away | Look::Running if has_grace => Delay::Starved,
+            Look::Away => Delay::Blocked,
+            Look::Running => match channels.computed(self.id) {
+                Some(computed) => {
+                    let before = *self.computed_before.get_or_insert(computed);
+                    self.computes(untaken_for, computed.saturating_sub(before))
+                }
+                None if untaken_for >= STARVED => Delay::Blocked,
+                None => Delay::Unknown,
+            },
+            Look::Waiting if untaken_for >= STOPPED => Delay::Blocked,
+            Look::Waiting => Delay::Busy,
+            Look::Unknown if untaken_for >= STARVED => Delay::Blocked,
+            Look::Unknown => Delay::Unknown,
+        }
+    }
+
+    /// What it means that it has computed for so long, and still wants its processor.
+    fn computes(&self, untaken_for: Nanos, computed: Nanos) -> Delay {
+        if computed >= BLOCKED && computed >= untaken_for / 4 * 3 {
+            Delay::Blocked
+        } else if computed >= COMPUTING || untaken_for >= STARVED {
+            Delay::Busy
+        } else {
+            Delay::Starved
         }
     }
 
@@ -304,6 +353,9 @@ impl Member {
             client,
             connection,
         } = waiting;
+        if self.sent.is_empty() && !self.is_streaming(now) {
+            self.computed_before = channels.computed(self.id);
+        }
         if let Err(connection) = channels.send(self.id, connection) {
             self.full_until = now + FULL_FOR;
             return Err(Waiting {
@@ -318,6 +370,7 @@ impl Member {
             arrived,
             client,
             sent: now,
+            to_free: self.free_at == Some(now),
         });
         self.given_at = now;
         self.figures.dispatched += 1;
@@ -338,7 +391,7 @@ impl Member {
             taken.push(connection);
         }
         self.probed = None;
-        self.overdue_since = None;
+        self.computed_before = None;
         let first = self.sent.len().saturating_sub(taken.len());
         if first > 0 {
             self.took_at = now;

@@ -28,6 +28,11 @@ pub(crate) struct Worker {
     /// Until when it works on the first of `taken`.
     pub(crate) busy_until: Option<Nanos>,
     pub(crate) stopped: bool,
+    /// It was woken, and has its processor then.
+    pub(crate) runs_at: Option<Nanos>,
+    /// What it had computed before the present piece of work, and when that began.
+    pub(crate) computed: Nanos,
+    pub(crate) began: Nanos,
     /// Its loop blocks in a sleep, which can be seen, and not in a computation.
     pub(crate) sleeps: bool,
     /// Nobody can see what it does.
@@ -43,6 +48,25 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
+    pub(crate) fn new(random: &mut Random, odd: bool, now: Nanos) -> Self {
+        Self {
+            channel: VecDeque::new(),
+            taken: VecDeque::new(),
+            busy_until: None,
+            stopped: false,
+            runs_at: None,
+            computed: 0,
+            began: now,
+            sleeps: random.once_in(2),
+            blind: odd && random.once_in(4),
+            probes: !(odd && random.once_in(6)),
+            watched: false,
+            dead: false,
+            refused_at: None,
+            idle_since: Some(now),
+        }
+    }
+
     pub(crate) fn is_idle(&self) -> bool {
         self.busy_until.is_none() && self.taken.is_empty() && !self.stopped
     }
@@ -53,6 +77,8 @@ pub(crate) enum Event {
     Arrive,
     /// A worker looks at its channel, or has finished a piece of work.
     Loop(MemberId),
+    /// The client of a connection that a worker has taken sends its request.
+    Request(MemberId, Connection),
     /// The kernel tells that a watched worker has taken something.
     Taken(MemberId),
     /// The kernel tells that a connection has ended.
@@ -84,6 +110,10 @@ pub(crate) struct Floor {
     pub(crate) settings: Settings,
     /// A channel now and then takes no more, as when too many descriptors are on their way.
     pub(crate) refusing: bool,
+    /// How long other programs keep a worker that was woken from a processor, at the most.
+    pub(crate) starving: Nanos,
+    /// How long after a connection was taken its request comes, at the most.
+    pub(crate) thinking: Nanos,
 }
 
 impl Floor {
@@ -104,9 +134,26 @@ impl Floor {
 
     /// Something was put into a channel: an idle worker sees it soon.
     pub(crate) fn wake(&mut self, id: MemberId) {
-        if self.workers[&id].is_idle() {
-            let delay = US + self.random.below(50 * US);
+        let worker = &self.workers[&id];
+        if worker.is_idle() && worker.runs_at.is_none() {
+            let most = if self.starving > 0 && self.random.once_in(2) {
+                self.starving
+            } else {
+                50 * US
+            };
+            let delay = US + self.random.below(most);
+            let at = self.now + delay;
+            self.workers.get_mut(&id).expect("it was there").runs_at = Some(at);
             self.at(delay, Event::Loop(id));
+        }
+    }
+
+    /// A worker is sent a request over a connection that it has taken.
+    pub(crate) fn request(&mut self, id: MemberId, connection: Connection) {
+        if self.workers.contains_key(&id) {
+            self.wake(id);
+            let worker = self.workers.get_mut(&id).expect("it was there before");
+            worker.taken.push_back(connection);
         }
     }
 
@@ -116,8 +163,15 @@ impl Floor {
         let Some(worker) = self.workers.get_mut(&id) else {
             return;
         };
-        if worker.stopped || worker.busy_until.is_some_and(|until| until > now) {
+        if worker.stopped
+            || worker.runs_at.is_some_and(|at| at > now)
+            || worker.busy_until.is_some_and(|until| until > now)
+        {
             return;
+        }
+        worker.runs_at = None;
+        if worker.busy_until.is_some() && !worker.sleeps {
+            worker.computed += now - worker.began;
         }
         let ended = match worker.busy_until.take() {
             Some(_) => worker.taken.pop_front(),
@@ -125,14 +179,24 @@ impl Floor {
         };
         if worker.taken.is_empty() {
             let took = !worker.channel.is_empty();
+            let mut silent = Vec::new();
             while let Some(message) = worker.channel.pop_front() {
                 if let Message::Connection(connection) = message {
-                    worker.taken.push_back(connection);
+                    if self.thinking > 0 {
+                        silent.push(connection);
+                    } else {
+                        worker.taken.push_back(connection);
+                    }
                     let before = self.taken_by.insert(connection, id);
                     assert_eq!(before, None, "{connection} was given twice");
                 }
             }
-            if took && worker.watched {
+            let watched = worker.watched;
+            for connection in silent {
+                let delay = self.random.below(self.thinking);
+                self.at(delay, Event::Request(id, connection));
+            }
+            if took && watched {
                 let delay = US + self.random.below(100 * US);
                 self.at(delay, Event::Taken(id));
             }
@@ -149,6 +213,7 @@ impl Floor {
             worker.idle_since = worker.idle_since.or(Some(now));
         } else {
             worker.idle_since = None;
+            worker.began = now;
             worker.busy_until = Some(now + work);
             self.at(work, Event::Loop(id));
         }
@@ -195,6 +260,8 @@ impl Channels for Floor {
         let worker = &self.workers[&member];
         if worker.blind {
             Look::Unknown
+        } else if worker.is_idle() && worker.runs_at.is_some_and(|at| at > self.now) {
+            Look::Running
         } else if worker.is_idle() || worker.stopped {
             Look::Waiting
         } else if worker.sleeps {
@@ -206,7 +273,11 @@ impl Channels for Floor {
 
     fn computed(&mut self, member: MemberId) -> Option<Nanos> {
         let worker = &self.workers[&member];
-        (!worker.blind).then_some(if worker.sleeps { 0 } else { self.now })
+        let now = match worker.busy_until {
+            Some(_) if !worker.sleeps && !worker.stopped => self.now - worker.began,
+            _ => 0,
+        };
+        (!worker.blind).then_some(worker.computed + now)
     }
 
     fn untaken(&mut self, member: MemberId) -> Untaken {

@@ -6,6 +6,7 @@
 mod floor;
 mod world;
 
+use floor::MS;
 use random::Random;
 use world::World;
 
@@ -40,6 +41,32 @@ fn simultaneous_connections_go_to_different_free_workers() {
             for _ in 0..20 {
                 let served = world.burst(workers);
                 assert_eq!(served.len() as u64, workers, "seed {seed}, {policy:?}");
+            }
+        }
+    }
+}
+
+/// Workers wait for a processor before they take what they were sent, and clients before they ask:
+/// what is late is not blocked, and what waits for its client has its share.
+#[test]
+fn simultaneous_connections_go_to_different_workers_on_a_busy_machine() {
+    for seed in 1..=500 {
+        let mut random = Random::new(seed);
+        let workers = random.below(8) + 1;
+        for policy in [
+            balance::Policy::NextAvailable,
+            balance::Policy::RoundRobin,
+            balance::Policy::LeastConn,
+        ] {
+            let mut world = World::idle(Random::new(seed), policy, workers);
+            world.starve();
+            for round in 0..20 {
+                let served = world.burst_within(60 * MS, workers);
+                assert_eq!(
+                    served.len() as u64,
+                    workers,
+                    "seed {seed}, {policy:?}, round {round}"
+                );
             }
         }
     }

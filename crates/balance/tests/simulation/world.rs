@@ -1,7 +1,7 @@
 //! The simulated world: clients that come, troubles that befall workers, and a dispatcher that takes
 //! its turns.
 
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::num::NonZeroUsize;
 
 use balance::{Balancer, Client, MemberId, Nanos, Policy, Settings};
@@ -108,6 +108,8 @@ impl World {
                 typical_work,
                 settings,
                 refusing: false,
+                starving: 0,
+                thinking: 0,
             },
             balancer: Balancer::new(settings),
             settings,
@@ -125,6 +127,27 @@ impl World {
     pub(crate) fn burst(&mut self, connections: u64) -> BTreeSet<MemberId> {
         let first = self.arrived;
         for _ in 0..connections {
+            self.accept();
+        }
+        self.run();
+        self.floor.now += self.floor.random.below(10 * MS);
+        let served = self.floor.taken_by.range(first..);
+        served.map(|(_, worker)| *worker).collect()
+    }
+
+    /// From now on other programs keep workers from their processors, and clients from theirs.
+    pub(crate) fn starve(&mut self) {
+        self.floor.starving = 50 * MS;
+        self.floor.thinking = 40 * MS;
+    }
+
+    /// Lets so many connections arrive within some time, and everything be done; the workers that
+    /// had them.
+    pub(crate) fn burst_within(&mut self, within: Nanos, connections: u64) -> BTreeSet<MemberId> {
+        let first = self.arrived;
+        for _ in 0..connections {
+            let next = self.floor.now + self.floor.random.below(within / connections);
+            self.run_until(next);
             self.accept();
         }
         self.run();
@@ -170,22 +193,36 @@ impl World {
     }
 
     fn run(&mut self) {
-        while let Some(std::cmp::Reverse((at, _, event))) = self.floor.events.pop() {
+        self.run_until(Nanos::MAX);
+    }
+
+    fn run_until(&mut self, end: Nanos) {
+        while let Some(std::cmp::Reverse((at, _, event))) = self.floor.events.peek().copied()
+            && at <= end
+        {
+            self.floor.events.pop();
             assert!(at >= self.floor.now);
             self.floor.now = at;
             self.happen(event);
             self.check();
-            if let Some(deadline) = self.balancer.deadline()
-                && self.ticking.is_none_or(|ticking| ticking > deadline)
-            {
-                self.ticking = Some(deadline);
-                let delay = deadline.saturating_sub(at);
-                self.floor.at(delay, Event::Tick);
-            }
+            self.plan_tick();
             // Nothing but ticks for a worker that will never move again: the world stands still.
             if self.stands_still() {
                 return;
             }
+        }
+        if end < Nanos::MAX {
+            self.floor.now = end;
+        }
+    }
+
+    fn plan_tick(&mut self) {
+        if let Some(deadline) = self.balancer.deadline()
+            && self.ticking.is_none_or(|ticking| ticking > deadline)
+        {
+            self.ticking = Some(deadline);
+            let delay = deadline.saturating_sub(self.floor.now);
+            self.floor.at(delay, Event::Tick);
         }
     }
 
@@ -217,6 +254,7 @@ impl World {
                 }
             }
             Event::Loop(id) => self.floor.turn(id),
+            Event::Request(id, connection) => self.floor.request(id, connection),
             Event::Taken(id) => self.balancer.turned(now, id, &mut self.floor),
             Event::Ended(connection) => self.end(connection),
             Event::Tick => {
@@ -259,6 +297,7 @@ impl World {
         let client = Client::unknown(self.floor.random.below(20));
         self.balancer
             .arrive(self.floor.now, client, connection, &mut self.floor);
+        self.plan_tick();
     }
 
     /// A connection has ended.
@@ -277,20 +316,7 @@ impl World {
     fn join(&mut self, odd: bool) {
         let id = MemberId(self.next_worker);
         self.next_worker += 1;
-        let random = &mut self.floor.random;
-        let worker = Worker {
-            channel: VecDeque::new(),
-            taken: VecDeque::new(),
-            busy_until: None,
-            stopped: false,
-            sleeps: random.once_in(2),
-            blind: odd && random.once_in(4),
-            probes: !(odd && random.once_in(6)),
-            watched: false,
-            dead: false,
-            refused_at: None,
-            idle_since: Some(self.floor.now),
-        };
+        let worker = Worker::new(&mut self.floor.random, odd, self.floor.now);
         self.floor.workers.insert(id, worker);
         self.balancer
             .join(self.floor.now, id, id.0, 0, &mut self.floor);

@@ -14,17 +14,16 @@ use rustix::io::Errno;
 
 /// Calls in which an event loop waits that names its epoll first (x86-64).
 const EPOLL_WAITS: [u64; 3] = [232, 281, 441]; // epoll_wait, epoll_pwait, epoll_pwait2
-/// Calls in which a thread waits for a connection, a descriptor, or any of several.
-const OTHER_WAITS: [u64; 10] = [
+/// Calls in which a thread waits for one socket, which they name first: a server that works through
+/// one connection after another waits in the same calls for what its client has to say.
+const SOCKET_WAITS: [u64; 4] = [43, 45, 47, 288]; // accept, recvfrom, recvmsg, accept4
+/// Calls in which a thread waits for any of several descriptors.
+const OTHER_WAITS: [u64; 6] = [
     7,   // poll
     23,  // select
-    43,  // accept
-    45,  // recvfrom
-    47,  // recvmsg
     219, // restart_syscall: poll, after a signal
     270, // pselect6
     271, // ppoll
-    288, // accept4
     426, // io_uring_enter
 ];
 
@@ -119,7 +118,9 @@ impl Oracle {
             } else {
                 Look::Away
             }
-        } else if OTHER_WAITS.contains(&call) {
+        } else if OTHER_WAITS.contains(&call)
+            || (SOCKET_WAITS.contains(&call) && self.is_listener(first))
+        {
             Look::Waiting
         } else {
             Look::Away
@@ -132,6 +133,16 @@ impl Oracle {
         let len = self.schedstat.as_ref()?.read_at(&mut text, 0).ok()?;
         let text = std::str::from_utf8(text.get(..len)?).ok()?;
         text.split_ascii_whitespace().next()?.parse().ok()
+    }
+
+    /// Whether this descriptor of the worker is the listener, or a copy of it.
+    fn is_listener(&self, descriptor: u64) -> bool {
+        if i32::try_from(descriptor) == Ok(self.listener) {
+            return true;
+        }
+        let link = std::fs::read_link(format!("/proc/{}/fd/{descriptor}", self.pid));
+        let name = format!("socket:[{}]", self.inode);
+        link.is_ok_and(|link| link.as_os_str() == name.as_str())
     }
 
     /// Whether the loop's epoll leads to the listener. Where that cannot be found out (the
@@ -198,6 +209,43 @@ mod tests {
         for other in [&b"-1 0x7ffc 0x7f\n"[..], b"running\n", b"", b"\xff"] {
             assert_eq!(parse(other), None);
         }
+    }
+
+    /// A thread that reads from a connection does not wait for the next one.
+    #[test]
+    fn a_thread_that_reads_from_another_socket_is_away() {
+        use std::net::{TcpListener, TcpStream};
+        use std::os::fd::AsRawFd;
+
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        let copy = listener.try_clone().unwrap();
+        let (listening, reading) = (listener.as_raw_fd(), server.as_raw_fd());
+        let inode = rustix::fs::fstat(&listener).unwrap().st_ino;
+        let pid = std::process::id() as i32;
+        let (tell, told) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            tell.send(rustix::thread::gettid().as_raw_nonzero().get())
+                .unwrap();
+            std::io::Read::read(&mut server, &mut [0]).unwrap();
+            copy.accept().unwrap();
+        });
+        let tid = told.recv().unwrap();
+        let until = |socket: i32, other: u64, look: Look| {
+            let mut oracle = Oracle::new(pid, tid, socket, other);
+            while oracle.look() != look {
+                std::thread::yield_now();
+            }
+        };
+        until(listening, inode, Look::Away);
+        until(reading, 0, Look::Waiting);
+        drop(client);
+        // By its number, and as another number for the same socket.
+        until(reading, inode, Look::Waiting);
+        let last = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        thread.join().unwrap();
+        drop(last);
     }
 
     #[test]

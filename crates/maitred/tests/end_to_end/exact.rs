@@ -3,8 +3,9 @@
 
 use crate::harness::{Setup, alone, beside_others, deal, rounds, rounds_at_its_port};
 
-// A worker that is kept from its processor is rightly passed over for one that runs: so these
-// tests have the machine for themselves.
+// The piece of work has a fixed length, and a client that is kept from its processor for longer than
+// that comes too late for its round: so these tests have the machine for themselves. `contended` plays
+// beside other programs.
 
 const WORKERS: usize = 3;
 

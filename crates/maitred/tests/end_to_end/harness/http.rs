@@ -178,7 +178,7 @@ pub(crate) fn rounds_of_simultaneous_requests(
             round += 1;
             continue;
         }
-        // A worker that was kept from its processor, and so has not taken its connection in time,
+        // A worker that was blocked by something else, and so has not taken its connection in time,
         // has rightly lost it to another one: then the round tells nothing.
         assert!(
             run.moved_until_now() > moved,
