@@ -86,6 +86,8 @@ fn configure(files: &[Files]) -> Result<ServerConfig, String> {
     let mut config = builder
         .with_no_client_auth()
         .with_cert_resolver(Arc::new(ByName(certified?)));
+    // Kept by the clients: sessions in our memory would be of the last few hundred clients alone.
+    config.ticketer = ring::Ticketer::new().map_err(|error| error.to_string())?;
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
     Ok(config)
 }

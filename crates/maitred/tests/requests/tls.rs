@@ -148,3 +148,41 @@ fn a_large_upload_arrives_whole() {
     let seen = String::from_utf8_lossy(&output.stdout);
     assert!(seen.contains("\"length\":20000000"), "{seen}\n{output:?}");
 }
+
+/// A session, then those of 500 other clients, and the first one again, for each version.
+const RESUME: &str = r#"
+import socket, ssl, sys
+def connect(context, session=None):
+    with socket.create_connection(("127.0.0.1", int(sys.argv[1]))) as raw:
+        with context.wrap_socket(raw, server_hostname="one.test", session=session) as tls:
+            tls.sendall(b"GET /?ms=0 HTTP/1.1\r\nHost: one.test\r\nConnection: close\r\n\r\n")
+            while tls.recv(65536): pass
+            return tls.session, tls.session_reused
+for version in (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3):
+    context = ssl.create_default_context(cafile=sys.argv[2])
+    context.minimum_version = context.maximum_version = version
+    first, _ = connect(context)
+    reused = [connect(context)[1] for _ in range(500)]
+    print(version.name, any(reused), connect(context, first)[1])
+"#;
+
+#[test]
+fn sessions_are_resumed_however_many_clients_came_in_between() {
+    let _turn = beside_others();
+    let setup = secured(app(Runtime::Node), &["one.test"]);
+    let certificate = setup.folder().join("one.test.pem");
+    let run = started(setup, 1);
+    let Door::Tcp(address) = run.door() else {
+        panic!("not a TCP app");
+    };
+    let output = Command::new(tool("python3"))
+        .args(["-c", RESUME, &address.port().to_string()])
+        .arg(certificate)
+        .output()
+        .unwrap();
+    let seen = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(
+        seen, "TLSv1_2 False True\nTLSv1_3 False True\n",
+        "{output:?}"
+    );
+}
