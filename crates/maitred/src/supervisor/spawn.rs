@@ -17,6 +17,11 @@ use crate::config::{App, Environment, ExecMode, RUN_VAR};
 use crate::ipc::Channel;
 use crate::runtime_folder::RuntimeFolder;
 
+/// Says who distributes connections in `node:cluster`, in Node and Bun: with "none" its workers listen
+/// themselves, and are workers for us, too. Otherwise the primary accepts and passes connections on,
+/// also to a worker that is blocked. What the app sets, here or in its code, stays.
+const CLUSTER_POLICY: &str = "NODE_CLUSTER_SCHED_POLICY";
+
 /// What every worker of an app is given.
 #[derive(Debug)]
 pub(super) struct Spawner {
@@ -118,6 +123,9 @@ impl Spawner {
                 .env(wire::SUPERVISOR_VAR, std::process::id().to_string())
                 .env(wire::DOOR_VAR, &self.door)
                 .env("LD_PRELOAD", self.preloaded(app));
+            if !env.contains_key(OsStr::new(CLUSTER_POLICY)) {
+                command.env(CLUSTER_POLICY, "none");
+            }
         }
         if !app.pass_through {
             command

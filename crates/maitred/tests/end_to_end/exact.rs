@@ -58,23 +58,9 @@ fn node_http() {
     every_instance_answers_one(Setup::example("node-http/server.mjs"));
 }
 
-/// Node's primary listens alone, and passes connections on by a rotation of its own.
 #[test]
 fn node_cluster() {
-    let _turn = alone();
-    let setup = Setup::example("node-cluster/server.mjs");
-    let mut run = setup
-        .instances(1)
-        .flag("--stats=1")
-        .env("WORKERS", WORKERS.to_string())
-        .limit(900)
-        .start();
-    run.listening(1);
-    run.output("all of Node's workers", |text| {
-        text.matches("listening on port").count() == WORKERS
-    });
-    rounds_at_its_port(&mut run, WORKERS, rounds());
-    run.no_worker_has_ended();
+    every_child_answers_one(Setup::example("node-cluster/server.mjs"));
 }
 
 #[test]

@@ -13,6 +13,7 @@ mod harness;
 
 mod browser;
 mod chaos;
+mod clusters;
 mod contended;
 mod counts;
 mod datagrams;

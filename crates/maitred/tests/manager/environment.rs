@@ -66,7 +66,8 @@ fn a_process_knows_who_it_is() {
     // What the command shows is what the process has.
     let shown = home.does(&["env", "2"]);
     for (name, value) in &environments[2] {
-        let ours = name.starts_with("MAITRED_") || ["LD_PRELOAD", "_", "SHLVL"].contains(&&**name);
+        let set = ["LD_PRELOAD", "NODE_CLUSTER_SCHED_POLICY", "_", "SHLVL"];
+        let ours = name.starts_with("MAITRED_") || set.contains(&&**name);
         assert!(
             ours || shown.contains(&format!("{name}: {value}\n")),
             "{name}"
