@@ -21,6 +21,10 @@ use super::turn::Turn;
 /// A listener that its last worker closed is kept so long, to see whether the worker ends.
 const CLOSING: Duration = Duration::from_secs(3);
 
+/// A worker whose close was not seen (Bun closes some sockets by itself) may be about to end: the
+/// kernel closes its files before it tells of the end, within milliseconds, on a busy machine more.
+const ENDING: Duration = Duration::from_millis(200);
+
 /// Of so many connections that may end with a worker it is told who the clients are.
 const CUT_TOLD: usize = 256;
 
@@ -351,17 +355,23 @@ impl Turn {
             .values()
             .any(|other| other.listener == member.listener);
         let listener = self.listeners.all.get(&member.listener);
-        if is_last && listener.is_some_and(|listener| listener.unused) {
+        let unused = listener.is_some_and(|listener| listener.unused);
+        if is_last && (unused || member.closed && !self.awaited) {
             self.give_up(member.listener);
-        } else if member.closed
-            && is_last
-            && let Some(listener) = self.listeners.all.get_mut(&member.listener)
-        {
+        } else if is_last && let Some(listener) = self.listeners.all.get_mut(&member.listener) {
+            let patience = if self.awaited { CLOSING } else { ENDING };
             listener.closing = Some(Closing {
-                at: Instant::now() + CLOSING,
+                at: Instant::now() + patience,
                 by: member.holders.first().map_or(0, |holder| holder.pid),
             });
         }
+    }
+
+    /// Whether workers are awaited that may listen where no worker does now. If none is, a listener
+    /// that its last worker has closed is closed at once: its clients are refused, as by the app
+    /// itself, and do not wait in vain.
+    pub(super) fn expect_workers(&mut self, awaited: bool) {
+        self.awaited = awaited;
     }
 
     /// A process has ended: its channels go to whoever else holds them, or end.

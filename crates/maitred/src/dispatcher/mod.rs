@@ -154,6 +154,8 @@ enum Command {
     Drain(i32),
     /// Close the listener at this address, if no worker comes to use it.
     CloseUnused(ListenAddress),
+    /// Workers are awaited that may listen where no worker does now, or are not.
+    Expect(bool),
     /// Say what was counted.
     Figures(oneshot::Sender<Vec<ListenerFigures>>),
     /// Do this between two events.
@@ -229,6 +231,12 @@ impl Dispatcher {
     /// there before.
     pub(crate) fn close_unused(&self, address: ListenAddress) {
         self.say(Command::CloseUnused(address));
+    }
+
+    /// Tells whether workers are awaited that may listen where no worker does now: those that start, or
+    /// are about to. As long as none is, a listener that its last worker closes is closed at once.
+    pub(crate) fn expect_workers(&self, awaited: bool) {
+        self.say(Command::Expect(awaited));
     }
 
     /// What was counted so far, for each listener.

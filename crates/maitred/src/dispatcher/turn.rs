@@ -51,6 +51,8 @@ pub(crate) struct Turn {
     pub(super) breather: Option<Instant>,
     pub(super) reminded: Option<Instant>,
     pub(super) closed: bool,
+    /// Workers are awaited that may listen where no worker does now.
+    pub(super) awaited: bool,
     ended: bool,
     pub(super) moderation: Moderation,
     /// Serves the clients, where each request is placed by itself.
@@ -119,6 +121,7 @@ impl Turn {
             breather: None,
             reminded: None,
             closed: false,
+            awaited: true,
             ended: false,
             moderation: Moderation::default(),
             told_blind: false,
@@ -371,6 +374,7 @@ impl Turn {
                 Command::Close => self.close(),
                 Command::Retire(group) => self.retire(group),
                 Command::Drain(group) => self.drain(group),
+                Command::Expect(awaited) => self.expect_workers(awaited),
                 Command::CloseUnused(address) => self.close_unused(&address),
                 Command::Run(act) => act(self),
                 // Whoever asked may have gone.

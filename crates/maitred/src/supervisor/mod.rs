@@ -92,6 +92,8 @@ pub(crate) struct Supervisor {
     /// Control groups of processes that have ended, in which something still runs.
     left_groups: Vec<Group>,
     operations: Vec<Operation>,
+    /// What the dispatcher was told of what is awaited.
+    said_awaited: Option<bool>,
     listeners: listeners::Listeners,
     native: notices::Native,
     /// Clients wait, and no worker is up.
@@ -154,6 +156,7 @@ impl Supervisor {
             orphans: Vec::new(),
             left_groups: Vec::new(),
             operations: Vec::new(),
+            said_awaited: None,
             listeners: listeners::Listeners::default(),
             native: notices::Native::default(),
             starving: Starving::No,
@@ -276,6 +279,7 @@ impl Supervisor {
         }
         loop {
             self.close_operations();
+            self.tell_what_is_awaited();
             if let Some(code) = self.outcome() {
                 if self.stats.is_some() {
                     self.show_figures().await;
@@ -308,6 +312,16 @@ impl Supervisor {
                 *at = now + *every;
                 self.show_figures().await;
             }
+        }
+    }
+
+    /// Lets the dispatcher know whether instances start or are about to.
+    fn tell_what_is_awaited(&mut self) {
+        let awaited = self.slots.iter().any(|slot| slot.instance.is_awaited());
+        if let Some(dispatcher) = &self.dispatcher
+            && self.said_awaited.replace(awaited) != Some(awaited)
+        {
+            dispatcher.expect_workers(awaited);
         }
     }
 

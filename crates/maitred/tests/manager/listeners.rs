@@ -1,8 +1,10 @@
 //! Which listeners a start waits for, and which of them outlive a run.
 
 use std::fs;
+use std::io::{ErrorKind, Read};
 use std::net::TcpStream;
 use std::path::Path;
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::inotify;
@@ -265,4 +267,74 @@ fn the_listener_of_a_stopped_instance_is_closed() {
     });
     assert_eq!(refused, Some(std::io::ErrorKind::ConnectionRefused));
     assert_eq!(answers(&home), home.pids()[0]);
+}
+
+/// Asked for `/close`, an app closes its listener, and lives on.
+const CLOSES: [(&str, &str); 3] = [
+    (
+        "app.cjs",
+        "const server = require('http').createServer((request, answer) => {
+             if (request.url === '/close') server.close();
+             answer.setHeader('Connection', 'close');
+             answer.end('ok');
+         }).listen(process.env.PORT);
+         setInterval(() => {}, 1000);",
+    ),
+    (
+        "app.ts",
+        "const server = Bun.serve({ port: process.env.PORT, fetch: (request) => {
+             if (new URL(request.url).pathname === '/close') server.stop();
+             return new Response('ok', { headers: { Connection: 'close' } });
+         } });
+         setInterval(() => {}, 1000);",
+    ),
+    (
+        "app.py",
+        "import os, socket, threading
+listener = socket.create_server(('', int(os.environ['PORT'])))
+while True:
+    connection, _ = listener.accept()
+    asked = connection.recv(4096)
+    if b'/close' in asked: listener.close()
+    connection.sendall(b'HTTP/1.1 200 OK\\r\\nConnection: close\\r\\nContent-Length: 2\\r\\n\\r\\nok')
+    connection.close()
+    if b'/close' in asked: threading.Event().wait()",
+    ),
+];
+
+/// Natively a client is refused then. It must not wait for a worker that does not come.
+#[test]
+fn a_listener_that_its_app_closes_is_closed() {
+    let _turn = beside_others();
+    for (name, text) in CLOSES {
+        for flags in [&["--no-autorestart"][..], &[]] {
+            let home = Home::new();
+            home.file(name, text);
+            // It is up when the command returns: nothing is awaited any more.
+            home.does(&[&["start", name, "-i", "1"], flags].concat());
+            let door = home.door();
+            Request::get(&door, "/close").unwrap();
+            let Door::Tcp(address) = door else {
+                panic!("not a TCP app");
+            };
+            let mut tries = 0;
+            loop {
+                match TcpStream::connect(address) {
+                    Err(error) if error.kind() == ErrorKind::ConnectionRefused => break,
+                    Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
+                    // It came before the close was known, and is closed with the listener.
+                    Ok(mut early) => {
+                        early
+                            .set_read_timeout(Some(Duration::from_secs(2)))
+                            .unwrap();
+                        let ended = early.read(&mut [0; 16]);
+                        let hangs = ended.is_err_and(|it| it.kind() == ErrorKind::WouldBlock);
+                        assert!(!hangs, "{name}: a client waits");
+                    }
+                }
+                tries += 1;
+                assert!(tries < 100, "{name} {flags:?}: still open");
+            }
+        }
+    }
 }

@@ -115,6 +115,11 @@ impl Instance {
         }
     }
 
+    /// Whether a process starts, or is about to.
+    pub(crate) fn is_awaited(&self) -> bool {
+        matches!(self.state, State::Waiting { .. }) || self.starting().is_some()
+    }
+
     /// The process that is to come up, and the one that it is to replace, if that runs beside it.
     pub(crate) fn starting(&self) -> Option<(Generation, Option<Generation>)> {
         match self.state {
