@@ -38,7 +38,7 @@ pub fn write_request(request: &Request<'_, '_>, hop: Hop<'_>, to: &mut Vec<u8>) 
     to.extend_from_slice(b" HTTP/1.1\r\n");
     let host = request.host.unwrap_or(hop.authority.as_bytes());
     put(to, &[b"Host: ", host, b"\r\n"]);
-    let believed = hop.peer.is_some_and(|peer| hop.trusted.contains(peer));
+    let believed = hop.trusted.trusts(hop.peer);
     let mut said = Said::default();
     let named = field::named(request.headers, request.connection);
     for header in request.headers {
@@ -121,6 +121,9 @@ fn write_forwarded(said: &Said<'_>, hop: Hop<'_>, host: &[u8], to: &mut Vec<u8>)
         let _ = write!(to, "{address}");
         peer = from..to.len();
         to.extend_from_slice(b"\r\n");
+    } else if let Some(row) = said.forwarded_for.strip_suffix(b", ") {
+        // A balancer at a Unix socket has no address to add.
+        put(to, &[b"X-Forwarded-For: ", row, b"\r\n"]);
     }
     put(
         to,
@@ -158,36 +161,39 @@ fn write_real_ip(
     peer: Range<usize>,
     to: &mut Vec<u8>,
 ) {
-    let Some(address) = hop.peer else {
-        return;
-    };
-    to.extend_from_slice(b"X-Real-IP: ");
     if !said.forwarded_for.is_empty() {
-        let client = client_of(request, address, hop.trusted);
-        // Writing to a vector does not fail.
-        let _ = write!(to, "{client}");
+        if let Some(client) = client_of(request, hop.peer, hop.trusted) {
+            // Writing to a vector does not fail.
+            let _ = write!(to, "X-Real-IP: {client}\r\n");
+        }
     } else if let Some(theirs) = said.real_ip {
-        to.extend_from_slice(theirs);
-    } else {
+        put(to, &[b"X-Real-IP: ", theirs, b"\r\n"]);
+    } else if hop.peer.is_some() {
+        to.extend_from_slice(b"X-Real-IP: ");
         to.extend_from_within(peer);
+        to.extend_from_slice(b"\r\n");
     }
-    to.extend_from_slice(b"\r\n");
 }
 
 /// The client that a request comes from, by what trusted proxies say: the last address in
-/// `X-Forwarded-For` that is not one of theirs.
-pub fn client_of(request: &Request<'_, '_>, peer: IpAddr, trusted: &Networks) -> IpAddr {
+/// `X-Forwarded-For` that is not one of theirs. `None` where the peer has no address, and none is
+/// named.
+pub fn client_of(
+    request: &Request<'_, '_>,
+    peer: Option<IpAddr>,
+    trusted: &Networks,
+) -> Option<IpAddr> {
     let mut client = peer;
     let fields = request.headers.iter().rev();
     let said = fields
         .filter(|header| field::kind(header.name) == Kind::ForwardedFor)
         .flat_map(|header| header.value.rsplit(|byte| *byte == b','));
     for word in said {
-        if !trusted.contains(client) {
+        if !trusted.trusts(client) {
             break;
         }
         match address(word) {
-            Some(before) => client = before,
+            Some(before) => client = Some(before),
             None => break,
         }
     }

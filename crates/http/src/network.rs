@@ -3,20 +3,31 @@
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
-/// All addresses that share a prefix.
+/// The word for clients of Unix sockets.
+const UNIX: &str = "unix";
+
+/// Where clients come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Network {
-    /// The first address, IPv4 as IPv4-mapped.
-    first: u128,
-    /// How many bits of 128 are shared.
-    bits: u32,
+pub enum Network {
+    /// All addresses that share a prefix.
+    Addresses {
+        /// The first address, IPv4 as IPv4-mapped.
+        first: u128,
+        /// How many bits of 128 are shared.
+        bits: u32,
+    },
+    /// Unix sockets, whose clients have no address.
+    Unix,
 }
 
 impl Network {
     /// Whether the address is one of these.
     pub fn contains(&self, address: IpAddr) -> bool {
-        let shared = u128::MAX.checked_shl(128 - self.bits).unwrap_or(0);
-        (number(address) ^ self.first) & shared == 0
+        let Self::Addresses { first, bits } = *self else {
+            return false;
+        };
+        let shared = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
+        (number(address) ^ first) & shared == 0
     }
 }
 
@@ -31,9 +42,14 @@ fn number(address: IpAddr) -> u128 {
 impl FromStr for Network {
     type Err = String;
 
-    /// Reads `10.0.0.0/8`, `2001:db8::/32`, or a single address.
+    /// Reads `10.0.0.0/8`, `2001:db8::/32`, a single address, or `unix`.
     fn from_str(text: &str) -> Result<Self, String> {
-        let bad = || format!("{text} is neither an address nor a network such as 10.0.0.0/8");
+        if text == UNIX {
+            return Ok(Self::Unix);
+        }
+        let bad = || {
+            format!("{text} is neither an address, nor a network such as 10.0.0.0/8, nor `{UNIX}`")
+        };
         let (address, bits) = match text.split_once('/') {
             Some((address, bits)) => (address, Some(bits)),
             None => (text, None),
@@ -51,7 +67,7 @@ impl FromStr for Network {
                 .ok_or_else(bad)?,
             None => most,
         };
-        Ok(Self {
+        Ok(Self::Addresses {
             first: number(address),
             bits: 128 - most + bits,
         })
@@ -66,6 +82,14 @@ impl Networks {
     /// Whether the address is in one of them.
     pub fn contains(&self, address: IpAddr) -> bool {
         self.0.iter().any(|network| network.contains(address))
+    }
+
+    /// Whether a client is one of theirs; one without an address comes over a Unix socket.
+    pub fn trusts(&self, peer: Option<IpAddr>) -> bool {
+        match peer {
+            Some(address) => self.contains(address),
+            None => self.0.contains(&Network::Unix),
+        }
     }
 }
 
@@ -118,7 +142,19 @@ mod tests {
         assert!(network("2001:db8::/32").contains(address("2001:db8:1::")));
         assert!(network("127.0.0.1").contains(address("127.0.0.1")));
         assert!(!network("127.0.0.1").contains(address("127.0.0.2")));
-        for bad in ["", "10.0.0.0/33", "::/129", "10.0.0/8", "a", "10.0.0.0/-1"] {
+        let unix = Networks(vec![network("unix")]);
+        assert!(unix.trusts(None) && !unix.trusts(Some(address("127.0.0.1"))));
+        let others = Networks(vec![network("::/0")]);
+        assert!(!others.trusts(None) && others.trusts(Some(address("127.0.0.1"))));
+        for bad in [
+            "",
+            "unix:",
+            "10.0.0.0/33",
+            "::/129",
+            "10.0.0/8",
+            "a",
+            "10.0.0.0/-1",
+        ] {
             assert!(bad.parse::<Network>().is_err(), "{bad}");
         }
     }

@@ -165,8 +165,50 @@ fn those_who_are_trusted_are_believed() {
     assert!(written.contains("X-Forwarded-For: 6.6.6.6, 203.0.113.7, 10.1.1.1, 10.0.0.1\r\n"));
     assert!(written.contains("X-Forwarded-Proto: https\r\n"));
     assert!(written.contains("X-Real-IP: 203.0.113.7\r\n"));
-    let client = http::client_of(&request, peer, &trusted);
-    assert_eq!(client.to_string(), "203.0.113.7");
+    let client = http::client_of(&request, Some(peer), &trusted);
+    assert_eq!(client.unwrap().to_string(), "203.0.113.7");
+}
+
+/// A balancer at a Unix socket has no address of its own, and is believed where `unix` is trusted.
+#[test]
+fn a_balancer_at_a_unix_socket_is_believed_where_it_may() {
+    let row = "X-Forwarded-For: 6.6.6.6, 203.0.113.7\r\nX-Real-IP: 9.9.9.9\r\n";
+    let one = "X-Real-IP: 203.0.113.7\r\n";
+    let believed = "X-Forwarded-For: 6.6.6.6, 203.0.113.7\r\n";
+    for (trusted, fields, has, client) in [
+        (Some("unix"), row, [believed, one], Some("203.0.113.7")),
+        (Some("unix"), one, [one, one], None),
+        (Some("unix"), "", ["", ""], None),
+        (Some("0.0.0.0/0"), row, ["", ""], None),
+        (None, row, ["", ""], None),
+    ] {
+        let bytes = format!("GET / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+        let mut room = [MaybeUninit::uninit(); HEADERS];
+        let request = parse_request(bytes.as_bytes(), &mut room).unwrap();
+        let trusted = Networks(trusted.map(|it| it.parse().unwrap()).into_iter().collect());
+        let hop = Hop {
+            peer: None,
+            tls: false,
+            trusted: &trusted,
+            authority: "here",
+        };
+        let mut written = Vec::new();
+        http::write_request(&request, hop, &mut written);
+        let written = String::from_utf8(written).unwrap();
+        for field in has {
+            assert!(written.contains(field), "{trusted:?} {fields}: {written}");
+        }
+        let count = |name: &str| written.matches(name).count();
+        let wanted = has.iter().filter(|it| it.starts_with("X-F")).count();
+        assert_eq!(count("X-Forwarded-For"), wanted, "{written}");
+        assert_eq!(
+            count("X-Real-IP"),
+            usize::from(!has[1].is_empty()),
+            "{written}"
+        );
+        let seen = http::client_of(&request, None, &trusted);
+        assert_eq!(seen.map(|it| it.to_string()).as_deref(), client);
+    }
 }
 
 /// What apps and frameworks believe of a proxy, they can believe: no client's word reaches them.

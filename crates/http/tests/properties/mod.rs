@@ -50,7 +50,7 @@ pub(crate) fn requests(bytes: &[u8]) {
     };
     let peer = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
     let everybody = Networks(vec!["0.0.0.0/0".parse().unwrap()]);
-    http::client_of(&request, peer, &everybody);
+    http::client_of(&request, Some(peer), &everybody);
     http::cookie(request.headers, b"a");
     let hop = |trusted| Hop {
         peer: Some(peer),

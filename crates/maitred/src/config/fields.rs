@@ -218,11 +218,11 @@ fields! {
         examples: [r#""idempotent""#, r#""none""#],
         flags: [flag("retry", Takes::Value("WHAT")).also_of_run()],
     }
-    /// Proxies in front of maitred whose X-Forwarded and Forwarded fields are believed: addresses
-    /// and networks such as 10.0.0.0/8.
+    /// Proxies in front of maitred whose X-Forwarded and Forwarded fields are believed: addresses,
+    /// networks such as 10.0.0.0/8, and `unix` for all clients of the app's Unix sockets.
     trust_proxy: Texts [Requests, Requests, Recreate] {
         default: "none",
-        examples: [r#"["10.0.0.0/8"]"#, r#"["127.0.0.1", "::1"]"#],
+        examples: [r#"["10.0.0.0/8"]"#, r#"["127.0.0.1", "unix"]"#],
         flags: [flag("trust-proxy", Takes::List("NETWORK")).also_of_run()],
     }
     /// Every connection begins with a PROXY protocol header, version 1 or 2.

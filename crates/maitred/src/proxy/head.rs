@@ -222,10 +222,10 @@ impl Proxy {
             connection: client.link.session().unwrap_or(key),
             named: named(&request, &self.named_by, is_balancer),
         };
-        if let Some(peer) = client.peer.address
-            && is_balancer
+        if is_balancer
+            && let Some(client) =
+                http::client_of(&request, client.peer.address, &self.settings.trusted)
         {
-            let client = http::client_of(&request, peer, &self.settings.trusted);
             caller = balance::Client::at(client);
             address = Some(client);
         }

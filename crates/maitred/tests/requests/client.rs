@@ -1,8 +1,9 @@
 //! A client that sends the bytes it is told to, and reads one response after another.
 
 use std::io::{self, Write};
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use serde_json::Value;
 
 use crate::harness::{Door, PATIENCE, Run, read_some};
@@ -12,6 +13,18 @@ pub(crate) struct Client {
     pub(crate) stream: TcpStream,
     /// Read, and not used yet.
     rest: Vec<u8>,
+}
+
+/// Opens a connection from this address.
+pub(crate) fn connect_from(from: [u8; 4], to: SocketAddr) -> std::io::Result<TcpStream> {
+    let flags = SocketFlags::CLOEXEC;
+    let socket =
+        rustix::net::socket_with(AddressFamily::INET, SocketType::STREAM, flags, None).unwrap();
+    rustix::net::bind(&socket, &SocketAddr::from((from, 0)))?;
+    rustix::net::connect(&socket, &to)?;
+    let stream = TcpStream::from(socket);
+    stream.set_read_timeout(Some(PATIENCE))?;
+    Ok(stream)
 }
 
 /// One response.
@@ -48,6 +61,10 @@ impl Client {
         let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();
+        Self::over(stream)
+    }
+
+    pub(crate) fn over(stream: TcpStream) -> Client {
         Client {
             stream,
             rest: Vec::new(),

@@ -1,8 +1,8 @@
 //! Descriptors that run out, in maitred and in a worker.
 
 use crate::apps::{Runtime, node, run_by, started};
-use crate::client::Client;
-use crate::harness::{Setup, beside_others};
+use crate::client::{Client, connect_from};
+use crate::harness::{Door, Run, Setup, beside_others, read_some};
 
 const ONCE: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 
@@ -64,5 +64,41 @@ fn a_worker_at_its_descriptor_limit_loses_no_request() {
             }
         }
         run.no_worker_has_ended();
+    }
+}
+
+/// Opens files up to this limit, and no more.
+fn limited(setup: Setup, files: usize) -> Setup {
+    let limit = format!("ulimit -n {files}; exec \"$@\"");
+    setup.before(["sh", "-c", &limit, "sh"])
+}
+
+fn connect(run: &Run, from: [u8; 4]) -> Client {
+    let Door::Tcp(to) = run.door() else {
+        panic!("not a TCP app");
+    };
+    Client::over(connect_from(from, to).unwrap())
+}
+
+/// Clients that say nothing make room for others, those of their own address too.
+#[test]
+fn silent_clients_lock_nobody_out() {
+    let _turn = beside_others();
+    let app = "http.createServer((request, response) => response.end('ok')).listen(port);";
+    for silent in [48, 200] {
+        let run = started(limited(node(app), 256), 8);
+        let held: Vec<_> = (0..silent).map(|_| connect(&run, [127, 0, 0, 1])).collect();
+        for from in [[127, 0, 0, 2], [127, 0, 0, 1]] {
+            let mut other = connect(&run, from);
+            assert_eq!(other.get("/").body, b"ok", "{silent} {from:?}");
+        }
+        // More than there are places: so some have been ended.
+        if silent == 200 {
+            let mut first = held.into_iter().next().unwrap();
+            assert!(matches!(
+                read_some(&mut first.stream, &mut [0; 64]),
+                Ok(0) | Err(_)
+            ));
+        }
     }
 }

@@ -1,9 +1,12 @@
 //! Apps that answer without reading a request's body, and so may take it for the next request: what
 //! they answer then reaches the client that sent it, and no other.
 
+use std::process::Command;
+
 use crate::apps::{Runtime, run_by, started, with_node_http};
 use crate::client::Client;
-use crate::harness::{Run, Setup, beside_others};
+use crate::harness::{Run, Setup, beside_others, tool};
+use crate::http2::port;
 
 /// Answers with who asked for what. Nothing of a body is read.
 const PYTHON: &str = r#"
@@ -149,5 +152,61 @@ fn who_asks_next_is_answered_what_it_asked() {
         assert!(said.starts_with("ann "), "{said}");
         let (_, said) = ask(&run, &mut victim, request("bob", 5 * n, ""));
         assert_eq!(said, format!("bob /{}", 5 * n));
+    }
+}
+
+/// Two clients take turns over HTTP/2, each over a connection of its own, or both over a balancer's.
+/// Prints each answer that belongs to the other one, and how many answers there were.
+const OVER_HTTP2: &str = r#"
+const http2 = require("node:http2");
+const [port, requests, shared] = process.argv.slice(1).map(Number);
+const connect = () => http2.connect(`http://127.0.0.1:${port}`);
+const sessions = [connect()];
+sessions.push(shared ? sessions[0] : connect());
+const ask = (n) => new Promise((resolve, reject) => {
+  const at = n % 2, who = ["ann", "bob"][at];
+  const fields = { ":path": `/${n}`, "x-who": who, "x-forwarded-for": `203.0.113.${at + 1}` };
+  const hides = n * 7919 % 5 > 1;
+  const method = hides ? "POST" : "GET";
+  const stream = sessions[at].request({ ":method": method, ...fields }, { endStream: !hides });
+  if (hides) stream.end(`GET /hidden-${n} HTTP/1.1\r\nHost: a\r\nX-Who: ${who}\r\n\r\n`);
+  let status, said = "";
+  stream.setEncoding("utf8");
+  stream.on("response", (head) => { status = head[":status"]; });
+  stream.on("data", (part) => { said += part; });
+  stream.on("error", reject);
+  stream.on("close", () => resolve([who, status, said]));
+});
+(async () => {
+  let answers = 0;
+  for (let n = 0; n < requests; n++) {
+    const [who, status, said] = await ask(n);
+    answers++;
+    if (status === 200 && !said.startsWith(`${who} /`)) console.log(`${who} /${n}: ${said}`);
+  }
+  console.log(`${answers} answers`);
+  for (const session of sessions) session.close();
+})();
+"#;
+
+const OF_HTTP2: usize = 300;
+
+/// The client's HTTP/2 connection counts as its connection, whichever stream a body came in.
+#[test]
+fn nor_does_it_over_http2() {
+    let _turn = beside_others();
+    for is_shared in [false, true] {
+        let setup = match is_shared {
+            false => python(),
+            true => python().option("--trust-proxy", "127.0.0.1"),
+        };
+        let run = started(setup.limit(400), 1);
+        let output = Command::new(tool("node"))
+            .args(["-e", OVER_HTTP2, "--", &port(&run).to_string()])
+            .args([OF_HTTP2.to_string(), u8::from(is_shared).to_string()])
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+        assert_eq!(said, format!("{OF_HTTP2} answers\n"), "{is_shared}");
     }
 }

@@ -20,6 +20,7 @@ mod apps;
 mod client;
 
 mod access;
+mod alpn;
 mod balancing;
 mod browser;
 mod departure;
@@ -33,4 +34,5 @@ mod malformed;
 mod messages;
 mod streams;
 mod tls;
+mod tls_client;
 mod upgrades;
