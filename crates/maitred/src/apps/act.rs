@@ -24,6 +24,8 @@ pub(crate) enum Action {
     Stop,
     Restart(Option<Box<App>>),
     Reload(Option<Box<App>>),
+    /// The same as a restart of what another supervisor has just stopped, and is to be replaced.
+    Replace(Box<App>),
     /// These are to be as they were when they were saved, if the app does not run.
     BringBack(Vec<Kept>),
     Delete,
@@ -144,6 +146,11 @@ impl Selected {
                 ids,
                 app: app.clone(),
             },
+            // Another command was faster.
+            Action::Replace(app) => Request::Restart {
+                ids,
+                app: Some(app.clone()),
+            },
             // It runs again in the meantime.
             Action::BringBack(_) => Request::Await,
             Action::Delete => Request::Delete { ids },
@@ -181,15 +188,22 @@ impl Selected {
         let is_meant = |kept: &Kept| self.ids.is_none() || meant.contains(&kept.id);
         let mut runs = false;
         match action {
-            Action::Start | Action::Restart(_) | Action::Reload(_) => {
+            Action::Start | Action::Restart(_) | Action::Reload(_) | Action::Replace(_) => {
                 if let Action::Restart(Some(app)) | Action::Reload(Some(app)) = action {
                     record.app = (**app).clone();
                 }
+                if let Action::Replace(app) = action {
+                    record.app = (**app).clone();
+                }
+                let replaces = matches!(action, Action::Replace(_));
+                let restarts = !matches!(action, Action::Start);
                 for kept in &mut record.instances {
                     if is_meant(kept) {
+                        // A start after a stop is no restart.
+                        let crashed = kept.rest == Rest::Runs && !kept.waits;
+                        kept.restarts += u32::from(replaces || crashed && restarts);
                         kept.set_rest(Rest::Runs);
                         kept.unstable = 0;
-                        kept.restarts += u32::from(!matches!(action, Action::Start));
                     } else if kept.rest == Rest::Runs {
                         // It crashed with its supervisor, and was not asked for.
                         kept.set_rest(Rest::Stopped);

@@ -331,19 +331,20 @@ impl Way {
         let incompatible = known.folder.is_claimed() && !now.app.can_become(&app);
         if incompatible && mode == Mode::Reload {
             bail!(
-                "what has changed (exec_mode, per, balance or what belongs to them, private ports, \
-                 user, or the rotation of an access log) cannot be reloaded; `maitred restart` \
-                 with the file does it"
+                "{} cannot be reloaded, as the listening sockets are opened anew; `maitred restart` \
+                 with the same arguments does it",
+                now.app.changed_for_good(&app)
             );
         }
         if incompatible {
             // A supervisor keeps these as long as it lives.
             actions.push(Action::Stop);
         }
-        let app = Some(Box::new(app));
+        let app = Box::new(app);
         actions.push(match mode {
-            Mode::Script | Mode::File => Action::Restart(app),
-            Mode::Reload => Action::Reload(app),
+            Mode::Script | Mode::File if incompatible && runs => Action::Replace(app),
+            Mode::Script | Mode::File => Action::Restart(Some(app)),
+            Mode::Reload => Action::Reload(Some(app)),
         });
         if scaled != count {
             actions.push(Action::Scale(scaled));

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
+use super::change::recreating;
 use super::encode::{millis, os, os_list, os_map};
 use super::environment::FilterEnv;
 use super::fields::Entry;
@@ -127,6 +129,43 @@ impl App {
             && self.privileged_ports == other.privileged_ports
             // With another user's rights, the port in the environment is one of them.
             && (self.identity.is_none() || self.privileged_ports() == other.privileged_ports())
+    }
+
+    /// What keeps a supervisor that runs this app from taking the other description of it over: "a
+    /// changed queue".
+    pub(crate) fn changed_for_good(&self, other: &Self) -> String {
+        let described = (&self.described, &other.described);
+        let mut fields = match described {
+            (Some(now), Some(then)) => recreating(&now.entry, &then.entry),
+            _ => Vec::new(),
+        };
+        // The first change by flags writes down which mode follows from the other fields.
+        fields.retain(|name| *name != "exec_mode" || self.exec_mode != other.exec_mode);
+        if !fields.is_empty() {
+            return format!("a changed {}", fields.join(", "));
+        }
+        if self.has_access_log() && self.logs.rotation != other.logs.rotation {
+            return "another rotation of the access log".to_owned();
+        }
+        if self.identity.is_some() && self.privileged_ports() != other.privileged_ports() {
+            return "another privileged PORT".to_owned();
+        }
+        "a setting that changes with the supervisor (exec_mode, per, balance, ports, users)"
+            .to_owned()
+    }
+
+    /// The app's own variables that were given as a number, true or false, with that value.
+    pub(crate) fn given_values(&self) -> BTreeMap<&str, Value> {
+        let Some(described) = &self.described else {
+            return BTreeMap::new();
+        };
+        let chosen = described.env_name.as_ref();
+        let chosen = chosen.and_then(|name| described.entry.env_sets.get(name));
+        let sets = described.entry.env.iter().chain(chosen);
+        let given = sets.flat_map(|set| set.0.iter());
+        let given = given.map(|(name, value)| (name.as_str(), value.clone()));
+        let port = described.entry.port.map(|port| ("PORT", port.into()));
+        given.chain(port).collect()
     }
 
     fn has_access_log(&self) -> bool {

@@ -4,7 +4,7 @@
 use anyhow::bail;
 
 use super::environment::with_own;
-use super::field::Change;
+use super::field::{Change, Field};
 use super::fields::{Entry, FIELDS};
 use super::resolve::{Resolved, Surroundings, resolve};
 use super::{App, Environment, FilterEnv, Instances};
@@ -77,6 +77,20 @@ fn unchangeable(said: &Entry) -> Option<&'static str> {
     said.map(|field| field.name)
 }
 
+/// The fields in which two descriptions differ and which a supervisor keeps as long as it lives.
+pub(super) fn recreating(before: &Entry, after: &Entry) -> Vec<&'static str> {
+    // What cannot be written as JSON cannot be kept either.
+    let written = |entry: &Entry| serde_json::to_value(entry).unwrap_or_default();
+    let (before, after) = (written(before), written(after));
+    let differ = |field: &&Field| before.get(field.name) != after.get(field.name);
+    FIELDS
+        .iter()
+        .filter(|field| field.change == Change::Recreate)
+        .filter(differ)
+        .map(|field| field.name)
+        .collect()
+}
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -137,6 +151,19 @@ mod tests {
         let app = change(&fork, &json!({ "kill_timeout": "9s" })).unwrap();
         assert_eq!(app.instances, 5);
         assert_eq!(app.kill_timeout.as_secs(), 9);
+    }
+
+    #[test]
+    fn what_a_supervisor_keeps_is_named() {
+        let before = resolved(&json!({ "script": "/bin/sh", "instances": 2, "queue": 5 }));
+        let after = change(
+            &before,
+            &json!({ "queue": 6, "balance": "least_conn", "args": ["x"] }),
+        );
+        assert_eq!(
+            before.changed_for_good(&after.unwrap()),
+            "a changed balance, queue"
+        );
     }
 
     #[test]

@@ -96,8 +96,8 @@ pub(crate) enum Change {
     Live,
     /// At the next restart or reload.
     Restart,
-    /// At a restart or reload, which then starts another supervisor: the listening sockets are
-    /// opened anew.
+    /// At a restart, which then starts another supervisor: the listening sockets are opened anew. A
+    /// reload refuses it.
     Recreate,
 }
 

@@ -64,7 +64,7 @@ fn change(change: Change) -> &'static str {
         Change::Command => "at once; it is no setting of the app",
         Change::Live => "at `scale`, `restart` and `reload`",
         Change::Restart => "at `restart` and `reload`",
-        Change::Recreate => "at `restart` and `reload`, which then replace the supervisor",
+        Change::Recreate => "at `restart`, which then replaces the supervisor; `reload` refuses it",
     }
 }
 

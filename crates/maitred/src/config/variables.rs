@@ -35,7 +35,7 @@ pub(super) fn own(
         own.extend(env_file::read(&path, warnings)?);
     }
     let mut written = |variables: &Variables| {
-        let pairs = variables.0.iter();
+        let pairs = variables.texts();
         own.extend(pairs.map(|(name, value)| (name.into(), value.into())));
     };
     entry.env.iter().for_each(&mut written);

@@ -66,6 +66,7 @@ impl Stream {
 #[derive(Clone, Debug)]
 pub(crate) struct Settings {
     pub(crate) app: String,
+    /// What lines of ours look like in a log.
     pub(crate) format: Format,
     /// `None` if files grow without end.
     pub(crate) rotation: Option<Rotation>,
@@ -83,6 +84,8 @@ pub(crate) struct Source {
     pub(crate) out: OwnedFd,
     pub(crate) err: OwnedFd,
     pub(crate) files: Files,
+    /// What its lines look like. A successor that a reload tries has a format of its own.
+    pub(crate) format: Format,
 }
 
 /// Something about a log that its user should know.

@@ -18,7 +18,7 @@ use rustix::io::Errno;
 
 use super::compressor::Compressor;
 use super::file::LogFile;
-use super::format::Origin;
+use super::format::{Format, Origin};
 use super::gather::Gather;
 use super::pace::Pace;
 use super::rejection::tells_of_rejection;
@@ -56,6 +56,7 @@ struct Pipe {
     fd: OwnedFd,
     instance: u32,
     origin: Origin,
+    format: Format,
     gather: Gather,
     /// Its own file, and the one for both streams.
     files: [Option<PathBuf>; 2],
@@ -208,6 +209,7 @@ impl Keeper {
                     id: source.id,
                     stream,
                 },
+                format: source.format.clone(),
                 gather: Gather::default(),
                 files,
                 wide: false,
@@ -280,8 +282,9 @@ impl Keeper {
             return;
         }
         let now = Timestamp::now();
-        let format = &self.settings.format;
-        let formatted = format.apply(&pipe.origin, now, lines, &mut self.formatted);
+        let formatted = pipe
+            .format
+            .apply(&pipe.origin, now, lines, &mut self.formatted);
         for path in pipe.files.iter().flatten() {
             if let Some(shared) = self.logs.get_mut(path) {
                 let tell = &mut teller(&self.notices);

@@ -14,6 +14,7 @@ mod stream;
 
 use std::io::IsTerminal;
 use std::os::fd::OwnedFd;
+use std::rc::Rc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -73,6 +74,8 @@ pub(crate) struct Worker {
     pub(crate) err: OwnedFd,
     /// Where it is kept, if it is.
     pub(crate) files: Files,
+    /// The app as this process runs it.
+    pub(crate) app: Rc<App>,
 }
 
 impl Output {
@@ -183,6 +186,7 @@ impl Output {
                 out: worker.out,
                 err: worker.err,
                 files: worker.files,
+                format: format(&worker.app),
             }),
         }
     }
@@ -230,17 +234,22 @@ impl Output {
     }
 }
 
-/// How the app's logs are kept.
-fn settings(app: &App) -> logs::Settings {
+/// What lines of the app look like in its logs.
+fn format(app: &App) -> Format {
     let date = Some(&app.logs.date_format).filter(|format| !format.is_empty());
     let date = date.map(|format| DateFormat::parse(format));
+    match (app.logs.format, date) {
+        (LogFormat::Json, date) => Format::Json(date),
+        (LogFormat::Raw, Some(date)) => Format::Dated(date),
+        (LogFormat::Raw, None) => Format::Plain,
+    }
+}
+
+/// How the app's logs are kept.
+fn settings(app: &App) -> logs::Settings {
     logs::Settings {
         app: app.name.clone(),
-        format: match (app.logs.format, date) {
-            (LogFormat::Json, date) => Format::Json(date),
-            (LogFormat::Raw, Some(date)) => Format::Dated(date),
-            (LogFormat::Raw, None) => Format::Plain,
-        },
+        format: format(app),
         rotation: rotation(app),
         rights: app.file_rights(),
     }

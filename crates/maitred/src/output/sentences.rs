@@ -150,10 +150,17 @@ impl Sentences {
                 address,
                 by,
             } => {
-                let by = by.as_deref().unwrap_or("another program");
-                if !self.in_use.insert((address.clone(), by.to_owned())) {
+                let known = by.clone().unwrap_or_default();
+                if !self.in_use.insert((address.clone(), known)) {
                     return None;
                 }
+                let Some(by) = by else {
+                    return Some(format!(
+                        "{name}-{instance} cannot listen on {address}: it is in use, and maitred \
+                         cannot see by which process. Choose another port, or look with `ss -ltnp` \
+                         as root"
+                    ));
+                };
                 Some(format!(
                     "{name}-{instance} cannot listen on {address}: it is in use by {by}. Stop \
                      that, or choose another port"
@@ -354,7 +361,7 @@ impl Sentences {
                 seconds(*delay)
             ),
             Next::Errored { attempts: 0 } => {
-                write!(text, "; it has ended too soon, and is not restarted")
+                write!(text, "; max_restarts is 0, so it is not restarted")
             }
             Next::Errored { attempts } => write!(
                 text,
@@ -460,7 +467,7 @@ mod tests {
         let once = sentences().of(&exited(None, Next::Errored { attempts: 0 }));
         assert!(
             once.unwrap()
-                .ends_with("ended too soon, and is not restarted\n")
+                .ends_with("; max_restarts is 0, so it is not restarted\n")
         );
         let often = sentences().of(&exited(None, Next::Errored { attempts: 3 }));
         assert!(often.unwrap().contains("too soon 4 times in a row"));

@@ -139,9 +139,9 @@ impl Supervisor {
         let same = self.app.can_become(app);
         (!same).then(|| {
             format!(
-                "{}: another exec_mode, balance, private port or user, or another rotation of the \
-                 access log, needs `maitred stop` and `maitred start`",
-                app.name
+                "{}: {} needs another supervisor: `maitred stop` the app and `maitred start` it",
+                app.name,
+                self.app.changed_for_good(app)
             )
         })
     }

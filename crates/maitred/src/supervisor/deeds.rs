@@ -87,6 +87,7 @@ impl Supervisor {
                         out,
                         err,
                         files: files.unwrap_or_default(),
+                        app: app.clone(),
                     });
                 }
                 self.write_pid_file(&app, id, spawned.pid);

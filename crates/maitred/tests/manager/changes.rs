@@ -19,9 +19,9 @@ const OF_NEW_APPS: [&str; 5] = [
     "force",
 ];
 
-/// Fields that a supervisor keeps as long as it lives, so that a restart brings another one. That
-/// it does is tested beside `App::can_become`.
-const OF_SUPERVISORS: [&str; 27] = [
+/// Fields that a supervisor keeps as long as it lives, so that a restart brings another one:
+/// [`crate::recreated`].
+pub(crate) const OF_SUPERVISORS: [&str; 27] = [
     "exec_mode",
     "per",
     "balance",
@@ -78,36 +78,36 @@ setInterval(() => {}, 1e6);
 ";
 
 /// One field, before and after.
-struct Row {
-    field: &'static str,
-    before: Value,
-    after: Value,
+pub(crate) struct Row {
+    pub(crate) field: &'static str,
+    pub(crate) before: Value,
+    pub(crate) after: Value,
     /// What else is written, at both times.
-    beside: Value,
+    pub(crate) beside: Value,
     /// Looks whether the change is in effect.
-    probe: fn(&App<'_>),
+    pub(crate) probe: fn(&App<'_>),
 }
 
 /// An app whose config has changed.
-struct App<'a> {
-    home: &'a Home,
-    name: &'a str,
+pub(crate) struct App<'a> {
+    pub(crate) home: &'a Home,
+    pub(crate) name: &'a str,
     /// What the command has said with which it changed.
-    said: &'a Ended,
+    pub(crate) said: &'a Ended,
 }
 
 impl App<'_> {
-    fn instances(&self) -> Vec<Value> {
+    pub(crate) fn instances(&self) -> Vec<Value> {
         let mut all = self.home.instances();
         all.retain(|it| it["name"] == self.name);
         all
     }
 
-    fn pid(&self) -> i64 {
+    pub(crate) fn pid(&self) -> i64 {
         self.instances()[0]["pid"].as_i64().unwrap()
     }
 
-    fn proc(&self, file: &str) -> String {
+    pub(crate) fn proc(&self, file: &str) -> String {
         let bytes = fs::read(format!("/proc/{}/{file}", self.pid())).unwrap();
         String::from_utf8_lossy(&bytes).into_owned()
     }
@@ -121,12 +121,12 @@ impl App<'_> {
         line.split_terminator('\0').map(str::to_owned).collect()
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.home.folder().join(name)
     }
 
     /// Waits until the app has written a line with this text so many times.
-    fn writes(&self, text: &str, times: usize) -> String {
+    pub(crate) fn writes(&self, text: &str, times: usize) -> String {
         let lines = self.home.follow(self.name);
         let mut last = String::new();
         for _ in 0..times {
@@ -139,7 +139,7 @@ impl App<'_> {
     }
 
     /// Sends a line to the instance, and waits until it has done what that says; what it writes
-    /// then. The first lines of one that is being tried by a reload are still kept as before.
+    /// then.
     fn does(&self, line: &str) -> String {
         self.sends(line);
         self.writes(&format!("did {line}"), 1)
@@ -187,7 +187,7 @@ impl App<'_> {
     }
 }
 
-fn row(field: &'static str, before: Value, after: Value, probe: fn(&App<'_>)) -> Row {
+pub(crate) fn row(field: &'static str, before: Value, after: Value, probe: fn(&App<'_>)) -> Row {
     Row {
         field,
         before,
@@ -198,13 +198,13 @@ fn row(field: &'static str, before: Value, after: Value, probe: fn(&App<'_>)) ->
 }
 
 impl Row {
-    fn beside(mut self, beside: Value) -> Self {
+    pub(crate) fn beside(mut self, beside: Value) -> Self {
         self.beside = beside;
         self
     }
 
     /// The app, before or after.
-    fn entry(&self, value: &Value) -> Value {
+    pub(crate) fn entry(&self, value: &Value) -> Value {
         let mut entry = json!({ "name": self.field, "script": "job.sh" });
         let fields = entry.as_object_mut().unwrap();
         fields.extend(self.beside.as_object().unwrap().clone());
@@ -408,12 +408,16 @@ fn of_logs() -> Vec<Row> {
             assert_eq!(log.matches("hello").count(), 1, "{log}");
         }),
         row("log_date_format", json!("[A]"), json!("[B]"), |app| {
+            // Also the first line of the new process.
+            assert_eq!(app.writes("hello", 2), "B: hello");
             assert_eq!(app.does("something"), "B: did something");
         }),
         row("time", json!(false), json!(true), |app| {
+            assert!(app.writes("hello", 2).starts_with("20"));
             assert!(app.does("something").starts_with("20"));
         }),
         row("log_type", json!("raw"), json!("json"), |app| {
+            assert!(app.writes("hello", 2).starts_with('{'));
             assert!(app.does("something").starts_with('{'));
         }),
         row("log_rotate", json!(true), json!(false), |app| {

@@ -17,6 +17,7 @@
 mod harness;
 mod home;
 
+mod beside_pm2;
 mod boot;
 mod changes;
 mod descriptors;
@@ -34,9 +35,11 @@ mod messages;
 mod names;
 mod neighbours;
 mod newcomer;
+mod recreated;
 mod reload;
 mod renewal;
 mod settings;
 mod states;
 mod targets;
 mod trouble;
+mod truths;

@@ -539,9 +539,9 @@ fn a_supervisor_that_does_not_know_a_request_says_so() {
     home.does(&["restart", "job"]);
 }
 
-/// A supervisor that says nothing is told of within seconds, and holds up no other app.
+/// A supervisor that is stopped cannot answer: it is named at once, and holds up no other app.
 #[test]
-fn a_supervisor_that_hangs_is_told_of() {
+fn a_supervisor_that_is_stopped_is_told_of() {
     let _turn = beside_others();
     let home = Home::new();
     home.file("job.sh", "sleep 1000\n");
@@ -550,10 +550,14 @@ fn a_supervisor_that_hangs_is_told_of() {
     let supervisor = Pid::from_raw(home.supervisor("hangs")).unwrap();
     kill_process(supervisor, Signal::STOP).unwrap();
     let errors = home.fails(&["stop", "all"]);
-    assert!(
-        errors.contains("hangs: its supervisor does not answer"),
-        "{errors}"
-    );
+    let pid = supervisor.as_raw_nonzero();
+    let wanted = [
+        "hangs: its supervisor is stopped",
+        &format!("`kill -CONT {pid}`"),
+    ];
+    for wanted in wanted {
+        assert!(errors.contains(wanted), "{errors}");
+    }
     let unknown = [(0, "unknown".to_owned()), (1, "stopped".to_owned())];
     assert_eq!(home.statuses(), unknown);
     kill_process(supervisor, Signal::CONT).unwrap();

@@ -31,10 +31,12 @@ fn instance(home: &Home, snapshot: &Snapshot, instance: &InstanceView, usage: Us
     let user = config::user_name(app.identity.as_ref().map(|identity| identity.uid));
     fields.insert("username".to_owned(), user.into());
     // pm2 has all variables among the fields too, and scripts look for them there.
+    let own = own_environment(app, instance);
     for (name, value) in &env {
+        let value = own.get(name).unwrap_or(value);
         fields.entry(name).or_insert_with(|| value.clone());
     }
-    fields.insert("env".to_owned(), own_environment(app, instance).into());
+    fields.insert("env".to_owned(), own.into());
     json!({
         "pid": instance.pid.unwrap_or(0),
         "name": app.name,
@@ -50,10 +52,18 @@ fn instance(home: &Home, snapshot: &Snapshot, instance: &InstanceView, usage: Us
 /// The app's environment as pm2 has it there: without what an instance is told of itself, but for a
 /// variable that the app has chosen for its number, or counts up.
 fn own_environment(app: &App, instance: &InstanceView) -> Map<String, Value> {
+    let given = app.given_values();
     let mut env: Map<String, Value> = app
         .env
         .iter()
-        .map(|(name, value)| (text(name), text(value).into()))
+        .map(|(name, value)| {
+            let (name, value) = (text(name), text(value));
+            // What an env_file or --update-env has set since is a text.
+            let as_given = given.get(name.as_str());
+            let as_given = as_given.filter(|given| given.to_string() == value);
+            let value = as_given.map_or(value.into(), Value::clone);
+            (name, value)
+        })
         .collect();
     let usual = app.instance_var == config::INSTANCE_VAR;
     let chosen = Some(app.instance_var.as_str()).filter(|_| !usual);

@@ -14,9 +14,26 @@ use crate::config::encode::os_list;
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Words(#[serde(with = "os_list")] pub(crate) Vec<OsString>);
 
-/// Variables with their values.
+/// Variables with their values: texts, or numbers, true and false as they were written.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub(crate) struct Variables(pub(crate) BTreeMap<String, String>);
+pub(crate) struct Variables(pub(crate) BTreeMap<String, Value>);
+
+impl Variables {
+    /// They as a process finds them.
+    pub(crate) fn texts(&self) -> impl Iterator<Item = (&str, String)> {
+        let pairs = self.0.iter();
+        pairs.filter_map(|(name, value)| Some((name.as_str(), variable(value)?)))
+    }
+}
+
+/// A value as it was written, if that is a number, true or false, and else the text of it.
+fn given(value: &Value) -> Option<Value> {
+    let text = variable(value)?;
+    Some(match value {
+        Value::Number(_) | Value::Bool(_) => value.clone(),
+        _ => Value::String(text),
+    })
+}
 
 /// What is watched.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -136,13 +153,13 @@ impl Kind for Variables {
     fn read(value: &Value) -> Option<Self> {
         let pair = |text: &str| {
             let (name, value) = text.split_once('=')?;
-            Some((name.to_owned(), value.to_owned()))
+            Some((name.to_owned(), Value::from(value)))
         };
         let variables = match value {
             Value::Object(object) => object
                 .iter()
                 .filter(|(_, value)| !value.is_null())
-                .map(|(name, value)| Some((name.clone(), variable(value)?)))
+                .map(|(name, value)| Some((name.clone(), given(value)?)))
                 .collect::<Option<BTreeMap<_, _>>>()?,
             Value::String(text) => split_words(text)
                 .iter()
@@ -154,8 +171,9 @@ impl Kind for Variables {
                 .collect::<Option<_>>()?,
             _ => return None,
         };
-        let good = |(name, value): (&String, &String)| {
-            !name.is_empty() && !name.contains(['=', '\0']) && !value.contains('\0')
+        let good = |(name, value): (&String, &Value)| {
+            let text = value.as_str().unwrap_or_default();
+            !name.is_empty() && !name.contains(['=', '\0']) && !text.contains('\0')
         };
         variables.iter().all(good).then_some(Self(variables))
     }

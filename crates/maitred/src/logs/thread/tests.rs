@@ -21,7 +21,7 @@ struct Worker {
     err: std::io::PipeWriter,
 }
 
-fn add(capture: &Capture, instance: u32, files: Files) -> Worker {
+fn add(capture: &Capture, format: Format, instance: u32, files: Files) -> Worker {
     let (out_read, out) = std::io::pipe().unwrap();
     let (err_read, err) = std::io::pipe().unwrap();
     capture.add(Source {
@@ -30,6 +30,7 @@ fn add(capture: &Capture, instance: u32, files: Files) -> Worker {
         out: out_read.into(),
         err: err_read.into(),
         files,
+        format,
     });
     Worker { out, err }
 }
@@ -56,7 +57,12 @@ fn each_stream_has_its_file_and_both_have_one() {
     files.combined = Some(folder.path().join("api.log"));
     let mut capture = start(Format::Plain, None);
     for instance in 0..2 {
-        let mut worker = add(&capture, instance, files.of_instance(instance));
+        let mut worker = add(
+            &capture,
+            Format::Plain,
+            instance,
+            files.of_instance(instance),
+        );
         writeln!(worker.out, "out of {instance}").unwrap();
         drop(worker.out);
         write!(worker.err, "last words of {instance}").unwrap();
@@ -82,7 +88,12 @@ fn lines_of_many_do_not_mix_in_a_merged_file() {
     let mut capture = start(Format::Dated(DateFormat::parse("[at]")), None);
     let writers: Vec<_> = (0..WORKERS)
         .map(|instance| {
-            let mut worker = add(&capture, instance, files.clone());
+            let mut worker = add(
+                &capture,
+                Format::Dated(DateFormat::parse("[at]")),
+                instance,
+                files.clone(),
+            );
             std::thread::spawn(move || {
                 for nth in 0..LINES {
                     let line = format!("{instance} {nth} {}\n", "x".repeat(nth * 37));
@@ -123,7 +134,7 @@ fn a_worker_that_writes_without_pause_does_not_get_ahead_of_rotation() {
         ..Rotation::default()
     };
     let mut capture = start_with(Format::Plain, Some(rotation), None);
-    let mut worker = add(&capture, 0, files.clone());
+    let mut worker = add(&capture, Format::Plain, 0, files.clone());
     for nth in 0..2000 {
         let line = format!("{nth:08} {}\n", "x".repeat(2000));
         worker.out.write_all(line.as_bytes()).unwrap();
@@ -140,7 +151,7 @@ fn a_worker_that_writes_without_pause_does_not_get_ahead_of_rotation() {
 fn a_tap_sees_what_the_files_get() {
     let (sender, seen) = mpsc::channel();
     let mut capture = start(Format::Json(None), Some(Box::new(Seen(sender))));
-    let mut worker = add(&capture, 3, Files::default());
+    let mut worker = add(&capture, Format::Json(None), 3, Files::default());
     worker.out.write_all(b"one\ntw").unwrap();
     worker.out.write_all(b"o\n").unwrap();
     drop(worker);
@@ -159,12 +170,31 @@ fn a_descendant_that_holds_the_pipe_is_not_waited_for() {
     let folder = tempfile::tempdir().unwrap();
     let files = Files::in_folder(folder.path(), "api");
     let mut capture = start(Format::Plain, None);
-    let mut worker = add(&capture, 0, files.clone());
+    let mut worker = add(&capture, Format::Plain, 0, files.clone());
     write!(worker.out, "unfinished").unwrap();
     capture.finish(Duration::from_millis(50));
     let text = fs::read_to_string(files.out.unwrap()).unwrap();
     assert_eq!(text, "unfinished\n");
     drop(worker);
+}
+
+/// A reload tries a successor with another format, while the old process writes on.
+#[test]
+fn each_process_has_its_format() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = Files::in_folder(folder.path(), "api");
+    let mut capture = start(Format::Plain, None);
+    let dated = |text: &str| Format::Dated(DateFormat::parse(text));
+    let mut old = add(&capture, dated("[A]"), 0, files.clone());
+    let mut new = add(&capture, dated("[B]"), 0, files.clone());
+    writeln!(old.out, "old").unwrap();
+    writeln!(new.out, "new").unwrap();
+    drop((old, new));
+    capture.finish(Duration::from_secs(60));
+    let text = fs::read_to_string(files.out.unwrap()).unwrap();
+    let mut lines: Vec<_> = text.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["A: old", "B: new"]);
 }
 
 #[test]
@@ -194,6 +224,7 @@ fn memory_for_unfinished_lines_is_bounded() {
                 out: Some(folder.path().join("out.log")),
                 ..Files::default()
             },
+            format: Format::Plain,
         });
         writers.push((u64::from(instance) * 2 + 1, writer));
     }

@@ -53,8 +53,10 @@ pub(crate) struct Instance {
     leaving: Vec<Leaving>,
     awaited: Awaited,
     last: Generation,
-    /// Processes that followed another one.
+    /// Processes that followed one that ran, as pm2 counts them: a start after a stop is none.
     restarts: u32,
+    /// The next process is one of them.
+    follows: bool,
     debt: Debt,
 }
 
@@ -67,6 +69,7 @@ impl Instance {
             awaited: Awaited::Nothing,
             last: 0,
             restarts,
+            follows: false,
             debt: Debt::of(unstable),
         }
     }
@@ -176,7 +179,10 @@ impl Instance {
     fn transition(&mut self, event: Event, step: &mut Step<'_>) -> State {
         let now = step.now;
         match (self.state, event) {
-            (State::Resting(_) | State::Waiting { .. }, Event::Start) => self.begin(now),
+            (
+                State::Resting(_) | State::Waiting { .. },
+                Event::Start | Event::Restart | Event::Reload,
+            ) => self.begin(now),
             (State::Running(run), Event::Start) => {
                 if run.up {
                     let listens = run.listens;
@@ -192,6 +198,7 @@ impl Instance {
 
             // Whatever it rests for: what is stopped is started by a command alone.
             (State::Resting(_) | State::Waiting { .. }, Event::Stop) => {
+                self.follows = false;
                 State::Resting(Rest::Stopped)
             }
             (State::Running(run), Event::Stop) => {
@@ -204,14 +211,10 @@ impl Instance {
                 State::Resting(Rest::Stopped)
             }
 
-            (State::Resting(_) | State::Waiting { .. }, Event::Restart | Event::Reload) => {
-                self.restarts += 1;
-                self.begin(now)
-            }
             (State::Running(old), Event::Reload) if step.rules.overlap => self.replace(old, step),
             (State::Running(run), Event::Restart | Event::Reload) => {
                 self.leave(run, step);
-                self.restarts += 1;
+                self.follows = true;
                 self.begin(now)
             }
             (State::Replacing { old, new, .. }, Event::Reload) => {
@@ -221,7 +224,7 @@ impl Instance {
             (State::Replacing { old, new, .. }, Event::Restart) => {
                 self.leave(old, step);
                 self.leave(new, step);
-                self.restarts += 1;
+                self.follows = true;
                 self.begin(now)
             }
 
@@ -331,6 +334,8 @@ impl Instance {
     /// To be started as soon as may be, with a clean slate.
     fn begin(&mut self, now: Duration) -> State {
         self.debt = Debt::default();
+        // What has crashed and waits for its restart is started instead.
+        self.follows &= self.is_leaving();
         State::Waiting { until: now }
     }
 
@@ -390,7 +395,7 @@ impl Instance {
             step.tell(run, status, Next::Errored { attempts });
             return State::Resting(Rest::Errored);
         };
-        self.restarts += 1;
+        self.follows = true;
         let next = Next::Restart {
             delay: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
             attempt: self.debt.runs(),
@@ -463,6 +468,7 @@ impl Instance {
         match self.state {
             State::Waiting { until } if until <= step.now => {
                 let run = self.spawn(step);
+                self.restarts += u32::from(std::mem::take(&mut self.follows));
                 self.state = State::Running(run);
             }
             State::Resting(_) if self.awaited == Awaited::Stopped => {

@@ -210,6 +210,42 @@ fn a_restart_starts_when_the_one_before_is_gone() {
     assert_eq!(instance.restarts(), 1);
 }
 
+/// As pm2 counts: a process that follows one that ran, and no start after a stop.
+#[test]
+fn restarts_are_counted_when_the_next_one_starts() {
+    let rules = rules();
+    let mut instance = listening(&rules);
+    let stopped = |instance: &mut Instance, run| {
+        instance.step(Event::Stop, &rules, ms(10));
+        instance.step(exited(run, 0), &rules, ms(10));
+    };
+    stopped(&mut instance, 1);
+    for (run, event) in [(2, Event::Start), (3, Event::Restart), (4, Event::Reload)] {
+        let effects = instance.step(event, &rules, ms(20));
+        assert_eq!(effects, [Effect::Spawn(run)]);
+        assert_eq!(instance.restarts(), 0, "{event:?} of what was stopped");
+        stopped(&mut instance, run);
+    }
+    instance.step(Event::Start, &rules, ms(30));
+    // A restart of what runs counts when the old one has left, and not if a stop comes in between.
+    instance.step(Event::Restart, &rules, ms(30));
+    assert_eq!(instance.restarts(), 0);
+    instance.step(Event::Stop, &rules, ms(30));
+    instance.step(Event::Start, &rules, ms(30));
+    instance.step(exited(5, 0), &rules, ms(30));
+    assert_eq!(instance.restarts(), 0);
+    instance.step(Event::Restart, &rules, ms(30));
+    instance.step(Event::Start, &rules, ms(30));
+    instance.step(exited(6, 0), &rules, ms(30));
+    assert_eq!(instance.restarts(), 1);
+    // A crash counts when the pause is over.
+    instance.step(exited(7, 1), &rules, ms(30));
+    assert_eq!(instance.restarts(), 1);
+    let due = instance.next_time(&rules).unwrap();
+    instance.step(Event::Time, &rules, due);
+    assert_eq!(instance.restarts(), 2);
+}
+
 #[test]
 fn a_reload_lets_the_old_one_go_when_the_new_one_listens() {
     let rules = rules();
