@@ -370,7 +370,7 @@ impl Member {
             arrived,
             client,
             sent: now,
-            to_free: self.free_at == Some(now),
+            to_free: self.free_at.take() == Some(now),
         });
         self.given_at = now;
         self.figures.dispatched += 1;
