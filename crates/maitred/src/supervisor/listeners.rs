@@ -112,7 +112,9 @@ impl Supervisor {
     /// elsewhere.
     pub(super) fn close_unclaimed(&mut self) {
         self.listeners.check = None;
-        let unused = self.listeners.all.iter().filter(|(_, it)| it.workers == 0);
+        // One whose owner is not known stays: anybody may want it.
+        let unused = self.listeners.all.iter();
+        let unused = unused.filter(|(_, it)| it.workers == 0 && !it.owners.is_empty());
         let mut over = Vec::new();
         let mut check: Option<Duration> = None;
         let now = self.now();
