@@ -1,4 +1,5 @@
-//! A private folder for one running supervisor: the door, and the preload library.
+//! A private folder for one running supervisor: the door, and the preload library. A supervisor in the
+//! background has a second control socket there, by which it is found when the home folder is gone.
 //!
 //! Supervisor and guard hold a lock in it, which the kernel drops with the last of them. So a
 //! folder whose lock is free was left behind by two that were killed in the same moment, and the
@@ -6,10 +7,12 @@
 //! lock is the first thing in a folder and the last that goes, so that one of which the making or
 //! the removal was interrupted is known by that, too.
 
+use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt;
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
@@ -31,6 +34,9 @@ const LOCK: &str = "lock";
 
 /// What the lock is called until it is held.
 const NEW_LOCK: &str = "lock.new";
+
+/// Names the folder of the app that is run.
+const APP: &str = "app";
 
 /// How many names are tried for a new folder.
 const TRIES: u32 = 8;
@@ -159,6 +165,20 @@ impl RuntimeFolder {
         Ok(())
     }
 
+    /// Notes the folder of the app in the home, so that the supervisor is found when that is gone.
+    ///
+    /// # Errors
+    /// If nothing can be written there.
+    pub(crate) fn note_app(&self, app: &Path) -> anyhow::Result<()> {
+        OpenOptions::new()
+            .write(true)
+            .create_new(true)
+            .mode(0o600)
+            .open(self.path.join(APP))
+            .and_then(|mut file| file.write_all(app.as_os_str().as_bytes()))
+            .context("noting the app's folder")
+    }
+
     /// Its name, which no other has.
     pub(crate) fn name(&self) -> String {
         let name = self.path.file_name().unwrap_or_default();
@@ -211,6 +231,17 @@ impl RuntimeFolder {
     }
 }
 
+/// The folders of this user's supervisors in the background, each with the folder of its app.
+pub(crate) fn of_apps() -> Vec<(PathBuf, PathBuf)> {
+    let mut found = BTreeMap::new();
+    for folder in places().iter().flat_map(|place| ours_in(place)) {
+        if let Ok(app) = fs::read(folder.join(APP)) {
+            found.insert(folder, OsString::from_vec(app).into());
+        }
+    }
+    found.into_iter().collect()
+}
+
 /// Names the places that the user has chosen, and that were not used.
 fn tell_of_passed_over(tried: &[String]) {
     for reason in tried {
@@ -251,29 +282,35 @@ fn lock_in(path: &Path) -> std::io::Result<File> {
 /// Removes the folders of this user that nobody holds any more, after the processes that bear their
 /// names: they would keep ports open that are wanted. What cannot be removed does no harm.
 fn remove_left_behind(place: &Path) {
-    let own = rustix::process::geteuid().as_raw();
-    for entry in fs::read_dir(place).into_iter().flatten().flatten() {
-        let name = entry.file_name();
-        let number = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
-        let is_ours = number.is_some_and(|it| it.len() == 16 && it.bytes().all(is_hexadecimal))
-            // Not that of what a link leads to.
-            && entry.metadata().is_ok_and(|meta| meta.is_dir() && meta.uid() == own);
-        if !is_ours {
-            continue;
-        }
-        if let Some(claim) = claim(&entry.path()) {
+    for folder in ours_in(place) {
+        if let Some(claim) = claim(&folder) {
+            let name = folder.file_name().unwrap_or_default();
             let end = [b".", name.as_encoded_bytes()].concat();
             process_tree::kill_marked(|entry| {
                 let value = entry.strip_prefix(RUN_VAR.as_bytes());
                 value.is_some_and(|it| it.first() == Some(&b'=') && it.ends_with(&end))
             });
-            remove(&entry.path());
+            remove(&folder);
             drop(claim);
         } else {
             // Only one that is empty goes. Whoever is just making it tries another one.
-            let _ = fs::remove_dir(entry.path());
+            let _ = fs::remove_dir(folder);
         }
     }
+}
+
+/// The folders of this kind and of this user in a place.
+fn ours_in(place: &Path) -> impl Iterator<Item = PathBuf> {
+    let own = rustix::process::geteuid().as_raw();
+    let entries = fs::read_dir(place).into_iter().flatten().flatten();
+    let ours = entries.filter(move |entry| {
+        let name = entry.file_name();
+        let number = name.to_str().and_then(|name| name.strip_prefix(PREFIX));
+        number.is_some_and(|it| it.len() == 16 && it.bytes().all(is_hexadecimal))
+            // Not that of what a link leads to.
+            && entry.metadata().is_ok_and(|meta| meta.is_dir() && meta.uid() == own)
+    });
+    ours.map(|entry| entry.path())
 }
 
 fn is_hexadecimal(byte: u8) -> bool {

@@ -4,6 +4,7 @@
 mod act;
 mod add;
 mod launch;
+mod lost;
 mod target;
 
 use std::sync::Mutex;
@@ -111,6 +112,7 @@ fn exit_code(record: &Record) -> u8 {
 /// # Errors
 /// If the home cannot be read.
 pub(crate) fn all(home: &Home) -> anyhow::Result<Vec<Known>> {
+    lost::bring_back(home);
     let mut known = Vec::new();
     for folder in home.apps()? {
         match folder.record() {

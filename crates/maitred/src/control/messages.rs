@@ -60,6 +60,8 @@ pub(crate) enum Request {
     Signal { ids: Option<Vec<u32>>, signal: i32 },
     /// Write a line to the standard input of one.
     Send { id: u32, line: String },
+    /// Write the app's folder again, which was removed.
+    Reappear,
     /// End everything, and the supervisor.
     Kill,
 }

@@ -4,12 +4,14 @@
 //! in between is the supervisor's, which is never waited for nor made to wait.
 
 use std::io;
+use std::os::unix::net::UnixListener as Listener;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
 use tokio::sync::{Semaphore, mpsc};
+use tokio::task::AbortHandle;
 
 use super::messages::Envelope;
 use super::{LONGEST_LINE, Refusal, Reply, Request, is_trusted};
@@ -55,45 +57,46 @@ impl Answer {
     }
 }
 
-/// The server's task.
+/// So many sockets are served: one in the app's folder, and one in the runtime folder.
+const SOCKETS: usize = 2;
+
+/// The server's tasks.
 #[derive(Debug)]
 pub(crate) struct Server {
+    sender: mpsc::Sender<Call>,
     calls: mpsc::Receiver<Call>,
+    /// Ends the one that serves in the app's folder.
+    in_app_folder: AbortHandle,
     /// Each writer holds one until it has written all.
     writers: Arc<Semaphore>,
 }
 
 impl Server {
-    /// Starts to serve; within a tokio runtime.
+    /// Starts to serve in the app's folder and in the runtime folder; within a tokio runtime.
+    ///
+    /// # Errors
+    /// If a socket cannot be used.
+    pub(crate) fn start(in_app_folder: Listener, in_runtime_folder: Listener) -> io::Result<Self> {
+        let (sender, calls) = mpsc::channel(CALLS);
+        let writers = Arc::new(Semaphore::new(CALLERS));
+        let in_app_folder = listen(in_app_folder, &sender, &writers)?;
+        listen(in_runtime_folder, &sender, &writers)?;
+        Ok(Self {
+            sender,
+            calls,
+            in_app_folder,
+            writers,
+        })
+    }
+
+    /// Serves at another socket in the app's folder.
     ///
     /// # Errors
     /// If the socket cannot be used.
-    pub(crate) fn start(socket: std::os::unix::net::UnixListener) -> io::Result<Self> {
-        socket.set_nonblocking(true)?;
-        let socket = UnixListener::from_std(socket)?;
-        let (sender, calls) = mpsc::channel(CALLS);
-        let writers = Arc::new(Semaphore::new(CALLERS));
-        let places = writers.clone();
-        tokio::spawn(async move {
-            loop {
-                let Ok(place) = places.clone().acquire_owned().await else {
-                    return;
-                };
-                match socket.accept().await {
-                    Ok((caller, _)) if is_trusted(&caller) => {
-                        let calls = sender.clone();
-                        tokio::spawn(async move {
-                            serve(caller, calls).await;
-                            drop(place);
-                        });
-                    }
-                    Ok(_) => {}
-                    // Without descriptors nobody can be let in; they wait.
-                    Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
-                }
-            }
-        });
-        Ok(Self { calls, writers })
+    pub(crate) fn serve_anew(&mut self, in_app_folder: Listener) -> io::Result<()> {
+        let new = listen(in_app_folder, &self.sender, &self.writers)?;
+        std::mem::replace(&mut self.in_app_folder, new).abort();
+        Ok(())
     }
 
     /// The next request.
@@ -105,11 +108,42 @@ impl Server {
     pub(crate) async fn finish(self) {
         // What nobody takes up any more gets no answer: the callers see that we are gone.
         drop(self.calls);
-        let count = u32::try_from(CALLERS).unwrap_or(u32::MAX);
-        // One place is the one that waits for the next caller.
-        let all = self.writers.acquire_many(count - 1);
+        let count = u32::try_from(CALLERS - SOCKETS).unwrap_or(u32::MAX);
+        // At each socket one place waits for the next caller.
+        let all = self.writers.acquire_many(count);
         let _ = tokio::time::timeout(Duration::from_secs(1), all).await;
     }
+}
+
+/// Serves at a socket, in a task of its own.
+fn listen(
+    socket: Listener,
+    calls: &mpsc::Sender<Call>,
+    writers: &Arc<Semaphore>,
+) -> io::Result<AbortHandle> {
+    socket.set_nonblocking(true)?;
+    let socket = UnixListener::from_std(socket)?;
+    let (calls, places) = (calls.clone(), writers.clone());
+    let task = tokio::spawn(async move {
+        loop {
+            let Ok(place) = places.clone().acquire_owned().await else {
+                return;
+            };
+            match socket.accept().await {
+                Ok((caller, _)) if is_trusted(&caller) => {
+                    let calls = calls.clone();
+                    tokio::spawn(async move {
+                        serve(caller, calls).await;
+                        drop(place);
+                    });
+                }
+                Ok(_) => {}
+                // Without descriptors nobody can be let in; they wait.
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+    });
+    Ok(task.abort_handle())
 }
 
 async fn serve(caller: UnixStream, calls: mpsc::Sender<Call>) {

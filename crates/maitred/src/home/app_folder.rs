@@ -13,7 +13,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
 use super::record::Record;
-use super::{atomic, private_folder, socket};
+use super::{Home, atomic, private_folder, socket};
 
 /// The control socket's name.
 const CONTROL: &str = "control";
@@ -59,6 +59,11 @@ impl AppFolder {
         self.record_path().exists()
     }
 
+    /// Whether it holds a control socket, of a supervisor that runs or was killed.
+    pub(crate) fn has_socket(&self) -> bool {
+        self.path.join(CONTROL).exists()
+    }
+
     /// The user to whom it belongs, if that is somebody else, and it is closed to us.
     pub(crate) fn other_owner(&self) -> Option<u32> {
         let owner = self.path().metadata().ok()?.uid();
@@ -87,6 +92,15 @@ impl AppFolder {
     /// If nobody listens.
     pub(crate) fn connect(&self) -> io::Result<UnixStream> {
         socket::connect(&self.path, CONTROL)
+    }
+
+    /// Opens the control socket.
+    ///
+    /// # Errors
+    /// If the folder cannot be written to.
+    pub(crate) fn listen(&self) -> anyhow::Result<UnixListener> {
+        socket::listen(&self.path, CONTROL)
+            .with_context(|| format!("opening {}", self.path.join(CONTROL).display()))
     }
 
     /// Makes the folder, and gets the right to run the app, as [`AppFolder::claim`].
@@ -222,13 +236,26 @@ impl Claim {
         atomic::write(&path, &text, None).with_context(|| format!("writing {}", path.display()))
     }
 
-    /// Opens the control socket.
+    /// Makes the folder again, if it was removed, with a lock of its own. The guard has none of it: a
+    /// supervisor that is killed then seems to be gone a moment before its workers are.
     ///
     /// # Errors
-    /// If the folder cannot be written to.
-    pub(crate) fn listen(&self) -> anyhow::Result<UnixListener> {
-        socket::listen(&self.folder.path, CONTROL)
-            .with_context(|| format!("opening {}", self.folder.path.join(CONTROL).display()))
+    /// If the folder cannot be made, or another supervisor has taken its place.
+    pub(crate) fn restore(&mut self) -> anyhow::Result<()> {
+        if self.is_valid() {
+            return Ok(());
+        }
+        if let Some(home) = Home::of(&self.folder) {
+            home.create()?;
+        }
+        match self.folder.create(Duration::ZERO)? {
+            Some(claim) => self.lock = claim.lock,
+            None => bail!(
+                "another supervisor has taken {}",
+                self.folder.path.display()
+            ),
+        }
+        Ok(())
     }
 
     /// Forgets the app. Its folder has another name before it goes, so that no other process finds

@@ -13,7 +13,7 @@ use super::operations::{Goal, Operation};
 use super::slot::Slot;
 use super::{Afterwards, Supervisor};
 use crate::config::App;
-use crate::control::{Answer, Call, Refusal, Reply, Request, Snapshot};
+use crate::control::{Answer, Call, Refusal, Reply, Request, Server, Snapshot};
 use crate::home::{Kept, Rest};
 
 impl Supervisor {
@@ -56,11 +56,32 @@ impl Supervisor {
             }
             Request::Signal { ids, signal } => self.signal(&ids, signal, &answer),
             Request::Send { id, line } => self.send_line(id, &line, &answer),
+            // Where there is no control socket, there is no folder either.
+            Request::Reappear => answer.fail("it has no folder"),
             Request::Kill => {
                 let operation = Operation::new("kill", Goal::Stopped, answer);
                 self.operations.push(operation.until_the_end());
                 self.end("kill", None);
             }
+        }
+    }
+
+    /// Writes the app's folder again, and is to be found there.
+    pub(super) fn reappear(&mut self, answer: &Answer, server: &mut Server) {
+        if let Some(refusal) = self.leaves(&Request::Reappear) {
+            return answer.send(Reply::Failed(refusal));
+        }
+        let Some(claim) = &mut self.claim else {
+            return answer.fail("it has no folder");
+        };
+        let anew = claim.restore().and_then(|()| claim.folder().listen());
+        let served = anew.and_then(|socket| Ok(server.serve_anew(socket)?));
+        match served {
+            Ok(()) => {
+                self.write_record();
+                answer.send(Reply::Done(Box::new(self.snapshot())));
+            }
+            Err(error) => answer.fail(format!("{error:#}")),
         }
     }
 

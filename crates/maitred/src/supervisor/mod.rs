@@ -37,11 +37,11 @@ use tokio::sync::mpsc;
 
 use crate::cgroup::{Branch, Group};
 use crate::config::{App, ExecMode};
-use crate::control::{Call, Server};
+use crate::control::{Call, Request, Server};
 use crate::dispatcher::{self, Dispatcher, Notice, RegistrationSettings};
 use crate::events::Event;
 use crate::figures::ListenerFigures;
-use crate::home::{Claim, Home, Kept, Record, Rest};
+use crate::home::{AppFolder, Claim, Home, Kept, Record, Rest};
 use crate::output::Output;
 use crate::process_tree;
 use crate::runtime_folder::RuntimeFolder;
@@ -226,7 +226,11 @@ impl Supervisor {
         runtime.block_on(async {
             let mut server = match &self.claim {
                 Some(claim) => {
-                    let server = Server::start(claim.listen()?);
+                    let runtime_folder = AppFolder::new(self.folder.path().to_owned());
+                    // The note last: who finds it finds the others, too.
+                    let sockets = (claim.folder().listen()?, runtime_folder.listen()?);
+                    self.folder.note_app(claim.folder().path())?;
+                    let server = Server::start(sockets.0, sockets.1);
                     Some(server.context("serving the control socket")?)
                 }
                 None => None,
@@ -300,7 +304,10 @@ impl Supervisor {
                 Some(signal) = signals.recv() => self.signalled(signal),
                 Some(notice) = self.notices.recv() => self.noticed(notice),
                 Some(ready) = self.ready.recv() => self.is_ready(ready),
-                Some(call) = next_call(server) => self.called(call).await,
+                Some(call) = next_call(server) => match server {
+                    Some(server) if call.request == Request::Reappear => self.reappear(&call.answer, server),
+                    _ => self.called(call).await,
+                },
                 event = self.output.notice() => self.event(event),
                 call = self.renewal.next() => self.renew(call),
                 () = sleep_until(self.started, wake) => self.check(),

@@ -37,6 +37,7 @@ mod neighbours;
 mod newcomer;
 mod recreated;
 mod reload;
+mod removed;
 mod renewal;
 mod settings;
 mod states;
