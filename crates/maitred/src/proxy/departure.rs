@@ -5,11 +5,12 @@
 //! sends calls its request off, as in nginx, Node and HAProxy, unless `half_closed_clients` says
 //! otherwise.
 
-use balance::Nanos;
+use balance::{MemberId, Nanos};
 
-use super::Proxy;
 use super::client::{Client, Phase};
+use super::handing::Patience;
 use super::slab::Key;
+use super::{Proxy, Workers, pool};
 
 /// A client that may have closed its sending side alone is taken for gone when nothing of its
 /// response has gone to it for so long.
@@ -50,5 +51,49 @@ impl Proxy {
         client.link.is_ending()
             && exchange.answer.is_some()
             && self.now.saturating_sub(client.active_at) >= PAUSE
+    }
+    /// Takes requests whose clients have left out of a worker's channel, so that the worker never
+    /// hears of them. The others go back there in their order, and keep their place with this worker
+    /// under every policy.
+    pub(super) fn remove_deserted<W: Workers>(&mut self, member: MemberId, workers: &mut W) {
+        let mut lying = Vec::new();
+        while let Some(end) = workers.take_back(member) {
+            lying.push(end);
+        }
+        let pairs = &self.pairs;
+        let Some(desk) = self.desks.get_mut(&member) else {
+            return;
+        };
+        desk.untaken.retain(|key| pairs.get(*key).is_some());
+        // What the channel does not take again, and what came behind that.
+        let mut refused = Vec::new();
+        for end in lying {
+            let Some(number) = pool::number_of(&end) else {
+                continue;
+            };
+            let known = |key: &Key| pairs.get(*key).is_some_and(|it| it.number == number);
+            let Some(at) = desk.untaken.iter().position(known) else {
+                continue;
+            };
+            let key = desk.untaken.get(at).copied();
+            let asks = key.and_then(|key| Some((key, pairs.get(key)?.client?)));
+            let asks =
+                asks.and_then(|(key, client)| Some((key, client, self.clients.get(client)?)));
+            let Some((key, client, peer)) = asks.map(|(key, id, it)| (key, id, it.peer)) else {
+                continue;
+            };
+            let handed = match refused.is_empty() {
+                true => workers.hand(member, end, peer.sockaddr()),
+                false => Err(end),
+            };
+            if let Err(end) = handed {
+                desk.untaken.remove(at);
+                refused.push((client, key, end));
+            }
+        }
+        // The youngest goes first into the queue's front.
+        for (client, pair, end) in refused.into_iter().rev() {
+            self.wait_again(client, member, (pair, end), Patience::GoesOn);
+        }
     }
 }

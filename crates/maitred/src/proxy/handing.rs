@@ -26,7 +26,7 @@ const OVERDUE: Nanos = 2_000_000;
 
 /// What becomes of the time that a request may wait, when it comes back from a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Patience {
+pub(super) enum Patience {
     BeginsAnew,
     /// The worker could not have taken it.
     GoesOn,
@@ -266,9 +266,16 @@ impl Proxy {
             while desk.untaken.len() > lying {
                 desk.untaken.pop_front();
             }
-            // Clients that have gone leave theirs lying there.
-            let mut waited_for = desk.untaken.iter().filter_map(|key| self.pairs.get(*key));
-            let Some(oldest) = waited_for.next() else {
+            if desk
+                .untaken
+                .iter()
+                .any(|key| self.pairs.get(*key).is_none())
+            {
+                self.remove_deserted(member, workers);
+            }
+            let untaken = self.desks.get(&member).map(|desk| desk.untaken.iter());
+            let mut pairs = untaken.into_iter().flatten();
+            let Some(oldest) = pairs.find_map(|key| self.pairs.get(*key)) else {
                 continue;
             };
             let overdue = self.now >= oldest.handed_at + OVERDUE;
@@ -353,26 +360,39 @@ impl Proxy {
                 self.pairs.remove(key);
                 continue;
             };
-            let mut since = self.now;
-            if let Some(it) = self.clients.get_mut(client)
-                && let Phase::Serving(exchange) = &mut it.phase
-            {
-                exchange.stage = Stage::Returned(key, end);
-                exchange.record.worker = None;
-                if patience == Patience::GoesOn {
-                    since = exchange.waits_since;
-                }
-                exchange.waits_since = since;
-            }
-            if let (Some(arrival), Some(gate)) = (self.arrival(client), self.gates.get_mut(&gate)) {
-                gate.balancer.came_back(self.now, member, arrival, since);
-            }
+            self.wait_again(client, member, (key, end), patience);
         }
         // The worker has taken these meanwhile, or there was no descriptor to take them back.
         if let Some(desk) = self.desks.get_mut(&member) {
             desk.untaken = untaken;
         }
         self.free.push(gate);
+    }
+
+    /// A request waits again, in the pair that its worker has not taken.
+    pub(super) fn wait_again(
+        &mut self,
+        client: Key,
+        member: MemberId,
+        (pair, end): (Key, OwnedFd),
+        patience: Patience,
+    ) {
+        let mut since = self.now;
+        let Some(it) = self.clients.get_mut(client) else {
+            return;
+        };
+        let gate = it.gate;
+        if let Phase::Serving(exchange) = &mut it.phase {
+            exchange.stage = Stage::Returned(pair, end);
+            exchange.record.worker = None;
+            if patience == Patience::GoesOn {
+                since = exchange.waits_since;
+            }
+            exchange.waits_since = since;
+        }
+        if let (Some(arrival), Some(gate)) = (self.arrival(client), self.gates.get_mut(&gate)) {
+            gate.balancer.came_back(self.now, member, arrival, since);
+        }
     }
 }
 

@@ -192,3 +192,54 @@ fn the_rest_of_a_complete_response_goes_out() {
     assert!(said.ends_with("ok") && ended, "{said}");
     assert_eq!(world.proxy.figures(GATE).unwrap().answered, 1);
 }
+
+/// A worker that is blocked has taken nothing of what lies in its channel: what clients that have
+/// left had asked for goes out of it, and the rest stays in its order.
+#[test]
+fn a_request_whose_client_has_left_is_taken_out_of_a_blocked_workers_channel() {
+    use RequestPolicy::{IpHash, LeastConn, NextAvailable, RoundRobin, Sticky};
+    // What is answered so is not kept for the next request.
+    let last = OK.replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n");
+    for is_refused in [false, true] {
+        for policy in [NextAvailable, RoundRobin, LeastConn, IpHash, Sticky] {
+            let mut world = World::new(1, settings(policy));
+            let mut clients: Vec<_> = (0..6).map(|_| Some(world.connect())).collect();
+            for (n, client) in clients.iter_mut().enumerate() {
+                let request = format!("GET /{n} HTTP/1.1\r\nHost: a\r\n\r\n");
+                world.send(client.as_mut().unwrap(), request);
+            }
+            world.channels.busy.push(MemberId(0));
+            // Under some policies one waits for a free worker.
+            let waiting = world.proxy.figures(GATE).unwrap().waiting;
+            assert_eq!(world.channels.lying.len() + waiting, 6, "{policy:?}");
+            for gone in [0, 2, 5] {
+                clients[gone] = None;
+            }
+            world.run();
+            if is_refused {
+                // Not even what it had is taken by it again.
+                world.channels.full.push(MemberId(0));
+            }
+            world.pass(SECOND / 100);
+            let figures = world.proxy.figures(GATE).unwrap();
+            assert_eq!(figures.aborted, 3, "{policy:?}");
+            assert_eq!(figures.in_progress + figures.waiting, 3, "{policy:?}");
+            world.channels.full.clear();
+            world.channels.busy.clear();
+            world.proxy.turned(MemberId(0), &mut world.channels);
+            world.pass(SECOND / 100);
+            let mut asked = Vec::new();
+            while !world.channels.lying.is_empty() {
+                let (_, mut worker) = world.take();
+                let (said, ended) = arrived(&mut worker);
+                assert!(!ended, "{policy:?}: {said}");
+                asked.push(said.split(' ').nth(1).unwrap_or_default().to_owned());
+                world.send(&mut worker, &last);
+            }
+            assert_eq!(asked, ["/1", "/3", "/4"], "{policy:?} {is_refused}");
+            for client in clients.iter_mut().flatten() {
+                assert!(arrived(client).0.ends_with("ok"), "{policy:?}");
+            }
+        }
+    }
+}
