@@ -1,6 +1,8 @@
 //! The JSON Schema of config files, made from the table of fields: editors complete and check with
 //! it. Draft 2020-12.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::fields::FIELDS;
@@ -17,12 +19,25 @@ pub(crate) fn schema() -> Value {
         "required": ["apps"],
         "additionalProperties": false,
     });
-    json!({
+    sorted(json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "maitred config",
         "anyOf": [file, apps, app],
         "$defs": { "app": one_app() },
-    })
+    }))
+}
+
+/// The same with all keys in order, whichever kind of map `serde_json` is built with.
+fn sorted(value: Value) -> Value {
+    match value {
+        Value::Object(object) => {
+            let sorted: BTreeMap<_, _> = object.into_iter().collect();
+            let sorted = sorted.into_iter().map(|(key, it)| (key, self::sorted(it)));
+            Value::Object(sorted.collect())
+        }
+        Value::Array(list) => Value::Array(list.into_iter().map(sorted).collect()),
+        other => other,
+    }
 }
 
 fn one_app() -> Value {

@@ -14,11 +14,11 @@ use rustix::process::{Resource, getrlimit};
 const PAUSE: Duration = Duration::from_millis(100);
 const SHARE_OF_TIME: u32 = 50;
 
-/// What part of all is left for the rest, within these bounds. At least so many that one more instance
-/// can be started, which has 12 and needs 8 for a moment, beside a command: else nothing could be
-/// reloaded under load.
+/// What part of all is left for the rest, within these bounds. At least so many that a reload works
+/// under load: one instance starts, which has 12 and needs 8 for a moment, while the files of the one
+/// that was replaced before are being closed, beside a command or two.
 const PART: usize = 8;
-const LEAST: usize = 24;
+pub(crate) const LEAST: usize = 40;
 const MOST: usize = 256;
 
 /// How many clients there may be, and how many connections to workers.

@@ -35,6 +35,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 pub(crate) use address::ListenAddress;
+pub(crate) use descriptors::LEAST as LEAST_RESERVE;
 pub(crate) use registration::Settings as RegistrationSettings;
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::oneshot;

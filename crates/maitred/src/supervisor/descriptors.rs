@@ -5,6 +5,8 @@ use rustix::io::fcntl_dupfd_cloexec;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::stdio;
 
+use crate::dispatcher::LEAST_RESERVE;
+
 /// So many have room in the kernel's table from the beginning, at 8 bytes each.
 const ROOM: u64 = 1024;
 
@@ -28,7 +30,7 @@ const CLIENTS: u64 = 2;
 const FEW: u64 = 64;
 
 /// How many files must be able to be open where requests are placed, if that is more than may be.
-/// The dispatcher leaves one in eight free.
+/// The dispatcher leaves one in eight free, or [`LEAST_RESERVE`].
 pub(super) fn shortage(instances: usize) -> Option<(u64, u64)> {
     let limit = getrlimit(Resource::Nofile).current?;
     let needed = needed(instances);
@@ -38,7 +40,7 @@ pub(super) fn shortage(instances: usize) -> Option<(u64, u64)> {
 fn needed(instances: usize) -> u64 {
     let instances = u64::try_from(instances).unwrap_or(u64::MAX);
     let all = OURS + INSTANCES.saturating_mul(instances) + CLIENTS * FEW;
-    all.saturating_mul(8) / 7
+    (all.saturating_mul(8) / 7).max(all + LEAST_RESERVE as u64)
 }
 
 /// Raises our own limit as far as it goes. The one that there was, which workers keep.
@@ -61,7 +63,7 @@ mod tests {
 
     #[test]
     fn what_is_needed_grows_with_the_instances() {
-        assert_eq!(needed(4), 224);
+        assert_eq!(needed(4), 236);
         assert!(needed(1) < 1024 && needed(50) < 1024 && needed(100) > 1024);
     }
 }

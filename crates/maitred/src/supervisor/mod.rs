@@ -282,6 +282,8 @@ impl Supervisor {
             self.step(number, instance::Event::Start);
         }
         loop {
+            // Who hears that an instance is up may see at once what that changes.
+            self.tell_what_is_awaited();
             self.close_operations();
             self.tell_what_is_awaited();
             if let Some(code) = self.outcome() {

@@ -15,7 +15,9 @@ use rustix::fs::{CWD, Mode, mkfifoat};
 use crate::harness::{Door, Gate, PATIENCE, Request, Run, Setup, alone, rounds};
 
 const WORKERS: usize = 3;
-const POLICIES: [&str; 3] = ["next_available", "round_robin", "least_conn"];
+/// Those that promise it. `least_conn` goes by the connections that are open: on a busy machine a worker
+/// may not have closed one of the round before, and rightly gets nothing then.
+const POLICIES: [&str; 2] = ["next_available", "round_robin"];
 
 /// Each request rings, and blocks its worker until the test lets it go on: who has one begins no
 /// other.

@@ -60,7 +60,7 @@ fn commands_come_through_while_clients_take_all_descriptors() {
         assert_eq!(statuses, ["online"; 4]);
         let described = home.does(&["describe", "app"]);
         assert!(
-            described.contains("96 (ulimit -n), which is low: raise it to 224"),
+            described.contains("96 (ulimit -n), which is low: raise it to 236"),
             "{described}"
         );
         for command in [
