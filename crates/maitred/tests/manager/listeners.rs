@@ -1,7 +1,7 @@
 //! Which listeners a start waits for, and which of them outlive a run.
 
 use std::fs;
-use std::io::{ErrorKind, Read};
+use std::io::{ErrorKind, Read, Write};
 use std::net::TcpStream;
 use std::path::Path;
 use std::time::Duration;
@@ -322,8 +322,10 @@ fn a_listener_that_its_app_closes_is_closed() {
                 match TcpStream::connect(address) {
                     Err(error) if error.kind() == ErrorKind::ConnectionRefused => break,
                     Err(error) => assert_eq!(error.kind(), ErrorKind::ConnectionReset),
-                    // It came before the close was known, and is closed with the listener.
+                    // It came before the close was known: it is closed with the listener, or was
+                    // taken before.
                     Ok(mut early) => {
+                        let _ = early.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
                         early
                             .set_read_timeout(Some(Duration::from_secs(2)))
                             .unwrap();
