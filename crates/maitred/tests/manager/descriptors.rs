@@ -27,7 +27,7 @@ fn commands_come_through_while_clients_take_all_descriptors() {
     let mut start = std::process::Command::new("sh");
     let maitred = home.command(&["start", "app.js", "-i", "4", "--per", "request"]);
     start
-        .args(["-c", "ulimit -n 96; exec \"$@\"", "sh"])
+        .args(["-c", "ulimit -n 160; exec \"$@\"", "sh"])
         .arg(maitred.get_program())
         .args(maitred.get_args())
         .current_dir(home.folder());
@@ -60,7 +60,7 @@ fn commands_come_through_while_clients_take_all_descriptors() {
         assert_eq!(statuses, ["online"; 4]);
         let described = home.does(&["describe", "app"]);
         assert!(
-            described.contains("96 (ulimit -n), which is low: raise it to 236"),
+            described.contains("160 (ulimit -n), which is low: raise it to 236"),
             "{described}"
         );
         for command in [
