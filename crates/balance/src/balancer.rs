@@ -293,7 +293,7 @@ impl<C: Channels> Balancer<C> {
 
     /// Takes back what the member at this place left lying: at once if it is seen to be blocked, and
     /// else if another is free to have it. A member that is kept from its processor keeps what it
-    /// was sent; where nobody can tell, the other must have fewer connections open.
+    /// was sent; where the kernel does not tell, the other must have fewer connections open.
     fn take_back_overdue(&mut self, now: Nanos, at: usize, channels: &mut C) {
         let Some(member) = self.members.get_mut(at) else {
             return;

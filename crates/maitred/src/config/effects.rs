@@ -156,7 +156,7 @@ fn every_field_takes_effect_in_every_mode_or_is_refused() {
     }
 }
 
-/// A field without its companion is told.
+/// A field that has no effect without another one draws a warning that names it.
 #[test]
 fn a_field_without_its_companion_is_told() {
     let place = Place::new();

@@ -138,7 +138,7 @@ fn listen(
                     });
                 }
                 Ok(_) => {}
-                // Without descriptors nobody can be let in; they wait.
+                // Without descriptors no caller can be accepted; callers wait.
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
         }

@@ -14,8 +14,8 @@ use rustix::process::{Resource, getrlimit};
 const PAUSE: Duration = Duration::from_millis(100);
 const SHARE_OF_TIME: u32 = 50;
 
-/// What part of all is left for the rest, within these bounds. At least so many that a reload works
-/// under load: one instance starts, which has 12 and needs 8 for a moment, while the files of the one
+/// What part of all is left for the rest, within these bounds. The lower one lets a reload work under
+/// load: one instance starts, which has 12 and needs 8 for a moment, while the files of the one
 /// that was replaced before are being closed, beside a command or two.
 const PART: usize = 8;
 pub(crate) const LEAST: usize = 40;
