@@ -27,6 +27,7 @@ mod departure;
 mod descriptors;
 mod desync;
 mod failures;
+mod floods;
 mod frames;
 mod http2;
 mod limits;
