@@ -52,6 +52,7 @@ bench: setup-test ## Measure maitred beside SO_REUSEPORT, Node's cluster, nginx,
 fuzz: ## Try what is read of strangers on random inputs, then on those that libFuzzer makes of what they cover
 	cargo run --release --manifest-path fuzz/Cargo.toml --bin random_inputs -- $(FUZZ_INPUTS)
 	scripts/fuzz.sh $(FUZZ_SECONDS) heads requests responses bodies proxy_protocol \
+		followed_requests followed_responses \
 		registrations handoffs names addresses control_lines config_files
 
 fmt: ## Format the code

@@ -1,6 +1,8 @@
 //! What must hold of any bytes at all, for the fuzz targets: the properties that the seeded tests of
-//! the crates `http` and `wire` hold, too, and those of maitred's own control socket and config files.
+//! the crates `framing`, `http` and `wire` hold, too, and those of maitred's own control socket and config files.
 
+#[path = "../../crates/framing/tests/properties/mod.rs"]
+mod framing_properties;
 #[path = "../../crates/http/tests/properties/mod.rs"]
 mod http_properties;
 #[path = "../../crates/http/tests/properties/soup.rs"]
@@ -36,7 +38,11 @@ fn all() -> impl Iterator<Item = (&'static str, Property, fn(&mut Random) -> Vec
         let soup: fn(&mut Random) -> Vec<u8> = text_soup::soup;
         (*name, *property, soup)
     });
-    http.chain(wire).chain(texts)
+    let followed = framing_properties::ALL.iter().map(|(name, property)| {
+        let soup: fn(&mut Random) -> Vec<u8> = http_soup::soup;
+        (*name, *property, soup)
+    });
+    http.chain(followed).chain(wire).chain(texts)
 }
 
 /// The names of the properties.

@@ -1,0 +1,211 @@
+//! Follows one HTTP/1.x connection from the bytes that a server reads and writes, and answers one
+//! question: is a request in progress?
+//!
+//! The preload library moves a connection to another worker only while it is [`Seen::Idle`]. So the
+//! answer errs to one side only: what is not understood, or can be read in two ways, makes the
+//! connection [`Seen::Opaque`] for good. Nothing is repaired, and nothing is allocated.
+
+#![no_std]
+#![forbid(unsafe_code)]
+// A loop must not become a call to the strlen or memcpy of the program that the library is in.
+#![no_builtins]
+
+mod chunked;
+mod fields;
+mod line;
+mod reader;
+mod scan;
+
+use fields::{Fields, Length};
+use reader::{First, Reader, Step};
+
+/// How a connection stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// Each request has been read and answered to its last byte, and no other has begun.
+    Idle,
+    /// A request or a response is in progress, or the connection closes after the last one.
+    Busy,
+    /// What goes over it is not understood.
+    Opaque,
+}
+
+/// How many requests may be unanswered at a time: a bit for each.
+const PIPELINED: u32 = 64;
+
+/// One connection.
+#[derive(Clone, Debug)]
+pub struct Connection {
+    request: Reader,
+    response: Reader,
+    /// A bit for each unanswered request, the oldest lowest: whether it is a HEAD.
+    heads: u64,
+    /// The same: whether an HTTP/1.0 client asks for the connection to be kept.
+    old: u64,
+    unanswered: u32,
+    /// One side has said that the connection ends with this exchange.
+    closes: bool,
+    opaque: bool,
+}
+
+impl Connection {
+    /// A connection at its beginning, or between two requests.
+    pub const fn new() -> Self {
+        Self {
+            request: Reader::new(),
+            response: Reader::new(),
+            heads: 0,
+            old: 0,
+            unanswered: 0,
+            closes: false,
+            opaque: false,
+        }
+    }
+
+    /// How the connection stands.
+    pub fn seen(&self) -> Seen {
+        if self.opaque {
+            Seen::Opaque
+        } else if self.unanswered == 0
+            && !self.closes
+            && self.request.is_at_start()
+            && self.response.is_at_start()
+        {
+            Seen::Idle
+        } else {
+            Seen::Busy
+        }
+    }
+
+    /// Something has happened that is not understood.
+    pub fn spoil(&mut self) {
+        self.opaque = true;
+    }
+
+    /// The server has read these bytes.
+    pub fn received(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() && !self.opaque {
+            let (read, step) = self.request.read(bytes, First::Request);
+            bytes = bytes.get(read..).unwrap_or(&[]);
+            match step {
+                Step::More | Step::End => {}
+                Step::Head => self.end_request_head(),
+                Step::Broken => self.opaque = true,
+            }
+        }
+    }
+
+    /// The server has written these bytes.
+    pub fn sent(&mut self, mut bytes: &[u8]) {
+        while !bytes.is_empty() && !self.opaque {
+            if self.unanswered == 0 {
+                // An answer to nothing: the server speaks first, or refuses half a request.
+                self.opaque = true;
+                return;
+            }
+            let (read, step) = self.response.read(bytes, First::Response);
+            bytes = bytes.get(read..).unwrap_or(&[]);
+            match step {
+                Step::More => {}
+                Step::Head => self.end_response_head(),
+                Step::End => self.answered(),
+                Step::Broken => self.opaque = true,
+            }
+        }
+    }
+
+    /// The server has written as many bytes that cannot be looked at, out of a file.
+    pub fn sent_unseen(&mut self, count: u64) {
+        if self.opaque || count == 0 {
+            return;
+        }
+        match self.response.skip(count) {
+            Some(Step::End) => self.answered(),
+            Some(_) => {}
+            None => self.opaque = true,
+        }
+    }
+
+    fn end_request_head(&mut self) {
+        let head = self.request.take_head();
+        let fields = head.fields;
+        let old = head.version == 0;
+        let framing = match fields.length() {
+            Length::None => Length::Bytes(0),
+            Length::Chunked if old => Length::Unknown,
+            other => other,
+        };
+        if self.unanswered == PIPELINED
+            || head.is_connect
+            || fields.upgrade
+            || framing == Length::Unknown
+        {
+            self.opaque = true;
+            return;
+        }
+        let bit = 1 << self.unanswered;
+        set(&mut self.heads, bit, head.is_head);
+        set(&mut self.old, bit, old);
+        self.unanswered += 1;
+        self.closes |= fields.close || (old && !fields.keep_alive);
+        self.request.begin_body(framing);
+    }
+
+    fn end_response_head(&mut self) {
+        let head = self.response.take_head();
+        let fields = head.fields;
+        if head.status == 101 {
+            self.opaque = true;
+            return;
+        }
+        if head.status < 200 {
+            // Another head follows.
+            return;
+        }
+        let is_old = self.old & 1 != 0;
+        self.closes |= fields.close || ((is_old || head.version == 0) && !fields.keep_alive);
+        if self.heads & 1 != 0 || head.status == 204 || head.status == 304 {
+            self.answered();
+            return;
+        }
+        match fields.length() {
+            // Until the connection ends.
+            Length::None | Length::Unknown => self.opaque = true,
+            Length::Chunked if head.version == 0 || is_old => self.opaque = true,
+            Length::Bytes(0) => self.answered(),
+            length => self.response.begin_body(length),
+        }
+    }
+
+    fn answered(&mut self) {
+        self.heads >>= 1;
+        self.old >>= 1;
+        self.unanswered = self.unanswered.saturating_sub(1);
+    }
+}
+
+impl Default for Connection {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn set(bits: &mut u64, bit: u64, on: bool) {
+    if on {
+        *bits |= bit;
+    } else {
+        *bits &= !bit;
+    }
+}
+
+/// What the head of a message comes to.
+#[derive(Clone, Copy, Debug)]
+struct Head {
+    /// The last digit of HTTP/1.x.
+    version: u8,
+    /// Of a response.
+    status: u16,
+    is_head: bool,
+    is_connect: bool,
+    fields: Fields,
+}

@@ -1,0 +1,96 @@
+//! A line of a head, which may arrive in pieces: its beginning and its last bytes are kept.
+
+/// So much of a line's beginning is kept: a name and a value that matter here fit.
+pub(crate) const START: usize = 64;
+
+/// So much of its end: a space and the version.
+const TAIL: usize = 9;
+
+/// A line without its end.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Line {
+    start: [u8; START],
+    tail: [u8; TAIL],
+    len: u32,
+}
+
+/// What is known of a whole line.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Text<'a> {
+    /// Up to [`START`] bytes of it.
+    pub(crate) start: &'a [u8],
+    /// Its last bytes.
+    pub(crate) tail: &'a [u8],
+    pub(crate) len: usize,
+}
+
+impl<'a> Text<'a> {
+    /// A line that has arrived in one piece.
+    pub(crate) fn whole(line: &'a [u8]) -> Self {
+        Self {
+            start: line.get(..START).unwrap_or(line),
+            tail: line.get(line.len().saturating_sub(TAIL)..).unwrap_or(&[]),
+            len: line.len(),
+        }
+    }
+
+    /// The whole of it, if it is short.
+    pub(crate) fn all(&self) -> Option<&'a [u8]> {
+        (self.len <= START).then_some(self.start)
+    }
+}
+
+impl Line {
+    pub(crate) const fn new() -> Self {
+        Self {
+            start: [0; START],
+            tail: [0; TAIL],
+            len: 0,
+        }
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.len == 0
+    }
+
+    pub(crate) fn clear(&mut self) {
+        self.len = 0;
+    }
+
+    /// Adds a piece. `false` if the line is longer than any.
+    pub(crate) fn add(&mut self, piece: &[u8]) -> bool {
+        let len = self.len as usize;
+        if let Some(room) = self.start.get_mut(len..) {
+            for (to, from) in room.iter_mut().zip(piece) {
+                *to = *from;
+            }
+        }
+        let kept = piece
+            .get(piece.len().saturating_sub(TAIL)..)
+            .unwrap_or(piece);
+        self.tail.rotate_left(kept.len().min(TAIL));
+        for (to, from) in self.tail.iter_mut().rev().zip(kept.iter().rev()) {
+            *to = *from;
+        }
+        match u32::try_from(len + piece.len()) {
+            Ok(len) => {
+                self.len = len;
+                true
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// The line as far as it has come.
+    pub(crate) fn text(&self) -> Text<'_> {
+        let len = self.len as usize;
+        Text {
+            start: self.start.get(..len).unwrap_or(&self.start),
+            tail: self
+                .tail
+                .get(TAIL.saturating_sub(len)..)
+                .unwrap_or(&self.tail),
+            len,
+        }
+    }
+}

@@ -1,0 +1,260 @@
+//! One direction of a connection: messages, one after the other.
+
+use crate::chunked::{Chunked, Next};
+use crate::fields::{Fields, Length};
+use crate::line::{Line, Text};
+use crate::{Head, scan};
+
+/// Where in a message a reader stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Before its first byte.
+    Start,
+    /// In the first line.
+    First,
+    /// In the fields.
+    Fields,
+    /// In a body of which as many bytes are left.
+    Body,
+    Chunked(Chunked),
+}
+
+/// Which kind of first line there is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum First {
+    Request,
+    Response,
+}
+
+/// What has been found.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// Nothing yet.
+    More,
+    /// A head's end.
+    Head,
+    /// A body's end.
+    End,
+    /// What is not understood.
+    Broken,
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Reader {
+    place: Place,
+    /// A carriage return was the last byte of a head.
+    after_return: bool,
+    line: Line,
+    head: Head,
+    left: u64,
+}
+
+impl Reader {
+    pub(crate) const fn new() -> Self {
+        Self {
+            place: Place::Start,
+            after_return: false,
+            line: Line::new(),
+            head: EMPTY,
+            left: 0,
+        }
+    }
+
+    pub(crate) fn is_at_start(&self) -> bool {
+        self.place == Place::Start
+    }
+
+    /// What the head says that has just ended.
+    pub(crate) fn take_head(&mut self) -> Head {
+        core::mem::replace(&mut self.head, EMPTY)
+    }
+
+    /// A body follows. The place is [`Place::Start`], which an empty one leaves as it is.
+    pub(crate) fn begin_body(&mut self, length: Length) {
+        match length {
+            Length::Bytes(left) if left > 0 => {
+                self.left = left;
+                self.place = Place::Body;
+            }
+            Length::Chunked => self.place = Place::Chunked(Chunked::Size(0)),
+            _ => {}
+        }
+    }
+
+    /// Reads on: how many bytes, and what they came to.
+    pub(crate) fn read(&mut self, bytes: &[u8], first: First) -> (usize, Step) {
+        match self.place {
+            Place::Start => {
+                self.place = Place::First;
+                self.read_head(bytes, first)
+            }
+            Place::First | Place::Fields => self.read_head(bytes, first),
+            Place::Body => {
+                let read = usize::try_from(self.left).map_or(bytes.len(), |it| it.min(bytes.len()));
+                (read, self.pass(read as u64))
+            }
+            Place::Chunked(_) => self.read_chunked(bytes),
+        }
+    }
+
+    /// As many bytes of a body; `None` if they are not all of one piece of it.
+    pub(crate) fn skip(&mut self, count: u64) -> Option<Step> {
+        let within = match self.place {
+            Place::Body | Place::Chunked(Chunked::Data) => count <= self.left,
+            Place::Start | Place::First | Place::Fields | Place::Chunked(_) => false,
+        };
+        within.then(|| self.pass(count))
+    }
+
+    /// As many bytes of data have passed; there are no fewer left.
+    fn pass(&mut self, count: u64) -> Step {
+        self.left -= count;
+        match self.place {
+            _ if self.left > 0 => Step::More,
+            Place::Chunked(_) => {
+                self.place = Place::Chunked(Chunked::DataEnd);
+                Step::More
+            }
+            _ => {
+                self.place = Place::Start;
+                Step::End
+            }
+        }
+    }
+
+    fn read_chunked(&mut self, bytes: &[u8]) -> (usize, Step) {
+        let mut read = 0;
+        while let (Place::Chunked(at), Some(byte)) = (self.place, bytes.get(read)) {
+            if at == Chunked::Data {
+                let rest = bytes.len() - read;
+                let data = usize::try_from(self.left).map_or(rest, |left| left.min(rest));
+                self.pass(data as u64);
+                read += data;
+                continue;
+            }
+            read += 1;
+            match at.byte(*byte, &mut self.left) {
+                Next::At(at) => self.place = Place::Chunked(at),
+                Next::Done => {
+                    self.place = Place::Start;
+                    return (read, Step::End);
+                }
+                Next::Broken => return (read, Step::Broken),
+            }
+        }
+        (read, Step::More)
+    }
+
+    /// Reads lines, up to the head's end.
+    fn read_head(&mut self, bytes: &[u8], first: First) -> (usize, Step) {
+        let mut read = 0;
+        loop {
+            let rest = bytes.get(read..).unwrap_or(&[]);
+            if self.after_return {
+                match rest.first() {
+                    None => return (read, Step::More),
+                    Some(b'\n') => read += 1,
+                    Some(_) => return (read, Step::Broken),
+                }
+                self.after_return = false;
+                let line = self.line;
+                self.line.clear();
+                match self.end_line(line.text(), first) {
+                    Step::More => continue,
+                    step => return (read, step),
+                }
+            }
+            let Some(at) = scan::control(rest) else {
+                let fits = self.line.add(rest);
+                return (bytes.len(), if fits { Step::More } else { Step::Broken });
+            };
+            let (line, end) = rest.split_at(at);
+            // The usual case: the line is here as a whole.
+            let step = if self.line.is_empty() && end.starts_with(b"\r\n") {
+                read += at + 2;
+                self.end_line(Text::whole(line), first)
+            } else if end.first() == Some(&b'\r') && self.line.add(line) {
+                read += at + 1;
+                self.after_return = true;
+                Step::More
+            } else {
+                Step::Broken
+            };
+            if step != Step::More {
+                return (read, step);
+            }
+        }
+    }
+
+    fn end_line(&mut self, line: Text<'_>, first: First) -> Step {
+        let good = match (self.place, first) {
+            (Place::Fields, _) if line.len == 0 => {
+                self.place = Place::Start;
+                return Step::Head;
+            }
+            (Place::Fields, _) => self.head.fields.add(line),
+            // An empty line before a request is no part of it: RFC 9112, 2.2.
+            (_, First::Request) if line.len == 0 => return Step::More,
+            (_, First::Request) => self.request_line(line),
+            (_, First::Response) => self.status_line(line),
+        };
+        if !good {
+            return Step::Broken;
+        }
+        self.place = Place::Fields;
+        Step::More
+    }
+
+    fn request_line(&mut self, line: Text<'_>) -> bool {
+        let Some(end) = line.start.iter().position(|byte| *byte == b' ') else {
+            return false;
+        };
+        let method = line.start.get(..end).unwrap_or(&[]);
+        self.head.is_head = method == b"HEAD";
+        self.head.is_connect = method == b"CONNECT";
+        self.head.version = match line.tail {
+            b" HTTP/1.1" => 1,
+            b" HTTP/1.0" => 0,
+            _ => return false,
+        };
+        let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+        !method.is_empty() && method.iter().all(is_token)
+    }
+
+    fn status_line(&mut self, line: Text<'_>) -> bool {
+        let [
+            b'H',
+            b'T',
+            b'T',
+            b'P',
+            b'/',
+            b'1',
+            b'.',
+            version @ (b'0' | b'1'),
+            b' ',
+            status @ ..,
+        ] = line.start
+        else {
+            return false;
+        };
+        let ([a @ b'1'..=b'9', b @ b'0'..=b'9', c @ b'0'..=b'9'], b"" | [b' ', ..]) = (
+            status.get(..3).unwrap_or(&[]),
+            status.get(3..).unwrap_or(&[]),
+        ) else {
+            return false;
+        };
+        self.head.version = version - b'0';
+        self.head.status = [a, b, c]
+            .iter()
+            .fold(0, |status, digit| status * 10 + u16::from(**digit - b'0'));
+        true
+    }
+}
+
+const EMPTY: Head = Head {
+    version: 0,
+    status: 0,
+    is_head: false,
+    is_connect: false,
+    fields: Fields::new(),
+};
