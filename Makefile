@@ -8,7 +8,7 @@ FUZZ_SECONDS ?= 60
 # With a local copy of the RustSec database: make lint DENY="--disable-fetch advisories licenses bans sources"
 DENY ?= licenses bans sources
 
-.PHONY: help run test test-machine lint bench fuzz fmt clean setup-run setup-test
+.PHONY: help run test test-machine lint bench bench-floods fuzz fmt clean setup-run setup-test
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -48,6 +48,10 @@ bench: setup-test ## Measure maitred beside SO_REUSEPORT, Node's cluster, nginx,
 	target/release/maitred-bench requests --out bench/results/requests.json
 	target/release/maitred-bench slow --out bench/results/slow.json
 	target/release/maitred-bench tail --out bench/results/tail.json --svg bench/results/tail.svg
+
+bench-floods: setup-test ## Measure how long requests take beside clients that flood (about 5 minutes)
+	MAITRED_TEST_REQUESTS=2000 cargo test --release --package maitred --test requests \
+		a_flood_keeps_no -- --nocapture
 
 fuzz: ## Try what is read of strangers on random inputs, then on those that libFuzzer makes of what they cover
 	cargo run --release --manifest-path fuzz/Cargo.toml --bin random_inputs -- $(FUZZ_INPUTS)
