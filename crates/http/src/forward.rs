@@ -39,39 +39,13 @@ pub fn write_request(request: &Request<'_, '_>, hop: Hop<'_>, to: &mut Vec<u8>) 
     let host = request.host.unwrap_or(hop.authority.as_bytes());
     put(to, &[b"Host: ", host, b"\r\n"]);
     let believed = hop.trusted.trusts(hop.peer);
-    let mut said = Said::default();
-    let named = field::named(request.headers, request.connection);
-    for header in request.headers {
-        match field::kind(header.name) {
-            Kind::Host
-            | Kind::ContentLength
-            | Kind::TransferEncoding
-            | Kind::Connection
-            | Kind::Upgrade
-            | Kind::Hop
-            | Kind::Trailer
-            | Kind::KeepAlive
-            | Kind::Disguised => {}
-            Kind::ForwardedFor if believed => said.add_for(header.value),
-            Kind::ForwardedProto if believed => said.proto = Some(header.value),
-            Kind::ForwardedHost if believed => said.host = Some(header.value),
-            Kind::Forwarded if believed => said.add_forwarded(header.value),
-            Kind::RealIp if believed => said.real_ip = Some(header.value),
-            Kind::Identity if believed => put_field(to, header),
-            Kind::ForwardedFor
-            | Kind::ForwardedProto
-            | Kind::ForwardedHost
-            | Kind::Forwarded
-            | Kind::RealIp
-            | Kind::Identity => {}
-            Kind::Expect if request.version == Version::Http10 => {}
-            Kind::Expect | Kind::Other => {
-                if !is_for_us_alone(&named, header) {
-                    put_field(to, header);
-                }
-            }
-        }
-    }
+    let said = if believed {
+        Said::by(request.headers)
+    } else {
+        Said::default()
+    };
+    // Ours stand in front: a server that keeps only the first fields (Node keeps 1,000) drops the
+    // client's.
     let peer = write_forwarded(&said, hop, host, to);
     write_real_ip(request, &said, hop, peer, to);
     match request.framing {
@@ -85,7 +59,39 @@ pub fn write_request(request: &Request<'_, '_>, hop: Hop<'_>, to: &mut Vec<u8>) 
             &[b"Connection: Upgrade\r\nUpgrade: ", protocol, b"\r\n"],
         );
     }
+    write_others(request, believed, to);
     to.extend_from_slice(b"\r\n");
+}
+
+/// Writes the client's fields that are for the worker as they are.
+fn write_others(request: &Request<'_, '_>, believed: bool, to: &mut Vec<u8>) {
+    let named = field::named(request.headers, request.connection);
+    for header in request.headers {
+        match field::kind(header.name) {
+            Kind::Host
+            | Kind::ContentLength
+            | Kind::TransferEncoding
+            | Kind::Connection
+            | Kind::Upgrade
+            | Kind::Hop
+            | Kind::Trailer
+            | Kind::KeepAlive
+            | Kind::Disguised
+            | Kind::ForwardedFor
+            | Kind::ForwardedProto
+            | Kind::ForwardedHost
+            | Kind::Forwarded
+            | Kind::RealIp => {}
+            Kind::Identity if believed => put_field(to, header),
+            Kind::Identity => {}
+            Kind::Expect if request.version == Version::Http10 => {}
+            Kind::Expect | Kind::Other => {
+                if !is_for_us_alone(&named, header) {
+                    put_field(to, header);
+                }
+            }
+        }
+    }
 }
 
 /// What the proxies before us have said.
@@ -98,7 +104,22 @@ struct Said<'b> {
     real_ip: Option<&'b [u8]>,
 }
 
-impl Said<'_> {
+impl<'b> Said<'b> {
+    fn by(headers: &[Header<'b>]) -> Self {
+        let mut said = Self::default();
+        for header in headers {
+            match field::kind(header.name) {
+                Kind::ForwardedFor => said.add_for(header.value),
+                Kind::ForwardedProto => said.proto = Some(header.value),
+                Kind::ForwardedHost => said.host = Some(header.value),
+                Kind::Forwarded => said.add_forwarded(header.value),
+                Kind::RealIp => said.real_ip = Some(header.value),
+                _ => {}
+            }
+        }
+        said
+    }
+
     fn add_for(&mut self, value: &[u8]) {
         self.forwarded_for.extend_from_slice(value);
         self.forwarded_for.extend_from_slice(b", ");

@@ -250,18 +250,20 @@ fn resolve_target<'b>(
     if method == "CONNECT" {
         return Err(Refusal::Connect);
     }
-    let visible = |byte: u8| (b'!'..=b'~').contains(&byte) && byte != b'#';
+    // Beyond ASCII it is UTF-8, since it is text: the worker gets the same bytes.
+    let visible = |byte: u8| byte >= b'!' && byte != b'\x7f' && byte != b'#';
     if !target.bytes().all(visible) {
         return Err(Refusal::Malformed("the request's target is malformed"));
     }
     if target.starts_with('/') || (target == "*" && method == "OPTIONS") {
         return Ok((target, host));
     }
-    let rest = ["http://", "https://"].iter().find_map(|scheme| {
+    let schemes = [("http://", ":80"), ("https://", ":443")];
+    let rest = schemes.iter().find_map(|(scheme, port)| {
         let (head, rest) = target.split_at_checked(scheme.len())?;
-        head.eq_ignore_ascii_case(scheme).then_some(rest)
+        head.eq_ignore_ascii_case(scheme).then_some((rest, port))
     });
-    let Some(rest) = rest else {
+    let Some((rest, default_port)) = rest else {
         return Err(Refusal::Malformed("the request's target is malformed"));
     };
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
@@ -269,7 +271,9 @@ fn resolve_target<'b>(
     if authority.is_empty() || authority.starts_with(':') || !field::is_host(authority.as_bytes()) {
         return Err(Refusal::Malformed("the request's target names no host"));
     }
-    if host.is_some_and(|host| !host.eq_ignore_ascii_case(authority.as_bytes())) {
+    // A scheme's default port may be left out: RFC 9110, 4.2.3.
+    let bare = |host| <[u8]>::strip_suffix(host, default_port.as_bytes()).unwrap_or(host);
+    if host.is_some_and(|host| !bare(host).eq_ignore_ascii_case(bare(authority.as_bytes()))) {
         return Err(Refusal::Malformed("the request's target and Host differ"));
     }
     let path = match path {

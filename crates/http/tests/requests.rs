@@ -97,11 +97,42 @@ fn a_request_is_written_anew() {
     .unwrap();
     assert_eq!(
         head,
-        "POST /a?b HTTP/1.1\r\nHost: a:80\r\nCookie: c\r\nAccept: */*\r\nX-Forwarded-For: 192.0.2.1\r\n\
+        "POST /a?b HTTP/1.1\r\nHost: a:80\r\nX-Forwarded-For: 192.0.2.1\r\n\
          X-Forwarded-Proto: http\r\nX-Forwarded-Host: a:80\r\nForwarded: for=192.0.2.1;host=\"a:80\";proto=http\r\n\
-         X-Real-IP: 192.0.2.1\r\nTransfer-Encoding: chunked\r\n\r\n"
+         X-Real-IP: 192.0.2.1\r\nTransfer-Encoding: chunked\r\nCookie: c\r\nAccept: */*\r\n\r\n"
     );
     assert_eq!((body.as_str(), rest.as_str()), ("hello...", "GET"));
+}
+
+/// Text beyond ASCII, and a port that the scheme implies, have one meaning alone.
+#[test]
+fn targets_that_are_clear_are_passed_on() {
+    for (request, line, host) in [
+        (
+            "GET /caf\u{e9}?\u{20ac} HTTP/1.1\r\nHost: a",
+            "/caf\u{e9}?\u{20ac}",
+            "a",
+        ),
+        ("GET http://a:80/x HTTP/1.1\r\nHost: a", "/x", "a:80"),
+        ("GET http://a/x HTTP/1.1\r\nHost: A:80", "/x", "a"),
+        ("GET https://a:443/ HTTP/1.1\r\nHost: a", "/", "a:443"),
+        (
+            "GET http://[::1]:80/ HTTP/1.1\r\nHost: [::1]",
+            "/",
+            "[::1]:80",
+        ),
+    ] {
+        let (head, ..) = pass(format!("{request}\r\n\r\n").as_bytes()).unwrap();
+        let start = format!("GET {line} HTTP/1.1\r\nHost: {host}\r\n");
+        assert!(head.starts_with(&start), "{request}: {head}");
+    }
+    for target in ["http://a:443/", "https://a:80/", "http://a:8/", "http://b/"] {
+        let request = format!("GET {target} HTTP/1.1\r\nHost: a\r\n\r\n");
+        assert_eq!(pass(request.as_bytes()), Err(400), "{target}");
+    }
+    // Not UTF-8: programs that take a target for text read it in different ways.
+    assert_eq!(pass(b"GET /caf\xe9 HTTP/1.1\r\nHost: a\r\n\r\n"), Err(400));
+    assert_eq!(pass(b"GET /\x7f HTTP/1.1\r\nHost: a\r\n\r\n"), Err(400));
 }
 
 #[test]

@@ -87,6 +87,9 @@ pub(crate) struct App {
     pub(crate) requests: Option<Requests>,
     /// TCP ports that each worker opens for itself.
     pub(crate) private_ports: Vec<u16>,
+    /// Unix sockets that each worker opens for itself.
+    #[serde(default)]
+    pub(crate) private_paths: Vec<String>,
     /// TCP ports that workers may listen on although only root may.
     #[serde(default)]
     pub(crate) privileged_ports: Vec<u16>,
@@ -124,6 +127,7 @@ impl App {
             && self.balance == other.balance
             && self.requests == other.requests
             && self.private_ports == other.private_ports
+            && self.private_paths == other.private_paths
             && (!self.has_access_log() || self.logs.rotation == other.logs.rotation)
             && self.identity == other.identity
             && self.privileged_ports == other.privileged_ports

@@ -198,6 +198,16 @@ fields! {
         examples: [r#"[9229]"#, r#"[9229, 9464]"#],
         flags: [flag("private-port", Takes::List("PORT")).also_of_run()],
     }
+    /// Unix sockets that each instance opens for itself instead of sharing them: file names or paths,
+    /// `*` for any characters, `@name` in the abstract namespace. Some need no entry: gunicorn's
+    /// `gunicorn.ctl`, names with the process's own number, and those in a temporary folder that
+    /// the app has made.
+    private_paths: Texts [Balancing, Cluster, Recreate] {
+        aliases: ["private_path"],
+        default: "none",
+        examples: [r#"["metrics.sock"]"#, r#"["/run/app/*.ctl", "@debug"]"#],
+        flags: [flag("private-path", Takes::List("PATH")).also_of_run()],
+    }
     /// Requests in progress per instance; further ones wait for an instance that has room.
     max_concurrency: u32 [Requests, Requests, Recreate] {
         default: "no limit",

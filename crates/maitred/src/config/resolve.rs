@@ -214,6 +214,7 @@ pub(crate) fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Re
         },
         requests,
         private_ports: entry.private_ports.map_or(Vec::new(), |ports| ports.0),
+        private_paths: entry.private_paths.map_or(Vec::new(), |paths| paths.0),
         privileged_ports: entry.privileged_ports.map_or(Vec::new(), |ports| ports.0),
         pass_through: false,
         described: Some(Box::new(described)),

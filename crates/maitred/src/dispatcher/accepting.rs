@@ -53,7 +53,9 @@ impl Turn {
                     if let Some(proxy) = &mut self.proxy {
                         self.accepted += 1;
                         listener.accepted += 1;
-                        requests::admit(proxy, id, socket, peer.as_bytes(), self.accepted);
+                        let is_wildcard = listener.address.is_wildcard();
+                        let peer = peer.as_bytes();
+                        requests::admit(proxy, id, socket, peer, self.accepted, is_wildcard);
                         continue;
                     }
                     let scarce = socket.as_raw_fd() >= self.descriptors;

@@ -70,6 +70,11 @@ impl ListenAddress {
         matches!(self, Self::Tcp { .. })
     }
 
+    /// Whether it stands for all addresses of the machine.
+    pub(crate) fn is_wildcard(&self) -> bool {
+        matches!(self, Self::Tcp { socket, .. } if socket.ip().is_unspecified())
+    }
+
     /// The TCP port, if it has one.
     pub(crate) fn port(&self) -> Option<u16> {
         match self {

@@ -13,7 +13,7 @@ use super::address::ip;
 use super::channel::{Channel, Workers};
 use super::listeners::ListenerId;
 use super::turn::Turn;
-use crate::proxy::{self, Proxy, Report};
+use crate::proxy::{self, Peer, Proxy, Report};
 
 /// So many failed requests are told of in a second; of the rest only how many they were.
 const TOLD: u32 = 10;
@@ -96,11 +96,17 @@ pub(super) fn admit(
     socket: OwnedFd,
     peer: &[u8],
     number: u64,
+    is_wildcard: bool,
 ) {
     let caller = super::address::client(peer, number);
     let address = ip(peer).map(|ip| ip.to_canonical());
     // One that the kernel cannot watch is closed, and so is one whose address has too many.
-    let _ = proxy.accept(listener.0, socket, peer, address, caller);
+    let local = is_wildcard
+        .then(|| sys::local_address(socket.as_fd()).ok())
+        .flatten();
+    let local = local.and_then(|local| ip(local.as_bytes()));
+    let peer = Peer::new(peer, address, caller);
+    let _ = proxy.accept(listener.0, socket, peer, local);
 }
 
 impl Turn {

@@ -15,7 +15,7 @@ use super::slab::Key;
 
 /// Whom a connection comes from.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Peer {
+pub(crate) struct Peer {
     /// None over a Unix socket.
     pub(super) address: Option<IpAddr>,
     /// The bytes of its `sockaddr`, as far as they are shown to workers.
@@ -26,7 +26,7 @@ pub(super) struct Peer {
 }
 
 impl Peer {
-    pub(super) fn new(sockaddr: &[u8], address: Option<IpAddr>, caller: Caller) -> Self {
+    pub(crate) fn new(sockaddr: &[u8], address: Option<IpAddr>, caller: Caller) -> Self {
         let mut bytes = [0; 28];
         let len = if sockaddr.len() > bytes.len() {
             2
@@ -66,6 +66,8 @@ pub(super) struct Client {
     pub(super) link: Link,
     pub(super) gate: u64,
     pub(super) peer: Peer,
+    /// The address that it connected to; none where the listener has only one.
+    pub(super) local: Option<IpAddr>,
     pub(super) phase: Phase,
     /// When something last went to or came from it.
     pub(super) active_at: Nanos,

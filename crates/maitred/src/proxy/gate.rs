@@ -1,6 +1,8 @@
 //! Listeners, as the proxy sees them: who listens there, and what is counted.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
+use std::net::{IpAddr, SocketAddr};
 
 use balance::{MemberId, RequestBalancer};
 
@@ -22,6 +24,37 @@ pub(super) struct Gate {
     pub(super) shut: bool,
     /// What was counted of each worker, by its key: of what is over.
     pub(super) workers: HashMap<u64, WorkerRequests>,
+}
+
+impl Gate {
+    /// The `sockaddr` that a worker sees as its own, for clients that connected to this address.
+    pub(super) fn local(&self, address: Option<IpAddr>) -> Vec<u8> {
+        let mut sockaddr = self.sockaddr.clone();
+        match address {
+            Some(IpAddr::V4(v4)) => put_at(&mut sockaddr, 4, &v4.octets()),
+            Some(IpAddr::V6(v6)) => put_at(&mut sockaddr, 8, &v6.octets()),
+            None => {}
+        }
+        sockaddr
+    }
+
+    /// The host of a request that names none.
+    pub(super) fn authority(&self, address: Option<IpAddr>) -> Cow<'_, str> {
+        let port = self.sockaddr.get(2..).and_then(|rest| rest.first_chunk());
+        match (address, port) {
+            (Some(address), Some(port)) => {
+                let port = u16::from_be_bytes(*port);
+                Cow::Owned(SocketAddr::new(address.to_canonical(), port).to_string())
+            }
+            _ => Cow::Borrowed(&self.authority),
+        }
+    }
+}
+
+fn put_at(sockaddr: &mut [u8], at: usize, bytes: &[u8]) {
+    if let Some(to) = sockaddr.get_mut(at..at + bytes.len()) {
+        to.copy_from_slice(bytes);
+    }
 }
 
 impl Proxy {

@@ -10,7 +10,7 @@ use rustix::io::Errno;
 
 use super::client::{Phase, Stage};
 use super::link::Link;
-use super::pool::{self, Pair};
+use super::pool::{self, Ends, Pair};
 use super::post::Post;
 use super::slab::Key;
 use super::{PAIR, Proxy, Workers};
@@ -45,7 +45,11 @@ impl Proxy {
         let Phase::Serving(exchange) = &mut client.phase else {
             return None;
         };
-        let (peer, sockaddr) = (client.peer.address, client.peer);
+        let sockaddr = client.peer;
+        let ends = Ends {
+            peer: client.peer.address,
+            local: client.local,
+        };
         let origin = exchange.origin;
         let bound = exchange.has_body.then_some(origin);
         match std::mem::replace(&mut exchange.stage, Stage::Waiting) {
@@ -63,7 +67,7 @@ impl Proxy {
         let head = std::mem::take(&mut exchange.head);
         while let Some(pair_key) = {
             let desk = self.desks.get_mut(&member);
-            desk.and_then(|desk| desk.take(peer, origin))
+            desk.and_then(|desk| desk.take(ends, origin))
         } {
             let Some(pair) = self.pairs.get_mut(pair_key) else {
                 continue;
@@ -93,7 +97,7 @@ impl Proxy {
             }
             self.pairs.remove(pair_key);
         }
-        let made = self.new_pair(member, peer, sockaddr.sockaddr());
+        let made = self.new_pair(member, ends, sockaddr.sockaddr());
         let (pair_key, end) = match made {
             Ok(made) => made,
             Err(trouble) => {
@@ -154,7 +158,7 @@ impl Proxy {
     fn new_pair(
         &mut self,
         member: MemberId,
-        peer: Option<std::net::IpAddr>,
+        ends: Ends,
         sockaddr: &[u8],
     ) -> Result<(Key, OwnedFd), &'static str> {
         if !self.has_room_for_pair() {
@@ -162,18 +166,18 @@ impl Proxy {
         }
         let gate = self.desks.get(&member).map(|desk| desk.gate);
         let gate = gate.and_then(|gate| self.gates.get(&gate));
-        let local = &gate.ok_or("the worker has left")?.sockaddr;
+        let local = gate.ok_or("the worker has left")?.local(ends.local);
         let number = self.last_pair;
         self.last_pair += 1;
         let (ours, theirs) =
-            pool::make(number, sockaddr, local).map_err(|error| trouble(&error))?;
+            pool::make(number, sockaddr, &local).map_err(|error| trouble(&error))?;
         let (kind, epoll, now) = (self.kind, &self.epoll, self.now);
         let key = self.pairs.insert(|key| {
             Ok::<_, rustix::io::Errno>(Pair {
                 link: Link::new(ours, epoll, kind | PAIR | key.bits())?,
                 number,
                 member,
-                peer,
+                ends,
                 bound: None,
                 client: None,
                 leave_at: 0,

@@ -1,6 +1,7 @@
 //! What a client says first: the PROXY header, and the head of each request, until it is known what
 //! is asked.
 
+use std::borrow::Cow;
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::mem::MaybeUninit;
 
@@ -206,11 +207,15 @@ impl Proxy {
         };
         self.budget = (self.budget + 1).min(BUDGET);
         let mut to_worker = self.heads.pop().unwrap_or_default();
+        let authority = match request.host {
+            Some(_) => Cow::Borrowed(""),
+            None => gate.authority(client.local),
+        };
         let hop = Hop {
             peer: client.peer.address,
             tls: client.link.is_tls(),
             trusted: &self.settings.trusted,
-            authority: &gate.authority,
+            authority: &authority,
         };
         http::write_request(&request, hop, &mut to_worker);
         let wants = http::cookie(request.headers, COOKIE.as_bytes())

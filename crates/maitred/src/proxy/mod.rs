@@ -42,11 +42,12 @@ use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use balance::{Client as Caller, MemberId, Nanos};
+use balance::{MemberId, Nanos};
 use http::Refusal;
 use rustix::event::epoll;
 
-use client::{Client, Peer, Phase};
+pub(crate) use client::Peer;
+use client::{Client, Phase};
 use crowd::Room;
 use gate::Gate;
 use h2::Bells;
@@ -216,7 +217,8 @@ impl Proxy {
         self.now = now;
     }
 
-    /// A client has connected. `peer` is its `sockaddr`.
+    /// A client has connected. `peer` is its `sockaddr`, `local` the address that it connected to,
+    /// where the listener has several.
     ///
     /// # Errors
     /// If the kernel cannot watch the connection, or its address has as many places as one may have.
@@ -224,10 +226,10 @@ impl Proxy {
         &mut self,
         gate: u64,
         socket: OwnedFd,
-        peer: &[u8],
-        address: Option<IpAddr>,
-        caller: Caller,
+        peer: Peer,
+        local: Option<IpAddr>,
     ) -> io::Result<()> {
+        let address = peer.address;
         // Before a PROXY header it is the balancer's, which may open as many as it likes.
         let sharer = match self.settings.proxy_protocol {
             true => None,
@@ -249,7 +251,8 @@ impl Proxy {
             Ok::<_, io::Error>(Client {
                 link: Link::new(socket, epoll, kind | key.bits())?.with_tls(tls),
                 gate,
-                peer: Peer::new(peer, address, caller),
+                peer,
+                local,
                 phase,
                 active_at: now,
                 served: false,

@@ -32,6 +32,14 @@ pub(super) struct Origin {
     pub(super) named: Option<u64>,
 }
 
+/// What a worker sees of a connection: the address of its client, and the one that the client
+/// connected to where the listener has several.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Ends {
+    pub(super) peer: Option<IpAddr>,
+    pub(super) local: Option<IpAddr>,
+}
+
 /// One connection to a worker.
 #[derive(Debug)]
 pub(super) struct Pair {
@@ -39,8 +47,8 @@ pub(super) struct Pair {
     /// What its ends are named by.
     pub(super) number: u64,
     pub(super) member: MemberId,
-    /// Whose requests it carries: the worker sees this client as its peer.
-    pub(super) peer: Option<IpAddr>,
+    /// Whose requests it carries.
+    pub(super) ends: Ends,
     /// A request with a body has gone over it, and came from there. Its worker may have answered
     /// without reading the body, and take it for a request: that answer must reach no one else.
     /// (That the kernel holds no unread bytes proves nothing: a buffered reader has them.)
@@ -62,7 +70,7 @@ pub(super) struct Pair {
 pub(super) struct Desk {
     pub(super) gate: u64,
     /// Those that are empty stay until [`Self::tidy`]: most clients come again before that.
-    idle: HashMap<Option<IpAddr>, Vec<Key>>,
+    idle: HashMap<Ends, Vec<Key>>,
     /// Idle pairs that are bound, by the client connection that each is for.
     bound: HashMap<Key, Vec<(u64, Key)>>,
     idle_count: usize,
@@ -85,10 +93,10 @@ impl Desk {
     }
 
     /// The idle pair for this client that was used last, one that is bound to it first.
-    pub(super) fn take(&mut self, peer: Option<IpAddr>, origin: Origin) -> Option<Key> {
+    pub(super) fn take(&mut self, ends: Ends, origin: Origin) -> Option<Key> {
         let key = self
             .take_bound(origin)
-            .or_else(|| self.idle.get_mut(&peer)?.pop())?;
+            .or_else(|| self.idle.get_mut(&ends)?.pop())?;
         self.idle_count -= 1;
         Some(key)
     }
@@ -115,7 +123,7 @@ impl Desk {
             return false;
         }
         match pair.bound {
-            None => self.idle.entry(pair.peer).or_default().push(key),
+            None => self.idle.entry(pair.ends).or_default().push(key),
             Some(Origin {
                 connection,
                 named: Some(named),
@@ -135,7 +143,7 @@ impl Desk {
     /// Forgets an idle pair.
     pub(super) fn forget(&mut self, pair: &Pair, key: Key) {
         let removed = match pair.bound {
-            None => self.idle.get_mut(&pair.peer).and_then(|idle| {
+            None => self.idle.get_mut(&pair.ends).and_then(|idle| {
                 let at = idle.iter().position(|other| *other == key)?;
                 Some(idle.remove(at))
             }),

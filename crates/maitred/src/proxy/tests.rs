@@ -192,9 +192,9 @@ impl World {
     }
 
     fn admit(&mut self, socket: OwnedFd) {
-        let caller = Caller::unknown(0);
+        let caller = balance::Client::unknown(0);
         self.proxy
-            .accept(GATE, socket, &[1, 0], None, caller)
+            .accept(GATE, socket, super::Peer::new(&[1, 0], None, caller), None)
             .unwrap();
     }
 
@@ -204,10 +204,13 @@ impl World {
         let (ours, theirs) = UnixStream::pair().unwrap();
         ours.set_nonblocking(true).unwrap();
         theirs.set_nonblocking(true).unwrap();
-        let caller = Caller::at(address);
-        let accepted = self
-            .proxy
-            .accept(GATE, theirs.into(), &[1, 0], Some(address), caller);
+        let caller = balance::Client::at(address);
+        let accepted = self.proxy.accept(
+            GATE,
+            theirs.into(),
+            super::Peer::new(&[1, 0], Some(address), caller),
+            None,
+        );
         accepted.unwrap();
         ours
     }

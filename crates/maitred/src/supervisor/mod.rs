@@ -196,6 +196,8 @@ impl Supervisor {
                 registration: RegistrationSettings {
                     socket: self.folder.open_door(user).context("opening the door")?,
                     private_ports: self.app.private_ports.clone(),
+                    private_paths: self.app.private_paths.clone(),
+                    per_request: self.app.requests.is_some(),
                     privileged_ports: self.app.privileged_ports(),
                     links: self.folder.links(),
                 },

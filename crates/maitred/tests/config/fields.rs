@@ -213,6 +213,11 @@ fn values_become_settings() {
             json!([9229]),
         ),
         (
+            "instances: 2, private_paths: ['a.sock', '/run/*.ctl']",
+            "private_paths",
+            json!(["a.sock", "/run/*.ctl"]),
+        ),
+        (
             "privileged_ports: [80, '443']",
             "privileged_ports",
             json!([80, 443]),

@@ -110,6 +110,11 @@ fn each_flag_sets_its_field() {
             json!([1, 2, 3]),
         ),
         (
+            "-i 2 --private-path a.sock,@b --private-path /c",
+            "private_paths",
+            json!(["a.sock", "@b", "/c"]),
+        ),
+        (
             "--privileged-port 80,443",
             "privileged_ports",
             json!([80, 443]),

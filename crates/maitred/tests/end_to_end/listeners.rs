@@ -265,6 +265,58 @@ fn a_port_may_be_kept_private() {
     );
 }
 
+/// Sockets of one process alone are not shared: by their name, by the folder that they lie in, by
+/// what is known of a program, or by the config.
+fn keeps_unix_sockets_private(per: &str) {
+    let _turn = beside_others();
+    let setup = node(
+        "import fs from 'node:fs';
+        const folder = process.env.FOLDER;
+        const name = process.env.NODE_APP_INSTANCE;
+        const made = `${folder}/app-${name}x8Fk2q`;
+        fs.mkdirSync(made, { mode: 0o700 });
+        const own = [
+            `\\0debug-${process.pid}`, `${made}/x.sock`,
+            `${folder}/gunicorn.ctl`, `${folder}/own.sock`, `\\0own-maitred-${process.ppid}`,
+        ];
+        if (process.env.PER === 'request') own.push(`${folder}/x-${process.pid}.sock`);
+        for (const path of own) {
+            if (path[0] === '/') fs.rmSync(path, { force: true });
+            await new Promise((resolve) => createServer(handler)
+                .on('error', (error) => { console.log(`${path}: ${error.code}`); resolve(); })
+                .listen(path, resolve));
+        }
+        createServer(handler).listen(process.env.PORT);",
+    );
+    let folder = setup.folder().to_owned();
+    let setup = setup
+        .env("FOLDER", &folder)
+        .env("PER", per)
+        .option("--per", per)
+        .option("--private-path", "own.sock,@own-maitred-*");
+    let port = setup.port();
+    let mut run = setup.instances(2).start();
+    run.listening(2);
+    let shared: BTreeSet<_> = run
+        .events()
+        .iter()
+        .filter(|event| event.is("listening"))
+        .map(|event| event.text("address").to_owned())
+        .collect();
+    assert_eq!(shared.len(), 1, "{shared:?}\n{}", run.story());
+    assert!(shared.iter().all(|it| it.ends_with(&format!(":{port}"))));
+}
+
+#[test]
+fn a_unix_socket_may_be_kept_private() {
+    keeps_unix_sockets_private("connection");
+}
+
+#[test]
+fn a_unix_socket_may_be_kept_private_from_requests() {
+    keeps_unix_sockets_private("request");
+}
+
 /// Natively, a server that closes takes the path with it, from under all others.
 #[test]
 fn a_unix_socket_outlives_the_worker_that_closes_it() {

@@ -21,7 +21,7 @@ const OF_NEW_APPS: [&str; 5] = [
 
 /// Fields that a supervisor keeps as long as it lives, so that a restart brings another one:
 /// [`crate::recreated`].
-pub(crate) const OF_SUPERVISORS: [&str; 27] = [
+pub(crate) const OF_SUPERVISORS: [&str; 28] = [
     "exec_mode",
     "per",
     "balance",
@@ -46,6 +46,7 @@ pub(crate) const OF_SUPERVISORS: [&str; 27] = [
     "idle_timeout",
     "half_closed_clients",
     "private_ports",
+    "private_paths",
     "privileged_ports",
     "uid",
     "gid",

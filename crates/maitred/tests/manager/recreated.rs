@@ -91,6 +91,23 @@ impl App<'_> {
             .filter(|words| words[1].ends_with(&ending) && words[3] == "0A")
             .map(|words| format!("socket:[{}]", words[9]))
             .collect();
+        self.has_any(&sockets)
+    }
+
+    /// Whether its process itself has a socket of this name.
+    fn has_unix_socket(&self, name: &str) -> bool {
+        let table = fs::read("/proc/net/unix").unwrap();
+        let table = String::from_utf8_lossy(&table);
+        let sockets: Vec<_> = table
+            .lines()
+            .map(|line| line.split_whitespace().collect::<Vec<_>>())
+            .filter(|words| words.last().is_some_and(|path| path.ends_with(name)))
+            .map(|words| format!("socket:[{}]", words[6]))
+            .collect();
+        self.has_any(&sockets)
+    }
+
+    fn has_any(&self, sockets: &[String]) -> bool {
         let files = fs::read_dir(format!("/proc/{}/fd", self.pid())).unwrap();
         let mut links = files.filter_map(|file| fs::read_link(file.unwrap().path()).ok());
         links.any(|link| sockets.iter().any(|socket| link.as_os_str() == &**socket))
@@ -175,6 +192,12 @@ fn of_sockets() -> Vec<Row> {
             assert!(app.has_listener(app.port()));
         })
         .beside(json!({ "script": "server.js", "port": port, "instances": 1 })),
+        row("private_paths", json!([]), json!(["own-*.sock"]), |app| {
+            assert!(app.has_unix_socket("own-1.sock"));
+        })
+        .beside(json!({
+            "script": "server.js", "instances": 1, "env": { "LISTEN": "own-1.sock" },
+        })),
     ]
 }
 

@@ -58,6 +58,10 @@ impl Client {
         let Door::Tcp(address) = run.door() else {
             panic!("not a TCP app");
         };
+        Client::connect_to(address)
+    }
+
+    pub(crate) fn connect_to(address: SocketAddr) -> Client {
         let stream = TcpStream::connect_timeout(&address, PATIENCE).unwrap();
         stream.set_read_timeout(Some(PATIENCE)).unwrap();
         stream.set_write_timeout(Some(PATIENCE)).unwrap();

@@ -1,8 +1,10 @@
 //! Requests and responses as they arrive on the other side.
 
+use std::net::SocketAddr;
+
 use crate::apps::{RUNTIMES, Runtime, app, node, started, with_node_http};
 use crate::client::Client;
-use crate::harness::beside_others;
+use crate::harness::{Door, beside_others};
 
 #[test]
 fn each_runtime_sees_the_client_and_what_is_told_of_it() {
@@ -28,6 +30,48 @@ fn each_runtime_sees_the_client_and_what_is_told_of_it() {
             "for=127.0.0.1;host=\"example.org\";proto=http"
         );
     }
+}
+
+/// A listener for all addresses shows the one that the client connected to, also over a connection
+/// to the worker that is used again, and to a client that names no host.
+#[test]
+fn a_worker_sees_the_address_that_its_client_connected_to() {
+    let _turn = beside_others();
+    let setup = node(
+        "http.createServer((q, s) => {
+            s.setHeader('Content-Length', 100);
+            s.end(`${q.socket.localAddress} ${q.socket.localPort} ${q.headers.host}`.padEnd(100));
+        }).listen(port);",
+    );
+    let run = started(setup, 1);
+    let Door::Tcp(door) = run.door() else {
+        panic!("not a TCP app");
+    };
+    for address in ["127.0.0.1", "127.0.0.2", "127.0.0.1", "127.0.0.2"] {
+        let to = SocketAddr::new(address.parse().unwrap(), door.port());
+        let mut client = Client::connect_to(to);
+        client.send("GET / HTTP/1.0\r\n\r\n");
+        let seen = client.response().body;
+        let seen = String::from_utf8(seen).unwrap();
+        let expected = format!("::ffff:{address} {} {to}", to.port());
+        assert_eq!(seen.trim(), expected);
+    }
+}
+
+/// Node keeps 1,000 fields, and drops the rest without a word.
+#[test]
+fn a_client_cannot_push_out_what_is_told_of_it() {
+    let _turn = beside_others();
+    let run = started(app(Runtime::Node), 1);
+    let mut client = Client::connect(&run);
+    let fields = "X-Fill: 1\r\n".repeat(999);
+    client.send(format!("GET /who HTTP/1.1\r\nHost: a\r\n{fields}\r\n"));
+    let seen = client.response().json();
+    let headers = &seen["headers"];
+    assert_eq!(headers["x-real-ip"], "127.0.0.1");
+    assert_eq!(headers["x-forwarded-for"], "127.0.0.1");
+    assert_eq!(headers["x-forwarded-proto"], "http");
+    assert_eq!(headers["forwarded"], "for=127.0.0.1;host=\"a\";proto=http");
 }
 
 #[test]

@@ -30,9 +30,10 @@ impl Registrar {
         let current = question.peer.current_path();
         let known = current.as_deref().unwrap_or(Path::new(""));
         let address = ListenAddress::parse(sockaddr, only_v6(&question.socket), known)?;
-        let private = address
-            .port()
-            .is_some_and(|port| self.settings.private_ports.contains(&port));
+        let private = match address.port() {
+            Some(port) => self.settings.private_ports.contains(&port),
+            None => self.is_private(question, &address),
+        };
         let unknown = match &address {
             ListenAddress::Path(path) => !path.is_absolute() || !question.peer.sees_our_files(),
             ListenAddress::Tcp { .. } | ListenAddress::Abstract(_) => false,

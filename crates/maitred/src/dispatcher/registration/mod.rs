@@ -16,6 +16,7 @@ mod options;
 mod own_socket;
 mod paths;
 mod peer;
+mod private;
 mod unix_path;
 
 use std::collections::{BTreeMap, HashMap};
@@ -23,7 +24,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime};
 
 use rustix::event::{EventfdFlags, epoll, eventfd};
 use rustix::io::Errno;
@@ -56,6 +57,10 @@ pub(crate) struct Settings {
     pub(crate) socket: OwnedFd,
     /// TCP ports that stay with each worker.
     pub(crate) private_ports: Vec<u16>,
+    /// Names and paths of Unix sockets that stay with each worker.
+    pub(crate) private_paths: Vec<String>,
+    /// What is shared is taken for HTTP.
+    pub(crate) per_request: bool,
     /// Ports that workers may bind although only root may.
     pub(crate) privileged_ports: Vec<u16>,
     /// A folder of our own, for links to the sockets of Unix listeners.
@@ -191,6 +196,8 @@ struct Registrar {
     /// Tells when something changes in a folder with such a path.
     inotify: Option<OwnedFd>,
     reminded: Option<Instant>,
+    /// What was made after this, the app has made.
+    started: SystemTime,
 }
 
 const SOCKET: u64 = u64::MAX;
@@ -220,6 +227,7 @@ impl Registrar {
             paths: HashMap::new(),
             inotify: None,
             reminded: None,
+            started: SystemTime::now(),
         };
         registrar.watch(&registrar.settings.socket, SOCKET)?;
         registrar.watch(&*registrar.wake, WAKE)?;

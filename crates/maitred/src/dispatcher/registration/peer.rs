@@ -70,6 +70,23 @@ impl Peer {
         parent_of(self.pid)
     }
 
+    /// The numbers that it has, in our namespace and in its own.
+    pub(super) fn numbers(&self) -> Vec<u64> {
+        let line = self.status("NSpid:").unwrap_or_default();
+        line.split_whitespace()
+            .filter_map(|number| number.parse().ok())
+            .collect()
+    }
+
+    /// The processes between it and an ancestor, its parent first.
+    pub(super) fn parents_up_to(&self, ancestor: i32) -> Vec<i32> {
+        let parents = std::iter::successors(self.parent(), |pid| parent_of(*pid));
+        parents
+            .take_while(|pid| *pid != ancestor && *pid > 1)
+            .take(MOST_PARENTS)
+            .collect()
+    }
+
     /// All that it is allowed.
     pub(super) fn rights(&self) -> Rights {
         Rights {

@@ -125,6 +125,7 @@ impl Proxy {
             return;
         }
         let (gate, peer, tls, now) = (client.gate, client.peer, client.link.is_tls(), self.now);
+        let local = client.local;
         let bells = &self.bells;
         let made = self.clients.insert(|key| {
             let head = opening.head();
@@ -133,6 +134,7 @@ impl Proxy {
                 link: Link::stream(stream, head),
                 gate,
                 peer,
+                local,
                 phase: Phase::reading(now),
                 active_at: now,
                 served: false,
