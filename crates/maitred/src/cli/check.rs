@@ -13,7 +13,8 @@ use crate::config::{self, Resolved};
 /// Show what a script or a config file would be run as, and what is wrong with it.
 ///
 /// Nothing is started. The output is JSON: each app with all its settings, and of its environment
-/// what is its own; the values of what looks like a secret are masked.
+/// what is its own; the values of what looks like a secret are masked. interpreter_reason tells why
+/// this interpreter runs the script.
 #[derive(Debug, Args)]
 pub(super) struct Check {
     /// A config file or a script; by default the ecosystem file of this folder.
@@ -71,6 +72,8 @@ fn shown(resolved: &Resolved) -> anyhow::Result<Value> {
         // The same again, as it was written.
         fields.remove("described");
         fields.insert("force".to_owned(), Value::Bool(resolved.force));
+        let reason = Value::String(resolved.interpreter_reason.clone());
+        fields.insert("interpreter_reason".to_owned(), reason);
         let own = app.own_env.iter().map(|(name, value)| {
             let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
             let value = config::shown(&name, &value).into_owned();

@@ -51,8 +51,8 @@ pub(crate) fn changed(app: &App, said: Entry, context: &Surroundings) -> anyhow:
     };
     Ok(Resolved {
         app,
-        warnings: resolved.warnings,
         force: true,
+        ..resolved
     })
 }
 

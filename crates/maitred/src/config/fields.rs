@@ -116,7 +116,7 @@ fields! {
     /// nvm has installed.
     interpreter: String [App, Nothing, Restart] {
         aliases: ["exec_interpreter"],
-        default: "by the script's extension",
+        default: "by the script's extension and, for TypeScript, the project's files",
         examples: [r#""bun""#, r#""none""#],
         flags: [flag("interpreter", Takes::Value("PROGRAM")).common().also_of_run()],
     }

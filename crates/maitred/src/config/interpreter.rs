@@ -10,6 +10,7 @@ use anyhow::bail;
 
 use super::Interpreter;
 use super::programs::{Places, nvm, strips_types};
+use super::runtime;
 use super::words::told;
 
 /// A script and what runs it.
@@ -21,10 +22,14 @@ pub(crate) struct Program {
     pub(crate) interpreter: Option<Interpreter>,
     /// What comes before the user's own arguments: the interpreter's, where there is none.
     pub(crate) args: Vec<OsString>,
+    /// Why this runs it, as a clause without a subject.
+    pub(crate) reason: String,
+    /// What speaks against it.
+    pub(crate) warning: Option<String>,
 }
 
-/// Finds the program that runs `script`: the interpreter named, the one that its extension asks
-/// for, or the script itself.
+/// Finds the program that runs `script`: the interpreter named, the one that its project or its
+/// extension asks for, or the script itself.
 ///
 /// # Errors
 /// Says what is missing, and what would help.
@@ -58,14 +63,16 @@ pub(crate) fn resolve(
             },
         };
         let args = arguments(interpreter, interpreter_args);
-        return Ok(with_script(program, args, path));
+        let reason = "named by interpreter".to_owned();
+        return Ok(with_script(program, args, path, reason));
     }
     let Some(meta) = found else {
         // As a shell does, a bare name is looked for in PATH.
         if !script.to_string_lossy().contains('/')
             && let Some(program) = places.find(script)
         {
-            return Ok(by_itself(program, interpreter_args));
+            let reason = "a program in PATH".to_owned();
+            return Ok(by_itself(program, interpreter_args, reason));
         }
         bail!(missing(&shown, places.cwd));
     };
@@ -73,24 +80,13 @@ pub(crate) fn resolve(
     if let Some(candidates) = candidates(extension)
         && interpreter.is_none()
     {
-        for name in candidates {
-            if let Some(program) = places.find(name)
-                && (*name != "node" || !is_typescript(extension) || strips_types(&program))
-            {
-                let args = arguments(name, interpreter_args);
-                return Ok(with_script(program, args, path));
-            }
-        }
-        if is_typescript(extension) {
-            bail!(
-                "nothing is installed that runs {shown}: it takes bun, deno, or a node that \
-                 strips types (22.18 or later), in PATH; or name another with --interpreter"
-            );
-        }
-        bail!(
-            "{} is not installed, which runs {shown}: it is not in PATH; or name another with \
-             --interpreter",
-            candidates.join(" or ")
+        return by_extension(
+            &path,
+            &shown,
+            extension,
+            candidates,
+            places,
+            interpreter_args,
         );
     }
     let executable = meta.permissions().mode() & 0o111 != 0;
@@ -99,6 +95,10 @@ pub(crate) fn resolve(
     let named = shebang(&path);
     let by_interpreter = !executable || (named.is_some() && !interpreter_args.is_empty());
     if by_interpreter && extension.is_empty() && interpreter.is_none() {
+        let reason = match &named {
+            Some(_) => "named by the script's first line",
+            None => "runs scripts whose name has no extension",
+        };
         let name = named.unwrap_or_else(|| "node".into());
         let Some(program) = places.find(&name) else {
             let name = name.to_string_lossy();
@@ -108,7 +108,7 @@ pub(crate) fn resolve(
             );
         };
         let args = arguments(&name.to_string_lossy(), interpreter_args);
-        return Ok(with_script(program, args, path));
+        return Ok(with_script(program, args, path, reason.to_owned()));
     }
     if !executable {
         bail!(
@@ -116,26 +116,88 @@ pub(crate) fn resolve(
              interpreter; name one with --interpreter"
         );
     }
-    Ok(by_itself(path, interpreter_args))
+    Ok(by_itself(path, interpreter_args, "executable".to_owned()))
+}
+
+/// The interpreter that a script's extension asks for. TypeScript has several, and its project may
+/// be written for one of them.
+fn by_extension(
+    path: &Path,
+    shown: &str,
+    extension: &str,
+    candidates: &[&str],
+    places: &Places,
+    given: &[OsString],
+) -> anyhow::Result<Program> {
+    let typescript = is_typescript(extension);
+    let sign = typescript.then(|| runtime::nearest(path)).flatten();
+    let wanted = sign.iter().map(|sign| sign.runtime);
+    let others = candidates.iter().copied();
+    let others = others.filter(|name| sign.as_ref().is_none_or(|sign| sign.runtime != *name));
+    for name in wanted.chain(others) {
+        let Some(program) = places.find(name) else {
+            continue;
+        };
+        if typescript && name == "node" && !strips_types(&program) {
+            continue;
+        }
+        let order = match candidates {
+            [_] => format!("runs .{extension} files"),
+            _ => format!(
+                "the first in PATH of {}, which run .{extension} files",
+                candidates.join(", ")
+            ),
+        };
+        let (reason, warning) = match &sign {
+            None => (order, None),
+            Some(sign) if sign.runtime == name => (format!("found {}", told(&sign.file)), None),
+            Some(sign) => {
+                let warning = format!(
+                    "{name} runs {shown}, though {} is a file of {wanted}: {wanted} is not in \
+                     PATH; install it, or name {name} with --interpreter",
+                    told(&sign.file),
+                    wanted = sign.runtime
+                );
+                (order, Some(warning))
+            }
+        };
+        let program = with_script(program, arguments(name, given), path.to_owned(), reason);
+        return Ok(Program { warning, ..program });
+    }
+    if typescript {
+        bail!(
+            "nothing is installed that runs {shown}: it takes bun, deno, or a node that \
+             strips types (22.18 or later), in PATH; or name another with --interpreter"
+        );
+    }
+    bail!(
+        "{} is not installed, which runs {shown}: it is not in PATH; or name another with \
+         --interpreter",
+        candidates.join(" or ")
+    )
 }
 
 fn missing(script: &str, cwd: &Path) -> String {
     format!("no such script: {script} (looked for in {})", told(cwd))
 }
 
-fn by_itself(script: PathBuf, args: &[OsString]) -> Program {
+fn by_itself(script: PathBuf, args: &[OsString], reason: String) -> Program {
     Program {
         script,
         interpreter: None,
         args: args.to_vec(),
+        reason,
+        warning: None,
     }
 }
 
-fn with_script(path: PathBuf, args: Vec<OsString>, script: PathBuf) -> Program {
+fn with_script(path: PathBuf, args: Vec<OsString>, script: PathBuf, reason: String) -> Program {
     Program {
         script,
         interpreter: Some(Interpreter { path, args }),
         args: Vec::new(),
+        reason,
+        warning: None,
     }
 }
 

@@ -38,6 +38,7 @@ mod reference;
 mod requests;
 mod resolve;
 mod restart;
+mod runtime;
 mod schema;
 mod secrets;
 mod signal;

@@ -62,6 +62,8 @@ pub(crate) struct Resolved {
     pub(crate) warnings: Vec<String>,
     /// It is to be started even if it runs already.
     pub(crate) force: bool,
+    /// Why its interpreter, or none, runs it.
+    pub(crate) interpreter_reason: String,
 }
 
 /// Resolves one entry.
@@ -234,6 +236,7 @@ pub(crate) fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Re
         app,
         warnings,
         force: entry.force.unwrap_or(false),
+        interpreter_reason: program.reason,
     })
 }
 
@@ -295,6 +298,7 @@ fn program(
     let interpreter = interpreter.as_ref().map(|it| it.to_string_lossy());
     let mut program =
         interpreter::resolve(script, &places, interpreter.as_deref(), &interpreter_args)?;
+    warnings.extend(program.warning.take());
     program.args.extend(args);
     program.script = without_detours(program.script);
     if let Some(interpreter) = &mut program.interpreter {
@@ -328,6 +332,8 @@ fn command_line(line: &str, args: Vec<OsString>, places: &Places) -> anyhow::Res
         script: shell,
         interpreter: None,
         args: all,
+        reason: "a shell runs command lines".to_owned(),
+        warning: None,
     })
 }
 

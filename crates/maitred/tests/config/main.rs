@@ -21,6 +21,7 @@ mod flags;
 mod formats;
 mod help;
 mod init;
+mod interpreters;
 mod names;
 mod schema;
 mod scripts;
