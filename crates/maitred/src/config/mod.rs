@@ -47,7 +47,7 @@ mod variables;
 mod watch;
 mod words;
 
-pub(crate) use app::{App, ExecMode, Interpreter, Policy};
+pub(crate) use app::{App, Balance, ExecMode, Interpreter, Policy};
 pub(crate) use called::called;
 pub(crate) use change::changed;
 pub(crate) use cron::Cron;

@@ -7,11 +7,10 @@ use anyhow::{Context, bail};
 use http::Networks;
 use serde::{Deserialize, Serialize};
 
-use super::app::{Balance, Policy};
+use super::app::Policy;
 use super::encode::millis;
 use super::fields::Entry;
 use super::kind::{Bytes, Millis, Texts};
-use crate::proxy;
 
 /// What is placed by itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,10 +104,6 @@ const FIELDS: usize = 1000;
 /// What these may be set to: a head is kept in memory, for each client.
 const HEADS: std::ops::RangeInclusive<u64> = 1024..=16 * 1024 * 1024;
 const ANY_FIELDS: std::ops::RangeInclusive<u32> = 10..=100_000;
-/// How many clients may be connected at once, if descriptors allow.
-const CLIENTS: usize = 100_000;
-/// How long a client may send or take nothing in the middle of a message.
-const STALL: Duration = Duration::from_secs(60);
 
 impl Requests {
     /// What an entry says of requests; none if connections are placed.
@@ -184,47 +179,12 @@ impl Requests {
         }))
     }
 
-    /// What the proxy is to do.
+    /// The networks of the balancers whose words are believed.
     ///
     /// # Errors
-    /// If a trusted address is none; it was one when it was resolved.
-    pub(crate) fn settings(&self, balance: &Balance) -> anyhow::Result<proxy::Settings> {
-        use balance::RequestPolicy;
-        Ok(proxy::Settings {
-            balance: balance::RequestSettings {
-                policy: match balance.policy {
-                    Policy::NextAvailable => RequestPolicy::NextAvailable,
-                    Policy::RoundRobin => RequestPolicy::RoundRobin,
-                    Policy::LeastConn => RequestPolicy::LeastConn,
-                    Policy::IpHash => RequestPolicy::IpHash,
-                    Policy::Sticky => RequestPolicy::Sticky,
-                },
-                max_concurrency: most(self.max_concurrency),
-                queue: balance.queue,
-                patience: u64::try_from(balance.patience.as_nanos()).unwrap_or(u64::MAX),
-            },
-            trusted: networks(&self.trusted)?,
-            proxy_protocol: self.proxy_protocol,
-            tls: self
-                .tls
-                .iter()
-                .cloned()
-                .map(|(certificate, key)| proxy::Files { certificate, key })
-                .collect(),
-            instance_header: self.instance_header.clone(),
-            retry_idempotent: self.retry_idempotent,
-            max_clients: CLIENTS,
-            client_limit: most(self.client_limit),
-            access: None,
-            head: self.max_head,
-            fields: self.max_fields,
-            body: self.max_body,
-            head_time: self.header_timeout,
-            idle_time: self.idle_timeout,
-            stall_time: STALL,
-            answer_time: self.response_timeout,
-            half_closed: self.half_closed_clients,
-        })
+    /// If one of them is none; each was one when it was resolved.
+    pub(crate) fn networks(&self) -> anyhow::Result<Networks> {
+        networks(&self.trusted)
     }
 }
 
@@ -238,13 +198,6 @@ fn default_fields() -> usize {
 
 fn size(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
-}
-
-/// A limit; any number where there is none.
-fn most(limit: Option<u32>) -> usize {
-    limit.map_or(usize::MAX, |most| {
-        usize::try_from(most).unwrap_or(usize::MAX)
-    })
 }
 
 fn networks(texts: &[String]) -> anyhow::Result<Networks> {

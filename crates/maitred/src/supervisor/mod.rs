@@ -19,6 +19,7 @@ mod notices;
 mod operations;
 mod pid_file;
 mod pipes;
+mod proxy_settings;
 mod readiness;
 mod renewal;
 mod silence;
@@ -49,6 +50,7 @@ pub(crate) use descriptors::make_room;
 use ending::{Afterwards, Ending, listen_for_signals};
 use instance::{Generation, State, Status};
 use operations::Operation;
+use proxy_settings::proxy_settings;
 use slot::Slot;
 use spawn::{Ready, Spawner};
 use starving::Starving;
@@ -177,7 +179,7 @@ impl Supervisor {
             return Ok(());
         }
         let requests = self.app.requests.as_ref();
-        let requests = requests.map(|requests| requests.settings(&self.app.balance));
+        let requests = requests.map(|requests| proxy_settings(requests, &self.app.balance));
         let mut requests = requests.transpose()?;
         if let Some(requests) = &mut requests {
             if !requests.tls.is_empty() {
