@@ -3,9 +3,9 @@
 
 #[path = "../../crates/framing/tests/properties/mod.rs"]
 mod framing_properties;
-#[path = "../../crates/http/tests/properties/mod.rs"]
+#[path = "../../crates/http1/tests/properties/mod.rs"]
 mod http_properties;
-#[path = "../../crates/http/tests/properties/soup.rs"]
+#[path = "../../crates/http1/tests/properties/soup.rs"]
 mod http_soup;
 #[path = "../../crates/wire/tests/properties/mod.rs"]
 mod wire_properties;

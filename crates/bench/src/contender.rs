@@ -36,7 +36,7 @@ pub(crate) enum Kind {
 /// The same app for Bun and for Node's cluster.
 #[derive(Clone, Copy)]
 pub(crate) struct App {
-    pub(crate) name: &'static str,
+    pub name: &'static str,
     bun: &'static str,
     node: Option<&'static str>,
 }

@@ -1,6 +1,6 @@
 //! Conversations whose outcome is known, one by one.
 
-#[path = "../../http/tests/cases/refused.rs"]
+#[path = "../../http1/tests/cases/refused.rs"]
 mod refused;
 
 use framing::{Connection, Seen};

@@ -2,7 +2,7 @@
 
 mod conversation;
 mod properties;
-#[path = "../../http/tests/properties/soup.rs"]
+#[path = "../../http1/tests/properties/soup.rs"]
 mod soup;
 
 use framing::{Connection, Seen};

@@ -1,34 +1,11 @@
-//! maitred runs an app as N worker processes behind one door.
-//!
-//! This file only connects the rooms: what the user wrote ([`cli`], [`config`]) becomes an app
-//! that a supervisor runs ([`supervisor`]), under the eyes of a guard ([`guard`]), while a
-//! dispatcher ([`dispatcher`]) hands its connections out.
+//! The executable: what the user wrote ([`cli`]) is done by supervisors, which are seen from
+//! outside here ([`apps`]). What a supervisor does stands in the crates `supervisor`, `dispatcher`
+//! and `proxy`.
 
 #![forbid(unsafe_code)]
 
-mod access;
 mod apps;
-mod cgroup;
 mod cli;
-mod config;
-mod control;
-mod dispatcher;
-mod events;
-mod figures;
-mod guard;
-mod home;
-mod ipc;
-mod logs;
-mod memory;
-mod output;
-mod process_tree;
-mod proxy;
-mod runtime_folder;
-mod safe_files;
-mod schedule;
-mod socket_table;
-mod supervisor;
-mod watch;
 
 #[cfg(feature = "fuzzing")]
 pub mod untrusted;

@@ -1,7 +1,7 @@
 //! What must hold of any bytes that another process or a file hands to maitred, for the fuzz
 //! targets. Each function takes some bytes, and panics where something does not hold.
 
-use crate::{config, control};
+use home::control;
 
 /// A line on the control socket: reading never panics, and what is understood is written and read
 /// again as the same.

@@ -31,7 +31,7 @@ pub(crate) struct Settings {
     pub(crate) port: u16,
     pub(crate) path: &'static str,
     /// The body that every response must have.
-    pub(crate) body: Body,
+    pub body: Body,
     pub(crate) connections: usize,
     pub(crate) mode: Mode,
     pub(crate) close: Close,

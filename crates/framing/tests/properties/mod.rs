@@ -4,7 +4,7 @@
 use std::mem::MaybeUninit;
 
 use framing::{Connection, Seen};
-use http::{BodyDecoder, End, HEADERS, Upgrade, find_end, parse_request, parse_response};
+use http1::{BodyDecoder, End, HEADERS, Upgrade, find_end, parse_request, parse_response};
 
 pub(crate) type Property = fn(&[u8]);
 
@@ -113,7 +113,7 @@ fn strict_requests(mut bytes: &[u8]) -> Option<Strict> {
         strict.goes_on &= request.keep_alive
             && request.upgrade == Upgrade::No
             && request.field("upgrade").is_none()
-            && request.version == http::Version::Http11;
+            && request.version == http1::Version::Http11;
         let mut body = BodyDecoder::new(request.framing);
         bytes = rest;
         while !body.is_done() && !bytes.is_empty() {

@@ -6,10 +6,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, bail};
 
 use super::{Known, Selected, launch};
-use crate::config::{App, signal_name};
-use crate::control::{Connection, Fault, Refusal, Request, Snapshot};
-use crate::events::Event;
-use crate::home::{Claim, Exit, Home, Kept, Numbers, Record, Rest};
+use config::{App, signal_name};
+use home::control::{Connection, Fault, Refusal, Request, Snapshot};
+use home::{Claim, Exit, Home, Kept, Numbers, Record, Rest};
+use telemetry::events::Event;
 
 /// A supervisor that is about to end, or to be there, is waited for so long.
 const IN_BETWEEN: Duration = Duration::from_secs(30);

@@ -5,8 +5,8 @@ use std::time::Duration;
 use anyhow::bail;
 
 use super::Known;
-use crate::config::App;
-use crate::home::{AppFolder, Claim, Home, Kept, Numbers, Record, Rest, now_ms};
+use config::App;
+use home::{AppFolder, Claim, Home, Kept, Numbers, Record, Rest, now_ms};
 
 /// Another command that adds the same app is waited for so long.
 const PATIENCE: Duration = Duration::from_millis(500);

@@ -9,8 +9,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, bail};
 use rustix::fs::OFlags;
 
-use crate::cgroup::Branch;
-use crate::home::{Claim, Home};
+use home::{Claim, Home};
+use process::cgroup::Branch;
 
 /// What a supervisor says when it can be asked.
 pub(crate) const READY: &str = "ready\n";

@@ -1,9 +1,9 @@
 //! Apps whose folder was removed while they run, perhaps with all of the home: their supervisors are
 //! found by their runtime folders, and write it again.
 
-use crate::control::{Connection, Fault, Request};
-use crate::home::{AppFolder, Home};
-use crate::runtime_folder;
+use home::control::{Connection, Fault, Request};
+use home::runtime_folder;
+use home::{AppFolder, Home};
 
 /// Has the supervisors of this home whose folder is gone write it again.
 pub(super) fn bring_back(home: &Home) {

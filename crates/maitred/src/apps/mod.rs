@@ -14,15 +14,15 @@ use std::time::Duration;
 use anyhow::bail;
 use rustix::process::Signal;
 
-pub(crate) use crate::home::Claim as Claimed;
 pub(crate) use act::{Action, Change, Standing};
 pub(crate) use add::{add, add_again};
+pub(crate) use home::Claim as Claimed;
 pub(crate) use launch::{READY, launch};
 pub(crate) use target::{Selected, add_selected, find, select};
 
-use crate::config::{self, KillSignal};
-use crate::control::{Connection, Fault, Request, Snapshot, State};
-use crate::home::{AppFolder, Exit, Home, Kept, Record, Rest};
+use config::{self, KillSignal};
+use home::control::{Connection, Fault, Request, Snapshot, State};
+use home::{AppFolder, Exit, Home, Kept, Record, Rest};
 
 /// So many supervisors are talked to at a time.
 const AT_ONCE: usize = 32;

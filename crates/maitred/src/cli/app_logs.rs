@@ -1,10 +1,10 @@
 //! Which logs there are, by the apps of the home.
 
 use super::together;
-use crate::home::Home;
-use crate::logs::Stream;
-use crate::logs::view::{Catalog, Entry, Voice};
-use crate::safe_files::Rights;
+use home::Home;
+use logs::Stream;
+pub(super) use logs::view::{Catalog, Entry, Voice};
+use safe_files::Rights;
 
 /// The logs of those apps that the targets mean.
 #[derive(Debug)]

@@ -10,8 +10,8 @@ use rustix::process::{Signal, WaitOptions, wait};
 use super::app_logs::AppLogs;
 use super::{Manner, together};
 use crate::apps::{self, Action};
-use crate::home::Home;
-use crate::logs::view::{self, Form, Request, View};
+use home::Home;
+pub(super) use logs::view::{self, Form, Request, View};
 
 /// How many lines are shown of those that were written before.
 const LINES: usize = 15;

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::together;
 use super::what::What;
-use crate::config::{self, Resolved};
+use config::{self, Resolved};
 
 /// Show what a script or a config file would be run as, and what is wrong with it.
 ///

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::{Manner, together};
-use crate::home::{Dump, Home};
+use home::{Dump, Home};
 
 /// Forget what was saved.
 #[derive(Debug, Args)]

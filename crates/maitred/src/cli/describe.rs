@@ -5,9 +5,9 @@ use anyhow::bail;
 use clap::Args;
 
 use super::{Manner, shown, together, usage};
-use crate::config::{self, App, Cron, ExecMode};
-use crate::control::{InstanceView, Snapshot};
-use crate::home::{Exit, Home, now_ms};
+pub(super) use config::{self, App, Cron, ExecMode};
+use home::control::{InstanceView, Snapshot};
+use home::{Exit, Home, now_ms};
 
 /// Show all about an app. Values of variables that look like secrets are not shown.
 #[derive(Debug, Args)]
@@ -46,7 +46,7 @@ fn planned(cron: &Cron) -> String {
 }
 
 /// The paths that are watched, and what in them is not.
-fn watched(watch: &config::Watch) -> String {
+pub(super) fn watched(watch: &config::Watch) -> String {
     let paths: Vec<_> = watch.paths.iter().map(|it| it.to_string_lossy()).collect();
     let paths = paths.join(", ");
     if watch.ignore.is_empty() {

@@ -7,7 +7,7 @@ use clap::Args;
 
 use super::together;
 use crate::apps;
-use crate::home::{self, Home};
+use home::{self, Home};
 
 /// Print the environment of an instance, secrets and all.
 #[derive(Debug, Args)]

@@ -8,7 +8,7 @@ use clap::parser::ValueSource;
 use clap::{Arg, ArgAction, ArgMatches, Args, Command, Error, FromArgMatches};
 use serde_json::Value;
 
-use crate::config::{Category, Entry, FIELDS, Field, Flag, Takes};
+use config::{Category, Entry, FIELDS, Field, Flag, Takes};
 
 /// All flags of an app, as `start` has them.
 #[derive(Clone, Debug, Default)]

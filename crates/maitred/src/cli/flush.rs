@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::app_logs::AppLogs;
 use super::{Manner, together};
-use crate::logs::view::{self, Catalog};
+pub(super) use logs::view::{self, Catalog};
 
 /// Empty the logs, those of all apps or of one.
 ///

@@ -13,13 +13,13 @@ use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use rustix::stdio;
 use serde::{Deserialize, Serialize};
 
-use crate::cgroup::Branch;
-use crate::config::App;
-use crate::events::EventFile;
-use crate::home::{Kept, Record, Rest, now_ms};
-use crate::runtime_folder::{self, RuntimeFolder};
-use crate::supervisor::{self, Supervisor};
-use crate::{guard, output};
+use config::App;
+use home::runtime_folder::{self, RuntimeFolder};
+use home::{Kept, Record, Rest, now_ms};
+use process::cgroup::Branch;
+use supervisor::{self, Supervisor};
+use supervisor::{guard, output};
+use telemetry::events::EventFile;
 
 /// The word that the command line of a child begins with.
 pub(super) const COMMAND: &str = "foreground";

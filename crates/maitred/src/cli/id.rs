@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::together;
 use crate::apps::Selected;
-use crate::home::Home;
+use home::Home;
 
 /// Print the numbers of an app's instances.
 #[derive(Debug, Args)]

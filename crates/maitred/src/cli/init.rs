@@ -8,7 +8,6 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::together;
-use crate::config;
 
 /// The file, with comments.
 const EXAMPLE: &str = include_str!("ecosystem.config.js");

@@ -5,7 +5,7 @@ use clap::Args;
 use super::pm2::json;
 use super::together;
 use crate::apps;
-use crate::home::Home;
+use home::Home;
 
 /// Print all apps as JSON, with pm2's field names. Environments are in there.
 #[derive(Debug, Args)]

@@ -8,8 +8,8 @@ use rustix::process::{Signal, kill_process};
 
 use super::{Manner, together};
 use crate::apps::{self, Claimed, Known};
-use crate::control::{Connection, Fault, Request, Snapshot};
-use crate::home::{Dump, Home, Which};
+use home::control::{Connection, Fault, Request, Snapshot};
+use home::{Dump, Home, Which};
 
 /// The guard of a supervisor leaves last. It is waited for so long.
 const LEAVING: Duration = Duration::from_secs(10);

@@ -6,9 +6,9 @@ use clap::{Args, ValueEnum};
 use super::table::{Cell, Column, print};
 use super::{Manner, mini_list, shown, together, usage};
 use crate::apps::{self, Known};
-use crate::config::ExecMode;
-use crate::control::{InstanceView, Snapshot, State};
-use crate::home::{Home, now_ms};
+use config::ExecMode;
+use home::control::{InstanceView, Snapshot, State};
+use home::{Home, now_ms};
 
 /// Show all apps.
 #[derive(Debug, Args)]

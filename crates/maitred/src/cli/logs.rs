@@ -6,9 +6,9 @@ use anyhow::bail;
 use clap::Args;
 
 use super::app_logs::AppLogs;
-use crate::logs::view::{self, Form, Request, View};
-use crate::logs::{DateFormat, Stream};
-use crate::output::has_colours;
+pub(super) use logs::view::{self, Form, Request, View};
+use logs::{DateFormat, Stream};
+use supervisor::output::has_colours;
 
 /// What `--timestamp` stands for, as with pm2.
 const TIMESTAMP: &str = "YYYY-MM-DD-HH:mm:ss";
@@ -33,11 +33,11 @@ pub(super) struct Logs {
 
     /// Only what is written to standard error.
     #[arg(long, conflicts_with = "out")]
-    err: bool,
+    pub err: bool,
 
     /// Only what is written to standard output.
     #[arg(long)]
-    out: bool,
+    pub out: bool,
 
     /// One JSON object a line.
     #[arg(long, conflicts_with_all = ["raw", "format"])]
@@ -49,7 +49,7 @@ pub(super) struct Logs {
 
     /// As key=value pairs.
     #[arg(long)]
-    format: bool,
+    pub format: bool,
 
     /// End with the last line that is there.
     #[arg(long)]

@@ -1,9 +1,9 @@
 //! The list as pm2 writes it for programs: a line for each thing that is to be said of an instance.
 
 use super::{shown, usage};
-use crate::config::ExecMode;
-use crate::control::{InstanceView, Snapshot};
-use crate::home::Home;
+use config::ExecMode;
+use home::Home;
+use home::control::{InstanceView, Snapshot};
 
 /// What is said of an instance, with an empty line at its end.
 pub(super) fn block(

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::together;
 use crate::apps;
-use crate::home::Home;
+use home::Home;
 
 /// Print the process ids of an app, or of all apps, one a line.
 #[derive(Debug, Args)]

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::together;
 use crate::apps;
-use crate::home::Home;
+use home::Home;
 
 /// Ask all supervisors whether they are well.
 #[derive(Debug, Args)]

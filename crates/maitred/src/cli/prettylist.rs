@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::pm2::json;
 use super::together;
 use crate::apps;
-use crate::home::Home;
+use home::Home;
 
 /// Print all apps in the style of JavaScript. Environments are in there.
 #[derive(Debug, Args)]

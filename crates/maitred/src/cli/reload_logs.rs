@@ -4,8 +4,8 @@ use clap::Args;
 
 use super::{Manner, together};
 use crate::apps::{self, Known};
-use crate::control::{Connection, Fault, Request};
-use crate::home::Home;
+use home::Home;
+use home::control::{Connection, Fault, Request};
 
 /// Open all log files again under their names, as after a rotation by logrotate.
 #[derive(Debug, Args)]

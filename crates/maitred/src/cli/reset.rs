@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{Manner, together};
 use crate::apps::Action;
-use crate::home::Home;
+use home::Home;
 
 /// Forget how often apps were restarted.
 #[derive(Debug, Args)]

@@ -6,7 +6,7 @@ use clap::Args;
 
 use super::{Manner, together};
 use crate::apps::{self, Action, Known, Selected};
-use crate::home::{Dump, Home, Kept, Record, Which};
+use home::{Dump, Home, Kept, Record, Which};
 
 /// Bring back the apps that were saved, with their scale, and stopped where they were.
 #[derive(Debug, Args)]
@@ -74,7 +74,7 @@ impl Resurrect {
 
 /// An app that is about to come back.
 enum Prepared {
-    New(Known, crate::home::Claim),
+    New(Known, home::Claim),
     /// One that is in the list, with its instances as they were.
     Old(Selected, Vec<Kept>),
 }
@@ -109,7 +109,7 @@ impl Prepared {
     fn bring_back(
         self,
         home: &Home,
-        progress: &mut dyn FnMut(crate::events::Event),
+        progress: &mut dyn FnMut(telemetry::events::Event),
     ) -> anyhow::Result<String> {
         let name = self.known().record.app.name.clone();
         match self {

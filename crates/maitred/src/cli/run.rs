@@ -11,7 +11,7 @@ use super::flags::{RunFlags, StartFlags};
 use super::foreground::{self, Foreground};
 use super::what::What;
 use super::{Manner, foreground_together, start, together};
-use crate::config::{App, Instances, Place};
+use config::{App, Instances, Place};
 
 /// Run apps in the foreground: N copies of each, with its connections divided over them.
 ///

@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{Manner, together};
 use crate::apps;
-use crate::home::{Dump, Home, Which};
+use home::{Dump, Home, Which};
 
 /// Note which apps there are, for `resurrect`.
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use clap::Args;
 
 use super::{Manner, together};
 use crate::apps::{Action, Change};
-use crate::home::Home;
+use home::Home;
 
 /// Run more or fewer instances of an app.
 #[derive(Debug, Args)]

@@ -3,7 +3,6 @@
 use clap::Args;
 
 use super::together;
-use crate::config;
 
 /// Print the JSON Schema of config files, for editors that complete and check them.
 #[derive(Debug, Args)]

@@ -5,7 +5,7 @@ use clap::Args;
 
 use super::{Manner, together};
 use crate::apps::Action;
-use crate::home::Home;
+use home::Home;
 
 /// Write a line to the standard input of an instance.
 #[derive(Debug, Args)]

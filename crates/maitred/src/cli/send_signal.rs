@@ -5,8 +5,7 @@ use clap::Args;
 
 use super::{Manner, together};
 use crate::apps::Action;
-use crate::config;
-use crate::home::Home;
+use home::Home;
 
 /// Send a signal to the processes of apps.
 #[derive(Debug, Args)]

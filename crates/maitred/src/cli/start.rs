@@ -11,10 +11,10 @@ use super::start_or::with_new_environment;
 use super::what::{self, What};
 use super::{Manner, attached, list, together};
 use crate::apps::{self, Action, Known, Selected, Standing};
-use crate::config::{self, Resolved};
-use crate::control::Fault;
-use crate::events::Event;
-use crate::home::Home;
+use config::{self, Resolved};
+use home::Home;
+use home::control::Fault;
+use telemetry::events::Event;
 
 /// Start apps in the background, new ones or those that are stopped.
 #[derive(Debug, Args)]

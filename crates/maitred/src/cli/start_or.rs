@@ -10,8 +10,8 @@ use super::start::{self, Mode};
 use super::what::What;
 use super::{Manner, attached, together};
 use crate::apps::{self, Action};
-use crate::config::{self, App};
-use crate::home::Home;
+use config::{self, App};
+use home::Home;
 
 /// What both do alike.
 #[derive(Debug, Args)]

@@ -8,8 +8,7 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::{Manner, together};
-use crate::config;
-use crate::home::Home;
+use home::Home;
 
 /// Let the machine bring back what was saved when it starts (systemd).
 #[derive(Debug, Args)]

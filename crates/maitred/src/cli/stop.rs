@@ -4,7 +4,7 @@ use clap::Args;
 
 use super::{Manner, together};
 use crate::apps::Action;
-use crate::home::Home;
+use home::Home;
 
 /// End apps, and keep them in the list.
 #[derive(Debug, Args)]

@@ -11,11 +11,11 @@ use rustix::fs::{Mode, OFlags, open};
 use rustix::stdio;
 
 use crate::apps::READY;
-use crate::cgroup::Branch;
-use crate::home::{AppFolder, Claim};
-use crate::runtime_folder::{self, RuntimeFolder};
-use crate::supervisor::{self, Supervisor};
-use crate::{guard, logs, output};
+use home::runtime_folder::{self, RuntimeFolder};
+use home::{AppFolder, Claim};
+use process::cgroup::Branch;
+use supervisor::{self, Supervisor};
+use supervisor::{guard, output};
 
 /// Supervise an app whose lock is handed over as standard input; standard output hears when it can
 /// be asked, or what is wrong.

@@ -8,10 +8,10 @@ use anyhow::{Context, bail};
 
 use super::{Manner, list};
 use crate::apps::{self, Action, Known, Selected};
-use crate::config::{self, App, ConfigFile};
-use crate::events::Event;
-use crate::home::Home;
-use crate::output::{Sentences, has_colours};
+use config::{self, App, ConfigFile};
+use home::Home;
+use supervisor::output::{Sentences, has_colours};
+use telemetry::events::Event;
 
 /// The apps that the targets mean.
 ///

@@ -8,8 +8,8 @@ use std::collections::HashMap;
 use std::fs;
 use std::time::{Duration, Instant};
 
-use crate::control::InstanceView;
-use crate::home::now_ms;
+use home::control::InstanceView;
+use home::now_ms;
 
 /// What a process uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]

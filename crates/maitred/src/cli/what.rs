@@ -9,8 +9,8 @@ use clap::Args;
 
 use super::flags::StartFlags;
 use crate::apps::Selected;
-use crate::config::{self, App, ConfigFile, Entry, Environment, Resolved, Surroundings};
-use crate::watch;
+use config::{self, App, ConfigFile, Entry, Environment, Resolved, Surroundings};
+use triggers::watch;
 
 /// The flags of everything that takes apps from a command line or a config file.
 #[derive(Clone, Debug, Args)]

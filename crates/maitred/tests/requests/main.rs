@@ -13,7 +13,7 @@
 )]
 mod harness;
 
-#[path = "../../../http/tests/cases/refused.rs"]
+#[path = "../../../http1/tests/cases/refused.rs"]
 mod refused;
 
 mod apps;

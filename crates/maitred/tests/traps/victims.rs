@@ -1,5 +1,6 @@
 //! The victims: where their sources are, how they are compiled and started.
 
+use ::home::runtime_folder::LIBRARY;
 use std::fs;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -44,9 +45,6 @@ const SOURCES: &[(&str, &str)] = &sources![
     "shutdown.c",
     "wild.c",
 ];
-
-/// The preload library, likewise.
-const LIBRARY: &[u8] = include_bytes!(env!("MAITRED_PRELOAD"));
 
 /// The libraries that a program can be built against.
 pub(crate) const COMPILERS: [&str; 2] = ["gcc", "musl-gcc"];

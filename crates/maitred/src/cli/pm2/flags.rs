@@ -8,8 +8,8 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 struct Flag {
     /// As it is written. No argument of ours has such an id.
     name: &'static str,
-    short: Option<char>,
-    takes: Takes,
+    pub short: Option<char>,
+    pub takes: Takes,
     /// Why it does nothing, where a command has no use for it.
     reason: &'static str,
 }

@@ -5,9 +5,9 @@ use std::ffi::OsStr;
 use serde_json::{Map, Value, json};
 
 use crate::cli::usage::Usage;
-use crate::config::{self, App, ExecMode, Pause};
-use crate::control::{InstanceView, Snapshot};
-use crate::home::{self, Exit, Home};
+use config::{self, App, ExecMode, Pause};
+use home::control::{InstanceView, Snapshot};
+use home::{self, Exit, Home};
 
 /// One instance. The environment is in there: it is for the owner's eyes only.
 fn instance(home: &Home, snapshot: &Snapshot, instance: &InstanceView, usage: Usage) -> Value {

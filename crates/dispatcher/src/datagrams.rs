@@ -1,0 +1,75 @@
+//! UDP ports: an instance that finds one taken by another instance of the app gets its socket.
+//!
+//! Nothing is kept here: who has the socket is read from `/proc` when somebody asks, and it is
+//! copied out of that process. So a port is bound for as long as an instance has it, and no longer.
+
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
+
+use rustix::net::{SocketType, sockopt};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, getpgid, getpid, pidfd_getfd, pidfd_open};
+
+use super::Notice;
+use process::sockets::{Table, holder_of, read, sockets_of};
+use process::tree;
+
+/// The socket of another instance that has this address, and can be shared; and what there is to say
+/// of it.
+pub(super) fn find(address: SocketAddr, pid: i32, instance: u32) -> (Option<OwnedFd>, Notice) {
+    let entries = read(Table::Udp);
+    let inodes: Vec<_> = entries
+        .iter()
+        .filter(|entry| entry.local == address)
+        .map(|entry| entry.inode)
+        .collect();
+    let holders = holders(&inodes, pid);
+    let socket = holders.iter().find_map(Holder::socket);
+    let notice = match (&socket, inodes.first()) {
+        (Some(_), _) => Notice::DatagramsShared { instance, address },
+        (None, _) if !holders.is_empty() => Notice::DatagramsNotShared { instance, address },
+        (None, inode) => Notice::DatagramsInUse {
+            instance,
+            address,
+            by: inode.and_then(|inode| holder_of(*inode)),
+        },
+    };
+    (socket, notice)
+}
+
+/// A process of another instance, and its descriptor of a socket.
+struct Holder {
+    pid: Pid,
+    fd: i32,
+    inode: u64,
+}
+
+impl Holder {
+    /// A copy of the socket, where the kernel gives one and it is still the same.
+    fn socket(&self) -> Option<OwnedFd> {
+        let process = pidfd_open(self.pid, PidfdFlags::empty()).ok()?;
+        let socket = pidfd_getfd(process, self.fd, PidfdGetfdFlags::empty()).ok()?;
+        let same = rustix::fs::fstat(&socket).is_ok_and(|stat| stat.st_ino == self.inode);
+        let is_datagram = sockopt::socket_type(&socket) == Ok(SocketType::DGRAM);
+        (same && is_datagram).then_some(socket)
+    }
+}
+
+/// Those who hold one of these sockets, among the processes of other instances than the one that a
+/// process is of: each instance is a process group.
+fn holders(inodes: &[u64], pid: i32) -> Vec<Holder> {
+    let group = |pid: Pid| getpgid(Some(pid)).ok();
+    let own = Pid::from_raw(pid).and_then(group);
+    let mut found = Vec::new();
+    for other in tree::descendants(getpid()) {
+        if group(other) == own {
+            continue;
+        }
+        for (fd, inode) in sockets_of(other.as_raw_nonzero().get()).unwrap_or_default() {
+            if inodes.contains(&inode) {
+                let pid = other;
+                found.push(Holder { pid, fd, inode });
+            }
+        }
+    }
+    found
+}

@@ -1,0 +1,450 @@
+//! The registration socket: what workers ask, and what they are answered.
+//!
+//! A thread of its own hears them, for a call on what a worker names or hands over may take as long as
+//! the worker likes: a path on a file system that hangs, a socket that lingers or whose lock is
+//! held. The dispatcher touches nothing of that. What a question needs of listeners and members
+//! the dispatcher does between two events, when it is asked to ([`Desk`]).
+//!
+//! Only processes that descend from this supervisor are answered. Each connection carries one
+//! request.
+
+mod bind;
+mod claims;
+mod closing;
+mod listen;
+mod options;
+mod own_socket;
+mod paths;
+mod peer;
+mod private;
+mod unix_path;
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+use std::sync::{Arc, mpsc};
+use std::time::{Duration, Instant, SystemTime};
+
+use rustix::event::{EventfdFlags, epoll, eventfd};
+use rustix::io::Errno;
+use rustix::net::sockopt;
+use wire::{REQUEST_LEN, Reply, Request, Verb};
+
+use super::listeners::ListenerId;
+use super::turn::Turn;
+use super::{Command, Notice};
+use claims::Claims;
+use closing::Closer;
+use paths::KeptPath;
+use peer::Peer;
+
+pub(super) use peer::has_ended;
+
+/// How many callers may be connected with their question still to come.
+const CALLERS: usize = 256;
+
+/// Refusals are told of once in this time.
+const REMINDER: Duration = Duration::from_secs(10);
+
+/// How long the end waits for this thread to remove paths.
+const FAREWELL: Duration = Duration::from_secs(2);
+
+/// What the registration goes by.
+#[derive(Debug)]
+pub struct Settings {
+    /// The socket at which workers ask.
+    pub socket: OwnedFd,
+    /// TCP ports that stay with each worker.
+    pub private_ports: Vec<u16>,
+    /// Names and paths of Unix sockets that stay with each worker.
+    pub private_paths: Vec<String>,
+    /// What is shared is taken for HTTP.
+    pub per_request: bool,
+    /// Ports that workers may bind although only root may.
+    pub privileged_ports: Vec<u16>,
+    /// A folder of our own, for links to the sockets of Unix listeners.
+    pub links: PathBuf,
+}
+
+/// What the dispatcher tells this thread.
+#[derive(Debug)]
+pub(super) enum Event {
+    /// A process that has asked is gone.
+    Ended(i32),
+    /// A listener is over.
+    Closed(ListenerId),
+}
+
+/// What the dispatcher tells this thread by. Without it, the thread ends.
+#[derive(Debug)]
+pub(super) struct Registration {
+    events: Option<mpsc::Sender<Event>>,
+    wake: Arc<OwnedFd>,
+}
+
+/// The thread's end.
+#[derive(Debug)]
+pub(super) struct Farewell(mpsc::Receiver<()>);
+
+impl Farewell {
+    /// Waits for the thread to remove what it has made. One that a worker holds up is left to the end
+    /// of this process.
+    pub(super) fn wait(&self) {
+        let _ = self.0.recv_timeout(FAREWELL);
+    }
+}
+
+/// Starts the thread.
+pub(super) fn start(
+    settings: Settings,
+    commands: mpsc::Sender<Command>,
+    bell: Arc<OwnedFd>,
+    notices: tokio::sync::mpsc::Sender<Notice>,
+) -> io::Result<(Registration, Farewell)> {
+    let (events, inbox) = mpsc::channel();
+    let (alive, over) = mpsc::channel();
+    let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
+    let desk = Desk { commands, bell };
+    let mut registrar = Registrar::new(settings, desk, notices, inbox, wake.clone())?;
+    std::thread::Builder::new()
+        .name("registration".into())
+        .spawn(move || {
+            registrar.run();
+            drop(registrar);
+            drop::<mpsc::Sender<()>>(alive);
+        })?;
+    let events = Some(events);
+    Ok((Registration { events, wake }, Farewell(over)))
+}
+
+impl Registration {
+    pub(super) fn tell(&self, event: Event) {
+        if let Some(events) = &self.events {
+            // A thread that is gone has nothing to forget.
+            let _ = events.send(event);
+            let _ = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        self.events = None;
+        let _ = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
+    }
+}
+
+/// Where this thread asks the dispatcher to do something.
+#[derive(Debug)]
+struct Desk {
+    commands: mpsc::Sender<Command>,
+    bell: Arc<OwnedFd>,
+}
+
+/// The dispatcher has ended.
+#[derive(Debug)]
+struct Gone;
+
+impl Desk {
+    /// Runs this in the dispatcher's thread, and waits for the result: the dispatcher waits for nobody.
+    fn run<T: Send + 'static>(
+        &self,
+        act: impl FnOnce(&mut Turn) -> T + Send + 'static,
+    ) -> Result<T, Gone> {
+        let (answer, result) = mpsc::sync_channel(1);
+        let act = move |turn: &mut Turn| {
+            let _ = answer.send(act(turn));
+        };
+        let sent = self.commands.send(Command::Run(Box::new(act)));
+        sent.map_err(|_| Gone)?;
+        let _ = rustix::io::write(&*self.bell, &1u64.to_ne_bytes());
+        result.recv().map_err(|_| Gone)
+    }
+}
+
+/// A question, with all that came along.
+#[derive(Debug)]
+struct Question {
+    request: Request,
+    peer: Peer,
+    /// The socket, or the channel, that it is about.
+    socket: OwnedFd,
+    /// The kernel's number for that socket, and never another one.
+    cookie: Option<u64>,
+}
+
+/// An answer, and what goes along.
+type Answer = (Reply, Option<OwnedFd>);
+
+/// All that the thread owns.
+#[derive(Debug)]
+struct Registrar {
+    settings: Settings,
+    desk: Desk,
+    notices: tokio::sync::mpsc::Sender<Notice>,
+    events: mpsc::Receiver<Event>,
+    wake: Arc<OwnedFd>,
+    epoll: OwnedFd,
+    /// Those who are connected, in the order in which they came.
+    callers: BTreeMap<u64, OwnedFd>,
+    last_caller: u64,
+    closer: Closer,
+    claims: Claims,
+    /// The paths of Unix listeners.
+    paths: HashMap<ListenerId, KeptPath>,
+    /// Tells when something changes in a folder with such a path.
+    inotify: Option<OwnedFd>,
+    reminded: Option<Instant>,
+    /// What was made after this, the app has made.
+    started: SystemTime,
+}
+
+const SOCKET: u64 = u64::MAX;
+const WAKE: u64 = u64::MAX - 1;
+const PATHS: u64 = u64::MAX - 2;
+
+impl Registrar {
+    fn new(
+        settings: Settings,
+        desk: Desk,
+        notices: tokio::sync::mpsc::Sender<Notice>,
+        events: mpsc::Receiver<Event>,
+        wake: Arc<OwnedFd>,
+    ) -> io::Result<Self> {
+        let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
+        let registrar = Self {
+            settings,
+            desk,
+            notices,
+            events,
+            wake,
+            epoll,
+            callers: BTreeMap::new(),
+            last_caller: 0,
+            closer: Closer::start()?,
+            claims: Claims::default(),
+            paths: HashMap::new(),
+            inotify: None,
+            reminded: None,
+            started: SystemTime::now(),
+        };
+        registrar.watch(&registrar.settings.socket, SOCKET)?;
+        registrar.watch(&*registrar.wake, WAKE)?;
+        Ok(registrar)
+    }
+
+    fn watch(&self, descriptor: impl AsFd, number: u64) -> io::Result<()> {
+        let data = epoll::EventData::new_u64(number);
+        Ok(epoll::add(
+            &self.epoll,
+            descriptor,
+            data,
+            epoll::EventFlags::IN,
+        )?)
+    }
+
+    /// Runs until the dispatcher ends.
+    fn run(&mut self) {
+        let mut events = Vec::with_capacity(64);
+        loop {
+            events.clear();
+            let room = rustix::buffer::spare_capacity(&mut events);
+            match epoll::wait(&self.epoll, room, None) {
+                Ok(_) | Err(Errno::INTR) => {}
+                // Only a bug could break the epoll itself; without it nothing can be done.
+                Err(_) => return,
+            }
+            for event in &events {
+                let handled = match event.data.u64() {
+                    SOCKET => self.let_in(),
+                    WAKE => self.hear_dispatcher(),
+                    PATHS => self.restore_paths(),
+                    number => match self.callers.remove(&number) {
+                        Some(caller) => self.hear(caller),
+                        None => Ok(()),
+                    },
+                };
+                if handled.is_err() {
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Takes in those who connect. Too many who do not say what they want make room for others, the
+    /// first first: the library asks as soon as it is let in.
+    fn let_in(&mut self) -> Result<(), Gone> {
+        loop {
+            match sys::accept(self.settings.socket.as_fd()) {
+                Ok((caller, _)) => {
+                    self.last_caller += 1;
+                    // Of a descriptor that is new this fails for want of memory alone.
+                    if self.watch(&caller, self.last_caller).is_ok() {
+                        self.callers.insert(self.last_caller, caller);
+                    }
+                }
+                // Where descriptors are scarce those who are silent give theirs up.
+                Err(error) if is_scarcity(&error) && !self.callers.is_empty() => {
+                    self.hear_first()?;
+                    continue;
+                }
+                Err(_) => return Ok(()),
+            }
+            // One that has come just now may have said already what it wants.
+            if self.callers.len() > CALLERS {
+                self.hear_first()?;
+            }
+        }
+    }
+
+    fn hear_first(&mut self) -> Result<(), Gone> {
+        match self.callers.pop_first() {
+            Some((_, first)) => self.hear(first),
+            None => Ok(()),
+        }
+    }
+
+    fn hear_dispatcher(&mut self) -> Result<(), Gone> {
+        let mut count = [0; 8];
+        let _ = rustix::io::read(&*self.wake, &mut count);
+        loop {
+            match self.events.try_recv() {
+                Ok(Event::Ended(pid)) => {
+                    let left = self.claims.forget(pid);
+                    self.closer.close(left);
+                }
+                Ok(Event::Closed(listener)) => drop(self.paths.remove(&listener)),
+                Err(mpsc::TryRecvError::Empty) => return Ok(()),
+                Err(mpsc::TryRecvError::Disconnected) => return Err(Gone),
+            }
+        }
+    }
+
+    /// Reads what a caller has to say. One whose words are not understood, or who is not ours, is sent
+    /// away without an answer, and goes on natively.
+    fn hear(&mut self, caller: OwnedFd) -> Result<(), Gone> {
+        // Before another thread closes it: this one, asleep in the epoll with the last reference to it,
+        // would keep the connection open. Of a descriptor that is in the epoll this cannot fail.
+        let _ = epoll::delete(&self.epoll, &caller);
+        let mut bytes = [0; REQUEST_LEN + 1];
+        let Ok((len, mut sent)) = sys::receive_all(caller.as_fd(), &mut bytes) else {
+            self.closer.send_away(caller);
+            return Ok(());
+        };
+        let request = bytes.get(..len).and_then(Request::decode);
+        let socket = sent.pop();
+        self.closer.close(sent);
+        let handled = match (request, Peer::of(caller.as_fd())) {
+            (Some(request), Ok(peer)) => self.consider(request, peer, socket, &caller),
+            _ => {
+                self.closer.close(socket);
+                Ok(())
+            }
+        };
+        self.closer.send_away(caller);
+        handled
+    }
+
+    fn consider(
+        &mut self,
+        request: Request,
+        peer: Peer,
+        socket: Option<OwnedFd>,
+        caller: &OwnedFd,
+    ) -> Result<(), Gone> {
+        if !peer.descends_from(std::process::id().cast_signed()) {
+            self.closer.close(socket);
+            self.refuse(Notice::Stranger {
+                pid: peer.pid,
+                uid: peer.identity.uid,
+            });
+            return Ok(());
+        }
+        let pid = peer.pid;
+        match (request.verb, socket) {
+            (Verb::Hello, None) => {
+                let _ = self.notices.try_send(Notice::Loaded { pid });
+                Ok(())
+            }
+            (Verb::Close, None) => {
+                let channel = balance::MemberId(request.channel);
+                self.desk.run(move |turn| turn.closed(channel, pid))
+            }
+            (Verb::Hello | Verb::Close, socket) => {
+                self.closer.close(socket);
+                Ok(())
+            }
+            (Verb::Remove, None) => {
+                let reply = self.remove(&request, pid)?;
+                answer(caller, &reply, None);
+                Ok(())
+            }
+            (_, None) => Ok(()),
+            (_, Some(socket)) => {
+                let handle = peer.handle.try_clone();
+                let watched = self
+                    .desk
+                    .run(move |turn| handle.is_ok_and(|handle| turn.watch_process(pid, handle)))?;
+                let question = Question {
+                    cookie: sockopt::socket_cookie(&socket).ok(),
+                    request,
+                    peer,
+                    socket,
+                };
+                if watched {
+                    let (reply, descriptor) = self.answer(&question)?;
+                    answer(caller, &reply, descriptor.as_ref().map(AsFd::as_fd));
+                    // A copy of our own, or of another instance's.
+                    self.closer.close(descriptor);
+                } else {
+                    self.refuse(Notice::TooMuch { pid });
+                }
+                self.closer.close([question.socket]);
+                Ok(())
+            }
+        }
+    }
+
+    fn answer(&mut self, question: &Question) -> Result<Answer, Gone> {
+        let reply = match question.request.verb {
+            Verb::Bind => self.bind(question)?,
+            Verb::Listen => return self.listen(question),
+            Verb::SetOption => self.set_option(question)?,
+            Verb::GetOption => self.get_option(question)?,
+            Verb::Adopt => self.adopt(question)?,
+            Verb::ShareDatagrams => return Ok(self.share_datagrams(question)),
+            Verb::Hello | Verb::Close | Verb::Remove => Reply::plain(wire::Outcome::Native),
+        };
+        Ok((reply, None))
+    }
+
+    /// Tells that somebody was refused; not of each.
+    fn refuse(&mut self, notice: Notice) {
+        let now = Instant::now();
+        if self.reminded.is_none_or(|last| now - last > REMINDER) {
+            self.reminded = Some(now);
+            let _ = self.notices.try_send(notice);
+        }
+    }
+}
+
+/// A caller who is gone needs no answer.
+fn answer(caller: &OwnedFd, reply: &Reply, fd: Option<BorrowedFd<'_>>) {
+    let _ = sys::send(caller.as_fd(), &reply.encode(), fd);
+}
+
+fn is_scarcity(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE))
+}
+
+/// A call fails as it would have failed for the worker.
+fn failed(error: &io::Error) -> Reply {
+    let errno = match error.kind() {
+        // We may not take on its rights.
+        io::ErrorKind::PermissionDenied if error.raw_os_error().is_none() => Errno::ACCESS,
+        _ => Errno::from_io_error(error).unwrap_or(Errno::INVAL),
+    };
+    Reply::plain(wire::Outcome::Failed(errno.raw_os_error()))
+}

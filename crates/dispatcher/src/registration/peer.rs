@@ -1,0 +1,248 @@
+//! Who asks: the process at the other end of a connection to the registration socket, and what the
+//! kernel lets it do.
+//!
+//! Nothing here goes by what a process says of itself. It is read from `/proc` through a descriptor
+//! of the process's own folder, which leads nowhere when the process has ended, so that a process
+//! number that is used again cannot lend its rights to anybody.
+
+use std::io::{self, ErrorKind};
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, readlinkat, statat};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use sys::{CapabilitySet, Identity, Rights};
+
+/// Longer chains of parents are taken for none of ours.
+const MOST_PARENTS: usize = 1024;
+
+/// A process that asks.
+#[derive(Debug)]
+pub(super) struct Peer {
+    pub(super) pid: i32,
+    /// Becomes readable when the process ends.
+    pub(super) handle: OwnedFd,
+    /// Its folder in `/proc`.
+    folder: OwnedFd,
+    pub(super) identity: Identity,
+}
+
+impl Peer {
+    /// The process that has connected this socket, if it is still there.
+    pub(super) fn of(caller: BorrowedFd<'_>) -> io::Result<Self> {
+        let (pid, identity) = Identity::of_peer(caller)?;
+        let handle = match sys::peer_pidfd(caller) {
+            // Before Linux 6.5. A process that has ended since, whose number was given to another
+            // one in this moment, is not told from that.
+            Err(error) if error.raw_os_error() == Some(NO_SUCH_OPTION) => {
+                pidfd_open(pid, PidfdFlags::empty())?
+            }
+            handle => handle?,
+        };
+        let pid = pid.as_raw_nonzero().get();
+        let folder = open_folder(CWD, &format!("/proc/{pid}"))?;
+        let peer = Self {
+            pid,
+            handle,
+            folder,
+            identity,
+        };
+        // Now the folder is known to be that of the same process.
+        if peer.has_ended() {
+            return Err(ErrorKind::NotFound.into());
+        }
+        Ok(peer)
+    }
+
+    pub(super) fn has_ended(&self) -> bool {
+        has_ended(&self.handle)
+    }
+
+    /// Whether it descends from a process.
+    pub(super) fn descends_from(&self, ancestor: i32) -> bool {
+        // A parent that ends in between changes the chain: then it is read anew.
+        (0..4).any(|_| descends(self.pid, ancestor, parent_of)) && !self.has_ended()
+    }
+
+    /// Its parent.
+    pub(super) fn parent(&self) -> Option<i32> {
+        parent_of(self.pid)
+    }
+
+    /// The numbers that it has, in our namespace and in its own.
+    pub(super) fn numbers(&self) -> Vec<u64> {
+        let line = self.status("NSpid:").unwrap_or_default();
+        line.split_whitespace()
+            .filter_map(|number| number.parse().ok())
+            .collect()
+    }
+
+    /// The processes between it and an ancestor, its parent first.
+    pub(super) fn parents_up_to(&self, ancestor: i32) -> Vec<i32> {
+        let parents = std::iter::successors(self.parent(), |pid| parent_of(*pid));
+        parents
+            .take_while(|pid| *pid != ancestor && *pid > 1)
+            .take(MOST_PARENTS)
+            .collect()
+    }
+
+    /// All that it is allowed.
+    pub(super) fn rights(&self) -> Rights {
+        Rights {
+            identity: self.identity.clone(),
+            capabilities: self.capabilities(),
+        }
+    }
+
+    /// Its effective capabilities, if they are meant for our namespace of users.
+    fn capabilities(&self) -> CapabilitySet {
+        let same = statat(&self.folder, "ns/user", AtFlags::empty())
+            .and_then(|theirs| Ok((theirs, statat(CWD, "/proc/self/ns/user", AtFlags::empty())?)))
+            .is_ok_and(|(theirs, ours)| theirs.st_ino == ours.st_ino);
+        let held = || {
+            let digits = self.status("CapEff:")?;
+            u64::from_str_radix(digits.trim(), 16).ok()
+        };
+        match same.then(held).flatten() {
+            Some(bits) => CapabilitySet::from_bits_retain(bits),
+            None => CapabilitySet::empty(),
+        }
+    }
+
+    /// The permissions that it takes from files which it makes.
+    pub(super) fn umask(&self) -> Option<u32> {
+        u32::from_str_radix(self.status("Umask:")?.trim(), 8).ok()
+    }
+
+    /// A line of its `status`.
+    fn status(&self, field: &str) -> Option<String> {
+        let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+        let file = openat(&self.folder, "status", flags, Mode::empty()).ok()?;
+        let text = io::read_to_string(std::fs::File::from(file)).ok()?;
+        let mut lines = text.lines();
+        lines.find_map(|line| line.strip_prefix(field).map(str::to_owned))
+    }
+
+    /// The folder that its relative paths start from, as a path; none where it may not be known.
+    pub(super) fn current_path(&self) -> Option<PathBuf> {
+        use std::os::unix::ffi::OsStringExt;
+        let path = readlinkat(&self.folder, "cwd", Vec::new()).ok()?;
+        Some(std::ffi::OsString::from_vec(path.into_bytes()).into())
+    }
+
+    /// The same folder, opened.
+    pub(super) fn current_folder(&self) -> io::Result<OwnedFd> {
+        open_folder(self.folder.as_fd(), "cwd")
+    }
+
+    /// Whether a path means the same to it as to us. Where the kernel does not tell, what it names
+    /// is looked up in our files with its rights.
+    pub(super) fn sees_our_files(&self) -> bool {
+        ["ns/mnt", "root"].iter().all(|name| {
+            let theirs = statat(&self.folder, *name, AtFlags::empty());
+            let ours = statat(CWD, format!("/proc/self/{name}"), AtFlags::empty());
+            match (theirs, ours) {
+                (Ok(theirs), Ok(ours)) => {
+                    (theirs.st_dev, theirs.st_ino) == (ours.st_dev, ours.st_ino)
+                }
+                _ => true,
+            }
+        })
+    }
+}
+
+const NO_SUCH_OPTION: i32 = rustix::io::Errno::NOPROTOOPT.raw_os_error();
+
+/// Whether a process has ended, by its handle.
+pub(crate) fn has_ended(handle: &OwnedFd) -> bool {
+    let mut fds = [PollFd::new(handle, PollFlags::IN)];
+    !matches!(poll(&mut fds, Some(&Timespec::default())), Ok(0))
+}
+
+fn open_folder(at: BorrowedFd<'_>, path: &str) -> io::Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    Ok(openat(at, path, flags, Mode::empty())?)
+}
+
+/// Whether a chain of parents leads from one process to another. Between two looks at a process's
+/// parent, which find the same, that one was alive, and its own parent was read in between: so no
+/// number in the chain can have changed its meaning.
+fn descends(pid: i32, ancestor: i32, parent_of: impl Fn(i32) -> Option<i32>) -> bool {
+    let mut at = pid;
+    for _ in 0..MOST_PARENTS {
+        if at == ancestor {
+            return true;
+        }
+        let Some(parent) = parent_of(at).filter(|parent| *parent > 0) else {
+            return false;
+        };
+        if parent == ancestor {
+            return true;
+        }
+        let before = parent_of(parent);
+        if before.is_none() || parent_of(at) != Some(parent) {
+            return false;
+        }
+        at = parent;
+    }
+    false
+}
+
+/// The parent of a process, from `/proc/<pid>/stat`: the fourth field, behind the name in
+/// parentheses.
+fn parent_of(pid: i32) -> Option<i32> {
+    let pid = Pid::from_raw(pid)?.as_raw_nonzero();
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_whitespace().nth(1)?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    fn chain(pairs: &[(i32, i32)]) -> impl Fn(i32) -> Option<i32> {
+        move |pid| Some(pairs.iter().find(|(child, _)| *child == pid)?.1)
+    }
+
+    #[test]
+    fn a_descendant_is_known_by_its_parents() {
+        let tree = [(9, 7), (7, 5), (5, 1), (8, 1), (1, 0)];
+        for (pid, descends_from_5) in [(9, true), (7, true), (5, true), (8, false), (1, false)] {
+            assert_eq!(descends(pid, 5, chain(&tree)), descends_from_5, "{pid}");
+        }
+        assert!(!descends(9, 5, chain(&[(9, 7), (7, 9)])));
+        assert!(!descends(9, 5, |_| None));
+        assert!(descends(std::process::id() as i32, 1, parent_of));
+    }
+
+    /// A stranger's parent ends, and its number goes to a process of ours.
+    #[test]
+    fn a_number_that_is_used_again_makes_no_descendant() {
+        let looks = Cell::new(0);
+        let parent = |pid| {
+            looks.set(looks.get() + 1);
+            match (pid, looks.get()) {
+                (9, 1) => Some(7),
+                (7, _) => Some(5),
+                (9, _) => Some(1),
+                _ => Some(0),
+            }
+        };
+        assert!(!descends(9, 5, parent));
+    }
+
+    #[test]
+    fn this_process_is_seen_as_it_is() {
+        let (one, _other) = std::os::unix::net::UnixStream::pair().unwrap();
+        let peer = Peer::of(one.as_fd()).unwrap();
+        assert_eq!(peer.pid, std::process::id() as i32);
+        assert!(peer.sees_our_files() && !peer.has_ended());
+        let own = rustix::thread::capabilities(None).unwrap().effective;
+        assert_eq!(peer.rights().capabilities, own);
+        assert_eq!(peer.current_path(), std::env::current_dir().ok());
+        assert!(peer.umask().is_some_and(|umask| umask <= 0o777));
+    }
+}

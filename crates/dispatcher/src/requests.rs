@@ -1,0 +1,219 @@
+//! `per: request`: clients stay with the proxy, and the pairs that it makes go down the channels
+//! in their place.
+
+use std::collections::HashSet;
+use std::os::fd::{AsFd, OwnedFd};
+use std::time::Duration;
+
+use balance::{Channels, Look, MemberId, Nanos};
+use wire::Handoff;
+
+use super::Notice;
+use super::address::ip;
+use super::channel::{Channel, Workers};
+use super::listeners::ListenerId;
+use super::turn::Turn;
+use proxy::{self, Peer, Proxy, Report};
+
+/// So many failed requests are told of in a second; of the rest only how many they were.
+const TOLD: u32 = 10;
+const SECOND: Nanos = 1_000_000_000;
+
+/// How much was told lately.
+#[derive(Debug, Default)]
+pub(super) struct Telling {
+    since: Nanos,
+    told: u32,
+    /// Failures that were not told of yet.
+    unsaid: u64,
+}
+
+impl Telling {
+    /// When what was not told is to be told, as a number.
+    fn deadline(&self) -> Option<Nanos> {
+        (self.unsaid > 0).then_some(self.since + SECOND)
+    }
+}
+
+/// So often it is looked whether workers that are to end have answered the requests they had.
+const LOOK: Nanos = 5_000_000;
+
+/// Process groups that are to end, and have not answered all requests that they had.
+#[derive(Debug, Default)]
+pub(super) struct Draining {
+    groups: Vec<(i32, Vec<MemberId>)>,
+    look_at: Option<Nanos>,
+}
+
+impl proxy::Workers for Workers {
+    fn look(&mut self, member: MemberId) -> Look {
+        Channels::look(self, member)
+    }
+
+    fn acceptors(&mut self, member: MemberId) -> usize {
+        let channel = self.channels.get(&member);
+        channel.map_or(1, |channel| channel.acceptors)
+    }
+
+    fn probe(&mut self, member: MemberId) -> bool {
+        Channels::probe(self, member)
+    }
+
+    fn watch(&mut self, member: MemberId, on: bool) {
+        Channels::watch(self, member, on);
+    }
+
+    fn hand(&mut self, member: MemberId, end: OwnedFd, peer: &[u8]) -> Result<(), OwnedFd> {
+        let (message, _) = Handoff::pair(peer).encode();
+        match self.channels.get(&member) {
+            Some(channel) if sys::send(channel.ours(), &message, Some(end.as_fd())).is_ok() => {
+                Ok(())
+            }
+            _ => Err(end),
+        }
+    }
+
+    fn untaken(&mut self, member: MemberId) -> usize {
+        self.channels.get(&member).map_or(0, Channel::connections)
+    }
+
+    fn is_full(&mut self, member: MemberId) -> bool {
+        let channel = self.channels.get(&member);
+        let pid = channel.and_then(|channel| channel.oracle.pid());
+        pid.is_some_and(super::descriptors::are_used_up)
+    }
+
+    fn take_back(&mut self, member: MemberId) -> Option<OwnedFd> {
+        Some(self.take_out(member)?.0)
+    }
+}
+
+/// A client has connected to a listener whose requests are placed one by one; `number` counts
+/// connections.
+pub(super) fn admit(
+    proxy: &mut Proxy,
+    listener: ListenerId,
+    socket: OwnedFd,
+    peer: &[u8],
+    number: u64,
+    is_wildcard: bool,
+) {
+    let caller = super::address::client(peer, number);
+    let address = ip(peer).map(|ip| ip.to_canonical());
+    // One that the kernel cannot watch is closed, and so is one whose address has too many.
+    let local = is_wildcard
+        .then(|| sys::local_address(socket.as_fd()).ok())
+        .flatten();
+    let local = local.and_then(|local| ip(local.as_bytes()));
+    let peer = Peer::new(peer, address, caller);
+    let _ = proxy.accept(listener.0, socket, peer, local);
+}
+
+impl Turn {
+    /// When the proxy is to be called at the latest.
+    pub(super) fn proxy_deadline(&self) -> Option<Duration> {
+        let at = self.proxy.as_ref().and_then(Proxy::deadline);
+        let others = [self.telling.deadline(), self.draining.look_at];
+        let at = at.into_iter().chain(others.into_iter().flatten()).min()?;
+        Some(Duration::from_nanos(at))
+    }
+
+    /// Lets the proxy do what time has brought, and tells what went wrong there.
+    pub(super) fn keep_proxy(&mut self) {
+        let now = self.now();
+        let Some(proxy) = &mut self.proxy else {
+            return;
+        };
+        proxy.set_time(now);
+        if proxy.deadline().is_some_and(|at| at <= now) {
+            proxy.tick(&mut self.workers);
+        }
+        proxy.post(&mut self.workers);
+        let complaint = proxy.complaint();
+        let turned_away = proxy.turned_away();
+        let limit = proxy.most_clients();
+        let (reports, more) = proxy.reports();
+        if let Some(address) = turned_away {
+            self.remind(Notice::TurnedAway { address, limit });
+        }
+        if let Some(reason) = complaint {
+            self.tell(Notice::Certificate { reason });
+        }
+        for report in reports {
+            self.tell_of(report, now);
+        }
+        self.telling.unsaid += more;
+        if self.telling.deadline().is_some_and(|at| at <= now) {
+            self.telling.since = now;
+            self.telling.told = 0;
+            let count = self.telling.unsaid;
+            if self.is_heard(Notice::RequestsFailed { count }) {
+                self.telling.unsaid = 0;
+            }
+        }
+        self.look_at_draining(now);
+    }
+
+    /// It is told when the workers of this process group have answered what they have. Where
+    /// connections are placed nobody knows that.
+    pub(super) fn drain(&mut self, group: i32) {
+        if self.proxy.is_some() {
+            let members = self.members_in(&HashSet::from([group]));
+            self.draining.groups.push((group, members));
+            self.draining.look_at = Some(self.now());
+        }
+    }
+
+    fn look_at_draining(&mut self, now: Nanos) {
+        if self.draining.look_at.is_none_or(|at| at > now) {
+            return;
+        }
+        let groups = std::mem::take(&mut self.draining.groups);
+        let is_busy = |member: &MemberId| {
+            let proxy = self.proxy.as_ref();
+            proxy.is_some_and(|proxy| proxy.awaits(*member))
+        };
+        let left: Vec<_> = groups
+            .into_iter()
+            .filter(|(group, members)| {
+                let group = *group;
+                members.iter().any(is_busy) || !self.is_heard(Notice::Drained { group })
+            })
+            .collect();
+        self.draining.look_at = (!left.is_empty()).then_some(now + LOOK);
+        self.draining.groups = left;
+    }
+
+    fn tell_of(&mut self, report: Report, now: Nanos) {
+        if now.saturating_sub(self.telling.since) >= SECOND {
+            self.telling.since = now;
+            self.telling.told = 0;
+        }
+        if self.telling.told >= TOLD {
+            self.telling.unsaid += 1;
+            return;
+        }
+        let worker = report.member.and_then(|member| self.members.get(&member));
+        let listener = self.listeners.all.get(&ListenerId(report.gate));
+        let Some(address) = listener.map(|listener| listener.address.clone()) else {
+            self.telling.unsaid += 1;
+            return;
+        };
+        let unsaid = self.telling.unsaid;
+        let heard = self.is_heard(Notice::RequestFailed {
+            address,
+            id: report.id,
+            instance: worker.map(|member| member.place.instance),
+            status: report.refusal.status(),
+            reason: report.detail.unwrap_or(report.refusal.reason()),
+            cut: report.cut,
+            unsaid,
+        });
+        if heard {
+            self.telling.told += 1;
+            self.telling.unsaid = 0;
+        } else {
+            self.telling.unsaid += 1;
+        }
+    }
+}

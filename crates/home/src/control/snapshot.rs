@@ -1,0 +1,205 @@
+//! How an app is at one moment.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Exit, Kept, Record, Rest};
+use config::App;
+
+/// An app at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Snapshot {
+    /// The version of the supervisor; empty if there is none.
+    pub version: String,
+    /// The supervisor's process; 0 if there is none.
+    pub supervisor: i32,
+    pub app: App,
+    /// It is being deleted, or its supervisor is about to end.
+    #[serde(default)]
+    pub leaves: bool,
+    /// When it was added, in milliseconds since 1970.
+    pub created_at: u64,
+    pub instances: Vec<InstanceView>,
+    #[serde(default)]
+    pub listeners: Vec<ListenerView>,
+    /// How many files its supervisor may have open, and how many it needs, where that is more.
+    #[serde(default)]
+    pub descriptors: Option<(u64, u64)>,
+}
+
+/// One instance at that moment.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InstanceView {
+    /// Its number among all of this home.
+    pub id: u32,
+    /// Its number within the app.
+    pub number: u32,
+    pub state: State,
+    /// Its process.
+    pub pid: Option<i32>,
+    /// Since when that runs, in milliseconds since 1970.
+    pub since: Option<u64>,
+    /// No process of it runs, and its schedule or a changed file starts the next one.
+    #[serde(default)]
+    pub waits: bool,
+    pub restarts: u32,
+    pub unstable: u32,
+    /// How its last process ended.
+    pub exit: Option<Exit>,
+    /// The bound of memory, in bytes, that its last process was killed at, if it was.
+    #[serde(default)]
+    pub out_of_memory: Option<u64>,
+    /// How much memory the kernel lets its process have, in bytes, if it has a bound of its own.
+    #[serde(default)]
+    pub bound: Option<u64>,
+    /// Why its last process could not be started, if it could not.
+    #[serde(default)]
+    pub not_started: Option<String>,
+    /// Why its connections are not distributed, if they are not and could be expected to.
+    #[serde(default)]
+    pub not_preloaded: Option<String>,
+    /// Connections that it holds now, where that is known; or requests, where each is placed by
+    /// itself.
+    #[serde(default)]
+    pub open: Option<u64>,
+    /// Connections, or requests, that it was given.
+    #[serde(default)]
+    pub given: Option<u64>,
+    /// Requests that have failed with it; none where connections are placed.
+    #[serde(default)]
+    pub failed: Option<u64>,
+}
+
+/// An address that workers share.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ListenerView {
+    pub address: String,
+    /// How many workers listen there.
+    pub workers: usize,
+}
+
+/// What an instance does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum State {
+    /// Its process runs.
+    Online,
+    /// Its process runs, and has not said yet that it is ready.
+    Launching,
+    /// It is restarted after a pause.
+    Waiting,
+    /// Its process has been asked to end.
+    Stopping,
+    Stopped,
+    /// It crashed too often.
+    Errored,
+    /// Its supervisor was killed.
+    Crashed,
+    /// Its supervisor does not answer, or does not understand.
+    #[serde(other)]
+    Unknown,
+}
+
+impl State {
+    /// The word for it: pm2's, where that has one.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Online => "online",
+            Self::Launching => "launching",
+            Self::Waiting => "waiting restart",
+            Self::Stopping => "stopping",
+            Self::Stopped => "stopped",
+            Self::Errored => "errored",
+            Self::Crashed => "crashed",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl Snapshot {
+    /// An app without a supervisor, from what is kept of it.
+    pub fn at_rest(record: Record) -> Self {
+        let instances = record.instances.iter().map(InstanceView::at_rest);
+        Self {
+            version: String::new(),
+            supervisor: 0,
+            leaves: false,
+            created_at: record.created_at,
+            instances: instances.collect(),
+            app: record.app,
+            listeners: Vec::new(),
+            descriptors: None,
+        }
+    }
+}
+
+impl Snapshot {
+    /// Whether a process of it runs, or is about to.
+    pub fn is_to_run(&self) -> bool {
+        self.instances.iter().any(|instance| match instance.state {
+            State::Online | State::Launching | State::Waiting | State::Unknown => true,
+            State::Stopping | State::Stopped | State::Errored | State::Crashed => false,
+        })
+    }
+}
+
+impl From<Snapshot> for Record {
+    /// What is to be kept of an app that is so.
+    fn from(snapshot: Snapshot) -> Self {
+        let instances = snapshot.instances.iter().map(InstanceView::kept);
+        Self {
+            created_at: snapshot.created_at,
+            instances: instances.collect(),
+            app: snapshot.app,
+        }
+    }
+}
+
+impl InstanceView {
+    fn kept(&self) -> Kept {
+        Kept {
+            rest: match self.state {
+                State::Stopped if self.waits => Rest::Runs,
+                State::Stopped | State::Stopping => Rest::Stopped,
+                State::Errored => Rest::Errored,
+                State::Online
+                | State::Launching
+                | State::Waiting
+                | State::Crashed
+                | State::Unknown => Rest::Runs,
+            },
+            waits: self.waits,
+            restarts: self.restarts,
+            unstable: self.unstable,
+            exit: self.exit,
+            out_of_memory: self.out_of_memory,
+            ..Kept::new(self.id, self.number, Rest::Runs)
+        }
+    }
+
+    fn at_rest(kept: &Kept) -> Self {
+        Self {
+            id: kept.id,
+            number: kept.number,
+            state: match kept.rest {
+                // What starts it is gone with its supervisor.
+                _ if kept.waits => State::Crashed,
+                Rest::Runs => State::Crashed,
+                Rest::Stopped => State::Stopped,
+                Rest::Errored => State::Errored,
+            },
+            pid: None,
+            since: None,
+            waits: false,
+            restarts: kept.restarts,
+            unstable: kept.unstable,
+            exit: kept.exit,
+            out_of_memory: kept.out_of_memory,
+            bound: None,
+            not_started: kept.not_started.clone(),
+            not_preloaded: None,
+            open: None,
+            given: None,
+            failed: None,
+        }
+    }
+}

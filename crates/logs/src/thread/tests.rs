@@ -1,0 +1,240 @@
+//! Pipes that are written to, and what stands in the files then.
+
+use std::fs;
+use std::io::Write;
+use std::sync::mpsc::{self, Sender};
+
+use super::super::{Capture, DateFormat, Files, Format, Rotation};
+use super::*;
+use safe_files::Rights;
+
+struct Seen(Sender<(u32, Stream, Vec<u8>)>);
+
+impl Tap for Seen {
+    fn lines(&mut self, instance: u32, stream: Stream, lines: &[u8]) {
+        let _ = self.0.send((instance, stream, lines.to_vec()));
+    }
+}
+
+struct Worker {
+    out: std::io::PipeWriter,
+    err: std::io::PipeWriter,
+}
+
+fn add(capture: &Capture, format: Format, instance: u32, files: Files) -> Worker {
+    let (out_read, out) = std::io::pipe().unwrap();
+    let (err_read, err) = std::io::pipe().unwrap();
+    capture.add(Source {
+        instance,
+        id: instance,
+        out: out_read.into(),
+        err: err_read.into(),
+        files,
+        format,
+    });
+    Worker { out, err }
+}
+
+fn start(format: Format, tap: Option<Box<dyn Tap>>) -> Capture {
+    start_with(format, None, tap)
+}
+
+fn start_with(format: Format, rotation: Option<Rotation>, tap: Option<Box<dyn Tap>>) -> Capture {
+    let settings = Settings {
+        app: "api".into(),
+        format,
+        rotation,
+        rights: Rights::default(),
+    };
+    let (notices, _) = tokio::sync::mpsc::channel(8);
+    Capture::start(settings, tap, notices).unwrap()
+}
+
+#[test]
+fn each_stream_has_its_file_and_both_have_one() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut files = Files::in_folder(folder.path(), "api");
+    files.combined = Some(folder.path().join("api.log"));
+    let mut capture = start(Format::Plain, None);
+    for instance in 0..2 {
+        let mut worker = add(
+            &capture,
+            Format::Plain,
+            instance,
+            files.of_instance(instance),
+        );
+        writeln!(worker.out, "out of {instance}").unwrap();
+        drop(worker.out);
+        write!(worker.err, "last words of {instance}").unwrap();
+    }
+    capture.finish(Duration::from_secs(30));
+    let text = |name: &str| fs::read_to_string(folder.path().join(name)).unwrap();
+    for instance in 0..2 {
+        let out = format!("out of {instance}\n");
+        let err = format!("last words of {instance}\n");
+        assert_eq!(text(&format!("api-out-{instance}.log")), out);
+        assert_eq!(text(&format!("api-error-{instance}.log")), err);
+        let both = text(&format!("api-{instance}.log"));
+        assert!(both == out.clone() + &err || both == err + &out, "{both}");
+    }
+}
+
+#[test]
+fn lines_of_many_do_not_mix_in_a_merged_file() {
+    const LINES: usize = 300;
+    const WORKERS: u32 = 4;
+    let folder = tempfile::tempdir().unwrap();
+    let files = Files::in_folder(folder.path(), "api");
+    let mut capture = start(Format::Dated(DateFormat::parse("[at]")), None);
+    let writers: Vec<_> = (0..WORKERS)
+        .map(|instance| {
+            let mut worker = add(
+                &capture,
+                Format::Dated(DateFormat::parse("[at]")),
+                instance,
+                files.clone(),
+            );
+            std::thread::spawn(move || {
+                for nth in 0..LINES {
+                    let line = format!("{instance} {nth} {}\n", "x".repeat(nth * 37));
+                    worker.out.write_all(line.as_bytes()).unwrap();
+                }
+            })
+        })
+        .collect();
+    for writer in writers {
+        writer.join().unwrap();
+    }
+    capture.finish(Duration::from_secs(30));
+    let text = fs::read_to_string(files.out.unwrap()).unwrap();
+    let mut next = [0; WORKERS as usize];
+    for line in text.lines() {
+        let fields: Vec<_> = line.split(' ').collect();
+        let instance: usize = fields[1].parse().unwrap();
+        let nth: usize = fields[2].parse().unwrap();
+        assert_eq!(fields[0], "at:");
+        assert_eq!(nth, next[instance]);
+        assert_eq!(fields[3].len(), nth * 37);
+        next[instance] += 1;
+    }
+    assert_eq!(next, [LINES; WORKERS as usize]);
+}
+
+/// A worker that writes as fast as it can is held up by its pipe, and fills no disk.
+#[test]
+fn a_worker_that_writes_without_pause_does_not_get_ahead_of_rotation() {
+    const SIZE: u64 = 1024;
+    const KEEP: usize = 4;
+    let folder = tempfile::tempdir().unwrap();
+    let files = Files::in_folder(folder.path(), "api");
+    let rotation = Rotation {
+        size: Some(SIZE),
+        keep: KEEP,
+        gzip: true,
+        ..Rotation::default()
+    };
+    let mut capture = start_with(Format::Plain, Some(rotation), None);
+    let mut worker = add(&capture, Format::Plain, 0, files.clone());
+    for nth in 0..2000 {
+        let line = format!("{nth:08} {}\n", "x".repeat(2000));
+        worker.out.write_all(line.as_bytes()).unwrap();
+    }
+    drop(worker);
+    capture.finish(Duration::from_secs(60));
+    let out = files.out.unwrap();
+    let old = super::super::old_logs::listed(&out);
+    assert!(old.len() <= KEEP + 1, "{old:?}");
+    assert!(fs::read_to_string(&out).unwrap().contains("00001999 "));
+}
+
+#[test]
+fn a_tap_sees_what_the_files_get() {
+    let (sender, seen) = mpsc::channel();
+    let mut capture = start(Format::Json(None), Some(Box::new(Seen(sender))));
+    let mut worker = add(&capture, Format::Json(None), 3, Files::default());
+    worker.out.write_all(b"one\ntw").unwrap();
+    worker.out.write_all(b"o\n").unwrap();
+    drop(worker);
+    capture.finish(Duration::from_secs(30));
+    drop(capture);
+    let mut lines = Vec::new();
+    for (instance, stream, bytes) in seen {
+        assert_eq!((instance, stream), (3, Stream::Out));
+        lines.extend(bytes);
+    }
+    assert_eq!(lines, b"one\ntwo\n");
+}
+
+#[test]
+fn a_descendant_that_holds_the_pipe_is_not_waited_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = Files::in_folder(folder.path(), "api");
+    let mut capture = start(Format::Plain, None);
+    let mut worker = add(&capture, Format::Plain, 0, files.clone());
+    write!(worker.out, "unfinished").unwrap();
+    capture.finish(Duration::from_millis(50));
+    let text = fs::read_to_string(files.out.unwrap()).unwrap();
+    assert_eq!(text, "unfinished\n");
+    drop(worker);
+}
+
+/// A reload tries a successor with another format, while the old process writes on.
+#[test]
+fn each_process_has_its_format() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = Files::in_folder(folder.path(), "api");
+    let mut capture = start(Format::Plain, None);
+    let dated = |text: &str| Format::Dated(DateFormat::parse(text));
+    let mut old = add(&capture, dated("[A]"), 0, files.clone());
+    let mut new = add(&capture, dated("[B]"), 0, files.clone());
+    writeln!(old.out, "old").unwrap();
+    writeln!(new.out, "new").unwrap();
+    drop((old, new));
+    capture.finish(Duration::from_secs(60));
+    let text = fs::read_to_string(files.out.unwrap()).unwrap();
+    let mut lines: Vec<_> = text.lines().collect();
+    lines.sort_unstable();
+    assert_eq!(lines, ["A: old", "B: new"]);
+}
+
+#[test]
+fn memory_for_unfinished_lines_is_bounded() {
+    let folder = tempfile::tempdir().unwrap();
+    let (notices, _) = tokio::sync::mpsc::channel(8);
+    let (_orders, orders) = mpsc::channel();
+    let wake = rustix::event::eventfd(0, rustix::event::EventfdFlags::NONBLOCK).unwrap();
+    let settings = Settings {
+        app: "api".into(),
+        format: Format::Plain,
+        rotation: Some(Rotation::default()),
+        rights: Rights::default(),
+    };
+    let mut keeper = Keeper::new(settings, None, notices, orders, Arc::new(wake)).unwrap();
+    let piece = vec![b'x'; 32 * 1024];
+    let mut writers = Vec::new();
+    for instance in 0..6 {
+        let (out, writer) = std::io::pipe().unwrap();
+        let (err, _) = std::io::pipe().unwrap();
+        keeper.add(Source {
+            instance,
+            id: instance,
+            out: out.into(),
+            err: err.into(),
+            files: Files {
+                out: Some(folder.path().join("out.log")),
+                ..Files::default()
+            },
+            format: Format::Plain,
+        });
+        writers.push((u64::from(instance) * 2 + 1, writer));
+    }
+    for _ in 0..400 {
+        for (key, writer) in &mut writers {
+            writer.write_all(&piece).unwrap();
+            assert_eq!(keeper.serve(*key), piece.len());
+            assert!(keeper.held <= HELD, "{}", keeper.held);
+        }
+    }
+    let held: usize = keeper.pipes.values().map(|pipe| pipe.gather.len()).sum();
+    assert_eq!(held, keeper.held);
+}

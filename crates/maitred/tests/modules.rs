@@ -1,0 +1,86 @@
+//! The arrows of ARCHITECTURE.md that Cargo does not keep: which module of a crate may know which
+//! other one, and which crates may have unsafe code.
+
+use std::fs;
+use std::path::Path;
+
+/// A module, and what it must not name.
+const MUST_NOT_NAME: [(&str, &[&str]); 5] = [
+    // The machine itself decides without I/O: only the words of configuration and events.
+    (
+        "supervisor/src/instance/mod.rs",
+        &[
+            "dispatcher::",
+            "home::",
+            "logs::",
+            "process::",
+            "crate::output",
+            "crate::guard",
+        ],
+    ),
+    // What is said on a terminal does not know who says it.
+    (
+        "supervisor/src/output",
+        &["dispatcher::", "home::", "crate::guard", "crate::instance"],
+    ),
+    // What other programs see of an app is known without its supervisor.
+    ("maitred/src/apps", &["supervisor::", "crate::cli"]),
+    // The folder of apps holds records; who speaks with supervisors reads them.
+    ("home/src/record.rs", &["crate::control"]),
+    ("logs/src/thread.rs", &["crate::access", "crate::view"]),
+];
+
+/// The crates whose work cannot be done without unsafe code.
+const UNSAFE: [&str; 2] = ["preload", "sys"];
+
+#[test]
+fn modules_name_only_what_they_may() {
+    for (module, others) in MUST_NOT_NAME {
+        for (file, text) in files(&crates().join(module)) {
+            for other in others {
+                assert!(
+                    !names(&text, other),
+                    "{file} names {other}, which {module} must not know"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn unsafe_code_stands_in_two_crates() {
+    for folder in fs::read_dir(crates()).expect("the crates have a folder") {
+        let folder = folder.expect("a folder can be listed").path();
+        let name = folder.file_name().unwrap_or_default().to_string_lossy();
+        if UNSAFE.contains(&&*name) {
+            continue;
+        }
+        let root = fs::read_to_string(folder.join("src/lib.rs"))
+            .or_else(|_| fs::read_to_string(folder.join("src/main.rs")))
+            .expect("a crate has a root");
+        assert!(root.contains("#![forbid(unsafe_code)]"), "{name}");
+    }
+}
+
+fn crates() -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
+}
+
+/// Whether a text uses a path that begins so; `x::home::` and `not_home::` are others than `home::`.
+fn names(text: &str, path: &str) -> bool {
+    text.match_indices(path).any(|(start, _)| {
+        let before = text[..start].chars().next_back();
+        !before.is_some_and(|c| c.is_alphanumeric() || c == '_' || c == ':')
+    })
+}
+
+fn files(path: &Path) -> Vec<(String, String)> {
+    if path.is_file() {
+        let text = fs::read_to_string(path).expect("a source file is text");
+        return vec![(path.display().to_string(), text)];
+    }
+    fs::read_dir(path)
+        .expect("a module of the table exists")
+        .flat_map(|entry| files(&entry.expect("a folder can be listed").path()))
+        .collect()
+}

@@ -1,0 +1,10 @@
+//! What the kernel says of processes: their trees, control groups, memory and sockets; and the
+//! channel that Node keeps to a parent.
+
+#![forbid(unsafe_code)]
+
+pub mod cgroup;
+pub mod memory;
+pub mod node_ipc;
+pub mod sockets;
+pub mod tree;

@@ -1,0 +1,147 @@
+//! The kernel's tables of sockets, and which process holds which: `/proc/net/tcp` and its
+//! neighbours, and `/proc/<pid>/fd`.
+
+use std::fs;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+
+/// One of the kernel's tables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Table {
+    /// TCP sockets that listen.
+    TcpListeners,
+    /// UDP sockets that are bound.
+    Udp,
+}
+
+/// A socket of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    pub local: SocketAddr,
+    pub inode: u64,
+}
+
+/// All sockets of a table, as far as `/proc` shows it.
+pub fn read(table: Table) -> Vec<Entry> {
+    let files = match table {
+        Table::TcpListeners => ["/proc/net/tcp", "/proc/net/tcp6"],
+        Table::Udp => ["/proc/net/udp", "/proc/net/udp6"],
+    };
+    let texts = files
+        .iter()
+        .filter_map(|file| fs::read_to_string(file).ok());
+    texts
+        .flat_map(|text| {
+            let entries = text.lines().filter_map(|line| entry(line, table));
+            entries.collect::<Vec<_>>()
+        })
+        .collect()
+}
+
+/// The sockets among a process's descriptors: number and inode. `None` where they are not shown.
+pub fn sockets_of(pid: i32) -> Option<Vec<(i32, u64)>> {
+    let descriptors = fs::read_dir(format!("/proc/{pid}/fd")).ok()?;
+    let sockets = descriptors.flatten().filter_map(|descriptor| {
+        let target = fs::read_link(descriptor.path()).ok()?;
+        let inode = target.to_str()?.strip_prefix("socket:[")?;
+        let inode = inode.strip_suffix(']')?.parse().ok()?;
+        Some((descriptor.file_name().to_str()?.parse().ok()?, inode))
+    });
+    Some(sockets.collect())
+}
+
+/// The name and the pid of a process that holds a socket, as far as `/proc` shows it to us.
+pub fn holder_of(inode: u64) -> Option<String> {
+    for process in fs::read_dir("/proc").ok()?.flatten() {
+        let name = process.file_name();
+        let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
+            continue;
+        };
+        let sockets = sockets_of(pid).unwrap_or_default();
+        if sockets.iter().any(|(_, held)| *held == inode) {
+            let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
+            return Some(format!("{} (pid {pid})", name.trim_end().escape_debug()));
+        }
+    }
+    None
+}
+
+/// A line of a table: `sl local_address rem_address st … inode`, addresses in hexadecimal, state
+/// 0A for LISTEN.
+fn entry(line: &str, table: Table) -> Option<Entry> {
+    let mut fields = line.split_whitespace();
+    let local = address(fields.nth(1)?)?;
+    let state = fields.nth(1)?;
+    if table == Table::TcpListeners && state != "0A" {
+        return None;
+    }
+    let inode = fields.nth(5)?.parse().ok()?;
+    Some(Entry { local, inode })
+}
+
+/// `0100007F:15B3`: each 32 bits of the address in the order of this machine, then the port.
+fn address(text: &str) -> Option<SocketAddr> {
+    let (ip, port) = text.split_once(':')?;
+    let port = u16::from_str_radix(port, 16).ok()?;
+    let word = |at: usize| {
+        let digits = ip.get(8 * at..8 * at + 8)?;
+        Some(u32::from_str_radix(digits, 16).ok()?.to_ne_bytes())
+    };
+    let ip = match ip.len() {
+        8 => IpAddr::V4(Ipv4Addr::from(word(0)?)),
+        32 => {
+            let mut bytes = [0; 16];
+            for (at, four) in bytes.chunks_mut(4).enumerate() {
+                four.copy_from_slice(&word(at)?);
+            }
+            IpAddr::V6(Ipv6Addr::from(bytes))
+        }
+        _ => return None,
+    };
+    Some(SocketAddr::new(ip, port))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn own_sockets_are_found() {
+        let four = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let six = std::net::TcpListener::bind("[::1]:0").unwrap();
+        let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+        let pid = std::process::id();
+        let held = sockets_of(i32::try_from(pid).unwrap()).unwrap();
+        for (table, address) in [
+            (Table::TcpListeners, four.local_addr().unwrap()),
+            (Table::TcpListeners, six.local_addr().unwrap()),
+            (Table::Udp, udp.local_addr().unwrap()),
+        ] {
+            let entries = read(table);
+            let entry = entries.iter().find(|entry| entry.local == address);
+            let inode = entry.unwrap().inode;
+            assert!(held.iter().any(|(_, held)| *held == inode), "{address}");
+            let holder = holder_of(inode).unwrap();
+            assert!(holder.ends_with(&format!("(pid {pid})")), "{holder}");
+        }
+    }
+
+    #[test]
+    fn lines_that_name_no_socket_are_passed_over() {
+        let line =
+            "0: 0100007F:15B3 00000000:0000 0A 00000000:00000000 00:00000000 00000000 0 0 421 1";
+        let found = entry(line, Table::TcpListeners).unwrap();
+        assert_eq!(found.inode, 421);
+        assert_eq!(found.local, "127.0.0.1:5555".parse().unwrap());
+        let other = line.replace("0A", "07");
+        assert_eq!(entry(&other, Table::TcpListeners), None);
+        assert_eq!(entry(&other, Table::Udp), Some(found));
+        for bad in [
+            "sl local_address",
+            "",
+            "0: 01:15B3 0:0 0A",
+            "0: é100007F:15B3 0 0A",
+        ] {
+            assert_eq!(entry(bad, Table::Udp), None, "{bad}");
+        }
+    }
+}

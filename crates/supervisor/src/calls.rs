@@ -1,0 +1,284 @@
+//! What the command line asks for.
+//!
+//! A request that takes time becomes an operation (`operations.rs`), which waits for what comes of
+//! each instance that it touches.
+
+use std::io;
+use std::rc::Rc;
+
+use rustix::process::{Signal, kill_process};
+
+use super::instance;
+use super::operations::{Goal, Operation};
+use super::slot::Slot;
+use super::{Afterwards, Supervisor};
+use config::App;
+use home::control::{Answer, Call, Refusal, Reply, Request, Server, Snapshot};
+use home::{Kept, Rest};
+
+impl Supervisor {
+    /// Does what somebody asks for.
+    pub(super) async fn called(&mut self, call: Call) {
+        let Call { request, answer } = call;
+        if let Some(refusal) = self.leaves(&request) {
+            return answer.send(Reply::Failed(refusal));
+        }
+        match request {
+            Request::Status => {
+                self.count().await;
+                answer.send(Reply::Done(Box::new(self.snapshot())));
+            }
+            Request::Await => self.wait_for_all(answer),
+            Request::Start { ids } => {
+                let operation = Operation::new("start", Goal::Up, answer);
+                let numbers = self.numbers_of(&ids);
+                self.begin(operation, numbers, instance::Event::Start);
+            }
+            Request::Stop { ids } => {
+                let operation = Operation::new("stop", Goal::Stopped, answer);
+                let numbers = self.numbers_of(&ids);
+                self.begin(operation, numbers, instance::Event::Stop);
+            }
+            Request::Restart { ids, app } => self.restart(&ids, answer, app),
+            Request::Reload { ids, app } => self.reload(&ids, answer, app),
+            Request::Delete { ids } => self.delete(&ids, answer),
+            Request::Scale { instances, ids } => self.scale(instances, &ids, answer),
+            Request::Reset { ids } => {
+                for slot in self.meant(&ids) {
+                    slot.instance.reset();
+                }
+                self.write_record();
+                answer.send(Reply::Done(Box::new(self.snapshot())));
+            }
+            Request::ReopenLogs => {
+                self.output.reopen();
+                answer.send(Reply::Done(Box::new(self.snapshot())));
+            }
+            Request::Signal { ids, signal } => self.signal(&ids, signal, &answer),
+            Request::Send { id, line } => self.send_line(id, &line, &answer),
+            // Where there is no control socket, there is no folder either.
+            Request::Reappear => answer.fail("it has no folder"),
+            Request::Kill => {
+                let operation = Operation::new("kill", Goal::Stopped, answer);
+                self.operations.push(operation.until_the_end());
+                self.end("kill", None);
+            }
+        }
+    }
+
+    /// Writes the app's folder again, and is to be found there.
+    pub(super) fn reappear(&mut self, answer: &Answer, server: &mut Server) {
+        if let Some(refusal) = self.leaves(&Request::Reappear) {
+            return answer.send(Reply::Failed(refusal));
+        }
+        let Some(claim) = &mut self.claim else {
+            return answer.fail("it has no folder");
+        };
+        let anew = claim.restore().and_then(|()| claim.folder().listen());
+        let served = anew.and_then(|socket| Ok(server.serve_anew(socket)?));
+        match served {
+            Ok(()) => {
+                self.write_record();
+                answer.send(Reply::Done(Box::new(self.snapshot())));
+            }
+            Err(error) => answer.fail(format!("{error:#}")),
+        }
+    }
+
+    /// How everything is now.
+    pub(super) fn snapshot(&self) -> Snapshot {
+        let now = self.now();
+        Snapshot {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            supervisor: i32::try_from(std::process::id()).unwrap_or(0),
+            app: (*self.app).clone(),
+            leaves: self.ending.is_some() || self.afterwards == Afterwards::Removed,
+            created_at: self.created_at,
+            instances: self
+                .slots
+                .iter()
+                .map(|slot| slot.view(now, self.renewal.is_waiting(), &self.figures))
+                .collect(),
+            listeners: self.listeners.view(),
+            descriptors: self.lacking_descriptors(),
+        }
+    }
+
+    /// Why a request has to wait until this supervisor has ended, if it has to.
+    fn leaves(&self, request: &Request) -> Option<Refusal> {
+        let joins = match request {
+            Request::Status | Request::Kill => true,
+            Request::Delete { .. } => self.ending.is_none(),
+            _ => false,
+        };
+        let how = match (&self.ending, self.afterwards) {
+            _ if joins => return None,
+            (_, Afterwards::Removed) => "deleted",
+            (Some(_), _) => "ended",
+            (None, _) => return None,
+        };
+        Some(Refusal::leaving(format!("it is being {how}")))
+    }
+
+    /// The instances that are meant; those that are about to go never are.
+    fn meant(&mut self, ids: &Option<Vec<u32>>) -> impl Iterator<Item = &mut Slot> {
+        let ids = ids.clone();
+        self.slots.iter_mut().filter(move |slot| {
+            !slot.removed && ids.as_ref().is_none_or(|ids| ids.contains(&slot.id))
+        })
+    }
+
+    fn numbers_of(&mut self, ids: &Option<Vec<u32>>) -> Vec<u32> {
+        self.meant(ids).map(|slot| slot.number).collect()
+    }
+
+    fn restart(&mut self, ids: &Option<Vec<u32>>, answer: Answer, app: Option<Box<App>>) {
+        let numbers = self.numbers_of(ids);
+        if let Some(app) = app {
+            let app = Rc::new(*app);
+            if let Some(fault) = self.cannot_become(&app) {
+                return answer.fail(fault);
+            }
+            self.set_app(app.clone());
+            for slot in &mut self.slots {
+                slot.set_app(app.clone());
+            }
+            self.set_triggers();
+        }
+        let operation = Operation::new("restart", Goal::Up, answer);
+        self.begin(operation, numbers, instance::Event::Restart);
+    }
+
+    /// The app is described so from now on; instances hear of it when their turn comes.
+    pub(super) fn set_app(&mut self, app: Rc<App>) {
+        self.output.set_app(&app);
+        self.app = app;
+    }
+
+    /// What a running supervisor cannot take over from a new configuration.
+    fn cannot_become(&self, app: &App) -> Option<String> {
+        let same = self.app.can_become(app);
+        (!same).then(|| {
+            format!(
+                "{}: {} needs another supervisor: `maitred stop` the app and `maitred start` it",
+                app.name,
+                self.app.changed_for_good(app)
+            )
+        })
+    }
+
+    fn reload(&mut self, ids: &Option<Vec<u32>>, answer: Answer, app: Option<Box<App>>) {
+        let app = app.map(|app| Rc::new(*app));
+        if let Some(app) = &app
+            && let Some(fault) = self.cannot_become(app)
+        {
+            return answer.fail(fault);
+        }
+        let operation = Operation::new("reload", Goal::Up, answer);
+        let numbers = self.numbers_of(ids);
+        self.begin_in_turn(operation.in_turn(numbers, app));
+    }
+
+    fn delete(&mut self, ids: &Option<Vec<u32>>, answer: Answer) {
+        let mut operation = Operation::new("delete", Goal::Stopped, answer);
+        let numbers = self.numbers_of(ids);
+        for slot in self.meant(ids) {
+            slot.removed = true;
+        }
+        if self.slots.iter().all(|slot| slot.removed) {
+            operation = operation.until_the_end();
+            self.afterwards = Afterwards::Removed;
+        }
+        self.begin(operation, numbers, instance::Event::Stop);
+    }
+
+    fn scale(&mut self, instances: u32, ids: &[u32], answer: Answer) {
+        let count = usize::try_from(instances).unwrap_or(usize::MAX);
+        let staying = self.numbers_of(&None);
+        let missing = count.saturating_sub(staying.len());
+        if ids.len() < missing {
+            return answer.fail(format!(
+                "{} was scaled by another command at the same time; try again",
+                self.app.name
+            ));
+        }
+        let mut app = (*self.app).clone();
+        app.instances = instances;
+        self.set_app(Rc::new(app));
+        let gone: Vec<_> = staying.into_iter().skip(count).collect();
+        if !gone.is_empty() {
+            for slot in &mut self.slots {
+                slot.removed |= gone.contains(&slot.number);
+            }
+            let operation = Operation::new("scale", Goal::Stopped, answer);
+            return self.begin(operation, gone, instance::Event::Stop);
+        }
+        // Those that are about to go have their numbers until they are gone.
+        let numbers = self.numbers();
+        let free = (0..).filter(|number| !numbers.contains(number));
+        let added: Vec<_> = free.zip(ids).take(missing).collect();
+        for (number, id) in &added {
+            let kept = Kept::new(**id, *number, Rest::Runs);
+            let mut slot = Slot::new(&kept, self.app.clone());
+            let others = self.slots.first();
+            slot.not_preloaded = others.and_then(|slot| slot.not_preloaded.clone());
+            self.slots.push(slot);
+        }
+        self.slots.sort_by_key(|slot| slot.number);
+        let added = added.into_iter().map(|(number, _)| number).collect();
+        let operation = Operation::new("scale", Goal::Up, answer);
+        self.begin(operation, added, instance::Event::Start);
+    }
+
+    /// Forgets an instance that is to go, and is at rest.
+    pub(super) fn remove_if_done(&mut self, number: u32) {
+        let gone =
+            |slot: &Slot| slot.number == number && slot.removed && slot.instance.is_at_rest();
+        if self.slots.iter().any(gone) && self.afterwards != Afterwards::Removed {
+            self.slots.retain(|slot| !gone(slot));
+            self.write_record();
+        }
+    }
+
+    fn signal(&mut self, ids: &Option<Vec<u32>>, signal: i32, answer: &Answer) {
+        let Some(signal) = Signal::from_named_raw(signal) else {
+            return answer.fail(format!("there is no signal {signal}"));
+        };
+        let mut pids = Vec::new();
+        for slot in self.meant(ids) {
+            pids.extend(slot.pids());
+        }
+        if pids.is_empty() {
+            return answer.fail("no process of it runs: nothing was sent");
+        }
+        for pid in pids {
+            if let Err(error) = kill_process(pid, signal) {
+                return answer.fail(format!("sending the signal to {pid:?}: {error}"));
+            }
+        }
+        answer.send(Reply::Done(Box::new(self.snapshot())));
+    }
+
+    fn send_line(&mut self, id: u32, line: &str, answer: &Answer) {
+        let ids = Some(vec![id]);
+        let current = |slot: &mut Slot| slot.instance.current().map(|run| run.generation);
+        let stdin = self.meant(&ids).next().and_then(|slot| {
+            let run = current(slot)?;
+            slot.process(run)?.stdin.as_ref()
+        });
+        let Some(stdin) = stdin else {
+            return answer.fail(format!("instance {id} does not run"));
+        };
+        let bytes = [line.as_bytes(), b"\n"].concat();
+        match rustix::io::write(stdin, &bytes) {
+            Ok(length) if length == bytes.len() => {
+                answer.send(Reply::Done(Box::new(self.snapshot())));
+            }
+            Ok(_) => answer.fail("it took only a part of the line: it does not read its input"),
+            Err(error) => answer.fail(format!(
+                "it does not take the line: {}",
+                io::Error::from(error)
+            )),
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! What the state machines ask for, done to real processes.
+
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal, kill_process, kill_process_group};
+
+use super::boot::Boot;
+use super::instance::{self, Effect, Generation, Outcome, Status};
+use super::listeners::RunOf;
+use super::listening::Listening;
+use super::silence::Silence;
+use super::slot::Process;
+use super::{Orphan, Supervisor};
+use crate::output::Worker;
+use config::KillSignal;
+use home::{self, Exit, now_ms};
+use process::cgroup::Group;
+use process::tree;
+use telemetry::events::{Event, Next};
+
+/// In so much time the preload library reports in; if not, it is not there.
+const LOAD_TIME: Duration = Duration::from_secs(2);
+
+impl Supervisor {
+    /// Lets an instance hear of something, and does what it wants done.
+    pub(super) fn step(&mut self, number: u32, event: instance::Event) {
+        let now = self.now();
+        let Some(slot) = self.slot(number) else {
+            return;
+        };
+        let effects = slot.step(event, now);
+        for effect in effects {
+            match effect {
+                Effect::Spawn(generation) => self.start(number, generation),
+                Effect::Ask(generation) => self.ask(number, generation),
+                Effect::Kill(generation) => self.kill(number, generation),
+                Effect::Tell {
+                    run,
+                    status,
+                    uptime,
+                    next,
+                } => self.tell(number, run, status, uptime, next),
+                Effect::Settled(outcome) => self.settled(number, outcome),
+            }
+        }
+        self.remove_if_done(number);
+    }
+
+    fn start(&mut self, number: u32, generation: Generation) {
+        let now = self.now();
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.number == number) else {
+            return;
+        };
+        let app = slot.tried.as_ref().unwrap_or(&slot.app).clone();
+        slot.not_started = None;
+        self.look_at_program(number, &app);
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.number == number) else {
+            return;
+        };
+        let env = home::environment(self.home.as_ref(), &app, number, slot.id);
+        match self.spawner.spawn(&app, &env, number, generation) {
+            Ok(spawned) => {
+                let shares = self.dispatcher.is_some();
+                slot.processes.push(Process {
+                    generation,
+                    pid: spawned.pid,
+                    started_at: now_ms(),
+                    started: now,
+                    stdin: spawned.stdin,
+                    channel: spawned.channel,
+                    group: spawned.group,
+                    listening: Listening::new(now),
+                    up_at: None,
+                    loaded: !shares || slot.not_preloaded.is_some(),
+                    load_check: shares.then_some(now + LOAD_TIME),
+                    silence: shares.then(|| Silence::new(now)),
+                    ask_at: None,
+                    app: app.clone(),
+                    boot: (!app.wait_ready).then(|| Boot::new(now, shares)),
+                });
+                let id = slot.id;
+                if let Some((out, err)) = spawned.output {
+                    let files = self.home.as_ref().map(|home| home.log_files(&app, id));
+                    self.output.capture(Worker {
+                        instance: number,
+                        id,
+                        out,
+                        err,
+                        files: files.unwrap_or_default(),
+                        app: app.clone(),
+                    });
+                }
+                self.write_pid_file(&app, id, spawned.pid);
+                self.event(Event::Started {
+                    instance: number,
+                    pid: spawned.pid,
+                });
+            }
+            Err(error) => {
+                let reason = super::spawn::reason(&app, &error);
+                slot.not_started = Some(reason.clone());
+                self.event(Event::StartFailed {
+                    instance: number,
+                    reason,
+                });
+                // What a shell answers to a program that it cannot execute.
+                let status = Status::Code(126);
+                let run = generation;
+                self.step(number, instance::Event::Exited { run, status });
+            }
+        }
+    }
+
+    /// Lets no more connections go to a process, and asks it to end: where requests are placed, when
+    /// it has answered those that it has.
+    fn ask(&mut self, number: u32, generation: Generation) {
+        let now = self.now();
+        // One that gets all signals, even from the terminal, ends as it likes.
+        let drains = self.app.requests.is_some() && !self.app.pass_through;
+        let process = self.slot(number).and_then(|slot| {
+            slot.remember_listeners(generation);
+            let patience = slot.app.kill_timeout / 2;
+            let process = slot.process(generation)?;
+            process.ask_at = drains.then_some(now + patience);
+            Some(process.pid)
+        });
+        let (Some(pid), Some(dispatcher)) = (process, &self.dispatcher) else {
+            return self.ask_now(number, generation);
+        };
+        // When the app ends there is nobody else who could have what it has not taken.
+        if self.ending.is_none() {
+            dispatcher.retire(pid);
+        }
+        if drains {
+            dispatcher.drain(pid);
+        } else {
+            self.ask_now(number, generation);
+        }
+    }
+
+    /// Asks a process to end.
+    pub(super) fn ask_now(&mut self, number: u32, generation: Generation) {
+        let signal = self.ending.as_ref().and_then(|ending| ending.signal);
+        let pass_through = self.app.pass_through;
+        let Some(slot) = self.slot(number) else {
+            return;
+        };
+        let whole_tree = slot.app.treekill;
+        let by_message = slot.app.shutdown_with_message;
+        let KillSignal(usual) = slot.app.kill_signal;
+        let Some(process) = slot.process(generation) else {
+            return;
+        };
+        process.load_check = None;
+        process.silence = None;
+        process.ask_at = None;
+        process.boot = None;
+        let Some(pid) = Pid::from_raw(process.pid) else {
+            return;
+        };
+        let channel = process.channel.as_ref().filter(|_| by_message);
+        // One that has closed its channel hears a signal.
+        let told = channel.is_some_and(|channel| channel.shut_down().is_ok());
+        if told {
+            return;
+        }
+        // Whoever is gone already has been stopped.
+        let _ = match signal {
+            // The terminal has sent it to the worker too.
+            Some(arrived) if pass_through && arrived.by_kernel => Ok(()),
+            Some(arrived) if pass_through => kill_process(pid, arrived.signal),
+            _ if whole_tree => kill_process_group(pid, usual),
+            _ => kill_process(pid, usual),
+        };
+    }
+
+    fn kill(&mut self, number: u32, generation: Generation) {
+        let in_group = !self.app.pass_through;
+        let process = self.slot(number).and_then(|slot| slot.process(generation));
+        if let Some(pid) = process.and_then(|process| Pid::from_raw(process.pid)) {
+            let _ = if in_group {
+                kill_process_group(pid, Signal::KILL)
+            } else {
+                kill_process(pid, Signal::KILL)
+            };
+        }
+    }
+
+    fn tell(&mut self, number: u32, run: Generation, status: Status, uptime: u64, next: Next) {
+        let Some(slot) = self.slot(number) else {
+            return;
+        };
+        let mut all = slot.processes.iter();
+        let ended = all.position(|process| process.generation == run);
+        let ended = ended.map(|index| slot.processes.remove(index));
+        let pid = ended.as_ref().map_or(0, |process| process.pid);
+        let (group, ended) = match ended {
+            Some(process) => (process.group, Some(process.app)),
+            None => (None, None),
+        };
+        let killed = matches!(status, Status::Signal(_));
+        let killed = group.as_ref().filter(|group| killed && group.was_killed());
+        let out_of_memory = killed.map(Group::bound);
+        if next != Next::Kept {
+            slot.exit = Some(Exit::from(status));
+            slot.out_of_memory = out_of_memory;
+        }
+        self.left_groups
+            .extend(group.filter(|group| !group.remove()));
+        if let Some(app) = ended {
+            self.remove_pid_file(&app, number);
+        }
+        let at_rest = matches!(next, Next::Errored { .. } | Next::Ended);
+        let (code, signal) = match status {
+            Status::Code(code) => (Some(code), None),
+            Status::Signal(signal) => (None, Some(signal)),
+        };
+        self.event(Event::Exited {
+            instance: number,
+            pid,
+            code,
+            signal,
+            out_of_memory,
+            uptime,
+            next,
+        });
+        if at_rest && self.ending.is_none() {
+            self.write_record();
+        }
+        let instance = number;
+        self.listeners.forget(RunOf { instance, run });
+        self.close_unclaimed();
+    }
+
+    fn settled(&mut self, number: u32, outcome: Outcome) {
+        if outcome != Outcome::Superseded
+            && let Some(slot) = self.slot(number)
+        {
+            slot.outcome = Some(outcome);
+            slot.end_try(matches!(outcome, Outcome::Up { .. }));
+        }
+        self.operations_hear(number, outcome);
+    }
+
+    /// A child has ended.
+    pub(super) fn exited(&mut self, pid: Pid, status: Status) {
+        let raw = pid.as_raw_nonzero().get();
+        let found = self.slots.iter().find_map(|slot| {
+            let process = slot.processes.iter().find(|process| process.pid == raw)?;
+            Some((slot.number, process.generation))
+        });
+        let Some((number, run)) = found else {
+            return;
+        };
+        let whole_tree = self.slot(number).is_some_and(|slot| {
+            slot.remember_listeners(run);
+            slot.app.treekill
+        });
+        if whole_tree && !self.app.pass_through {
+            // What an instance leaves behind in its group must not serve on beside its
+            // successor.
+            let _ = kill_process_group(pid, Signal::KILL);
+        }
+        if whole_tree {
+            self.ask_what_is_left_of(number, run);
+        }
+        self.step(number, instance::Event::Exited { run, status });
+    }
+
+    /// A process has ended, of its own or because it was told to: so shall what it has detached
+    /// from its group.
+    pub(super) fn ask_what_is_left_of(&mut self, number: u32, run: Generation) {
+        let mark = self.spawner.entry(number, run);
+        let kill_at = self.now() + self.app.kill_timeout;
+        for pid in self.strangers() {
+            let path = format!("/proc/{}/environ", pid.as_raw_nonzero());
+            let environ = std::fs::read(path).unwrap_or_default();
+            if environ
+                .split(|byte| *byte == 0)
+                .any(|entry| entry == mark.as_bytes())
+            {
+                self.ask_orphan(pid, kill_at, Some((number, run)));
+            }
+        }
+    }
+
+    /// While the app ends: what a worker has detached from its group did not hear of it.
+    pub(super) fn ask_orphans(&mut self) {
+        if let Some(ending) = &self.ending {
+            let kill_at = ending.kill_at;
+            for pid in self.strangers() {
+                self.ask_orphan(pid, kill_at, None);
+            }
+        }
+    }
+
+    fn ask_orphan(&mut self, pid: Pid, kill_at: Duration, of: Option<(u32, Generation)>) {
+        if self.orphans.iter().all(|orphan| orphan.pid != pid) {
+            let kill_at = Some(kill_at);
+            self.orphans.push(Orphan { pid, kill_at, of });
+            let _ = kill_process(pid, Signal::TERM);
+        }
+    }
+
+    /// Our children that are no instance's own process.
+    fn strangers(&self) -> Vec<Pid> {
+        let own: Vec<_> = self.slots.iter().flat_map(|slot| slot.pids()).collect();
+        let mut children = tree::children();
+        children.retain(|child| !own.contains(child));
+        children
+    }
+
+    /// Time is up: everything of the app is killed.
+    pub(super) fn kill_everything(&mut self) {
+        let running: Vec<_> = self.slots.iter().flat_map(|slot| slot.pids()).collect();
+        for pid in &running {
+            let _ = kill_process(*pid, Signal::KILL);
+        }
+        tree::kill_all();
+        self.orphans.clear();
+        for pid in running {
+            self.exited(pid, Status::Signal(Signal::KILL.as_raw()));
+        }
+    }
+}
+
+impl From<Exit> for Status {
+    fn from(exit: Exit) -> Self {
+        match exit {
+            Exit::Code(code) => Self::Code(code),
+            Exit::Signal(signal) => Self::Signal(signal),
+        }
+    }
+}

@@ -1,0 +1,133 @@
+//! The end of an app: what calls for it, how it is gone about, and what is kept.
+
+use std::time::Duration;
+
+use anyhow::Context;
+use rustix::process::{Signal, kill_process};
+use sys::Signalled;
+use tokio::sync::mpsc;
+
+use super::slot::Slot;
+use super::{Supervisor, instance};
+use telemetry::events::Event;
+
+/// A terminal sends its signals to all of us, and the guard may pass one on that was sent to all:
+/// only one that comes later than this is a second one.
+const SAME_SIGNAL: Duration = Duration::from_millis(500);
+
+/// The app is being ended.
+#[derive(Debug)]
+pub(super) struct Ending {
+    pub(super) since: Duration,
+    pub(super) kill_at: Duration,
+    /// What ended it, if it was a signal.
+    pub(super) signal: Option<Signalled>,
+}
+
+/// What becomes of the app's folder when the supervisor ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Afterwards {
+    /// It tells what has become of the instances.
+    Kept,
+    /// It tells that they are to run, and do not.
+    AsIfCrashed,
+    /// It goes.
+    Removed,
+}
+
+impl Supervisor {
+    /// Does what a signal means for the app.
+    pub(super) fn signalled(&mut self, arrived: Signalled) {
+        match arrived.signal {
+            Signal::CHILD => self.reap(),
+            Signal::INT | Signal::TERM | Signal::QUIT | Signal::HUP => {
+                self.afterwards = Afterwards::AsIfCrashed;
+                self.end(signal_name(arrived.signal), Some(arrived));
+            }
+            // In its own group a worker does not hear what the terminal sends.
+            Signal::USR1 | Signal::USR2 | Signal::WINCH
+                if !(arrived.by_kernel && self.app.pass_through) =>
+            {
+                for pid in self.slots.iter().flat_map(Slot::pids) {
+                    let _ = kill_process(pid, arrived.signal);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Begins to end the app; a second signal does not wait for the workers any more.
+    pub(super) fn end(&mut self, reason: &str, signal: Option<Signalled>) {
+        let now = self.now();
+        if let Some(ending) = &mut self.ending {
+            if now - ending.since > SAME_SIGNAL {
+                ending.kill_at = now;
+            }
+            return;
+        }
+        // What is kept is how things are now.
+        self.write_record();
+        self.ending = Some(Ending {
+            since: now,
+            kill_at: now + self.app.kill_timeout,
+            signal,
+        });
+        self.event(Event::Stopping {
+            reason: reason.to_owned(),
+        });
+        self.give_up_operations();
+        if let Some(dispatcher) = &self.dispatcher {
+            dispatcher.close();
+        }
+        for number in self.numbers() {
+            self.step(number, instance::Event::Stop);
+        }
+    }
+
+    /// The app has ended: notes it, and answers those who waited for that.
+    pub(super) fn say_goodbye(&mut self) {
+        match self.afterwards {
+            Afterwards::Kept => self.write_record(),
+            Afterwards::AsIfCrashed => {}
+            Afterwards::Removed => {
+                if let Some(claim) = self.claim.take()
+                    && let Err(error) = claim.remove()
+                {
+                    for operation in &mut self.operations {
+                        operation.fault(format!("{error:#}"));
+                    }
+                }
+            }
+        }
+        let snapshot = self.snapshot();
+        for operation in std::mem::take(&mut self.operations) {
+            operation.finish(&snapshot);
+        }
+    }
+}
+
+/// Signals arrive in a thread of their own, which passes them on.
+pub(super) fn listen_for_signals() -> anyhow::Result<mpsc::Receiver<Signalled>> {
+    let (sender, receiver) = mpsc::channel(64);
+    std::thread::Builder::new()
+        .name("signals".into())
+        .spawn(move || {
+            while let Ok(signal) = sys::next_signal() {
+                if sender.blocking_send(signal).is_err() {
+                    return;
+                }
+            }
+        })
+        .context("starting the signals' thread")?;
+    Ok(receiver)
+}
+
+fn signal_name(signal: Signal) -> &'static str {
+    match signal {
+        Signal::INT => "SIGINT",
+        Signal::TERM => "SIGTERM",
+        Signal::QUIT => "SIGQUIT",
+        Signal::HUP => "SIGHUP",
+        _ => "a signal",
+    }
+}

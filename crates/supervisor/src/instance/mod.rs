@@ -1,0 +1,489 @@
+//! The life of one instance, as a state machine without I/O and clock.
+//!
+//! ```text
+//!            Start                  due, and nobody leaves            new one up: the old leaves
+//!   Resting ───────▶ Waiting ─────────────────────▶ Running ─Reload─▶ Replacing ───▶ Running
+//!      ▲                │  ▲                          │ │                │
+//!      │ Stop           │  └───── exited, restarts ───┘ │                └─ new one ended, or was
+//!      ├────────────────┘         or Restart            │                   not up in time: it
+//!      └──────── exited for good, or Stop ──────────────┘                   leaves, the old stays
+//! ```
+//!
+//! What runs and is to end *leaves*: it is asked, and killed when it takes too long. That goes on
+//! beside the states, so that an old process may leave while its successor runs. Each process has
+//! a number of its own, the generation, so that what is heard late of an earlier one does no
+//! harm. A process that cannot even be started counts as one that ended at once. How long a restart
+//! is put off follows from what an instance owes ([`debt`]).
+
+mod debt;
+#[cfg(test)]
+mod simulation;
+mod terms;
+#[cfg(test)]
+mod tests;
+
+use std::time::Duration;
+
+use config::Pause;
+use debt::{Debt, Lived};
+use telemetry::events::Next;
+use terms::Step;
+pub(crate) use terms::{Effect, Event, Generation, Outcome, Rest, Rules, Run, State, Status};
+
+/// A process on its way out.
+#[derive(Clone, Copy, Debug)]
+struct Leaving {
+    run: Run,
+    /// `None` when it has been killed.
+    kill_at: Option<Duration>,
+}
+
+/// What whoever gave the last command waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Awaited {
+    Nothing,
+    Up,
+    Stopped,
+}
+
+/// One instance.
+#[derive(Debug)]
+pub(crate) struct Instance {
+    state: State,
+    leaving: Vec<Leaving>,
+    awaited: Awaited,
+    last: Generation,
+    /// Processes that followed one that ran, as pm2 counts them: a start after a stop is none.
+    restarts: u32,
+    /// The next process is one of them.
+    follows: bool,
+    debt: Debt,
+}
+
+impl Instance {
+    /// An instance that rests, with the counts of its earlier life.
+    pub(crate) fn new(rest: Rest, restarts: u32, unstable: u32) -> Self {
+        Self {
+            state: State::Resting(rest),
+            leaving: Vec::new(),
+            awaited: Awaited::Nothing,
+            last: 0,
+            restarts,
+            follows: false,
+            debt: Debt::of(unstable),
+        }
+    }
+
+    pub(crate) fn state(&self) -> State {
+        self.state
+    }
+
+    pub(crate) fn restarts(&self) -> u32 {
+        self.restarts
+    }
+
+    pub(crate) fn unstable(&self) -> u32 {
+        self.debt.runs()
+    }
+
+    /// When it is to be started, if that may be brought forward.
+    pub(crate) fn put_off_until(&self, rules: &Rules) -> Option<Duration> {
+        match (self.state, rules.restart.pause) {
+            (State::Waiting { until }, Pause::Earned(_)) if self.leaving.is_empty() => Some(until),
+            _ => None,
+        }
+    }
+
+    /// Forgets what has been counted.
+    pub(crate) fn reset(&mut self) {
+        self.restarts = 0;
+        self.debt = Debt::default();
+    }
+
+    /// Whether a process of it is on its way out.
+    pub(crate) fn is_leaving(&self) -> bool {
+        !self.leaving.is_empty()
+    }
+
+    /// Whether nothing runs, and nothing shall.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        matches!(self.state, State::Resting(_)) && self.leaving.is_empty()
+    }
+
+    /// The process that serves, if one runs.
+    pub(crate) fn current(&self) -> Option<Run> {
+        match self.state {
+            State::Running(run) | State::Replacing { old: run, .. } => Some(run),
+            State::Resting(_) | State::Waiting { .. } => None,
+        }
+    }
+
+    /// Whether a process starts, or is about to.
+    pub(crate) fn is_awaited(&self) -> bool {
+        matches!(self.state, State::Waiting { .. }) || self.starting().is_some()
+    }
+
+    /// The process that is to come up, and the one that it is to replace, if that runs beside it.
+    pub(crate) fn starting(&self) -> Option<(Generation, Option<Generation>)> {
+        match self.state {
+            State::Running(run) if !run.up => Some((run.generation, None)),
+            State::Replacing { old, new, .. } => Some((new.generation, Some(old.generation))),
+            State::Resting(_) | State::Waiting { .. } | State::Running(_) => None,
+        }
+    }
+
+    /// The next moment at which it wants to hear of the time.
+    pub(crate) fn next_time(&self, rules: &Rules) -> Option<Duration> {
+        let state = match self.state {
+            State::Resting(_) => None,
+            State::Waiting { until } => self.leaving.is_empty().then_some(until),
+            State::Running(run) if run.up => None,
+            State::Running(run) if !rules.wait_ready => Some(run.since + rules.settled()),
+            State::Running(run) => {
+                (self.awaited == Awaited::Up).then_some(run.since + rules.listen_timeout)
+            }
+            State::Replacing { old, new, deadline } => {
+                let settled =
+                    (!old.listens && !rules.wait_ready).then_some(new.since + rules.settled());
+                settled.into_iter().chain([deadline]).min()
+            }
+        };
+        let leaving = self.leaving.iter().filter_map(|leaving| leaving.kill_at);
+        leaving.chain(state).min()
+    }
+
+    /// Hears of an event; what is to be done.
+    pub(crate) fn step(&mut self, event: Event, rules: &Rules, now: Duration) -> Vec<Effect> {
+        let mut step = Step {
+            rules,
+            now,
+            effects: Vec::new(),
+        };
+        if matches!(
+            event,
+            Event::Start | Event::Stop | Event::Restart | Event::Reload
+        ) {
+            self.settle(Outcome::Superseded, &mut step);
+            self.awaited = match event {
+                Event::Stop => Awaited::Stopped,
+                _ => Awaited::Up,
+            };
+        }
+        if !self.hear_of_leaving(event, &mut step) {
+            self.state = self.transition(event, &mut step);
+        }
+        self.go_on(&mut step);
+        step.effects
+    }
+
+    fn transition(&mut self, event: Event, step: &mut Step<'_>) -> State {
+        let now = step.now;
+        match (self.state, event) {
+            (
+                State::Resting(_) | State::Waiting { .. },
+                Event::Start | Event::Restart | Event::Reload,
+            ) => self.begin(now),
+            (State::Running(run), Event::Start) => {
+                if run.up {
+                    let listens = run.listens;
+                    self.settle(Outcome::Up { listens }, step);
+                }
+                self.state
+            }
+            (State::Replacing { old, .. }, Event::Start) => {
+                let listens = old.listens;
+                self.settle(Outcome::Up { listens }, step);
+                self.state
+            }
+
+            // Whatever it rests for: what is stopped is started by a command alone.
+            (State::Resting(_) | State::Waiting { .. }, Event::Stop) => {
+                self.follows = false;
+                State::Resting(Rest::Stopped)
+            }
+            (State::Running(run), Event::Stop) => {
+                self.leave(run, step);
+                State::Resting(Rest::Stopped)
+            }
+            (State::Replacing { old, new, .. }, Event::Stop) => {
+                self.leave(old, step);
+                self.leave(new, step);
+                State::Resting(Rest::Stopped)
+            }
+
+            (State::Running(old), Event::Reload) if step.rules.overlap => self.replace(old, step),
+            (State::Running(run), Event::Restart | Event::Reload) => {
+                self.leave(run, step);
+                self.follows = true;
+                self.begin(now)
+            }
+            (State::Replacing { old, new, .. }, Event::Reload) => {
+                self.leave(new, step);
+                self.replace(old, step)
+            }
+            (State::Replacing { old, new, .. }, Event::Restart) => {
+                self.leave(old, step);
+                self.leave(new, step);
+                self.follows = true;
+                self.begin(now)
+            }
+
+            (State::Running(run), Event::Exited { run: ended, status })
+                if run.generation == ended =>
+            {
+                self.settle(Outcome::Exited(status), step);
+                self.ended(run, status, step)
+            }
+            (State::Replacing { old, new, .. }, Event::Exited { run: ended, status })
+                if old.generation == ended =>
+            {
+                // The successor has to do as it is.
+                step.tell(old, status, Next::Replaced);
+                self.restarts += 1;
+                State::Running(new)
+            }
+            (State::Replacing { old, new, .. }, Event::Exited { run: ended, status })
+                if new.generation == ended =>
+            {
+                step.tell(new, status, Next::Kept);
+                self.settle(Outcome::Exited(status), step);
+                State::Running(old)
+            }
+            (_, Event::Exited { .. }) => self.state,
+
+            (State::Running(run), Event::Up { run: up, listening }) if run.generation == up => {
+                let run = run.is_up(listening, now);
+                let listens = run.listens;
+                self.settle(Outcome::Up { listens }, step);
+                State::Running(run)
+            }
+            (State::Replacing { old, new, .. }, Event::Up { run: up, listening })
+                if new.generation == up =>
+            {
+                self.replaced(old, new.is_up(listening, now), step)
+            }
+            (State::Replacing { old, new, deadline }, Event::Up { run: up, listening })
+                if old.generation == up =>
+            {
+                State::Replacing {
+                    old: old.is_up(listening, now),
+                    new,
+                    deadline,
+                }
+            }
+            (_, Event::Up { .. }) => self.state,
+
+            (State::Running(run), Event::Listens { run: of, listening })
+                if run.generation == of =>
+            {
+                State::Running(run.listening(listening, now))
+            }
+            (State::Replacing { old, new, deadline }, Event::Listens { run: of, listening })
+                if old.generation == of =>
+            {
+                State::Replacing {
+                    old: old.listening(listening, now),
+                    new,
+                    deadline,
+                }
+            }
+            (_, Event::Listens { .. }) => self.state,
+
+            (State::Running(run), Event::Unfit { run: unfit }) if run.generation == unfit => {
+                self.settle(Outcome::Unfit, step);
+                self.leave(run, step);
+                State::Resting(Rest::Errored)
+            }
+            (State::Replacing { old, new, .. }, Event::Unfit { run: unfit })
+                if new.generation == unfit =>
+            {
+                self.settle(Outcome::Unfit, step);
+                self.leave(new, step);
+                State::Running(old)
+            }
+            // What serves beside its successor was good enough until now.
+            (_, Event::Unfit { .. }) => self.state,
+
+            (State::Running(run), Event::Time) => self.check(run, step),
+            (State::Replacing { old, new, deadline }, Event::Time) => {
+                let settles = !old.listens && !step.rules.wait_ready;
+                if settles && new.since + step.rules.settled() <= now {
+                    self.replaced(old, new.is_up(false, now), step)
+                } else if deadline <= now {
+                    self.settle(Outcome::NotUp, step);
+                    self.leave(new, step);
+                    State::Running(old)
+                } else {
+                    self.state
+                }
+            }
+            (State::Waiting { until }, Event::Hurry { by }) => {
+                self.debt.bring_forward(until);
+                State::Waiting {
+                    until: until.min(by),
+                }
+            }
+            (
+                State::Resting(_) | State::Running(_) | State::Replacing { .. },
+                Event::Hurry { .. },
+            ) => self.state,
+            (State::Resting(_) | State::Waiting { .. }, Event::Time) => self.state,
+        }
+    }
+
+    /// To be started as soon as may be, with a clean slate.
+    fn begin(&mut self, now: Duration) -> State {
+        self.debt = Debt::default();
+        // What has crashed and waits for its restart is started instead.
+        self.follows &= self.is_leaving();
+        State::Waiting { until: now }
+    }
+
+    /// Starts a successor beside a process.
+    fn replace(&mut self, old: Run, step: &mut Step<'_>) -> State {
+        let new = self.spawn(step);
+        State::Replacing {
+            old,
+            new,
+            deadline: step.now + step.rules.listen_timeout,
+        }
+    }
+
+    fn replaced(&mut self, old: Run, new: Run, step: &mut Step<'_>) -> State {
+        self.restarts += 1;
+        self.debt = Debt::default();
+        let listens = new.listens;
+        self.settle(Outcome::Up { listens }, step);
+        self.leave(old, step);
+        State::Running(new)
+    }
+
+    /// Looks whether a process that runs has had time enough to be up.
+    fn check(&mut self, run: Run, step: &mut Step<'_>) -> State {
+        if run.up {
+            return self.state;
+        }
+        if !step.rules.wait_ready {
+            if run.since + step.rules.settled() > step.now {
+                return self.state;
+            }
+            let listens = run.listens;
+            self.settle(Outcome::Up { listens }, step);
+            return State::Running(run.is_up(listens, step.now));
+        }
+        if run.since + step.rules.listen_timeout <= step.now {
+            self.settle(Outcome::NotUp, step);
+        }
+        self.state
+    }
+
+    /// A process that was to run has ended.
+    fn ended(&mut self, run: Run, status: Status, step: &mut Step<'_>) -> State {
+        let restart = &step.rules.restart;
+        let wanted =
+            matches!(status, Status::Code(code) if restart.stop_exit_codes.contains(&code));
+        if !restart.auto || wanted {
+            step.tell(run, status, Next::Ended);
+            return State::Resting(Rest::Ended(status));
+        }
+        let lived = Lived {
+            uptime: step.now.saturating_sub(run.since),
+            served: run.listens_since.map(|at| step.now.saturating_sub(at)),
+        };
+        let Some(delay) = self.debt.after(lived, restart, step.now) else {
+            let attempts = self.debt.runs();
+            step.tell(run, status, Next::Errored { attempts });
+            return State::Resting(Rest::Errored);
+        };
+        self.follows = true;
+        let next = Next::Restart {
+            delay: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+            attempt: self.debt.runs(),
+            max: restart.max_unstable,
+        };
+        step.tell(run, status, next);
+        State::Waiting {
+            until: step.now.saturating_add(delay),
+        }
+    }
+
+    fn spawn(&mut self, step: &mut Step<'_>) -> Run {
+        self.last += 1;
+        step.effects.push(Effect::Spawn(self.last));
+        Run {
+            generation: self.last,
+            since: step.now,
+            up: false,
+            listens: false,
+            listens_since: None,
+        }
+    }
+
+    fn leave(&mut self, run: Run, step: &mut Step<'_>) {
+        step.effects.push(Effect::Ask(run.generation));
+        self.leaving.push(Leaving {
+            run,
+            kill_at: Some(step.now + step.rules.kill_timeout),
+        });
+    }
+
+    /// Does with those that leave what an event brings; whether it was about one of them alone.
+    fn hear_of_leaving(&mut self, event: Event, step: &mut Step<'_>) -> bool {
+        match event {
+            Event::Exited { run, status } => {
+                let at = self
+                    .leaving
+                    .iter()
+                    .position(|leaving| leaving.run.generation == run);
+                let Some(at) = at else {
+                    return false;
+                };
+                let left = self.leaving.swap_remove(at);
+                step.tell(left.run, status, Next::Stopped);
+                true
+            }
+            Event::Up { run, .. } | Event::Listens { run, .. } | Event::Unfit { run } => self
+                .leaving
+                .iter()
+                .any(|leaving| leaving.run.generation == run),
+            Event::Time => {
+                for leaving in &mut self.leaving {
+                    if leaving.kill_at.take_if(|at| *at <= step.now).is_some() {
+                        step.effects.push(Effect::Kill(leaving.run.generation));
+                    }
+                }
+                false
+            }
+            Event::Start | Event::Stop | Event::Restart | Event::Reload | Event::Hurry { .. } => {
+                false
+            }
+        }
+    }
+
+    /// What follows from where it stands, whatever brought it there.
+    fn go_on(&mut self, step: &mut Step<'_>) {
+        if !self.leaving.is_empty() {
+            return;
+        }
+        match self.state {
+            State::Waiting { until } if until <= step.now => {
+                let run = self.spawn(step);
+                self.restarts += u32::from(std::mem::take(&mut self.follows));
+                self.state = State::Running(run);
+            }
+            State::Resting(_) if self.awaited == Awaited::Stopped => {
+                self.settle(Outcome::Stopped, step);
+            }
+            State::Resting(_)
+            | State::Waiting { .. }
+            | State::Running(_)
+            | State::Replacing { .. } => {}
+        }
+    }
+
+    fn settle(&mut self, outcome: Outcome, step: &mut Step<'_>) {
+        if std::mem::replace(&mut self.awaited, Awaited::Nothing) != Awaited::Nothing {
+            step.effects.push(Effect::Settled(outcome));
+        }
+    }
+}

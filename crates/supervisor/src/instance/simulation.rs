@@ -1,0 +1,144 @@
+//! Thousands of lives of an instance, each from a seed: commands, crashes and time in any order.
+
+use std::collections::BTreeMap;
+
+use random::Random;
+
+use super::*;
+use config::Restart;
+
+/// What the world knows of the processes.
+#[derive(Default)]
+struct World {
+    /// Alive, and when it was asked to end.
+    alive: BTreeMap<Generation, Option<Duration>>,
+    /// Commands without an answer.
+    open: usize,
+    last: Generation,
+}
+
+impl World {
+    fn act(&mut self, effects: &[Effect], rules: &Rules, now: Duration) {
+        for effect in effects {
+            match effect {
+                Effect::Spawn(run) => {
+                    assert_eq!(*run, self.last + 1, "generations are counted up");
+                    self.last = *run;
+                    let serving = self.alive.values().filter(|asked| asked.is_none()).count();
+                    let most = usize::from(rules.overlap);
+                    assert!(serving <= most, "{serving} serve when another starts");
+                    if !rules.overlap {
+                        assert!(self.alive.is_empty(), "one at a time");
+                    }
+                    self.alive.insert(*run, None);
+                }
+                Effect::Ask(run) => {
+                    let asked = self.alive.get_mut(run).expect("it lives");
+                    assert!(asked.replace(now).is_none(), "asked once");
+                }
+                Effect::Kill(run) => {
+                    let asked = self.alive.get(run).expect("it lives");
+                    let since = asked.expect("it was asked before it is killed");
+                    assert!(now - since >= rules.kill_timeout, "it was given its time");
+                }
+                Effect::Tell { .. } => {}
+                Effect::Settled(_) => {
+                    self.open = self.open.checked_sub(1).expect("one answer a command");
+                }
+            }
+        }
+    }
+}
+
+fn live(seed: u64) {
+    let mut random = Random::new(seed);
+    let rules = Rules {
+        restart: Restart {
+            auto: random.below(4) != 0,
+            autostart: true,
+            max_unstable: u32::try_from(random.below(4)).unwrap(),
+            min_uptime: Duration::from_millis(random.below(2000)),
+            pause: match random.below(2) {
+                0 => Pause::Earned(Duration::from_millis(random.below(300))),
+                _ => Pause::Growing(Duration::from_millis(random.below(300))),
+            },
+            stop_exit_codes: [3].into(),
+        },
+        kill_timeout: Duration::from_millis(random.below(2000)),
+        listen_timeout: Duration::from_millis(random.below(4000)),
+        wait_ready: random.below(3) == 0,
+        overlap: random.below(2) == 0,
+    };
+    let mut instance = Instance::new(Rest::Stopped, 0, 0);
+    let mut world = World::default();
+    let mut now = Duration::ZERO;
+    for step in 0..200 {
+        now += Duration::from_millis(random.below(700));
+        let ended = step == 199;
+        // Any process that ever was may be heard of, also one that is long gone.
+        let run = random.below(world.last + 2);
+        let event = match random.below(15) {
+            _ if ended => Event::Stop,
+            0 => Event::Start,
+            1 => Event::Stop,
+            2 => Event::Restart,
+            3 => Event::Reload,
+            4..7 => {
+                let code = i32::try_from(random.below(5)).unwrap();
+                world.alive.remove(&run);
+                Event::Exited {
+                    run,
+                    status: Status::Code(code),
+                }
+            }
+            7..9 => Event::Up {
+                run,
+                listening: random.below(2) == 0,
+            },
+            9 => Event::Unfit { run },
+            10 => Event::Hurry { by: now },
+            11 => Event::Listens {
+                run,
+                listening: random.below(2) == 0,
+            },
+            _ => Event::Time,
+        };
+        if matches!(
+            event,
+            Event::Start | Event::Stop | Event::Restart | Event::Reload
+        ) {
+            world.open += 1;
+        }
+        let effects = instance.step(event, &rules, now);
+        world.act(&effects, &rules, now);
+        if let Some(at) = instance.next_time(&rules)
+            && random.below(2) == 0
+        {
+            now = now.max(at);
+            let effects = instance.step(Event::Time, &rules, now);
+            world.act(&effects, &rules, now);
+        }
+        let current = instance.current().map(|run| run.generation);
+        assert!(
+            current.is_none_or(|run| world.alive.get(&run) == Some(&None)),
+            "what serves lives, and was not asked to end"
+        );
+    }
+    // After a stop everything ends, and the command is answered.
+    while let Some((run, _)) = world.alive.pop_first() {
+        let status = Status::Signal(9);
+        let effects = instance.step(Event::Exited { run, status }, &rules, now);
+        world.act(&effects, &rules, now);
+    }
+    assert!(instance.is_at_rest());
+    assert_eq!(world.open, 0, "every command has its answer");
+    assert_eq!(instance.next_time(&rules), None);
+}
+
+#[test]
+fn no_order_of_events_breaks_it() {
+    for seed in 0..5000 {
+        let lived = std::panic::catch_unwind(|| live(seed));
+        assert!(lived.is_ok(), "seed {seed}");
+    }
+}

@@ -1,0 +1,199 @@
+//! The words in which the life of an instance is told: what holds for it, where it stands, what it
+//! hears, and what is to be done.
+
+use std::time::Duration;
+
+use config::Restart;
+use telemetry::events::Next;
+
+/// One that could be heard of when it listens, and says nothing, is taken for up when it has run
+/// for so long.
+const SETTLED: Duration = Duration::from_secs(1);
+
+/// The same for one of which nothing is to be heard: long enough for a mistake in it to show.
+const SETTLED_ALONE: Duration = Duration::from_millis(250);
+
+/// Tells one process of an instance from all others.
+pub(crate) type Generation = u64;
+
+/// How a process ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Status {
+    Code(i32),
+    Signal(i32),
+}
+
+impl Status {
+    /// The exit code that a shell would report.
+    pub(crate) fn exit_code(self) -> u8 {
+        let code = match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => 128 + signal,
+        };
+        u8::try_from(code).unwrap_or(u8::MAX)
+    }
+}
+
+/// How an instance is to be treated.
+#[derive(Clone, Debug)]
+pub(crate) struct Rules {
+    pub(crate) restart: Restart,
+    /// From being asked to end until being killed.
+    pub(crate) kill_timeout: Duration,
+    /// How long a process may take until it is up.
+    pub(crate) listen_timeout: Duration,
+    /// It tells when it is up.
+    pub(crate) wait_ready: bool,
+    /// A successor may run beside the one that it replaces.
+    pub(crate) overlap: bool,
+}
+
+impl Rules {
+    /// After so long a process that says nothing of itself is taken for up.
+    pub(super) fn settled(&self) -> Duration {
+        // Where sockets are shared it is seen who listens, and two can run side by side.
+        if self.overlap { SETTLED } else { SETTLED_ALONE }
+    }
+}
+
+/// A process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Run {
+    pub(crate) generation: Generation,
+    pub(crate) since: Duration,
+    /// It does its work, as far as is known.
+    pub(crate) up: bool,
+    /// It listens now where a successor would, too.
+    pub(crate) listens: bool,
+    /// Since when it has been seen to listen.
+    pub(crate) listens_since: Option<Duration>,
+}
+
+impl Run {
+    /// The same when it is up.
+    pub(super) fn is_up(self, listening: bool, now: Duration) -> Self {
+        Self {
+            up: true,
+            ..self.listening(listening, now)
+        }
+    }
+
+    /// The same when it listens, or does not any more.
+    pub(super) fn listening(self, listens: bool, now: Duration) -> Self {
+        Self {
+            listens,
+            listens_since: self.listens_since.or(listens.then_some(now)),
+            ..self
+        }
+    }
+}
+
+/// Why nothing runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Rest {
+    /// Somebody wanted it so.
+    Stopped,
+    /// It has ended, and is not to be restarted.
+    Ended(Status),
+    /// It crashed too often.
+    Errored,
+}
+
+/// Where an instance stands. Times are since any fixed moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum State {
+    /// Nothing runs, and nothing shall.
+    Resting(Rest),
+    /// To be started at this time, and not before all that leave are gone.
+    Waiting { until: Duration },
+    /// A process runs.
+    Running(Run),
+    /// A process runs, and its successor beside it, which has to be up by the deadline.
+    Replacing {
+        old: Run,
+        new: Run,
+        deadline: Duration,
+    },
+}
+
+/// What an instance hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Event {
+    /// It shall run.
+    Start,
+    /// It shall not run.
+    Stop,
+    /// Another process shall take the place of the one that runs, after it.
+    Restart,
+    /// The same, but the one that runs serves on until the other one is up, where they can run
+    /// side by side.
+    Reload,
+    /// A process has ended, or could not be started.
+    Exited { run: Generation, status: Status },
+    /// A process turns out to be one that cannot do what is asked for, however often it is started.
+    Unfit { run: Generation },
+    /// A process is up: it listens on what it was to, or has said so.
+    Up { run: Generation, listening: bool },
+    /// A process has begun to listen, or listens no more. Whether it is up is another question.
+    Listens { run: Generation, listening: bool },
+    /// Clients wait: a start that is put off comes by this time.
+    Hurry { by: Duration },
+    /// Time has passed.
+    Time,
+}
+
+/// What is to be done. Generations are those of this instance.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Effect {
+    /// Start a process.
+    Spawn(Generation),
+    /// Give it no more connections, and ask it to end.
+    Ask(Generation),
+    /// Kill it.
+    Kill(Generation),
+    /// Tell that it has ended after so many milliseconds, and what follows.
+    Tell {
+        run: Generation,
+        status: Status,
+        uptime: u64,
+        next: Next,
+    },
+    /// What the last command came to.
+    Settled(Outcome),
+}
+
+/// What a command came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// A process is up.
+    Up { listens: bool },
+    /// Nothing runs any more.
+    Stopped,
+    /// The process has ended before it was up.
+    Exited(Status),
+    /// It is not up in time.
+    NotUp,
+    /// The program cannot do what is asked for.
+    Unfit,
+    /// Another command has come in between.
+    Superseded,
+}
+
+/// One event being heard.
+pub(super) struct Step<'a> {
+    pub(super) rules: &'a Rules,
+    pub(super) now: Duration,
+    pub(super) effects: Vec<Effect>,
+}
+
+impl Step<'_> {
+    pub(super) fn tell(&mut self, run: Run, status: Status, next: Next) {
+        let uptime = self.now.saturating_sub(run.since).as_millis();
+        self.effects.push(Effect::Tell {
+            run: run.generation,
+            status,
+            uptime: u64::try_from(uptime).unwrap_or(u64::MAX),
+            next,
+        });
+    }
+}

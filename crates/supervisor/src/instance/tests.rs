@@ -1,0 +1,371 @@
+//! What an instance does, event by event.
+
+use super::*;
+use config::Restart;
+use std::collections::BTreeSet;
+
+pub(super) fn rules() -> Rules {
+    Rules {
+        restart: Restart {
+            auto: true,
+            autostart: true,
+            max_unstable: 3,
+            min_uptime: ms(1000),
+            pause: Pause::Growing(ms(100)),
+            stop_exit_codes: BTreeSet::from([7]),
+        },
+        kill_timeout: ms(1600),
+        listen_timeout: ms(3000),
+        wait_ready: false,
+        overlap: true,
+    }
+}
+
+pub(super) fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// An instance whose only process listens since the beginning.
+fn listening(rules: &Rules) -> Instance {
+    let mut instance = Instance::new(Rest::Stopped, 0, 0);
+    assert_eq!(
+        instance.step(Event::Start, rules, ms(0)),
+        [Effect::Spawn(1)]
+    );
+    let outcome = Outcome::Up { listens: true };
+    assert_eq!(
+        instance.step(up(1), rules, ms(0)),
+        [Effect::Settled(outcome)]
+    );
+    instance
+}
+
+fn up(run: Generation) -> Event {
+    let listening = true;
+    Event::Up { run, listening }
+}
+
+fn exited(run: Generation, code: i32) -> Event {
+    let status = Status::Code(code);
+    Event::Exited { run, status }
+}
+
+/// What has been told of ends, and what came of commands.
+fn told(effects: &[Effect]) -> (Vec<Next>, Vec<Outcome>) {
+    let next = effects.iter().filter_map(|effect| match effect {
+        Effect::Tell { next, .. } => Some(next.clone()),
+        _ => None,
+    });
+    let outcomes = effects.iter().filter_map(|effect| match effect {
+        Effect::Settled(outcome) => Some(*outcome),
+        _ => None,
+    });
+    (next.collect(), outcomes.collect())
+}
+
+#[test]
+fn pauses_grow_and_the_last_crash_is_an_error() {
+    let rules = rules();
+    let mut instance = Instance::new(Rest::Stopped, 0, 0);
+    instance.step(Event::Start, &rules, ms(0));
+    let mut now = ms(0);
+    for (run, delay) in [(1, 100), (2, 150), (3, 225)] {
+        now += ms(5);
+        let (next, _) = told(&instance.step(exited(run, 1), &rules, now));
+        let attempt = u32::try_from(run).unwrap();
+        let max = 3;
+        let restart = Next::Restart {
+            delay,
+            attempt,
+            max,
+        };
+        assert_eq!(next, [restart]);
+        now += ms(delay);
+        assert_eq!(instance.next_time(&rules), Some(now));
+        let effects = instance.step(Event::Time, &rules, now);
+        assert_eq!(effects, [Effect::Spawn(run + 1)]);
+    }
+    let (next, _) = told(&instance.step(exited(4, 1), &rules, now));
+    assert_eq!(next, [Next::Errored { attempts: 3 }]);
+    assert_eq!(instance.state(), State::Resting(Rest::Errored));
+    assert!(instance.is_at_rest());
+}
+
+#[test]
+fn a_stable_run_forgives_the_crashes_before_it() {
+    let rules = rules();
+    let mut instance = Instance::new(Rest::Stopped, 0, 0);
+    instance.step(Event::Start, &rules, ms(0));
+    let mut now = ms(0);
+    for run in 1..40 {
+        now += if run % 2 == 0 { ms(1000) } else { ms(5) };
+        let (next, _) = told(&instance.step(exited(run, 1), &rules, now));
+        assert!(
+            matches!(next[..], [Next::Restart { .. }]),
+            "{run}: {next:?}"
+        );
+        now = instance.next_time(&rules).unwrap();
+        instance.step(Event::Time, &rules, now);
+    }
+    assert_eq!(instance.restarts(), 39);
+}
+
+#[test]
+fn one_that_has_served_is_followed_at_once() {
+    let mut rules = rules();
+    rules.restart.pause = Pause::Earned(ms(100));
+    let mut instance = listening(&rules);
+    let effects = instance.step(exited(1, 1), &rules, ms(600));
+    let restart = Next::Restart {
+        delay: 0,
+        attempt: 1,
+        max: 3,
+    };
+    assert_eq!(told(&effects).0, [restart]);
+    assert_eq!(effects.last(), Some(&Effect::Spawn(2)));
+}
+
+#[test]
+fn clients_that_wait_bring_an_earned_pause_forward_and_no_other() {
+    let crash_and_hurry = |pause| {
+        let mut rules = rules();
+        rules.restart.pause = pause;
+        let mut instance = Instance::new(Rest::Stopped, 0, 2);
+        // With a clean slate only if a command starts it; so it goes on as it was.
+        instance.state = State::Waiting { until: ms(0) };
+        instance.step(Event::Time, &rules, ms(0));
+        instance.step(exited(1, 1), &rules, ms(5));
+        if instance.put_off_until(&rules).is_some() {
+            instance.step(Event::Hurry { by: ms(10) }, &rules, ms(6));
+        }
+        let due = instance.next_time(&rules).unwrap();
+        // It comes to nothing, before it was due: no attempt more than was owed.
+        instance.step(Event::Time, &rules, due);
+        let (next, _) = told(&instance.step(exited(2, 1), &rules, due + ms(1)));
+        (due, next)
+    };
+    let again = |delay| {
+        let (attempt, max) = (3, 3);
+        vec![Next::Restart {
+            delay,
+            attempt,
+            max,
+        }]
+    };
+    let (due, next) = crash_and_hurry(Pause::Earned(ms(100)));
+    assert_eq!((due, next), (ms(10), again(5 + 225 - 11)));
+    let errored = vec![Next::Errored { attempts: 3 }];
+    let (due, next) = crash_and_hurry(Pause::Growing(ms(100)));
+    assert_eq!((due, &next), (ms(230), &errored));
+    let (due, next) = crash_and_hurry(Pause::Fixed(ms(500)));
+    assert_eq!((due, next), (ms(505), errored));
+}
+
+#[test]
+fn a_code_that_ends_it_ends_it() {
+    let rules = rules();
+    let mut instance = listening(&rules);
+    let (next, _) = told(&instance.step(exited(1, 7), &rules, ms(5)));
+    assert_eq!(next, [Next::Ended]);
+    assert_eq!(
+        instance.state(),
+        State::Resting(Rest::Ended(Status::Code(7)))
+    );
+}
+
+#[test]
+fn a_stop_waits_for_the_end_and_kills_what_does_not_come_to_it() {
+    let rules = rules();
+    let mut instance = listening(&rules);
+    assert_eq!(instance.step(Event::Stop, &rules, ms(10)), [Effect::Ask(1)]);
+    assert!(!instance.is_at_rest());
+    assert_eq!(instance.next_time(&rules), Some(ms(1610)));
+    assert_eq!(instance.step(Event::Time, &rules, ms(1609)), []);
+    assert_eq!(
+        instance.step(Event::Time, &rules, ms(1610)),
+        [Effect::Kill(1)]
+    );
+    assert_eq!(instance.next_time(&rules), None);
+    let effects = instance.step(exited(1, 1), &rules, ms(1611));
+    assert_eq!(
+        told(&effects),
+        (vec![Next::Stopped], vec![Outcome::Stopped])
+    );
+    assert!(instance.is_at_rest());
+    let effects = instance.step(Event::Stop, &rules, ms(1700));
+    assert_eq!(effects, [Effect::Settled(Outcome::Stopped)]);
+}
+
+#[test]
+fn a_restart_starts_when_the_one_before_is_gone() {
+    let rules = rules();
+    let mut instance = listening(&rules);
+    assert_eq!(
+        instance.step(Event::Restart, &rules, ms(10)),
+        [Effect::Ask(1)]
+    );
+    let effects = instance.step(exited(1, 0), &rules, ms(20));
+    assert_eq!(told(&effects).0, [Next::Stopped]);
+    assert_eq!(effects.last(), Some(&Effect::Spawn(2)));
+    assert_eq!(instance.restarts(), 1);
+}
+
+/// As pm2 counts: a process that follows one that ran, and no start after a stop.
+#[test]
+fn restarts_are_counted_when_the_next_one_starts() {
+    let rules = rules();
+    let mut instance = listening(&rules);
+    let stopped = |instance: &mut Instance, run| {
+        instance.step(Event::Stop, &rules, ms(10));
+        instance.step(exited(run, 0), &rules, ms(10));
+    };
+    stopped(&mut instance, 1);
+    for (run, event) in [(2, Event::Start), (3, Event::Restart), (4, Event::Reload)] {
+        let effects = instance.step(event, &rules, ms(20));
+        assert_eq!(effects, [Effect::Spawn(run)]);
+        assert_eq!(instance.restarts(), 0, "{event:?} of what was stopped");
+        stopped(&mut instance, run);
+    }
+    instance.step(Event::Start, &rules, ms(30));
+    // A restart of what runs counts when the old one has left, and not if a stop comes in between.
+    instance.step(Event::Restart, &rules, ms(30));
+    assert_eq!(instance.restarts(), 0);
+    instance.step(Event::Stop, &rules, ms(30));
+    instance.step(Event::Start, &rules, ms(30));
+    instance.step(exited(5, 0), &rules, ms(30));
+    assert_eq!(instance.restarts(), 0);
+    instance.step(Event::Restart, &rules, ms(30));
+    instance.step(Event::Start, &rules, ms(30));
+    instance.step(exited(6, 0), &rules, ms(30));
+    assert_eq!(instance.restarts(), 1);
+    // A crash counts when the pause is over.
+    instance.step(exited(7, 1), &rules, ms(30));
+    assert_eq!(instance.restarts(), 1);
+    let due = instance.next_time(&rules).unwrap();
+    instance.step(Event::Time, &rules, due);
+    assert_eq!(instance.restarts(), 2);
+}
+
+#[test]
+fn a_reload_lets_the_old_one_go_when_the_new_one_listens() {
+    let rules = rules();
+    let mut instance = listening(&rules);
+    assert_eq!(
+        instance.step(Event::Reload, &rules, ms(10)),
+        [Effect::Spawn(2)]
+    );
+    assert_eq!(instance.current().unwrap().generation, 1);
+    let effects = instance.step(up(2), &rules, ms(500));
+    let up = Effect::Settled(Outcome::Up { listens: true });
+    assert_eq!(effects, [up, Effect::Ask(1)]);
+    assert_eq!(instance.current().unwrap().generation, 2);
+    let (next, _) = told(&instance.step(exited(1, 0), &rules, ms(510)));
+    assert_eq!(next, [Next::Stopped]);
+    assert!(matches!(instance.state(), State::Running(run) if run.generation == 2));
+}
+
+#[test]
+fn a_reload_that_fails_keeps_the_old_one() {
+    let rules = rules();
+    let mut instance = listening(&rules);
+    instance.step(Event::Reload, &rules, ms(10));
+    let effects = instance.step(exited(2, 1), &rules, ms(20));
+    let failed = Outcome::Exited(Status::Code(1));
+    assert_eq!(told(&effects), (vec![Next::Kept], vec![failed]));
+    assert_eq!(instance.current().unwrap().generation, 1);
+
+    instance.step(Event::Reload, &rules, ms(100));
+    assert_eq!(instance.next_time(&rules), Some(ms(3100)));
+    let effects = instance.step(Event::Time, &rules, ms(3100));
+    assert_eq!(effects, [Effect::Settled(Outcome::NotUp), Effect::Ask(3)]);
+    assert_eq!(instance.current().unwrap().generation, 1);
+    assert_eq!(instance.restarts(), 0);
+}
+
+#[test]
+fn without_overlap_the_old_one_goes_first() {
+    let rules = Rules {
+        overlap: false,
+        ..rules()
+    };
+    let mut instance = listening(&rules);
+    assert_eq!(
+        instance.step(Event::Reload, &rules, ms(10)),
+        [Effect::Ask(1)]
+    );
+    let effects = instance.step(exited(1, 0), &rules, ms(20));
+    assert_eq!(effects.last(), Some(&Effect::Spawn(2)));
+}
+
+#[test]
+fn who_never_listened_need_not_on_a_reload() {
+    let rules = rules();
+    let mut instance = Instance::new(Rest::Stopped, 0, 0);
+    instance.step(Event::Start, &rules, ms(0));
+    let effects = instance.step(Event::Time, &rules, ms(1000));
+    let up = Effect::Settled(Outcome::Up { listens: false });
+    assert_eq!(effects, std::slice::from_ref(&up));
+    instance.step(Event::Reload, &rules, ms(2000));
+    assert_eq!(instance.next_time(&rules), Some(ms(3000)));
+    let effects = instance.step(Event::Time, &rules, ms(3000));
+    assert_eq!(effects, [up, Effect::Ask(1)]);
+}
+
+#[test]
+fn who_is_to_tell_has_to_tell() {
+    let rules = Rules {
+        wait_ready: true,
+        ..rules()
+    };
+    let mut instance = Instance::new(Rest::Stopped, 0, 0);
+    instance.step(Event::Start, &rules, ms(0));
+    assert_eq!(instance.step(Event::Time, &rules, ms(2999)), []);
+    let effects = instance.step(Event::Time, &rules, ms(3000));
+    assert_eq!(effects, [Effect::Settled(Outcome::NotUp)]);
+    assert_eq!(instance.next_time(&rules), None);
+}
+
+#[test]
+fn a_newer_command_takes_the_place_of_an_older_one() {
+    let rules = rules();
+    let mut instance = listening(&rules);
+    instance.step(Event::Reload, &rules, ms(10));
+    let effects = instance.step(Event::Stop, &rules, ms(20));
+    let superseded = Effect::Settled(Outcome::Superseded);
+    assert_eq!(effects, [superseded, Effect::Ask(1), Effect::Ask(2)]);
+}
+
+#[test]
+fn codes_are_those_of_a_shell() {
+    assert_eq!(Status::Code(3).exit_code(), 3);
+    assert_eq!(Status::Signal(9).exit_code(), 137);
+    assert_eq!(Status::Code(-1).exit_code(), 255);
+}
+
+#[test]
+fn one_that_cannot_do_what_is_asked_for_is_not_started_again() {
+    let rules = rules();
+    let mut instance = Instance::new(Rest::Stopped, 0, 0);
+    instance.step(Event::Start, &rules, ms(0));
+    let effects = instance.step(Event::Unfit { run: 1 }, &rules, ms(10));
+    assert_eq!(effects, [Effect::Settled(Outcome::Unfit), Effect::Ask(1)]);
+    let status = Status::Signal(2);
+    let effects = instance.step(Event::Exited { run: 1, status }, &rules, ms(20));
+    assert_eq!(told(&effects), (vec![Next::Stopped], vec![]));
+    assert_eq!(instance.state(), State::Resting(Rest::Errored));
+    assert_eq!(instance.next_time(&rules), None);
+}
+
+#[test]
+fn a_successor_that_cannot_do_what_is_asked_for_leaves_the_old_one_serving() {
+    let rules = rules();
+    let mut instance = listening(&rules);
+    instance.step(Event::Reload, &rules, ms(10));
+    // Heard of the old one it changes nothing.
+    let effects = instance.step(Event::Unfit { run: 1 }, &rules, ms(15));
+    assert_eq!(effects, []);
+    let effects = instance.step(Event::Unfit { run: 2 }, &rules, ms(20));
+    assert_eq!(effects, [Effect::Settled(Outcome::Unfit), Effect::Ask(2)]);
+    let serves = instance.current().map(|run| run.generation);
+    assert_eq!(serves, Some(1));
+}

@@ -1,0 +1,476 @@
+//! The supervisor of one app: it starts its instances, restarts them, and ends them.
+//!
+//! One thread with one loop. What is decided about an instance is decided in [`instance`]; this
+//! crate acts on it: [`deeds`] does what the state machines ask for, [`notices`] hears what the
+//! dispatcher tells, [`readiness`] decides when an instance is up, [`calls`] hears what the command
+//! line asks for, [`operations`] are what of that is under way, and [`ending`] ends it all. Workers are started from
+//! this thread, for they end with it.
+
+#![forbid(unsafe_code)]
+
+mod address_kind;
+mod boot;
+mod calls;
+mod deeds;
+mod descriptors;
+mod ending;
+mod instance;
+mod listeners;
+mod listening;
+mod notices;
+mod operations;
+mod pid_file;
+mod pipes;
+mod proxy_settings;
+mod readiness;
+mod renewal;
+mod silence;
+mod slot;
+mod spawn;
+mod starving;
+mod timing;
+
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus, getppid, wait};
+use sys::Signalled;
+use tokio::sync::mpsc;
+
+use crate::output::Output;
+use config::{App, ExecMode};
+pub use descriptors::make_room;
+use dispatcher::{self, Dispatcher, Notice, RegistrationSettings};
+use ending::{Afterwards, Ending, listen_for_signals};
+use home::control::{Call, Request, Server};
+use home::runtime_folder::RuntimeFolder;
+use home::{AppFolder, Claim, Home, Kept, Record, Rest};
+use instance::{Generation, State, Status};
+use operations::Operation;
+use process::cgroup::{Branch, Group};
+use process::tree;
+use proxy_settings::proxy_settings;
+use slot::Slot;
+use spawn::{Ready, Spawner};
+use starving::Starving;
+use telemetry::events::Event;
+use telemetry::figures::ListenerFigures;
+
+/// What the kernel sends us when the guard has ended: a signal that harms nobody.
+const GUARD_ENDED: Signal = Signal::CONT;
+
+/// How many notices of the dispatcher may wait to be heard.
+const NOTICES: usize = 1024;
+
+/// A process without a parent of its own that is to end.
+#[derive(Debug)]
+struct Orphan {
+    pid: Pid,
+    kill_at: Option<Duration>,
+    /// The run that has left it behind: an instance's number, and a process of it.
+    of: Option<(u32, Generation)>,
+}
+
+/// Runs one app.
+#[derive(Debug)]
+pub struct Supervisor {
+    app: Rc<App>,
+    created_at: u64,
+    /// The app's place in the home folder; one that runs in the foreground has none.
+    claim: Option<Claim>,
+    home: Option<Home>,
+    folder: RuntimeFolder,
+    spawner: Spawner,
+    output: Output,
+    /// Where no sockets are shared there is none.
+    dispatcher: Option<Dispatcher>,
+    notices_in: mpsc::Sender<Notice>,
+    notices: mpsc::Receiver<Notice>,
+    /// Processes that have said that they are ready.
+    ready: mpsc::Receiver<Ready>,
+    slots: Vec<Slot>,
+    /// Which of them are to be started at the beginning.
+    wanted: Vec<u32>,
+    orphans: Vec<Orphan>,
+    /// Control groups of processes that have ended, in which something still runs.
+    left_groups: Vec<Group>,
+    operations: Vec<Operation>,
+    /// What the dispatcher was told of what is awaited.
+    said_awaited: Option<bool>,
+    listeners: listeners::Listeners,
+    native: notices::Native,
+    /// Clients wait, and no worker is up.
+    starving: Starving,
+    renewal: renewal::Renewal,
+    ending: Option<Ending>,
+    afterwards: Afterwards,
+    started: Instant,
+    /// What was counted, when it was asked last.
+    figures: Vec<ListenerFigures>,
+    /// How often to show what was counted, and when next.
+    stats: Option<(Duration, Duration)>,
+}
+
+impl Supervisor {
+    /// Opens the door, and makes everything ready to run.
+    ///
+    /// # Errors
+    /// If the system refuses sockets or threads.
+    pub fn new(
+        record: Record,
+        claim: Option<Claim>,
+        folder: RuntimeFolder,
+        branch: Option<Branch>,
+        output: Output,
+    ) -> anyhow::Result<Self> {
+        let (notices_in, notices) = mpsc::channel(NOTICES);
+        let (ready_in, ready) = mpsc::channel(NOTICES);
+        let app = Rc::new(record.app);
+        if let Some(identity) = &app.identity {
+            folder.open_to(identity.gid)?;
+        } else if rustix::process::geteuid().is_root() {
+            folder.open_to_all()?;
+        }
+        let slots = record
+            .instances
+            .iter()
+            .map(|kept| Slot::new(kept, app.clone()))
+            .collect();
+        let wanted = record
+            .instances
+            .iter()
+            .filter(|kept| kept.rest == Rest::Runs && !kept.waits)
+            .map(|kept| kept.number)
+            .collect();
+        let mut supervisor = Self {
+            spawner: Spawner::new(&folder, branch, claim.is_some(), ready_in)?,
+            app,
+            created_at: record.created_at,
+            home: claim.as_ref().and_then(|claim| Home::of(claim.folder())),
+            claim,
+            folder,
+            output,
+            dispatcher: None,
+            notices_in,
+            notices,
+            ready,
+            slots,
+            wanted,
+            orphans: Vec::new(),
+            left_groups: Vec::new(),
+            operations: Vec::new(),
+            said_awaited: None,
+            listeners: listeners::Listeners::default(),
+            native: notices::Native::default(),
+            starving: Starving::No,
+            renewal: renewal::Renewal::default(),
+            ending: None,
+            afterwards: Afterwards::Kept,
+            started: Instant::now(),
+            figures: Vec::new(),
+            stats: None,
+        };
+        supervisor.open_door()?;
+        Ok(supervisor)
+    }
+
+    /// Starts the dispatcher, if the app needs one and there is none.
+    fn open_door(&mut self) -> anyhow::Result<()> {
+        if self.app.exec_mode != ExecMode::Cluster || self.dispatcher.is_some() {
+            return Ok(());
+        }
+        let requests = self.app.requests.as_ref();
+        let requests = requests.map(|requests| proxy_settings(requests, &self.app.balance));
+        let mut requests = requests.transpose()?;
+        if let Some(requests) = &mut requests {
+            if !requests.tls.is_empty() {
+                // Its keys are in our memory now: no core dump holds them, and nobody without root's
+                // rights can look.
+                let behaviour = DumpableBehavior::NotDumpable;
+                rustix::process::set_dumpable_behavior(behaviour).context("hiding the TLS keys")?;
+            }
+            requests.access = self.output.access_log(&self.app)?;
+        }
+        let user = self.app.identity.as_ref().map(|identity| identity.uid);
+        let dispatcher = Dispatcher::start(
+            dispatcher::Settings {
+                balance: self.app.balance.into(),
+                requests,
+                registration: RegistrationSettings {
+                    socket: self.folder.open_door(user).context("opening the door")?,
+                    private_ports: self.app.private_ports.clone(),
+                    private_paths: self.app.private_paths.clone(),
+                    per_request: self.app.requests.is_some(),
+                    privileged_ports: self.app.privileged_ports(),
+                    links: self.folder.links(),
+                },
+            },
+            self.notices_in.clone(),
+        );
+        self.dispatcher = Some(dispatcher.context("starting the dispatcher")?);
+        Ok(())
+    }
+
+    /// Shows what was counted, so often and at the end.
+    pub fn with_stats(mut self, every: Option<Duration>) -> Self {
+        self.stats = every.map(|every| (every, every));
+        self
+    }
+
+    /// Runs the app to its end; the exit code. When everything is ready to be asked, `ready` is
+    /// called.
+    ///
+    /// # Errors
+    /// If the system refuses what is needed to begin with.
+    pub fn run(mut self, ready: impl FnOnce()) -> anyhow::Result<u8> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_io()
+            .enable_time()
+            .build()
+            .context("starting the supervisor's loop")?;
+        runtime.block_on(async {
+            let mut server = match &self.claim {
+                Some(claim) => {
+                    let runtime_folder = AppFolder::new(self.folder.path().to_owned());
+                    // The note last: who finds it finds the others, too.
+                    let sockets = (claim.folder().listen()?, runtime_folder.listen()?);
+                    self.folder.note_app(claim.folder().path())?;
+                    let server = Server::start(sockets.0, sockets.1);
+                    Some(server.context("serving the control socket")?)
+                }
+                None => None,
+            };
+            let signals = listen_for_signals()?;
+            ready();
+            let code = self.supervise(signals, &mut server).await?;
+            self.output.event(&Event::Stopped { code });
+            // With it go the listeners: who hears that the app has stopped may use its ports. And
+            // what it has still to say of requests is to be written.
+            self.dispatcher = None;
+            self.output.finish().await;
+            self.say_goodbye();
+            if let Some(server) = server {
+                server.finish().await;
+            }
+            Ok(code)
+        })
+    }
+
+    /// Where requests are placed, the clients' connections are ours.
+    fn say_if_descriptors_are_few(&mut self) {
+        if let Some((limit, needed)) = self.lacking_descriptors() {
+            self.event(Event::FewDescriptors {
+                limit,
+                needed,
+                instances: self.slots.len(),
+            });
+        }
+    }
+
+    /// How many files may be open, and how many have to be able to, if that is more.
+    fn lacking_descriptors(&self) -> Option<(u64, u64)> {
+        let requests = self.app.requests.as_ref();
+        requests.and_then(|_| descriptors::shortage(self.slots.len()))
+    }
+
+    async fn supervise(
+        &mut self,
+        mut signals: mpsc::Receiver<Signalled>,
+        server: &mut Option<Server>,
+    ) -> anyhow::Result<u8> {
+        let guard = getppid();
+        rustix::process::set_parent_process_death_signal(Some(GUARD_ENDED))
+            .context("watching the guard")?;
+        self.say_if_descriptors_are_few();
+        self.set_triggers();
+        for number in std::mem::take(&mut self.wanted) {
+            self.step(number, instance::Event::Start);
+        }
+        loop {
+            // Who hears that an instance is up may see at once what that changes.
+            self.tell_what_is_awaited();
+            self.close_operations();
+            self.tell_what_is_awaited();
+            if let Some(code) = self.outcome() {
+                if self.stats.is_some() {
+                    self.show_figures().await;
+                }
+                tree::kill_all();
+                self.left_groups.retain(|group| !group.remove());
+                return Ok(code);
+            }
+            // Checked after every event, so that it is seen also if it came before we listened.
+            if getppid() != guard {
+                tree::kill_all();
+                self.afterwards = Afterwards::AsIfCrashed;
+                return Ok(Status::Signal(Signal::KILL.as_raw()).exit_code());
+            }
+            self.hurry();
+            let wake = self.next_check();
+            tokio::select! {
+                Some(signal) = signals.recv() => self.signalled(signal),
+                Some(notice) = self.notices.recv() => self.noticed(notice),
+                Some(ready) = self.ready.recv() => self.is_ready(ready),
+                Some(call) = next_call(server) => match server {
+                    Some(server) if call.request == Request::Reappear => self.reappear(&call.answer, server),
+                    _ => self.called(call).await,
+                },
+                event = self.output.notice() => self.event(event),
+                call = self.renewal.next() => self.renew(call),
+                () = sleep_until(self.started, wake) => self.check(),
+            }
+            let now = self.now();
+            if let Some((every, at)) = &mut self.stats
+                && *at <= now
+            {
+                *at = now + *every;
+                self.show_figures().await;
+            }
+        }
+    }
+
+    /// Lets the dispatcher know whether instances start or are about to.
+    fn tell_what_is_awaited(&mut self) {
+        let awaited = self.slots.iter().any(|slot| slot.instance.is_awaited());
+        if let Some(dispatcher) = &self.dispatcher
+            && self.said_awaited.replace(awaited) != Some(awaited)
+        {
+            dispatcher.expect_workers(awaited);
+        }
+    }
+
+    /// Asks the dispatcher what was counted so far.
+    async fn count(&mut self) {
+        if let Some(dispatcher) = &self.dispatcher {
+            self.figures = dispatcher.figures().await;
+        }
+    }
+
+    async fn show_figures(&mut self) {
+        self.count().await;
+        let listeners = self.figures.clone();
+        self.output.event(&Event::Figures { listeners });
+    }
+
+    fn now(&self) -> Duration {
+        self.started.elapsed()
+    }
+
+    /// The exit code, if everything has ended.
+    fn outcome(&self) -> Option<u8> {
+        if !self.slots.iter().all(|slot| slot.instance.is_at_rest()) {
+            return None;
+        }
+        let code = |slot: &Slot| slot.exit.map_or(0, |exit| Status::from(exit).exit_code());
+        if self.ending.is_some() {
+            if !tree::children().is_empty() {
+                return None;
+            }
+            let highest = self.slots.iter().map(code).max().unwrap_or(0);
+            return Some(if self.app.pass_through { highest } else { 0 });
+        }
+        let is_stopped = |slot: &&Slot| {
+            matches!(
+                slot.instance.state(),
+                State::Resting(instance::Rest::Stopped)
+            )
+        };
+        let all_stopped = self.slots.iter().all(|slot| is_stopped(&slot));
+        let kept_ready = self.renewal.is_waiting() && self.afterwards != Afterwards::Removed;
+        if !self.orphans.is_empty() || kept_ready && !all_stopped {
+            return None;
+        }
+        let errored = self.slots.iter().any(|slot| {
+            matches!(
+                slot.instance.state(),
+                State::Resting(instance::Rest::Errored)
+            )
+        });
+        // How one ends that was asked to says nothing about the app.
+        let of_themselves = self.slots.iter().filter(|slot| !is_stopped(slot));
+        let highest = of_themselves.map(code).max().unwrap_or(0);
+        Some(if errored { 1 } else { highest })
+    }
+
+    fn slot(&mut self, number: u32) -> Option<&mut Slot> {
+        self.slots.iter_mut().find(|slot| slot.number == number)
+    }
+
+    fn numbers(&self) -> Vec<u32> {
+        self.slots.iter().map(|slot| slot.number).collect()
+    }
+
+    /// Notes what has happened, and tells all who want to know.
+    fn event(&mut self, event: Event) {
+        self.output.event(&event);
+        for operation in &self.operations {
+            operation.progress(&event);
+        }
+    }
+
+    /// Takes note of every child that has ended; as subreaper we have more than the instances.
+    fn reap(&mut self) {
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            let Some(status) = final_status(status) else {
+                continue;
+            };
+            if let Some(at) = self.orphans.iter().position(|orphan| orphan.pid == pid) {
+                // Its own children are ours now.
+                if let Some((number, run)) = self.orphans.swap_remove(at).of {
+                    self.ask_what_is_left_of(number, run);
+                }
+            } else {
+                self.exited(pid, status);
+            }
+        }
+        self.ask_orphans();
+        self.left_groups.retain(|group| !group.remove());
+    }
+
+    /// What is kept of the instances, but for those that are about to go.
+    fn kept(&self) -> Vec<Kept> {
+        let triggers = self.renewal.is_waiting();
+        let all_go = self.afterwards == Afterwards::Removed;
+        let stay = self.slots.iter().filter(|slot| all_go || !slot.removed);
+        stay.map(|slot| slot.kept(triggers)).collect()
+    }
+
+    fn write_record(&mut self) {
+        let record = Record {
+            app: (*self.app).clone(),
+            created_at: self.created_at,
+            instances: self.kept(),
+        };
+        if let Some(claim) = &self.claim
+            && let Err(error) = claim.write(&record)
+        {
+            let reason = format!("{error:#}");
+            self.event(Event::NotKept { reason });
+        }
+    }
+}
+
+async fn next_call(server: &mut Option<Server>) -> Option<Call> {
+    match server {
+        Some(server) => server.next().await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep_until(started: Instant, wake: Option<Duration>) {
+    match wake {
+        Some(wake) => tokio::time::sleep_until((started + wake).into()).await,
+        None => std::future::pending().await,
+    }
+}
+
+fn final_status(status: WaitStatus) -> Option<Status> {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => Some(Status::Code(code)),
+        (_, Some(signal)) => Some(Status::Signal(signal)),
+        (None, None) => None,
+    }
+}
+pub mod guard;
+pub mod output;

@@ -1,0 +1,174 @@
+//! The app's listeners, as the dispatcher tells of them: which runs listen where, and which listeners
+//! have outlived all who would use them.
+
+use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
+
+use super::Supervisor;
+use super::instance::{Generation, State};
+use super::listening::Kind;
+use dispatcher::ListenAddress;
+use home::control::ListenerView;
+
+/// A listener that a successor has not taken over is closed when that one listens elsewhere, and has
+/// not changed that for so long: what it opens late in its start finds its clients waiting.
+const UNCLAIMED: Duration = Duration::from_secs(10);
+
+/// A run of an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct RunOf {
+    pub(super) instance: u32,
+    pub(super) run: Generation,
+}
+
+/// A listener.
+#[derive(Debug)]
+struct Listener {
+    workers: usize,
+    /// The latest run of each instance that has listened there.
+    owners: BTreeMap<u32, Generation>,
+    kind: Kind,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Listeners {
+    all: BTreeMap<ListenAddress, Listener>,
+    /// Of which run each worker is that listens.
+    members: HashMap<u64, RunOf>,
+    /// When to look next which of them are of no use any more.
+    pub(super) check: Option<Duration>,
+}
+
+impl Listeners {
+    /// A worker listens; whether several runs have done so there.
+    pub(super) fn joined(
+        &mut self,
+        member: u64,
+        address: &ListenAddress,
+        workers: usize,
+        of: Option<(RunOf, Kind)>,
+    ) -> bool {
+        let listener = self.all.entry(address.clone()).or_insert(Listener {
+            workers,
+            owners: BTreeMap::new(),
+            kind: Kind::Named,
+        });
+        listener.workers = workers;
+        let Some((owner, kind)) = of else {
+            return false;
+        };
+        self.members.insert(member, owner);
+        let mut owners = listener.owners.iter();
+        let common = owners.any(|(instance, run)| (*instance, *run) != (owner.instance, owner.run));
+        listener.kind = if common { Kind::Named } else { kind };
+        listener.owners.insert(owner.instance, owner.run);
+        common
+    }
+
+    /// A worker listens no more; of which run it was.
+    pub(super) fn left(
+        &mut self,
+        member: u64,
+        address: &ListenAddress,
+        workers: usize,
+    ) -> Option<RunOf> {
+        if let Some(listener) = self.all.get_mut(address) {
+            listener.workers = workers;
+        }
+        self.members.remove(&member)
+    }
+
+    /// A process of a run has been reaped.
+    pub(super) fn forget(&mut self, ended: RunOf) {
+        self.members.retain(|_, of| *of != ended);
+    }
+
+    pub(super) fn has_port(&self, port: u16) -> bool {
+        let mut used = self.all.iter().filter(|(_, it)| it.workers > 0);
+        used.any(|(address, _)| address.port() == Some(port))
+    }
+
+    pub(super) fn view(&self) -> Vec<ListenerView> {
+        let used = self.all.iter().filter(|(_, it)| it.workers > 0);
+        let views = used.map(|(address, listener)| ListenerView {
+            address: address.to_string(),
+            workers: listener.workers,
+        });
+        views.collect()
+    }
+}
+
+/// Whether a former owner of a listener, or its successor, may still want it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Want {
+    None,
+    Until(Duration),
+    Open,
+}
+
+impl Supervisor {
+    /// Closes the listeners without workers whose owners have ended, and whose successors listen
+    /// elsewhere.
+    pub(super) fn close_unclaimed(&mut self) {
+        self.listeners.check = None;
+        // One whose owner is not known stays: anybody may want it.
+        let unused = self.listeners.all.iter();
+        let unused = unused.filter(|(_, it)| it.workers == 0 && !it.owners.is_empty());
+        let mut over = Vec::new();
+        let mut check: Option<Duration> = None;
+        let now = self.now();
+        for (address, listener) in unused {
+            let owners = listener.owners.iter();
+            let wants =
+                owners.map(|(number, run)| self.wants(address, listener.kind, *number, *run));
+            let latest = wants.fold(Want::None, |most, want| match (most, want) {
+                (Want::Open, _) | (_, Want::Open) => Want::Open,
+                (Want::Until(one), Want::Until(other)) => Want::Until(one.max(other)),
+                (Want::None, other) | (other, Want::None) => other,
+            });
+            match latest {
+                Want::Open => {}
+                Want::Until(at) if at > now => check = check.into_iter().chain([at]).min(),
+                Want::Until(_) | Want::None => over.push(address.clone()),
+            }
+        }
+        self.listeners.check = check;
+        for address in over {
+            self.listeners.all.remove(&address);
+            if let Some(dispatcher) = &self.dispatcher {
+                dispatcher.close_unused(address);
+            }
+        }
+    }
+
+    /// Whether an instance whose run has listened at an address may still want it.
+    fn wants(&self, address: &ListenAddress, kind: Kind, number: u32, run: Generation) -> Want {
+        let Some(slot) = self.slots.iter().find(|slot| slot.number == number) else {
+            return Want::None;
+        };
+        if slot.processes.iter().any(|it| it.generation == run) {
+            // What it has closed itself the dispatcher sees to.
+            return Want::Open;
+        }
+        if kind == Kind::OneRun {
+            return Want::None;
+        }
+        let current = match slot.instance.state() {
+            State::Resting(_) if slot.processes.is_empty() => return Want::None,
+            State::Running(current) if current.up => slot.current(),
+            _ => None,
+        };
+        let Some(successor) = current.map(|process| &process.listening) else {
+            return Want::Open;
+        };
+        if !successor.listens() {
+            // It may be slow.
+            return Want::Open;
+        }
+        if kind == Kind::Uncertain && successor.has_another(address) {
+            return Want::None;
+        }
+        Want::Until(successor.changed() + UNCLAIMED)
+    }
+}

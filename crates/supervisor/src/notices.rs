@@ -1,0 +1,287 @@
+//! What the dispatcher tells, and what it does not tell in time.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::net::SocketAddr;
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+use std::time::Duration;
+
+use super::Supervisor;
+use super::instance;
+use super::silence::{self, Verdict};
+use config::{self, App};
+use dispatcher::Notice;
+use process::sockets::Entry;
+use telemetry::events::Event;
+
+/// The latest listeners of workers that are not shared, by their inodes.
+#[derive(Debug, Default)]
+pub(super) struct Native(VecDeque<u64>);
+
+impl Native {
+    /// So many are known.
+    const MOST: usize = 1024;
+
+    fn add(&mut self, inode: u64) {
+        if self.0.len() >= Self::MOST {
+            self.0.pop_front();
+        }
+        self.0.push_back(inode);
+    }
+
+    fn has(&self, inode: u64) -> bool {
+        self.0.contains(&inode)
+    }
+}
+
+impl Supervisor {
+    pub(super) fn noticed(&mut self, notice: Notice) {
+        let event = match notice {
+            Notice::Loaded { pid } => {
+                for slot in &mut self.slots {
+                    for process in slot.processes.iter_mut().filter(|it| it.pid == pid) {
+                        process.loaded = true;
+                        process.load_check = None;
+                        // Where processors are scarce this may come after all.
+                        slot.not_preloaded = None;
+                    }
+                }
+                return;
+            }
+            Notice::Drained { group } => return self.drained(group),
+            Notice::Starving(starves) => return self.set_starving(starves),
+            Notice::ListensNatively { inode } => return self.native.add(inode),
+            Notice::Listening {
+                member,
+                pid,
+                instance,
+                address,
+                chosen,
+                members,
+            } => {
+                self.event(Event::Listening {
+                    instance,
+                    pid,
+                    address: address.to_string(),
+                    members,
+                });
+                let address = (&address, chosen);
+                return self.listens((pid, instance), member, address, members);
+            }
+            Notice::Left {
+                member,
+                pid,
+                instance,
+                address,
+                members,
+                cut,
+            } => {
+                self.event(Event::Left {
+                    instance,
+                    pid,
+                    address: address.to_string(),
+                    members,
+                    cut: cut.iter().map(ToString::to_string).collect(),
+                });
+                return self.listens_no_more(member, &address, members);
+            }
+            Notice::InUse {
+                instance,
+                address,
+                by,
+            } => Event::InUse {
+                instance,
+                address: address.to_string(),
+                by,
+            },
+            Notice::DatagramsShared { instance, address } => Event::DatagramsShared {
+                instance,
+                address: udp(address),
+            },
+            Notice::DatagramsNotShared { instance, address } => Event::DatagramsNotShared {
+                instance,
+                address: udp(address),
+            },
+            Notice::DatagramsInUse {
+                instance,
+                address,
+                by,
+            } => Event::InUse {
+                instance,
+                address: udp(address),
+                by,
+            },
+            Notice::PrivilegedPort { instance, address } => Event::PrivilegedPort {
+                instance,
+                address: address.to_string(),
+                port: address.port().unwrap_or(0),
+            },
+            Notice::Stranger { pid, uid } => Event::Stranger { pid, uid },
+            Notice::TooMuch { pid } => Event::TooMuch { pid },
+            Notice::Blind { pid } => Event::Blind { pid },
+            Notice::Uncounted => Event::Uncounted,
+            Notice::OutOfDescriptors { limit } => Event::OutOfDescriptors { limit },
+            Notice::Crowded { limit } => Event::Crowded { limit },
+            Notice::TurnedAway { address, limit } => Event::TurnedAway { address, limit },
+            Notice::Certificate { reason } => Event::Certificate { reason },
+            Notice::RequestFailed {
+                address,
+                id,
+                instance,
+                status,
+                reason,
+                cut,
+                unsaid,
+            } => Event::RequestFailed {
+                address: address.to_string(),
+                id: format!("{id:016x}"),
+                instance,
+                status,
+                reason: reason.to_owned(),
+                cut,
+                unsaid,
+            },
+            Notice::RequestsFailed { count } => Event::RequestsFailed { count },
+            Notice::Refused { address, total } => Event::Refused {
+                address: address.to_string(),
+                total,
+            },
+        };
+        self.event(event);
+    }
+
+    /// A program that no library can give its sockets is told of before it runs.
+    pub(super) fn look_at_program(&mut self, number: u32, app: &App) {
+        let shares = self.dispatcher.is_some();
+        let reason = shares
+            .then(|| config::takes_no_library(app.program()))
+            .flatten()
+            .map(|why| format!("{} {why}", app.program().display()));
+        if let Some(slot) = self.slot(number) {
+            slot.not_preloaded.clone_from(&reason);
+        }
+        if let Some(reason) = reason {
+            self.event(Event::NotPreloaded {
+                instance: number,
+                pid: 0,
+                reason,
+            });
+        }
+    }
+
+    /// Looks at those that should have been heard of.
+    pub(super) fn look_at_processes(&mut self, now: Duration) {
+        let due = |at: &mut Option<Duration>| at.take_if(|at| *at <= now).is_some();
+        let library = self.spawner.library().to_owned();
+        let mut events = Vec::new();
+        let mut asked = Vec::new();
+        for slot in &mut self.slots {
+            for process in &mut slot.processes {
+                let (instance, pid) = (slot.number, process.pid);
+                if due(&mut process.ask_at) {
+                    asked.push((instance, process.generation));
+                }
+                if due(&mut process.load_check) && !process.loaded && !has_mapped(pid, &library) {
+                    let reason = "the library did not load".to_owned();
+                    slot.not_preloaded = Some(reason.clone());
+                    events.push(Event::NotPreloaded {
+                        instance,
+                        pid,
+                        reason,
+                    });
+                    process.silence = None;
+                }
+            }
+        }
+        for event in events {
+            self.event(event);
+        }
+        for (instance, generation) in asked {
+            self.ask_now(instance, generation);
+        }
+        self.look_at_silent(now);
+    }
+
+    /// Looks at those that have not listened yet, as far as is known.
+    fn look_at_silent(&mut self, now: Duration) {
+        let library = self.spawner.library().to_owned();
+        let (listeners, native) = (&self.listeners, &self.native);
+        let private = &self.app.private_ports;
+        let is_known = |entry: &Entry| {
+            let port = entry.local.port();
+            native.has(entry.inode) || private.contains(&port) || listeners.has_port(port)
+        };
+        let mut events = Vec::new();
+        let mut unfit = Vec::new();
+        for slot in &mut self.slots {
+            for process in &mut slot.processes {
+                let (instance, pid) = (slot.number, process.pid);
+                let Some(silence) = process.silence.as_mut().filter(|it| it.at <= now) else {
+                    continue;
+                };
+                let tree = silence::tree(pid);
+                let wanted = silence::wanted(&tree);
+                let verdict = silence.look(wanted, silence::is_active(&tree), now);
+                if let Some(unseen) = silence::unseen_listener(&tree, &library, is_known) {
+                    process.silence = None;
+                    let reason = unseen.reason;
+                    slot.not_preloaded = Some(reason.clone());
+                    let wanted = self.app.needs_library().filter(|_| unseen.is_sure);
+                    match wanted {
+                        Some(wanted) => unfit.push((instance, process.generation, wanted, reason)),
+                        None => events.push(Event::NotPreloaded {
+                            instance,
+                            pid,
+                            reason,
+                        }),
+                    }
+                } else if verdict == Verdict::Idle {
+                    process.silence = None;
+                    if !self.app.pass_through && !silence::has_datagrams(&tree) {
+                        events.push(Event::Silent { instance, pid });
+                    }
+                }
+            }
+        }
+        for event in events {
+            self.event(event);
+        }
+        for (instance, run, wanted, reason) in unfit {
+            self.event(Event::Unfit {
+                instance,
+                wanted: wanted.to_owned(),
+                reason,
+            });
+            self.step(instance, instance::Event::Unfit { run });
+        }
+    }
+
+    /// The processes of a group have answered all requests that they had.
+    fn drained(&mut self, group: i32) {
+        let processes = self.slots.iter().flat_map(|slot| {
+            let processes = slot.processes.iter();
+            processes.map(|process| (slot.number, process))
+        });
+        let asked: Vec<_> = processes
+            .filter(|(_, process)| process.pid == group && process.ask_at.is_some())
+            .map(|(number, process)| (number, process.generation))
+            .collect();
+        for (number, generation) in asked {
+            self.ask_now(number, generation);
+        }
+    }
+}
+
+/// How a UDP address is shown.
+fn udp(address: SocketAddr) -> String {
+    format!("udp:{address}")
+}
+
+/// Whether a process has a file in its memory. What its library has to say may still be on its way.
+pub(super) fn has_mapped(pid: i32, file: &Path) -> bool {
+    let maps = fs::read(format!("/proc/{pid}/maps")).unwrap_or_default();
+    let file = file.as_os_str().as_bytes();
+    maps.split(|byte| *byte == b'\n')
+        .any(|line| line.ends_with(file))
+}

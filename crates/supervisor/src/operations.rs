@@ -1,0 +1,338 @@
+//! What was asked for, and is under way.
+//!
+//! Operations do not wait for each other. A newer one takes an instance over; the older one goes on
+//! waiting where both want the same of it, and otherwise hears which command came in between.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use super::Supervisor;
+use super::instance::{self, Outcome, Status};
+use super::slot::Slot;
+use config::{App, signal_name};
+use home::control::{Answer, Refusal, Reply, Snapshot};
+use telemetry::events::Event;
+
+/// What is wanted of an instance.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Goal {
+    Up,
+    Stopped,
+}
+
+/// A request under way.
+#[derive(Debug)]
+pub(super) struct Operation {
+    /// The command's name.
+    name: &'static str,
+    goal: Goal,
+    /// Where the answer goes, if anybody has asked.
+    answer: Option<Answer>,
+    /// Instances of which it is not known yet what comes of them.
+    waiting: Vec<u32>,
+    /// Instances whose turn is still to come.
+    queue: VecDeque<u32>,
+    /// What they run from then on.
+    app: Option<Rc<App>>,
+    faults: Vec<String>,
+    /// It is over only when the supervisor is.
+    to_the_end: bool,
+}
+
+impl Operation {
+    pub(super) fn new(name: &'static str, goal: Goal, answer: Answer) -> Self {
+        Self {
+            name,
+            goal,
+            answer: Some(answer),
+            waiting: Vec::new(),
+            queue: VecDeque::new(),
+            app: None,
+            faults: Vec::new(),
+            to_the_end: false,
+        }
+    }
+
+    /// The reload of an instance that no command has asked for.
+    pub(super) fn internal(number: u32) -> Self {
+        Self {
+            name: "reload",
+            goal: Goal::Up,
+            answer: None,
+            waiting: Vec::new(),
+            queue: VecDeque::from([number]),
+            app: None,
+            faults: Vec::new(),
+            to_the_end: false,
+        }
+    }
+
+    /// One after the other, with another configuration if there is one.
+    pub(super) fn in_turn(mut self, numbers: Vec<u32>, app: Option<Rc<App>>) -> Self {
+        self.queue = numbers.into();
+        self.app = app;
+        self
+    }
+
+    /// It is answered when the supervisor ends.
+    pub(super) fn until_the_end(mut self) -> Self {
+        self.to_the_end = true;
+        self
+    }
+
+    pub(super) fn progress(&self, event: &Event) {
+        if let Some(answer) = &self.answer {
+            answer.send(Reply::Progress(event.clone()));
+        }
+    }
+
+    pub(super) fn fault(&mut self, fault: String) {
+        self.faults.push(fault);
+    }
+
+    pub(super) fn finish(self, snapshot: &Snapshot) {
+        let Some(answer) = self.answer else {
+            return;
+        };
+        answer.send(if self.faults.is_empty() {
+            Reply::Done(Box::new(snapshot.clone()))
+        } else {
+            Reply::Failed(Refusal::new(self.faults.join("\n")))
+        });
+    }
+
+    fn is_over(&self) -> bool {
+        self.waiting.is_empty() && self.queue.is_empty() && !self.to_the_end
+    }
+}
+
+impl Supervisor {
+    /// Lets instances hear of a command, and waits for what comes of it.
+    pub(super) fn begin(
+        &mut self,
+        mut operation: Operation,
+        numbers: Vec<u32>,
+        event: instance::Event,
+    ) {
+        // Those who waited for them hear first that they need not.
+        operation.waiting = numbers.clone();
+        let older = self.operations.len();
+        self.operations.push(operation);
+        for number in &numbers {
+            // What an older command is told here must not be taken for the answer to this one.
+            self.take_over(*number, older);
+            if let Some(slot) = self.slot(*number) {
+                slot.outcome = None;
+                slot.end_try(false);
+            }
+        }
+        for number in numbers {
+            self.step(number, event);
+        }
+        self.write_record();
+        self.close_operations();
+    }
+
+    /// An operation that works its queue off.
+    pub(super) fn begin_in_turn(&mut self, operation: Operation) {
+        let older = self.operations.len();
+        let numbers = operation.queue.clone();
+        self.operations.push(operation);
+        for number in numbers {
+            self.take_over(number, older);
+        }
+        self.close_operations();
+    }
+
+    /// The operation at an index takes an instance over: older ones that want something else of it
+    /// hear which command came in between. Those that want the same hear what comes of this one.
+    fn take_over(&mut self, number: u32, index: usize) {
+        let (older, newer) = self.operations.split_at_mut(index);
+        let Some(newer) = newer.first() else {
+            return;
+        };
+        for operation in older {
+            let waited = operation.waiting.contains(&number);
+            // One that tries a configuration must not hear of a process that runs another one.
+            let same = operation.goal == newer.goal && operation.app.is_none();
+            if same || !waited && !operation.queue.contains(&number) {
+                continue;
+            }
+            operation.waiting.retain(|waiting| *waiting != number);
+            operation.queue.clear();
+            operation.fault(format!(
+                "{}-{number}: another command (`{}`) came in between",
+                self.app.name, newer.name
+            ));
+        }
+    }
+
+    /// The app ends: what was to be up will not be.
+    pub(super) fn give_up_operations(&mut self) {
+        for operation in &mut self.operations {
+            let unfinished = !operation.waiting.is_empty() || !operation.queue.is_empty();
+            if operation.goal == Goal::Up && unfinished {
+                operation.waiting.clear();
+                operation.queue.clear();
+                operation.fault(format!("{} is being ended", self.app.name));
+            }
+        }
+    }
+
+    pub(super) fn wait_for_all(&mut self, answer: Answer) {
+        let mut operation = Operation::new("start", Goal::Up, answer);
+        for slot in &self.slots {
+            match slot.outcome {
+                None if slot.instance.is_at_rest() => {}
+                None => operation.waiting.push(slot.number),
+                Some(outcome) => operation.faults.extend(fault(slot, &self.app, outcome)),
+            }
+        }
+        self.operations.push(operation);
+        self.close_operations();
+    }
+
+    /// Lets the next one of a queue have its turn.
+    fn next_turn(&mut self, index: usize) -> bool {
+        let Some(operation) = self.operations.get_mut(index) else {
+            return false;
+        };
+        if !operation.waiting.is_empty() {
+            return false;
+        }
+        if !operation.faults.is_empty() {
+            operation.queue.clear();
+        }
+        let Some(number) = operation.queue.pop_front() else {
+            return false;
+        };
+        let app = operation.app.clone();
+        let slot = self.slots.iter_mut().find(|slot| slot.number == number);
+        let Some(slot) = slot.filter(|slot| !slot.removed) else {
+            return true;
+        };
+        operation.waiting.push(number);
+        slot.outcome = None;
+        slot.end_try(false);
+        let runs = slot.instance.current().is_some();
+        match app {
+            Some(app) if runs => slot.try_app(app),
+            Some(app) => slot.set_app(app),
+            None => {}
+        }
+        self.step(number, instance::Event::Reload);
+        true
+    }
+
+    /// Something has come of an instance.
+    pub(super) fn operations_hear(&mut self, number: u32, outcome: Outcome) {
+        if outcome == Outcome::Superseded {
+            // Whoever came in between has told those who waited.
+            return;
+        }
+        let Some(slot) = self.slots.iter().find(|slot| slot.number == number) else {
+            return;
+        };
+        let fault = fault(slot, &self.app, outcome);
+        let mut changed = None;
+        for operation in &mut self.operations {
+            if operation.waiting.contains(&number) {
+                operation.waiting.retain(|waiting| *waiting != number);
+                operation.faults.extend(fault.clone());
+                if let Some(app) = &operation.app
+                    && fault.is_none()
+                {
+                    // It is seen to work.
+                    changed = Some(app.clone());
+                }
+            }
+        }
+        if let Some(app) = changed {
+            self.set_app(app);
+            self.set_triggers();
+        }
+    }
+
+    /// Goes on with those operations that can, and answers those that are over.
+    pub(super) fn close_operations(&mut self) {
+        let mut index = 0;
+        while index < self.operations.len() {
+            while self.next_turn(index) {}
+            // When all has come to rest the supervisor ends, and answers then.
+            if self.operations.get(index).is_some_and(Operation::is_over) && self.goes_on() {
+                let operation = self.operations.remove(index);
+                // What is kept while the app ends is how it was before.
+                if self.ending.is_none() {
+                    self.write_record();
+                }
+                operation.finish(&self.snapshot());
+                continue;
+            }
+            index += 1;
+        }
+    }
+
+    /// Whether there is anything left to supervise.
+    fn goes_on(&self) -> bool {
+        self.outcome().is_none()
+    }
+}
+
+/// What is wrong with an outcome, if anything.
+fn fault(slot: &Slot, app: &App, outcome: Outcome) -> Option<String> {
+    let name = format!("{}-{}", app.name, slot.number);
+    let still = match slot.instance.current() {
+        Some(run) if run.up => "; the one before it goes on",
+        _ => "",
+    };
+    // What it was waited for.
+    let awaited = slot.awaited();
+    let up = match &awaited[..] {
+        awaited if awaited.is_empty() || slot.waits_for_ready() => "before it was up".to_owned(),
+        awaited => format!("before it listened on {}", and(awaited)),
+    };
+    match outcome {
+        Outcome::Up { .. } | Outcome::Stopped | Outcome::Superseded => None,
+        Outcome::Exited(Status::Code(0)) if !app.restart.auto => None,
+        Outcome::Exited(Status::Code(code)) => Some(match &slot.not_started {
+            Some(reason) => format!("{name} could not be started: {reason}{still}"),
+            None => format!(
+                "{name} has exited with code {code} {up}{still}{}",
+                app.see_logs()
+            ),
+        }),
+        Outcome::Exited(Status::Signal(signal)) => Some(format!(
+            "{name} was killed by {} {up}{still}{}",
+            signal_name(signal),
+            app.see_logs()
+        )),
+        Outcome::NotUp if slot.waits_for_ready() => Some(format!(
+            "{name} has not called process.send(\"ready\") after {} ms{still}: wait_ready waits for \
+             that, up to listen_timeout; call it when the app is ready, or leave wait_ready out",
+            app.listen_timeout.as_millis()
+        )),
+        Outcome::Unfit => slot.not_preloaded.as_ref().map(|reason| {
+            let wanted = app.needs_library().unwrap_or("sharing its sockets");
+            format!("{name} is stopped, for {wanted} cannot be had: {reason}{still}")
+        }),
+        Outcome::NotUp if awaited.is_empty() => Some(format!(
+            "{name} is not up after {} ms (listen_timeout){still}",
+            app.listen_timeout.as_millis()
+        )),
+        Outcome::NotUp => Some(format!(
+            "{name} does not listen on {} after {} ms (listen_timeout), where the one before it \
+             listens{still}. If the app listens elsewhere now, `maitred restart` does not wait for \
+             that",
+            and(&awaited),
+            app.listen_timeout.as_millis()
+        )),
+    }
+}
+
+/// A list in words.
+fn and(items: &[String]) -> String {
+    match items {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        _ => items.concat(),
+    }
+}

@@ -1,0 +1,190 @@
+//! When an instance is up: what its processes listen on and say, and how they sleep.
+
+use std::fs;
+use std::time::Duration;
+
+use rustix::process::{Pid, getpgid};
+
+use super::Supervisor;
+use super::address_kind::{self, words};
+use super::instance::{self, Generation};
+use super::listeners::RunOf;
+use super::listening::{Kind, Standing};
+use super::spawn::Ready;
+use dispatcher::ListenAddress;
+
+/// A process that starts is looked at for so long.
+const STARTS: Duration = Duration::from_secs(1);
+
+impl Supervisor {
+    /// A process listens: an instance's own, or a child of it.
+    pub(super) fn listens(
+        &mut self,
+        (pid, number): (i32, u32),
+        member: u64,
+        (address, chosen): (&ListenAddress, bool),
+        members: usize,
+    ) {
+        let now = self.now();
+        let of = self.run_of(number, pid).and_then(|run| {
+            let slot = self.slots.iter().find(|slot| slot.number == number)?;
+            let process = slot.processes.iter().find(|it| it.generation == run)?;
+            let pids = [pid, process.pid, parent_of(pid).unwrap_or(0)];
+            let kind = address_kind::of(address, chosen, &pids, &words(&process.app));
+            let of = RunOf {
+                instance: number,
+                run,
+            };
+            Some((of, kind))
+        });
+        let common = self.listeners.joined(member, address, members, of);
+        let Some((RunOf { run, .. }, kind)) = of else {
+            return;
+        };
+        let kind = if common { Kind::Named } else { kind };
+        if common {
+            let processes = self.slots.iter_mut().flat_map(|slot| &mut slot.processes);
+            processes.for_each(|process| process.listening.is_common(address));
+        }
+        if let Some(process) = self.slot(number).and_then(|slot| slot.process(run)) {
+            process.listening.add(address, kind, now);
+            if kind != Kind::OneRun {
+                process.silence = None;
+                process.boot = None;
+            }
+        }
+        self.judge(number);
+        self.close_unclaimed();
+    }
+
+    /// A process listens no more.
+    pub(super) fn listens_no_more(&mut self, member: u64, address: &ListenAddress, members: usize) {
+        let now = self.now();
+        if let Some(RunOf { instance, run }) = self.listeners.left(member, address, members) {
+            let process = self.slot(instance).and_then(|slot| slot.process(run));
+            if let Some(process) = process {
+                process.listening.remove(address, now);
+            }
+            self.judge(instance);
+        }
+        self.close_unclaimed();
+    }
+
+    /// Decides whether the newest process of an instance is up by what it listens on.
+    pub(super) fn judge(&mut self, number: u32) {
+        let now = self.now();
+        let Some(slot) = self.slot(number) else {
+            return;
+        };
+        for process in &mut slot.processes {
+            process.up_at = None;
+        }
+        let mut changed = None;
+        if let Some(run) = slot.instance.current()
+            && let Some(process) = slot.process(run.generation)
+            && process.listening.listens() != run.listens
+        {
+            changed = Some((run.generation, !run.listens));
+        }
+        let mut over = None;
+        if let Some((run, _)) = slot.instance.starting()
+            && !slot.waits_for_ready()
+        {
+            let at = match slot.standing(run) {
+                Standing::Up => Some(now),
+                Standing::UpAt(at) => Some(at),
+                Standing::Waits => None,
+            };
+            if at.is_some_and(|at| at <= now) {
+                over = Some(run);
+            }
+            if let Some(process) = slot.process(run) {
+                process.up_at = at.filter(|at| *at > now);
+            }
+        }
+        if let Some((run, listening)) = changed {
+            self.step(number, instance::Event::Listens { run, listening });
+        }
+        if let Some(run) = over {
+            let listening = true;
+            self.step(number, instance::Event::Up { run, listening });
+        }
+    }
+
+    /// A process has said over Node's channel that it is ready.
+    pub(super) fn is_ready(&mut self, ready: Ready) {
+        let Ready {
+            instance: number,
+            run,
+        } = ready;
+        let Some(slot) = self.slot(number) else {
+            return;
+        };
+        let waits = slot.waits_for_ready();
+        let listening = slot
+            .process(run)
+            .is_some_and(|process| process.listening.listens());
+        if waits {
+            self.step(number, instance::Event::Up { run, listening });
+        }
+    }
+
+    /// To which process of an instance another one belongs.
+    fn run_of(&self, number: u32, pid: i32) -> Option<Generation> {
+        let slot = self.slots.iter().find(|slot| slot.number == number)?;
+        let group = Pid::from_raw(pid).and_then(|pid| getpgid(Some(pid)).ok());
+        let group = group.map(|group| group.as_raw_nonzero().get());
+        let mut processes = slot.processes.iter();
+        let leader = processes.find(|process| process.pid == pid || Some(process.pid) == group);
+        if let Some(leader) = leader {
+            return Some(leader.generation);
+        }
+        if let [only] = &slot.processes[..] {
+            return Some(only.generation);
+        }
+        // It has left its group: its environment tells.
+        let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
+        let marked = |run: &Generation| {
+            let mark = self.spawner.entry(number, *run);
+            environ
+                .split(|byte| *byte == 0)
+                .any(|it| it == mark.as_bytes())
+        };
+        let mut runs = slot.processes.iter().map(|process| process.generation);
+        runs.find(marked)
+    }
+
+    /// Looks at those that start, and have not been heard of.
+    pub(super) fn look_at_starts(&mut self, now: Duration) {
+        let mut up = Vec::new();
+        for slot in &mut self.slots {
+            // A successor of one that listens is not up before it does so too.
+            let current = slot.instance.current();
+            let may_be_up = |generation| {
+                current.is_some_and(|run| run.generation == generation || !run.listens)
+            };
+            for process in &mut slot.processes {
+                let pid = process.pid;
+                let due = process.boot.as_mut().filter(|boot| boot.check <= now);
+                let over = due.is_some_and(|boot| boot.is_over(pid, now));
+                if over || now > process.started + STARTS {
+                    process.boot = None;
+                }
+                if over && may_be_up(process.generation) {
+                    up.push((slot.number, process.generation));
+                }
+            }
+        }
+        for (number, run) in up {
+            let listening = false;
+            self.step(number, instance::Event::Up { run, listening });
+        }
+    }
+}
+
+/// The parent of a process.
+fn parent_of(pid: i32) -> Option<i32> {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    let (_, rest) = stat.rsplit_once(')')?;
+    rest.split_whitespace().nth(1)?.parse().ok()
+}

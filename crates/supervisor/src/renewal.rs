@@ -1,0 +1,207 @@
+//! What restarts instances without anybody asking: the calendar, changed files, and too much
+//! memory.
+
+use std::io;
+use std::time::Duration;
+
+use rustix::process::Pid;
+
+use super::instance::{self, Rest, State};
+use super::{Supervisor, operations::Operation};
+use config::App;
+use process::memory;
+use process::tree;
+use telemetry::events::{Event, Trigger};
+use triggers::schedule::Alarm;
+use triggers::watch::{self, Change, Watcher};
+
+/// The triggers of an app.
+#[derive(Debug, Default)]
+pub(super) struct Renewal {
+    alarm: Option<Alarm>,
+    watcher: Option<Watcher>,
+    /// When to look at the memory next.
+    pub(super) memory_check: Option<Duration>,
+}
+
+/// Something that calls for a restart.
+#[derive(Debug)]
+pub(super) enum Call {
+    Scheduled,
+    Changed(Change),
+    /// There is nothing to be heard from this trigger any more.
+    Broken(&'static str, io::Error),
+}
+
+impl Renewal {
+    /// Waits for a trigger. Loses nothing when it is dropped.
+    pub(super) async fn next(&mut self) -> Call {
+        let alarm = async {
+            match &mut self.alarm {
+                Some(alarm) => alarm.ring().await,
+                None => std::future::pending().await,
+            }
+        };
+        let changed = async {
+            match &mut self.watcher {
+                Some(watcher) => watcher.changed().await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            rung = alarm => match rung {
+                Ok(()) => Call::Scheduled,
+                Err(error) => {
+                    self.alarm = None;
+                    Call::Broken("cron_restart", error)
+                }
+            },
+            change = changed => match change {
+                Ok(change) => Call::Changed(change),
+                Err(error) => {
+                    self.watcher = None;
+                    Call::Broken("watch", error)
+                }
+            },
+        }
+    }
+
+    /// Whether one may come even when nothing runs.
+    pub(super) fn is_waiting(&self) -> bool {
+        self.alarm.is_some() || self.watcher.is_some()
+    }
+}
+
+impl Supervisor {
+    /// Sets the triggers as the app wants them.
+    pub(super) fn set_triggers(&mut self) {
+        let app = self.app.clone();
+        let mut faults = Vec::new();
+        self.renewal.memory_check = app.max_memory.map(|_| self.now() + memory::INTERVAL);
+        self.renewal.alarm = None;
+        if let Some(cron) = &app.cron {
+            match cron.schedule().and_then(|it| Ok(Alarm::new(it)?)) {
+                Ok(alarm) => self.renewal.alarm = Some(alarm),
+                Err(error) => faults.push(("cron_restart", error.to_string())),
+            }
+        }
+        self.renewal.watcher = None;
+        if let Some(watched) = &app.watch {
+            let settings = watch::Settings {
+                paths: &watched.paths,
+                ignore: &watched.ignore,
+                cwd: &app.cwd,
+                own: self.own_files(&app),
+                delay: watched.delay,
+                follow_links: watched.follow_links,
+            };
+            match Watcher::new(&settings) {
+                Ok(watcher) => self.renewal.watcher = Some(watcher),
+                Err(error) => faults.push(("watch", error.to_string())),
+            }
+        }
+        for (trigger, reason) in faults {
+            let trigger = trigger.to_owned();
+            self.event(Event::NoTrigger { trigger, reason });
+        }
+        self.tell_of_watching();
+    }
+
+    /// The files that we write in the app's name.
+    fn own_files(&self, app: &App) -> Vec<std::path::PathBuf> {
+        let Some(home) = &self.home else {
+            return Vec::new();
+        };
+        let of_slot = |id| {
+            let files = home.log_files(app, id);
+            [files.out, files.err, files.combined, home.pid_file(app, id)]
+        };
+        let ids = self.slots.iter().map(|slot| slot.id);
+        ids.flat_map(of_slot).flatten().collect()
+    }
+
+    fn tell_of_watching(&mut self) {
+        let problems = self.renewal.watcher.as_mut().map(Watcher::problems);
+        for problem in problems.unwrap_or_default() {
+            self.event(Event::NoTrigger {
+                trigger: "watch".to_owned(),
+                reason: problem.to_string(),
+            });
+        }
+    }
+
+    /// A trigger has come.
+    pub(super) fn renew(&mut self, call: Call) {
+        if self.ending.is_some() {
+            return;
+        }
+        match call {
+            Call::Scheduled => self.renew_all(Trigger::Schedule),
+            Call::Changed(change) => {
+                self.tell_of_watching();
+                let path = change.path.display().to_string();
+                let others = change.others;
+                self.renew_all(Trigger::Change { path, others });
+            }
+            Call::Broken(trigger, error) => self.event(Event::NoTrigger {
+                trigger: trigger.to_owned(),
+                reason: error.to_string(),
+            }),
+        }
+    }
+
+    /// Restarts every instance that nobody has stopped.
+    fn renew_all(&mut self, trigger: Trigger) {
+        self.event(Event::Renewing { trigger });
+        for number in self.numbers() {
+            let stopped = self
+                .slot(number)
+                .is_none_or(|slot| matches!(slot.instance.state(), State::Resting(Rest::Stopped)));
+            if !stopped {
+                // A command that waits for this instance to be up hears of the process that starts
+                // now.
+                if let Some(slot) = self.slot(number) {
+                    slot.outcome = None;
+                }
+                self.step(number, instance::Event::Restart);
+            }
+        }
+    }
+
+    /// Looks for instances that use too much memory; they are reloaded.
+    pub(super) fn check_memory(&mut self, now: Duration) {
+        let due = self.renewal.memory_check.is_some_and(|at| at <= now);
+        let (true, Some(limit)) = (due, self.app.max_memory) else {
+            return;
+        };
+        self.renewal.memory_check = Some(now + memory::INTERVAL);
+        for number in self.numbers() {
+            let Some(slot) = self.slot(number) else {
+                continue;
+            };
+            // One that is being replaced gives its memory back soon.
+            let runs = matches!(slot.instance.state(), State::Running(_));
+            let process = slot.current().filter(|_| runs);
+            let used = process.and_then(|process| {
+                let pid = Pid::from_raw(process.pid)?;
+                let others = || match &process.group {
+                    // What has detached itself is in it too.
+                    Some(group) => group.processes(),
+                    None => tree::descendants(pid),
+                };
+                memory::excess(pid, others, limit)
+            });
+            if let Some(used) = used {
+                self.event(Event::Renewing {
+                    trigger: Trigger::Memory {
+                        instance: number,
+                        used,
+                        limit,
+                    },
+                });
+                let operation = Operation::internal(number);
+                self.operations.push(operation);
+            }
+        }
+    }
+}

@@ -1,0 +1,324 @@
+//! The place of one instance: its state machine, and the processes that belong to it.
+
+use std::os::fd::OwnedFd;
+use std::rc::Rc;
+use std::time::Duration;
+
+use rustix::process::Pid;
+
+use super::address_kind::{is_given, words};
+use super::boot::Boot;
+use super::instance::{Effect, Event, Generation, Instance, Outcome, Rest, Rules, State, Status};
+use super::listening::{Expected, Listening, Standing};
+use super::silence::Silence;
+use config::{App, ExecMode};
+use home::control::{self, InstanceView};
+use home::{self, Exit, Kept};
+use process::cgroup::Group;
+use process::node_ipc::Channel;
+use telemetry::figures::{ListenerFigures, WorkerFigures};
+
+/// A process of an instance that has not been reaped yet.
+#[derive(Debug)]
+pub(super) struct Process {
+    pub(super) generation: Generation,
+    pub(super) pid: i32,
+    /// When it was started, in milliseconds since 1970.
+    pub(super) started_at: u64,
+    /// The same since the supervisor began.
+    pub(super) started: Duration,
+    /// Its standard input, if that is ours to write to.
+    pub(super) stdin: Option<OwnedFd>,
+    /// Node's channel to it.
+    pub(super) channel: Option<Channel>,
+    /// Its control group, if it has one.
+    pub(super) group: Option<Group>,
+    /// What it and its descendants listen on.
+    pub(super) listening: Listening,
+    /// When it is up, if it listens on nothing else until then.
+    pub(super) up_at: Option<Duration>,
+    /// The library has reported in from it.
+    pub(super) loaded: bool,
+    /// When to look whether the library has reported in, and whether it listens.
+    pub(super) load_check: Option<Duration>,
+    pub(super) silence: Option<Silence>,
+    /// When it is asked to end at the latest, while it answers requests that it has.
+    pub(super) ask_at: Option<Duration>,
+    /// What it was started as.
+    pub(super) app: Rc<App>,
+    /// Until it is heard or seen to be up.
+    pub(super) boot: Option<Boot>,
+}
+
+/// One instance, and what is known of it.
+#[derive(Debug)]
+pub(super) struct Slot {
+    /// Its number among all of the home.
+    pub(super) id: u32,
+    /// Its number within the app.
+    pub(super) number: u32,
+    /// What its processes run.
+    pub(super) app: Rc<App>,
+    /// What the successor runs that is being tried.
+    pub(super) tried: Option<Rc<App>>,
+    rules: Rules,
+    pub(super) instance: Instance,
+    pub(super) processes: Vec<Process>,
+    /// How its last process ended.
+    pub(super) exit: Option<Exit>,
+    /// The bound, in bytes, that its last process was killed at, if it was.
+    pub(super) out_of_memory: Option<u64>,
+    /// Why its last process could not be started, if it could not.
+    pub(super) not_started: Option<String>,
+    /// What the last command came to, unless that is still to come.
+    pub(super) outcome: Option<Outcome>,
+    /// It goes when it is at rest.
+    pub(super) removed: bool,
+    /// Why its connections are not distributed.
+    pub(super) not_preloaded: Option<String>,
+    /// What its last process listened on.
+    known: Expected,
+}
+
+impl Slot {
+    /// The place of an instance that rests.
+    pub(super) fn new(kept: &Kept, app: Rc<App>) -> Self {
+        let rest = match kept.rest {
+            home::Rest::Errored => Rest::Errored,
+            home::Rest::Runs if kept.waits => {
+                Rest::Ended(kept.exit.map_or(Status::Code(0), Status::from))
+            }
+            home::Rest::Runs | home::Rest::Stopped => Rest::Stopped,
+        };
+        Self {
+            id: kept.id,
+            number: kept.number,
+            rules: rules(&app),
+            app,
+            tried: None,
+            instance: Instance::new(rest, kept.restarts, kept.unstable),
+            processes: Vec::new(),
+            exit: kept.exit,
+            out_of_memory: kept.out_of_memory,
+            not_started: kept.not_started.clone(),
+            outcome: None,
+            removed: false,
+            not_preloaded: None,
+            known: Expected::new(),
+        }
+    }
+
+    /// Lets the state machine hear of something.
+    pub(super) fn step(&mut self, event: Event, now: Duration) -> Vec<Effect> {
+        self.instance.step(event, &self.rules, now)
+    }
+
+    /// When the state machine wants to hear of the time.
+    pub(super) fn next_time(&self) -> Option<Duration> {
+        self.instance.next_time(&self.rules)
+    }
+
+    /// When it is to be started, if that may be brought forward.
+    pub(super) fn put_off_until(&self) -> Option<Duration> {
+        self.instance.put_off_until(&self.rules)
+    }
+
+    /// From now on processes run this.
+    pub(super) fn set_app(&mut self, app: Rc<App>) {
+        self.rules = rules(&app);
+        self.app = app;
+        self.tried = None;
+    }
+
+    /// The next process tries this; until it is up, nothing else changes.
+    pub(super) fn try_app(&mut self, app: Rc<App>) {
+        self.rules = rules(&app);
+        self.tried = Some(app);
+    }
+
+    /// Whether what was tried is what it runs from now on.
+    pub(super) fn end_try(&mut self, good: bool) {
+        if let Some(tried) = self.tried.take() {
+            let app = if good { tried } else { self.app.clone() };
+            self.set_app(app);
+        }
+    }
+
+    /// Whether its newest process is up only when it says so.
+    pub(super) fn waits_for_ready(&self) -> bool {
+        self.tried.as_ref().unwrap_or(&self.app).wait_ready
+    }
+
+    pub(super) fn process(&mut self, generation: Generation) -> Option<&mut Process> {
+        self.processes
+            .iter_mut()
+            .find(|process| process.generation == generation)
+    }
+
+    /// Its process that serves.
+    pub(super) fn current(&self) -> Option<&Process> {
+        let current = self.instance.current()?.generation;
+        self.processes.iter().find(|it| it.generation == current)
+    }
+
+    /// What a process of it is expected to listen on.
+    fn expected(&self, run: Generation) -> Expected {
+        match self.current().filter(|it| it.generation != run) {
+            Some(old) => old.listening.expected(),
+            None => self.known.clone(),
+        }
+    }
+
+    /// How far the start of a process has come.
+    pub(super) fn standing(&self, run: Generation) -> Standing {
+        let Some(new) = self.processes.iter().find(|it| it.generation == run) else {
+            return Standing::Waits;
+        };
+        let expected = self.expected(run);
+        match self.current().filter(|it| it.generation != run) {
+            Some(old) => {
+                let (before, now) = (words(&old.app), words(&new.app));
+                new.listening.beside(&expected, |address| {
+                    is_given(address, &before) && !is_given(address, &now)
+                })
+            }
+            None => new.listening.after(&expected),
+        }
+    }
+
+    /// A process is asked to end, or has ended: what it has listened on its successor will, too.
+    pub(super) fn remember_listeners(&mut self, run: Generation) {
+        let expected = self.process(run).map(|it| it.listening.expected());
+        if let Some(expected) = expected.filter(|it| !it.is_empty()) {
+            self.known = expected;
+        }
+    }
+
+    /// What the newest process does not listen on, and the one before it does; all that it listens on
+    /// if there is no newer one any more.
+    pub(super) fn awaited(&self) -> Vec<String> {
+        let Some(old) = self.current() else {
+            return Vec::new();
+        };
+        let expected = old.listening.expected();
+        let newest = self.processes.iter().max_by_key(|it| it.generation);
+        let newest = newest.filter(|it| it.generation > old.generation);
+        let lacking = expected
+            .keys()
+            .filter(|address| newest.is_none_or(|newest| !newest.listening.is_on(address)));
+        lacking.map(ToString::to_string).collect()
+    }
+
+    /// The pids of all its processes.
+    pub(super) fn pids(&self) -> impl Iterator<Item = Pid> {
+        self.processes
+            .iter()
+            .filter_map(|process| Pid::from_raw(process.pid))
+    }
+
+    /// Whether no process of it runs until a trigger starts one, where the app has `triggers`.
+    fn waits(&self, triggers: bool) -> bool {
+        let rests = matches!(
+            self.instance.state(),
+            State::Resting(Rest::Ended(_) | Rest::Errored)
+        );
+        triggers && rests
+    }
+
+    /// What is to be kept of it.
+    pub(super) fn kept(&self, triggers: bool) -> Kept {
+        let waits = self.waits(triggers);
+        Kept {
+            id: self.id,
+            number: self.number,
+            rest: match self.instance.state() {
+                State::Resting(Rest::Errored) => home::Rest::Errored,
+                State::Resting(Rest::Ended(_)) if waits => home::Rest::Runs,
+                State::Resting(Rest::Stopped | Rest::Ended(_)) => home::Rest::Stopped,
+                State::Waiting { .. } | State::Running(_) | State::Replacing { .. } => {
+                    home::Rest::Runs
+                }
+            },
+            waits,
+            restarts: self.instance.restarts(),
+            unstable: self.instance.unstable(),
+            exit: self.exit,
+            out_of_memory: self.out_of_memory,
+            not_started: self.not_started.clone(),
+        }
+    }
+
+    /// How it is now.
+    pub(super) fn view(
+        &self,
+        now: Duration,
+        triggers: bool,
+        figures: &[ListenerFigures],
+    ) -> InstanceView {
+        use control::State as Shown;
+        let shown = match self.instance.state() {
+            _ if self.instance.current().is_none() && self.instance.is_leaving() => Shown::Stopping,
+            State::Resting(Rest::Errored) => Shown::Errored,
+            State::Resting(Rest::Stopped | Rest::Ended(_)) => Shown::Stopped,
+            State::Waiting { until } if until > now => Shown::Waiting,
+            State::Waiting { .. } => Shown::Launching,
+            State::Running(run) if self.rules.wait_ready && !run.up => Shown::Launching,
+            State::Running(_) | State::Replacing { .. } => Shown::Online,
+        };
+        let process = self.current();
+        let own = || {
+            let workers = figures.iter().flat_map(|listener| &listener.workers);
+            workers.filter(|worker| worker.instance == self.number)
+        };
+        let any = own().next().is_some();
+        let by_request = own().any(|worker| worker.requests.is_some());
+        let open = |worker: &WorkerFigures| match worker.requests {
+            Some(requests) => requests.in_progress,
+            None => worker.open as u64,
+        };
+        let given = |worker: &WorkerFigures| match worker.requests {
+            Some(requests) => requests.total,
+            None => worker.dispatched,
+        };
+        InstanceView {
+            id: self.id,
+            number: self.number,
+            state: shown,
+            pid: process.map(|process| process.pid),
+            since: process.map(|process| process.started_at),
+            waits: self.waits(triggers),
+            restarts: self.instance.restarts(),
+            unstable: self.instance.unstable(),
+            exit: self.exit,
+            out_of_memory: self.out_of_memory,
+            bound: process.and_then(|process| Some(process.group.as_ref()?.bound())),
+            not_started: self.not_started.clone(),
+            not_preloaded: self.not_preloaded.clone(),
+            open: any.then(|| own().map(open).sum()),
+            given: any.then(|| own().map(given).sum()),
+            failed: by_request.then(|| {
+                let requests = own().filter_map(|worker| worker.requests);
+                requests.map(|requests| requests.failed).sum()
+            }),
+        }
+    }
+}
+
+fn rules(app: &App) -> Rules {
+    Rules {
+        restart: app.restart.clone(),
+        kill_timeout: app.kill_timeout,
+        listen_timeout: app.listen_timeout,
+        wait_ready: app.wait_ready,
+        overlap: app.exec_mode == ExecMode::Cluster,
+    }
+}
+
+impl From<Status> for Exit {
+    fn from(status: Status) -> Self {
+        match status {
+            Status::Code(code) => Self::Code(code),
+            Status::Signal(signal) => Self::Signal(signal),
+        }
+    }
+}

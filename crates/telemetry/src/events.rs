@@ -1,0 +1,264 @@
+//! What happens to an app, as typed events: shown to people as sentences, and written for
+//! programs as JSON lines.
+
+use std::fs::File;
+use std::io::Write;
+use std::net::IpAddr;
+
+use serde::{Deserialize, Serialize};
+
+use crate::figures::ListenerFigures;
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// An instance's process was started.
+    Started { instance: u32, pid: i32 },
+    /// An instance could not be started.
+    StartFailed { instance: u32, reason: String },
+    /// A process listens; `members` is how many do so at this address now.
+    Listening {
+        instance: u32,
+        pid: i32,
+        address: String,
+        members: usize,
+    },
+    /// A process listens no more.
+    Left {
+        instance: u32,
+        pid: i32,
+        address: String,
+        members: usize,
+        /// Clients whose connections it had accepted, and which were open to its end or close to
+        /// it: some of them where there are many.
+        #[serde(default)]
+        cut: Vec<String>,
+    },
+    /// An instance's process has ended.
+    Exited {
+        instance: u32,
+        pid: i32,
+        code: Option<i32>,
+        signal: Option<i32>,
+        /// The bound of memory, in bytes, that the kernel has killed it at.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        out_of_memory: Option<u64>,
+        /// How long it ran, in milliseconds.
+        uptime: u64,
+        #[serde(flatten)]
+        next: Next,
+    },
+    /// The library is not in this process: its connections are not distributed.
+    NotPreloaded {
+        instance: u32,
+        pid: i32,
+        reason: String,
+    },
+    /// A program whose sockets are not shared is not run, for what was asked for needs that.
+    Unfit {
+        instance: u32,
+        wanted: String,
+        reason: String,
+    },
+    /// A process is idle, and listens nowhere.
+    Silent { instance: u32, pid: i32 },
+    /// Somebody else has the address that a worker wants.
+    InUse {
+        instance: u32,
+        address: String,
+        by: Option<String>,
+    },
+    /// An instance shares the UDP socket of another one.
+    DatagramsShared { instance: u32, address: String },
+    /// An instance cannot share the UDP socket of another one, for the kernel does not give it.
+    DatagramsNotShared { instance: u32, address: String },
+    /// A worker's user may not listen on this port, and the config does not allow it.
+    PrivilegedPort {
+        instance: u32,
+        address: String,
+        port: u16,
+    },
+    /// A process that is not part of the app asked for its listeners, and was refused.
+    Stranger { pid: i32, uid: u32 },
+    /// A process asked for more listeners than it may have, and was refused.
+    TooMuch { pid: i32 },
+    /// The kernel does not tell whether a worker's loop is free.
+    Blind { pid: i32 },
+    /// The kernel does not tell which connections are open.
+    Uncounted,
+    /// No more connections can be accepted for want of descriptors.
+    OutOfDescriptors { limit: u64 },
+    /// Few files may be open: few clients can be served at a time.
+    FewDescriptors {
+        limit: u64,
+        needed: u64,
+        instances: usize,
+    },
+    /// As many clients are connected as may be; others have to wait.
+    Crowded { limit: usize },
+    /// Connections from this address are closed: it has as many as one address may have of so many
+    /// in all.
+    TurnedAway { address: IpAddr, limit: usize },
+    /// Connections were given up after they had waited too long; `total` so far.
+    Refused { address: String, total: u64 },
+    /// Clients wait and no worker is up: restarts that are put off come earlier.
+    Hurrying,
+    /// Instances are restarted, and nobody has asked for that.
+    Renewing {
+        #[serde(flatten)]
+        trigger: Trigger,
+    },
+    /// What should restart instances by itself does not.
+    NoTrigger { trigger: String, reason: String },
+    /// Lines cannot be written to a log, and are dropped from now on.
+    LogFailing { path: String, reason: String },
+    /// They can again; so much was lost.
+    LogLost {
+        path: String,
+        lines: u64,
+        bytes: u64,
+    },
+    /// So many lines came faster than they could be written, and are lost.
+    LogOverrun { path: String, lines: u64 },
+    /// A log that has grown large could not be set aside, and grows on.
+    LogNotRotated { path: String, reason: String },
+    /// An instance's PID could not be written, or its file not be removed.
+    PidFileFailing { path: String, reason: String },
+    /// A Node process has written that it crashes on an unhandled promise rejection.
+    Rejection { instance: u32 },
+    /// The output of a process cannot be read.
+    Deaf { instance: u32, reason: String },
+    /// What has changed could not be written to the home folder.
+    NotKept { reason: String },
+    /// What was counted so far.
+    Figures { listeners: Vec<ListenerFigures> },
+    /// A certificate has changed, and cannot be used as it is: the one before stays in use.
+    Certificate { reason: String },
+    /// A request could not be served as it should.
+    RequestFailed {
+        address: String,
+        /// Its number, in hexadecimal, as its client was told.
+        id: String,
+        /// The instance that had it; none if none had.
+        instance: Option<u32>,
+        status: u16,
+        reason: String,
+        /// The response had begun, so that its end alone told the client.
+        cut: bool,
+        /// How many others before it were not told of.
+        unsaid: u64,
+    },
+    /// So many more have failed, and were not told of one by one.
+    RequestsFailed { count: u64 },
+    /// The app is being stopped.
+    Stopping { reason: String },
+    /// The app has stopped; the supervisor ends with this exit code.
+    Stopped { code: u8 },
+}
+
+/// What restarts instances by itself.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "trigger", rename_all = "snake_case")]
+pub enum Trigger {
+    /// The calendar.
+    Schedule,
+    /// A file that has changed, and so many others.
+    Change { path: String, others: u64 },
+    /// More memory, in bytes, than the limit.
+    Memory {
+        instance: u32,
+        used: u64,
+        limit: u64,
+    },
+}
+
+/// What follows an exit.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "next", rename_all = "snake_case")]
+pub enum Next {
+    /// Another process in its place.
+    Restart {
+        /// In so many milliseconds.
+        delay: u64,
+        /// The how-manieth unstable restart in a row this is.
+        attempt: u32,
+        /// How many there may be.
+        max: u32,
+    },
+    /// Nothing: it was unstable too often.
+    Errored {
+        /// Unstable restarts that were tried.
+        attempts: u32,
+    },
+    /// Nothing: it was to end.
+    Stopped,
+    /// Nothing: its successor, which was on its way, takes its place.
+    Replaced,
+    /// Nothing: it was to be a successor, and the one before it goes on.
+    Kept,
+    /// Nothing: it is not to be restarted.
+    Ended,
+}
+
+/// A file that gets every event as a line of JSON.
+#[derive(Debug)]
+pub struct EventFile {
+    file: File,
+    /// The app that they are of, where others write to the same file.
+    app: Option<String>,
+}
+
+/// An event, and the app that it is of.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    app: Option<&'a str>,
+    #[serde(flatten)]
+    event: &'a Event,
+}
+
+impl EventFile {
+    /// `app` is named in each line, where several write to the same file.
+    pub fn new(file: File, app: Option<String>) -> Self {
+        Self { file, app }
+    }
+
+    /// Appends the event. A full disk must not stop the app.
+    pub fn write(&mut self, event: &Event) {
+        let line = Line {
+            app: self.app.as_deref(),
+            event,
+        };
+        if let Ok(mut line) = serde_json::to_vec(&line) {
+            line.push(b'\n');
+            let _ = self.file.write_all(&line);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_event_is_one_flat_object() {
+        let event = Event::Exited {
+            instance: 2,
+            pid: 7,
+            code: Some(1),
+            signal: None,
+            out_of_memory: None,
+            uptime: 300,
+            next: Next::Restart {
+                delay: 1500,
+                attempt: 3,
+                max: 16,
+            },
+        };
+        assert_eq!(
+            serde_json::to_string(&event).unwrap(),
+            r#"{"event":"exited","instance":2,"pid":7,"code":1,"signal":null,"uptime":300,"next":"restart","delay":1500,"attempt":3,"max":16}"#
+        );
+    }
+}

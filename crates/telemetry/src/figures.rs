@@ -1,0 +1,104 @@
+//! What was counted of listeners and workers, for whoever shows it.
+
+use serde::{Deserialize, Serialize};
+
+/// One listening address. Times are in nanoseconds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct ListenerFigures {
+    pub address: String,
+    /// Connections accepted so far.
+    pub accepted: u64,
+    /// Connections that wait in the queue now, and how long the first of them does.
+    pub waiting: usize,
+    pub waiting_for: u64,
+    /// How long connections waited, of those that had to.
+    pub waited: WaitFigures,
+    /// Connections that were closed unserved.
+    pub refused: u64,
+    /// What was counted of requests, where each is placed by itself.
+    #[serde(default)]
+    pub requests: Option<RequestFigures>,
+    /// The workers behind it, those that have ended among them.
+    pub workers: Vec<WorkerFigures>,
+}
+
+/// Requests at a listener.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RequestFigures {
+    /// All requests, those that could not be understood among them: as many as are in progress
+    /// or wait, and those that ended in one of the ways below.
+    pub total: u64,
+    /// Responses that were passed on whole.
+    pub answered: u64,
+    /// Upgraded connections that have ended.
+    #[serde(default)]
+    pub upgraded: u64,
+    /// Requests whose client went before its response was complete.
+    #[serde(default)]
+    pub aborted: u64,
+    /// Requests that were sent to a second worker.
+    pub retried: u64,
+    /// Requests that wait for a worker now.
+    pub waiting: usize,
+    /// Requests that are with workers now.
+    pub in_progress: usize,
+    /// What was refused, or failed, by the status that its client was told.
+    pub failed: std::collections::BTreeMap<u16, u64>,
+}
+
+/// How long connections waited in the queue. Times are in nanoseconds.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WaitFigures {
+    pub count: u64,
+    pub mean: u64,
+    pub p99: u64,
+    pub longest: u64,
+    /// A histogram: step `n` counts those that waited less than `2^n` microseconds, and not less
+    /// than half of that.
+    pub steps: Vec<u64>,
+}
+
+/// One worker behind a listener; what was counted of those that had its place before is in it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WorkerFigures {
+    pub instance: u32,
+    /// Tells apart several workers of one instance.
+    pub ordinal: u32,
+    /// None while no process has this place.
+    pub pid: Option<i32>,
+    /// Connections sent, less those taken back.
+    pub dispatched: u64,
+    /// Connections that are open now.
+    pub open: usize,
+    /// Connections that were sent and not yet taken.
+    pub untaken: usize,
+    /// Connections that were taken back, and given to others.
+    pub taken_back: u64,
+    /// What was counted of requests, where each is placed by itself.
+    #[serde(default)]
+    pub requests: Option<WorkerRequests>,
+    pub seen_by: LoopSeenBy,
+}
+
+/// One worker's requests.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct WorkerRequests {
+    /// All that it was given, and that did not go to another one untaken.
+    pub total: u64,
+    /// Those that it has now.
+    pub in_progress: u64,
+    /// Those that it did not answer, not in time, or not as HTTP wants it.
+    pub failed: u64,
+}
+
+/// What tells whether a worker's loop is free.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LoopSeenBy {
+    /// The kernel shows in what call it waits.
+    Kernel,
+    /// What it has taken of what it was sent.
+    Taken,
+    /// There is no worker.
+    Nobody,
+}

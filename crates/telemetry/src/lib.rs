@@ -1,0 +1,6 @@
+//! What is told of an app: what happens to it, and its figures.
+
+#![forbid(unsafe_code)]
+
+pub mod events;
+pub mod figures;
