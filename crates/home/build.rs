@@ -11,7 +11,12 @@ fn main() {
     let out = PathBuf::from(env::var_os("OUT_DIR").expect("cargo sets OUT_DIR"));
     let workspace =
         PathBuf::from(env::var_os("CARGO_MANIFEST_DIR").expect("cargo sets it")).join("../..");
-    for watched in ["crates/preload", "crates/wire", "Cargo.toml"] {
+    for watched in [
+        "crates/framing",
+        "crates/preload",
+        "crates/wire",
+        "Cargo.toml",
+    ] {
         println!(
             "cargo::rerun-if-changed={}",
             workspace.join(watched).display()

@@ -42,7 +42,7 @@ impl Connection {
     fn returned(socket: OwnedFd, message: [u8; HANDOFF_LEN]) -> Self {
         let endpoint = match Handoff::decode(&message) {
             Some(Handoff::Connection { peer, .. }) => Endpoint::of(socket.as_fd(), &peer),
-            Some(Handoff::Probe) | None => None,
+            Some(Handoff::Probe | Handoff::GiveBack(_)) | None => None,
         };
         let linger = linger::of(&socket);
         if linger.is_some() {

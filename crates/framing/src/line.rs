@@ -68,10 +68,13 @@ impl Line {
         let kept = piece
             .get(piece.len().saturating_sub(TAIL)..)
             .unwrap_or(piece);
-        self.tail.rotate_left(kept.len().min(TAIL));
-        for (to, from) in self.tail.iter_mut().rev().zip(kept.iter().rev()) {
+        // The bytes that were last, then these: of both the end.
+        let mut tail = [0; TAIL];
+        let both = self.tail.iter().chain(kept).skip(kept.len());
+        for (to, from) in tail.iter_mut().zip(both) {
             *to = *from;
         }
+        self.tail = tail;
         match u32::try_from(len + piece.len()) {
             Ok(len) => {
                 self.len = len;

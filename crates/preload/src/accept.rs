@@ -6,9 +6,11 @@ use wire::{Address, HANDOFF_LEN, Handoff};
 
 use crate::arch::{self, nr};
 use crate::epoll::Registrations;
-use crate::kernel::{self, Beside, EAGAIN, ECONNRESET, EINTR, EINVAL, EMFILE, ENOTCONN};
+use crate::kernel::{
+    self, AF_INET, AF_INET6, Beside, EAGAIN, ECONNRESET, EINTR, EINVAL, EMFILE, ENOTCONN,
+};
 use crate::table::{self, Kind, Slot};
-use crate::{door, host, listener};
+use crate::{door, give_back, host, listener, traffic};
 
 /// So close to the descriptor limit it is made sure that a descriptor is left before one is
 /// received: one that does not fit would be lost, and its connection with it. Descriptors are
@@ -66,7 +68,7 @@ unsafe fn natively(fd: i32, address: *mut u8, len: *mut u32, flags: i32) -> isiz
 
 /// # Safety
 /// As [`accept4`].
-unsafe fn take(slot: &Slot, fd: i32, address: *mut u8, len: *mut u32, flags: i32) -> isize {
+unsafe fn take(slot: &'static Slot, fd: i32, address: *mut u8, len: *mut u32, flags: i32) -> isize {
     if near_limit(slot, 0)
         && let Some(error) = at_limit(slot, fd)
     {
@@ -102,6 +104,7 @@ unsafe fn take(slot: &Slot, fd: i32, address: *mut u8, len: *mut u32, flags: i32
                     peer,
                     len: of,
                     pair,
+                    passed,
                 }),
                 Beside::Descriptor(connection),
             ) => {
@@ -118,7 +121,15 @@ unsafe fn take(slot: &Slot, fd: i32, address: *mut u8, len: *mut u32, flags: i32
                     kernel::close(connection);
                     return written;
                 }
+                if let (Some(peer), Kind::Channel(channel), false) = (of, slot.kind(), pair)
+                    && matches!(listener::family(peer.as_bytes()), Some(AF_INET | AF_INET6))
+                {
+                    traffic::begin(connection, slot, channel, peer.as_bytes(), passed);
+                }
                 return connection as isize;
+            }
+            (Some(Handoff::GiveBack(most)), Beside::Descriptor(back)) => {
+                give_back::begin(slot, back, most);
             }
             // No descriptor was left, against all precaution. What accept says then:
             (_, Beside::Lost) => return -(EMFILE as isize),

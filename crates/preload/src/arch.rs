@@ -15,13 +15,23 @@ mod x86_64 {
         pub(crate) const WRITE: usize = 1;
         pub(crate) const CLOSE: usize = 3;
         pub(crate) const MMAP: usize = 9;
+        pub(crate) const IOCTL: usize = 16;
+        pub(crate) const READV: usize = 19;
+        pub(crate) const WRITEV: usize = 20;
+        pub(crate) const SCHED_YIELD: usize = 24;
         pub(crate) const MADVISE: usize = 28;
+        pub(crate) const DUP: usize = 32;
+        pub(crate) const DUP2: usize = 33;
         pub(crate) const GETPID: usize = 39;
+        pub(crate) const SENDFILE: usize = 40;
         pub(crate) const SOCKET: usize = 41;
         pub(crate) const CONNECT: usize = 42;
         pub(crate) const ACCEPT: usize = 43;
+        pub(crate) const SENDTO: usize = 44;
+        pub(crate) const RECVFROM: usize = 45;
         pub(crate) const SENDMSG: usize = 46;
         pub(crate) const RECVMSG: usize = 47;
+        pub(crate) const SHUTDOWN: usize = 48;
         pub(crate) const BIND: usize = 49;
         pub(crate) const LISTEN: usize = 50;
         pub(crate) const GETSOCKNAME: usize = 51;
@@ -41,6 +51,7 @@ mod x86_64 {
         pub(crate) const NEWFSTATAT: usize = 262;
         pub(crate) const UNLINKAT: usize = 263;
         pub(crate) const READLINKAT: usize = 267;
+        pub(crate) const SPLICE: usize = 275;
         pub(crate) const ACCEPT4: usize = 288;
         pub(crate) const DUP3: usize = 292;
         pub(crate) const PRLIMIT64: usize = 302;
@@ -103,20 +114,52 @@ mod x86_64 {
         at
     }
 
-    /// Address of the function that tells where errno is, or 0.
-    pub(crate) fn errno_location() -> usize {
-        let at;
-        // SAFETY: as for `environ`.
-        unsafe {
-            asm!(
-                ".weak __errno_location",
-                "mov {}, qword ptr [rip + __errno_location@GOTPCREL]",
-                out(reg) at,
-                options(nostack, pure, readonly, preserves_flags),
-            );
-        }
-        at
+    /// A function whose value is the address of a symbol of libc, or 0 in a program that has none.
+    macro_rules! weak {
+        ($(#[$doc:meta])* $function:ident, $symbol:literal) => {
+            $(#[$doc])*
+            #[inline]
+            pub(crate) fn $function() -> usize {
+                let at;
+                // SAFETY: as for `environ`.
+                unsafe {
+                    asm!(
+                        concat!(".weak ", $symbol),
+                        concat!("mov {}, qword ptr [rip + ", $symbol, "@GOTPCREL]"),
+                        out(reg) at,
+                        options(nostack, pure, readonly, preserves_flags),
+                    );
+                }
+                at
+            }
+        };
     }
+
+    weak!(
+        /// Address of the function that tells where errno is, or 0.
+        errno_location,
+        "__errno_location"
+    );
+    weak!(
+        /// Address of libc's own `read`, or 0.
+        libc_read,
+        "__read"
+    );
+    weak!(
+        /// Address of libc's own `write`, or 0.
+        libc_write,
+        "__write"
+    );
+    weak!(
+        /// Address of libc's own `send`, or 0.
+        libc_send,
+        "__send"
+    );
+    weak!(
+        /// Address of libc's own `fcntl`, or 0.
+        libc_fcntl,
+        "__fcntl"
+    );
 
     // The compiler calls these for larger copies. They are hidden: the program's own stay in
     // place, and the library needs nobody's.

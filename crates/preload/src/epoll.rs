@@ -1,14 +1,44 @@
-//! Epolls that know a listener already before it listens.
+//! Epolls that know a descriptor already before another file takes its place.
 //!
 //! A registration belongs to the file behind a descriptor. When a channel takes the listener's
 //! place the old registration would be lost, or, while the supervisor holds the real listener,
-//! go on waking the program for connections that it is not given. The kernel lists registrations
+//! go on waking the program for connections that it is not given. So it is with a connection that
+//! moves to another worker. The kernel lists registrations
 //! in `/proc/self/fdinfo`; they are taken out before the change, and put back after it.
 
-use crate::kernel::{self, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EpollEvent};
+use core::sync::atomic::{AtomicI32, Ordering::Relaxed};
+
+use crate::kernel::{self, EEXIST, EPOLL_CTL_ADD, EPOLL_CTL_DEL, EpollEvent};
 
 /// How many epolls may know one listener; a program has one or two.
 const MOST: usize = 8;
+
+/// The epolls of this process, as they were when they were last looked for.
+pub(crate) struct Epolls([AtomicI32; MOST]);
+
+impl Epolls {
+    pub(crate) const fn new() -> Self {
+        Self([const { AtomicI32::new(-1) }; MOST])
+    }
+
+    /// Looks for them.
+    pub(crate) fn find(&self) {
+        let mut places = self.0.iter();
+        each_epoll(|epoll| {
+            if let Some(place) = places.next() {
+                place.store(epoll, Relaxed);
+            }
+        });
+        for place in places {
+            place.store(-1, Relaxed);
+        }
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = i32> + '_ {
+        let epolls = self.0.iter().map(|place| place.load(Relaxed));
+        epolls.filter(|epoll| *epoll >= 0)
+    }
+}
 
 /// The registrations of one descriptor: which epoll, and what it wants to know.
 pub(crate) struct Registrations {
@@ -19,21 +49,56 @@ pub(crate) struct Registrations {
 impl Registrations {
     /// Takes `fd` out of every epoll of this process.
     pub(crate) fn take(fd: i32) -> Self {
-        let none = EpollEvent { events: 0, data: 0 };
-        let mut registrations = Self {
-            found: [(-1, none); MOST],
-            len: 0,
-        };
+        let mut registrations = Self::none();
         each_epoll(|epoll| {
-            if let Some(event) = registration(epoll, fd)
-                && let Some(place) = registrations.found.get_mut(registrations.len)
-                && kernel::epoll_ctl(epoll, EPOLL_CTL_DEL, fd, &event) == 0
-            {
-                *place = (epoll, event);
-                registrations.len += 1;
+            if let Some(event) = registration(epoll, fd) {
+                registrations.take_out(epoll, fd, event);
             }
         });
         registrations
+    }
+
+    /// Takes `fd` out of these epolls, which are all that may know it. What one of them has
+    /// registered may be known already.
+    pub(crate) fn take_from(epolls: &Epolls, fd: i32, known: Option<(i32, EpollEvent)>) -> Self {
+        let mut registrations = Self::none();
+        for epoll in epolls.iter() {
+            match known {
+                Some((this, event)) if this == epoll => registrations.take_out(epoll, fd, event),
+                // To look whether there is a registration takes as long as there are others.
+                _ if !knows(epoll, fd) => {}
+                _ => {
+                    if let Some(event) = registration(epoll, fd) {
+                        registrations.take_out(epoll, fd, event);
+                    }
+                }
+            }
+        }
+        registrations
+    }
+
+    const fn none() -> Self {
+        let none = EpollEvent { events: 0, data: 0 };
+        Self {
+            found: [(-1, none); MOST],
+            len: 0,
+        }
+    }
+
+    fn take_out(&mut self, epoll: i32, fd: i32, event: EpollEvent) {
+        if let Some(place) = self.found.get_mut(self.len)
+            && kernel::epoll_ctl(epoll, EPOLL_CTL_DEL, fd, &event) == 0
+        {
+            *place = (epoll, event);
+            self.len += 1;
+        }
+    }
+
+    /// Whether one of them waits for something to be read.
+    pub(crate) fn wait_for_input(&self) -> bool {
+        const EPOLLIN: u32 = 1;
+        let mut found = self.found.iter().take(self.len);
+        found.any(|(_, event)| event.events & EPOLLIN != 0)
     }
 
     /// Registers `fd`, whatever file it is by now, as it was before.
@@ -90,17 +155,43 @@ fn is_epoll(directory: i32, name: &[u8]) -> bool {
     usize::try_from(len).ok().and_then(|len| target.get(..len)) == Some(EPOLL)
 }
 
-/// What this epoll has registered for `fd`, from its `fdinfo`: lines of
-/// `tfd: 5 events: 19 data: 7 pos:…`, the last two in hexadecimal.
+/// Whether this epoll knows `fd`.
+fn knows(epoll: i32, fd: i32) -> bool {
+    let nothing = EpollEvent { events: 0, data: 0 };
+    match kernel::epoll_ctl(epoll, EPOLL_CTL_ADD, fd, &nothing) {
+        0 => {
+            kernel::epoll_ctl(epoll, EPOLL_CTL_DEL, fd, &nothing);
+            false
+        }
+        error => error == -(EEXIST as isize),
+    }
+}
+
+/// What this epoll has registered for `fd`.
 fn registration(epoll: i32, fd: i32) -> Option<EpollEvent> {
+    let mut found = None;
+    each_registration(epoll, |target, event| {
+        if target == fd {
+            found = Some(event);
+        }
+        found.is_none()
+    });
+    found
+}
+
+/// Calls `each` with every descriptor that this epoll knows, and what it has registered, until it says
+/// no. They come from the epoll's `fdinfo`, as it is at the beginning: lines of
+/// `tfd: 5 events: 19 data: 7 pos:…`, the last two in hexadecimal.
+pub(crate) fn each_registration(epoll: i32, mut each: impl FnMut(i32, EpollEvent) -> bool) {
     let mut path = [0; 40];
-    write_path(&mut path, epoll)?;
+    if write_path(&mut path, epoll).is_none() {
+        return;
+    }
     let file = kernel::open(-1, &path, 0);
     if file < 0 {
-        return None;
+        return;
     }
     let file = file as i32;
-    let mut found = None;
     let mut line = Line::default();
     let mut bytes = [0; 512];
     'file: loop {
@@ -118,16 +209,14 @@ fn registration(epoll: i32, fd: i32) -> Option<EpollEvent> {
                 continue;
             }
             if let Some((target, event)) = line.parse()
-                && target == fd
+                && !each(target, event)
             {
-                found = Some(event);
                 break 'file;
             }
             line = Line::default();
         }
     }
     kernel::close(file);
-    found
 }
 
 /// One line of an `fdinfo`; what is too long is cut off.

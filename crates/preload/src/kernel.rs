@@ -19,19 +19,27 @@ pub(crate) const SO_ACCEPTCONN: i32 = 30;
 pub(crate) const SO_PROTOCOL: i32 = 38;
 pub(crate) const SO_DOMAIN: i32 = 39;
 pub(crate) const SO_COOKIE: i32 = 57;
+pub(crate) const MSG_PEEK: i32 = 2;
 pub(crate) const MSG_CTRUNC: i32 = 8;
+pub(crate) const MSG_DONTWAIT: i32 = 0x40;
+pub(crate) const MSG_WAITALL: i32 = 0x100;
 pub(crate) const MSG_NOSIGNAL: i32 = 0x4000;
+pub(crate) const MSG_MORE: i32 = 0x8000;
 pub(crate) const MSG_CMSG_CLOEXEC: i32 = 0x4000_0000;
 pub(crate) const O_NONBLOCK: i32 = 0o4000;
 pub(crate) const O_CLOEXEC: i32 = 0o2000000;
 pub(crate) const O_DIRECTORY: i32 = 0o200000;
+pub(crate) const F_DUPFD: i32 = 0;
 pub(crate) const F_GETFD: i32 = 1;
+pub(crate) const F_SETFD: i32 = 2;
 pub(crate) const F_GETFL: i32 = 3;
 pub(crate) const F_SETFL: i32 = 4;
 pub(crate) const F_DUPFD_CLOEXEC: i32 = 1030;
 pub(crate) const FD_CLOEXEC: i32 = 1;
 pub(crate) const EINTR: i32 = 4;
 pub(crate) const EAGAIN: i32 = 11;
+pub(crate) const EBUSY: i32 = 16;
+pub(crate) const EEXIST: i32 = 17;
 pub(crate) const EFAULT: i32 = 14;
 pub(crate) const EISDIR: i32 = 21;
 pub(crate) const EINVAL: i32 = 22;
@@ -105,6 +113,11 @@ impl OneFd {
 
 /// Sends `bytes`, with a copy of `fd` beside them if it is not negative.
 pub(crate) fn send(socket: i32, bytes: &mut [u8], fd: i32) -> isize {
+    send_with(socket, bytes, fd, MSG_NOSIGNAL)
+}
+
+/// The same, with these flags.
+pub(crate) fn send_with(socket: i32, bytes: &mut [u8], fd: i32, flags: i32) -> isize {
     let mut control = OneFd::holding(fd);
     let mut iov = IoVec {
         base: bytes.as_mut_ptr(),
@@ -133,7 +146,7 @@ pub(crate) fn send(socket: i32, bytes: &mut [u8], fd: i32) -> isize {
                 [
                     socket as usize,
                     (&raw const message) as usize,
-                    MSG_NOSIGNAL as usize,
+                    flags as usize,
                     0,
                     0,
                     0,
@@ -213,6 +226,30 @@ pub(crate) fn socket(domain: u16, kind: i32) -> isize {
     numbers(nr::SOCKET, usize::from(domain), kind as usize, 0)
 }
 
+/// Two Unix sockets that are connected to each other.
+pub(crate) fn socket_pair(kind: i32) -> Result<[i32; 2], i32> {
+    let mut sockets = [-1; 2];
+    // SAFETY: the kernel writes two numbers.
+    let made = unsafe {
+        call(
+            nr::SOCKETPAIR,
+            [
+                usize::from(AF_UNIX),
+                kind as usize,
+                0,
+                sockets.as_mut_ptr() as usize,
+                0,
+                0,
+            ],
+        )
+    };
+    if made < 0 {
+        Err(-made as i32)
+    } else {
+        Ok(sockets)
+    }
+}
+
 pub(crate) fn close(fd: i32) -> isize {
     numbers(nr::CLOSE, fd as usize, 0, 0)
 }
@@ -227,6 +264,10 @@ pub(crate) fn fcntl(fd: i32, command: i32, argument: i32) -> isize {
 
 pub(crate) fn dup3(from: i32, to: i32, flags: i32) -> isize {
     numbers(nr::DUP3, from as usize, to as usize, flags as usize)
+}
+
+pub(crate) fn yield_now() {
+    numbers(nr::SCHED_YIELD, 0, 0, 0);
 }
 
 pub(crate) fn getpid() -> i32 {

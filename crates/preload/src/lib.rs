@@ -2,12 +2,14 @@
 //!
 //! It takes over a few libc symbols ([`hooks`]). `bind` and `listen` ask at the supervisor's door
 //! ([`door`]); where that answers with a channel, the listener's descriptor is replaced by it
-//! ([`listener`]). From then on `accept` reads connections from the channel ([`accept`]). All
-//! else passes straight to the kernel.
+//! ([`listener`]). From then on `accept` reads connections from the channel ([`accept`]). What passes
+//! over them is followed ([`traffic`]), so that those without a request in progress can be given back
+//! when the worker is to end ([`give_back`]). All else passes straight to the kernel.
 //!
 //! It is a guest in a foreign process. It allocates nothing, takes no lock, never panics, keeps
 //! errno, and passes a call through whenever it is in doubt. It needs no library, libc included:
-//! only the system calls, and, where the program has them, `environ` and `__errno_location`.
+//! only the system calls, and, where the program has them, `environ`, `__errno_location` and the
+//! functions for which it stands in most often.
 
 #![cfg_attr(not(test), no_std)]
 // A loop must not become a call to the strlen or memcpy of somebody else.
@@ -18,17 +20,22 @@ mod arch;
 mod datagrams;
 mod door;
 mod epoll;
+mod give_back;
 mod hooks;
 mod host;
+mod io;
 mod kernel;
 mod listener;
 mod memory;
 mod options;
 mod removal;
+mod stream;
 mod table;
+mod traffic;
 
 pub use arch::syscall;
 pub use hooks::*;
+pub use io::hooks::*;
 
 #[cfg(feature = "library")]
 #[panic_handler]

@@ -9,7 +9,7 @@ use wire::{
 use crate::epoll::Registrations;
 use crate::kernel::{self, AF_INET, AF_INET6, AF_UNIX, SOCK_STREAM};
 use crate::table::{self, Kind, Slot};
-use crate::{arch::nr, datagrams, door, host, memory};
+use crate::{arch::nr, datagrams, door, host, memory, traffic};
 
 /// `bind`: an address that other workers may share is asked for at the door.
 ///
@@ -298,6 +298,7 @@ pub(crate) fn close(fd: i32) -> isize {
         }
         slot.forget();
     }
+    traffic::closed(fd);
     kernel::close(fd)
 }
 

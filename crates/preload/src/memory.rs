@@ -91,7 +91,7 @@ fn is_forbidden(result: isize) -> bool {
 
 /// Lets a socket pair carry the bytes: it reads and writes memory like any other.
 fn through_sockets(copy: impl FnOnce([i32; 2]) -> isize) -> Result<(), i32> {
-    let sockets = socket_pair()?;
+    let sockets = kernel::socket_pair(kernel::SOCK_SEQPACKET | kernel::SOCK_CLOEXEC)?;
     let copied = copy(sockets);
     for socket in sockets {
         kernel::close(socket);
@@ -130,30 +130,6 @@ fn between(number: usize, ours: *mut u8, theirs: *mut u8, len: usize) -> isize {
 fn transfer(number: usize, fd: i32, at: *mut u8, len: usize) -> isize {
     // SAFETY: the kernel checks the pointer; what is there belongs to the caller.
     unsafe { kernel::call(number, [fd as usize, at as usize, len, 0, 0, 0]) }
-}
-
-fn socket_pair() -> Result<[i32; 2], i32> {
-    let mut sockets = [-1; 2];
-    let kind = kernel::SOCK_SEQPACKET | kernel::SOCK_CLOEXEC;
-    // SAFETY: the kernel writes two numbers.
-    let made = unsafe {
-        kernel::call(
-            nr::SOCKETPAIR,
-            [
-                usize::from(kernel::AF_UNIX),
-                kind as usize,
-                0,
-                sockets.as_mut_ptr() as usize,
-                0,
-                0,
-            ],
-        )
-    };
-    if made < 0 {
-        Err(-made as i32)
-    } else {
-        Ok(sockets)
-    }
 }
 
 #[cfg(test)]

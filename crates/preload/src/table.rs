@@ -89,6 +89,11 @@ pub(crate) struct Slot {
     pub(crate) process: AtomicI32,
     /// The descriptor limit as last read; above it, in the upper half, the latest descriptor.
     pub(crate) limit: AtomicU64,
+    /// Over which socket connections are given back, plus one, and the kernel's number for it.
+    pub(crate) back: AtomicI32,
+    pub(crate) back_cookie: AtomicU64,
+    /// How many more are; none before the supervisor asks for any.
+    pub(crate) back_left: AtomicU32,
 }
 
 impl Slot {
@@ -104,6 +109,9 @@ impl Slot {
             is_full: AtomicBool::new(false),
             process: AtomicI32::new(0),
             limit: AtomicU64::new(0),
+            back: AtomicI32::new(0),
+            back_cookie: AtomicU64::new(0),
+            back_left: AtomicU32::new(0),
         }
     }
 
@@ -185,6 +193,7 @@ pub(crate) fn remember(fd: i32, kind: Kind, address: &Address) -> bool {
     slot.reports.store(0, Relaxed);
     slot.accepted.store(false, Relaxed);
     slot.is_full.store(false, Relaxed);
+    slot.back_left.store(0, Relaxed);
     slot.process.store(kernel::getpid(), Relaxed);
     // Descriptors are given out lowest first: this many are in use at least.
     let limit = kernel::descriptor_limit().min(0xffff_ffff);

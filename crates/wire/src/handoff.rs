@@ -1,11 +1,17 @@
-//! What goes down a channel: connections, and probes.
+//! What goes down a channel: connections, probes, and requests for connections; and what comes back.
 
 /// Bytes of an encoded connection.
-pub const HANDOFF_LEN: usize = 32;
+pub const HANDOFF_LEN: usize = 40;
 
 /// Bytes of a probe. Of another length than a connection, so that the number of bytes which lie
 /// in a channel tells how many of each there are.
 pub const PROBE_LEN: usize = 1;
+
+/// Bytes of a request for connections: neither those of a connection nor those of a probe.
+pub const GIVE_BACK_LEN: usize = 5;
+
+/// Bytes of the message that goes with a connection which a worker gives back.
+pub const RETURNED_LEN: usize = 8;
 
 /// What the name of a worker's end of a channel begins with, in the abstract namespace of Unix
 /// sockets: a family, a zero byte, then this.
@@ -54,6 +60,37 @@ pub fn channel_id(sockaddr: &[u8]) -> Option<u64> {
 /// Marks the length of a peer address that does not fit: the library asks the kernel for it.
 const ASK: u8 = u8::MAX;
 
+/// How many bytes the server has read from a connection, and written to it, since it was accepted;
+/// of larger numbers the lower half. The kernel counts the same, so that a worker which gets a
+/// connection from another one can tell whether it has seen all that passes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Passed {
+    /// How many it has read.
+    pub read: u32,
+    /// How many it has written.
+    pub written: u32,
+}
+
+impl Passed {
+    /// The message that goes with a connection which a worker gives back.
+    pub fn encode(self) -> [u8; RETURNED_LEN] {
+        let [a, b, c, d] = self.read.to_ne_bytes();
+        let [e, f, g, h] = self.written.to_ne_bytes();
+        [a, b, c, d, e, f, g, h]
+    }
+
+    /// Reads that message; `None` if it is none.
+    pub fn decode(from: &[u8]) -> Option<Self> {
+        if from.len() != RETURNED_LEN {
+            return None;
+        }
+        Some(Self {
+            read: u32::from_ne_bytes(*from.first_chunk()?),
+            written: u32::from_ne_bytes(*from.last_chunk()?),
+        })
+    }
+}
+
 /// A message on a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handoff {
@@ -65,10 +102,15 @@ pub enum Handoff {
         len: Option<u8>,
         /// Whether it is an end of a pair, whose peer the kernel knows by another name.
         pair: bool,
+        /// What has passed over it before.
+        passed: Passed,
     },
     /// No connection. Whoever takes it shows that its loop has turned; it is not to be seen by
     /// the program.
     Probe,
+    /// The worker gives back connections on which no request is in progress, up to so many, over the
+    /// socket that goes along: those that are idle now, and others as they become idle.
+    GiveBack(u32),
 }
 
 impl Handoff {
@@ -80,6 +122,7 @@ impl Handoff {
                 peer: bytes,
                 len: None,
                 pair: false,
+                passed: Passed::default(),
             };
         }
         for (to, from) in bytes.iter_mut().zip(peer) {
@@ -89,18 +132,22 @@ impl Handoff {
             peer: bytes,
             len: Some(peer.len() as u8),
             pair: false,
+            passed: Passed::default(),
         }
     }
 
     /// One end of a pair, which stands for a connection from `peer`.
     pub fn pair(peer: &[u8]) -> Self {
         match Self::connection(peer) {
-            Self::Connection { peer, len, .. } => Self::Connection {
+            Self::Connection {
+                peer, len, passed, ..
+            } => Self::Connection {
                 peer,
                 len,
                 pair: true,
+                passed,
             },
-            Self::Probe => Self::Probe,
+            other => other,
         }
     }
 
@@ -108,16 +155,29 @@ impl Handoff {
     pub fn encode(&self) -> ([u8; HANDOFF_LEN], usize) {
         let mut to = [0; HANDOFF_LEN];
         match self {
-            Self::Connection { peer, len, pair } => {
+            Self::Connection {
+                peer,
+                len,
+                pair,
+                passed,
+            } => {
                 to[0] = 1;
                 to[1] = len.unwrap_or(ASK);
                 to[2] = u8::from(*pair);
-                for (to, from) in to.iter_mut().skip(4).zip(peer) {
+                let passed = passed.encode();
+                for (to, from) in to.iter_mut().skip(4).zip(peer.iter().chain(&passed)) {
                     *to = *from;
                 }
                 (to, HANDOFF_LEN)
             }
             Self::Probe => (to, PROBE_LEN),
+            Self::GiveBack(most) => {
+                to[0] = 2;
+                for (to, from) in to.iter_mut().skip(1).zip(most.to_ne_bytes()) {
+                    *to = from;
+                }
+                (to, GIVE_BACK_LEN)
+            }
         }
     }
 
@@ -125,6 +185,9 @@ impl Handoff {
     pub fn decode(from: &[u8]) -> Option<Self> {
         if from.len() == PROBE_LEN {
             return Some(Self::Probe);
+        }
+        if from.len() == GIVE_BACK_LEN && *from.first()? == 2 {
+            return Some(Self::GiveBack(u32::from_ne_bytes(*from.last_chunk()?)));
         }
         if from.len() != HANDOFF_LEN || *from.first()? != 1 {
             return None;
@@ -139,6 +202,7 @@ impl Handoff {
             peer,
             len,
             pair: *from.get(2)? != 0,
+            passed: Passed::decode(from.get(32..)?)?,
         })
     }
 }
@@ -154,6 +218,16 @@ mod tests {
             Handoff::connection(&[0; 110]),
             Handoff::pair(&[2, 0, 1]),
             Handoff::Probe,
+            Handoff::GiveBack(7),
+            Handoff::Connection {
+                peer: [9; 28],
+                len: Some(28),
+                pair: false,
+                passed: Passed {
+                    read: 1,
+                    written: u32::MAX,
+                },
+            },
         ] {
             let (bytes, len) = message.encode();
             assert_eq!(Handoff::decode(&bytes[..len]), Some(message));

@@ -3,7 +3,8 @@
 //! Two conversations share this crate. On the *door*, a Unix SEQPACKET socket, the library asks
 //! one [`Request`] for each connection and reads one [`Reply`]; file descriptors travel beside
 //! them. On a *channel*, the socket that stands in for a worker's listener, the supervisor sends
-//! [`Handoff`]s. All messages have a fixed size, so that a reader needs no allocation and can
+//! [`Handoff`]s; over a socket of its own the library gives connections back, each with what has
+//! [`Passed`] over it. All messages have a fixed size, so that a reader needs no allocation and can
 //! refuse whatever has another length. Both sides run on one machine: integers are in its order.
 
 #![no_std]
@@ -16,12 +17,15 @@ mod pair;
 
 pub use address::Address;
 pub use door::{Outcome, REPLY_LEN, REQUEST_LEN, Reply, Request, Verb};
-pub use handoff::{CHANNEL_NAME_LEN, HANDOFF_LEN, Handoff, PROBE_LEN, channel_id, channel_name};
+pub use handoff::{
+    CHANNEL_NAME_LEN, GIVE_BACK_LEN, HANDOFF_LEN, Handoff, PROBE_LEN, Passed, RETURNED_LEN,
+    channel_id, channel_name,
+};
 pub use pair::{PAIR_NAME_LEN, pair_address, pair_name};
 
 /// The version of all messages here. A door refuses another one, and the library then passes
 /// every call through to the kernel.
-pub const VERSION: u16 = 1;
+pub const VERSION: u16 = 2;
 
 /// Environment variable with the path of the door.
 pub const DOOR_VAR: &str = "MAITRED_DOOR";

@@ -32,6 +32,7 @@ mod deaths;
 mod descriptors;
 mod door;
 mod fake_listener;
+mod give_back;
 mod guests;
 mod heirs;
 mod library;

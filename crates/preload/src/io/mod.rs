@@ -1,0 +1,180 @@
+//! Reading and writing: what passes over connections that are followed is looked at on its way.
+//!
+//! The kernel alone does what is asked for. A call that may move bytes which are not seen, or that
+//! shares the connection with somebody, ends the following. What is no such connection costs a look into
+//! a table; then libc's own function is called where it can be, for it knows what to do when its
+//! thread is cancelled.
+
+pub(crate) mod hooks;
+
+use crate::arch::{self, nr};
+use crate::host::libc_result;
+use crate::kernel::{
+    self, IoVec, MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, MSG_PEEK, MSG_WAITALL,
+    MsgHdr,
+};
+use crate::traffic::{self, Entry};
+
+/// Flags with which all that is received stands in the buffer, and all that is sent is what stands
+/// there.
+const PLAIN: i32 = MSG_DONTWAIT | MSG_WAITALL | MSG_NOSIGNAL | MSG_MORE | MSG_CMSG_CLOEXEC;
+
+type Arguments = [usize; 6];
+
+/// A buffer of the program's, or several.
+#[derive(Clone, Copy)]
+enum Buffers {
+    One(*const u8),
+    Several(*const IoVec, usize),
+}
+
+impl Buffers {
+    /// Calls `each` with the first `count` bytes, piece by piece.
+    ///
+    /// # Safety
+    /// The kernel must have read or written so many bytes there just now.
+    unsafe fn each(self, count: usize, each: &mut dyn FnMut(&[u8])) {
+        match self {
+            // SAFETY: the kernel has just touched these bytes, in a call that the program made for
+            // this; that it does something else with them meanwhile is up to it, and could at worst
+            // change what is seen here.
+            Self::One(at) => each(unsafe { core::slice::from_raw_parts(at, count) }),
+            Self::Several(at, len) => {
+                let mut left = count;
+                for index in 0..len {
+                    if left == 0 {
+                        return;
+                    }
+                    // SAFETY: the kernel has read `len` of these, and `left` more bytes lie in
+                    // this one and those behind it.
+                    let vector = unsafe { &*at.add(index) };
+                    let here = vector.len.min(left);
+                    if here > 0 {
+                        // SAFETY: as above.
+                        each(unsafe { core::slice::from_raw_parts(vector.base, here) });
+                    }
+                    left -= here;
+                }
+            }
+        }
+    }
+}
+
+/// What has come of a call that reads.
+///
+/// # Safety
+/// If the result is positive, so many bytes must stand in `buffers`.
+unsafe fn received(entry: &Entry, fd: i32, result: isize, buffers: Buffers, flags: i32) {
+    match usize::try_from(result) {
+        Ok(_) if flags & MSG_PEEK != 0 => {}
+        Ok(count) if count > 0 && flags & !PLAIN == 0 => {
+            // SAFETY: the caller's promise.
+            entry.received(fd, |each| unsafe { buffers.each(count, each) });
+        }
+        // The end, or what is not understood.
+        Ok(_) => traffic::spoil(fd),
+        Err(_) => failed(fd, result),
+    }
+}
+
+/// What has come of a call that writes.
+///
+/// # Safety
+/// As [`received`].
+unsafe fn sent(entry: &Entry, fd: i32, result: isize, buffers: Buffers, flags: i32) {
+    match usize::try_from(result) {
+        Ok(0) => {}
+        Ok(count) if flags & !PLAIN == 0 => {
+            // SAFETY: the caller's promise.
+            entry.sent(fd, |each| unsafe { buffers.each(count, each) });
+        }
+        Ok(_) => traffic::spoil(fd),
+        Err(_) => failed(fd, result),
+    }
+}
+
+fn failed(fd: i32, result: isize) {
+    if result != -(kernel::EAGAIN as isize) && result != -(kernel::EINTR as isize) {
+        traffic::spoil(fd);
+    }
+}
+
+/// Makes a call that reads from `fd`.
+///
+/// # Safety
+/// The arguments must be what the call expects, and `buffers` what it reads into.
+unsafe fn read_into(n: usize, arguments: Arguments, buffers: Buffers, flags: i32) -> isize {
+    let fd = arguments[0] as i32;
+    let entry = traffic::mine(fd);
+    // SAFETY: the caller's promise.
+    let result = unsafe { kernel::call(n, arguments) };
+    if let Some(entry) = entry {
+        // SAFETY: the kernel has written as many bytes as it says.
+        unsafe { received(entry, fd, result, buffers, flags) };
+    }
+    libc_result(result)
+}
+
+/// Makes a call that writes to `fd`.
+///
+/// # Safety
+/// The arguments must be what the call expects, and `buffers` what it writes.
+unsafe fn write_from(n: usize, arguments: Arguments, buffers: Buffers, flags: i32) -> isize {
+    let fd = arguments[0] as i32;
+    let entry = traffic::mine(fd);
+    // SAFETY: the caller's promise.
+    let result = unsafe { kernel::call(n, arguments) };
+    if let Some(entry) = entry {
+        // SAFETY: the kernel has read as many bytes as it says.
+        unsafe { sent(entry, fd, result, buffers, flags) };
+    }
+    libc_result(result)
+}
+
+/// Makes a call that writes out of a file to `to`.
+///
+/// # Safety
+/// The arguments must be what the call expects.
+unsafe fn write_unseen(n: usize, arguments: Arguments, to: i32) -> isize {
+    let entry = traffic::mine(to);
+    // SAFETY: the caller's promise.
+    let result = unsafe { kernel::call(n, arguments) };
+    match (entry, u64::try_from(result)) {
+        (Some(entry), Ok(count)) => entry.sent_unseen(to, count),
+        (Some(_), Err(_)) => failed(to, result),
+        (None, _) => {}
+    }
+    libc_result(result)
+}
+
+/// The buffers of a message.
+///
+/// # Safety
+/// The kernel must be about to read the message, or have read it.
+unsafe fn buffers_of(message: *const MsgHdr, result: isize) -> Buffers {
+    if result <= 0 {
+        return Buffers::Several(core::ptr::null(), 0);
+    }
+    // SAFETY: the call has succeeded, so the kernel has read the message there.
+    let message = unsafe { &*message };
+    Buffers::Several(message.iov, message.iov_len)
+}
+
+/// Calls libc's own function at this address, or the kernel where libc has none.
+///
+/// # Safety
+/// The arguments must be what the call expects, and the function what libc has for it.
+#[inline]
+unsafe fn natively(function: usize, n: usize, a: usize, b: usize, c: usize, d: usize) -> isize {
+    if function == 0 {
+        // SAFETY: the caller's promise.
+        return libc_result(unsafe { kernel::call(n, [a, b, c, d, 0, 0]) });
+    }
+    // SAFETY: the caller's promise. Arguments that the function does not have do no harm: they are
+    // passed in registers that a callee may overwrite.
+    unsafe {
+        let function: unsafe extern "C" fn(usize, usize, usize, usize) -> isize =
+            core::mem::transmute(function);
+        function(a, b, c, d)
+    }
+}

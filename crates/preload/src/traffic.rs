@@ -1,0 +1,241 @@
+//! What passes over the connections that the supervisor has sent: whether a request is in progress.
+//!
+//! Only the thread that accepted a connection follows it, within its own calls, so nothing is locked.
+//! A call from another thread, or one that is not understood, ends that: the connection then stays
+//! where it is. What passes unseen, the kernel's counts betray before a connection is moved.
+
+use core::cell::UnsafeCell;
+use core::mem::MaybeUninit;
+use core::sync::atomic::{
+    AtomicBool, AtomicI32, AtomicU32, AtomicU64,
+    Ordering::{AcqRel, Acquire, Relaxed, Release},
+};
+
+use framing::{Connection, Seen};
+use wire::Passed;
+
+use crate::table::Slot;
+use crate::{arch, give_back, kernel};
+
+/// Connections whose descriptors are below this are followed. The table takes no memory before it is
+/// used.
+const MOST: usize = 16 * 1024;
+
+/// An entry is not used.
+const FREE: u32 = 0;
+const FOLLOWED: u32 = 1;
+/// The connection is on its way to another worker.
+const MOVING: u32 = 2;
+
+/// One connection's place in the table.
+pub(crate) struct Entry {
+    state: AtomicU32,
+    /// The thread that follows it.
+    thread: AtomicU64,
+    /// That thread looks at it: a signal may come in between, and call.
+    inside: AtomicBool,
+    followed: UnsafeCell<MaybeUninit<Followed>>,
+}
+
+/// What is known of a connection.
+pub(crate) struct Followed {
+    connection: Connection,
+    pub(crate) passed: Passed,
+    /// The client's `sockaddr`, and how many bytes of it count.
+    peer: [u8; 28],
+    peer_len: u8,
+    /// Where it was accepted, and through which channel.
+    pub(crate) slot: &'static Slot,
+    pub(crate) channel: u64,
+}
+
+// SAFETY: `followed` is written before the state says so, and touched by the thread in `thread` alone,
+// which `inside` keeps from doing so twice at a time.
+unsafe impl Sync for Entry {}
+
+static TABLE: [Entry; MOST] = [const {
+    Entry {
+        state: AtomicU32::new(FREE),
+        thread: AtomicU64::new(0),
+        inside: AtomicBool::new(false),
+        followed: UnsafeCell::new(MaybeUninit::uninit()),
+    }
+}; MOST];
+
+/// The process that accepts: a child of `vfork` shares its memory.
+static PROCESS: AtomicI32 = AtomicI32::new(0);
+
+impl Followed {
+    pub(crate) fn peer(&self) -> &[u8] {
+        self.peer.get(..usize::from(self.peer_len)).unwrap_or(&[])
+    }
+
+    pub(crate) fn is_idle(&self) -> bool {
+        self.connection.seen() == Seen::Idle
+    }
+}
+
+impl Entry {
+    /// Lets the thread that follows this connection look at it.
+    pub(crate) fn with<R>(&self, look: impl FnOnce(&mut Followed) -> R) -> Option<R> {
+        if self.inside.load(Relaxed) {
+            // A signal handler calls in the middle of another call.
+            self.state.store(FREE, Release);
+            return None;
+        }
+        self.inside.store(true, Relaxed);
+        // SAFETY: the entry is not free, so this has been written; the thread is the one that follows
+        // it, by this function's callers, and not inside already.
+        let result = look(unsafe { (*self.followed.get()).assume_init_mut() });
+        self.inside.store(false, Relaxed);
+        Some(result)
+    }
+
+    /// The connection is not followed any more. While another thread moves it, waits for that.
+    fn give_up(&self) {
+        while self
+            .state
+            .compare_exchange(FOLLOWED, FREE, AcqRel, Acquire)
+            .is_err_and(|state| state == MOVING)
+            && self.thread.load(Relaxed) != arch::thread()
+        {
+            kernel::yield_now();
+        }
+    }
+
+    /// Keeps other threads out while the connection is moved. `false` if one has come before.
+    pub(crate) fn hold(&self) -> bool {
+        self.state
+            .compare_exchange(FOLLOWED, MOVING, AcqRel, Relaxed)
+            .is_ok()
+    }
+
+    /// Lets them in: the connection is here as before, or it is not.
+    pub(crate) fn release(&self, moved: bool) {
+        self.state
+            .store(if moved { FREE } else { FOLLOWED }, Release);
+    }
+
+    /// Something has passed: `note` takes it down. What follows from it is done.
+    fn pass(&self, fd: i32, note: impl FnOnce(&mut Followed)) {
+        let next = self.with(|followed| {
+            note(followed);
+            match followed.connection.seen() {
+                Seen::Opaque => Next::GiveUp,
+                Seen::Idle if give_back::wants(followed) => Next::GiveBack,
+                Seen::Idle | Seen::Busy => Next::Nothing,
+            }
+        });
+        match next {
+            Some(Next::GiveUp) => self.give_up(),
+            Some(Next::GiveBack) => give_back::one(fd, self),
+            Some(Next::Nothing) | None => {}
+        }
+    }
+
+    /// The program has read some pieces: `each` gives them out one by one.
+    pub(crate) fn received(&self, fd: i32, each: impl FnOnce(&mut dyn FnMut(&[u8]))) {
+        self.pass(fd, |followed| {
+            each(&mut |bytes| {
+                followed.passed.read = followed.passed.read.wrapping_add(bytes.len() as u32);
+                followed.connection.received(bytes);
+            });
+        });
+    }
+
+    /// It has written some.
+    pub(crate) fn sent(&self, fd: i32, each: impl FnOnce(&mut dyn FnMut(&[u8]))) {
+        self.pass(fd, |followed| {
+            each(&mut |bytes| {
+                followed.passed.written = followed.passed.written.wrapping_add(bytes.len() as u32);
+                followed.connection.sent(bytes);
+            });
+        });
+    }
+
+    /// It has written as many bytes out of a file.
+    pub(crate) fn sent_unseen(&self, fd: i32, count: u64) {
+        self.pass(fd, |followed| {
+            followed.passed.written = followed.passed.written.wrapping_add(count as u32);
+            followed.connection.sent_unseen(count);
+        });
+    }
+
+    /// Whether the calling thread follows it.
+    pub(crate) fn is_mine(&self) -> bool {
+        self.thread.load(Relaxed) == arch::thread()
+    }
+}
+
+enum Next {
+    Nothing,
+    GiveUp,
+    GiveBack,
+}
+
+/// The entry of a connection that is followed.
+#[inline]
+pub(crate) fn find(fd: i32) -> Option<&'static Entry> {
+    // Negative numbers become large ones.
+    let entry = TABLE.get(fd as u32 as usize)?;
+    (entry.state.load(Acquire) != FREE).then_some(entry)
+}
+
+/// The same for the thread that follows it. If another thread calls, nobody follows it any more: so
+/// this is asked before a call that reads or writes.
+#[inline]
+pub(crate) fn mine(fd: i32) -> Option<&'static Entry> {
+    let entry = find(fd)?;
+    if entry.is_mine() {
+        return Some(entry);
+    }
+    entry.give_up();
+    None
+}
+
+/// Follows a connection that has just been accepted.
+pub(crate) fn begin(fd: i32, slot: &'static Slot, channel: u64, peer: &[u8], passed: Passed) {
+    let Some(entry) = TABLE.get(fd as u32 as usize) else {
+        return;
+    };
+    // Of an earlier file with this number, whose end was not seen.
+    entry.state.store(FREE, Release);
+    let mut followed = Followed {
+        connection: Connection::new(),
+        passed,
+        peer: [0; 28],
+        peer_len: peer.len().min(28) as u8,
+        slot,
+        channel,
+    };
+    for (to, from) in followed.peer.iter_mut().zip(peer) {
+        *to = *from;
+    }
+    // SAFETY: while the entry is free nobody reads it; the descriptor is the caller's alone so far.
+    unsafe { (*entry.followed.get()).write(followed) };
+    entry.thread.store(arch::thread(), Relaxed);
+    entry.inside.store(false, Relaxed);
+    let process = slot.process.load(Relaxed);
+    if PROCESS.load(Relaxed) != process {
+        PROCESS.store(process, Relaxed);
+    }
+    entry.state.store(FOLLOWED, Release);
+}
+
+/// Something is done with this descriptor that is not understood: the connection is not followed.
+#[inline]
+pub(crate) fn spoil(fd: i32) {
+    if let Some(entry) = find(fd) {
+        entry.give_up();
+    }
+}
+
+/// The program closes this descriptor.
+#[inline]
+pub(crate) fn closed(fd: i32) {
+    if let Some(entry) = find(fd)
+        && PROCESS.load(Relaxed) == kernel::getpid()
+    {
+        entry.give_up();
+    }
+}
