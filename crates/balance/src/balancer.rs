@@ -3,23 +3,22 @@
 use std::num::NonZeroUsize;
 
 use crate::choose::{choose, free};
-use crate::member::{Delay, Member, MemberFigures, MemberId, OVERDUE, SLOW_FOR};
+use crate::member::{Basis, Delay, Member, MemberFigures, MemberId, OVERDUE};
+use crate::memory::Memory;
 use crate::queue::{Queue, Waiting, Waits};
-use crate::turns::Turns;
 use crate::{Channels, Client, Nanos, Policy, Refusal, Settings};
 
 /// Divides connections over the members of one listener. See the crate's documentation for the
 /// rules.
 #[derive(Debug)]
 pub struct Balancer<C: Channels> {
-    settings: Settings,
-    members: Vec<Member>,
-    waiting: Queue<C::Connection>,
-    waits: Waits,
+    pub(crate) settings: Settings,
+    pub(crate) members: Vec<Member>,
+    pub(crate) waiting: Queue<C::Connection>,
+    pub(crate) memory: Memory,
     refused: u64,
     /// The next connection's ticket.
     ticket: u64,
-    turns: Turns,
     /// When [`Balancer::tick`] is due; none while nothing is untaken and nothing waits.
     tick_at: Option<Nanos>,
 }
@@ -31,10 +30,9 @@ impl<C: Channels> Balancer<C> {
             settings,
             members: Vec::new(),
             waiting: Queue::new(),
-            waits: Waits::default(),
+            memory: Memory::default(),
             refused: 0,
             ticket: 0,
-            turns: Turns::default(),
             tick_at: None,
         }
     }
@@ -56,7 +54,7 @@ impl<C: Channels> Balancer<C> {
 
     /// How long connections waited there.
     pub fn waits(&self) -> Waits {
-        self.waits
+        self.memory.waits
     }
 
     /// How many connections were given up.
@@ -87,7 +85,7 @@ impl<C: Channels> Balancer<C> {
     pub fn leave(&mut self, now: Nanos, id: MemberId, channels: &mut C) -> Option<MemberFigures> {
         let at = self.place(id)?;
         let mut member = self.members.remove(at);
-        self.turns.left(at);
+        self.memory.turns.left(at);
         for waiting in member.take_back(now, channels) {
             self.waiting.insert(waiting);
         }
@@ -112,15 +110,21 @@ impl<C: Channels> Balancer<C> {
             connection,
         };
         if self.waiting.is_empty()
-            && let Some(at) = self.choose(now, client, channels)
+            && !self.has_staged()
+            && let Some((at, basis)) = self.choose(now, client, channels)
         {
-            match self.give(now, at, arrived, channels) {
+            match self.give(now, at, basis, arrived, channels) {
                 Ok(()) => return,
                 Err(back) => arrived = back,
             }
         }
+        let serves = self.waiting.is_empty();
         self.waiting.insert(arrived);
-        self.await_turns(now, channels);
+        if serves {
+            self.serve(now, channels);
+        } else {
+            self.await_turns(now, channels);
+        }
     }
 
     /// A watched member may have taken something.
@@ -132,16 +136,16 @@ impl<C: Channels> Balancer<C> {
             return;
         };
         let probed = member.probed.is_some();
-        member.sync(now, channels);
-        // It has come to the end of its channel, and stands at its loop.
-        let at_loop = probed && member.probed.is_none() && member.sent.is_empty();
-        let fresh = member.is_slow(now) && member.is_fresh(now);
+        let was_empty = member.sent.is_empty();
+        member.sync(now, &mut self.memory, channels);
+        // It has come to the end of its channel with nothing in its hands, and stands at its loop.
+        let at_loop = probed && member.probed.is_none() && was_empty;
         if at_loop
-            && !fresh
+            && member.is_settled(now, channels)
             && member.has_room(now)
             && self.settings.policy == Policy::NextAvailable
         {
-            self.serve_one(now, at, channels);
+            self.serve_oldest(now, at, Basis::Free, channels);
         }
         self.serve(now, channels);
     }
@@ -208,14 +212,13 @@ impl<C: Channels> Balancer<C> {
         self.tick_at = Some(self.tick_at.map_or(at, |tick_at| tick_at.min(at)));
     }
 
-    fn choose(&mut self, now: Nanos, client: Client, channels: &mut C) -> Option<usize> {
+    fn choose(&mut self, now: Nanos, client: Client, channels: &mut C) -> Option<(usize, Basis)> {
         choose(
             self.settings.policy,
             now,
             client,
-            self.waiting.len(),
             &mut self.members,
-            &mut self.turns,
+            &mut self.memory,
             channels,
         )
     }
@@ -224,38 +227,52 @@ impl<C: Channels> Balancer<C> {
         &mut self,
         now: Nanos,
         at: usize,
+        basis: Basis,
         waiting: Waiting<C::Connection>,
         channels: &mut C,
     ) -> Result<(), Waiting<C::Connection>> {
         let Some(member) = self.members.get_mut(at) else {
             return Err(waiting);
         };
-        member.turn = self.turns.take(at);
-        let given = member.give(now, channels, waiting);
+        member.turn = self.memory.turns.take(at);
+        let given = member.give(now, channels, basis, waiting);
         self.wake_by(now + OVERDUE);
         given
     }
 
-    /// Gives what waits to whoever can have it, and sees to it that the rest is woken for.
-    fn serve(&mut self, now: Nanos, channels: &mut C) {
+    /// Gives what waits to those that can have it, and sees to it that the rest is woken for.
+    pub(crate) fn serve(&mut self, now: Nanos, channels: &mut C) {
         while let Some(client) = self.waiting.first().map(|first| first.client) {
-            let chosen = self.choose(now, client, channels);
-            if !chosen.is_some_and(|at| self.serve_one(now, at, channels)) {
+            let given = match self.choose(now, client, channels) {
+                Some((at, basis)) => self.serve_oldest(now, at, basis, channels),
+                None => false,
+            };
+            if !given {
                 break;
             }
         }
+        self.recall_for_free(now, channels);
         self.await_turns(now, channels);
     }
 
     /// Gives the one that has waited longest to the member at this place.
-    fn serve_one(&mut self, now: Nanos, at: usize, channels: &mut C) -> bool {
+    pub(crate) fn serve_one(
+        &mut self,
+        now: Nanos,
+        at: usize,
+        basis: Basis,
+        channels: &mut C,
+    ) -> bool {
         let Some(first) = self.waiting.pop() else {
             return false;
         };
         let arrived = first.arrived;
-        match self.give(now, at, first, channels) {
+        match self.give(now, at, basis, first, channels) {
             Ok(()) => {
-                self.waits.record(now.saturating_sub(arrived));
+                // Of what is staged, it is recorded when it is taken.
+                if basis != Basis::Staged {
+                    self.memory.waits.record(now.saturating_sub(arrived));
+                }
                 true
             }
             Err(first) => {
@@ -265,10 +282,11 @@ impl<C: Channels> Balancer<C> {
         }
     }
 
-    /// While something waits, every member is watched, and one with an empty channel has a
-    /// probe in it; when nothing waits any more, nobody is disturbed.
+    /// While something waits, in the queue or behind a member's work, every member is watched, and
+    /// one with an empty channel has a probe in it; when nothing waits any more, nobody is disturbed.
     fn await_turns(&mut self, now: Nanos, channels: &mut C) {
-        let wanted = !self.waiting.is_empty();
+        self.stage(now, channels);
+        let wanted = !self.waiting.is_empty() || self.has_staged();
         let probes = wanted && self.settings.policy == Policy::NextAvailable;
         let mut wake_by = now + OVERDUE;
         for member in &mut self.members {
@@ -280,8 +298,8 @@ impl<C: Channels> Balancer<C> {
             {
                 continue;
             }
-            if member.is_fresh(now) {
-                wake_by = wake_by.min(member.fresh_until());
+            if !member.is_settled(now, channels) {
+                wake_by = wake_by.min(member.settles_by(now));
             } else {
                 member.probe(now, channels);
             }
@@ -298,18 +316,27 @@ impl<C: Channels> Balancer<C> {
         let Some(member) = self.members.get_mut(at) else {
             return;
         };
-        member.sync(now, channels);
+        member.sync(now, &mut self.memory, channels);
         if self.settings.policy != Policy::NextAvailable || !member.is_overdue(now) {
             return;
         }
-        let delay = member.delay(now, channels);
+        let usual = member.stood(now) <= self.memory.runs.usual();
+        let delay = match member.has_staged() {
+            true if usual => return,
+            true => Delay::Blocked,
+            false => member.delay(now, channels),
+        };
+        if delay == Delay::Blocked && usual {
+            member.stage_all();
+            return;
+        }
         let open = member.figures.open;
         if delay == Delay::Starved {
             return;
         }
         if delay != Delay::Blocked {
-            let free = free(now, &mut self.members, &mut self.turns, channels);
-            let Some(free) = free.and_then(|at| self.members.get(at)) else {
+            let free = free(now, &mut self.members, &mut self.memory, channels);
+            let Some(free) = free.and_then(|(at, _)| self.members.get(at)) else {
                 return;
             };
             // What came together stays at several.
@@ -320,15 +347,16 @@ impl<C: Channels> Balancer<C> {
         let Some(member) = self.members.get_mut(at) else {
             return;
         };
-        for waiting in member.take_back(now, channels) {
+        let taken = member.take_back(now, channels);
+        if !taken.is_empty() {
             member.blocked = true;
-            self.waiting.insert(waiting);
-        }
-        if member.blocked {
             if delay == Delay::Blocked {
-                member.slow_until = now + SLOW_FOR;
+                member.found_blocked(now);
             }
             member.probe(now, channels);
+        }
+        for waiting in taken {
+            self.waiting.insert(waiting);
         }
     }
 }

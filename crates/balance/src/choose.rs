@@ -1,7 +1,8 @@
 //! The policies: which member gets the next connection, if any can.
 
-use crate::member::Member;
-use crate::turns::{Turns, keep_best};
+use crate::member::{Basis, Member};
+use crate::memory::Memory;
+use crate::turns::keep_best;
 use crate::{Channels, Client, Look, Nanos, Policy};
 
 /// How many members are looked at for one connection, at the most: a look costs about a
@@ -14,31 +15,30 @@ pub(crate) fn choose<C: Channels>(
     policy: Policy,
     now: Nanos,
     client: Client,
-    waiting: usize,
     members: &mut [Member],
-    turns: &mut Turns,
+    memory: &mut Memory,
     channels: &mut C,
-) -> Option<usize> {
-    match policy {
+) -> Option<(usize, Basis)> {
+    let any = match policy {
         Policy::NextAvailable => {
-            let pressed = waiting > members.len();
-            let found = look_around(now, members, pressed, turns, channels);
-            found.free.or(found.ahead)
+            let found = look_around(now, members, memory, channels);
+            return found.free().or(found.ahead.map(|at| (at, Basis::Ahead)));
         }
-        Policy::RoundRobin => in_turn(now, members, turns, channels),
-        Policy::LeastConn => fewest_open(now, members, channels),
-        Policy::IpHash => by_client(now, client, members, channels),
-    }
+        Policy::RoundRobin => in_turn(now, members, memory, channels),
+        Policy::LeastConn => fewest_open(now, members, memory, channels),
+        Policy::IpHash => by_client(now, client, members, memory, channels),
+    };
+    any.map(|at| (at, Basis::Ahead))
 }
 
-/// A member that waits for work now; `None` if a few looks find none.
+/// A member that waits for work now, or streams; `None` if a few looks find none.
 pub(crate) fn free<C: Channels>(
     now: Nanos,
     members: &mut [Member],
-    turns: &mut Turns,
+    memory: &mut Memory,
     channels: &mut C,
-) -> Option<usize> {
-    look_around(now, members, false, turns, channels).free
+) -> Option<(usize, Basis)> {
+    look_around(now, members, memory, channels).free()
 }
 
 /// What a few looks have found.
@@ -46,32 +46,38 @@ pub(crate) fn free<C: Channels>(
 struct Found {
     /// A member that waits for work.
     free: Option<usize>,
+    /// One whose turns are so short that nobody looked.
+    streaming: Option<usize>,
     /// One that may be sent a connection ahead of time.
     ahead: Option<usize>,
 }
 
+impl Found {
+    fn free(&self) -> Option<(usize, Basis)> {
+        let free = self.free.map(|at| (at, Basis::Free));
+        free.or(self.streaming.map(|at| (at, Basis::Ahead)))
+    }
+}
+
 /// Looks at a few that are not known to be busy, those with the fewest open connections first,
 /// until one is free.
-///
-/// When `pressed`, so much waits that throughput comes before the best place for each.
 fn look_around<C: Channels>(
     now: Nanos,
     members: &mut [Member],
-    pressed: bool,
-    turns: &mut Turns,
+    memory: &mut Memory,
     channels: &mut C,
 ) -> Found {
     let mut found = Found::default();
-    let mut best = None;
+    let mut silent = None;
     // Somebody is busy with a piece of work, and may come back at any moment.
     let mut busy = members
         .iter()
-        .any(|member| member.probed.is_some() || member.blocked || member.is_slow(now));
+        .any(|member| member.is_known_busy() || member.is_slow());
     // Nobody tells of a probe that is taken when nothing waits any more: a worker that has taken it
     // long ago must not come after the others for ever.
     for member in members.iter_mut() {
         if member.probed.is_some() && !member.watched {
-            member.sync(now, channels);
+            member.sync(now, memory, channels);
         }
     }
     for at in likeliest(now, members).into_iter().flatten() {
@@ -79,49 +85,44 @@ fn look_around<C: Channels>(
             break;
         };
         if member.is_streaming(now) {
-            found.free = Some(at);
+            found.streaming = Some(at);
             break;
         }
-        member.sync(now, channels);
-        let recent = member.is_recent(now);
-        let fresh = member.is_fresh(now);
+        member.sync(now, memory, channels);
+        if member.is_streaming(now) {
+            found.streaming = Some(at);
+            break;
+        }
         let rank = match state(now, member, channels) {
             // Nobody can tell: then it is free if it has taken everything.
             Look::Unknown => Rank::Free,
-            Look::Waiting if !recent => Rank::Free,
-            Look::Running if member.is_slow(now) => Rank::Busy,
-            // Without a connection it has nobody to work for: it tidies up, and is back soon.
-            Look::Running if !recent && member.figures.open == 0 => Rank::Free,
-            Look::Running if !recent => Rank::Ahead(0),
-            // It waits, but has perhaps not read yet what it was given just now: the longer that
-            // is ago, the better.
-            Look::Waiting if !fresh => Rank::Ahead(1),
-            Look::Running if !fresh && member.sent.is_empty() => Rank::Ahead(2),
-            Look::Waiting => Rank::Ahead(3),
-            Look::Running => Rank::Ahead(4 + member.sent.len()),
             Look::Away => Rank::Busy,
+            Look::Running if member.is_slow() => Rank::Busy,
+            Look::Waiting if member.is_settled(now, channels) => Rank::Free,
+            // Its client has sent nothing yet, or it is about to read.
+            Look::Waiting => Rank::Silent,
+            Look::Running if !member.is_settled(now, channels) => Rank::Busy,
+            // Without a connection it has nobody to work for: it tidies up, and is back soon.
+            Look::Running if member.figures.open == 0 => Rank::Free,
+            Look::Running => Rank::Ahead,
         };
         match rank {
             Rank::Free => {
-                member.free_at = Some(now);
                 found.free = Some(at);
                 break;
             }
             // Among equals the one whose turn is the longest ago.
-            Rank::Ahead(rank) if best.is_none_or(|best| rank < best) => {
-                best = Some(rank);
-                found.ahead = Some(at);
-            }
-            Rank::Ahead(_) => {}
+            Rank::Ahead => found.ahead = found.ahead.or(Some(at)),
+            Rank::Silent => silent = silent.or(Some(at)),
             Rank::Busy => busy = true,
         }
         member.seen_busy(now);
-        member.turn = turns.pass();
+        member.turn = memory.turns.pass();
     }
-    // Rather than behind what another was given just now, the connection waits for whoever is
-    // free first: it is known within a moment.
-    if busy && !pressed && best != Some(0) {
-        found.ahead = None;
+    // Rather than to one that may be about to begin something else, the connection goes to whichever
+    // is free first: that is known within a moment.
+    if !busy {
+        found.ahead = found.ahead.or(silent);
     }
     found
 }
@@ -129,24 +130,22 @@ fn look_around<C: Channels>(
 /// How well a member suits the next connection.
 enum Rank {
     Free,
-    /// The lower, the better.
-    Ahead(usize),
+    /// It computes, and is back soon.
+    Ahead,
+    /// It waits, but has not read what it was given.
+    Silent,
     Busy,
 }
 
 /// What the member does, as far as it concerns a connection that could be sent to it.
 fn state<C: Channels>(now: Nanos, member: &mut Member, channels: &mut C) -> Look {
-    if member.probed.is_some() {
+    if member.probed.is_some() || member.has_staged() {
         // It would have been seen to come back.
         return Look::Away;
     }
     if !member.sent.is_empty() {
-        // It has not come to its channel yet.
-        return if member.is_overdue(now) {
-            Look::Away
-        } else {
-            Look::Running
-        };
+        // It has not come to its channel yet. More would wait for one loop.
+        return Look::Away;
     }
     let look = channels.look(member.id);
     if member.blocked {
@@ -179,10 +178,10 @@ fn likeliest(now: Nanos, members: &[Member]) -> [Option<usize>; LOOKS] {
     let mut fewest = [None; LOOKS / 2];
     let mut longest_ago = [None; LOOKS];
     for (at, member) in members.iter().enumerate() {
-        if !member.has_room(now) || (member.is_slow(now) && member.is_fresh(now)) {
+        if !member.has_room(now) {
             continue;
         }
-        if member.probed.is_some() && member.watched {
+        if (member.probed.is_some() || member.has_staged()) && member.watched {
             // It is seen when it comes back.
             continue;
         }
@@ -206,12 +205,21 @@ fn likeliest(now: Nanos, members: &[Member]) -> [Option<usize>; LOOKS] {
 
 /// The member with the fewest open connections, of those whose channels take anything; among
 /// equals the one whose turn is the longest ago.
-fn fewest_open<C: Channels>(now: Nanos, members: &mut [Member], channels: &mut C) -> Option<usize> {
+fn fewest_open<C: Channels>(
+    now: Nanos,
+    members: &mut [Member],
+    memory: &mut Memory,
+    channels: &mut C,
+) -> Option<usize> {
     members
         .iter_mut()
         .enumerate()
         .filter_map(|(at, member)| {
-            takes_more(now, member, channels).then_some((member.figures.open, member.turn, at))
+            takes_more(now, member, memory, channels).then_some((
+                member.figures.open,
+                member.turn,
+                at,
+            ))
         })
         .min()
         .map(|(_, _, at)| at)
@@ -221,13 +229,13 @@ fn fewest_open<C: Channels>(now: Nanos, members: &mut [Member], channels: &mut C
 fn in_turn<C: Channels>(
     now: Nanos,
     members: &mut [Member],
-    turns: &Turns,
+    memory: &mut Memory,
     channels: &mut C,
 ) -> Option<usize> {
-    turns.rotation(members.len()).find(|at| {
+    memory.turns.rotation(members.len()).find(|at| {
         members
             .get_mut(*at)
-            .is_some_and(|member| takes_more(now, member, channels))
+            .is_some_and(|member| takes_more(now, member, memory, channels))
     })
 }
 
@@ -236,21 +244,27 @@ fn by_client<C: Channels>(
     now: Nanos,
     client: Client,
     members: &mut [Member],
+    memory: &mut Memory,
     channels: &mut C,
 ) -> Option<usize> {
     members
         .iter_mut()
         .enumerate()
         .filter_map(|(at, member)| {
-            takes_more(now, member, channels).then(|| (client.score(member.key), at))
+            takes_more(now, member, memory, channels).then(|| (client.score(member.key), at))
         })
         .max()
         .map(|(_, at)| at)
 }
 
-fn takes_more<C: Channels>(now: Nanos, member: &mut Member, channels: &mut C) -> bool {
+fn takes_more<C: Channels>(
+    now: Nanos,
+    member: &mut Member,
+    memory: &mut Memory,
+    channels: &mut C,
+) -> bool {
     if !member.has_room(now) {
-        member.sync(now, channels);
+        member.sync(now, memory, channels);
     }
     member.has_room(now)
 }

@@ -13,14 +13,25 @@
 //!   is put into its channel: a message without a connection, which a worker that comes back to
 //!   its loop consumes, and the kernel then wakes the dispatcher.
 //!
-//! For [`Policy::NextAvailable`] these rules follow. A connection goes to a member that waits for
-//! work. When none does, it is sent ahead to one that computes, so that throughput does not suffer
-//! where loops are busy for microseconds only. What lies untaken for a millisecond is taken back
-//! as soon as another member is free, or its own is seen to be blocked; but a member that only waits
-//! for a processor keeps it, so that what comes together stays at several. A blocked one is *slow*
-//! for a second, unless it proves to be quick again: nothing is sent ahead to it. What no member
-//! can have now waits in one queue, first come first served, and nothing that comes later
-//! overtakes it.
+//! - Whether the worker has read what the client of its last connection sent ([`Last`]) is exact. A
+//!   worker that has not is about to begin a piece of work, though its loop may still wait.
+//!
+//! For [`Policy::NextAvailable`] these rules follow:
+//!
+//! 1. A connection goes to a member that waits for work and has read what it was sent before.
+//! 2. Where loops are busy for microseconds only, asking first would cost throughput: a member that
+//!    computes is sent one connection ahead, and one that takes them in a stream is not asked.
+//! 3. When all are busy, one connection is *staged* unread in each channel, behind the youngest
+//!    work first, and the rest waits in one queue, first come first served. So a worker that ends a
+//!    piece of work finds the next one, and does not idle until the dispatcher has heard of it.
+//! 4. A member that is free while nothing waits in the queue gets the oldest that is staged
+//!    elsewhere: it is recalled.
+//! 5. What is staged behind a loop that stands still for longer than loops usually do here goes
+//!    back to the queue, before all that came later, and nothing is staged there any more.
+//! 6. What was sent to a member that was free stays there, unless it is seen to be blocked. A member
+//!    that only waits for a processor keeps it, so that what comes together stays at several.
+//!
+//! Staging is bounded by what lies unread, never by the requests that a worker has in progress.
 
 #![forbid(unsafe_code)]
 
@@ -30,8 +41,11 @@ mod balancer;
 mod choose;
 mod client;
 mod member;
+mod memory;
+mod pace;
 mod queue;
 mod requests;
+mod staging;
 mod turns;
 
 pub use balancer::Balancer;
@@ -97,6 +111,19 @@ pub struct Untaken {
     pub probe: bool,
 }
 
+/// What became of the connection that a member was sent last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Last {
+    /// The worker has read what its client sent, or has closed it.
+    Read,
+    /// What its client sent lies unread.
+    Unread,
+    /// Its client has sent nothing.
+    Silent,
+    /// Nobody can tell.
+    Unknown,
+}
+
 /// Why a connection is given up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refusal {
@@ -115,6 +142,9 @@ pub trait Channels {
     /// How long the member's thread has computed so far, in nanoseconds; `None` where nobody can
     /// tell.
     fn computed(&mut self, member: MemberId) -> Option<Nanos>;
+
+    /// What became of the connection that it was sent last.
+    fn last(&mut self, member: MemberId) -> Last;
 
     /// What lies in its channel now.
     fn untaken(&mut self, member: MemberId) -> Untaken;

@@ -2,8 +2,10 @@
 
 use std::collections::VecDeque;
 
+use crate::memory::Memory;
+use crate::pace::{Pace, TURN};
 use crate::queue::Waiting;
-use crate::{Channels, Client, Look, MILLISECOND, Nanos};
+use crate::{Channels, Client, Last, Look, MILLISECOND, Nanos};
 
 /// What lies untaken for so long is looked after.
 pub(crate) const OVERDUE: Nanos = MILLISECOND;
@@ -29,29 +31,27 @@ const GRACE: Nanos = 25 * MILLISECOND;
 /// what a process waits among 140 others of two processors, a slice of 2.8 ms each.
 const STARVED: Nanos = 1000 * MILLISECOND;
 
-/// A slow member that took so many probes in a row without delay is quick again.
+/// A slow member that took so many probes in a row without delay is quick again: one that is at work
+/// for half of the time would seem so once in eight times.
 const QUICK_TURNS: u32 = 3;
 
 /// Names a member; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MemberId(pub u64);
 
-/// So long a member is slow after it left something untaken.
-pub(crate) const SLOW_FOR: Nanos = 1000 * MILLISECOND;
+/// A client that has sent nothing for so long may send nothing at all. One whose first packet was
+/// lost or held back by a delayed acknowledgement (40 ms on Linux) has sent its request by then.
+const SILENT: Nanos = 40 * MILLISECOND;
 
-/// A slow member may not have read what it took this short a time ago: that it is back at its
-/// loop then tells nothing.
-pub(crate) const FRESH: Nanos = MILLISECOND / 2;
+/// Where nothing tells whether a member has read what it was given, it has after this.
+const UNTOLD: Nanos = 4 * MILLISECOND;
 
-/// So long a member that took something comes after those that did not.
-const RECENT: Nanos = 4 * MILLISECOND;
+/// Whether a member has read what it was given is asked for the first time so long after it took
+/// that, and again after the same time as before.
+const READING: Nanos = MILLISECOND / 16;
 
 /// Where nothing tells whether a blocked member has come back, it is tried again after this.
 const BLOCKED_FOR: Nanos = 10 * MILLISECOND;
-
-/// A member that took so many connections within a millisecond streams: its turns are so short
-/// that a look at what it does would tell nothing.
-const STREAM: u32 = 4;
 
 /// How many connections may be sent to a streaming member before it is asked what it has taken.
 const STREAM_AHEAD: usize = 16;
@@ -101,8 +101,19 @@ pub(crate) struct Sent {
     pub(crate) arrived: Nanos,
     pub(crate) client: Client,
     pub(crate) sent: Nanos,
-    /// The member was seen to be free when it was sent.
-    pub(crate) to_free: bool,
+    pub(crate) basis: Basis,
+}
+
+/// What was believed of a member when it was sent a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Basis {
+    /// It was seen to be free.
+    Free,
+    /// It computes, and is back at its loop within microseconds.
+    Ahead,
+    /// It is busy. The connection lies ready for the end of its work, and goes elsewhere as soon as
+    /// another member is free.
+    Staged,
 }
 
 #[derive(Debug)]
@@ -125,19 +136,22 @@ pub(crate) struct Member {
     computed_before: Option<Nanos>,
     /// The dispatcher is told when it takes something.
     pub(crate) watched: bool,
+    /// Since when something lies in its channel without its loop having turned.
+    standing_since: Option<Nanos>,
     /// It left something untaken, and has not been seen at its loop since.
     pub(crate) blocked: bool,
-    pub(crate) slow_until: Nanos,
+    /// It was found blocked, and has not been seen to be quick since.
+    slow: bool,
+    /// When it was found blocked last.
+    blocked_at: Nanos,
     full_until: Nanos,
-    pub(crate) given_at: Nanos,
-    /// How many connections it took in the millisecond that began then.
-    streak: (Nanos, u32),
+    /// It is known to have read what it was given.
+    settled: bool,
+    pace: Pace,
     /// When it last took something.
     pub(crate) took_at: Nanos,
     /// Until then it is taken for busy, since a look, or what it left lying, showed that it was.
     busy_until: Nanos,
-    /// When a look last showed that it was free.
-    pub(crate) free_at: Option<Nanos>,
     /// The smaller, the longer ago it had its turn.
     pub(crate) turn: u64,
     pub(crate) figures: MemberFigures,
@@ -155,14 +169,15 @@ impl Member {
             quick_turns: 0,
             computed_before: None,
             watched: false,
+            standing_since: None,
             blocked: false,
-            slow_until: 0,
+            slow: false,
+            blocked_at: 0,
             full_until: 0,
-            given_at: 0,
+            settled: true,
             took_at: 0,
             busy_until: 0,
-            streak: (0, 0),
-            free_at: None,
+            pace: Pace::default(),
             turn: 0,
             figures: MemberFigures {
                 open,
@@ -191,38 +206,41 @@ impl Member {
         now < self.busy_until
     }
 
-    pub(crate) fn is_slow(&self, now: Nanos) -> bool {
-        now < self.slow_until
+    pub(crate) fn is_slow(&self) -> bool {
+        self.slow
     }
 
-    /// Whether it may still have to read what it was given.
-    pub(crate) fn is_fresh(&self, now: Nanos) -> bool {
-        now < self.fresh_until()
+    /// What lay in its channel was taken back, since its loop stands still.
+    pub(crate) fn found_blocked(&mut self, now: Nanos) {
+        self.blocked = true;
+        self.slow = true;
+        self.blocked_at = now;
     }
 
-    /// Whether it took something so recently that, on a busy machine, it may still have to read
-    /// it: then others come first.
-    pub(crate) fn is_recent(&self, now: Nanos) -> bool {
-        if self.takes_no_probes {
-            // It would never be seen to come back; so it is not passed over for so long.
-            return self.is_fresh(now);
+    /// Whether it has read what it was given last, or may never have to: else it is about to begin
+    /// a piece of work, whatever its loop does now.
+    pub(crate) fn is_settled<C: Channels>(&mut self, now: Nanos, channels: &mut C) -> bool {
+        if !self.settled && self.sent.is_empty() {
+            let untold_for = now.saturating_sub(self.took_at);
+            self.settled = match channels.last(self.id) {
+                Last::Read => true,
+                // A loop that has had all this time for it does not want to read.
+                Last::Unread | Last::Silent => untold_for >= SILENT,
+                Last::Unknown => untold_for >= UNTOLD,
+            };
         }
-        match self.given_at.max(self.took_at) {
-            0 => false,
-            at => now < at + RECENT,
-        }
+        self.settled
     }
 
-    pub(crate) fn fresh_until(&self) -> Nanos {
-        match self.given_at.max(self.took_at) {
-            0 => 0,
-            at => at + FRESH,
-        }
+    /// When it is to be asked again whether it has read what it took.
+    pub(crate) fn settles_by(&self, now: Nanos) -> Nanos {
+        let passed = now.saturating_sub(self.took_at);
+        now + passed.clamp(READING, OVERDUE)
     }
 
     /// Whether it was found blocked only just now.
     pub(crate) fn is_just_blocked(&self, now: Nanos) -> bool {
-        now.saturating_add(SLOW_FOR) < self.slow_until.saturating_add(BLOCKED_FOR)
+        now < self.blocked_at + BLOCKED_FOR
     }
 
     pub(crate) fn has_room(&self, now: Nanos) -> bool {
@@ -230,34 +248,73 @@ impl Member {
     }
 
     /// Compares what was sent with what still lies in the channel.
-    pub(crate) fn sync<C: Channels>(&mut self, now: Nanos, channels: &mut C) {
+    pub(crate) fn sync<C: Channels>(&mut self, now: Nanos, memory: &mut Memory, channels: &mut C) {
         if self.sent.is_empty() && self.probed.is_none() {
             return;
         }
         let untaken = channels.untaken(self.id);
+        let stood = self.stood(now);
+        let mut turned = false;
         if let Some(since) = self.probed.filter(|_| !untaken.probe) {
             self.probed = None;
-            self.progressed();
-            self.turned_after(now, now.saturating_sub(since));
+            turned = true;
+            self.turned_after(now.saturating_sub(since));
         }
         while self.sent.len() > untaken.connections {
-            self.sent.pop_front();
-            self.took_at = now;
-            self.progressed();
-            if now.saturating_sub(self.streak.0) > OVERDUE {
-                self.streak = (now, 0);
+            if let Some(taken) = self.sent.pop_front()
+                && taken.basis == Basis::Staged
+            {
+                memory.waits.record(now.saturating_sub(taken.arrived));
             }
-            self.streak.1 += 1;
+            self.took_at = now;
+            turned = true;
+            self.pace.took(now);
+        }
+        if turned {
+            if self.watched {
+                memory.runs.record(stood);
+            }
+            self.progressed();
+            let left = !self.sent.is_empty() || self.probed.is_some();
+            self.standing_since = left.then_some(now);
         }
         self.figures.untaken = self.sent.len();
     }
 
+    /// How long its loop is known to stand still.
+    pub(crate) fn stood(&self, now: Nanos) -> Nanos {
+        self.standing_since
+            .map_or(0, |since| now.saturating_sub(since))
+    }
+
+    /// Whether it would be seen to come back to its loop, and has not.
+    pub(crate) fn is_known_busy(&self) -> bool {
+        self.probed.is_some() || self.blocked || self.has_staged()
+    }
+
+    /// Whether a connection was staged behind its work.
+    pub(crate) fn has_staged(&self) -> bool {
+        self.oldest_staged().is_some()
+    }
+
+    /// The oldest connection that was staged behind its work.
+    pub(crate) fn oldest_staged(&self) -> Option<&Sent> {
+        self.sent.iter().find(|it| it.basis == Basis::Staged)
+    }
+
+    /// Its work turns out to take longer: what was sent to it lies there as if it had been staged.
+    pub(crate) fn stage_all(&mut self) {
+        for sent in &mut self.sent {
+            sent.basis = Basis::Staged;
+        }
+    }
+
     /// Whether it may be sent a connection without asking what it does.
     pub(crate) fn is_streaming(&self, now: Nanos) -> bool {
-        self.streak.1 >= STREAM
-            && now.saturating_sub(self.streak.0) <= 2 * OVERDUE
+        self.pace.streams(now)
             && self.sent.len() < STREAM_AHEAD
             && !self.blocked
+            && self.untaken_for(now) <= TURN
     }
 
     /// It has been at its loop.
@@ -267,19 +324,16 @@ impl Member {
     }
 
     /// It took a probe after so long a time. Only while it is watched that is known exactly.
-    fn turned_after(&mut self, now: Nanos, turn: Nanos) {
+    fn turned_after(&mut self, turn: Nanos) {
         if !self.watched {
             return;
         }
         if turn >= OVERDUE {
             self.quick_turns = 0;
-            if self.is_slow(now) {
-                self.slow_until = now + SLOW_FOR;
-            }
         } else {
             self.quick_turns += 1;
             if self.quick_turns >= QUICK_TURNS {
-                self.slow_until = 0;
+                self.slow = false;
             }
         }
     }
@@ -290,6 +344,10 @@ impl Member {
             self.takes_no_probes = !channels.probe(self.id);
             if !self.takes_no_probes {
                 self.probed = Some(now);
+                self.standing_since.get_or_insert(now);
+            } else if self.sent.is_empty() {
+                // Nothing would show that it has turned.
+                self.standing_since = None;
             }
         }
     }
@@ -309,7 +367,7 @@ impl Member {
     /// Why an overdue member has not taken what it was sent, as far as the kernel tells.
     pub(crate) fn delay<C: Channels>(&mut self, now: Nanos, channels: &mut C) -> Delay {
         let untaken_for = self.untaken_for(now);
-        let was_free = self.sent.front().is_some_and(|oldest| oldest.to_free);
+        let was_free = self.sent.iter().all(|sent| sent.basis == Basis::Free);
         let has_grace = was_free && untaken_for < GRACE;
         match channels.look(self.id) {
             Look::Away | Look::Running if has_grace => Delay::Starved,
@@ -345,6 +403,7 @@ impl Member {
         &mut self,
         now: Nanos,
         channels: &mut C,
+        basis: Basis,
         waiting: Waiting<C::Connection>,
     ) -> Result<(), Waiting<C::Connection>> {
         let Waiting {
@@ -370,9 +429,10 @@ impl Member {
             arrived,
             client,
             sent: now,
-            to_free: self.free_at.take() == Some(now),
+            basis,
         });
-        self.given_at = now;
+        self.standing_since.get_or_insert(now);
+        self.settled = false;
         self.figures.dispatched += 1;
         self.figures.open += 1;
         self.figures.untaken = self.sent.len();
@@ -395,6 +455,10 @@ impl Member {
         let first = self.sent.len().saturating_sub(taken.len());
         if first > 0 {
             self.took_at = now;
+            self.standing_since = None;
+        } else {
+            // It has taken nothing since the first of them was sent, to a settled member.
+            self.settled = true;
         }
         let sent = self.sent.drain(..).skip(first);
         let taken: Vec<_> = sent

@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
-use balance::{Channels, Look, MemberId, Nanos, Refusal, Untaken};
+use balance::{Channels, Last, Look, MemberId, Nanos, Refusal, Untaken};
 use rustix::event::epoll;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use wire::{HANDOFF_LEN, Handoff, PROBE_LEN, channel_name};
@@ -74,6 +74,8 @@ pub(crate) struct Channel {
     /// that the process which listened is the one that accepts: it may have forked others for it.
     sent: bool,
     taken: bool,
+    /// What the kernel knows the connection by that was sent last.
+    last: Option<Endpoint>,
 }
 
 impl Channel {
@@ -95,6 +97,7 @@ impl Channel {
             acceptors: 1,
             sent: false,
             taken: false,
+            last: None,
         };
         Ok((channel, theirs))
     }
@@ -246,6 +249,11 @@ impl Channels for Workers {
         self.channels.get(&member)?.oracle.computed()
     }
 
+    fn last(&mut self, member: MemberId) -> Last {
+        let last = self.channels.get(&member).and_then(|it| it.last);
+        last.map_or(Last::Unknown, |endpoint| self.counts.last(endpoint))
+    }
+
     fn untaken(&mut self, member: MemberId) -> Untaken {
         let bytes = self.channels.get(&member).map_or(0, Channel::untaken);
         Untaken {
@@ -269,6 +277,7 @@ impl Channels for Workers {
             return Err(connection);
         }
         channel.sent = true;
+        channel.last = connection.endpoint;
         self.counts.opened(connection.endpoint, member);
         Ok(())
     }
@@ -276,6 +285,9 @@ impl Channels for Workers {
     fn take_back(&mut self, member: MemberId) -> Option<Connection> {
         let (socket, message) = self.take_out(member)?;
         let connection = Connection::returned(socket, message);
+        if let Some(channel) = self.channels.get_mut(&member) {
+            channel.last = None;
+        }
         if let Some(endpoint) = connection.endpoint {
             self.counts.taken_back(endpoint);
         }

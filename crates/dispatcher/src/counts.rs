@@ -10,7 +10,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use balance::{MemberId, Nanos};
+use balance::{Last, MemberId, Nanos};
 use rustix::event::epoll;
 
 use super::ledger::{First, Ledger};
@@ -161,6 +161,12 @@ impl Counts {
             let said = self.diag.as_mut().map(|diag| diag.ask(&[endpoint]));
             said.is_some_and(|said| said.first() == Some(&Presence::Open))
         })
+    }
+
+    /// Whether its worker has read from it.
+    pub(super) fn last(&mut self, endpoint: Endpoint) -> Last {
+        let diag = self.diag.as_mut();
+        diag.map_or(Last::Unknown, |diag| diag.last(endpoint))
     }
 
     /// It was taken back.

@@ -22,6 +22,7 @@ mod members;
 mod moderation;
 mod oracle;
 mod port_owner;
+mod reading;
 mod registered;
 mod registration;
 mod requests;

@@ -89,14 +89,15 @@ impl Endpoint {
         }
     }
 
-    /// Writes the query for it, with a number to know the answer by.
-    fn write_query(self, number: u32, out: &mut Vec<u8>) {
+    /// Writes the query for it, with a number to know the answer by. `extensions` are asked for of
+    /// a TCP connection.
+    pub(super) fn write_query(self, number: u32, extensions: u8, out: &mut Vec<u8>) {
         let body = match self {
             Self::Tcp { local, peer } => {
                 let mut body = [0; 56];
                 let v4 = local.is_ipv4();
                 put(&mut body, 0, &[if v4 { AF_INET } else { AF_INET6 }]);
-                put(&mut body, 1, &[IPPROTO_TCP]);
+                put(&mut body, 1, &[IPPROTO_TCP, extensions]);
                 put(&mut body, 4, &u32::MAX.to_ne_bytes()); // in any state
                 put(&mut body, 8, &local.port().to_be_bytes());
                 put(&mut body, 10, &peer.port().to_be_bytes());
@@ -158,12 +159,12 @@ fn canonical(sockaddr: &[u8]) -> Option<SocketAddr> {
     })
 }
 
-fn number_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+pub(super) fn number_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
     bytes.get(at..)?.first_chunk().copied()
 }
 
 /// Reads an answer: the query's number, and what it says.
-fn read_answer(message: &[u8]) -> Option<(u32, Presence)> {
+pub(super) fn read_answer(message: &[u8]) -> Option<(u32, Presence)> {
     let kind = u16::from_ne_bytes(number_at(message, 4)?);
     let number = u32::from_ne_bytes(number_at(message, 8)?);
     let body = message.get(16..)?;
@@ -230,8 +231,8 @@ fn open() -> io::Result<OwnedFd> {
 /// Where the kernel is asked.
 #[derive(Debug)]
 pub(super) struct SockDiag {
-    socket: OwnedFd,
-    query: Vec<u8>,
+    pub(super) socket: OwnedFd,
+    pub(super) query: Vec<u8>,
 }
 
 impl SockDiag {
@@ -247,7 +248,7 @@ impl SockDiag {
         let mut said = [Presence::Unknown; BATCH];
         self.query.clear();
         for (number, endpoint) in (0..).zip(endpoints.iter().take(BATCH)) {
-            endpoint.write_query(number, &mut self.query);
+            endpoint.write_query(number, 0, &mut self.query);
         }
         // The kernel answers before the call returns. Of what it cannot say nothing is known.
         if sys::send(self.socket.as_fd(), &self.query, None).is_err() {
@@ -303,7 +304,7 @@ impl AsFd for Ends {
     }
 }
 
-fn receive(socket: &OwnedFd, message: &mut [u8]) -> io::Result<usize> {
+pub(super) fn receive(socket: &OwnedFd, message: &mut [u8]) -> io::Result<usize> {
     let flags = rustix::net::RecvFlags::DONTWAIT;
     let (len, _) = rustix::net::recv(socket, message, flags)?;
     Ok(len)

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::num::NonZeroUsize;
 
-use balance::{Channels, Look, MemberId, Nanos, Policy, Refusal, Settings, Untaken};
+use balance::{Channels, Last, Look, MemberId, Nanos, Policy, Refusal, Settings, Untaken};
 use random::Random;
 
 pub(crate) const US: Nanos = 1_000;
@@ -25,6 +25,10 @@ pub(crate) enum Message {
 pub(crate) struct Worker {
     pub(crate) channel: VecDeque<Message>,
     pub(crate) taken: VecDeque<Connection>,
+    /// Taken, too, but their clients have sent nothing yet.
+    pub(crate) silent: BTreeSet<Connection>,
+    /// What it was sent last.
+    pub(crate) last: Option<Connection>,
     /// Until when it works on the first of `taken`.
     pub(crate) busy_until: Option<Nanos>,
     pub(crate) stopped: bool,
@@ -52,6 +56,8 @@ impl Worker {
         Self {
             channel: VecDeque::new(),
             taken: VecDeque::new(),
+            silent: BTreeSet::new(),
+            last: None,
             busy_until: None,
             stopped: false,
             runs_at: None,
@@ -64,6 +70,18 @@ impl Worker {
             dead: false,
             refused_at: None,
             idle_since: Some(now),
+        }
+    }
+
+    /// What has become of a connection that it has taken.
+    fn state_of(&self, connection: Connection) -> Last {
+        let working = usize::from(self.busy_until.is_some());
+        if self.silent.contains(&connection) {
+            Last::Silent
+        } else if self.taken.iter().skip(working).any(|it| *it == connection) {
+            Last::Unread
+        } else {
+            Last::Read
         }
     }
 
@@ -100,6 +118,8 @@ pub(crate) struct Floor {
     pub(crate) event: u64,
     /// Accepted by us, and neither in a channel nor taken: what the central queue must hold.
     pub(crate) central: BTreeSet<Connection>,
+    /// Sent to a worker that was at work, which could be seen, and when.
+    pub(crate) sent_behind_work: BTreeMap<Connection, Nanos>,
     pub(crate) taken_by: BTreeMap<Connection, MemberId>,
     /// Sent, not taken back, and not known to have ended.
     pub(crate) open: BTreeMap<Connection, MemberId>,
@@ -153,6 +173,7 @@ impl Floor {
         if self.workers.contains_key(&id) {
             self.wake(id);
             let worker = self.workers.get_mut(&id).expect("it was there before");
+            worker.silent.remove(&connection);
             worker.taken.push_back(connection);
         }
     }
@@ -183,10 +204,12 @@ impl Floor {
             while let Some(message) = worker.channel.pop_front() {
                 if let Message::Connection(connection) = message {
                     if self.thinking > 0 {
+                        worker.silent.insert(connection);
                         silent.push(connection);
                     } else {
                         worker.taken.push_back(connection);
                     }
+                    self.sent_behind_work.remove(&connection);
                     let before = self.taken_by.insert(connection, id);
                     assert_eq!(before, None, "{connection} was given twice");
                 }
@@ -280,6 +303,24 @@ impl Channels for Floor {
         (!worker.blind).then_some(worker.computed + now)
     }
 
+    fn last(&mut self, member: MemberId) -> Last {
+        let worker = &self.workers[&member];
+        let Some(last) = worker.last else {
+            return Last::Unknown;
+        };
+        if worker.blind {
+            return Last::Unknown;
+        }
+        // Another worker may have it by now, or none.
+        let holder = self.taken_by.get(&last).and_then(|id| self.workers.get(id));
+        match holder {
+            None if self.taken_by.contains_key(&last) => Last::Read,
+            None if self.thinking > 0 => Last::Silent,
+            None => Last::Unread,
+            Some(holder) => holder.state_of(last),
+        }
+    }
+
     fn untaken(&mut self, member: MemberId) -> Untaken {
         let channel = &self.workers[&member].channel;
         let probe = channel.contains(&Message::Probe);
@@ -307,6 +348,10 @@ impl Channels for Floor {
         }
         let worker = self.workers.get_mut(&member).expect("a member is alive");
         worker.channel.push_back(Message::Connection(connection));
+        worker.last = Some(connection);
+        if worker.busy_until.is_some() && !worker.blind && !worker.stopped {
+            self.sent_behind_work.insert(connection, self.now);
+        }
         self.wake(member);
         Ok(())
     }
@@ -315,7 +360,9 @@ impl Channels for Floor {
         let worker = self.workers.get_mut(&member)?;
         while let Some(message) = worker.channel.pop_front() {
             if let Message::Connection(connection) = message {
+                worker.last = None;
                 self.open.remove(&connection);
+                self.sent_behind_work.remove(&connection);
                 self.central.insert(connection);
                 return Some(connection);
             }

@@ -1,0 +1,37 @@
+//! What is remembered of all members together: whose turn it was, how long connections waited, and
+//! how long loops stand still.
+
+use crate::member::OVERDUE;
+use crate::turns::Turns;
+use crate::{Nanos, Waits};
+
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    pub(crate) turns: Turns,
+    pub(crate) waits: Waits,
+    pub(crate) runs: Runs,
+}
+
+/// How long loops stand still over a piece of work, as far as it was seen.
+#[derive(Debug, Default)]
+pub(crate) struct Runs {
+    mean: Option<Nanos>,
+}
+
+/// The mean follows the last so many runs.
+const FOLLOWS: Nanos = 32;
+
+impl Runs {
+    /// A loop has stood still for so long. What was over within a moment was no work.
+    pub(crate) fn record(&mut self, run: Nanos) {
+        if run >= OVERDUE {
+            let mean = self.mean.unwrap_or(run);
+            self.mean = Some(mean - mean / FOLLOWS + run / FOLLOWS);
+        }
+    }
+
+    /// A loop that stands still for longer than this does so for longer than usual.
+    pub(crate) fn usual(&self) -> Nanos {
+        OVERDUE + self.mean.unwrap_or(0)
+    }
+}

@@ -1,0 +1,89 @@
+//! Staging with recall: while all members are busy, one connection lies ready in the channel of each,
+//! so that a worker that ends a piece of work finds its next one there, and does not idle until it
+//! has been heard of. A member that frees while nothing waits gets what lies staged elsewhere.
+
+use crate::balancer::Balancer;
+use crate::choose::free;
+use crate::member::{Basis, Member};
+use crate::{Channels, Nanos, Policy};
+
+impl<C: Channels> Balancer<C> {
+    /// Whether a connection lies staged behind a member's work.
+    pub(crate) fn has_staged(&self) -> bool {
+        self.settings.policy == Policy::NextAvailable && self.members.iter().any(Member::has_staged)
+    }
+
+    /// Stages what waits behind members that are busy, one connection behind each, the youngest
+    /// work first: it is the likeliest to be short.
+    pub(crate) fn stage(&mut self, now: Nanos, channels: &mut C) {
+        if self.settings.policy != Policy::NextAvailable {
+            return;
+        }
+        while !self.waiting.is_empty()
+            && let Some(at) = self.place_to_stage(now, channels)
+        {
+            if !self.serve_one(now, at, Basis::Staged, channels) {
+                break;
+            }
+        }
+    }
+
+    fn place_to_stage(&mut self, now: Nanos, channels: &mut C) -> Option<usize> {
+        let mut youngest = None;
+        for (at, member) in self.members.iter_mut().enumerate() {
+            let may = member.sent.is_empty() && !member.blocked && member.has_room(now);
+            if may && member.is_settled(now, channels) {
+                youngest = youngest.max(Some((member.took_at, at)));
+            }
+        }
+        youngest.map(|(_, at)| at)
+    }
+
+    /// Gives the member at this place the oldest connection that waits: in the queue or, if it is
+    /// free, behind another member's work.
+    pub(crate) fn serve_oldest(
+        &mut self,
+        now: Nanos,
+        at: usize,
+        basis: Basis,
+        channels: &mut C,
+    ) -> bool {
+        if basis == Basis::Free {
+            self.recall(now, at, channels);
+        }
+        self.serve_one(now, at, basis, channels)
+    }
+
+    /// While nothing waits in the queue, members that are free get what is staged elsewhere.
+    pub(crate) fn recall_for_free(&mut self, now: Nanos, channels: &mut C) {
+        while self.waiting.is_empty()
+            && self.has_staged()
+            && let Some((at, basis)) = free(now, &mut self.members, &mut self.memory, channels)
+        {
+            self.recall(now, at, channels);
+            if !self.serve_one(now, at, basis, channels) {
+                return;
+            }
+        }
+    }
+
+    /// Takes back the oldest connection that is staged at another member than this one, if it is
+    /// older than what waits in the queue.
+    fn recall(&mut self, now: Nanos, not_at: usize, channels: &mut C) {
+        let first = self.waiting.first().map_or(u64::MAX, |first| first.ticket);
+        let members = self.members.iter().enumerate();
+        let oldest = members
+            .filter(|(at, _)| *at != not_at)
+            .filter_map(|(at, member)| Some((member.oldest_staged()?.ticket, at)))
+            .min();
+        let Some((_, at)) = oldest.filter(|(ticket, _)| *ticket < first) else {
+            return;
+        };
+        if let Some(member) = self.members.get_mut(at) {
+            for waiting in member.take_back(now, channels) {
+                self.waiting.insert(waiting);
+            }
+            member.probe(now, channels);
+        }
+    }
+}
