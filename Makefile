@@ -8,7 +8,7 @@ FUZZ_SECONDS ?= 60
 # With a local copy of the RustSec database: make lint DENY="--disable-fetch advisories licenses bans sources"
 DENY ?= licenses bans sources
 
-.PHONY: help run test test-machine lint bench bench-floods fuzz fmt clean setup-run setup-test
+.PHONY: help run test test-machine lint bench bench-floods bench-rounds fuzz fmt clean setup-run setup-test
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -52,6 +52,9 @@ bench: setup-test ## Measure maitred beside SO_REUSEPORT, Node's cluster, nginx,
 bench-floods: setup-test ## Measure how long requests take beside clients that flood (about 5 minutes)
 	MAITRED_TEST_REQUESTS=2000 cargo test --release --package maitred --test requests \
 		a_flood_keeps_no -- --nocapture
+
+bench-rounds: setup-test ## Play 10,000 rounds of simultaneous requests beside other programs, for each policy and runtime (about 30 minutes)
+	MAITRED_TEST_ROUNDS=3334 cargo test --release --package maitred --test end_to_end contended -- --nocapture
 
 fuzz: ## Try what is read of strangers on random inputs, then on those that libFuzzer makes of what they cover
 	cargo run --release --manifest-path fuzz/Cargo.toml --bin random_inputs -- $(FUZZ_INPUTS)

@@ -15,9 +15,16 @@ use rustix::fs::{CWD, Mode, mkfifoat};
 use crate::harness::{Door, Gate, PATIENCE, Request, Run, Setup, alone, rounds};
 
 const WORKERS: usize = 3;
-/// Those that promise it. `least_conn` goes by the connections that are open: on a busy machine a worker
-/// may not have closed one of the round before, and rightly gets nothing then.
-const POLICIES: [&str; 2] = ["next_available", "round_robin"];
+/// Those that promise it. Of connections, `least_conn` goes by those that are open: on a busy machine a
+/// worker may not have closed one of the round before, and rightly gets nothing then. Of requests it is
+/// known that they are over.
+const PROMISES: [(&str, &str); 5] = [
+    ("connection", "next_available"),
+    ("connection", "round_robin"),
+    ("request", "next_available"),
+    ("request", "round_robin"),
+    ("request", "least_conn"),
+];
 
 /// Each request rings, and blocks its worker until the test lets it go on: who has one begins no
 /// other.
@@ -124,8 +131,8 @@ fn beside_other_programs(body: impl FnOnce()) {
 
 fn every_worker_answers_one(app: impl Fn() -> Setup) {
     let _turn = alone();
-    for policy in POLICIES {
-        let setup = app().option("--balance", policy);
+    for (per, policy) in PROMISES {
+        let setup = app().option("--balance", policy).option("--per", per);
         let (gate, bell) = (Gate::new(setup.folder()), Bell::new(&setup));
         let setup = setup.env("GATE", gate.path()).env("BELL", &bell.path);
         let mut run = setup
@@ -137,10 +144,12 @@ fn every_worker_answers_one(app: impl Fn() -> Setup) {
         until_all_have_answered(&run.door());
         beside_other_programs(|| {
             for round in 0..3 * rounds() {
-                play(&mut run, &gate, &bell, &format!("{policy}, round {round}"));
+                let round = format!("per {per}, {policy}, round {round}");
+                play(&mut run, &gate, &bell, &round);
             }
         });
         run.no_worker_has_ended();
+        println!("per {per}, {policy}: {} rounds, 0 uneven", 3 * rounds());
     }
 }
 
