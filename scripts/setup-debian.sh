@@ -15,7 +15,7 @@ package_of() {
     nginx) echo "nginx" ;;
     haproxy) echo "haproxy" ;;
     musl-gcc) echo "musl-tools" ;;
-    gcc) echo "gcc libc6-dev" ;;
+    gcc | cc) echo "gcc libc6-dev" ;;
     python3) echo "python3" ;;
     pip3) echo "python3-pip" ;;
     curl) echo "curl" ;;
@@ -25,7 +25,8 @@ package_of() {
     qemu-system-x86_64) echo "qemu-system-x86" ;;
     mmdebstrap) echo "mmdebstrap" ;;
     mke2fs) echo "e2fsprogs" ;;
-    strip) echo "binutils" ;;
+    strip | readelf) echo "binutils" ;;
+    lintian) echo "lintian" ;;
     *) fail "no Debian package is known for $1" ;;
     esac
 }
@@ -34,7 +35,9 @@ purpose_of() {
     chromium) echo "opens the demo page as a user would" ;;
     nginx | haproxy) echo "is what maitred is measured against" ;;
     musl-gcc) echo "builds the test programs for musl" ;;
-    gcc) echo "builds the test programs" ;;
+    gcc | cc) echo "builds the test programs" ;;
+    readelf) echo "tells which glibc a program needs" ;;
+    lintian) echo "checks the deb" ;;
     python3) echo "runs the Python example" ;;
     pip3) echo "installs the Python servers of the tests" ;;
     curl) echo "asks the servers of the tests" ;;
@@ -42,7 +45,8 @@ purpose_of() {
     h2load) echo "asks the servers of the tests many things at once" ;;
     systemd-analyze) echo "checks the unit that startup writes" ;;
     qemu-system-x86_64) echo "emulates the test machine" ;;
-    mmdebstrap | mke2fs) echo "makes the disks of the test machine" ;;
+    mmdebstrap) echo "makes the systems that packages are tried in" ;;
+    mke2fs) echo "makes the disks of the test machine" ;;
     strip) echo "makes maitred small enough for the test machine" ;;
     esac
 }

@@ -55,7 +55,8 @@ done < <(list test)
 }
 
 cp -r examples docs "$place/repo/"
-mkdir -p "$place/repo/tests" "$place/repo/crates/maitred/tests"
+mkdir -p "$place/repo/tests" "$place/repo/crates/maitred/tests" "$place/repo/packaging"
+cp -r packaging/npm "$place/repo/packaging/"
 cp -r crates/maitred/tests/snapshots "$place/repo/crates/maitred/tests/"
 if nobody test -x "$PWD/tests/tools/node_modules/.bin/bun"; then
     ln -s "$PWD/tests/tools" "$place/repo/tests/tools"

@@ -4,33 +4,13 @@
 With --check it only says whether the file is as it would be written now.
 """
 
-import json
-import subprocess
 import sys
 from pathlib import Path
 
-TOP = Path(__file__).resolve().parent.parent
-TARGET = "x86_64-unknown-linux-gnu"
+from linked import TOP, crates
+
 NOTICES = ("LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE", "UNLICENSE")
 LINE = "-" * 79
-
-
-def cargo(*arguments):
-    command = ["cargo", *arguments, "--locked"]
-    return subprocess.run(command, cwd=TOP, check=True, capture_output=True, text=True).stdout
-
-
-def linked():
-    """What maitred and the library that it preloads are linked with, by name and version."""
-    found = set()
-    for package in ("maitred", "preload"):
-        tree = cargo("tree", "-p", package, "-e", "normal,no-proc-macro", "--target", TARGET,
-                     "--prefix", "none", "--format", "{p}")
-        for line in tree.splitlines():
-            name, version, *rest = line.replace("(*)", "").split()
-            if not any(it.startswith("(/") for it in rest):
-                found.add((name, version.removeprefix("v")))
-    return found
 
 
 def notices(folder):
@@ -41,13 +21,9 @@ def notices(folder):
 
 
 def page():
-    wanted = linked()
-    packages = json.loads(cargo("metadata", "--format-version", "1", "--filter-platform", TARGET))
-    packages = [it for it in packages["packages"] if (it["name"], it["version"]) in wanted]
-    packages.sort(key=lambda it: (it["name"], it["version"]))
     users = {}
     parts = ["maitred is linked with these crates. Their notices follow, each text once.\n"]
-    for package in packages:
+    for package in crates():
         name = f"{package['name']} {package['version']}"
         parts.append(f"{name}: {package['license'] or 'see its notice'}")
         for text in notices(Path(package["manifest_path"]).parent):

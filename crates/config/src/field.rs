@@ -11,7 +11,7 @@ pub struct Field {
     /// The name in config files.
     pub name: &'static str,
     /// Other names. Any of them may also be written in camelCase or with dashes.
-    pub(crate) aliases: &'static [&'static str],
+    pub aliases: &'static [&'static str],
     /// What it means.
     pub help: &'static str,
     /// The chapter of the reference and of `--help`.
@@ -25,9 +25,9 @@ pub struct Field {
     /// The default, in words.
     pub default: &'static str,
     /// Two different values, neither of them the default, in JSON.
-    pub(crate) examples: [&'static str; 2],
+    pub examples: [&'static str; 2],
     /// What its value should be, as in "expected …".
-    pub(crate) expects: &'static str,
+    pub expects: &'static str,
     /// Its JSON Schema.
     pub(crate) schema: fn() -> Value,
     /// The flags that set it.

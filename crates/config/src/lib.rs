@@ -44,6 +44,8 @@ mod runtime;
 mod schema;
 mod secrets;
 mod signal;
+#[cfg(test)]
+mod types;
 mod units;
 mod variables;
 mod watch;

@@ -101,6 +101,6 @@ fn the_page_says_what_the_table_says() {
     let there = std::fs::read_to_string(path).unwrap_or_default();
     assert!(
         there == page,
-        "docs/config.md is out of date: UPDATE_DOCS=1 cargo test -p maitred reference"
+        "docs/config.md is out of date: UPDATE_DOCS=1 cargo test -p config reference"
     );
 }

@@ -95,7 +95,7 @@ mod tests {
         let there = std::fs::read_to_string(FILE).unwrap_or_default();
         assert!(
             there == text,
-            "docs/config.schema.json is out of date: UPDATE_DOCS=1 cargo test -p maitred --lib schema"
+            "docs/config.schema.json is out of date: UPDATE_DOCS=1 cargo test -p config schema"
         );
     }
 }

@@ -18,6 +18,7 @@ mod jlist;
 mod kill;
 mod list;
 mod logs;
+mod man;
 mod mini_list;
 mod pid;
 mod ping;
@@ -56,6 +57,8 @@ use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
 #[command(
     name = "maitred",
     version,
+    // With the commit and the target.
+    long_version = env!("MAITRED_VERSION"),
     about,
     max_term_width = 100,
     disable_version_flag = true,
@@ -63,7 +66,7 @@ use clap::{ArgAction, Args, CommandFactory, FromArgMatches, Parser, Subcommand};
     args_override_self = true
 )]
 struct Arguments {
-    /// Print the version.
+    /// Print the version; --version also prints the commit and the target.
     #[arg(short = 'v', long, visible_short_alias = 'V', action = ArgAction::Version)]
     version: (),
 
@@ -141,6 +144,8 @@ enum Command {
     Init(init::Init),
     Schema(schema::Schema),
     Completion(completion::Completion),
+    #[command(hide = true)]
+    Man(man::Man),
 }
 
 /// Does what the command line says.
@@ -220,6 +225,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Init(init) => init.execute(),
         Command::Schema(schema) => schema.execute(),
         Command::Completion(completion) => completion.execute(),
+        Command::Man(man) => man.execute(),
     };
     ended(result)
 }

@@ -26,3 +26,4 @@ mod names;
 mod schema;
 mod scripts;
 mod start;
+mod types;

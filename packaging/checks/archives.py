@@ -1,0 +1,90 @@
+"""The tarball, the wheel, the image and the bill of materials."""
+
+import hashlib
+import json
+import subprocess
+import sys
+import tarfile
+
+from .place import TOP, Place
+
+
+def only(dist, pattern):
+    found = list(dist.glob(pattern))
+    assert len(found) == 1, (pattern, found)
+    return found[0]
+
+
+def sums(stack, dist):
+    del stack
+    subprocess.run(["sha256sum", "--check", "--strict", "--quiet", "SHA256SUMS"], cwd=dist, check=True)
+    named = {line.split()[1] for line in (dist / "SHA256SUMS").read_text().splitlines()}
+    there = {it.name for it in dist.iterdir()} - {"SHA256SUMS"}
+    assert named == there, named ^ there
+
+
+def tarball(stack, dist):
+    at = Place(stack)
+    at.run("tar", "-xzf", only(dist, "*.tar.gz"), "--strip-components=1")
+    above = at.demo(at.folder / "bin/maitred")
+    assert above[0] == "maitred", above
+    version = at.run("bin/maitred", "--version")
+    # A version, a commit and the target.
+    commit = subprocess.run(["git", "rev-parse", "--short=12", "HEAD"], cwd=TOP, capture_output=True,
+                            text=True, check=True).stdout.strip()
+    assert commit in version and "x86_64-unknown-linux-gnu" in version, version
+    for shell, file in (("bash", "bash-completion/completions/maitred"),):
+        at.run(shell, "-n", at.folder / "share" / file)
+    for page in (at.folder / "share/man").glob("man*/*"):
+        text = page.read_text()
+        assert ".TH" in text and ".SH NAME" in text, page
+
+
+def wheel(stack, dist):
+    at = Place(stack)
+    # Debian's Python has no pip to put into an environment, and its pip can use one from outside.
+    at.run(sys.executable, "-m", "venv", "--without-pip", "venv")
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--python", "venv/bin/python"]
+    at.run(*pip, "install", "--quiet", "--no-index", only(dist, "*.whl"))
+    above = at.demo(at.folder / "venv/bin/maitred", example="python/server.py")
+    assert above[0] == "maitred", above
+    at.run(*pip, "uninstall", "--yes", "--quiet", "maitred")
+    assert not (at.folder / "venv/bin/maitred").exists()
+
+
+def image(stack, dist):
+    """The layout says of each blob what it is, and the layer holds the executable alone."""
+    at = Place(stack)
+    at.run("tar", "-xf", only(dist, "*-oci.tar"))
+
+    def blob(described):
+        data = (at.folder / "blobs/sha256" / described["digest"].removeprefix("sha256:")).read_bytes()
+        assert len(data) == described["size"], described
+        assert "sha256:" + hashlib.sha256(data).hexdigest() == described["digest"], described
+        return data
+
+    index = json.loads((at.folder / "index.json").read_text())
+    manifest = json.loads(blob(index["manifests"][0]))
+    config = json.loads(blob(manifest["config"]))
+    (layer,) = manifest["layers"]
+    (at.folder / "layer.tar.gz").write_bytes(blob(layer))
+    at.run("gzip", "-d", "layer.tar.gz")
+    unpacked = (at.folder / "layer.tar").read_bytes()
+    assert config["rootfs"]["diff_ids"] == ["sha256:" + hashlib.sha256(unpacked).hexdigest()]
+    with tarfile.open(at.folder / "layer.tar") as archive:
+        names = archive.getnames()
+    assert [it for it in names if not it.startswith("licenses")] == ["maitred"], names
+
+
+def bill_of_materials(stack, dist):
+    """It names what the notices name."""
+    del stack
+    bill = json.loads(only(dist, "*.cdx.json").read_text())
+    named = {f"{it['name']} {it['version']}" for it in bill["components"]}
+    notices = (TOP / "THIRD-PARTY.txt").read_text().split("-" * 79)[0].splitlines()
+    expected = {line.split(":")[0] for line in notices[1:] if ":" in line}
+    assert named == expected, named ^ expected
+    assert all(it["hashes"] for it in bill["components"])
+
+
+TESTS = (sums, tarball, wheel, image, bill_of_materials)

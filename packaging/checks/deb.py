@@ -1,0 +1,115 @@
+"""The deb: what lintian says of it, and its life in small Debian systems of two ages."""
+
+import contextlib
+import os
+import shutil
+import subprocess
+
+from .archives import only
+from .place import LIMIT, TOP, Place, free_port, three_at_once
+
+ROOTS = TOP / "target/packages"
+
+
+def lintian(stack, dist):
+    del stack
+    done = subprocess.run(["lintian", "--fail-on", "error", "--suppress-tags", "bad-distribution-in-changes-file",
+                           only(dist, "*.deb")], capture_output=True, text=True, timeout=300)
+    print(done.stdout, end="")
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def unit(stack, dist):
+    """What systemd says of the unit, and what man says of the pages that it names."""
+    at = Place(stack)
+    at.run("dpkg-deb", "--extract", only(dist, "*.deb"), "root")
+    text = (at.folder / "root/usr/lib/systemd/system/maitred@.service").read_text()
+    file = at.folder / "maitred@.service"
+    file.write_text(text.replace("/usr/bin/maitred", str(at.folder / "root/usr/bin/maitred")))
+    done = subprocess.run(["systemd-analyze", "verify", "--man=no", at.folder / "maitred@api.service"],
+                          capture_output=True, text=True, timeout=60,
+                          env=os.environ | {"SYSTEMD_UNIT_PATH": f"{at.folder}:"})
+    ours = [line for line in done.stderr.splitlines() if "maitred@" in line]
+    assert done.returncode == 0 and not ours, done.stderr
+    for page in ("man1/maitred.1.gz", "man5/maitred-config.5.gz"):
+        assert (at.folder / "root/usr/share/man" / page).exists(), page
+
+
+class Root:
+    """A small Debian, from a tar that is made once."""
+
+    def __init__(self, stack, release):
+        tar = ROOTS / f"{release}.tar"
+        if not tar.exists():
+            ROOTS.mkdir(parents=True, exist_ok=True)
+            made = tar.with_suffix(".new.tar")
+            subprocess.run(["mmdebstrap", "--quiet", "--variant=essential", "--include=adduser,python3",
+                            release, made], check=True, timeout=900)
+            made.rename(tar)
+        self.folder = Place(stack).folder
+        subprocess.run(["tar", "-xf", tar, "-C", self.folder], check=True)
+        # This process is process 1 of the system, and its end is the end of all that runs in it.
+        self.shell = subprocess.Popen(
+            ["unshare", "--fork", "--pid", "--kill-child", "--mount", f"--mount-proc={self.folder}/proc",
+             "chroot", self.folder, "env", "-i", "PATH=/usr/sbin:/usr/bin:/sbin:/bin", "HOME=/root",
+             "sh"],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        stack.callback(self.close)
+
+    def run(self, script):
+        """Runs commands, all of which succeed; what they print."""
+        mark = "-- end of the commands:"
+        self.shell.stdin.write(f"(set -e\n{script}\n) </dev/null; echo; echo '{mark}' $?\n")
+        self.shell.stdin.flush()
+        lines = []
+        for line in self.shell.stdout:
+            if line.startswith(mark):
+                assert line.split()[-1] == "0", f"{script}:\n{''.join(lines)}"
+                return "".join(lines)
+            lines.append(line)
+        raise AssertionError(f"the system has ended:\n{''.join(lines)}")
+
+    def close(self):
+        with contextlib.suppress(BrokenPipeError):
+            self.shell.stdin.close()
+        try:
+            self.shell.wait(LIMIT)
+        except subprocess.TimeoutExpired:
+            self.shell.kill()
+            self.shell.wait()
+
+
+def life(release):
+    def test(stack, dist):
+        root = Root(stack, release)
+        shutil.copy(only(dist, "*.deb"), root.folder / "root/maitred.deb")
+        shutil.copytree(TOP / "examples/python", root.folder / "srv/examples/python")
+        shutil.copy(TOP / "examples/page.html", root.folder / "srv/examples/page.html")
+        before = root.run("find / -xdev -path /proc -prune -o -path /root -prune -o -path /var/cache -prune "
+                          "-o -path /var/lib/dpkg -prune -o -print | sort")
+        root.run("dpkg --install /root/maitred.deb\nmaitred check /etc/maitred/example.config.json 2>&1 || true\n"
+                 "dpkg --verify maitred\ngetent passwd maitred")
+        # A name in another network is not needed: the ports are this machine's.
+        port = free_port()
+        root.run(f"PORT={port} maitred start /srv/examples/python/server.py --name api -i 3")
+        three_at_once(port)
+        root.run("maitred reload api")
+        three_at_once(port)
+        root.run("maitred stop api\nmaitred start api")
+        three_at_once(port)
+        root.run("maitred delete api\nmaitred kill")
+        root.run("dpkg --remove maitred\n! command -v maitred\ntest -e /etc/maitred/example.config.json")
+        root.run("dpkg --purge maitred\nrm -rf /root/.maitred")
+        after = root.run("find / -xdev -path /proc -prune -o -path /root -prune -o -path /var/cache -prune "
+                         "-o -path /var/lib/dpkg -prune -o -print | sort")
+        # The user stays, as Debian has it; the files that hold it have backups.
+        more = set(after.split()) - set(before.split())
+        more = {it for it in more if not it.startswith(("/etc/passwd", "/etc/group", "/etc/shadow", "/etc/gshadow",
+                                                       "/etc/subuid", "/etc/subgid", "/var/log", "/tmp"))}
+        assert not more, more
+
+    test.__name__ = f"deb_in_{release}"
+    return test
+
+
+TESTS = (lintian, unit, life("bullseye"), life("bookworm"))
