@@ -217,6 +217,7 @@ impl<C: Channels> Balancer<C> {
             self.settings.policy,
             now,
             client,
+            self.is_pressed(),
             &mut self.members,
             &mut self.memory,
             channels,
@@ -244,7 +245,7 @@ impl<C: Channels> Balancer<C> {
     pub(crate) fn serve(&mut self, now: Nanos, channels: &mut C) {
         while let Some(client) = self.waiting.first().map(|first| first.client) {
             let given = match self.choose(now, client, channels) {
-                Some((at, basis)) => self.serve_oldest(now, at, basis, channels),
+                Some((at, basis)) => self.serve_several(now, at, basis, channels),
                 None => false,
             };
             if !given {

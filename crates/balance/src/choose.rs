@@ -15,13 +15,14 @@ pub(crate) fn choose<C: Channels>(
     policy: Policy,
     now: Nanos,
     client: Client,
+    pressed: bool,
     members: &mut [Member],
     memory: &mut Memory,
     channels: &mut C,
 ) -> Option<(usize, Basis)> {
     let any = match policy {
         Policy::NextAvailable => {
-            let found = look_around(now, members, memory, channels);
+            let found = look_around(now, members, pressed, memory, channels);
             return found.free().or(found.ahead.map(|at| (at, Basis::Ahead)));
         }
         Policy::RoundRobin => in_turn(now, members, memory, channels),
@@ -38,7 +39,7 @@ pub(crate) fn free<C: Channels>(
     memory: &mut Memory,
     channels: &mut C,
 ) -> Option<(usize, Basis)> {
-    look_around(now, members, memory, channels).free()
+    look_around(now, members, false, memory, channels).free()
 }
 
 /// What a few looks have found.
@@ -60,10 +61,12 @@ impl Found {
 }
 
 /// Looks at a few that are not known to be busy, those with the fewest open connections first,
-/// until one is free.
+/// until one is free. When `pressed`, more wait than there are members: then clients that send nothing
+/// must not hold up the others.
 fn look_around<C: Channels>(
     now: Nanos,
     members: &mut [Member],
+    pressed: bool,
     memory: &mut Memory,
     channels: &mut C,
 ) -> Found {
@@ -121,7 +124,7 @@ fn look_around<C: Channels>(
     }
     // Rather than to one that may be about to begin something else, the connection goes to whichever
     // is free first: that is known within a moment.
-    if !busy {
+    if !busy || pressed {
         found.ahead = found.ahead.or(silent);
     }
     found

@@ -148,6 +148,8 @@ pub(crate) struct Member {
     /// It is known to have read what it was given.
     settled: bool,
     pace: Pace,
+    /// How many connections it gets at once when many wait and it is free.
+    several: usize,
     /// When it last took something.
     pub(crate) took_at: Nanos,
     /// Until then it is taken for busy, since a look, or what it left lying, showed that it was.
@@ -178,6 +180,7 @@ impl Member {
             took_at: 0,
             busy_until: 0,
             pace: Pace::default(),
+            several: 1,
             turn: 0,
             figures: MemberFigures {
                 open,
@@ -214,6 +217,7 @@ impl Member {
     pub(crate) fn found_blocked(&mut self, now: Nanos) {
         self.blocked = true;
         self.slow = true;
+        self.several = 1;
         self.blocked_at = now;
     }
 
@@ -302,8 +306,17 @@ impl Member {
         self.sent.iter().find(|it| it.basis == Basis::Staged)
     }
 
+    /// It is free though many wait. How many connections it should have at once: each time twice as
+    /// many as the time before.
+    pub(crate) fn found_waiting(&mut self) -> usize {
+        let several = self.several;
+        self.several = (2 * several).min(STREAM_AHEAD);
+        several
+    }
+
     /// Its work turns out to take longer: what was sent to it lies there as if it had been staged.
     pub(crate) fn stage_all(&mut self) {
+        self.several = 1;
         for sent in &mut self.sent {
             sent.basis = Basis::Staged;
         }

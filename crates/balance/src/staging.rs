@@ -39,6 +39,40 @@ impl<C: Channels> Balancer<C> {
         youngest.map(|(_, at)| at)
     }
 
+    /// Whether more wait than there are members: then what came together cannot all go to different
+    /// ones, and throughput comes before the best place for each.
+    pub(crate) fn is_pressed(&self) -> bool {
+        self.waiting.len() > self.members.len()
+    }
+
+    /// Gives the member at this place the oldest connection and, if it is found free again and again
+    /// while many wait, several: then it is the way to it that takes the time, as on a machine with
+    /// too few processors.
+    pub(crate) fn serve_several(
+        &mut self,
+        now: Nanos,
+        at: usize,
+        basis: Basis,
+        channels: &mut C,
+    ) -> bool {
+        let pressed = self.is_pressed();
+        let share = self.waiting.len() / self.members.len().max(1);
+        if !self.serve_oldest(now, at, basis, channels) {
+            return false;
+        }
+        let Some(member) = self.members.get_mut(at).filter(|_| basis == Basis::Free) else {
+            return true;
+        };
+        let several = if pressed { member.found_waiting() } else { 1 };
+        for _ in 1..several.min(share) {
+            let has_room = self.members.get(at).is_some_and(|it| it.has_room(now));
+            if !has_room || !self.serve_one(now, at, Basis::Ahead, channels) {
+                break;
+            }
+        }
+        true
+    }
+
     /// Gives the member at this place the oldest connection that waits: in the queue or, if it is
     /// free, behind another member's work.
     pub(crate) fn serve_oldest(

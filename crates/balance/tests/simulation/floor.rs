@@ -198,6 +198,7 @@ impl Floor {
             Some(_) => worker.taken.pop_front(),
             None => None,
         };
+        let took_something = worker.taken.is_empty() && !worker.channel.is_empty();
         if worker.taken.is_empty() {
             let took = !worker.channel.is_empty();
             let mut silent = Vec::new();
@@ -233,7 +234,8 @@ impl Floor {
         let work = self.work();
         let worker = self.workers.get_mut(&id).expect("it was there before");
         if worker.taken.is_empty() {
-            worker.idle_since = worker.idle_since.or(Some(now));
+            let since = worker.idle_since.filter(|_| !took_something);
+            worker.idle_since = since.or(Some(now));
         } else {
             worker.idle_since = None;
             worker.began = now;

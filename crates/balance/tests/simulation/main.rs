@@ -72,6 +72,19 @@ fn simultaneous_connections_go_to_different_workers_on_a_busy_machine() {
     }
 }
 
+/// Many clients connect, and send nothing. They must not keep the workers from others.
+#[test]
+fn silent_clients_hold_nobody_up() {
+    for seed in 1..=200 {
+        let mut random = Random::new(seed);
+        let workers = random.below(8) + 1;
+        let mut world = World::idle(Random::new(seed), balance::Policy::NextAvailable, workers);
+        world.silence();
+        let took = world.until_taken(200 * workers);
+        assert!(took <= 60 * MS, "seed {seed}, {workers} workers: {took} ns");
+    }
+}
+
 #[test]
 fn rotation_is_exact() {
     let mut world = World::idle(Random::new(1), balance::Policy::RoundRobin, 4);

@@ -161,6 +161,38 @@ impl World {
         served.map(|(_, worker)| *worker).collect()
     }
 
+    /// From now on clients send nothing for hours, and one worker is at work all the time.
+    pub(crate) fn silence(&mut self) {
+        self.floor.thinking = 3_600_000_000 * MS;
+        let busy = self
+            .floor
+            .workers
+            .keys()
+            .next()
+            .copied()
+            .expect("there is one");
+        let worker = self.floor.workers.get_mut(&busy).expect("it was there");
+        worker.busy_until = Some(self.floor.now + 60_000 * MS);
+        worker.taken.push_back(Connection::MAX);
+    }
+
+    /// Lets so many connections arrive at once; how long it takes until workers have taken all but
+    /// those that lie behind the work of one.
+    pub(crate) fn until_taken(&mut self, connections: u64) -> Nanos {
+        let (began, first) = (self.floor.now, self.arrived);
+        for _ in 0..connections {
+            self.accept();
+        }
+        let workers = self.floor.workers.len() as u64;
+        while (self.floor.taken_by.range(first..).count() as u64) + 32 < connections
+            && workers > 1
+            && self.floor.now < began + 1_000 * MS
+        {
+            self.run_until(self.floor.now + MS);
+        }
+        self.floor.now - began
+    }
+
     /// From now on clients keep their connections.
     pub(crate) fn keep(&mut self) {
         self.floor.kept = 0;
