@@ -8,6 +8,7 @@ use balance::MemberId;
 use rustix::io::Errno;
 use wire::Address;
 
+use super::address::ListenAddress;
 use super::channel::Channel;
 use super::listeners::{Listener, ListenerId, Opened};
 use super::members::Caller;
@@ -105,6 +106,16 @@ impl Turn {
         });
         members
             .map(|(id, _)| (*id, self.workers.channels.get(id).and_then(Channel::inode)))
+            .collect()
+    }
+
+    /// The processes that listen at an address.
+    pub(super) fn holders_at(&self, address: &ListenAddress) -> Vec<i32> {
+        let listener = self.listeners.at(address);
+        let members = self.members.values();
+        members
+            .filter(|member| Some(member.listener) == listener && member.joined)
+            .flat_map(|member| member.holders.iter().map(|holder| holder.pid))
             .collect()
     }
 

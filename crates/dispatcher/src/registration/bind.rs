@@ -60,6 +60,18 @@ impl Registrar {
             rights: rights.clone(),
         };
         let reuse_port = sockopt::socket_reuseport(&question.socket).unwrap_or(false);
+        if reuse_port
+            && let Some(port) = address.port()
+            && self.is_own_port(question, port)
+        {
+            return Ok(Reply::plain(Outcome::Native));
+        }
+        if question.request.cluster_worker
+            && !reuse_port
+            && self.is_of_cluster(question, &address)?
+        {
+            return Ok(failed(&Errno::ADDRINUSE.into()));
+        }
         let wanted = address.clone();
         if let Some(listener) = self.desk.run(move |turn| turn.listeners.at(&wanted))? {
             if !reuse_port && self.listens(pid, listener)? {

@@ -103,6 +103,13 @@ impl Claims {
         bound.pid != pid || self.is_wanted(address, pid)
     }
 
+    /// The processes that have bound an address, and do not listen there yet.
+    pub(super) fn claimants(&self, address: &ListenAddress) -> impl Iterator<Item = i32> {
+        let claims = self.claims.iter();
+        let claims = claims.filter(|(_, claim)| claim.address == *address);
+        claims.map(|((pid, _), _)| *pid)
+    }
+
     /// Whether a process other than this one has claimed an address.
     pub(super) fn is_wanted(&self, address: &ListenAddress, pid: i32) -> bool {
         let mut claims = self.claims.iter();

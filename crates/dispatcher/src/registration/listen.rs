@@ -12,7 +12,7 @@ use super::super::members::{Caller, Holder};
 use super::super::{Notice, linger};
 use super::claims::Claim;
 use super::own_socket::{self, OwnSocket};
-use super::{Answer, Gone, Question, Registrar, failed, options};
+use super::{Answer, Gone, Question, Registrar, failed, options, own_ports};
 
 impl Registrar {
     pub(super) fn listen(&mut self, question: &Question) -> Result<Answer, Gone> {
@@ -158,6 +158,9 @@ impl Registrar {
         let Some(primary) = question.peer.parent() else {
             return Ok(self.listens_natively(question));
         };
+        if own_ports::is_bound_alone(question, primary) {
+            return Ok(self.listens_natively(question));
+        }
         let pid = question.peer.pid;
         let place = self
             .desk
@@ -187,7 +190,8 @@ impl Registrar {
 
     /// A worker listens by itself: the supervisor has to know its socket from one that the library
     /// never saw.
-    fn listens_natively(&self, question: &Question) -> Answer {
+    fn listens_natively(&mut self, question: &Question) -> Answer {
+        self.remember_own_port(question);
         if let Ok(stat) = rustix::fs::fstat(&question.socket) {
             let inode = stat.st_ino;
             let _ = self.notices.try_send(Notice::ListensNatively { inode });

@@ -13,13 +13,14 @@ mod claims;
 mod closing;
 mod listen;
 mod options;
+mod own_ports;
 mod own_socket;
 mod paths;
 mod peer;
 mod private;
 mod unix_path;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -196,6 +197,8 @@ struct Registrar {
     /// Tells when something changes in a folder with such a path.
     inotify: Option<OwnedFd>,
     reminded: Option<Instant>,
+    /// Ports at which processes listen by themselves, with SO_REUSEPORT.
+    own_ports: HashSet<u16>,
     /// What was made after this, the app has made.
     started: SystemTime,
 }
@@ -227,6 +230,7 @@ impl Registrar {
             paths: HashMap::new(),
             inotify: None,
             reminded: None,
+            own_ports: HashSet::new(),
             started: SystemTime::now(),
         };
         registrar.watch(&registrar.settings.socket, SOCKET)?;

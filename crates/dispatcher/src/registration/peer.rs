@@ -191,7 +191,7 @@ fn descends(pid: i32, ancestor: i32, parent_of: impl Fn(i32) -> Option<i32>) -> 
 
 /// The parent of a process, from `/proc/<pid>/stat`: the fourth field, behind the name in
 /// parentheses.
-fn parent_of(pid: i32) -> Option<i32> {
+pub(super) fn parent_of(pid: i32) -> Option<i32> {
     let pid = Pid::from_raw(pid)?.as_raw_nonzero();
     let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
     let (_, rest) = stat.rsplit_once(')')?;

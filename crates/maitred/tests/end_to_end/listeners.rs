@@ -27,7 +27,7 @@ const { work } = await import(process.env.EXAMPLES + "/work.mjs");
 const fetch = (request: Request) => Response.json(work(new URL(request.url).searchParams));
 "#;
 
-fn node(text: &str) -> Setup {
+pub(crate) fn node(text: &str) -> Setup {
     Setup::program("app.mjs", &format!("{NODE}{text}")).flag("--stats=1")
 }
 

@@ -23,6 +23,7 @@ mod flags;
 mod lifecycle;
 mod listeners;
 mod output;
+mod own_ports;
 mod programs;
 mod resilience;
 mod servers;
