@@ -43,7 +43,7 @@ pub use registration::Settings as RegistrationSettings;
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::oneshot;
 
-use telemetry::figures::ListenerFigures;
+use telemetry::figures::{Foreign, ListenerFigures};
 
 /// What a dispatcher is to do.
 #[derive(Debug)]
@@ -123,6 +123,11 @@ pub enum Notice {
     /// Connections from this address are closed: it has as many as one address may have of so many
     /// in all.
     TurnedAway { address: IpAddr, limit: usize },
+    /// Something else than HTTP is spoken at a listener whose requests are placed.
+    Foreign {
+        address: ListenAddress,
+        what: Foreign,
+    },
     /// A certificate has changed, and cannot be used as it is.
     Certificate { reason: String },
     /// The workers of a process group have answered all requests that they had, which was asked.

@@ -130,11 +130,18 @@ impl Turn {
         }
         proxy.post(&mut self.workers);
         let complaint = proxy.complaint();
+        let foreign = proxy.foreign();
         let turned_away = proxy.turned_away();
         let limit = proxy.most_clients();
         let (reports, more) = proxy.reports();
         if let Some(address) = turned_away {
             self.remind(Notice::TurnedAway { address, limit });
+        }
+        for (gate, what) in foreign {
+            if let Some(listener) = self.listeners.all.get(&ListenerId(gate)) {
+                let address = listener.address.clone();
+                self.tell(Notice::Foreign { address, what });
+            }
         }
         if let Some(reason) = complaint {
             self.tell(Notice::Certificate { reason });

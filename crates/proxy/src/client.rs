@@ -59,6 +59,9 @@ impl Peer {
 ///                   response complete            (the last words are being read)
 /// ```
 ///
+/// Where it is not known yet what is spoken, one that says nothing is `Hearing` for a while: its
+/// worker may speak first, which makes it a `Tunnel`, or it goes back to `Reading`.
+///
 /// A connection that begins with the words of HTTP/2 is a `Session` from then on. Each of its
 /// streams is a client, too, which reads one request, serves it, and leaves.
 #[derive(Debug)]
@@ -92,6 +95,13 @@ pub(super) enum Phase {
         searched: usize,
         needs: usize,
         skipped: bool,
+    },
+    /// It has said nothing, and a worker may speak first, until then: see [`super::protocol`].
+    Hearing {
+        since: Nanos,
+        until: Nanos,
+        member: MemberId,
+        pair: Key,
     },
     /// A request is in progress.
     Serving(Box<Exchange>),
@@ -157,6 +167,8 @@ pub(super) struct Exchange {
     pub(super) interim: u32,
     /// Something of the response has been passed on, an interim one perhaps.
     pub(super) begun: bool,
+    /// It is no request, but a connection that passes whole.
+    pub(super) is_whole: bool,
 }
 
 /// Where a request is.
@@ -182,12 +194,14 @@ pub(super) struct Answer {
     pub(super) is_event_stream: bool,
 }
 
-/// An upgraded connection.
+/// An upgraded connection, or one that passes whole.
 #[derive(Debug)]
 pub(super) struct Tunnel {
     pub(super) record: Record,
     pub(super) member: MemberId,
     pub(super) pair: Key,
+    /// The balancer counts it as in progress.
+    pub(super) is_counted: bool,
     /// Which sides have been told that the other sends no more.
     pub(super) told_worker: bool,
     pub(super) told_client: bool,

@@ -22,8 +22,10 @@ impl Proxy {
             .clients
             .iter()
             .filter(|(_, client)| {
-                matches!(client.phase, Phase::Greeting | Phase::Reading { .. })
-                    && client.link.input.is_empty()
+                matches!(
+                    client.phase,
+                    Phase::Greeting | Phase::Reading { .. } | Phase::Hearing { .. }
+                ) && client.link.input.is_empty()
             })
             .map(|(key, _)| key)
             .collect();
@@ -79,9 +81,13 @@ impl Proxy {
                 self.account(client.gate, exchange.record, Outcome::Aborted);
             }
             Phase::Tunnel(tunnel) => {
-                self.abandon(client.gate, key, Stage::With(tunnel.member, tunnel.pair));
+                match tunnel.is_counted {
+                    true => self.abandon(client.gate, key, Stage::With(tunnel.member, tunnel.pair)),
+                    false => self.drop_pair(tunnel.pair),
+                }
                 self.account(client.gate, tunnel.record, Outcome::Upgraded);
             }
+            Phase::Hearing { pair, .. } => self.stop_hearing(client.gate, pair),
             Phase::Greeting | Phase::Reading { .. } | Phase::Session(_) | Phase::Leaving { .. } => {
             }
         }

@@ -154,6 +154,7 @@ fn idle(client: &Client) -> Option<(Idle, Nanos)> {
             Standing::Greeting => Some((Idle::Silent, client.active_at)),
             Standing::Busy => None,
         },
+        Phase::Hearing { since, .. } => Some((Idle::Silent, *since)),
         Phase::Reading { .. } | Phase::Serving(_) | Phase::Tunnel(_) | Phase::Leaving { .. } => {
             None
         }

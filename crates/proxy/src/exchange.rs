@@ -56,6 +56,7 @@ impl Proxy {
             let step = match client.phase {
                 Phase::Greeting => self.greet(key),
                 Phase::Reading { .. } => self.read_head(key, workers),
+                Phase::Hearing { .. } => self.hear_first_word(key),
                 Phase::Serving(_) => self.serve(key, workers),
                 Phase::Session(_) => self.converse(key),
                 Phase::Tunnel(_) => self.tunnel(key),
@@ -165,7 +166,8 @@ impl Proxy {
             return Step::Wait;
         };
         let begun = match &client.phase {
-            Phase::Serving(exchange) => exchange.answer.is_some(),
+            // There is no way to tell it.
+            Phase::Serving(exchange) => exchange.answer.is_some() || exchange.is_whole,
             _ => false,
         };
         if !begun {

@@ -8,6 +8,7 @@ use balance::{MemberId, RequestBalancer};
 
 use super::Proxy;
 use super::pool::Desk;
+use super::protocol::Spoken;
 use telemetry::figures::{RequestFigures, WorkerRequests};
 
 /// One listener: its balancer, and how it is called.
@@ -17,6 +18,7 @@ pub(super) struct Gate {
     /// The listener's address, as a `sockaddr` and as clients write it.
     pub(super) sockaddr: Vec<u8>,
     pub(super) authority: String,
+    pub(super) spoken: Spoken,
     pub(super) counts: RequestFigures,
     /// Requests that are not over, those that wait among them.
     pub(super) open: usize,
@@ -67,6 +69,7 @@ impl Proxy {
                 balancer,
                 sockaddr: sockaddr.to_vec(),
                 authority,
+                spoken: Spoken::UNKNOWN,
                 counts: RequestFigures::default(),
                 open: 0,
                 shut: false,
@@ -79,6 +82,10 @@ impl Proxy {
     pub fn join(&mut self, gate: u64, member: MemberId, key: u64) {
         if let Some(at) = self.gates.get_mut(&gate) {
             at.balancer.join(member, key);
+            if matches!(at.spoken, Spoken::Foreign(_)) {
+                // This one may speak something else.
+                at.spoken = Spoken::UNKNOWN;
+            }
             self.desks.insert(member, Desk::new(gate));
             self.free.push(gate);
         }

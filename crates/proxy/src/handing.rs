@@ -155,7 +155,7 @@ impl Proxy {
         }
     }
 
-    fn new_pair(
+    pub(super) fn new_pair(
         &mut self,
         member: MemberId,
         ends: Ends,
@@ -180,6 +180,7 @@ impl Proxy {
                 ends,
                 bound: None,
                 client: None,
+                greets: false,
                 leave_at: 0,
                 handed_at: now,
                 asked_at: now,

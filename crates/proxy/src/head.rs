@@ -56,6 +56,12 @@ impl Proxy {
 
     /// Reads a request's head.
     pub(super) fn read_head<W: Workers>(&mut self, key: Key, workers: &mut W) -> Step {
+        let Some(client) = self.clients.get(key) else {
+            return Step::Wait;
+        };
+        if !client.served && client.link.session().is_none() && self.passes_whole(client.gate) {
+            return self.place_whole(key, workers);
+        }
         let Some(client) = self.clients.get_mut(key) else {
             return Step::Wait;
         };
@@ -307,33 +313,31 @@ fn named(request: &Request<'_, '_>, by: &RandomState, is_balancer: bool) -> Opti
     Some(hasher.finish())
 }
 
-/// What is to be remembered of a request.
-fn exchange(
-    request: &Request<'_, '_>,
+/// A connection that passes whole, as if it were a request.
+pub(super) fn whole(
     record: Record,
-    origin: Origin,
+    connection: Key,
+    caller: balance::Client,
     now: u64,
-    head: Vec<u8>,
 ) -> Exchange {
-    let decoder = BodyDecoder::new(request.framing);
     Exchange {
-        version: request.version,
-        is_head: request.is_head(),
-        keep_alive: request.keep_alive,
-        repeatable: request.is_idempotent() && decoder.is_done(),
-        wants_upgrade: request.upgrade != Upgrade::No && request.version == Version::Http11,
+        version: Version::Http11,
+        is_head: false,
+        keep_alive: false,
+        repeatable: false,
+        wants_upgrade: false,
         wants: None,
-        caller: balance::Client::unknown(record.id),
-        origin,
-        has_body: !decoder.is_done(),
-        record,
-        head,
-        request_done: decoder.is_done(),
-        request_encoder: match request.framing {
-            Framing::Chunked => BodyEncoder::Chunked,
-            Framing::Empty | Framing::Length(_) | Framing::Close => BodyEncoder::Plain,
+        caller,
+        origin: Origin {
+            connection,
+            named: None,
         },
-        request: decoder,
+        has_body: false,
+        record,
+        head: Vec::new(),
+        request: BodyDecoder::new(Framing::Empty),
+        request_encoder: BodyEncoder::Plain,
+        request_done: true,
         body: 0,
         portion: 0,
         stage: Stage::Waiting,
@@ -344,5 +348,36 @@ fn exchange(
         answer: None,
         interim: 0,
         begun: false,
+        is_whole: true,
+    }
+}
+
+/// What is to be remembered of a request.
+fn exchange(
+    request: &Request<'_, '_>,
+    record: Record,
+    origin: Origin,
+    now: u64,
+    head: Vec<u8>,
+) -> Exchange {
+    let decoder = BodyDecoder::new(request.framing);
+    let caller = balance::Client::unknown(record.id);
+    Exchange {
+        version: request.version,
+        is_head: request.is_head(),
+        keep_alive: request.keep_alive,
+        repeatable: request.is_idempotent() && decoder.is_done(),
+        wants_upgrade: request.upgrade != Upgrade::No && request.version == Version::Http11,
+        origin,
+        has_body: !decoder.is_done(),
+        head,
+        request_done: decoder.is_done(),
+        request_encoder: match request.framing {
+            Framing::Chunked => BodyEncoder::Chunked,
+            Framing::Empty | Framing::Length(_) | Framing::Close => BodyEncoder::Plain,
+        },
+        request: decoder,
+        is_whole: false,
+        ..whole(record, origin.connection, caller, now)
     }
 }

@@ -66,6 +66,8 @@ pub use tls::Files;
 use workers::View;
 pub use workers::Workers;
 
+use telemetry::figures::Foreign;
+
 /// What is read at once, and so what may wait to be written to a slow reader.
 const READ: usize = 64 * 1024;
 
@@ -147,6 +149,8 @@ pub struct Proxy {
     /// Failures beyond those.
     unreported: u64,
     tls: Option<Certificates>,
+    /// Listeners where something else than HTTP is spoken, and which was not told of yet.
+    foreign: Vec<(u64, Foreign)>,
     /// What is wrong with certificates that have changed.
     complaint: Option<String>,
     closing: bool,
@@ -192,6 +196,7 @@ impl Proxy {
             reports: Vec::new(),
             unreported: 0,
             tls: None,
+            foreign: Vec::new(),
             complaint: None,
             closing: false,
             limits,
@@ -246,10 +251,16 @@ impl Proxy {
         } else {
             Phase::reading(self.now)
         };
+        let passes_whole = self.passes_whole(gate);
         let (kind, epoll, now) = (self.kind, &self.epoll, self.now);
         let tls = self.tls.as_ref().map(Certificates::begin).transpose();
         let tls = tls.map_err(io::Error::other)?;
+        let again = &mut self.again;
         self.clients.insert(|key| {
+            if passes_whole {
+                // Its client waits for the worker to speak.
+                again.push_back(key);
+            }
             Ok::<_, io::Error>(Client {
                 link: Link::new(socket, epoll, kind | key.bits())?.with_tls(tls),
                 gate,
@@ -304,6 +315,10 @@ impl Proxy {
                 Some((Some(client), _)) => self.drive(client, workers),
                 // What it told of has been read, as the end of a response.
                 Some((None, link)) if link.is_quiet() => {}
+                Some((None, _)) if self.pairs.get(key).is_some_and(|pair| pair.greets) => {
+                    self.hear_greeted(key);
+                    self.drop_pair(key);
+                }
                 // Its worker has left it, or speaks without having been asked.
                 Some((None, _)) => self.drop_pair(key),
                 None => return,

@@ -55,6 +55,8 @@ pub(super) struct Pair {
     pub(super) bound: Option<Origin>,
     /// The client whose request it carries now.
     pub(super) client: Option<Key>,
+    /// Its worker was greeted in TLS, and asked nothing else.
+    pub(super) greets: bool,
     /// When it is to be left, while it is idle.
     pub(super) leave_at: Nanos,
     /// When it was handed to the worker.

@@ -9,6 +9,7 @@ use http1::{Refusal, Request};
 use jiff::Timestamp;
 
 use super::client::Phase;
+use super::protocol::Spoken;
 use super::seats::Seats;
 use super::{Gate, Proxy};
 use logs::access::{self, Entry, Text};
@@ -160,7 +161,10 @@ impl Proxy {
         gate.count_worker(record.worker, outcome);
         let counts = &mut gate.counts;
         match outcome {
-            Outcome::Answered => counts.answered += 1,
+            Outcome::Answered => {
+                counts.answered += 1;
+                gate.spoken = Spoken::Http;
+            }
             Outcome::Upgraded => counts.upgraded += 1,
             Outcome::Aborted => counts.aborted += 1,
             Outcome::Failed(refusal) => *counts.failed.entry(refusal.status()).or_default() += 1,

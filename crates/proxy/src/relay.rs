@@ -10,9 +10,10 @@ use super::client::{Answer, Phase, Stage, Tunnel};
 use super::exchange::{COOKIE, Step};
 use super::link::{Input, Read};
 use super::pool;
-use super::protocol::other_protocol;
+use super::protocol::{other_protocol, reason};
 use super::slab::Key;
 use super::{Proxy, Workers};
+use telemetry::figures::Foreign;
 
 /// How long a response's head may be, where requests' heads may not be longer.
 const RESPONSE_HEAD: usize = 256 * 1024;
@@ -47,6 +48,8 @@ enum Passed {
     Gone,
     /// The worker has ended the connection before its response.
     NoAnswer,
+    /// It speaks something else.
+    Foreign(Foreign),
     /// The response is complete.
     Complete,
     /// The connection is a tunnel now.
@@ -58,6 +61,15 @@ impl Proxy {
     pub(super) fn serve<W: Workers>(&mut self, key: Key, workers: &mut W) -> Step {
         if self.is_leaving(key) {
             return Step::Over;
+        }
+        if let Some(Phase::Serving(exchange)) = self.clients.get(key).map(|client| &client.phase)
+            && exchange.is_whole
+        {
+            let Stage::With(member, pair) = exchange.stage else {
+                return Step::Wait;
+            };
+            self.open_tunnel(key, member, pair, true);
+            return Step::On;
         }
         let up = self.pass_request(key);
         match up {
@@ -73,8 +85,18 @@ impl Proxy {
             Passed::Gone => Step::Over,
             Passed::Complete => self.finish(key),
             Passed::Upgraded => Step::On,
+            Passed::Foreign(what) => {
+                if let Some(client) = self.clients.get(key) {
+                    self.note_foreign(client.gate, what);
+                }
+                self.fail(key, Refusal::BadWorker(reason(what)), None)
+            }
             Passed::NoAnswer if self.repeat(key, workers) => Step::On,
-            Passed::NoAnswer => self.fail(key, Refusal::BadWorker(NO_ANSWER), None),
+            Passed::NoAnswer => {
+                self.greet_in_tls(key, workers);
+                let refusal = Refusal::BadWorker(self.no_answer(key));
+                self.fail(key, refusal, None)
+            }
         }
     }
 
@@ -220,8 +242,9 @@ impl Proxy {
         let mut rest = input;
         let is_new = exchange.answer.is_none();
         while exchange.answer.is_none() {
-            if let Some(what) = other_protocol(rest) {
-                return malformed(what);
+            match other_protocol(rest) {
+                None => {}
+                Some(what) => return Passed::Foreign(what),
             }
             let end = match http1::find_end(rest, 0) {
                 Ok(End::At(end)) => end,
@@ -312,6 +335,7 @@ impl Proxy {
                     record: exchange.record,
                     member,
                     pair: pair_key,
+                    is_counted: true,
                     told_worker: false,
                     told_client: false,
                 };

@@ -20,6 +20,7 @@ mod floods;
 mod http2;
 mod pairs;
 mod placing;
+mod protocols;
 mod responses;
 
 const GATE: u64 = 1;
@@ -122,6 +123,8 @@ impl World {
         for id in 0..members {
             proxy.join(GATE, MemberId(id), id);
         }
+        // A response has come there.
+        proxy.gates.get_mut(&GATE).unwrap().spoken = protocol::Spoken::Http;
         Self {
             proxy,
             epoll,

@@ -61,6 +61,7 @@ impl Proxy {
         if self.sweep_at <= self.now {
             self.sweep_at = self.now + SWEEP;
             self.sweep();
+            self.hear_workers(workers);
             if let Some(Err(complaint)) = self.tls.as_mut().map(tls::Certificates::refresh) {
                 self.complaint = Some(complaint);
             }
@@ -103,16 +104,21 @@ impl Proxy {
         let mut late = Vec::new();
         let mut farewells = Vec::new();
         let mut gone = Vec::new();
+        let mut heard = Vec::new();
         for (key, client) in self.clients.iter() {
             match self.verdict(client) {
                 Verdict::Fine => {}
                 Verdict::Late(refusal) => late.push((key, refusal)),
                 Verdict::Farewell => farewells.push(key),
                 Verdict::Gone => gone.push(key),
+                Verdict::Heard => heard.push(key),
             }
         }
         for (key, refusal) in late {
             self.conclude(key, refusal, None);
+        }
+        for key in heard {
+            self.read_on(key);
         }
         for key in farewells {
             if let Some(client) = self.clients.get_mut(key)
@@ -183,6 +189,7 @@ impl Proxy {
             Phase::Reading { since: began, .. } if since(*began, limits.head_time) => {
                 Verdict::Late(Refusal::TooSlow)
             }
+            Phase::Hearing { until, .. } if *until <= self.now => Verdict::Heard,
             Phase::Serving(exchange) => {
                 let pair = match exchange.stage {
                     Stage::With(_, pair) => self.pairs.get(pair),
@@ -226,9 +233,11 @@ impl Proxy {
             // The last words have to get there first.
             Phase::Leaving { .. } if client.link.is_clogged() && !is_stalled => Verdict::Fine,
             Phase::Leaving { until } if *until <= self.now => Verdict::Gone,
-            Phase::Greeting | Phase::Reading { .. } | Phase::Tunnel(_) | Phase::Leaving { .. } => {
-                Verdict::Fine
-            }
+            Phase::Greeting
+            | Phase::Reading { .. }
+            | Phase::Hearing { .. }
+            | Phase::Tunnel(_)
+            | Phase::Leaving { .. } => Verdict::Fine,
         }
     }
 }
@@ -240,6 +249,8 @@ enum Verdict {
     /// It is to be told that its connection ends.
     Farewell,
     Gone,
+    /// Its worker has not spoken first.
+    Heard,
 }
 
 /// The client that a balancer before us names.

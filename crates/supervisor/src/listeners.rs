@@ -9,6 +9,7 @@ use super::instance::{Generation, State};
 use super::listening::Kind;
 use dispatcher::ListenAddress;
 use home::control::ListenerView;
+use telemetry::figures::Foreign;
 
 /// A listener that a successor has not taken over is closed when that one listens elsewhere, and has
 /// not changed that for so long: what it opens late in its start finds its clients waiting.
@@ -28,6 +29,8 @@ struct Listener {
     /// The latest run of each instance that has listened there.
     owners: BTreeMap<u32, Generation>,
     kind: Kind,
+    /// What is spoken there, where it is not the HTTP that it should be.
+    foreign: Option<Foreign>,
 }
 
 /// All of them.
@@ -53,8 +56,11 @@ impl Listeners {
             workers,
             owners: BTreeMap::new(),
             kind: Kind::Named,
+            foreign: None,
         });
         listener.workers = workers;
+        // This one may speak something else.
+        listener.foreign = None;
         let Some((owner, kind)) = of else {
             return false;
         };
@@ -84,6 +90,13 @@ impl Listeners {
         self.members.retain(|_, of| *of != ended);
     }
 
+    /// Something else than HTTP is spoken at a listener.
+    pub(super) fn is_foreign(&mut self, address: &ListenAddress, what: Foreign) {
+        if let Some(listener) = self.all.get_mut(address) {
+            listener.foreign = Some(what);
+        }
+    }
+
     pub(super) fn has_port(&self, port: u16) -> bool {
         let mut used = self.all.iter().filter(|(_, it)| it.workers > 0);
         used.any(|(address, _)| address.port() == Some(port))
@@ -94,6 +107,7 @@ impl Listeners {
         let views = used.map(|(address, listener)| ListenerView {
             address: address.to_string(),
             workers: listener.workers,
+            foreign: listener.foreign,
         });
         views.collect()
     }

@@ -125,6 +125,13 @@ impl Supervisor {
             Notice::Crowded { limit } => Event::Crowded { limit },
             Notice::TurnedAway { address, limit } => Event::TurnedAway { address, limit },
             Notice::Certificate { reason } => Event::Certificate { reason },
+            Notice::Foreign { address, what } => {
+                self.listeners.is_foreign(&address, what);
+                Event::Foreign {
+                    address: address.to_string(),
+                    what,
+                }
+            }
             Notice::RequestFailed {
                 address,
                 id,

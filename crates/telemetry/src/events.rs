@@ -7,7 +7,7 @@ use std::net::IpAddr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::figures::ListenerFigures;
+use crate::figures::{Foreign, ListenerFigures};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -133,6 +133,8 @@ pub enum Event {
     NotKept { reason: String },
     /// What was counted so far.
     Figures { listeners: Vec<ListenerFigures> },
+    /// Something else than HTTP is spoken at a listener whose requests are placed.
+    Foreign { address: String, what: Foreign },
     /// A certificate has changed, and cannot be used as it is: the one before stays in use.
     Certificate { reason: String },
     /// A request could not be served as it should.

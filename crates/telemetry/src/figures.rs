@@ -91,6 +91,38 @@ pub struct WorkerRequests {
     pub failed: u64,
 }
 
+/// What is spoken at a listener whose requests are placed, where it is not HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Foreign {
+    /// A worker has answered a request in TLS.
+    Tls,
+    /// A worker has answered a request with something else.
+    Other,
+    /// A worker has spoken first: connections pass whole.
+    WorkerFirst,
+}
+
+impl Foreign {
+    /// What was seen, and what follows from it.
+    pub fn text(self) -> &'static str {
+        match self {
+            Self::Tls => {
+                "the app speaks TLS, and per: request needs plain HTTP: set tls_cert and tls_key \
+                 instead of TLS in the app, or use per: connection"
+            }
+            Self::Other => {
+                "the app answered a request with something that is not HTTP; per: connection \
+                 passes any protocol"
+            }
+            Self::WorkerFirst => {
+                "the app speaks before its clients do, which is not HTTP: connections pass whole, \
+                 as with per: connection"
+            }
+        }
+    }
+}
+
 /// What tells whether a worker's loop is free.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -8,7 +8,7 @@ use rustix::net::sockopt;
 use super::super::address::ListenAddress;
 use super::peer::parent_of;
 use super::{Gone, Question, Registrar};
-use crate::socket_table::{Table, read, sockets_of};
+use process::sockets::{Table, read, sockets_of};
 
 /// The most ports that are remembered. Those that nobody listens at any more make room.
 const MOST: usize = 1024;

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Exit, Kept, Record, Rest};
 use config::App;
+use telemetry::figures::Foreign;
 
 /// An app at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -75,6 +76,9 @@ pub struct ListenerView {
     pub address: String,
     /// How many workers listen there.
     pub workers: usize,
+    /// What is spoken there, where it is not the HTTP that it should be.
+    #[serde(default)]
+    pub foreign: Option<Foreign>,
 }
 
 /// What an instance does.

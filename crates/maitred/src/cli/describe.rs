@@ -83,7 +83,11 @@ fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool
         (None, ExecMode::Cluster) => {
             let addresses = snapshot.listeners.iter();
             let addresses: Vec<_> = addresses
-                .map(|listener| format!("{} ({})", listener.address, listener.workers))
+                .map(|listener| {
+                    let foreign = listener.foreign.map(|what| format!(": {}", what.text()));
+                    let (address, workers) = (&listener.address, listener.workers);
+                    format!("{address} ({workers}){}", foreign.unwrap_or_default())
+                })
                 .collect();
             if addresses.is_empty() {
                 "nothing listens".to_owned()

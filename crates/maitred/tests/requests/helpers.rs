@@ -1,6 +1,10 @@
-//! Sockets that an app has for itself beside the one that serves: nothing of HTTP is spoken there.
+//! Sockets at which nothing of HTTP is spoken, be it that an app has them for itself beside the one
+//! that serves.
 
-use crate::apps::started;
+use std::io::{BufRead, BufReader, Write};
+
+use crate::apps::{Runtime, node, run_by, started};
+use crate::client::Client;
 use crate::harness::{Setup, beside_others};
 
 /// The server of `multiprocessing.Manager` speaks first, and with the processes of its app alone.
@@ -39,4 +43,126 @@ if __name__ == "__main__":
         event.is("listening") && !event.text("address").ends_with(&format!(":{port}"))
     });
     assert_eq!(others.count(), 0, "{}", run.story());
+}
+
+/// A server that speaks first, as those of mail do, gets its connections whole: three clients at
+/// once come to three instances.
+#[test]
+fn a_server_that_speaks_first_serves() {
+    let _turn = beside_others();
+    let setup = node(
+        "net.createServer((socket) => {
+            socket.write(`220 ${process.env.NODE_APP_INSTANCE}\\r\\n`);
+            socket.on('data', (line) => socket.write(`250 ${line}`));
+        }).listen(port);",
+    );
+    let mut run = started(setup, 3);
+    assert!(line(&mut mail(&run)).starts_with("220 "));
+    let mut greeted: Vec<_> = (0..3).map(|_| mail(&run)).collect();
+    let instances = greeted.iter_mut().map(line);
+    let mut instances: Vec<_> = instances.collect();
+    instances.sort();
+    assert_eq!(instances, ["220 0", "220 1", "220 2"]);
+    for stream in &mut greeted {
+        stream.get_mut().write_all(b"HELO there\r\n").unwrap();
+        assert_eq!(line(stream), "250 HELO there");
+    }
+    let event = run.event("what is spoken", |event| event.is("foreign"));
+    assert_eq!(event.text("what"), "worker_first");
+    let said = run.errors("it", |text| text.contains("speaks before its clients do"));
+    assert_eq!(said.matches("speaks before its clients do").count(), 1);
+}
+
+fn mail(run: &crate::harness::Run) -> BufReader<std::net::TcpStream> {
+    let stream = std::net::TcpStream::connect(("127.0.0.1", run.port)).unwrap();
+    stream
+        .set_read_timeout(Some(crate::harness::PATIENCE))
+        .unwrap();
+    BufReader::new(stream)
+}
+
+fn line(stream: &mut impl BufRead) -> String {
+    let mut line = String::new();
+    stream.read_line(&mut line).unwrap();
+    line.trim_end().to_owned()
+}
+
+/// What an app speaks instead of HTTP is named once, and each client is told why it is not served.
+fn is_named(setup: Setup, what: &str, seen: &str, advice: &str) {
+    let mut run = started(setup, 2);
+    assert_eq!(Client::connect(&run).get("/").status, 502);
+    let event = run.event("what is spoken", |event| event.is("foreign"));
+    assert_eq!(event.text("what"), what);
+    for _ in 0..3 {
+        let answer = Client::connect(&run).get("/");
+        assert_eq!(answer.status, 502);
+        let body = String::from_utf8(answer.body).unwrap();
+        assert!(body.contains(seen), "{body}\n{}", run.story());
+        assert!(!body.contains("per: connection"), "that is not for clients");
+    }
+    let said = run.errors("the advice", |text| text.contains(advice));
+    assert_eq!(said.matches(advice).count(), 1, "{said}");
+}
+
+#[test]
+fn an_app_that_speaks_tls_is_named() {
+    let _turn = beside_others();
+    let server = "const fs = require('fs'), https = require('https');
+        const files = { key: fs.readFileSync('one.test.key'), cert: fs.readFileSync('one.test.pem') };";
+    let python = "import http.server, os, ssl
+server = http.server.ThreadingHTTPServer(('', int(os.environ['PORT'])), http.server.SimpleHTTPRequestHandler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain('one.test.pem', 'one.test.key')
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()";
+    let node =
+        "https.createServer(files, (_, response) => response.end('ok')).listen(process.env.PORT);";
+    let bun = "Bun.serve({ port: process.env.PORT, tls: files, fetch: () => new Response('ok') });";
+    for setup in [
+        run_by(
+            Runtime::Node,
+            Setup::program("app.cjs", &format!("{server}{node}")),
+        ),
+        run_by(
+            Runtime::Bun,
+            Setup::program("app.cjs", &format!("{server}{bun}")),
+        ),
+        Setup::program("app.py", python).option("--per", "request"),
+    ] {
+        let folder = setup.folder().to_owned();
+        crate::tls::certificate(&folder, "one.test");
+        let setup = setup.option("--cwd", &folder);
+        is_named(setup, "tls", "speaks TLS", "set tls_cert and tls_key");
+    }
+}
+
+#[test]
+fn an_app_that_speaks_neither_is_named() {
+    let _turn = beside_others();
+    let setup = node(
+        "net.createServer((socket) => socket.on('data', () => socket.write('-ERR unknown\\r\\n')))
+            .listen(port);",
+    );
+    is_named(
+        setup,
+        "other",
+        "not HTTP",
+        "per: connection passes any protocol",
+    );
+}
+
+/// As nginx answers it: in plain text, at once.
+#[test]
+fn a_client_that_speaks_tls_to_a_plain_listener_is_told_so() {
+    let _turn = beside_others();
+    let run = started(
+        node("http.createServer((q, r) => r.end()).listen(port);"),
+        1,
+    );
+    let mut client = Client::connect(&run);
+    client.send(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03abcdefgh");
+    let answer = client.response();
+    assert_eq!(answer.status, 400);
+    let body = String::from_utf8(answer.body).unwrap();
+    assert!(body.contains("this port speaks HTTP"), "{body}");
 }

@@ -7,7 +7,7 @@ use crate::apps::{Runtime, app, started};
 use crate::harness::{Door, Run, Setup, beside_others, tool};
 
 /// Makes a certificate for this name that vouches for itself.
-fn certificate(folder: &Path, name: &str) {
+pub(crate) fn certificate(folder: &Path, name: &str) {
     let made = Command::new("openssl")
         .args([
             "req",

@@ -171,28 +171,3 @@ fn a_request_that_waited_behind_a_slow_reader_is_not_too_slow() {
         assert!(said.starts_with("GET / "), "{said}");
     }
 }
-
-/// An app that does not speak HTTP is named for what it speaks, at its first bytes.
-#[test]
-fn a_worker_that_speaks_something_else_is_told_so_at_once() {
-    for (said, reason) in [
-        (&b"\x15\x03\x01\0\x02\x02\x46"[..], "answered in TLS"),
-        (b"220 mail.example ESMTP\r\n", "not HTTP"),
-        (b"\x4a\0\0\0\x0a", "not HTTP"),
-    ] {
-        let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
-        let mut client = world.connect();
-        world.send(&mut client, GET);
-        let (_, mut worker) = world.take();
-        arrived(&mut worker);
-        worker.write_all(said).unwrap();
-        world.run();
-        let (answer, _) = arrived(&mut client);
-        assert!(
-            answer.starts_with("HTTP/1.1 502 ") && answer.contains(reason),
-            "{answer}"
-        );
-        let (reports, _) = world.proxy.reports();
-        assert!(reports[0].refusal.reason().contains(reason));
-    }
-}

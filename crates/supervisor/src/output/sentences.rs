@@ -7,6 +7,7 @@ use anstyle::{AnsiColor, Style};
 
 use config::{App, signal_name};
 use telemetry::events::{Event, Next, Trigger};
+use telemetry::figures::Foreign;
 
 const MB: u64 = 1024 * 1024;
 
@@ -46,6 +47,8 @@ pub struct Sentences {
     /// Addresses that somebody else has, and who: each is told once, not for every instance and
     /// every attempt.
     in_use: BTreeSet<(String, String)>,
+    /// Listeners where something else than HTTP is spoken: each is told of once.
+    foreign: BTreeSet<(String, Foreign)>,
     /// Instances whose program is known to take no library.
     not_preloaded: bool,
     blind: bool,
@@ -64,6 +67,7 @@ impl Sentences {
             colours,
             complete: BTreeSet::new(),
             in_use: BTreeSet::new(),
+            foreign: BTreeSet::new(),
             not_preloaded: false,
             blind: false,
             rejection: false,
@@ -268,6 +272,10 @@ impl Sentences {
                 "what has changed is not kept, and is lost when this supervisor ends: {reason}"
             )),
             Event::Figures { listeners } => Some(super::figures::table(&name, listeners)),
+            Event::Foreign { address, what } => {
+                let new = self.foreign.insert((address.clone(), *what));
+                new.then(|| format!("{name} on {address}: {}", what.text()))
+            }
             Event::Certificate { reason } => Some(format!(
                 "the certificate has changed and cannot be used, so the one before stays: {reason}"
             )),
@@ -431,6 +439,7 @@ mod tests {
             colours: false,
             complete: BTreeSet::new(),
             in_use: BTreeSet::new(),
+            foreign: BTreeSet::new(),
             not_preloaded: false,
             blind: false,
             rejection: false,
