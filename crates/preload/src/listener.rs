@@ -316,6 +316,12 @@ fn tell_closed(channel: u64) -> bool {
     door::tell(&request)
 }
 
+/// Whether a channel stands for a listener under this descriptor.
+#[inline]
+pub(crate) fn is_own_channel(fd: i32) -> bool {
+    table::find(fd).is_some_and(|slot| is_channel(slot, fd))
+}
+
 /// Whether the entry is still true, by the channel's name.
 pub(crate) fn is_channel(slot: &Slot, fd: i32) -> bool {
     match (slot.kind(), id_of(fd)) {

@@ -109,6 +109,7 @@ fn an_app_that_speaks_tls_is_named() {
     let _turn = beside_others();
     let server = "const fs = require('fs'), https = require('https');
         const files = { key: fs.readFileSync('one.test.key'), cert: fs.readFileSync('one.test.pem') };";
+    // The whole listener is wrapped there, after a look whether it has a peer.
     let python = "import http.server, os, ssl
 server = http.server.ThreadingHTTPServer(('', int(os.environ['PORT'])), http.server.SimpleHTTPRequestHandler)
 context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

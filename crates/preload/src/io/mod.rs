@@ -13,6 +13,7 @@ use crate::kernel::{
     self, IoVec, MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, MSG_PEEK, MSG_WAITALL,
     MsgHdr,
 };
+use crate::listener;
 use crate::traffic::{self, Entry};
 
 /// Flags with which all that is received stands in the buffer, and all that is sent is what stands
@@ -106,6 +107,10 @@ fn failed(fd: i32, result: isize) {
 unsafe fn read_into(n: usize, arguments: Arguments, buffers: Buffers, flags: i32) -> isize {
     let fd = arguments[0] as i32;
     let entry = traffic::mine(fd);
+    if entry.is_none() && listener::is_own_channel(fd) {
+        // From a listener nothing can be read, and what lies in the channel is not for the program.
+        return libc_result(-(kernel::ENOTCONN as isize));
+    }
     // SAFETY: the caller's promise.
     let result = unsafe { kernel::call(n, arguments) };
     if let Some(entry) = entry {
