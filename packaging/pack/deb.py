@@ -7,7 +7,7 @@ from email.utils import format_datetime
 from .archives import File, ar, compressed, tar
 from .contents import DESCRIPTION, own
 
-MAINTAINER = "The maitred developers <maitred@localhost>"
+MAINTAINER = "The maitred developers <maitred@maitred.invalid>"
 CONFIG = "etc/maitred/example.config.json"
 
 
@@ -34,10 +34,10 @@ def deb(contents):
         "Section: httpd",
         "Priority: optional",
         f"Description: {DESCRIPTION[0].lower()}{DESCRIPTION[1:]}",
-        " maitred starts copies of an unchanged server app, owns its listening socket, and",
-        " hands each connection or request to a worker that is free. It works with Bun,",
-        " Node, Deno, Python and most other programs, and takes the commands, flags and",
-        " config files of pm2.",
+        " maitred starts copies of an unchanged server app, owns its listening socket,",
+        " and hands each connection or request to a worker that is free. It works with",
+        " Bun, Node, Deno, Python and most other programs, and takes the commands, flags",
+        " and config files of pm2.",
     ]
     sums = "".join(f"{hashlib.md5(it.content).hexdigest()}  {it.path}\n" for it in files)
     control = [

@@ -24,7 +24,7 @@ def packages(contents):
         "keywords": ["cluster", "load balancer", "pm2", "process manager", "bun", "deno"],
         "os": ["linux"],
         "cpu": ["x64"],
-        "bin": {"maitred": "bin/maitred"},
+        "bin": {"maitred": "bin/maitred.bin"},
         "main": "./index.js",
         "types": "./index.d.ts",
         "exports": {
@@ -40,7 +40,7 @@ def packages(contents):
         File("README.md", f"The executable of maitred {contents.version}; install `maitred`.\n"),
     ])
     yield name("maitred", contents), packed(contents, main, [
-        File("bin/maitred", own("npm/maitred/bin/maitred"), executable=True),
+        File("bin/maitred.bin", own("npm/maitred/bin/maitred.bin"), executable=True),
         *(File(it, own(f"npm/maitred/{it}")) for it in ("index.js", "index.d.ts", "README.md")),
         File("schema.json", contents.schema),
     ])
