@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import os
+import re
 import subprocess
 import sys
 import tarfile
@@ -38,6 +40,23 @@ def tarball(stack, dist):
     for page in (at.folder / "share/man").glob("man*/*"):
         text = page.read_text()
         assert ".TH" in text and ".SH NAME" in text, page
+
+
+def same_bytes_again(stack, dist):
+    """Packed anew at another time, in another folder, all packages are the same."""
+    at = Place(stack)
+    at.run("tar", "-xzf", only(dist, "*.tar.gz"), "--strip-components=1")
+    pages, out = at.folder / "pages", at.folder / "out"
+    pages.mkdir()
+    out.mkdir()
+    for page in (at.folder / "share/man").glob("man*/*"):
+        page.rename(pages / page.name)
+    commit = re.search(r"\((\S+),", at.run("bin/maitred", "--version")).group(1)
+    epoch = subprocess.run(["git", "log", "-1", "--format=%ct"], cwd=TOP, capture_output=True, text=True,
+                           check=True).stdout.strip()
+    subprocess.run([sys.executable, "-m", "pack", at.folder / "bin/maitred", pages, commit, epoch, out],
+                   env=os.environ | {"PYTHONPATH": TOP / "packaging"}, check=True, capture_output=True)
+    assert (out / "SHA256SUMS").read_text() == (dist / "SHA256SUMS").read_text()
 
 
 def wheel(stack, dist):
@@ -87,4 +106,4 @@ def bill_of_materials(stack, dist):
     assert all(it["hashes"] for it in bill["components"])
 
 
-TESTS = (sums, tarball, wheel, image, bill_of_materials)
+TESTS = (sums, tarball, same_bytes_again, wheel, image, bill_of_materials)

@@ -30,7 +30,7 @@ def deb(contents):
         "Architecture: amd64",
         f"Maintainer: {MAINTAINER}",
         f"Installed-Size: {size}",
-        "Depends: libc6 (>= 2.28), libgcc-s1 (>= 3.0) | libgcc1 (>= 1:3.0), adduser",
+        "Depends: libc6 (>= 2.28), adduser",
         "Section: httpd",
         "Priority: optional",
         f"Description: {DESCRIPTION[0].lower()}{DESCRIPTION[1:]}",
