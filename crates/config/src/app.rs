@@ -56,6 +56,9 @@ pub struct App {
     /// The variable that holds an instance's number.
     pub instance_var: String,
     pub restart: Restart,
+    /// How long a process that another one replaces may serve on before it is asked to end.
+    #[serde(with = "millis", default = "super::resolve::drain_timeout")]
+    pub drain_timeout: Duration,
     /// From the first signal to SIGKILL.
     #[serde(with = "millis")]
     pub kill_timeout: Duration,

@@ -460,8 +460,18 @@ fields! {
         examples: [r#"false"#, r#"true"#],
         flags: [flag("no-autostart", Takes::Nothing(false))],
     }
-    /// Time between the stop signal and SIGKILL. With `per: request`, the first half is for
-    /// requests in progress: the signal comes when they are answered.
+    /// Longest time between the start of a successor, or a scale-down, and the stop signal. A worker
+    /// gets no new connections then. Those that are idle between two HTTP/1.x requests move to other
+    /// workers; the signal comes when no other one is open (with `per: request`: when all requests
+    /// are answered). Without another instance that serves meanwhile, as at `stop` and `restart`,
+    /// the signal comes at once.
+    drain_timeout: Millis [Stopping, Nothing, Restart] {
+        default: "30s",
+        examples: [r#""5s""#, r#""10m""#],
+        flags: [flag("drain-timeout", Takes::Value("TIME")).also_of_run()],
+    }
+    /// Time between the stop signal and SIGKILL. With `per: request`, at `stop` and `restart` the
+    /// first half is for requests in progress: the signal comes when they are answered.
     kill_timeout: Millis [Stopping, Nothing, Restart] {
         default: "1600ms",
         examples: [r#""10s""#, r#""30s""#],

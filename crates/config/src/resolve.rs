@@ -28,6 +28,7 @@ const MAX_RESTARTS: u32 = 16;
 const MIN_UPTIME: Duration = Duration::from_secs(1);
 /// The first pause before a restart, of those that an app has earned.
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 const KILL_TIMEOUT: Duration = Duration::from_millis(1600);
 /// Longer than pm2's 3 s: to exceed it is a failure here.
 const LISTEN_TIMEOUT: Duration = Duration::from_secs(30);
@@ -41,6 +42,11 @@ const LOG_COUNT: u32 = 10;
 const QUEUE: usize = 4096;
 /// How long one may wait.
 const PATIENCE: Duration = Duration::from_secs(30);
+
+/// What an app has that was recorded before there was the field.
+pub(super) fn drain_timeout() -> Duration {
+    DRAIN_TIMEOUT
+}
 
 /// What an app's fields are seen against.
 #[derive(Debug)]
@@ -151,6 +157,7 @@ pub fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Resolved>
                 .stop_exit_codes
                 .map_or(BTreeSet::new(), |codes| codes.0),
         },
+        drain_timeout: millis(entry.drain_timeout, DRAIN_TIMEOUT),
         kill_timeout: millis(entry.kill_timeout, KILL_TIMEOUT),
         kill_signal: match entry.kill_signal {
             Some(signal) => signal,

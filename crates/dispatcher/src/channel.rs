@@ -8,7 +8,7 @@ use std::sync::Arc;
 use balance::{Channels, Last, Look, MemberId, Nanos, Refusal, Untaken};
 use rustix::event::epoll;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
-use wire::{HANDOFF_LEN, Handoff, PROBE_LEN, channel_name};
+use wire::{HANDOFF_LEN, Handoff, PROBE_LEN, Passed, channel_name};
 
 use super::counts::Counts;
 use super::linger;
@@ -36,6 +36,24 @@ impl Connection {
             socket,
             linger,
         }
+    }
+
+    /// One that a worker has given back.
+    pub(super) fn given_back(socket: OwnedFd, peer: &[u8], passed: Passed) -> Self {
+        // As `accept` gives it; another runtime may want it otherwise.
+        let _ = rustix::io::ioctl_fionbio(&socket, true);
+        let message = match Handoff::connection(peer) {
+            Handoff::Connection {
+                peer, len, pair, ..
+            } => Handoff::Connection {
+                peer,
+                len,
+                pair,
+                passed,
+            },
+            other => other,
+        };
+        Self::returned(socket, message.encode().0)
     }
 
     /// One that came back out of a channel.
@@ -173,6 +191,12 @@ impl Channel {
             && fds
                 .first()
                 .is_some_and(|fd| fd.revents().contains(PollFlags::HUP))
+    }
+
+    /// Whether a request for connections can be sent: the worker takes it without blocking, and it is
+    /// the only message.
+    pub(super) fn hears_requests(&self) -> bool {
+        self.takes_probes() && self.untaken() == 0
     }
 
     /// Whether the worker accepts without blocking. If not, a probe could make it wait in an

@@ -174,6 +174,20 @@ impl Counts {
         self.ledger.strike(endpoint);
     }
 
+    /// A member has given it back. `false` if it is none of that member's.
+    pub(super) fn given_back(&mut self, endpoint: Endpoint, member: MemberId) -> bool {
+        let is_its = self.ledger.holder(endpoint) == Some(member);
+        if is_its {
+            self.ledger.strike(endpoint);
+        }
+        is_its
+    }
+
+    /// The kernel is asked about a member's connections soon.
+    pub(super) fn recheck(&mut self, member: MemberId) {
+        self.ledger.recheck_of(self.now, member);
+    }
+
     /// Which connections a member has open.
     pub(super) fn of(&self, member: MemberId) -> impl Iterator<Item = Endpoint> + '_ {
         self.ledger.of(member)

@@ -134,8 +134,26 @@ impl Ledger {
         }
     }
 
+    /// Those of one member are.
+    pub(super) fn recheck_of(&mut self, now: Nanos, member: MemberId) {
+        for (endpoint, entry) in &mut self.entries {
+            // One that is in the first pause is asked about soon anyway.
+            if entry.member == member && entry.pause > 0 {
+                self.last += 1;
+                entry.number = self.last;
+                entry.pause = 0;
+                self.due[0].push_back((now, entry.number, *endpoint));
+            }
+        }
+    }
+
     pub(super) fn knows(&self, endpoint: Endpoint) -> bool {
         self.entries.contains_key(&endpoint)
+    }
+
+    /// Whose connection it is.
+    pub(super) fn holder(&self, endpoint: Endpoint) -> Option<MemberId> {
+        self.entries.get(&endpoint).map(|entry| entry.member)
     }
 
     /// Which connections a member has open.
@@ -236,5 +254,19 @@ mod tests {
         let asked = std::iter::from_fn(|| ledger.next_due(MS, false)).count();
         assert_eq!(asked, 3);
         assert_eq!((ledger.of(A).count(), ledger.of(B).count()), (3, 0));
+    }
+
+    #[test]
+    fn a_member_that_drains_is_asked_about_soon_and_others_are_not() {
+        let mut ledger = Ledger::default();
+        ledger.open(0, endpoint(1), A, First::Later);
+        ledger.open(0, endpoint(2), B, First::Later);
+        assert_eq!(
+            (ledger.holder(endpoint(1)), ledger.holder(endpoint(3))),
+            (Some(A), None)
+        );
+        ledger.recheck_of(MS, A);
+        assert_eq!(ledger.next_due(MS, false), Some(endpoint(1)));
+        assert_eq!(ledger.next_due(MS, false), None);
     }
 }

@@ -15,6 +15,7 @@ mod counts;
 mod datagrams;
 mod descriptors;
 mod figures;
+mod give_back;
 mod ledger;
 mod linger;
 mod listeners;
@@ -130,7 +131,7 @@ pub enum Notice {
     },
     /// A certificate has changed, and cannot be used as it is.
     Certificate { reason: String },
-    /// The workers of a process group have answered all requests that they had, which was asked.
+    /// The workers of a process group have nothing to do any more, which was asked.
     Drained { group: i32 },
     /// A request could not be served as it should.
     RequestFailed {
@@ -159,7 +160,7 @@ enum Command {
     Close,
     /// Give no more connections to the workers of this process group.
     Retire(i32),
-    /// Say when the workers of this process group have answered the requests that they have.
+    /// Say when the workers of this process group have nothing to do any more.
     Drain(i32),
     /// Close the listener at this address, if no worker comes to use it.
     CloseUnused(ListenAddress),
@@ -230,8 +231,9 @@ impl Dispatcher {
         self.say(Command::Retire(group));
     }
 
-    /// Where requests are placed: tells when the workers of a process group have answered those that
-    /// they have, with [`Notice::Drained`].
+    /// Tells when the workers of a process group have answered the requests that they have, with
+    /// [`Notice::Drained`]. Where connections are placed: when they have no connection open any more;
+    /// those on which no request is in progress go to others.
     pub fn drain(&self, group: i32) {
         self.say(Command::Drain(group));
     }

@@ -344,6 +344,7 @@ impl Turn {
     /// Nobody holds the worker's end any more.
     pub(crate) fn hung_up(&mut self, id: MemberId) {
         self.leave(id);
+        self.end_way_back(id);
         self.workers.channels.remove(&id);
         self.workers.counts.forget(id);
         let Some(member) = self.members.remove(&id) else {

@@ -14,6 +14,8 @@ pub(crate) enum Token {
     Process(i32),
     /// The kernel tells of connections that have ended.
     Ends,
+    /// A member gives connections back.
+    WayBack(MemberId),
     /// A connection of the proxy; the number is the proxy's own.
     Proxy(u64),
 }
@@ -31,6 +33,7 @@ impl Token {
             Self::Process(pid) => (3, u64::from(pid as u32)),
             Self::Ends => (4, 0),
             Self::Proxy(number) => (5, number),
+            Self::WayBack(id) => (6, id.0),
         };
         epoll::EventData::new_u64(kind << KIND | number)
     }
@@ -50,6 +53,7 @@ impl Token {
             3 => Self::Process(number as i32),
             4 => Self::Ends,
             5 => Self::Proxy(number),
+            6 => Self::WayBack(MemberId(number)),
             _ => return None,
         })
     }

@@ -14,6 +14,7 @@ use super::accepting::descriptors_for_connections;
 use super::channel::Workers;
 use super::counts::{Counts, Need};
 use super::descriptors::Descriptors;
+use super::give_back::WayBack;
 use super::listeners::{Listener, ListenerId, Listeners};
 use super::members::{Membership, Process};
 use super::moderation::Moderation;
@@ -33,6 +34,8 @@ pub(crate) struct Turn {
     pub(crate) listeners: Listeners,
     pub(crate) members: HashMap<MemberId, Membership>,
     pub(crate) processes: HashMap<i32, Process>,
+    /// By which members give connections back.
+    pub(super) ways_back: HashMap<MemberId, WayBack>,
     /// Listeners of `node:cluster` workers on ports that the kernel chose, by primary and count.
     pub(crate) clusters: HashMap<(i32, u32), ListenerId>,
     /// Process groups whose workers get no more connections.
@@ -109,6 +112,7 @@ impl Turn {
             listeners: Listeners::default(),
             members: HashMap::new(),
             processes: HashMap::new(),
+            ways_back: HashMap::new(),
             clusters: HashMap::new(),
             retired: HashSet::new(),
             notices,
@@ -168,6 +172,7 @@ impl Turn {
             self.keep_time();
             self.keep_proxy();
             self.count_ends();
+            self.look_at_draining();
             self.watch_for_starving();
             self.moderate();
         }
@@ -226,6 +231,9 @@ impl Turn {
             }
             Token::Process(pid) => self.process_ended(pid),
             Token::Ends => self.workers.counts.hear(),
+            Token::WayBack(id) => {
+                self.take_given_back(id);
+            }
             Token::Proxy(number) => {
                 if let Some(proxy) = &mut self.proxy {
                     proxy.event(number, flags, &mut self.workers);

@@ -111,19 +111,27 @@ impl Supervisor {
         }
     }
 
-    /// Lets no more connections go to a process, and asks it to end: where requests are placed, when
-    /// it has answered those that it has.
+    /// Lets no more connections go to a process, and asks it to end: when it has nothing to do any
+    /// more, if others serve meanwhile.
     fn ask(&mut self, number: u32, generation: Generation) {
         let now = self.now();
+        let others = self.ending.is_none() && self.others_serve();
         // One that gets all signals, even from the terminal, ends as it likes.
-        let drains = self.app.requests.is_some() && !self.app.pass_through;
+        let drains = (others || self.app.requests.is_some()) && !self.app.pass_through;
         let process = self.slot(number).and_then(|slot| {
             slot.remember_listeners(generation);
-            let patience = slot.app.kill_timeout / 2;
+            let patience = if others {
+                slot.app.drain_timeout
+            } else {
+                slot.app.kill_timeout / 2
+            };
             let process = slot.process(generation)?;
             process.ask_at = drains.then_some(now + patience);
             Some(process.pid)
         });
+        if !others {
+            self.hurry_drains(now + self.app.kill_timeout / 2);
+        }
         let (Some(pid), Some(dispatcher)) = (process, &self.dispatcher) else {
             return self.ask_now(number, generation);
         };
@@ -135,6 +143,21 @@ impl Supervisor {
             dispatcher.drain(pid);
         } else {
             self.ask_now(number, generation);
+        }
+    }
+
+    /// Whether a process is up that stays, when one ends.
+    fn others_serve(&self) -> bool {
+        self.slots.iter().any(|slot| {
+            let up = slot.instance.current().is_some_and(|run| run.up);
+            up && !slot.removed && !self.is_being_ended(slot.number)
+        })
+    }
+
+    /// Those that drain are asked by this time: nobody serves any more who could go on instead.
+    fn hurry_drains(&mut self, by: Duration) {
+        for process in self.slots.iter_mut().flat_map(|slot| &mut slot.processes) {
+            process.ask_at = process.ask_at.map(|at| at.min(by));
         }
     }
 
@@ -161,17 +184,16 @@ impl Supervisor {
         let channel = process.channel.as_ref().filter(|_| by_message);
         // One that has closed its channel hears a signal.
         let told = channel.is_some_and(|channel| channel.shut_down().is_ok());
-        if told {
-            return;
-        }
         // Whoever is gone already has been stopped.
         let _ = match signal {
+            _ if told => Ok(()),
             // The terminal has sent it to the worker too.
             Some(arrived) if pass_through && arrived.by_kernel => Ok(()),
             Some(arrived) if pass_through => kill_process(pid, arrived.signal),
             _ if whole_tree => kill_process_group(pid, usual),
             _ => kill_process(pid, usual),
         };
+        self.step(number, instance::Event::Asked { run: generation });
     }
 
     fn kill(&mut self, number: u32, generation: Generation) {

@@ -37,6 +37,8 @@ pub(super) struct Operation {
     faults: Vec<String>,
     /// It is over only when the supervisor is.
     to_the_end: bool,
+    /// The processes of those that it waits for are ended by it.
+    ends: bool,
 }
 
 impl Operation {
@@ -50,6 +52,7 @@ impl Operation {
             app: None,
             faults: Vec::new(),
             to_the_end: false,
+            ends: false,
         }
     }
 
@@ -64,6 +67,7 @@ impl Operation {
             app: None,
             faults: Vec::new(),
             to_the_end: false,
+            ends: false,
         }
     }
 
@@ -116,6 +120,7 @@ impl Supervisor {
     ) {
         // Those who waited for them hear first that they need not.
         operation.waiting = numbers.clone();
+        operation.ends = matches!(event, instance::Event::Stop | instance::Event::Restart);
         let older = self.operations.len();
         self.operations.push(operation);
         for number in &numbers {
@@ -270,6 +275,12 @@ impl Supervisor {
             }
             index += 1;
         }
+    }
+
+    /// Whether a command ends an instance's process.
+    pub(super) fn is_being_ended(&self, number: u32) -> bool {
+        let mut operations = self.operations.iter();
+        operations.any(|it| it.ends && it.waiting.contains(&number))
     }
 
     /// Whether there is anything left to supervise.

@@ -307,6 +307,7 @@ impl Slot {
 fn rules(app: &App) -> Rules {
     Rules {
         restart: app.restart.clone(),
+        drain_timeout: app.drain_timeout,
         kill_timeout: app.kill_timeout,
         listen_timeout: app.listen_timeout,
         wait_ready: app.wait_ready,

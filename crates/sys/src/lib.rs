@@ -26,6 +26,6 @@ pub use rustix::thread::CapabilitySet;
 pub use signals::{Signalled, block_signals, next_signal};
 pub use socket::{
     RawAddress, accept, accept_ports_at, bind, bind_random, connect_unix, local_address,
-    read_option, receive, send, unread, write_option,
+    peer_address, read_option, receive, send, unread, write_option,
 };
 pub use tied::tie_group;

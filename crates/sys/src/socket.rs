@@ -112,6 +112,18 @@ pub fn local_address(socket: BorrowedFd<'_>) -> io::Result<RawAddress> {
     .map(|(_, address)| address)
 }
 
+/// The address of the one that a socket is connected to.
+///
+/// # Errors
+/// Those of `getpeername(2)`.
+pub fn peer_address(socket: BorrowedFd<'_>) -> io::Result<RawAddress> {
+    RawAddress::filled(|address, len| {
+        // SAFETY: `address` has room for `*len` bytes, and both live until the call is over.
+        check(unsafe { libc::getpeername(socket.as_raw_fd(), address, len) })
+    })
+    .map(|(_, address)| address)
+}
+
 /// Connects to a Unix socket by its path.
 ///
 /// # Errors

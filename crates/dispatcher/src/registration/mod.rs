@@ -75,6 +75,8 @@ pub(super) enum Event {
     Ended(i32),
     /// A listener is over.
     Closed(ListenerId),
+    /// A worker has sent this, and it is of no use.
+    PutAway(OwnedFd),
 }
 
 /// What the dispatcher tells this thread by. Without it, the thread ends.
@@ -319,6 +321,7 @@ impl Registrar {
                     self.closer.close(left);
                 }
                 Ok(Event::Closed(listener)) => drop(self.paths.remove(&listener)),
+                Ok(Event::PutAway(descriptor)) => self.closer.close([descriptor]),
                 Err(mpsc::TryRecvError::Empty) => return Ok(()),
                 Err(mpsc::TryRecvError::Disconnected) => return Err(Gone),
             }

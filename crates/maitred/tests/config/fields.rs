@@ -75,6 +75,8 @@ fn values_become_settings() {
             "restart.stop_exit_codes",
             json!([3, 4]),
         ),
+        ("drain_timeout: 100", "drain_timeout", json!(100)),
+        ("", "drain_timeout", json!(30_000)),
         ("kill_timeout: 100", "kill_timeout", json!(100)),
         ("", "kill_timeout", json!(1600)),
         ("treekill: false", "treekill", json!(false)),

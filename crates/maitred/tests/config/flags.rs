@@ -78,6 +78,7 @@ fn each_flag_sets_its_field() {
             json!(10),
         ),
         ("-k 10", "kill_timeout", json!(10)),
+        ("--drain-timeout 5s", "drain_timeout", json!(5000)),
         ("--kill-timeout 5s", "kill_timeout", json!(5000)),
         ("--listen-timeout 10", "listen_timeout", json!(10)),
         ("--wait-ready", "wait_ready", json!(true)),

@@ -3,6 +3,8 @@
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Read;
+use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
@@ -70,6 +72,8 @@ sleep 1000
 "#;
 
 const STUBBORN: &str = "trap '' INT; echo hello; while :; do sleep 1; done";
+
+const SPEAKS_FIRST: &str = "require('net').createServer(client => client.write('x')).listen('drain.sock', () => console.log('hello'))";
 
 const NODE: &str = "
 process.on('message', (message) => { console.log(message); if (message === 'shutdown') process.exit(); });
@@ -289,6 +293,15 @@ fn of_ends() -> Vec<Row> {
             app.home.does(&["stop", app.name]);
             app.writes("got TERM", 1);
         }),
+        row("drain_timeout", json!("1h"), json!("100ms"), |app| {
+            // What the worker has said first is no HTTP, so it cannot be moved.
+            let mut client = UnixStream::connect(app.path("drain.sock")).unwrap();
+            client.set_read_timeout(Some(PATIENCE)).unwrap();
+            client.read_exact(&mut [0]).unwrap();
+            app.home.does(&["reload", app.name]);
+            assert_eq!(client.read(&mut [0]).unwrap(), 0);
+        })
+        .beside(json!({ "script": "drain.cjs", "instances": 1 })),
         row("kill_timeout", json!("1h"), json!("100ms"), |app| {
             app.home.does(&["stop", app.name]);
         })
@@ -464,6 +477,7 @@ fn changed(rows: &[Row], command: &str) {
         home.file(name, JOB);
     }
     home.file("stubborn.sh", STUBBORN);
+    home.file("drain.cjs", SPEAKS_FIRST);
     home.file("job.js", NODE);
     home.file(
         "late.js",

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
 
-use crate::harness::{Door, Process, Request, beside_others, read_some, repository};
+use crate::harness::{
+    Door, PATIENCE, Process, Request, beside_others, gone_within, read_some, repository,
+};
 use crate::home::Home;
 
 /// A server that says nothing wrong until a file is there.
@@ -30,11 +32,15 @@ fn every_instance_is_replaced_and_the_port_stays_open() {
     let home = Home::new();
     let script = repository().join("examples/bun-serve/server.ts");
     home.does(&["start", script.to_str().unwrap(), "-i", "2"]);
-    let before = home.pids();
+    let pids = home.pids();
+    let before: Vec<_> = pids
+        .iter()
+        .map(|pid| Process::find(*pid).unwrap())
+        .collect();
     home.does(&["reload", "all"]);
     let after = home.pids();
-    assert!(after.iter().all(|pid| !before.contains(pid)), "{after:?}");
-    assert!(before.iter().all(|pid| Process::find(*pid).is_none()));
+    assert!(after.iter().all(|pid| !pids.contains(pid)), "{after:?}");
+    assert_eq!(gone_within(PATIENCE, &before), []);
     let ids: Vec<_> = home.statuses().into_iter().map(|(id, _)| id).collect();
     assert_eq!(ids, [0, 1]);
     for _ in 0..10 {

@@ -327,7 +327,9 @@ impl Instance {
                 State::Resting(_) | State::Running(_) | State::Replacing { .. },
                 Event::Hurry { .. },
             ) => self.state,
-            (State::Resting(_) | State::Waiting { .. }, Event::Time) => self.state,
+            (State::Resting(_) | State::Waiting { .. }, Event::Time) | (_, Event::Asked { .. }) => {
+                self.state
+            }
         }
     }
 
@@ -423,7 +425,7 @@ impl Instance {
         step.effects.push(Effect::Ask(run.generation));
         self.leaving.push(Leaving {
             run,
-            kill_at: Some(step.now + step.rules.kill_timeout),
+            kill_at: Some(step.now + step.rules.drain_timeout + step.rules.kill_timeout),
         });
     }
 
@@ -440,6 +442,14 @@ impl Instance {
                 };
                 let left = self.leaving.swap_remove(at);
                 step.tell(left.run, status, Next::Stopped);
+                true
+            }
+            Event::Asked { run } => {
+                for leaving in &mut self.leaving {
+                    if leaving.run.generation == run && leaving.kill_at.is_some() {
+                        leaving.kill_at = Some(step.now + step.rules.kill_timeout);
+                    }
+                }
                 true
             }
             Event::Up { run, .. } | Event::Listens { run, .. } | Event::Unfit { run } => self

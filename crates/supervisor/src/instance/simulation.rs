@@ -64,6 +64,7 @@ fn live(seed: u64) {
             },
             stop_exit_codes: [3].into(),
         },
+        drain_timeout: Duration::from_millis(random.below(2) * 3000),
         kill_timeout: Duration::from_millis(random.below(2000)),
         listen_timeout: Duration::from_millis(random.below(4000)),
         wait_ready: random.below(3) == 0,

@@ -38,6 +38,8 @@ impl Status {
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
     pub(crate) restart: Restart,
+    /// How long a process may take until it is asked to end, to do what it has begun.
+    pub(crate) drain_timeout: Duration,
     /// From being asked to end until being killed.
     pub(crate) kill_timeout: Duration,
     /// How long a process may take until it is up.
@@ -130,6 +132,8 @@ pub(crate) enum Event {
     Reload,
     /// A process has ended, or could not be started.
     Exited { run: Generation, status: Status },
+    /// A process that was to end has nothing to do any more, and has been asked.
+    Asked { run: Generation },
     /// A process turns out to be one that cannot do what is asked for, however often it is started.
     Unfit { run: Generation },
     /// A process is up: it listens on what it was to, or has said so.
@@ -147,7 +151,7 @@ pub(crate) enum Event {
 pub(crate) enum Effect {
     /// Start a process.
     Spawn(Generation),
-    /// Give it no more connections, and ask it to end.
+    /// Give it no more connections, and ask it to end, after the drain timeout at the latest.
     Ask(Generation),
     /// Kill it.
     Kill(Generation),

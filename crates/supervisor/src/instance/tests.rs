@@ -14,6 +14,7 @@ pub(super) fn rules() -> Rules {
             pause: Pause::Growing(ms(100)),
             stop_exit_codes: BTreeSet::from([7]),
         },
+        drain_timeout: ms(0),
         kill_timeout: ms(1600),
         listen_timeout: ms(3000),
         wait_ready: false,

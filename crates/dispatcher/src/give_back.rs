@@ -1,0 +1,150 @@
+//! Connections that workers give back while they drain, so that others go on with them.
+//!
+//! The worker's library knows on which connections no request is in progress. It is asked over the
+//! channel, and sends them up over a socket pair of the member's own; each goes to another worker
+//! like a new one. What a worker sends is not believed: only a connection that is known to be open at
+//! this very worker is taken.
+
+use std::os::fd::{AsFd, OwnedFd};
+
+use balance::MemberId;
+use rustix::event::epoll;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use wire::{Handoff, Passed, RETURNED_LEN};
+
+use super::channel::Connection;
+use super::registration;
+use super::sock_diag::Endpoint;
+use super::token::Token;
+use super::turn::{Turn, nanos};
+
+/// How many connections are taken from one member before others have their turn.
+const BATCH: usize = 64;
+
+/// How many batches are taken of one that is no more: the kernel keeps fewer descriptors in a socket.
+const LAST_BATCHES: usize = 1024;
+
+/// The way by which a member gives connections back.
+#[derive(Debug)]
+pub(super) struct WayBack {
+    ours: OwnedFd,
+    /// The worker's end: each request has a copy of it beside it.
+    theirs: OwnedFd,
+}
+
+impl Turn {
+    /// Asks a member for all connections on which no request is in progress, and on which none is
+    /// from now on, if another one can have them.
+    pub(super) fn ask_back(&mut self, id: MemberId) {
+        let listener = self.members.get(&id).map(|member| member.listener);
+        let listener = listener.and_then(|id| self.listeners.all.get(&id));
+        let others = listener.is_some_and(|it| it.balancer.members().next().is_some());
+        let channel = self.workers.channels.get(&id);
+        let Some(channel) = channel.filter(|channel| others && channel.hears_requests()) else {
+            return;
+        };
+        if !self.ways_back.contains_key(&id) {
+            // Without a descriptor for it, the worker is asked again later.
+            let Ok(way) = WayBack::new() else { return };
+            let data = Token::WayBack(id).data();
+            if epoll::add(&*self.epoll, &way.ours, data, epoll::EventFlags::IN).is_err() {
+                return;
+            }
+            self.ways_back.insert(id, way);
+        }
+        if let Some(way) = self.ways_back.get(&id) {
+            way.hear(id, true, &self.epoll);
+            let (message, len) = Handoff::GiveBack(u32::MAX).encode();
+            let message = message.get(..len).unwrap_or(&[]);
+            // A full channel has a request in it already.
+            let _ = sys::send(channel.ours(), message, Some(way.theirs.as_fd()));
+        }
+    }
+
+    /// A member has given connections back: others get them. Whether there may be more.
+    pub(super) fn take_given_back(&mut self, id: MemberId) -> bool {
+        for _ in 0..BATCH {
+            let Some(way) = self.ways_back.get(&id) else {
+                return false;
+            };
+            // A connection that finds no free descriptor on its way would be lost.
+            let Ok(spare) = way.theirs.try_clone() else {
+                // It is looked at again when the worker is asked again.
+                way.hear(id, false, &self.epoll);
+                return false;
+            };
+            drop(spare);
+            let mut message = [0; RETURNED_LEN];
+            match sys::receive(way.ours.as_fd(), &mut message) {
+                Ok((RETURNED_LEN, Some(socket))) => match Passed::decode(&message) {
+                    Some(passed) => self.give_to_another(id, socket, passed),
+                    None => self.put_away(socket),
+                },
+                Ok((_, Some(stray))) => self.put_away(stray),
+                Ok((_, None)) => {}
+                Err(_) => return false,
+            }
+        }
+        true
+    }
+
+    /// A member is no more: what it has given back, others get.
+    pub(super) fn end_way_back(&mut self, id: MemberId) {
+        for _ in 0..LAST_BATCHES {
+            if !self.take_given_back(id) {
+                break;
+            }
+        }
+        self.ways_back.remove(&id);
+    }
+
+    fn give_to_another(&mut self, id: MemberId, socket: OwnedFd, passed: Passed) {
+        let listener = self.members.get(&id).map(|member| member.listener);
+        let (Some(listener), Ok(peer)) = (
+            listener.and_then(|id| self.listeners.all.get_mut(&id)),
+            sys::peer_address(socket.as_fd()),
+        ) else {
+            return self.put_away(socket);
+        };
+        let endpoint = Endpoint::of(socket.as_fd(), peer.as_bytes());
+        if !endpoint.is_some_and(|endpoint| self.workers.counts.given_back(endpoint, id)) {
+            return self.put_away(socket);
+        }
+        let now = nanos(self.started);
+        listener.balancer.closed(now, id, &mut self.workers);
+        let connection = Connection::given_back(socket, peer.as_bytes(), passed);
+        let client = super::address::client(peer.as_bytes(), self.accepted);
+        listener
+            .balancer
+            .arrive(now, client, connection, &mut self.workers);
+    }
+
+    /// Closes what is no connection of the worker's, where it holds up nobody.
+    fn put_away(&self, descriptor: OwnedFd) {
+        self.registration
+            .tell(registration::Event::PutAway(descriptor));
+    }
+}
+
+impl WayBack {
+    fn new() -> rustix::io::Result<Self> {
+        let (ours, theirs) = rustix::net::socketpair(
+            AddressFamily::UNIX,
+            SocketType::SEQPACKET,
+            SocketFlags::CLOEXEC,
+            None,
+        )?;
+        Ok(Self { ours, theirs })
+    }
+
+    /// Lets the epoll tell of what comes, or not.
+    fn hear(&self, id: MemberId, on: bool, epoll: &OwnedFd) {
+        let flags = if on {
+            epoll::EventFlags::IN
+        } else {
+            epoll::EventFlags::empty()
+        };
+        // Of a descriptor that is in the epoll this cannot fail.
+        let _ = epoll::modify(epoll, &self.ours, Token::WayBack(id).data(), flags);
+    }
+}
