@@ -175,6 +175,21 @@ fn an_app_may_move_to_another_port() {
     let door = Door::Tcp(([127, 0, 0, 1], port).into());
     let answer = Request::get(&door, "/").unwrap();
     assert_ne!(answer.body, before.to_string());
+    // The old one is closed when it is clear that the app does not come back to it.
+    is_closed(home.port);
+}
+
+/// Waits until a port is closed. Until then a client waits, and is let go with the listener.
+fn is_closed(port: u16) {
+    const ATTEMPTS: usize = 20;
+    let refused = (0..ATTEMPTS).find_map(|_| match TcpStream::connect(("127.0.0.1", port)) {
+        Ok(mut client) => {
+            let _ = read_some(&mut client, &mut [0]);
+            None
+        }
+        Err(error) => Some(error.kind()),
+    });
+    assert_eq!(refused, Some(std::io::ErrorKind::ConnectionRefused));
 }
 
 /// Waits until a folder has so many entries.
@@ -234,7 +249,6 @@ fn listeners_of_one_run_end_with_it() {
 /// What only one instance has listened on is closed when that is stopped; what others share is not.
 #[test]
 fn the_listener_of_a_stopped_instance_is_closed() {
-    const ATTEMPTS: usize = 3;
     let _turn = beside_others();
     let home = Home::new();
     let metrics = free_port();
@@ -254,18 +268,9 @@ fn the_listener_of_a_stopped_instance_is_closed() {
     command.env("METRICS", metrics.to_string());
     assert_eq!(crate::home::ended(command).code, 0);
     home.is_up("app", 2);
-    let connect = || TcpStream::connect(("127.0.0.1", metrics));
-    connect().unwrap();
+    TcpStream::connect(("127.0.0.1", metrics)).unwrap();
     home.does(&["stop", "1"]);
-    // Until then a client waits, and is let go with the listener.
-    let refused = (0..ATTEMPTS).find_map(|_| match connect() {
-        Ok(mut client) => {
-            let _ = read_some(&mut client, &mut [0]);
-            None
-        }
-        Err(error) => Some(error.kind()),
-    });
-    assert_eq!(refused, Some(std::io::ErrorKind::ConnectionRefused));
+    is_closed(metrics);
     assert_eq!(answers(&home), home.pids()[0]);
 }
 
