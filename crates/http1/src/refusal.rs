@@ -77,8 +77,8 @@ impl Refusal {
             Self::BodyTooLarge => "the request's body is too large",
             Self::TooMany => "too many requests of this client are in progress",
             Self::UnknownCoding => "the request's transfer coding is not known",
-            Self::NoWorker => "no worker is there for this request at the moment",
-            Self::SlowWorker => "the worker did not answer in time",
+            Self::NoWorker => "no worker can take this request at the moment",
+            Self::SlowWorker => "the worker did not take or answer the request in time",
             Self::Version => "only HTTP/1.0 and HTTP/1.1 are spoken here",
         }
     }

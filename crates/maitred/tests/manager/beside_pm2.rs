@@ -104,7 +104,7 @@ fn restarts_are_counted_and_variables_shown_as_in_pm2() {
     let home = Home::new();
     home.file("job.js", JOB);
     let app = json!({
-        "name": "job", "script": "job.js", "restart_delay": 1, "pid_file": home.folder().join("z.pid"),
+        "name": "job", "script": "job.js", "port": 4567, "restart_delay": 1, "pid_file": home.folder().join("z.pid"),
         "env": { "NUMBER": 5, "FLOAT": 1.5, "TEXT": "5", "YES": true },
     });
     home.file("app.json", &json!({ "apps": [app] }).to_string());
@@ -122,6 +122,9 @@ fn restarts_are_counted_and_variables_shown_as_in_pm2() {
             "NODE_APP_INSTANCE",
         ];
         let shown = shown.map(|name| env.get(name).cloned());
+        // What `port` says pm2 has among the other fields alone.
+        assert_eq!(env.get("PORT").is_some(), !pm2);
+        assert_eq!(manager.app()["pm2_env"]["PORT"], 4567);
         let pid = std::fs::read_to_string(home.folder().join("z-0.pid")).unwrap();
         assert_eq!(pid, manager.app()["pid"].to_string());
         manager.does(&["delete", "job"]);
