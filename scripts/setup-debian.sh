@@ -22,6 +22,7 @@ package_of() {
     openssl) echo "openssl" ;;
     h2load) echo "nghttp2-client" ;;
     systemd-analyze) echo "systemd" ;;
+    promtool) echo "prometheus" ;;
     qemu-system-x86_64) echo "qemu-system-x86" ;;
     mmdebstrap) echo "mmdebstrap" ;;
     mke2fs) echo "e2fsprogs" ;;
@@ -44,6 +45,7 @@ purpose_of() {
     openssl) echo "makes the certificates of the tests" ;;
     h2load) echo "asks the servers of the tests many things at once" ;;
     systemd-analyze) echo "checks the unit that startup writes" ;;
+    promtool) echo "reads the metrics" ;;
     qemu-system-x86_64) echo "emulates the test machine" ;;
     mmdebstrap) echo "makes the systems that packages are tried in" ;;
     mke2fs) echo "makes the disks of the test machine" ;;

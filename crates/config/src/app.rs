@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::net::SocketAddr;
 use std::num::NonZeroUsize;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -82,6 +83,9 @@ pub struct App {
     pub logs: Logs,
     /// Where each instance's pid is written.
     pub pid_file: Place,
+    /// Where its metrics are served.
+    #[serde(default)]
+    pub metrics: Option<SocketAddr>,
     /// Whose rights the processes have; `None` for the supervisor's own.
     pub identity: Option<Identity>,
     pub balance: Balance,

@@ -51,6 +51,7 @@ pub enum Category {
     Restarts,
     Stopping,
     Logs,
+    Metrics,
     Rights,
 }
 
@@ -66,6 +67,7 @@ impl Category {
             Self::Restarts => "Restarts",
             Self::Stopping => "Starting and stopping",
             Self::Logs => "Logs",
+            Self::Metrics => "Metrics and health",
             Self::Rights => "Users and ports",
         }
     }

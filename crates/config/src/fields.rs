@@ -599,6 +599,13 @@ fields! {
         examples: [r#""1d""#, r#""1h""#],
         flags: [flag("log-rotate-interval", Takes::Value("TIME"))],
     }
+    /// Address at which the app's metrics are served for Prometheus (`/metrics`), and whether it
+    /// runs and is ready (`/livez`, `/readyz`). A port alone is one of 127.0.0.1.
+    metrics: String [Metrics, Nothing, Restart] {
+        default: "none",
+        examples: [r#""127.0.0.1:9616""#, r#""9617""#],
+        flags: [flag("metrics", Takes::Value("ADDRESS")).also_of_run()],
+    }
     /// File for the PID of each instance, readable for all (mode 0644). With `uid`, maitred writes
     /// it with that user's rights where those suffice.
     pid_file: LogTarget [Rights, Nothing, Restart] {

@@ -33,6 +33,7 @@ mod interpreter;
 mod javascript;
 mod kind;
 mod logs;
+mod metrics;
 mod names;
 mod programs;
 #[cfg(test)]

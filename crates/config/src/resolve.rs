@@ -18,6 +18,7 @@ use super::fields::Entry;
 use super::identity;
 use super::interpreter::{self, Program};
 use super::kind::{Bytes, LogTarget, Millis, MinUptime, Patterns, Schedule, Watched};
+use super::metrics::metrics_address;
 use super::programs::{Places, takes_no_library};
 use super::requests::{Per, Requests};
 use super::words::told;
@@ -210,6 +211,7 @@ pub fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Resolved>
             }),
         },
         pid_file: place(&entry.pid_file, Place::Home),
+        metrics: entry.metrics.as_deref().map(metrics_address).transpose()?,
         identity: rights.map(|rights| rights.identity),
         balance: Balance {
             policy: entry.balance.unwrap_or(Policy::NextAvailable),

@@ -20,11 +20,13 @@
 
 mod app_folder;
 mod atomic;
+pub mod control;
 mod dump;
 mod environment;
 mod numbers;
 mod places;
 mod record;
+pub mod runtime_folder;
 mod socket;
 
 use std::fs::{self, DirBuilder};
@@ -293,5 +295,3 @@ mod tests {
         assert!(private_folder(&temporary.path().join("file")).is_err());
     }
 }
-pub mod control;
-pub mod runtime_folder;

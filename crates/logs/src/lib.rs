@@ -7,11 +7,11 @@
 //! For the supervisor: [`Capture::start`] once for an app, before workers are started;
 //! [`Capture::add`] with the two pipes of each process that is started; [`Capture::reopen`] for
 //! `reloadLogs`; [`Capture::finish`] when the last process has ended. [`Notice`]s arrive over a
-//! channel. [`Files`] names the files. A [`Tap`] sees all lines too, as the terminal of
-//! `maitred run` does.
+//! channel. [`Files`] names the files.
 
 #![forbid(unsafe_code)]
 
+pub mod access;
 mod compressor;
 mod date;
 mod file;
@@ -111,12 +111,6 @@ pub enum Notice {
     Deaf { instance: u32, reason: String },
 }
 
-/// Somebody who sees every whole line. May wait; then the workers wait too.
-pub trait Tap: Send {
-    /// Whole lines of one stream, each with its end.
-    fn lines(&mut self, instance: u32, stream: Stream, lines: &[u8]);
-}
-
 /// The thread that keeps the logs of an app.
 #[derive(Debug)]
 pub struct Capture {
@@ -132,12 +126,11 @@ impl Capture {
     /// If the system refuses a thread or descriptors.
     pub fn start(
         settings: Settings,
-        tap: Option<Box<dyn Tap>>,
         notices: tokio::sync::mpsc::Sender<Notice>,
     ) -> io::Result<Self> {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let (orders, orders_out) = channel();
-        let keeper = thread::Keeper::new(settings, tap, notices, orders_out, Arc::clone(&wake))?;
+        let keeper = thread::Keeper::new(settings, notices, orders_out, Arc::clone(&wake))?;
         let thread = std::thread::Builder::new()
             .name("logs".into())
             .spawn(|| keeper.run())?;
@@ -178,4 +171,3 @@ impl Capture {
         let _ = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
     }
 }
-pub mod access;

@@ -22,7 +22,7 @@ use super::format::{Format, Origin};
 use super::gather::Gather;
 use super::pace::Pace;
 use super::rejection::tells_of_rejection;
-use super::{Notice, Settings, Source, Stream, Tap};
+use super::{Notice, Settings, Source, Stream};
 
 /// What is read from a pipe at once.
 const READ: usize = 256 * 1024;
@@ -72,7 +72,6 @@ struct Shared {
 /// Everything that the thread owns.
 pub(super) struct Keeper {
     settings: Settings,
-    tap: Option<Box<dyn Tap>>,
     notices: tokio::sync::mpsc::Sender<Notice>,
     orders: Receiver<Order>,
     wake: Arc<OwnedFd>,
@@ -92,7 +91,6 @@ pub(super) struct Keeper {
 impl Keeper {
     pub(super) fn new(
         settings: Settings,
-        tap: Option<Box<dyn Tap>>,
         notices: tokio::sync::mpsc::Sender<Notice>,
         orders: Receiver<Order>,
         wake: Arc<OwnedFd>,
@@ -101,7 +99,6 @@ impl Keeper {
         epoll::add(&epoll, &*wake, EventData::new_u64(WAKE), EventFlags::IN)?;
         Ok(Self {
             settings,
-            tap,
             notices,
             orders,
             wake,
@@ -271,9 +268,6 @@ impl Keeper {
 
     /// Writes whole lines of a pipe to where they belong.
     fn keep(&mut self, pipe: &Pipe, lines: &[u8]) {
-        if let Some(tap) = &mut self.tap {
-            tap.lines(pipe.instance, pipe.origin.stream, lines);
-        }
         if pipe.origin.stream == Stream::Err && tells_of_rejection(lines) {
             let instance = pipe.instance;
             let _ = self.notices.try_send(Notice::Rejection { instance });

@@ -8,3 +8,4 @@ pub mod memory;
 pub mod node_ipc;
 pub mod sockets;
 pub mod tree;
+pub mod usage;

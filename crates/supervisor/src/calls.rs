@@ -23,10 +23,17 @@ impl Supervisor {
         if let Some(refusal) = self.leaves(&request) {
             return answer.send(Reply::Failed(refusal));
         }
+        if !matches!(request, Request::Status | Request::Metrics | Request::Await) {
+            self.tally.commanded();
+        }
         match request {
             Request::Status => {
                 self.count().await;
                 answer.send(Reply::Done(Box::new(self.snapshot())));
+            }
+            Request::Metrics => {
+                let metrics = self.metrics().await;
+                answer.send(Reply::Metrics(Box::new(metrics)));
             }
             Request::Await => self.wait_for_all(answer),
             Request::Start { ids } => {
@@ -107,7 +114,7 @@ impl Supervisor {
     /// Why a request has to wait until this supervisor has ended, if it has to.
     fn leaves(&self, request: &Request) -> Option<Refusal> {
         let joins = match request {
-            Request::Status | Request::Kill => true,
+            Request::Status | Request::Metrics | Request::Kill => true,
             Request::Delete { .. } => self.ending.is_none(),
             _ => false,
         };
@@ -152,6 +159,7 @@ impl Supervisor {
     /// The app is described so from now on; instances hear of it when their turn comes.
     pub(super) fn set_app(&mut self, app: Rc<App>) {
         self.output.set_app(&app);
+        self.endpoint.move_to(app.metrics);
         self.app = app;
     }
 

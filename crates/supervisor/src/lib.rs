@@ -14,11 +14,15 @@ mod calls;
 mod deeds;
 mod descriptors;
 mod ending;
+mod endpoint;
+pub mod guard;
 mod instance;
 mod listeners;
 mod listening;
+mod metrics;
 mod notices;
 mod operations;
+pub mod output;
 mod pid_file;
 mod pipes;
 mod proxy_settings;
@@ -43,6 +47,7 @@ use config::{App, ExecMode};
 pub use descriptors::make_room;
 use dispatcher::{self, Dispatcher, Notice, RegistrationSettings};
 use ending::{Afterwards, Ending, listen_for_signals};
+use endpoint::Endpoint;
 use home::control::{Call, Request, Server};
 use home::runtime_folder::RuntimeFolder;
 use home::{AppFolder, Claim, Home, Kept, Record, Rest};
@@ -56,6 +61,7 @@ use spawn::{Ready, Spawner};
 use starving::Starving;
 use telemetry::events::Event;
 use telemetry::figures::ListenerFigures;
+use telemetry::metrics::Tally;
 
 /// What the kernel sends us when the guard has ended: a signal that harms nobody.
 const GUARD_ENDED: Signal = Signal::CONT;
@@ -103,6 +109,9 @@ pub struct Supervisor {
     /// Clients wait, and no worker is up.
     starving: Starving,
     renewal: renewal::Renewal,
+    /// What has happened, in numbers.
+    tally: Tally,
+    endpoint: Endpoint,
     ending: Option<Ending>,
     afterwards: Afterwards,
     started: Instant,
@@ -166,6 +175,8 @@ impl Supervisor {
             starving: Starving::No,
             renewal: renewal::Renewal::default(),
             ending: None,
+            tally: Tally::default(),
+            endpoint: Endpoint::new(),
             afterwards: Afterwards::Kept,
             started: Instant::now(),
             figures: Vec::new(),
@@ -284,6 +295,7 @@ impl Supervisor {
             .context("watching the guard")?;
         self.say_if_descriptors_are_few();
         self.set_triggers();
+        self.endpoint.move_to(self.app.metrics);
         for number in std::mem::take(&mut self.wanted) {
             self.step(number, instance::Event::Start);
         }
@@ -317,6 +329,7 @@ impl Supervisor {
                     _ => self.called(call).await,
                 },
                 event = self.output.notice() => self.event(event),
+                Some(question) = self.endpoint.next() => self.asked(question).await,
                 call = self.renewal.next() => self.renew(call),
                 () = sleep_until(self.started, wake) => self.check(),
             }
@@ -403,6 +416,7 @@ impl Supervisor {
 
     /// Notes what has happened, and tells all who want to know.
     fn event(&mut self, event: Event) {
+        self.tally.event(&event);
         self.output.event(&event);
         for operation in &self.operations {
             operation.progress(&event);
@@ -472,5 +486,3 @@ fn final_status(status: WaitStatus) -> Option<Status> {
         (None, None) => None,
     }
 }
-pub mod guard;
-pub mod output;

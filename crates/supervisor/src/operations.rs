@@ -56,6 +56,11 @@ impl Operation {
         }
     }
 
+    /// A reload that somebody has asked for.
+    fn is_reload(&self) -> bool {
+        self.name == "reload" && self.answer.is_some()
+    }
+
     /// The reload of an instance that no command has asked for.
     pub(super) fn internal(number: u32) -> Self {
         Self {
@@ -266,6 +271,9 @@ impl Supervisor {
             // When all has come to rest the supervisor ends, and answers then.
             if self.operations.get(index).is_some_and(Operation::is_over) && self.goes_on() {
                 let operation = self.operations.remove(index);
+                if operation.is_reload() {
+                    self.tally.reloaded(operation.faults.is_empty());
+                }
                 // What is kept while the app ends is how it was before.
                 if self.ending.is_none() {
                     self.write_record();

@@ -42,6 +42,12 @@ pub fn fork() -> io::Result<Forked> {
 /// # Errors
 /// If there is no such process.
 pub fn cpu_time(pid: Pid) -> io::Result<Duration> {
+    /// No kernel has larger PIDs (`PID_MAX_LIMIT`). A clock's number has room for few more: of what
+    /// is beyond, it would be the clock of another process.
+    const LARGEST: i32 = 1 << 22;
+    if pid.as_raw_nonzero().get() > LARGEST {
+        return Err(io::Error::from_raw_os_error(libc::ESRCH));
+    }
     let mut clock = 0;
     // SAFETY: the pointer is to a live clockid_t, which the call fills in.
     match unsafe { libc::clock_getcpuclockid(pid.as_raw_nonzero().get(), &raw mut clock) } {

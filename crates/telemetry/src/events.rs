@@ -129,6 +129,8 @@ pub enum Event {
     Rejection { instance: u32 },
     /// The output of a process cannot be read.
     Deaf { instance: u32, reason: String },
+    /// The metrics endpoint cannot be had at its address, and is tried again.
+    MetricsFailing { address: String, reason: String },
     /// What has changed could not be written to the home folder.
     NotKept { reason: String },
     /// What was counted so far.

@@ -137,7 +137,9 @@ export interface App extends OtherNames {
   watch_options?: { followSymlinks?: boolean; ignored?: string | (string)[]; } | null;
   /** Starts the app when it is added; otherwise it is added as stopped. Default: true. Example: `false` */
   autostart?: true | false | "true" | "false" | null;
-  /** Time between the stop signal and SIGKILL. With `per: request`, the first half is for requests in progress: the signal comes when they are answered. Default: 1600ms. Example: `"10s"` */
+  /** Longest time between the start of a successor, or a scale-down, and the stop signal. A worker gets no new connections then. Those that are idle between two HTTP/1.x requests move to other workers; the signal comes when no other one is open (with `per: request`: when all requests are answered). Without another instance that serves meanwhile, as at `stop` and `restart`, the signal comes at once. Default: 30s. Example: `"5s"` */
+  drain_timeout?: number | Time | null;
+  /** Time between the stop signal and SIGKILL. With `per: request`, at `stop` and `restart` the first half is for requests in progress: the signal comes when they are answered. Default: 1600ms. Example: `"10s"` */
   kill_timeout?: number | Time | null;
   /** Stop signal: SIGTERM, TERM or 15. Default: $PM2_KILL_SIGNAL of the command that starts the app, or else SIGINT. Example: `"SIGTERM"` */
   kill_signal?: number | Signal | `SIG${Signal}` | `${number}` | null;
@@ -177,6 +179,8 @@ export interface App extends OtherNames {
   log_compress?: true | false | "true" | "false" | null;
   /** Rotates log files also at this interval: 1d for each day. Default: by size alone. Example: `"1d"` */
   log_rotate_interval?: number | Time | null;
+  /** Address at which the app's metrics are served for Prometheus (`/metrics`), and whether it runs and is ready (`/livez`, `/readyz`). A port alone is one of 127.0.0.1. Default: none. Example: `"127.0.0.1:9616"` */
+  metrics?: string | null;
   /** File for the PID of each instance, readable for all (mode 0644). With `uid`, maitred writes it with that user's rights where those suffice. Default: in the home folder. Example: `"api.pid"` */
   pid_file?: string | boolean | null;
   /** User that the processes run as. Only root can choose another one. Default: the user who starts the app. Example: `"nobody"` */
@@ -301,6 +305,8 @@ export interface OtherNames {
   "watchDelay"?: App["watch_delay"];
   "watch-options"?: App["watch_options"];
   "watchOptions"?: App["watch_options"];
+  "drain-timeout"?: App["drain_timeout"];
+  "drainTimeout"?: App["drain_timeout"];
   "kill-timeout"?: App["kill_timeout"];
   "killTimeout"?: App["kill_timeout"];
   "kill-signal"?: App["kill_signal"];

@@ -10,6 +10,7 @@ use super::messages::Envelope;
 use super::{LONGEST_LINE, Refusal, Reply, Request, Snapshot, is_trusted};
 use process::tree;
 use telemetry::events::Event;
+use telemetry::metrics::AppMetrics;
 
 /// A supervisor that says nothing for so long hangs: it answers within milliseconds, and during
 /// what takes longer it is asked to be patient with [`Connection::wait_for`].
@@ -148,7 +149,26 @@ impl Connection {
                     return Err(Fault::Leaving(refusal));
                 }
                 Some(Reply::Failed(refusal)) => return Err(Fault::Refused(refusal)),
+                Some(Reply::Metrics(_)) => return Err(unexpected()),
                 None => {}
+            }
+        }
+    }
+
+    /// Waits for what is measured.
+    ///
+    /// # Errors
+    /// If there is no such answer.
+    pub fn metrics(mut self) -> Result<AppMetrics, Fault> {
+        loop {
+            match self.next()? {
+                Some(Reply::Metrics(metrics)) => return Ok(*metrics),
+                Some(Reply::Failed(refusal)) if refusal.leaving => {
+                    return Err(Fault::Leaving(refusal));
+                }
+                Some(Reply::Failed(refusal)) => return Err(Fault::Refused(refusal)),
+                Some(Reply::Done(_)) => return Err(unexpected()),
+                Some(Reply::Progress(_)) | None => {}
             }
         }
     }
@@ -175,6 +195,10 @@ impl Connection {
             ))),
         }
     }
+}
+
+fn unexpected() -> Fault {
+    Fault::Broken("it answered another question".to_owned())
 }
 
 #[cfg(test)]

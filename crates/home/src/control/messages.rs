@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{PROTOCOL, Snapshot};
 use config::App;
 use telemetry::events::Event;
+use telemetry::metrics::AppMetrics;
 
 /// A request with the version of who makes it.
 #[derive(Debug, Serialize, Deserialize)]
@@ -30,6 +31,8 @@ impl Envelope {
 pub enum Request {
     /// Tell how things are.
     Status,
+    /// Tell what is measured.
+    Metrics,
     /// Answer when all that is being started is up, or is known not to be.
     Await,
     /// Let these run.
@@ -74,6 +77,8 @@ pub enum Reply {
     Progress(Event),
     /// It is done, and this is how things are now.
     Done(Box<Snapshot>),
+    /// What is measured.
+    Metrics(Box<AppMetrics>),
     /// It was not done, or came to nothing good.
     Failed(Refusal),
 }

@@ -2,19 +2,10 @@
 
 use std::fs;
 use std::io::Write;
-use std::sync::mpsc::{self, Sender};
 
 use super::super::{Capture, DateFormat, Files, Format, Rotation};
 use super::*;
 use safe_files::Rights;
-
-struct Seen(Sender<(u32, Stream, Vec<u8>)>);
-
-impl Tap for Seen {
-    fn lines(&mut self, instance: u32, stream: Stream, lines: &[u8]) {
-        let _ = self.0.send((instance, stream, lines.to_vec()));
-    }
-}
 
 struct Worker {
     out: std::io::PipeWriter,
@@ -35,11 +26,11 @@ fn add(capture: &Capture, format: Format, instance: u32, files: Files) -> Worker
     Worker { out, err }
 }
 
-fn start(format: Format, tap: Option<Box<dyn Tap>>) -> Capture {
-    start_with(format, None, tap)
+fn start(format: Format) -> Capture {
+    start_with(format, None)
 }
 
-fn start_with(format: Format, rotation: Option<Rotation>, tap: Option<Box<dyn Tap>>) -> Capture {
+fn start_with(format: Format, rotation: Option<Rotation>) -> Capture {
     let settings = Settings {
         app: "api".into(),
         format,
@@ -47,7 +38,7 @@ fn start_with(format: Format, rotation: Option<Rotation>, tap: Option<Box<dyn Ta
         rights: Rights::default(),
     };
     let (notices, _) = tokio::sync::mpsc::channel(8);
-    Capture::start(settings, tap, notices).unwrap()
+    Capture::start(settings, notices).unwrap()
 }
 
 #[test]
@@ -55,7 +46,7 @@ fn each_stream_has_its_file_and_both_have_one() {
     let folder = tempfile::tempdir().unwrap();
     let mut files = Files::in_folder(folder.path(), "api");
     files.combined = Some(folder.path().join("api.log"));
-    let mut capture = start(Format::Plain, None);
+    let mut capture = start(Format::Plain);
     for instance in 0..2 {
         let mut worker = add(
             &capture,
@@ -85,7 +76,7 @@ fn lines_of_many_do_not_mix_in_a_merged_file() {
     const WORKERS: u32 = 4;
     let folder = tempfile::tempdir().unwrap();
     let files = Files::in_folder(folder.path(), "api");
-    let mut capture = start(Format::Dated(DateFormat::parse("[at]")), None);
+    let mut capture = start(Format::Dated(DateFormat::parse("[at]")));
     let writers: Vec<_> = (0..WORKERS)
         .map(|instance| {
             let mut worker = add(
@@ -133,7 +124,7 @@ fn a_worker_that_writes_without_pause_does_not_get_ahead_of_rotation() {
         gzip: true,
         ..Rotation::default()
     };
-    let mut capture = start_with(Format::Plain, Some(rotation), None);
+    let mut capture = start_with(Format::Plain, Some(rotation));
     let mut worker = add(&capture, Format::Plain, 0, files.clone());
     for nth in 0..2000 {
         let line = format!("{nth:08} {}\n", "x".repeat(2000));
@@ -148,28 +139,24 @@ fn a_worker_that_writes_without_pause_does_not_get_ahead_of_rotation() {
 }
 
 #[test]
-fn a_tap_sees_what_the_files_get() {
-    let (sender, seen) = mpsc::channel();
-    let mut capture = start(Format::Json(None), Some(Box::new(Seen(sender))));
-    let mut worker = add(&capture, Format::Json(None), 3, Files::default());
+fn a_line_that_comes_in_pieces_is_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = Files::in_folder(folder.path(), "api");
+    let mut capture = start(Format::Plain);
+    let mut worker = add(&capture, Format::Plain, 3, files.clone());
     worker.out.write_all(b"one\ntw").unwrap();
     worker.out.write_all(b"o\n").unwrap();
     drop(worker);
     capture.finish(Duration::from_secs(30));
-    drop(capture);
-    let mut lines = Vec::new();
-    for (instance, stream, bytes) in seen {
-        assert_eq!((instance, stream), (3, Stream::Out));
-        lines.extend(bytes);
-    }
-    assert_eq!(lines, b"one\ntwo\n");
+    let text = fs::read_to_string(files.out.unwrap()).unwrap();
+    assert_eq!(text, "one\ntwo\n");
 }
 
 #[test]
 fn a_descendant_that_holds_the_pipe_is_not_waited_for() {
     let folder = tempfile::tempdir().unwrap();
     let files = Files::in_folder(folder.path(), "api");
-    let mut capture = start(Format::Plain, None);
+    let mut capture = start(Format::Plain);
     let mut worker = add(&capture, Format::Plain, 0, files.clone());
     write!(worker.out, "unfinished").unwrap();
     capture.finish(Duration::from_millis(50));
@@ -183,7 +170,7 @@ fn a_descendant_that_holds_the_pipe_is_not_waited_for() {
 fn each_process_has_its_format() {
     let folder = tempfile::tempdir().unwrap();
     let files = Files::in_folder(folder.path(), "api");
-    let mut capture = start(Format::Plain, None);
+    let mut capture = start(Format::Plain);
     let dated = |text: &str| Format::Dated(DateFormat::parse(text));
     let mut old = add(&capture, dated("[A]"), 0, files.clone());
     let mut new = add(&capture, dated("[B]"), 0, files.clone());
@@ -201,7 +188,7 @@ fn each_process_has_its_format() {
 fn memory_for_unfinished_lines_is_bounded() {
     let folder = tempfile::tempdir().unwrap();
     let (notices, _) = tokio::sync::mpsc::channel(8);
-    let (_orders, orders) = mpsc::channel();
+    let (_orders, orders) = std::sync::mpsc::channel();
     let wake = rustix::event::eventfd(0, rustix::event::EventfdFlags::NONBLOCK).unwrap();
     let settings = Settings {
         app: "api".into(),
@@ -209,7 +196,7 @@ fn memory_for_unfinished_lines_is_bounded() {
         rotation: Some(Rotation::default()),
         rights: Rights::default(),
     };
-    let mut keeper = Keeper::new(settings, None, notices, orders, Arc::new(wake)).unwrap();
+    let mut keeper = Keeper::new(settings, notices, orders, Arc::new(wake)).unwrap();
     let piece = vec![b'x'; 32 * 1024];
     let mut writers = Vec::new();
     for instance in 0..6 {

@@ -23,6 +23,7 @@ pub(crate) use target::{Selected, add_selected, find, select};
 use config::{self, KillSignal};
 use home::control::{Connection, Fault, Request, Snapshot, State};
 use home::{AppFolder, Exit, Home, Kept, Record, Rest};
+use telemetry::metrics::AppMetrics;
 
 /// So many supervisors are talked to at a time.
 const AT_ONCE: usize = 32;
@@ -175,6 +176,14 @@ fn salvaged(folder: AppFolder, error: &anyhow::Error) -> anyhow::Result<Known> {
 fn ask(folder: &AppFolder) -> Result<Snapshot, Fault> {
     let socket = folder.connect().map_err(|_| Fault::Gone)?;
     Connection::ask(socket, Request::Status)?.finish(|_| {})
+}
+
+/// What is measured of these apps, asked side by side.
+pub(crate) fn metrics(known: &[Known]) -> Vec<Result<AppMetrics, Fault>> {
+    side_by_side(known, |known| {
+        let socket = known.folder.connect().map_err(|_| Fault::Gone)?;
+        Connection::ask(socket, Request::Metrics)?.metrics()
+    })
 }
 
 /// How all these apps are now, asked side by side.

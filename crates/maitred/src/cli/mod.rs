@@ -19,6 +19,7 @@ mod kill;
 mod list;
 mod logs;
 mod man;
+mod metrics;
 mod mini_list;
 mod pid;
 mod ping;
@@ -130,6 +131,7 @@ enum Command {
     Ping(ping::Ping),
     #[command(alias = "log")]
     Logs(logs::Logs),
+    Metrics(metrics::Metrics),
     Flush(flush::Flush),
     #[command(name = "reloadLogs", alias = "reload-logs")]
     ReloadLogs(reload_logs::ReloadLogs),
@@ -214,6 +216,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Id(id) => id.execute(),
         Command::Ping(ping) => ping.execute(),
         Command::Logs(logs) => logs.execute(),
+        Command::Metrics(metrics) => metrics.execute(),
         Command::Flush(flush) => flush.execute(&manner),
         Command::ReloadLogs(reload) => reload.execute(&manner),
         Command::Save(save) => save.execute(&manner),

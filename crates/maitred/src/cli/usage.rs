@@ -5,11 +5,11 @@
 //! for hours tells nothing of now.
 
 use std::collections::HashMap;
-use std::fs;
 use std::time::{Duration, Instant};
 
 use home::control::InstanceView;
 use home::now_ms;
+use process::usage;
 
 /// What a process uses.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -73,24 +73,15 @@ impl Usage {
     fn new(pid: i32, used: u64, elapsed: Duration) -> Option<Self> {
         let share = used as f64 / (elapsed.as_secs_f64() * 1e9);
         Some(Self {
-            memory: memory(pid)?,
+            memory: usage::memory(pid)?,
             cpu: (share * 1000.0).round() / 10.0,
         })
     }
 }
 
-/// Bytes in memory: the second number of `statm`, in pages.
-fn memory(pid: i32) -> Option<u64> {
-    let text = fs::read_to_string(format!("/proc/{pid}/statm")).ok()?;
-    let pages: u64 = text.split_whitespace().nth(1)?.parse().ok()?;
-    let page = u64::try_from(rustix::param::page_size()).ok()?;
-    Some(pages * page)
-}
-
-/// Nanoseconds of processor time: one call for each process, however many threads it has.
+/// Nanoseconds of processor time so far.
 fn nanoseconds(pid: i32) -> Option<u64> {
-    let time = sys::cpu_time(rustix::process::Pid::from_raw(pid)?).ok()?;
-    time.as_nanos().try_into().ok()
+    usage::cpu_time(pid)?.as_nanos().try_into().ok()
 }
 
 #[cfg(test)]

@@ -443,7 +443,7 @@ if len(sys.argv) > 1:
     assert listener.getsockname() == ("127.0.0.1", int(os.environ["PORT"]))
     serve(listener)
 
-bound = pathlib.Path("bound")
+bound = pathlib.Path(__file__).with_name("bound")
 while not is_first and not bound.exists():
     time.sleep(0.01)
 listener = bind()

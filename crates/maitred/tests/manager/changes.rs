@@ -383,6 +383,7 @@ fn of_triggers() -> Vec<Row> {
 }
 
 fn of_logs() -> Vec<Row> {
+    let ports = crate::metrics::two_ports().map(|port| port.to_string());
     vec![
         row("out_file", json!("o1"), json!("o2"), |app| {
             app.writes("hello", 1);
@@ -414,6 +415,12 @@ fn of_logs() -> Vec<Row> {
             let pid = fs::read_to_string(app.path("p2")).unwrap();
             assert_eq!(pid, app.pid().to_string());
             assert!(!app.path("p1").exists());
+        }),
+        row("metrics", json!(ports[0]), json!(ports[1]), |_| {
+            let [before, after] = crate::metrics::two_ports();
+            crate::metrics::opens(after);
+            let old = std::net::TcpStream::connect(("127.0.0.1", before));
+            assert!(old.is_err(), "it is not served at the old address any more");
         }),
         row("disable_logs", json!(false), json!(true), |app| {
             app.sends("something");

@@ -32,6 +32,7 @@ mod lifecycle;
 mod listeners;
 mod logs;
 mod messages;
+mod metrics;
 mod moves;
 mod names;
 mod neighbours;

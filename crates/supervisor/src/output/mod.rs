@@ -10,6 +10,8 @@ mod figures;
 mod lines;
 mod screen;
 mod sentences;
+#[cfg(test)]
+mod snapshot;
 mod stream;
 
 use std::io::IsTerminal;
@@ -95,7 +97,7 @@ impl Output {
     /// If the system refuses threads or descriptors.
     pub fn kept(app: &App) -> anyhow::Result<Self> {
         let (tell, notices) = mpsc::channel(NOTICES);
-        let capture = Capture::start(settings(app), None, tell.clone()).context("keeping logs")?;
+        let capture = Capture::start(settings(app), tell.clone()).context("keeping logs")?;
         Self::new(app, None, (Workers::Kept(capture), false), tell, notices)
     }
 

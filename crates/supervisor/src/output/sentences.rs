@@ -268,6 +268,10 @@ impl Sentences {
             Event::Deaf { instance, reason } => Some(format!(
                 "the output of {name}-{instance} cannot be read: {reason}"
             )),
+            Event::MetricsFailing { address, reason } => Some(format!(
+                "the metrics of {name} cannot be served at {address}: {reason}. Trying again each \
+                 second; choose another address with --metrics if another program keeps this one"
+            )),
             Event::NotKept { reason } => Some(format!(
                 "what has changed is not kept, and is lost when this supervisor ends: {reason}"
             )),
@@ -428,10 +432,10 @@ pub(super) fn as_url(address: &str) -> String {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn sentences() -> Sentences {
+    pub(in crate::output) fn sentences() -> Sentences {
         Sentences {
             name: "server".into(),
             instances: 3,

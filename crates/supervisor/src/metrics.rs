@@ -1,0 +1,69 @@
+//! What is measured of the app, when somebody asks.
+
+use process::usage;
+use telemetry::events::Event;
+use telemetry::metrics::{AppMetrics, InstanceMetrics, ProcessMetrics};
+
+use super::Supervisor;
+use super::endpoint::{Answer, Question};
+use super::slot::Slot;
+
+impl Supervisor {
+    /// Answers what came in over the metrics endpoint.
+    pub(super) async fn asked(&mut self, question: Question) {
+        match question {
+            Question::How(answer) => {
+                let is_ready = self.is_ready_for_work();
+                let metrics = self.metrics().await;
+                // Whoever has hung up meanwhile needs no answer.
+                let _ = answer.send(Answer { is_ready, metrics });
+            }
+            Question::Unbound(address, reason) => {
+                let address = address.to_string();
+                self.event(Event::MetricsFailing { address, reason });
+            }
+        }
+    }
+
+    /// What is measured now.
+    pub(super) async fn metrics(&mut self) -> AppMetrics {
+        self.count().await;
+        AppMetrics {
+            app: self.app.name.clone(),
+            namespace: self.app.namespace.clone(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            supervisor: used_by(i32::try_from(std::process::id()).unwrap_or(0)),
+            instances: self.slots.iter().map(measured).collect(),
+            listeners: self.figures.clone(),
+            tally: self.tally.clone(),
+        }
+    }
+
+    /// Whether the app can be sent work: an instance is ready, and the app is not being stopped.
+    fn is_ready_for_work(&self) -> bool {
+        self.ending.is_none() && self.slots.iter().any(is_ready)
+    }
+}
+
+fn is_ready(slot: &Slot) -> bool {
+    slot.instance.current().is_some_and(|run| run.up)
+}
+
+fn measured(slot: &Slot) -> InstanceMetrics {
+    let process = slot.current();
+    InstanceMetrics {
+        number: slot.number,
+        up: process.is_some(),
+        ready: is_ready(slot),
+        started_at: process.map(|process| process.started_at),
+        process: process.map_or_else(ProcessMetrics::default, |process| used_by(process.pid)),
+    }
+}
+
+fn used_by(pid: i32) -> ProcessMetrics {
+    ProcessMetrics {
+        cpu: usage::cpu_time(pid).map(|time| time.as_secs_f64()),
+        memory: usage::memory(pid),
+        descriptors: usage::descriptors(pid),
+    }
+}
