@@ -75,26 +75,6 @@ pub unsafe extern "C" fn recvfrom(
     unsafe { read_into(nr::RECVFROM, arguments, Buffers::One(buffer), flags) }
 }
 
-/// `recvmsg(2)`.
-///
-/// # Safety
-/// As the function of libc.
-#[cfg_attr(feature = "library", unsafe(no_mangle))]
-pub unsafe extern "C" fn recvmsg(fd: i32, message: *mut u8, flags: i32) -> isize {
-    let entry = traffic::mine(fd);
-    // SAFETY: the caller's promise. The kernel has then written as many bytes as it says.
-    unsafe {
-        let result = kernel::call(
-            nr::RECVMSG,
-            [fd as usize, message as usize, flags as usize, 0, 0, 0],
-        );
-        if let Some(entry) = entry {
-            received(entry, fd, result, buffers_of(message.cast(), result), flags);
-        }
-        libc_result(result)
-    }
-}
-
 /// `write(2)`.
 ///
 /// # Safety
@@ -171,26 +151,6 @@ pub unsafe extern "C" fn sendto(
     ];
     // SAFETY: the caller's promise.
     unsafe { write_from(nr::SENDTO, arguments, Buffers::One(buffer), flags) }
-}
-
-/// `sendmsg(2)`.
-///
-/// # Safety
-/// As the function of libc.
-#[cfg_attr(feature = "library", unsafe(no_mangle))]
-pub unsafe extern "C" fn sendmsg(fd: i32, message: *const u8, flags: i32) -> isize {
-    let entry = traffic::mine(fd);
-    // SAFETY: the caller's promise. The kernel has then read as many bytes as it says.
-    unsafe {
-        let result = kernel::call(
-            nr::SENDMSG,
-            [fd as usize, message as usize, flags as usize, 0, 0, 0],
-        );
-        if let Some(entry) = entry {
-            sent(entry, fd, result, buffers_of(message.cast(), result), flags);
-        }
-        libc_result(result)
-    }
 }
 
 /// `sendfile(2)`.

@@ -4,6 +4,9 @@
 //! shares the connection with somebody, ends the following. What is no such connection costs a look into
 //! a table; then libc's own function is called where it can be, for it knows what to do when its
 //! thread is cancelled.
+//!
+//! `sendmsg` and `recvmsg` are not taken over: musl's own clear what lies between the fields of a
+//! message, which the kernel would read as part of them. What passes by them the kernel's counts betray.
 
 pub(crate) mod hooks;
 
@@ -11,7 +14,6 @@ use crate::arch::{self, nr};
 use crate::host::libc_result;
 use crate::kernel::{
     self, IoVec, MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, MSG_PEEK, MSG_WAITALL,
-    MsgHdr,
 };
 use crate::listener;
 use crate::traffic::{self, Entry};
@@ -150,19 +152,6 @@ unsafe fn write_unseen(n: usize, arguments: Arguments, to: i32) -> isize {
         (None, _) => {}
     }
     libc_result(result)
-}
-
-/// The buffers of a message.
-///
-/// # Safety
-/// The kernel must be about to read the message, or have read it.
-unsafe fn buffers_of(message: *const MsgHdr, result: isize) -> Buffers {
-    if result <= 0 {
-        return Buffers::Several(core::ptr::null(), 0);
-    }
-    // SAFETY: the call has succeeded, so the kernel has read the message there.
-    let message = unsafe { &*message };
-    Buffers::Several(message.iov, message.iov_len)
 }
 
 /// Calls libc's own function at this address, or the kernel where libc has none.
