@@ -118,12 +118,11 @@ impl<C: Channels> Balancer<C> {
                 Err(back) => arrived = back,
             }
         }
-        let serves = self.waiting.is_empty();
+        let is_first = self.waiting.is_empty();
         self.waiting.insert(arrived);
-        if serves {
+        // Behind others, it can have nothing that they could not have, and all is awaited already.
+        if is_first {
             self.serve(now, channels);
-        } else {
-            self.await_turns(now, channels);
         }
     }
 
@@ -300,7 +299,7 @@ impl<C: Channels> Balancer<C> {
                 continue;
             }
             if !member.is_settled(now, channels) {
-                wake_by = wake_by.min(member.settles_by(now));
+                wake_by = wake_by.min(member.ask_at().max(now));
             } else {
                 member.probe(now, channels);
             }

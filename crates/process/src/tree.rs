@@ -42,6 +42,19 @@ pub fn descendants(of: Pid) -> Vec<Pid> {
     found
 }
 
+/// Whether a descendant of a process was started with this variable.
+pub fn descendant_has(of: Pid, variable: &str) -> bool {
+    descendants(of).into_iter().any(|pid| {
+        let path = format!("/proc/{}/environ", pid.as_raw_nonzero());
+        let environment = fs::read(path).unwrap_or_default();
+        let mut entries = environment.split(|byte| *byte == 0);
+        entries.any(|entry| {
+            let value = entry.strip_prefix(variable.as_bytes());
+            value.is_some_and(|value| value.starts_with(b"="))
+        })
+    })
+}
+
 /// The children of a process; `None` where the kernel does not list them.
 fn children_of(pid: Pid) -> Option<Vec<Pid>> {
     let threads = format!("/proc/{}/task", pid.as_raw_nonzero());

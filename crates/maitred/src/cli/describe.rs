@@ -3,6 +3,7 @@
 use anstyle::Style;
 use anyhow::bail;
 use clap::Args;
+use rustix::process::Pid;
 
 use super::{Manner, shown, together, usage};
 pub(super) use config::{self, App, Cron, ExecMode};
@@ -68,6 +69,19 @@ fn memory_limit(app: &App, view: &InstanceView) -> Option<String> {
     })
 }
 
+/// Whether the instance is a primary of `node:cluster` whose workers do not listen themselves: then it
+/// is the only one that is given connections.
+fn passes_connections_on(snapshot: &Snapshot, view: &InstanceView) -> bool {
+    let running = snapshot.instances.iter().filter(|it| it.pid.is_some());
+    let running = running.count();
+    let listeners = &snapshot.listeners;
+    listeners.iter().all(|listener| listener.workers <= running)
+        && view
+            .pid
+            .and_then(Pid::from_raw)
+            .is_some_and(|pid| process::tree::descendant_has(pid, "NODE_UNIQUE_ID"))
+}
+
 fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool, to: &mut String) {
     let app = &snapshot.app;
     let usage = usage::of(std::iter::once(view));
@@ -91,6 +105,12 @@ fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool
                 .collect();
             if addresses.is_empty() {
                 "nothing listens".to_owned()
+            } else if passes_connections_on(snapshot, view) {
+                format!(
+                    "{}; a node:cluster primary passes connections on itself (cluster.schedulingPolicy \
+                     or NODE_CLUSTER_SCHED_POLICY): its workers are not seen",
+                    addresses.join(", ")
+                )
             } else {
                 addresses.join(", ")
             }

@@ -178,6 +178,36 @@ fn what_is_watched_is_described() {
     assert!(watched.unwrap().ends_with(" -"), "{described}");
 }
 
+/// The workers of `node:cluster` listen themselves, unless the app's own code says that the primary
+/// passes connections on.
+#[test]
+fn a_cluster_that_its_primary_serves_is_described() {
+    let _turn = beside_others();
+    for (policy, passes_on) in [("SCHED_RR", true), ("SCHED_NONE", false)] {
+        let home = Home::new();
+        let text = format!(
+            "const cluster = require('node:cluster');
+             cluster.schedulingPolicy = cluster.{policy};
+             if (cluster.isPrimary) for (let i = 0; i < 2; i++) cluster.fork();
+             else require('node:http').createServer((_, response) => response.end('{{}}'))
+                 .listen(process.env.PORT, () => console.log('up'));"
+        );
+        home.file("app.js", &text);
+        home.does(&["start", "app.js", "-i", "1", "--name", "app"]);
+        // Both listen, each in its way.
+        home.is_up("app", 2);
+        let Door::Tcp(address) = home.door() else {
+            panic!("not a TCP app");
+        };
+        assert_eq!(Request::get(&Door::Tcp(address), "/").unwrap().status, 200);
+        let described = home.does(&["describe", "app"]);
+        let mut lines = described.lines();
+        let sockets = lines.find(|line| line.contains("shared sockets")).unwrap();
+        let found = sockets.contains("primary passes connections on");
+        assert_eq!(found, passes_on, "{described}");
+    }
+}
+
 #[test]
 fn silent_means_silent() {
     let _turn = beside_others();
