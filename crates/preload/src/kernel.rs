@@ -57,6 +57,7 @@ pub(crate) struct IoVec {
 }
 
 /// `struct msghdr`.
+#[derive(Clone, Copy)]
 #[repr(C)]
 pub(crate) struct MsgHdr {
     pub(crate) name: *mut u8,

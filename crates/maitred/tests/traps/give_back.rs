@@ -13,13 +13,15 @@ use crate::harness::{beside_others, free_port, tool};
 use crate::scripted::{Channel, Scripted};
 use crate::victims::{PATIENCE, Victim};
 
-/// Servers that answer with their process number: for `/slow` after a while.
+/// Servers that answer with their process number: for `/slow` after a while, for `/large` with much
+/// more, which takes other calls to write.
 const SERVERS: [(&str, &[&str], &str); 4] = [
     (
         "node",
         &["app.js"],
         "require('http').createServer((q, s) => {
-            setTimeout(() => s.end(String(process.pid)), q.url === '/slow' ? 300 : 0)
+            const more = q.url === '/large' ? 'x'.repeat(200000) : '';
+            setTimeout(() => s.end(process.pid + more), q.url === '/slow' ? 300 : 0)
          }).listen(process.env.PORT)",
     ),
     (
@@ -27,7 +29,7 @@ const SERVERS: [(&str, &[&str], &str); 4] = [
         &["app.js"],
         "Bun.serve({ port: process.env.PORT, async fetch(q) {
             if (q.url.endsWith('/slow')) await Bun.sleep(300);
-            return new Response(String(process.pid))
+            return new Response(process.pid + (q.url.endsWith('/large') ? 'x'.repeat(200000) : ''))
          } })",
     ),
     (
@@ -35,7 +37,7 @@ const SERVERS: [(&str, &[&str], &str); 4] = [
         &["run", "--allow-all", "--quiet", "app.js"],
         "Deno.serve({ port: Number(Deno.env.get('PORT')), onListen() {} }, async q => {
             if (q.url.endsWith('/slow')) await new Promise(done => setTimeout(done, 300));
-            return new Response(String(Deno.pid))
+            return new Response(Deno.pid + (q.url.endsWith('/large') ? 'x'.repeat(200000) : ''))
          })",
     ),
     (
@@ -50,7 +52,7 @@ async def serve(reader, writer):
             return writer.close()
         if b'/slow' in head:
             await asyncio.sleep(0.3)
-        body = str(os.getpid()).encode()
+        body = str(os.getpid()).encode() + b'x' * (200000 if b'/large' in head else 0)
         writer.write(b'HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n' % len(body) + body)
         await writer.drain()
 async def main():
@@ -151,6 +153,13 @@ fn ask(client: &mut TcpStream) -> String {
     answer(client)
 }
 
+fn ask_for_much(client: &mut TcpStream) {
+    client
+        .write_all(b"GET /large HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    assert!(answer(client).ends_with(&"x".repeat(200_000)));
+}
+
 fn script(folder: &Path, text: &str) -> PathBuf {
     let path = folder.join("app.js");
     std::fs::write(&path, text).unwrap();
@@ -187,6 +196,7 @@ fn connections_move_between_workers_of_each_runtime() {
             (first.clone(), first.clone()),
             "{program}"
         );
+        ask_for_much(&mut idle);
         busy.write_all(SLOW).unwrap();
         // Another request, so that the server has surely read this one's head.
         assert_eq!(ask(&mut idle), first);

@@ -60,6 +60,7 @@ fn the_library_exports_what_it_takes_over_and_nothing_else() {
         "send",
         "sendfile",
         "sendfile64",
+        "sendmsg",
         "sendto",
         "setsockopt",
         "shutdown",

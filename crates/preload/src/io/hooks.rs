@@ -153,6 +153,16 @@ pub unsafe extern "C" fn sendto(
     unsafe { write_from(nr::SENDTO, arguments, Buffers::One(buffer), flags) }
 }
 
+/// `sendmsg(2)`.
+///
+/// # Safety
+/// As the function of libc.
+#[cfg_attr(feature = "library", unsafe(no_mangle))]
+pub unsafe extern "C" fn sendmsg(fd: i32, message: *const u8, flags: i32) -> isize {
+    // SAFETY: the caller's promise.
+    unsafe { send_message(fd, message.cast(), flags) }
+}
+
 /// `sendfile(2)`.
 ///
 /// # Safety

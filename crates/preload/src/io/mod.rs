@@ -5,18 +5,22 @@
 //! a table; then libc's own function is called where it can be, for it knows what to do when its
 //! thread is cancelled.
 //!
-//! `sendmsg` and `recvmsg` are not taken over: musl's own clear what lies between the fields of a
-//! message, which the kernel would read as part of them. What passes by them the kernel's counts betray.
+//! `recvmsg` is not taken over, for no server reads requests by it. What passes by it the kernel's counts
+//! betray.
 
 pub(crate) mod hooks;
+mod message;
 
 use crate::arch::{self, nr};
 use crate::host::libc_result;
 use crate::kernel::{
     self, IoVec, MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, MSG_PEEK, MSG_WAITALL,
+    MsgHdr,
 };
 use crate::listener;
 use crate::traffic::{self, Entry};
+
+use message::Message;
 
 /// Flags with which all that is received stands in the buffer, and all that is sent is what stands
 /// there.
@@ -150,6 +154,41 @@ unsafe fn write_unseen(n: usize, arguments: Arguments, to: i32) -> isize {
         (Some(entry), Ok(count)) => entry.sent_unseen(to, count),
         (Some(_), Err(_)) => failed(to, result),
         (None, _) => {}
+    }
+    libc_result(result)
+}
+
+/// `sendmsg`.
+///
+/// # Safety
+/// As the function of the program's libc.
+unsafe fn send_message(fd: i32, mut message: *const MsgHdr, flags: i32) -> isize {
+    let entry = traffic::mine(fd);
+    let mut copy;
+    // glibc has its own `read` under another name, too; musl has not.
+    if arch::libc_read() == 0 && !message.is_null() {
+        // SAFETY: the caller's promise.
+        match unsafe { Message::of(message) } {
+            Ok(made) => {
+                copy = made;
+                message = copy.header();
+            }
+            Err(error) => return libc_result(-(error as isize)),
+        }
+    }
+    let arguments = [fd as usize, message as usize, flags as usize, 0, 0, 0];
+    // SAFETY: the caller's promise.
+    let result = unsafe { kernel::call(nr::SENDMSG, arguments) };
+    if let Some(entry) = entry {
+        let buffers = if result > 0 {
+            // SAFETY: the call has succeeded, so the kernel has read the message there.
+            let message = unsafe { &*message };
+            Buffers::Several(message.iov, message.iov_len)
+        } else {
+            Buffers::Several(core::ptr::null(), 0)
+        };
+        // SAFETY: the kernel has read as many bytes as it says.
+        unsafe { sent(entry, fd, result, buffers, flags) };
     }
     libc_result(result)
 }
