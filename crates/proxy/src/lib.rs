@@ -24,6 +24,7 @@ mod link;
 mod pool;
 mod post;
 mod protocol;
+mod recode;
 mod record;
 mod relay;
 mod seats;

@@ -2,7 +2,6 @@
 //! connection carries both ways. Nothing is read for a side that has not taken what came before.
 
 use std::mem::MaybeUninit;
-use std::ops::Range;
 
 use http1::{BodyDecoder, BodyEncoder, End, Extra, Framing, HEADERS, Refusal, Response, Version};
 
@@ -11,6 +10,7 @@ use super::exchange::{COOKIE, Step};
 use super::link::{Input, Read};
 use super::pool;
 use super::protocol::{other_protocol, reason};
+use super::recode::{Coded, recode};
 use super::slab::Key;
 use super::{Proxy, Workers};
 use telemetry::figures::Foreign;
@@ -31,10 +31,6 @@ pub(super) const NO_ANSWER: &str = "the worker closed its connection before it h
 /// So much of a request's body counts as a sign of life: a client that sends it byte by byte would
 /// hold its worker for as long as it likes.
 pub(super) const PORTION: usize = 16 * 1024;
-
-/// A run of a body no longer than this is copied behind what precedes it: the kernel takes one
-/// buffer faster than two.
-const COPIED: usize = 4096;
 
 /// What a turn of passing on has come to.
 enum Passed {
@@ -150,10 +146,12 @@ impl Proxy {
             input,
             &mut self.out,
         );
-        let Coded { read, data, direct } = match coded {
+        let coded = match coded {
             Ok(coded) => coded,
             Err(refusal) => return Passed::Failed(refusal, None),
         };
+        client.link.add_work(coded.units());
+        let Coded { read, data, direct } = coded;
         // What is not data, as extensions of chunks are, keeps no client alive.
         exchange.portion += data;
         // Where the worker has begun to answer, the two of them talk.
@@ -369,7 +367,7 @@ impl Proxy {
             return Passed::On;
         };
         let coded = recode(&mut answer.decoder, answer.encoder, rest, &mut self.out);
-        let Coded { read, data, direct } = match coded {
+        let coded = match coded {
             Ok(coded) => coded,
             Err(refusal) => {
                 if is_new {
@@ -380,6 +378,8 @@ impl Proxy {
                 return Passed::Failed(Refusal::BadWorker(bad_body(refusal)), None);
             }
         };
+        client.link.add_work(coded.units());
+        let Coded { read, data, direct } = coded;
         exchange.record.bytes += data as u64;
         let done = answer.decoder.is_done();
         if done {
@@ -418,55 +418,4 @@ fn framing_for(response: &Response<'_, '_>, client: Version) -> Framing {
         (Framing::Chunked | Framing::Close, Version::Http10) => Framing::Close,
         (framing, _) => framing,
     }
-}
-
-/// What has been read of a body.
-struct Coded {
-    /// How much of the input was read.
-    read: usize,
-    /// How many bytes of the body were in it.
-    data: usize,
-    /// Which part of the input is to follow `out` as it is, so that it need not be copied.
-    direct: Range<usize>,
-}
-
-/// Reads a body on, and writes it anew behind what is in `out`.
-fn recode(
-    decoder: &mut BodyDecoder,
-    encoder: BodyEncoder,
-    input: &[u8],
-    out: &mut Vec<u8>,
-) -> Result<Coded, Refusal> {
-    if encoder == BodyEncoder::Plain && !decoder.is_chunked() {
-        let piece = decoder.read(input)?;
-        let data = piece.data.len();
-        let direct = if data <= COPIED {
-            out.extend_from_slice(input.get(piece.data).unwrap_or(&[]));
-            0..0
-        } else {
-            piece.data
-        };
-        return Ok(Coded {
-            read: piece.read,
-            data,
-            direct,
-        });
-    }
-    let mut at = 0;
-    let mut all = 0;
-    while at < input.len() && !decoder.is_done() {
-        let rest = input.get(at..).unwrap_or(&[]);
-        let piece = decoder.read(rest)?;
-        let data = rest.get(piece.data).unwrap_or(&[]);
-        encoder.before(data.len(), out);
-        out.extend_from_slice(data);
-        out.extend_from_slice(encoder.after(data.len()));
-        at += piece.read;
-        all += data.len();
-    }
-    Ok(Coded {
-        read: at,
-        data: all,
-        direct: 0..0,
-    })
 }

@@ -84,7 +84,8 @@ fn a_flood_takes_its_share_of_each_turn() {
             world.see_to_events();
             world.end_turn();
             let flooder_took = taken(&world);
-            assert!((1..100).contains(&flooder_took), "{what}: {flooder_took}");
+            // What is left of the share is begun whatever the last step costs.
+            assert!((1..128).contains(&flooder_took), "{what}: {flooder_took}");
             // Both lie there, in whichever order.
             while !world.channels.lying.is_empty() {
                 workers.push(world.take().1);
