@@ -289,6 +289,41 @@ mod tests {
         }
     }
 
+    /// What `systemd-analyze security` makes of the unit: each thing that `--harden` promises is seen,
+    /// and the unit is judged better for it.
+    #[test]
+    fn systemd_sees_what_harden_adds() {
+        let exposure = |harden| {
+            let folder = tempfile::tempdir().unwrap();
+            let (home, file) = (Path::new("/root/.maitred"), "maitred-root.service");
+            let text = unit("root", home, Path::new("/bin/true"), "/bin", harden).unwrap();
+            fs::write(folder.path().join(file), text).unwrap();
+            let checked = Command::new("systemd-analyze")
+                .args(["security", "--offline=true", "--no-pager"])
+                .arg(folder.path().join(file))
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+            for field in [
+                "NoNewPrivileges=",
+                "PrivateTmp=",
+                "UMask=",
+                "ProtectSystem=",
+            ] {
+                let line = said.lines().find(|line| line.contains(field)).unwrap();
+                // What is not as it could be is marked.
+                let is_set = !line.starts_with('\u{2717}') && !line.starts_with('\u{2718}');
+                assert!(is_set == harden || field == "ProtectSystem=", "{line}");
+            }
+            let overall = said.split("Overall exposure level").nth(1).unwrap();
+            let mut numbers = overall.split_whitespace().filter_map(|it| it.parse().ok());
+            let number: f64 = numbers.next().unwrap();
+            println!("--harden {harden}: {number} of 10");
+            number
+        };
+        assert!(exposure(true) < exposure(false));
+    }
+
     #[test]
     fn who_may_not_do_it_is_told_the_whole_line() {
         let line =
