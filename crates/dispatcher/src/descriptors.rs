@@ -21,6 +21,11 @@ const PART: usize = 8;
 pub const LEAST: usize = 40;
 const MOST: usize = 256;
 
+/// Where that leaves next to nothing, so much is for clients nevertheless, four of them, as long as
+/// an instance can be started: one request that lasts must not keep all others out.
+const FEWEST: usize = 9;
+const LAST: usize = 20;
+
 /// How many clients there may be, and how many connections to workers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Shares {
@@ -29,10 +34,11 @@ pub(super) struct Shares {
 }
 
 /// What clients and connections to workers may have of `limit` descriptors, of which `others` serve
-/// something else. Where next to nothing is left, one request at a time is served.
+/// something else. Where nothing is left at all, one request at a time is served.
 fn divide(limit: usize, others: usize) -> Shares {
     let reserve = (limit / PART).clamp(LEAST, MOST);
-    let left = limit.saturating_sub(others + reserve).max(3);
+    let fewest = limit.saturating_sub(others + LAST).min(FEWEST);
+    let left = limit.saturating_sub(others + reserve).max(fewest).max(3);
     // A new connection to a worker has two descriptors for a moment.
     let clients = ((left - 1) / 2).max(2);
     Shares {
@@ -107,7 +113,10 @@ mod tests {
                 let Shares { clients, pairs } = divide(limit, others);
                 assert!(clients >= 2 && pairs >= 1, "{limit} {others}");
                 let free = limit.saturating_sub(others);
-                if free > 3 + (limit / PART).clamp(LEAST, MOST) + 2 {
+                if free >= LAST + FEWEST {
+                    assert!(clients >= 4 && pairs >= 4, "{limit} {others}");
+                }
+                if free > FEWEST + (limit / PART).clamp(LEAST, MOST) + 2 {
                     assert!(pairs >= clients, "{limit} {others}");
                     assert!(clients + pairs + 1 + LEAST <= free, "{limit} {others}");
                 }

@@ -23,6 +23,10 @@ impl Room {
             is_pressed: false,
         }
     }
+
+    pub(super) fn is_pressed(&self) -> bool {
+        self.is_pressed
+    }
 }
 
 impl Proxy {

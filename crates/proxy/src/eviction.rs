@@ -14,6 +14,10 @@ use super::slab::Key;
 /// A connection over which nothing was asked for so long may have to go.
 const SILENT: Nanos = 1_000_000_000;
 
+/// One that has come within this time may be about to ask, and what it asks may lie there unread:
+/// it is not taken for silent.
+const ARRIVING: Nanos = 100_000_000;
+
 /// What part of all places is kept free, if it can be: one in so many.
 const SPARE: usize = 8;
 
@@ -40,22 +44,34 @@ impl Proxy {
     /// some over which nothing is asked. Whether there is room now.
     pub fn make_room_at_once(&mut self) -> bool {
         if !self.has_room() && self.now >= self.look_again_at {
-            // Where only one client is here, all newcomers may be its own.
-            let heaviest = self.shares.heaviest().filter(|_| self.shares.has_others());
-            let heaviest = heaviest.filter(|(_, count)| *count > self.most_clients() / 2);
-            match heaviest {
-                Some((sharer, _)) => self.evict(Some(sharer), 0),
+            match self.has_most() {
+                Some(sharer) => self.evict(Some(sharer), ARRIVING),
                 None => self.evict(None, SILENT),
             }
         }
         self.has_room()
     }
 
+    /// The address that has more than half of all places, if others have some.
+    fn has_most(&self) -> Option<Sharer> {
+        // Where only one client is here, all newcomers may be its own.
+        let heaviest = self.shares.heaviest().filter(|_| self.shares.has_others());
+        let heaviest = heaviest.filter(|(_, count)| *count > self.most_clients() / 2);
+        heaviest.map(|(sharer, _)| sharer)
+    }
+
+    /// When idle clients are to be looked for while newcomers wait. (Others are looked for now and
+    /// then anyway.)
+    pub(super) fn makes_room_at(&self) -> Option<Nanos> {
+        let waits = self.limits.is_pressed() && !self.has_room();
+        (waits && self.has_most().is_some()).then_some(self.look_again_at)
+    }
+
     /// Whether an address may have another place, after it has lost idle ones if need be.
     pub(super) fn make_place(&mut self, sharer: Option<Sharer>, address: Option<IpAddr>) -> bool {
         let most = self.most_clients();
         if !self.shares.has_place(sharer, most) && self.now >= self.look_again_at {
-            self.evict(sharer, 0);
+            self.evict(sharer, ARRIVING);
         }
         let has_place = self.shares.has_place(sharer, most);
         if !has_place {

@@ -29,6 +29,7 @@ impl Proxy {
             .chain(self.untaken_at)
             .chain(self.has_more_to_do().then_some(self.now))
             .chain(busy.then_some(self.sweep_at))
+            .chain(self.makes_room_at())
             .min()
     }
 
@@ -57,6 +58,9 @@ impl Proxy {
                 _ => None,
             };
             self.conclude(client, Refusal::NoWorker, trouble);
+        }
+        if self.makes_room_at().is_some_and(|at| at <= self.now) {
+            self.make_room_at_once();
         }
         if self.sweep_at <= self.now {
             self.sweep_at = self.now + SWEEP;

@@ -1,5 +1,7 @@
 //! Descriptors that run out, in maitred and in a worker.
 
+use rustix::process::{Signal, kill_process};
+
 use crate::apps::{Runtime, node, run_by, started};
 use crate::client::{Client, connect_from};
 use crate::harness::{Door, Run, Setup, beside_others, read_some};
@@ -101,4 +103,39 @@ fn silent_clients_lock_nobody_out() {
             ));
         }
     }
+}
+
+/// At a limit that leaves room for next to no client, a request that lasts keeps no others out; and
+/// when all places are taken by such, that is said, and each is answered in the end.
+#[test]
+fn a_request_that_lasts_keeps_nobody_out_at_a_low_limit() {
+    const APP: &str = "let held = [];
+      process.on('SIGUSR2', () => { held.forEach((it) => it.end('held')); held = null; });
+      http.createServer((request, response) => {
+        if (request.url === '/hold' && held) {
+          held.push(response);
+          console.log('holds');
+        } else response.end('ok');
+      }).listen(port);";
+    let _turn = beside_others();
+    let mut run = started(limited(node(APP), 64), 1);
+    let mut holder = connect(&run, [127, 0, 0, 2]);
+    holder.ask("/hold");
+    run.output("a request that is held", |text| text.contains("holds"));
+    for _ in 0..40 {
+        let mut other = connect(&run, [127, 0, 0, 1]);
+        other.send(ONCE);
+        assert_eq!(other.response().body, b"ok");
+    }
+    let mut others: Vec<_> = (0..40).map(|_| connect(&run, [127, 0, 0, 1])).collect();
+    for other in &mut others {
+        other.ask("/hold");
+    }
+    run.event("clients that have to wait", |event| event.is("crowded"));
+    kill_process(run.newest_worker(), Signal::USR2).unwrap();
+    for client in [holder].iter_mut().chain(&mut others) {
+        let response = client.response();
+        assert_eq!(response.status, 200, "{response:?}");
+    }
+    run.no_worker_has_ended();
 }

@@ -118,3 +118,24 @@ fn a_request_that_waits_for_descriptors_of_the_only_worker_is_told_so() {
         Some("the worker has too many open files; raise its limit (ulimit -n)")
     );
 }
+
+/// Who has just come has not been silent: what it asks may lie there unread. It is not closed for the
+/// sake of the next one, and after a moment those that do ask nothing are.
+#[test]
+fn who_has_just_come_is_not_closed_for_the_next_one() {
+    let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
+    world.proxy.limit_to(4, 4);
+    let mut lasting = world.connect_from("192.0.2.1");
+    world.send(&mut lasting, GET);
+    let mut others = [1; 3].map(|_| world.connect_from("192.0.2.2"));
+    assert!(!world.proxy.make_room_at_once());
+    others[0].write_all(GET.as_bytes()).unwrap();
+    world.proxy.press(true);
+    world.pass(SECOND / 20);
+    assert!(!world.proxy.make_room_at_once());
+    assert!(others.iter_mut().all(|client| !arrived(client).1));
+    // While newcomers wait that happens by itself.
+    world.pass(SECOND / 10);
+    assert!(world.proxy.has_room());
+    assert!(!arrived(&mut others[0]).1);
+}
