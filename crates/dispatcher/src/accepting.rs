@@ -5,11 +5,11 @@ use std::os::fd::{AsFd, AsRawFd};
 use std::time::{Duration, Instant};
 
 use rustix::event::epoll;
-use rustix::io::Errno;
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 
 use super::Notice;
 use super::channel::Connection;
-use super::listeners::ListenerId;
+use super::listeners::{Listener, ListenerId};
 use super::requests;
 use super::turn::{Turn, nanos};
 use proxy::Proxy;
@@ -104,6 +104,18 @@ impl Turn {
             let _ = listener.accept(*id, false, &self.epoll);
         }
         self.remind_of_descriptors();
+    }
+
+    /// After a pause: whether there are descriptors for connections again, or another pause follows.
+    /// Those that wait for a worker have some; where none waits, one is let in whatever is left.
+    pub(super) fn breathe(&mut self, now: Instant) {
+        let waits = |listener: &Listener| listener.balancer.waiting() > 0;
+        let is_scarce = || {
+            let lowest = fcntl_dupfd_cloexec(&*self.epoll, 0);
+            lowest.map_or(true, |lowest| lowest.as_raw_fd() >= self.descriptors)
+        };
+        let goes_on = self.proxy.is_none() && self.listeners.all.values().any(waits) && is_scarce();
+        self.breather = goes_on.then_some(now + BREATHER);
     }
 
     /// Tells that no descriptor is left.

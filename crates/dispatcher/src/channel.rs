@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use balance::{Channels, Last, Look, MemberId, Nanos, Refusal, Untaken};
 use rustix::event::epoll;
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
+use rustix::process::{Resource, getrlimit};
 use wire::{HANDOFF_LEN, Handoff, PROBE_LEN, Passed, channel_name};
 
 use super::counts::Counts;
@@ -75,6 +76,10 @@ impl Connection {
     }
 }
 
+/// What lies in a channel takes no descriptor, until it is taken back from a worker that has ended.
+/// So where fewer than these may be open, no more than a handful may lie there.
+const SHALLOW: u64 = 256;
+
 /// One worker's channel.
 #[derive(Debug)]
 pub(crate) struct Channel {
@@ -105,11 +110,18 @@ impl Channel {
             SocketFlags::CLOEXEC,
             None,
         )?;
+        if getrlimit(Resource::Nofile)
+            .current
+            .is_some_and(|it| it < SHALLOW)
+        {
+            // The kernel makes it as little as it allows.
+            sockopt::set_socket_send_buffer_size(&ours, 0)?;
+        }
         sys::bind_random(theirs.as_fd(), |nonce| channel_name(id.0, nonce))?;
         fill(theirs.as_fd())?;
         let channel = Self {
             ours,
-            cookie: rustix::net::sockopt::socket_cookie(&theirs)?,
+            cookie: sockopt::socket_cookie(&theirs)?,
             theirs: Some(theirs.try_clone()?),
             oracle: Oracle::blind(),
             acceptors: 1,
@@ -392,7 +404,7 @@ mod tests {
         let sockets: Vec<_> = (0..3)
             .map(|_| {
                 let connection = connection();
-                let cookie = rustix::net::sockopt::socket_cookie(&connection.socket).unwrap();
+                let cookie = sockopt::socket_cookie(&connection.socket).unwrap();
                 workers.send(id, connection).unwrap();
                 cookie
             })
@@ -406,7 +418,7 @@ mod tests {
         assert_eq!(workers.untaken(id), untaken(2, true));
         let back = std::iter::from_fn(|| workers.take_back(id));
         let back: Vec<_> = back
-            .map(|c| rustix::net::sockopt::socket_cookie(&c.socket).unwrap())
+            .map(|c| sockopt::socket_cookie(&c.socket).unwrap())
             .collect();
         assert_eq!(back, sockets[1..]);
         assert_eq!(workers.untaken(id), untaken(0, false));

@@ -272,7 +272,7 @@ impl Turn {
     fn keep_time(&mut self) {
         let now = Instant::now();
         if self.breather.is_some_and(|at| at <= now) {
-            self.breather = None;
+            self.breathe(now);
         }
         let mut refusals = Vec::new();
         let nanos = nanos(self.started);

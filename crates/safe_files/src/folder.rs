@@ -57,6 +57,21 @@ impl Folder {
         }
     }
 
+    /// Whether this is the same folder, as it was found, and used with the same rights.
+    pub(super) fn is_same(&self, other: &Self) -> bool {
+        let found = |it: &Self| {
+            let Facts {
+                inode,
+                uid,
+                gid,
+                mode,
+                ..
+            } = it.facts;
+            (inode, uid, gid, mode)
+        };
+        found(self) == found(other) && self.user == other.user && self.trust == other.trust
+    }
+
     /// Where it is now, for messages.
     pub fn path(&self) -> PathBuf {
         walk::path_of(&self.fd)

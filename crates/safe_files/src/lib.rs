@@ -14,6 +14,7 @@
 #![forbid(unsafe_code)]
 
 mod folder;
+mod in_use;
 mod interference;
 mod outside;
 #[cfg(test)]
@@ -175,7 +176,7 @@ pub fn look(path: &Path) -> io::Result<Place> {
 
 fn place(mut end: End, user: Option<Arc<Identity>>, trust: Option<Trust>) -> Place {
     let name = std::mem::take(&mut end.name);
-    let folder = Arc::new(Folder::new(end, user, trust));
+    let folder = in_use::share(Folder::new(end, user, trust));
     Place { folder, name }
 }
 

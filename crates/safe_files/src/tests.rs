@@ -13,7 +13,7 @@ use super::*;
 
 const THEM: u32 = 65534;
 
-/// How often each thing is tried while somebody else is busy.
+/// How often each kind of thing is tried while somebody else is busy.
 const TRIES: usize = 10_000;
 
 fn them() -> Identity {
@@ -138,33 +138,62 @@ fn all_rights() -> Vec<Rights> {
     app.into_iter().chain([Rights::default()]).collect()
 }
 
-/// One of all that is done with such files, each in its turn.
-fn something(nth: usize, rights: &Rights, folder: &Path) {
-    let (log, pid_file) = (folder.join("app.log"), folder.join("app.pid"));
-    let _ = match nth % 5 {
-        0 => rights.append(&log).and_then(rotate),
-        1 => rights.replace(&pid_file, b"1"),
-        2 => rights.empty(&log).map(drop),
-        3 => rights.stat(&log).map(drop),
-        _ => rights.remove(&pid_file),
-    };
+/// What is done with files that a config names: what it is called, the file, and how.
+type Deed = (&'static str, &'static str, fn(&Rights, &Path));
+
+const DEEDS: [Deed; 5] = [
+    ("create and remove", "app.pid", |rights, folder| {
+        let _ = rights.replace(&folder.join("app.pid"), b"1");
+        let _ = rights.remove(&folder.join("app.pid"));
+    }),
+    ("append", "app.log", |rights, folder| {
+        if let Ok(opened) = rights.append(&folder.join("app.log")) {
+            let _ = writeln!(&opened.file, "line");
+        }
+    }),
+    ("truncate", "app.log", |rights, folder| {
+        let _ = rights.stat(&folder.join("app.log"));
+        let _ = rights.empty(&folder.join("app.log"));
+    }),
+    ("rename", "app.log", |rights, folder| {
+        let _ = rights.append(&folder.join("app.log")).map(rename);
+    }),
+    ("read", OLD, |rights, folder| {
+        let _ = rights.append(&folder.join("app.log")).map(read);
+    }),
+];
+
+const OLD: &str = "app__2026-03-07_09-05-03.log";
+
+/// What rotation does with a log.
+fn rename(opened: Opened) {
+    if let Some(Place { folder, name }) = opened.place {
+        let _ = folder.rename_to_new(&name, OsStr::new(OLD));
+        let _ = folder.remove(OsStr::new(OLD));
+    }
 }
 
-/// What is done with a log, up to the compressed form of an old one.
-fn rotate(opened: Opened) -> io::Result<()> {
-    writeln!(&opened.file, "line")?;
-    let Some(Place { folder, name }) = opened.place else {
+/// What compression does with an old log.
+fn read(opened: Opened) -> io::Result<()> {
+    let Some(Place { folder, .. }) = opened.place else {
         return Ok(());
     };
-    let old = OsStr::new("app__2026-03-07_09-05-03.log");
     let part = OsStr::new("app__2026-03-07_09-05-03.log.gz.part");
-    let _ = folder.rename_to_new(&name, old);
     let _ = folder.remove(part);
     let _ = folder.open(part, How::New);
-    let mut from = folder.open(old, How::Read)?;
+    let mut from = folder.open(OsStr::new(OLD), How::Read)?;
+    let _ = folder.remove(part);
     let mut to = folder.open(part, How::New)?;
     io::copy(&mut from, &mut to)?;
-    folder.remove(old)
+    Ok(())
+}
+
+/// Each is tried by itself, all the tries.
+fn race(deed: &Deed, rights: &Rights, folder: &Path, bench: &Bench) {
+    for _ in 0..TRIES {
+        (deed.2)(rights, folder);
+    }
+    bench.is_unharmed();
 }
 
 #[test]
@@ -205,11 +234,10 @@ fn a_folder_that_is_swapped_for_a_link() {
             std::os::unix::fs::lchown(&link, Some(THEM), Some(THEM)).unwrap();
         }
         while_swapped(&logs, &link, || {
-            for nth in 0..TRIES {
-                something(nth, &rights, &logs);
+            for deed in &DEEDS {
+                race(deed, &rights, &logs, &bench);
             }
         });
-        bench.is_unharmed();
     }
 }
 
@@ -217,9 +245,9 @@ fn a_folder_that_is_swapped_for_a_link() {
 #[test]
 fn a_file_that_is_swapped_for_a_link() {
     for rights in all_rights() {
-        for name in ["app.log", "app.pid", "app__2026-03-07_09-05-03.log"] {
+        for deed in &DEEDS {
             let bench = Bench::new();
-            let (file, link) = (bench.theirs(name), bench.theirs("link"));
+            let (file, link) = (bench.theirs(deed.1), bench.theirs("link"));
             fs::write(&file, "").unwrap();
             symlink(bench.ours("secret"), &link).unwrap();
             if is_root() {
@@ -227,9 +255,7 @@ fn a_file_that_is_swapped_for_a_link() {
                 std::os::unix::fs::lchown(&link, Some(THEM), Some(THEM)).unwrap();
             }
             while_swapped(&file, &link, || {
-                for nth in 0..TRIES {
-                    something(nth, &rights, &bench.theirs(""));
-                }
+                race(deed, &rights, &bench.theirs(""), &bench);
             });
             bench.is_unharmed();
         }
@@ -247,11 +273,10 @@ fn a_second_name_of_ours_in_another_s_folder() {
         let _ = fs::remove_file(&file);
     };
     beside(link, || {
-        for _ in 0..TRIES {
-            if let Ok(opened) = Rights::default().append(&file) {
-                writeln!(&opened.file, "line").unwrap();
+        for deed in DEEDS.iter().filter(|deed| deed.1 == "app.log") {
+            for _ in 0..TRIES {
+                (deed.2)(&Rights::default(), &bench.theirs(""));
             }
-            let _ = Rights::default().empty(&file);
         }
     });
     let _ = fs::remove_file(&file);
@@ -352,4 +377,25 @@ fn one_s_own_links_are_followed() {
     assert_eq!(folder.path().join(name), data.join("real.log"));
     assert!(rights.append(&bench.top.join("logs/.")).is_err());
     assert!(rights.append(Path::new("/dev/null")).is_ok());
+}
+
+/// However many files of a folder are open, it is open once: as long as nothing about it changes.
+#[test]
+fn a_folder_that_is_in_use_is_not_opened_again() {
+    let bench = Bench::new();
+    let rights = Rights::default();
+    let folder = |name: &str| {
+        let opened = rights.append(&bench.top.join("logs").join(name)).unwrap();
+        opened.place.unwrap().folder
+    };
+    let first = folder("a.log");
+    assert!(Arc::ptr_eq(&first, &folder("b.log")));
+    fs::set_permissions(bench.top.join("logs"), fs::Permissions::from_mode(0o777)).unwrap();
+    let open_to_all = folder("a.log");
+    assert!(!Arc::ptr_eq(&first, &open_to_all));
+    // Another folder has its name now.
+    fs::rename(bench.top.join("logs"), bench.top.join("old")).unwrap();
+    let new = folder("a.log");
+    assert!(!Arc::ptr_eq(&open_to_all, &new));
+    assert_eq!(new.path(), bench.top.join("logs"));
 }

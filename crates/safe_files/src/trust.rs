@@ -13,6 +13,8 @@ use sys::Identity;
 /// What an entry of a folder is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Facts {
+    /// What the kernel knows it by.
+    pub(super) inode: (u64, u64),
     pub(super) kind: FileType,
     pub(super) uid: u32,
     pub(super) gid: u32,
@@ -31,6 +33,7 @@ impl From<&Stat> for Facts {
             Duration::new(seconds, u32::try_from(nanos).unwrap_or(0))
         };
         Self {
+            inode: (stat.st_dev, stat.st_ino),
             kind: FileType::from_raw_mode(stat.st_mode),
             uid: super::outside::owner(stat.st_uid),
             gid: stat.st_gid,
@@ -70,7 +73,7 @@ pub(super) enum Doubt {
 }
 
 /// Whom this process trusts.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Trust {
     /// This user; root is trusted as well.
     pub(super) uid: u32,
@@ -190,6 +193,7 @@ mod tests {
     fn facts(kind: FileType, uid: u32, gid: u32, mode: u32) -> Facts {
         let before = Duration::from_secs(50);
         Facts {
+            inode: (0, 0),
             kind,
             uid,
             gid,

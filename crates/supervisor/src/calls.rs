@@ -210,6 +210,11 @@ impl Supervisor {
                 self.app.name
             ));
         }
+        if count > staying.len()
+            && let Err(reason) = self.has_descriptors_for(count)
+        {
+            return answer.fail(format!("{} is not scaled: {reason}", self.app.name));
+        }
         let mut app = (*self.app).clone();
         app.instances = instances;
         self.set_app(Rc::new(app));

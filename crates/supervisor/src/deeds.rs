@@ -97,7 +97,11 @@ impl Supervisor {
                 });
             }
             Err(error) => {
-                let reason = super::spawn::reason(&app, &error);
+                let lack = super::descriptors::lack_of_room(&error);
+                let reason = lack.map_or_else(
+                    || super::spawn::reason(&app, &error),
+                    |lack| format!("{lack} ({error})"),
+                );
                 slot.not_started = Some(reason.clone());
                 self.event(Event::StartFailed {
                     instance: number,
@@ -106,7 +110,11 @@ impl Supervisor {
                 // What a shell answers to a program that it cannot execute.
                 let status = Status::Code(126);
                 let run = generation;
-                self.step(number, instance::Event::Exited { run, status });
+                let event = match lack {
+                    Some(_) => instance::Event::NoRoom { run, status },
+                    None => instance::Event::Exited { run, status },
+                };
+                self.step(number, event);
             }
         }
     }

@@ -1,11 +1,16 @@
 //! Descriptors of a supervisor: it may need many, for its workers' output and for connections on
 //! their way, and none of them shall have to be waited for.
 
-use rustix::io::fcntl_dupfd_cloexec;
+use std::io;
+
+use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::stdio;
 
 use dispatcher::LEAST_RESERVE;
+use telemetry::events::Event;
+
+use super::Supervisor;
 
 /// So many have room in the kernel's table from the beginning, at 8 bytes each.
 const ROOM: u64 = 1024;
@@ -20,27 +25,150 @@ pub fn make_room() {
     drop(fcntl_dupfd_cloexec(stdio::stdin(), highest));
 }
 
-/// What we need for ourselves, for each instance, and for each client whose request is placed: its
-/// connection and one to a worker.
-const OURS: u64 = 20;
-const INSTANCES: u64 = 12;
+/// What a supervisor holds, by itself and for each instance; one whose instances write logs, and
+/// may be sent lines and messages, holds more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Holdings {
+    ours: u64,
+    instance: u64,
+    /// What it takes besides, for a moment, to answer commands.
+    commands: u64,
+}
+
+impl Holdings {
+    /// `managed` as for [`super::spawn::Spawner`].
+    fn new(managed: bool) -> Self {
+        match managed {
+            true => Self {
+                ours: 22,
+                instance: 11,
+                commands: 8,
+            },
+            false => Self {
+                ours: 18,
+                instance: 7,
+                commands: 0,
+            },
+        }
+    }
+
+    /// How many files must be able to be open so that the instances can be started, one at a time,
+    /// while a command or two are answered, and a client or two.
+    fn least(self, instances: usize) -> u64 {
+        self.held(instances) + SPAWN + self.commands + 2 * CLIENTS
+    }
+
+    /// How many connections may wait.
+    fn room(self, limit: u64, instances: usize) -> usize {
+        let room = limit.saturating_sub(self.held(instances) + SPAWN + self.commands);
+        usize::try_from(room.max(1)).unwrap_or(usize::MAX)
+    }
+
+    /// How many it takes to serve requests of more than a few clients at a time. The dispatcher
+    /// leaves one in eight free, or [`LEAST_RESERVE`].
+    fn plenty(self, instances: usize) -> u64 {
+        let all = self.held(instances) + CLIENTS * FEW;
+        (all.saturating_mul(8) / 7).max(all + LEAST_RESERVE as u64)
+    }
+
+    fn held(self, instances: usize) -> u64 {
+        let instances = u64::try_from(instances).unwrap_or(u64::MAX);
+        let held = self.instance.saturating_mul(instances);
+        // No more than can be told.
+        held.saturating_add(self.ours).min(u64::from(u32::MAX))
+    }
+}
+
+/// What it takes besides, for a moment, to start an instance and to hear of its listeners, while
+/// those of one that has ended are being closed.
+const SPAWN: u64 = 12;
+
+/// What a client whose request is placed takes: its connection and one to a worker.
 const CLIENTS: u64 = 2;
 
 /// An app that serves fewer clients at a time is told so.
 const FEW: u64 = 64;
 
-/// How many files must be able to be open where requests are placed, if that is more than may be.
-/// The dispatcher leaves one in eight free, or [`LEAST_RESERVE`].
-pub(super) fn shortage(instances: usize) -> Option<(u64, u64)> {
+/// How many files may be open, and how many must be able to be so that more than a few clients are
+/// served at a time where requests are placed, if that is more.
+fn shortage(holdings: Holdings, instances: usize) -> Option<(u64, u64)> {
     let limit = getrlimit(Resource::Nofile).current?;
-    let needed = needed(instances);
+    let needed = holdings.plenty(instances);
     (limit < needed).then_some((limit, needed))
 }
 
-fn needed(instances: usize) -> u64 {
-    let instances = u64::try_from(instances).unwrap_or(u64::MAX);
-    let all = OURS + INSTANCES.saturating_mul(instances) + CLIENTS * FEW;
-    (all.saturating_mul(8) / 7).max(all + LEAST_RESERVE as u64)
+/// Whether so many instances can be started at all.
+///
+/// # Errors
+/// If not; says which limit is needed.
+fn suffice_for(holdings: Holdings, instances: usize) -> Result<(), String> {
+    let least = holdings.least(instances);
+    match getrlimit(Resource::Nofile).current {
+        Some(limit) if limit < least => {
+            let instances = match instances {
+                1 => "one instance needs".to_owned(),
+                more => format!("{more} instances need"),
+            };
+            Err(format!(
+                "{instances} a limit of at least {least} open files, and maitred may have {limit} \
+                 (ulimit -n, LimitNOFILE): raise the limit, or start fewer instances"
+            ))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Why a process could not be started, if maitred or the system is at its limit: nothing is wrong
+/// with the program then, and later there may be room.
+pub(super) fn lack_of_room(error: &io::Error) -> Option<&'static str> {
+    match error.raw_os_error().map(Errno::from_raw_os_error)? {
+        Errno::MFILE => Some("maitred has too many open files; raise its limit (ulimit -n)"),
+        Errno::NFILE => Some("the system has too many open files (fs.file-max)"),
+        Errno::AGAIN => Some("there are too many processes (ulimit -u, pids.max of a container)"),
+        Errno::NOMEM => Some("the kernel has no memory for another process"),
+        _ => None,
+    }
+}
+
+impl Supervisor {
+    /// Where requests are placed, the clients' connections are ours.
+    pub(super) fn say_if_descriptors_are_few(&mut self) {
+        if let Some((limit, needed)) = self.lacking_descriptors() {
+            self.event(Event::FewDescriptors {
+                limit,
+                needed,
+                instances: self.slots.len(),
+            });
+        }
+    }
+
+    /// How many files may be open, and how many must be able to be, if that is more.
+    pub(super) fn lacking_descriptors(&self) -> Option<(u64, u64)> {
+        let requests = self.app.requests.as_ref();
+        requests.and_then(|_| shortage(self.holdings(), self.slots.len()))
+    }
+
+    /// Whether there may be so many instances.
+    ///
+    /// # Errors
+    /// If not; says which limit is needed.
+    pub(super) fn has_descriptors_for(&self, instances: usize) -> Result<(), String> {
+        suffice_for(self.holdings(), instances)
+    }
+
+    /// No more connections wait for a worker than there are descriptors beside those of all
+    /// instances: else they would take those of an instance that is about to start.
+    pub(super) fn bounded(&self, mut balance: balance::Settings) -> balance::Settings {
+        if let Some(limit) = getrlimit(Resource::Nofile).current {
+            let room = self.holdings().room(limit, self.slots.len());
+            balance.queue = balance.queue.min(room);
+        }
+        balance
+    }
+
+    fn holdings(&self) -> Holdings {
+        Holdings::new(self.claim.is_some())
+    }
 }
 
 /// Raises our own limit as far as it goes. The one that there was, which workers keep.
@@ -63,7 +191,25 @@ mod tests {
 
     #[test]
     fn what_is_needed_grows_with_the_instances() {
-        assert_eq!(needed(4), 236);
-        assert!(needed(1) < 1024 && needed(50) < 1024 && needed(100) > 1024);
+        let managed = Holdings::new(true);
+        assert_eq!(managed.plenty(4), 234);
+        assert!(managed.plenty(1) < 1024 && managed.plenty(50) < 1024);
+        assert_eq!(
+            [57, 64, 1024].map(|limit| managed.room(limit, 1)),
+            [4, 11, 971]
+        );
+        assert_eq!(managed.room(10, 1), 1);
+        let least = [1, 2, 3, 4].map(|instances| managed.least(instances));
+        assert_eq!(least, [57, 68, 79, 90]);
+        assert_eq!(Holdings::new(false).least(4), 62);
+        assert!(managed.least(usize::MAX) > u64::from(u32::MAX));
+    }
+
+    #[test]
+    fn only_limits_are_lack_of_room() {
+        let lacks = |errno: Errno| lack_of_room(&errno.into()).is_some();
+        assert!([Errno::MFILE, Errno::NFILE, Errno::AGAIN, Errno::NOMEM].map(lacks) == [true; 4]);
+        assert!([Errno::NOENT, Errno::ACCESS, Errno::NOEXEC].map(lacks) == [false; 3]);
+        assert!(lack_of_room(&io::Error::other("x")).is_none());
     }
 }

@@ -182,6 +182,8 @@ impl Supervisor {
             figures: Vec::new(),
             stats: None,
         };
+        let enough = supervisor.has_descriptors_for(supervisor.slots.len());
+        enough.map_err(anyhow::Error::msg)?;
         supervisor.open_door()?;
         Ok(supervisor)
     }
@@ -206,7 +208,7 @@ impl Supervisor {
         let user = self.app.identity.as_ref().map(|identity| identity.uid);
         let dispatcher = Dispatcher::start(
             dispatcher::Settings {
-                balance: self.app.balance.into(),
+                balance: self.bounded(self.app.balance.into()),
                 requests,
                 registration: RegistrationSettings {
                     socket: self.folder.open_door(user).context("opening the door")?,
@@ -266,23 +268,6 @@ impl Supervisor {
             }
             Ok(code)
         })
-    }
-
-    /// Where requests are placed, the clients' connections are ours.
-    fn say_if_descriptors_are_few(&mut self) {
-        if let Some((limit, needed)) = self.lacking_descriptors() {
-            self.event(Event::FewDescriptors {
-                limit,
-                needed,
-                instances: self.slots.len(),
-            });
-        }
-    }
-
-    /// How many files may be open, and how many have to be able to, if that is more.
-    fn lacking_descriptors(&self) -> Option<(u64, u64)> {
-        let requests = self.app.requests.as_ref();
-        requests.and_then(|_| descriptors::shortage(self.slots.len()))
     }
 
     async fn supervise(

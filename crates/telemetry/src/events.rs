@@ -190,6 +190,8 @@ pub enum Next {
         /// How many there may be.
         max: u32,
     },
+    /// Another attempt in so many milliseconds: there was no room for a process.
+    Retry { delay: u64 },
     /// Nothing: it was unstable too often.
     Errored {
         /// Unstable restarts that were tried.

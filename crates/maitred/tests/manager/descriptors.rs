@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use crate::harness::{Request, beside_others};
-use crate::home::{Home, ended};
+use crate::home::{Ended, Home, ended};
 
 const APP: &str = "
 require('http').createServer((_, answer) => setTimeout(() => {
@@ -15,19 +15,12 @@ require('http').createServer((_, answer) => setTimeout(() => {
 }, 20)).listen(process.env.PORT);
 ";
 
-/// As many clients at a time.
-const CLIENTS: usize = 150;
-
-#[test]
-fn commands_come_through_while_clients_take_all_descriptors() {
-    let _turn = beside_others();
-    let home = Home::new();
-    home.file("app.js", APP);
-    // The supervisor raises its own limit as far as it may.
+/// Starts the app with a limit for open files, which the supervisor cannot raise any further.
+fn start(home: &Home, limit: u64, arguments: &[&str]) -> Ended {
     let mut start = std::process::Command::new("sh");
-    let maitred = home.command(&["start", "app.js", "-i", "4", "--per", "request"]);
+    let maitred = home.command(&[&["start", "app.js"], arguments].concat());
     start
-        .args(["-c", "ulimit -n 160; exec \"$@\"", "sh"])
+        .args(["-c", &format!("ulimit -n {limit}; exec \"$@\""), "sh"])
         .arg(maitred.get_program())
         .args(maitred.get_args())
         .current_dir(home.folder());
@@ -37,7 +30,18 @@ fn commands_come_through_while_clients_take_all_descriptors() {
             None => start.env_remove(name),
         };
     }
-    let started = ended(start);
+    ended(start)
+}
+
+/// As many clients at a time.
+const CLIENTS: usize = 150;
+
+#[test]
+fn commands_come_through_while_clients_take_all_descriptors() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("app.js", APP);
+    let started = start(&home, 160, &["-i", "4", "--per", "request"]);
     assert_eq!(started.code, 0, "{started:?}");
     let served = AtomicUsize::new(0);
     let over = AtomicBool::new(false);
@@ -52,7 +56,7 @@ fn commands_come_through_while_clients_take_all_descriptors() {
                 }
             });
         }
-        let end = Ended(&over);
+        let end = Over(&over);
         while served.load(Ordering::Relaxed) < 2 * CLIENTS {
             thread::sleep(Duration::from_millis(5));
         }
@@ -60,7 +64,7 @@ fn commands_come_through_while_clients_take_all_descriptors() {
         assert_eq!(statuses, ["online"; 4]);
         let described = home.does(&["describe", "app"]);
         assert!(
-            described.contains("160 (ulimit -n), which is low: raise it to 236"),
+            described.contains("160 (ulimit -n), which is low: raise it to 234"),
             "{described}"
         );
         for command in [
@@ -82,10 +86,73 @@ fn commands_come_through_while_clients_take_all_descriptors() {
 }
 
 /// Lets the clients end, also when an expectation is broken.
-struct Ended<'a>(&'a AtomicBool);
+struct Over<'a>(&'a AtomicBool);
 
-impl Drop for Ended<'_> {
+impl Drop for Over<'_> {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
+}
+
+/// At each limit the app is served, and commands are answered, or `start` tells the limit that it
+/// takes.
+#[test]
+fn at_each_limit_the_app_is_served_or_start_says_which_one_it_needs() {
+    let _turn = beside_others();
+    for per in ["request", "connection"] {
+        for (limit, instances) in [(48, "1"), (64, "1"), (64, "2"), (80, "2"), (64, "4")] {
+            let home = Home::new();
+            home.file("app.js", APP);
+            let started = start(&home, limit, &["-i", instances, "--per", per]);
+            let case = format!("{limit} {instances} {per}");
+            if started.code != 0 {
+                let needed = started.errors.split("a limit of at least ").nth(1);
+                let needed = needed.and_then(|rest| rest.split(' ').next()?.parse::<u64>().ok());
+                let needed = needed.unwrap_or_else(|| panic!("{case}: {started:?}"));
+                assert!(needed > limit, "{case}: {started:?}");
+                home.does(&["delete", "app"]);
+                // And that is true.
+                let again = start(&home, needed, &["-i", instances, "--per", per]);
+                assert_eq!(again.code, 0, "{case}: {again:?}");
+            }
+            is_served_and_commanded(&home, &case);
+            println!("{case}: started at once: {}", started.code == 0);
+        }
+    }
+}
+
+fn is_served_and_commanded(home: &Home, case: &str) {
+    let served = AtomicUsize::new(0);
+    let over = AtomicBool::new(false);
+    let await_served = |more| {
+        let before = served.load(Ordering::Relaxed);
+        while served.load(Ordering::Relaxed) < before + more {
+            thread::sleep(Duration::from_millis(5));
+        }
+    };
+    thread::scope(|scope| {
+        let end = Over(&over);
+        for _ in 0..CLIENTS {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    if Request::get(&home.door(), "/").is_ok() {
+                        served.fetch_add(1, Ordering::Relaxed);
+                    }
+                }
+            });
+        }
+        await_served(CLIENTS);
+        for (_, status) in home.statuses() {
+            assert_eq!(status, "online", "{case}");
+        }
+        home.does(&["restart", "app"]);
+        await_served(CLIENTS);
+        for instance in home.instances() {
+            // What could not be started is no crash of the app's.
+            let unstable = &instance["pm2_env"]["unstable_restarts"];
+            assert_eq!(*unstable, 0, "{case}: {instance}");
+        }
+        home.does(&["delete", "app"]);
+        drop(end);
+    });
 }

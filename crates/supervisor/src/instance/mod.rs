@@ -12,7 +12,8 @@
 //! What runs and is to end *leaves*: it is asked, and killed when it takes too long. That goes on
 //! beside the states, so that an old process may leave while its successor runs. Each process has
 //! a number of its own, the generation, so that what is heard late of an earlier one does no
-//! harm. A process that cannot even be started counts as one that ended at once. How long a restart
+//! harm. A process that cannot even be started counts as one that ended at once, unless maitred or
+//! the system is at a limit: that counts for nothing, and it is tried again. How long a restart
 //! is put off follows from what an instance owes ([`debt`]).
 
 mod debt;
@@ -29,6 +30,9 @@ use debt::{Debt, Lived};
 use telemetry::events::Next;
 use terms::Step;
 pub(crate) use terms::{Effect, Event, Generation, Outcome, Rest, Rules, Run, State, Status};
+
+/// Where there was no room for a process, it is tried again after this.
+const NO_ROOM: Duration = Duration::from_secs(1);
 
 /// A process on its way out.
 #[derive(Clone, Copy, Debug)]
@@ -251,6 +255,21 @@ impl Instance {
             }
             (_, Event::Exited { .. }) => self.state,
 
+            (State::Running(run), Event::NoRoom { run: tried, status })
+                if run.generation == tried =>
+            {
+                self.settle(Outcome::Exited(status), step);
+                Self::try_again(run, status, step)
+            }
+            (State::Replacing { old, new, .. }, Event::NoRoom { run: tried, status })
+                if new.generation == tried =>
+            {
+                step.tell(new, status, Next::Kept);
+                self.settle(Outcome::Exited(status), step);
+                State::Running(old)
+            }
+            (_, Event::NoRoom { .. }) => self.state,
+
             (State::Running(run), Event::Up { run: up, listening }) if run.generation == up => {
                 let run = run.is_up(listening, now);
                 let listens = run.listens;
@@ -409,6 +428,19 @@ impl Instance {
         }
     }
 
+    /// There was no room for a process. That counts for nothing: it may be started soon.
+    fn try_again(run: Run, status: Status, step: &mut Step<'_>) -> State {
+        if !step.rules.restart.auto {
+            step.tell(run, status, Next::Ended);
+            return State::Resting(Rest::Ended(status));
+        }
+        let delay = u64::try_from(NO_ROOM.as_millis()).unwrap_or(u64::MAX);
+        step.tell(run, status, Next::Retry { delay });
+        State::Waiting {
+            until: step.now.saturating_add(NO_ROOM),
+        }
+    }
+
     fn spawn(&mut self, step: &mut Step<'_>) -> Run {
         self.last += 1;
         step.effects.push(Effect::Spawn(self.last));
@@ -464,9 +496,12 @@ impl Instance {
                 }
                 false
             }
-            Event::Start | Event::Stop | Event::Restart | Event::Reload | Event::Hurry { .. } => {
-                false
-            }
+            Event::Start
+            | Event::Stop
+            | Event::Restart
+            | Event::Reload
+            | Event::NoRoom { .. }
+            | Event::Hurry { .. } => false,
         }
     }
 

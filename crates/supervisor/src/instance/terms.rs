@@ -134,6 +134,8 @@ pub(crate) enum Event {
     Exited { run: Generation, status: Status },
     /// A process that was to end has nothing to do any more, and has been asked.
     Asked { run: Generation },
+    /// A process could not be started, and not for anything of the app's: it is tried again.
+    NoRoom { run: Generation, status: Status },
     /// A process turns out to be one that cannot do what is asked for, however often it is started.
     Unfit { run: Generation },
     /// A process is up: it listens on what it was to, or has said so.

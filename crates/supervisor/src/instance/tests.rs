@@ -64,6 +64,44 @@ fn told(effects: &[Effect]) -> (Vec<Next>, Vec<Outcome>) {
     (next.collect(), outcomes.collect())
 }
 
+/// Where maitred or the system is at a limit, that is nothing of the app's: it counts as no crash.
+#[test]
+fn a_process_that_had_no_room_is_tried_again_and_counts_for_nothing() {
+    let no_room = |run| Event::NoRoom {
+        run,
+        status: Status::Code(126),
+    };
+    let mut rules = rules();
+    let mut instance = Instance::new(Rest::Stopped, 0, 0);
+    instance.step(Event::Start, &rules, ms(0));
+    for run in 1..100 {
+        let now = ms(1000 * (run - 1));
+        let (next, outcomes) = told(&instance.step(no_room(run), &rules, now));
+        assert_eq!(next, [Next::Retry { delay: 1000 }]);
+        // Whoever has started it hears of it once.
+        let failed = Outcome::Exited(Status::Code(126));
+        assert_eq!(outcomes, [failed][..usize::from(run == 1)]);
+        let effects = instance.step(Event::Time, &rules, now + ms(1000));
+        assert_eq!(effects, [Effect::Spawn(run + 1)]);
+    }
+    assert_eq!((instance.unstable(), instance.restarts()), (0, 0));
+
+    // A successor: the one before it goes on.
+    let mut instance = listening(&rules);
+    instance.step(Event::Reload, &rules, ms(5));
+    let (next, _) = told(&instance.step(no_room(2), &rules, ms(5)));
+    assert_eq!(next, [Next::Kept]);
+    assert_eq!(instance.current().map(|run| run.generation), Some(1));
+
+    // One that is not to be restarted ends there.
+    rules.restart.auto = false;
+    let mut instance = Instance::new(Rest::Stopped, 0, 0);
+    instance.step(Event::Start, &rules, ms(0));
+    let (next, _) = told(&instance.step(no_room(1), &rules, ms(0)));
+    assert_eq!(next, [Next::Ended]);
+    assert!(instance.is_at_rest());
+}
+
 #[test]
 fn pauses_grow_and_the_last_crash_is_an_error() {
     let rules = rules();

@@ -349,6 +349,9 @@ impl Sentences {
             return None;
         }
         let mut text = format!("{}-{instance}", self.name);
+        if let Next::Retry { delay } = next {
+            return Some(format!("{text}: trying again in {}", seconds(*delay)));
+        }
         // Writing to a string does not fail.
         let _ = match how {
             (_, Some(_), Some(bound)) => write!(
@@ -382,7 +385,7 @@ impl Sentences {
             ),
             Next::Replaced => write!(text, " while its successor starts"),
             Next::Kept => write!(text, " before it was up; the one before it goes on"),
-            Next::Stopped | Next::Ended => Ok(()),
+            Next::Stopped | Next::Ended | Next::Retry { .. } => Ok(()),
         };
         Some(text)
     }
