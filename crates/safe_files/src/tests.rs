@@ -87,12 +87,21 @@ impl Bench {
         let mut folders = vec![self.theirs("")];
         while let Some(folder) = folders.pop() {
             for entry in fs::read_dir(folder).unwrap().flatten() {
-                let meta = fs::symlink_metadata(entry.path()).unwrap();
-                if meta.is_dir() {
+                if fs::symlink_metadata(entry.path()).is_ok_and(|meta| meta.is_dir()) {
                     folders.push(entry.path());
-                } else if meta.is_file() && meta.uid() == THEM {
-                    let text = fs::read(entry.path()).unwrap();
-                    assert!(!text.windows(6).any(|it| it == b"secret"), "{entry:?}");
+                    continue;
+                }
+                // A name may be another file's by now, as others still swap: what was looked at is
+                // what is read.
+                let file = fs::OpenOptions::new()
+                    .read(true)
+                    .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
+                    .open(entry.path());
+                let Ok(file) = file else { continue };
+                let meta = file.metadata().unwrap();
+                if meta.is_file() && meta.uid() == THEM {
+                    let text = io::read_to_string(file).unwrap();
+                    assert!(!text.contains("secret"), "{entry:?}");
                 }
             }
         }
