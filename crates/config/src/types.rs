@@ -1,7 +1,7 @@
 //! The TypeScript types of config files, made from the table of fields and its schemas. The test here
 //! keeps the file of the npm package as it should be; with `UPDATE_DOCS=1` it writes it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use serde_json::Value;
@@ -61,6 +61,8 @@ fn object(schema: &Value) -> String {
         return "{ [name: string]: Variable }".to_owned();
     };
     let mut text = "{ ".to_owned();
+    // The order of a map depends on which features of serde_json a build has.
+    let properties: BTreeMap<_, _> = properties.iter().collect();
     for (name, schema) in properties {
         let _ = write!(text, "{name}?: {}; ", typescript(schema));
     }
