@@ -54,7 +54,7 @@ done < <(list test)
     exit 1
 }
 
-cp -r examples docs "$place/repo/"
+cp -r examples docs deploy "$place/repo/"
 mkdir -p "$place/repo/tests" "$place/repo/crates/maitred/tests" "$place/repo/packaging"
 cp -r packaging/npm "$place/repo/packaging/"
 cp -r crates/maitred/tests/snapshots "$place/repo/crates/maitred/tests/"
