@@ -25,7 +25,6 @@ test: setup-test lint lint-workflows ## Check and test everything, as this user 
 	cargo test --workspace --no-fail-fast
 	scripts/sanitize.sh
 	scripts/test-as-user.sh
-	$(MAKE) package package-test
 
 test-machine: ## Test what needs systemd and cgroup v2, in an emulated machine (some minutes, 500 MB from Debian)
 	scripts/test-machine.sh
