@@ -76,10 +76,11 @@ impl Proxy {
                 continue;
             };
             let key = desk.untaken.get(at).copied();
-            let asks = key.and_then(|key| Some((key, pairs.get(key)?.client?)));
-            let asks =
-                asks.and_then(|(key, client)| Some((key, client, self.clients.get(client)?)));
-            let Some((key, client, peer)) = asks.map(|(key, id, it)| (key, id, it.peer)) else {
+            let Some((key, pair)) = key.and_then(|key| Some((key, pairs.get(key)?))) else {
+                continue;
+            };
+            let client = pair.client.and_then(|id| Some((id, self.clients.get(id)?)));
+            let Some(peer) = pair.greeting.or(client.map(|(_, client)| client.peer)) else {
                 continue;
             };
             let handed = match refused.is_empty() {
@@ -88,12 +89,15 @@ impl Proxy {
             };
             if let Err(end) = handed {
                 desk.untaken.remove(at);
-                refused.push((client, key, end));
+                refused.push((pair.client, key, end));
             }
         }
         // The youngest goes first into the queue's front.
         for (client, pair, end) in refused.into_iter().rev() {
-            self.wait_again(client, member, (pair, end), Patience::GoesOn);
+            match client {
+                Some(client) => self.wait_again(client, member, (pair, end), Patience::GoesOn),
+                None => self.lose_greeting(pair),
+            }
         }
     }
 }

@@ -180,7 +180,7 @@ impl Proxy {
                 ends,
                 bound: None,
                 client: None,
-                greets: false,
+                greeting: None,
                 leave_at: 0,
                 handed_at: now,
                 asked_at: now,
@@ -225,7 +225,7 @@ impl Proxy {
         }
     }
 
-    fn handed(&mut self, member: MemberId, pair: Key) {
+    pub(super) fn handed(&mut self, member: MemberId, pair: Key) {
         if let Some(desk) = self.desks.get_mut(&member) {
             desk.untaken.push_back(pair);
             desk.last = Some(pair);
@@ -280,7 +280,9 @@ impl Proxy {
             }
             let untaken = self.desks.get(&member).map(|desk| desk.untaken.iter());
             let mut pairs = untaken.into_iter().flatten();
-            let Some(oldest) = pairs.find_map(|key| self.pairs.get(*key)) else {
+            // No client waits for a greeting.
+            let asks = |key: &Key| self.pairs.get(*key).filter(|pair| pair.client.is_some());
+            let Some(oldest) = pairs.find_map(asks) else {
                 continue;
             };
             let overdue = self.now >= oldest.handed_at + OVERDUE;
@@ -362,7 +364,9 @@ impl Proxy {
                 continue;
             };
             let Some(client) = self.pairs.get(key).and_then(|pair| pair.client) else {
-                self.pairs.remove(key);
+                if self.greet_again(key, member, end, workers) {
+                    untaken.push_back(key);
+                }
                 continue;
             };
             self.wait_again(client, member, (key, end), patience);

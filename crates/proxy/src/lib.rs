@@ -316,7 +316,7 @@ impl Proxy {
                 Some((Some(client), _)) => self.drive(client, workers),
                 // What it told of has been read, as the end of a response.
                 Some((None, link)) if link.is_quiet() => {}
-                Some((None, _)) if self.pairs.get(key).is_some_and(|pair| pair.greets) => {
+                Some((None, _)) if self.is_greeting(key) => {
                     self.hear_greeted(key);
                     self.drop_pair(key);
                 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use balance::{MemberId, Nanos};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
+use super::client::Peer;
 use super::link::Link;
 use super::slab::Key;
 
@@ -55,8 +56,8 @@ pub(super) struct Pair {
     pub(super) bound: Option<Origin>,
     /// The client whose request it carries now.
     pub(super) client: Option<Key>,
-    /// Its worker was greeted in TLS, and asked nothing else.
-    pub(super) greets: bool,
+    /// Its worker is greeted in TLS over it, and asked nothing else: as if this client had connected.
+    pub(super) greeting: Option<Peer>,
     /// When it is to be left, while it is idle.
     pub(super) leave_at: Nanos,
     /// When it was handed to the worker.

@@ -5,6 +5,8 @@
 //! if it does, connections pass whole from then on. And a worker that closes its connection without
 //! an answer is greeted in TLS over another one, since TLS servers close on plain HTTP without a word.
 
+use std::os::fd::OwnedFd;
+
 use balance::{MemberId, Nanos};
 
 use super::client::{Client, Exchange, Phase, Stage, Tunnel};
@@ -22,6 +24,10 @@ const SILENCE: Nanos = 500_000_000;
 
 /// How long a worker may take for its first word.
 const FIRST_WORD: Nanos = 1_000_000_000;
+
+/// How long one that is greeted may take to answer. Nobody waits for it, and there is one pair at a
+/// listener for it: a worker that has much to do is given its time.
+const GREETING: Nanos = 10_000_000_000;
 
 /// So often it is tried at one listener: clients also open connections that they need later.
 const TRIES: u8 = 3;
@@ -176,6 +182,7 @@ impl Proxy {
             self.pairs.remove(pair);
             return;
         }
+        self.handed(member, pair);
         if let Some(pair) = self.pairs.get_mut(pair) {
             pair.client = Some(key);
         }
@@ -350,13 +357,50 @@ impl Proxy {
             return;
         };
         if let Some(pair) = self.pairs.get_mut(pair) {
-            pair.greets = true;
-            pair.leave_at = self.now + FIRST_WORD;
+            pair.greeting = Some(peer);
+            pair.leave_at = self.now + GREETING;
             // What cannot be sent is not answered.
             let _ = pair.link.send(CLIENT_HELLO, &[], &self.epoll);
         }
-        if workers.hand(member, end, peer.sockaddr()).is_err() {
-            self.pairs.remove(pair);
+        match workers.hand(member, end, peer.sockaddr()) {
+            Ok(()) => self.handed(member, pair),
+            Err(_) => self.lose_greeting(pair),
+        }
+    }
+
+    /// What came back from the worker may have been a greeting, which is for this worker and no
+    /// other: it goes there again. Whether it did.
+    pub(super) fn greet_again<W: Workers>(
+        &mut self,
+        pair: Key,
+        member: MemberId,
+        end: OwnedFd,
+        workers: &mut W,
+    ) -> bool {
+        let peer = self.pairs.get(pair).and_then(|pair| pair.greeting);
+        let goes = peer.is_some_and(|peer| workers.hand(member, end, peer.sockaddr()).is_ok());
+        if !goes {
+            self.lose_greeting(pair);
+        }
+        goes
+    }
+
+    /// Whether a worker is greeted over this pair.
+    pub(super) fn is_greeting(&self, pair: Key) -> bool {
+        let pair = self.pairs.get(pair);
+        pair.is_some_and(|pair| pair.greeting.is_some())
+    }
+
+    /// A pair that carries no request does not come to its worker. If it held a greeting, the next
+    /// client that gets no answer brings about another one.
+    pub(super) fn lose_greeting(&mut self, pair: Key) {
+        let pair = self.pairs.remove(pair);
+        let pair = pair.filter(|it| it.greeting.is_some());
+        let gate = pair.and_then(|pair| Some(self.desks.get(&pair.member)?.gate));
+        if let Some(gate) = gate.and_then(|gate| self.gates.get_mut(&gate))
+            && let Spoken::Unknown { greeted, .. } = &mut gate.spoken
+        {
+            *greeted = false;
         }
     }
 
@@ -366,7 +410,7 @@ impl Proxy {
             return;
         };
         let gate = self.desks.get(&pair.member).map(|desk| desk.gate);
-        if pair.greets
+        if pair.greeting.is_some()
             && let Some(gate) = gate
             && let Read::Some(len) = pair.link.read(&mut self.room, &self.epoll)
             && other_protocol(self.room.get(..len).unwrap_or(&[])) == Some(Foreign::Tls)

@@ -3,7 +3,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 
-use crate::apps::{node, started};
+use crate::apps::{Runtime, node, run_by, started};
 use crate::client::Client;
 use crate::harness::{Setup, beside_others};
 
@@ -102,6 +102,39 @@ fn is_named(setup: Setup, what: &str, seen: &str, advice: &str) {
     }
     let said = run.errors("the advice", |text| text.contains(advice));
     assert_eq!(said.matches(advice).count(), 1, "{said}");
+}
+
+#[test]
+fn an_app_that_speaks_tls_is_named() {
+    let _turn = beside_others();
+    let server = "const fs = require('fs'), https = require('https');
+        const files = { key: fs.readFileSync('one.test.key'), cert: fs.readFileSync('one.test.pem') };";
+    // The whole listener is wrapped there, after a look whether it has a peer.
+    let python = "import http.server, os, ssl
+server = http.server.ThreadingHTTPServer(('', int(os.environ['PORT'])), http.server.SimpleHTTPRequestHandler)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+context.load_cert_chain('one.test.pem', 'one.test.key')
+server.socket = context.wrap_socket(server.socket, server_side=True)
+server.serve_forever()";
+    let node =
+        "https.createServer(files, (_, response) => response.end('ok')).listen(process.env.PORT);";
+    let bun = "Bun.serve({ port: process.env.PORT, tls: files, fetch: () => new Response('ok') });";
+    for setup in [
+        run_by(
+            Runtime::Node,
+            Setup::program("app.cjs", &format!("{server}{node}")),
+        ),
+        run_by(
+            Runtime::Bun,
+            Setup::program("app.cjs", &format!("{server}{bun}")),
+        ),
+        Setup::program("app.py", python).option("--per", "request"),
+    ] {
+        let folder = setup.folder().to_owned();
+        crate::tls::certificate(&folder, "one.test");
+        let setup = setup.option("--cwd", &folder);
+        is_named(setup, "tls", "speaks TLS", "set tls_cert and tls_key");
+    }
 }
 
 #[test]

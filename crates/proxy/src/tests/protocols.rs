@@ -86,6 +86,24 @@ fn a_worker_that_closes_is_asked_once_whether_it_speaks_tls() {
     }
 }
 
+/// What lies untaken in a channel is looked through, and the client that brought it about is gone.
+#[test]
+fn a_greeting_waits_for_a_worker_that_is_slow_to_take_it() {
+    let mut world = unknown(2);
+    let mut client = world.connect();
+    world.send(&mut client, POST);
+    drop(world.take());
+    world.run();
+    drop(client);
+    for _ in 0..20 {
+        world.pass(SECOND / 200);
+    }
+    let (_, mut worker) = world.take();
+    worker.write_all(b"\x16\x03\x03\0\x01\x02").unwrap();
+    world.run();
+    assert_eq!(world.proxy.foreign(), [(GATE, Foreign::Tls)]);
+}
+
 /// One that does not answer the greeting is left, and one that has died keeps nothing.
 #[test]
 fn a_greeting_is_not_waited_for() {
@@ -95,7 +113,7 @@ fn a_greeting_is_not_waited_for() {
     drop(world.take());
     world.run();
     let (_, mut worker) = world.take();
-    world.pass(2 * SECOND);
+    world.pass(11 * SECOND);
     let mut hello = Vec::new();
     worker.read_to_end(&mut hello).unwrap();
     assert!(hello.starts_with(b"\x16\x03\x01"));
