@@ -8,34 +8,20 @@
 
 #![forbid(unsafe_code)]
 
-mod client;
-mod crowd;
-mod departure;
-mod ending;
-mod eviction;
+mod downstream;
 mod exchange;
-mod frames;
-mod gate;
-mod h2;
-mod handing;
-mod head;
+mod forward;
 mod ids;
+mod limits;
 mod link;
-mod pool;
-mod post;
-mod protocol;
-mod recode;
-mod record;
-mod relay;
-mod seats;
+mod listener;
+mod outcome;
 mod settings;
-mod shares;
 mod slab;
 #[cfg(test)]
 mod tests;
-mod time;
-mod tls;
-mod tunnel;
+mod timeouts;
+mod upstream;
 mod workers;
 
 use std::collections::VecDeque;
@@ -49,21 +35,21 @@ use balance::{MemberId, Nanos};
 use http1::Refusal;
 use rustix::event::epoll;
 
-pub use client::Peer;
-use client::{Client, Phase};
-use crowd::Room;
-use gate::Gate;
-use h2::Bells;
+pub use downstream::client::Peer;
+use downstream::client::{Client, Phase};
+use downstream::http2::Bells;
+use downstream::tls::Certificates;
+pub use downstream::tls::Files;
 use ids::IdMap;
+use limits::capacity::Room;
+use limits::client_limit::Seats;
+use limits::shares::{Share, Shares};
 use link::Link;
-use pool::{Desk, Pair};
-use post::Post;
-use seats::Seats;
+use listener::Gate;
 pub use settings::Settings;
-use shares::{Share, Shares};
 use slab::{Key, Slab};
-use tls::Certificates;
-pub use tls::Files;
+use upstream::batch::Post;
+use upstream::pool::{Desk, Pair};
 use workers::View;
 pub use workers::Workers;
 
@@ -180,7 +166,7 @@ impl Proxy {
             out: Vec::with_capacity(READ),
             heads: Vec::new(),
             posts: Vec::new(),
-            batch: sys::Batch::new(post::TOGETHER),
+            batch: sys::Batch::new(upstream::batch::TOGETHER),
             taken: Vec::new(),
             shares: Shares::default(),
             look_again_at: 0,
@@ -382,7 +368,7 @@ impl Proxy {
         self.clients.iter().any(|(_, client)| match &client.phase {
             Phase::Serving(exchange) => {
                 let answer = exchange.answer.as_ref();
-                matches!(exchange.stage, client::Stage::With(with, _) if with == member)
+                matches!(exchange.stage, downstream::client::Stage::With(with, _) if with == member)
                     && !answer.is_some_and(|answer| answer.is_event_stream)
             }
             _ => false,

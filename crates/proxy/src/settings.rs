@@ -5,7 +5,7 @@ use std::time::Duration;
 use balance::RequestSettings;
 use http1::Networks;
 
-use super::tls::Files;
+use crate::downstream::tls::Files;
 use logs::access;
 
 /// What a proxy is to do. Times of zero mean "for ever", sizes of zero "any".

@@ -2,7 +2,7 @@
 
 /// Names an entry. Once that is removed the name is good for nothing.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Key {
+pub(crate) struct Key {
     index: u32,
     generation: u32,
 }
@@ -12,11 +12,11 @@ const GENERATION: u32 = 23;
 
 impl Key {
     /// The key in 55 bits.
-    pub(super) fn bits(self) -> u64 {
+    pub(crate) fn bits(self) -> u64 {
         u64::from(self.generation) << 32 | u64::from(self.index)
     }
 
-    pub(super) fn of(bits: u64) -> Self {
+    pub(crate) fn of(bits: u64) -> Self {
         Self {
             index: bits as u32,
             generation: (bits >> 32) as u32 & ((1 << GENERATION) - 1),
@@ -26,20 +26,20 @@ impl Key {
 
 /// Entries by their keys.
 #[derive(Debug)]
-pub(super) struct Slab<T> {
+pub(crate) struct Slab<T> {
     entries: Vec<(u32, Option<T>)>,
     free: Vec<u32>,
 }
 
 impl<T> Slab<T> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             entries: Vec::new(),
             free: Vec::new(),
         }
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len() - self.free.len()
     }
 
@@ -47,7 +47,7 @@ impl<T> Slab<T> {
     ///
     /// # Errors
     /// Those of `make`.
-    pub(super) fn insert<E>(&mut self, make: impl FnOnce(Key) -> Result<T, E>) -> Result<Key, E> {
+    pub(crate) fn insert<E>(&mut self, make: impl FnOnce(Key) -> Result<T, E>) -> Result<Key, E> {
         let index = match self.free.last() {
             Some(index) => *index,
             None => {
@@ -69,21 +69,21 @@ impl<T> Slab<T> {
         Ok(key)
     }
 
-    pub(super) fn get(&self, key: Key) -> Option<&T> {
+    pub(crate) fn get(&self, key: Key) -> Option<&T> {
         match self.entries.get(key.index as usize) {
             Some((generation, entry)) if *generation == key.generation => entry.as_ref(),
             _ => None,
         }
     }
 
-    pub(super) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
+    pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
         match self.entries.get_mut(key.index as usize) {
             Some((generation, entry)) if *generation == key.generation => entry.as_mut(),
             _ => None,
         }
     }
 
-    pub(super) fn remove(&mut self, key: Key) -> Option<T> {
+    pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
         let (generation, entry) = self.entries.get_mut(key.index as usize)?;
         if *generation != key.generation {
             return None;
@@ -94,7 +94,7 @@ impl<T> Slab<T> {
         Some(entry)
     }
 
-    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (Key, &mut T)> + '_ {
+    pub(crate) fn iter_mut(&mut self) -> impl Iterator<Item = (Key, &mut T)> + '_ {
         (0..)
             .zip(&mut self.entries)
             .filter_map(|(index, (generation, entry))| {
@@ -106,7 +106,7 @@ impl<T> Slab<T> {
             })
     }
 
-    pub(super) fn iter(&self) -> impl Iterator<Item = (Key, &T)> + '_ {
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Key, &T)> + '_ {
         (0..)
             .zip(&self.entries)
             .filter_map(|(index, (generation, entry))| {

@@ -4,9 +4,9 @@ use std::os::fd::OwnedFd;
 
 use balance::{Look, Loops, MemberId, Nanos};
 
-use super::ids::IdMap;
-use super::pool::{Desk, Pair};
-use super::slab::Slab;
+use crate::ids::IdMap;
+use crate::slab::Slab;
+use crate::upstream::pool::{Desk, Pair};
 
 /// A loop that waits has seen what it was sent after this.
 const HEEDED: Nanos = 2_000_000;
@@ -37,11 +37,11 @@ pub trait Workers {
 }
 
 /// The workers' loops, as the balancer wants to see them.
-pub(super) struct View<'a, W> {
-    pub(super) workers: &'a mut W,
-    pub(super) now: Nanos,
-    pub(super) desks: &'a IdMap<MemberId, Desk>,
-    pub(super) pairs: &'a Slab<Pair>,
+pub(crate) struct View<'a, W> {
+    pub(crate) workers: &'a mut W,
+    pub(crate) now: Nanos,
+    pub(crate) desks: &'a IdMap<MemberId, Desk>,
+    pub(crate) pairs: &'a Slab<Pair>,
 }
 
 impl<W: Workers> Loops for View<'_, W> {

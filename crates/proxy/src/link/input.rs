@@ -5,7 +5,7 @@ use std::ops::Deref;
 /// Bytes that are used from the front. What is left is not moved, however many pieces it is used
 /// in: a client may send thousands of requests at once.
 #[derive(Debug, Default)]
-pub(in super::super) struct Input {
+pub(crate) struct Input {
     bytes: Vec<u8>,
     /// So many of them have been used.
     used: usize,
@@ -13,7 +13,7 @@ pub(in super::super) struct Input {
 
 impl Input {
     /// A copy of these bytes.
-    pub(in super::super) fn of(bytes: &[u8]) -> Self {
+    pub(crate) fn of(bytes: &[u8]) -> Self {
         Self {
             bytes: bytes.to_vec(),
             used: 0,
@@ -21,14 +21,14 @@ impl Input {
     }
 
     /// Puts more behind what is left.
-    pub(in super::super) fn extend(&mut self, more: &[u8]) {
+    pub(crate) fn extend(&mut self, more: &[u8]) {
         self.bytes.drain(..self.used);
         self.used = 0;
         self.bytes.extend_from_slice(more);
     }
 
     /// Uses so many bytes. When nothing is left there is no buffer either.
-    pub(in super::super) fn advance(&mut self, len: usize) {
+    pub(crate) fn advance(&mut self, len: usize) {
         self.used = self.used.saturating_add(len);
         if self.used >= self.bytes.len() {
             *self = Self::default();

@@ -3,8 +3,8 @@
 //! that is told in the words of HTTP/1.1.
 
 mod input;
-mod records;
 mod socket;
+mod tls;
 
 use std::io::Write as _;
 use std::os::fd::{BorrowedFd, OwnedFd};
@@ -13,23 +13,23 @@ use rustix::event::epoll;
 use rustix::io::Errno;
 use rustls::ServerConnection;
 
-use super::h2::Stream;
-use super::slab::Key;
-pub(super) use input::Input;
-use records::Tls;
+use crate::downstream::http2::Stream;
+use crate::slab::Key;
+pub(crate) use input::Input;
 use socket::Socket;
-pub(super) use socket::prepare;
+pub(crate) use socket::prepare;
+use tls::Tls;
 
 /// So much of what a client sends behind its request is read while that is in progress.
 const AHEAD: usize = 64 * 1024;
 
 /// The other side is gone.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Gone;
+pub(crate) struct Gone;
 
 /// What a read brought.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Read {
+pub(crate) enum Read {
     /// So many bytes.
     Some(usize),
     /// Nothing, for now.
@@ -42,16 +42,16 @@ pub(super) enum Read {
 
 /// A connection, with what has been read and not used, and what could not be written yet.
 #[derive(Debug)]
-pub(super) struct Link {
+pub(crate) struct Link {
     way: Way,
     /// Read, and not used yet.
-    pub(super) input: Input,
+    pub(crate) input: Input,
     /// To be written when the other side takes more; `written` of it has been.
     output: Vec<u8>,
     written: usize,
     /// The other side has said within TLS that it will send no more.
     ending: bool,
-    /// What reading has cost since that was last asked, in units of [`super::shares`].
+    /// What reading has cost since that was last asked, in units of [`crate::limits::shares`].
     work: u32,
     /// Something was read that brought nothing for those above, and there may be more.
     may_bring_more: bool,
@@ -96,12 +96,12 @@ impl Way {
 
 impl Link {
     /// Takes a socket into the epoll; `data` names it in events.
-    pub(super) fn new(socket: OwnedFd, epoll: &OwnedFd, data: u64) -> Result<Self, Errno> {
+    pub(crate) fn new(socket: OwnedFd, epoll: &OwnedFd, data: u64) -> Result<Self, Errno> {
         Ok(Self::over(Way::Socket(Socket::new(socket, epoll, data)?)))
     }
 
     /// The same, with TLS spoken over it.
-    pub(super) fn with_tls(mut self, connection: Option<ServerConnection>) -> Self {
+    pub(crate) fn with_tls(mut self, connection: Option<ServerConnection>) -> Self {
         if let Some(tls) = connection {
             self.way = match self.way {
                 Way::Socket(socket) | Way::Tls(socket, _) => {
@@ -114,7 +114,7 @@ impl Link {
     }
 
     /// A stream of an HTTP/2 connection, whose request begins with `head`.
-    pub(super) fn stream(stream: Stream, head: Vec<u8>) -> Self {
+    pub(crate) fn stream(stream: Stream, head: Vec<u8>) -> Self {
         Self {
             input: Input::of(&head),
             ..Self::over(Way::Stream(Box::new(stream)))
@@ -134,7 +134,7 @@ impl Link {
     }
 
     /// Whether TLS protects what is said.
-    pub(super) fn is_tls(&self) -> bool {
+    pub(crate) fn is_tls(&self) -> bool {
         match &self.way {
             Way::Socket(_) => false,
             Way::Tls(..) => true,
@@ -144,7 +144,7 @@ impl Link {
 
     /// Whether HTTP/2 is spoken, as far as TLS has agreed on it (ALPN). Nothing is agreed on
     /// without TLS; with TLS, HTTP/2 is spoken only where that was agreed on: RFC 9113, 3.2.
-    pub(super) fn has_agreed_on_http2(&self) -> Option<bool> {
+    pub(crate) fn has_agreed_on_http2(&self) -> Option<bool> {
         match &self.way {
             Way::Tls(_, tls) => Some(tls.connection.alpn_protocol() == Some(b"h2")),
             Way::Socket(_) | Way::Stream(_) => None,
@@ -153,18 +153,18 @@ impl Link {
 
     /// What reading has cost since this was last asked, and whether there may be more to read
     /// although the last read brought nothing.
-    pub(super) fn take_work(&mut self) -> (u32, bool) {
+    pub(crate) fn take_work(&mut self) -> (u32, bool) {
         let work = std::mem::take(&mut self.work);
         (work, std::mem::take(&mut self.may_bring_more))
     }
 
     /// Adds to what reading has cost.
-    pub(super) fn add_work(&mut self, units: u32) {
+    pub(crate) fn add_work(&mut self, units: u32) {
         self.work = self.work.saturating_add(units);
     }
 
     /// The HTTP/2 connection whose stream this is.
-    pub(super) fn session(&self) -> Option<Key> {
+    pub(crate) fn session(&self) -> Option<Key> {
         match &self.way {
             Way::Stream(stream) => Some(stream.session()),
             Way::Socket(_) | Way::Tls(..) => None,
@@ -173,13 +173,13 @@ impl Link {
 
     /// Whether the other side has said that it will send no more; what it has sent may still have
     /// to be read.
-    pub(super) fn is_ending(&self) -> bool {
+    pub(crate) fn is_ending(&self) -> bool {
         self.ending || self.way.socket().is_some_and(|socket| socket.ending)
     }
 
     /// Takes in what has come within TLS, which alone can tell that the other side will send no
     /// more: of a socket events tell that. Bounded by [`AHEAD`]; one lot at a time.
-    pub(super) fn look_for_end(&mut self, room: &mut [u8], epoll: &OwnedFd) {
+    pub(crate) fn look_for_end(&mut self, room: &mut [u8], epoll: &OwnedFd) {
         if let Way::Tls(socket, _) = &self.way
             && socket.is_readable()
             && self.input.len() < AHEAD
@@ -197,14 +197,14 @@ impl Link {
     }
 
     /// Notes what an event tells.
-    pub(super) fn note(&mut self, flags: epoll::EventFlags) {
+    pub(crate) fn note(&mut self, flags: epoll::EventFlags) {
         if let Way::Socket(socket) | Way::Tls(socket, _) = &mut self.way {
             socket.note(flags);
         }
     }
 
     /// Reads into `room`.
-    pub(super) fn read(&mut self, room: &mut [u8], epoll: &OwnedFd) -> Read {
+    pub(crate) fn read(&mut self, room: &mut [u8], epoll: &OwnedFd) -> Read {
         let read = match &mut self.way {
             Way::Socket(socket) => socket.read(room),
             Way::Stream(stream) => stream.read(room),
@@ -226,13 +226,13 @@ impl Link {
     }
 
     /// Whether what was sent last still waits to be written: then nothing more should be sent.
-    pub(super) fn is_clogged(&self) -> bool {
+    pub(crate) fn is_clogged(&self) -> bool {
         !self.output.is_empty()
     }
 
     /// Sends two runs of bytes, one behind the other. What the other side does not take now it
     /// gets later.
-    pub(super) fn send(
+    pub(crate) fn send(
         &mut self,
         first: &[u8],
         second: &[u8],
@@ -271,7 +271,7 @@ impl Link {
     }
 
     /// Writes what still waits; whether any of it could be written.
-    pub(super) fn flush(&mut self, epoll: &OwnedFd) -> Result<bool, Gone> {
+    pub(crate) fn flush(&mut self, epoll: &OwnedFd) -> Result<bool, Gone> {
         if let Way::Stream(stream) = &mut self.way {
             stream.check()?;
         }
@@ -297,14 +297,14 @@ impl Link {
 
     /// Notes the fields that are to follow what is sent, where the way has a place for them beside
     /// the bytes.
-    pub(super) fn set_trailers(&mut self, fields: &[u8]) {
+    pub(crate) fn set_trailers(&mut self, fields: &[u8]) {
         if let Way::Stream(stream) = &mut self.way {
             stream.set_trailers(fields);
         }
     }
 
     /// Tells the other side that no more will come.
-    pub(super) fn finish_sending(&mut self, epoll: &OwnedFd) {
+    pub(crate) fn finish_sending(&mut self, epoll: &OwnedFd) {
         if let Way::Tls(_, tls) = &mut self.way {
             tls.connection.send_close_notify();
             let mut said = Vec::new();
@@ -318,7 +318,7 @@ impl Link {
     }
 
     /// When this is dropped, the other side shall not take the end for an ordinary one.
-    pub(super) fn reset_at_end(&mut self) {
+    pub(crate) fn reset_at_end(&mut self) {
         match &mut self.way {
             Way::Socket(socket) | Way::Tls(socket, _) => socket.reset_at_end(),
             Way::Stream(stream) => stream.reset(),
@@ -326,12 +326,12 @@ impl Link {
     }
 
     /// Whether the other side has neither said anything that has not been read nor ended.
-    pub(super) fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&self) -> bool {
         self.input.is_empty() && self.way.socket().is_some_and(Socket::is_quiet)
     }
 
     /// The socket, where nothing but bytes goes over it.
-    pub(super) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
+    pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match &self.way {
             Way::Socket(socket) => Some(socket.descriptor()),
             Way::Tls(..) | Way::Stream(_) => None,
@@ -339,7 +339,7 @@ impl Link {
     }
 
     /// What the kernel has not taken of bytes that were written to [`Self::descriptor`].
-    pub(super) fn send_later(&mut self, rest: &[u8], epoll: &OwnedFd) {
+    pub(crate) fn send_later(&mut self, rest: &[u8], epoll: &OwnedFd) {
         if !rest.is_empty() {
             self.output.extend_from_slice(rest);
             self.way.watch_out(true, epoll);
@@ -347,7 +347,7 @@ impl Link {
     }
 
     /// Whether the other side has still to read something.
-    pub(super) fn is_unread(&self) -> bool {
+    pub(crate) fn is_unread(&self) -> bool {
         self.way.socket().is_some_and(Socket::is_unread)
     }
 }

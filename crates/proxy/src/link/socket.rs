@@ -22,14 +22,14 @@ const QUESTIONS: (Duration, u32) = (Duration::from_secs(15), 4);
 
 /// A socket, and what is known of it.
 #[derive(Debug)]
-pub(super) struct Socket {
+pub(crate) struct Socket {
     fd: OwnedFd,
     data: u64,
     /// There may be more to read.
     readable: bool,
     /// The kernel has said that the other side will send no more; what it has sent may still have
     /// to be read.
-    pub(super) ending: bool,
+    pub(crate) ending: bool,
     /// All that it sent has been read.
     ended: bool,
     watches_out: bool,
@@ -37,7 +37,7 @@ pub(super) struct Socket {
 
 impl Socket {
     /// Takes a socket into the epoll; `data` names it in events.
-    pub(super) fn new(fd: OwnedFd, epoll: &OwnedFd, data: u64) -> Result<Self, Errno> {
+    pub(crate) fn new(fd: OwnedFd, epoll: &OwnedFd, data: u64) -> Result<Self, Errno> {
         epoll::add(epoll, &fd, epoll::EventData::new_u64(data), READ)?;
         Ok(Self {
             fd,
@@ -50,7 +50,7 @@ impl Socket {
     }
 
     /// Notes what an event tells.
-    pub(super) fn note(&mut self, flags: epoll::EventFlags) {
+    pub(crate) fn note(&mut self, flags: epoll::EventFlags) {
         let ends = epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR;
         if flags.intersects(ends) {
             self.ending = true;
@@ -61,11 +61,11 @@ impl Socket {
     }
 
     /// Whether there may be more to read.
-    pub(super) fn is_readable(&self) -> bool {
+    pub(crate) fn is_readable(&self) -> bool {
         self.readable
     }
 
-    pub(super) fn read(&mut self, room: &mut [u8]) -> Read {
+    pub(crate) fn read(&mut self, room: &mut [u8]) -> Read {
         if self.ended {
             return Read::End;
         }
@@ -100,7 +100,7 @@ impl Socket {
     }
 
     /// Writes two runs of bytes, one behind the other; how much the socket has taken.
-    pub(super) fn write(&self, first: &[u8], second: &[u8]) -> Result<usize, Gone> {
+    pub(crate) fn write(&self, first: &[u8], second: &[u8]) -> Result<usize, Gone> {
         loop {
             let result = if second.is_empty() {
                 send(&self.fd, first, SendFlags::NOSIGNAL)
@@ -119,7 +119,7 @@ impl Socket {
 
     /// That there is room again would be told after each read of the other side: so it is asked
     /// for only while something waits.
-    pub(super) fn watch_out(&mut self, on: bool, epoll: &OwnedFd) {
+    pub(crate) fn watch_out(&mut self, on: bool, epoll: &OwnedFd) {
         if self.watches_out != on {
             self.watches_out = on;
             let flags = if on {
@@ -134,35 +134,35 @@ impl Socket {
     }
 
     /// Tells the other side that no more will come.
-    pub(super) fn finish_sending(&self) {
+    pub(crate) fn finish_sending(&self) {
         // One that is gone need not be told.
         let _ = rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Write);
     }
 
     /// When this is dropped, the other side shall not take the end for an ordinary one. (Only TCP
     /// has a word for that.)
-    pub(super) fn reset_at_end(&self) {
+    pub(crate) fn reset_at_end(&self) {
         let _ = sockopt::set_socket_linger(&self.fd, Some(Duration::ZERO));
     }
 
     /// Whether the other side has neither said anything that has not been read nor ended, as far as
     /// events have told.
-    pub(super) fn is_quiet(&self) -> bool {
+    pub(crate) fn is_quiet(&self) -> bool {
         !self.ending && !self.readable
     }
 
-    pub(super) fn descriptor(&self) -> BorrowedFd<'_> {
+    pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }
 
     /// Whether the other side has still to read something.
-    pub(super) fn is_unread(&self) -> bool {
+    pub(crate) fn is_unread(&self) -> bool {
         sys::unread(self.fd.as_fd()).is_ok_and(|bytes| bytes > 0)
     }
 }
 
 /// Sets what a client's TCP connection needs. A Unix socket has no such options, and needs none.
-pub(in super::super) fn prepare(socket: &OwnedFd) {
+pub(crate) fn prepare(socket: &OwnedFd) {
     // What is written shall go out at once.
     let _ = sockopt::set_tcp_nodelay(socket, true);
     let _ = sockopt::set_socket_keepalive(socket, true);

@@ -45,7 +45,7 @@ fn answered(world: &mut World, clients: usize) -> (Vec<UnixStream>, Vec<UnixStre
 /// However many come at once, each is sent once.
 #[test]
 fn requests_that_come_together_are_sent_together() {
-    let count = 3 * super::super::post::TOGETHER as usize / 2;
+    let count = 3 * crate::upstream::batch::TOGETHER as usize / 2;
     let mut world = World::new(1, settings(RequestPolicy::LeastConn));
     let (mut clients, mut workers) = answered(&mut world, count);
     for (n, client) in clients.iter_mut().enumerate() {

@@ -11,7 +11,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 /// A listener of which nothing is known yet.
 fn unknown(members: u64) -> World {
     let mut world = World::new(members, settings(RequestPolicy::NextAvailable));
-    world.proxy.gates.get_mut(&GATE).unwrap().spoken = protocol::Spoken::UNKNOWN;
+    world.proxy.gates.get_mut(&GATE).unwrap().spoken = listener::foreign::Spoken::UNKNOWN;
     world
 }
 
