@@ -182,6 +182,9 @@ impl Supervisor {
         {
             return answer.fail(fault);
         }
+        if let Err(reason) = self.has_descriptors_for_reload() {
+            return answer.fail(format!("{} is not reloaded: {reason}", self.app.name));
+        }
         let operation = Operation::new("reload", Goal::Up, answer);
         let numbers = self.numbers_of(ids);
         self.begin_in_turn(operation.in_turn(numbers, app));

@@ -7,6 +7,7 @@ use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::stdio;
 
+use config::ExecMode;
 use dispatcher::LEAST_RESERVE;
 use telemetry::events::Event;
 
@@ -97,25 +98,11 @@ fn shortage(holdings: Holdings, instances: usize) -> Option<(u64, u64)> {
     (limit < needed).then_some((limit, needed))
 }
 
-/// Whether so many instances can be started at all.
-///
-/// # Errors
-/// If not; says which limit is needed.
-fn suffice_for(holdings: Holdings, instances: usize) -> Result<(), String> {
+/// The limit of open files, and the least one for so many instances, if that is higher.
+fn too_few_for(holdings: Holdings, instances: usize) -> Option<(u64, u64)> {
+    let limit = getrlimit(Resource::Nofile).current?;
     let least = holdings.least(instances);
-    match getrlimit(Resource::Nofile).current {
-        Some(limit) if limit < least => {
-            let instances = match instances {
-                1 => "one instance needs".to_owned(),
-                more => format!("{more} instances need"),
-            };
-            Err(format!(
-                "{instances} a limit of at least {least} open files, and maitred may have {limit} \
-                 (ulimit -n, LimitNOFILE): raise the limit, or start fewer instances"
-            ))
-        }
-        _ => Ok(()),
-    }
+    (limit < least).then_some((limit, least))
 }
 
 /// Why a process could not be started, if maitred or the system is at its limit: nothing is wrong
@@ -153,14 +140,48 @@ impl Supervisor {
     /// # Errors
     /// If not; says which limit is needed.
     pub(super) fn has_descriptors_for(&self, instances: usize) -> Result<(), String> {
-        suffice_for(self.holdings(), instances)
+        let Some((limit, least)) = too_few_for(self.holdings(), instances) else {
+            return Ok(());
+        };
+        let instances = match instances {
+            1 => "one instance needs".to_owned(),
+            more => format!("{more} instances need"),
+        };
+        Err(format!(
+            "{instances} a limit of at least {least} open files, and maitred has {limit} \
+             (ulimit -n, LimitNOFILE): raise the limit, or start fewer instances"
+        ))
+    }
+
+    /// Whether an instance can run beside the one that it replaces.
+    ///
+    /// # Errors
+    /// If not; says which limit is needed.
+    pub(super) fn has_descriptors_for_reload(&self) -> Result<(), String> {
+        let beside = self.app.exec_mode == ExecMode::Cluster
+            && self
+                .slots
+                .iter()
+                .any(|slot| slot.instance.current().is_some());
+        match too_few_for(self.holdings(), self.slots.len() + 1) {
+            Some((limit, least)) if beside => Err(format!(
+                "a reload runs the new instance beside the old one, which needs a limit of at least \
+                 {least} open files, and maitred has {limit} (ulimit -n, LimitNOFILE): raise the \
+                 limit, or use `maitred restart`"
+            )),
+            _ => Ok(()),
+        }
     }
 
     /// No more connections wait for a worker than there are descriptors beside those of all
-    /// instances: else they would take those of an instance that is about to start.
+    /// instances, and of one that a reload starts beside them: else they would take those of an
+    /// instance that is about to start.
     pub(super) fn bounded(&self, mut balance: balance::Settings) -> balance::Settings {
         if let Some(limit) = getrlimit(Resource::Nofile).current {
-            let room = self.holdings().room(limit, self.slots.len());
+            let (instances, holdings) = (self.slots.len(), self.holdings());
+            let reloads = self.app.exec_mode == ExecMode::Cluster
+                && limit >= holdings.least(instances.saturating_add(1));
+            let room = holdings.room(limit, instances + usize::from(reloads));
             balance.queue = balance.queue.min(room);
         }
         balance

@@ -209,6 +209,23 @@ impl Slot {
         lacking.map(ToString::to_string).collect()
     }
 
+    /// What its newest process has still to do to be up, if it is not; in words.
+    fn waits_for(&self) -> Option<String> {
+        let (run, _) = self.instance.starting()?;
+        if self.waits_for_ready() {
+            return Some("process.send(\"ready\")".to_owned());
+        }
+        let expected = self.expected(run);
+        let process = self.processes.iter().find(|it| it.generation == run)?;
+        let lacking = process.listening.lacks(&expected);
+        let lacking: Vec<_> = lacking.map(|(address, _)| address.to_string()).collect();
+        Some(match &lacking[..] {
+            [] if process.listening.listens() => "a moment without a new listener".to_owned(),
+            [] => "a listener".to_owned(),
+            lacking => format!("a listener on {}", lacking.join(", ")),
+        })
+    }
+
     /// The pids of all its processes.
     pub(super) fn pids(&self) -> impl Iterator<Item = Pid> {
         self.processes
@@ -287,6 +304,7 @@ impl Slot {
             pid: process.map(|process| process.pid),
             since: process.map(|process| process.started_at),
             waits: self.waits(triggers),
+            waits_for: self.waits_for(),
             restarts: self.instance.restarts(),
             unstable: self.instance.unstable(),
             exit: self.exit,

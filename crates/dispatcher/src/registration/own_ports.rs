@@ -83,8 +83,10 @@ impl Registrar {
 /// Whether a worker of `node:cluster` has bound this socket by itself. Others get theirs from their
 /// primary, which keeps a copy.
 pub(super) fn is_bound_alone(question: &Question, primary: i32) -> bool {
-    if sockopt::socket_reuseport(&question.socket).unwrap_or(false) {
-        // Bun: its workers open a socket each, which stands for one that they share.
+    let reuse_port = sockopt::socket_reuseport(&question.socket).unwrap_or(false);
+    if reuse_port && question.peer.is_bun() {
+        // Each of Bun's workers opens a socket, which stands for one that they share. In Node
+        // `reusePort` means a socket of the worker's own.
         return false;
     }
     let Ok(stat) = rustix::fs::fstat(&question.socket) else {

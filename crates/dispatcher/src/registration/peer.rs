@@ -115,6 +115,19 @@ impl Peer {
         u32::from_str_radix(self.status("Umask:")?.trim(), 8).ok()
     }
 
+    /// Whether it runs Bun, by the name of its program.
+    pub(super) fn is_bun(&self) -> bool {
+        let program = readlinkat(&self.folder, "exe", Vec::new()).ok();
+        let program = program.and_then(|path| path.into_string().ok());
+        match program.or_else(|| self.status("Name:")) {
+            Some(path) => {
+                let name = path.rsplit('/').next().unwrap_or_default();
+                name.trim().starts_with("bun")
+            }
+            None => false,
+        }
+    }
+
     /// A line of its `status`.
     fn status(&self, field: &str) -> Option<String> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;

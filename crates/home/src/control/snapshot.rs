@@ -42,6 +42,9 @@ pub struct InstanceView {
     /// No process of it runs, and its schedule or a changed file starts the next one.
     #[serde(default)]
     pub waits: bool,
+    /// What its newest process has still to do to be up, in words; none where it is up.
+    #[serde(default)]
+    pub waits_for: Option<String>,
     pub restarts: u32,
     pub unstable: u32,
     /// How its last process ended.
@@ -194,6 +197,7 @@ impl InstanceView {
             pid: None,
             since: None,
             waits: false,
+            waits_for: None,
             restarts: kept.restarts,
             unstable: kept.unstable,
             exit: kept.exit,

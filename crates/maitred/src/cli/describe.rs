@@ -135,6 +135,7 @@ fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool
                 false => view.state.word().to_owned(),
             },
         ),
+        ("waits for", or_none(view.waits_for.clone())),
         ("name", app.name.clone()),
         ("namespace", app.namespace.clone()),
         (

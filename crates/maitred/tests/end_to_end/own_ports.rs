@@ -97,3 +97,54 @@ fn an_exclusive_port_has_one_worker_of_a_cluster() {
         assert_eq!(Request::get(&run.door(), "/").unwrap().body, *id);
     }
 }
+
+/// What Node does for `reusePort: true` in a worker of a cluster: the worker binds by itself, with
+/// SO_REUSEPORT. On a port that the kernel chose each has a port of its own, where it can listen again.
+#[test]
+fn cluster_workers_that_reuse_a_chosen_port_have_different_ports() {
+    let _turn = beside_others();
+    let worker = "
+import os, socket
+def listen(port):
+    listener = socket.socket(socket.AF_INET6)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+    listener.bind(('::', port))
+    listener.listen()
+    return listener
+mine = listen(0)
+port = mine.getsockname()[1]
+again = listen(port)
+assert again.getsockname()[1] == port
+print('report', os.environ['NODE_UNIQUE_ID'] + ':', port, flush=True)
+again.close()
+while True:
+    client = mine.accept()[0]
+    client.recv(1000)
+    body = os.environ['NODE_UNIQUE_ID']
+    client.sendall(f'HTTP/1.1 200 OK\\r\\nContent-Length: 1\\r\\n\\r\\n{body}'.encode())
+    client.close()
+";
+    for level in ["connection", "request"] {
+        let setup = node(
+            "import { spawn } from 'node:child_process';
+            for (const id of [1, 2, 3]) {
+                const env = { ...process.env, NODE_UNIQUE_ID: `${id}` };
+                spawn('python3', [process.env.WORKER], { env, stdio: 'inherit' });
+            }",
+        );
+        let worker = setup.file("worker.py", worker);
+        let setup = setup.env("WORKER", worker).option("--per", level);
+        let run = setup.instances(1).start();
+        let ports = reports(&run, 3);
+        let different: BTreeSet<_> = ports.values().collect();
+        assert_eq!(different.len(), 3, "{ports:?}");
+        for (id, port) in &ports {
+            let port = port.parse().unwrap();
+            let door = Door::Tcp(([127, 0, 0, 1], port).into());
+            for _ in 0..3 {
+                assert_eq!(Request::get(&door, "/").unwrap().body, *id);
+            }
+        }
+    }
+}

@@ -94,13 +94,20 @@ impl Drop for Over<'_> {
     }
 }
 
-/// At each limit the app is served, and commands are answered, or `start` tells the limit that it
+/// At each limit the app is served, and commands do what they are to do, or tell the limit that it
 /// takes.
 #[test]
 fn at_each_limit_the_app_is_served_or_start_says_which_one_it_needs() {
     let _turn = beside_others();
     for per in ["request", "connection"] {
-        for (limit, instances) in [(48, "1"), (64, "1"), (64, "2"), (80, "2"), (64, "4")] {
+        for (limit, instances) in [
+            (48, "1"),
+            (64, "1"),
+            (64, "2"),
+            (80, "2"),
+            (64, "4"),
+            (120, "4"),
+        ] {
             let home = Home::new();
             home.file("app.js", APP);
             let started = start(&home, limit, &["-i", instances, "--per", per]);
@@ -147,6 +154,10 @@ fn is_served_and_commanded(home: &Home, case: &str) {
         }
         home.does(&["restart", "app"]);
         await_served(CLIENTS);
+        reloads_or_says_what_it_needs(home, case);
+        await_served(CLIENTS);
+        scales_or_says_what_it_needs(home, case);
+        await_served(CLIENTS);
         for instance in home.instances() {
             // What could not be started is no crash of the app's.
             let unstable = &instance["pm2_env"]["unstable_restarts"];
@@ -155,4 +166,57 @@ fn is_served_and_commanded(home: &Home, case: &str) {
         home.does(&["delete", "app"]);
         drop(end);
     });
+}
+
+/// A reload runs two processes of an instance side by side. It replaces them all, or none.
+fn reloads_or_says_what_it_needs(home: &Home, case: &str) {
+    let before = home.pids();
+    let reloaded = home.run(&["reload", "app"]);
+    let stayed = home
+        .pids()
+        .iter()
+        .filter(|pid| before.contains(pid))
+        .count();
+    if reloaded.code == 0 {
+        assert_eq!(stayed, 0, "{case}");
+    } else {
+        let errors = &reloaded.errors;
+        assert!(
+            errors.contains("app is not reloaded: "),
+            "{case}: {reloaded:?}"
+        );
+        assert!(
+            errors.contains("a limit of at least "),
+            "{case}: {reloaded:?}"
+        );
+        assert_eq!(stayed, before.len(), "{case}");
+    }
+    println!("{case}: reloaded: {}", reloaded.code == 0);
+}
+
+/// Adds instances until the limit is reached: then `scale` says which one it takes, and nothing has
+/// changed. Those that are there can be taken away again.
+fn scales_or_says_what_it_needs(home: &Home, case: &str) {
+    let before = home.pids();
+    for more in 1..4 {
+        let wanted = (before.len() + more).to_string();
+        let scaled = home.run(&["scale", "app", &wanted]);
+        if scaled.code != 0 {
+            assert!(
+                scaled.errors.contains("app is not scaled: "),
+                "{case}: {scaled:?}"
+            );
+            assert!(
+                scaled.errors.contains("a limit of at least "),
+                "{case}: {scaled:?}"
+            );
+            assert_eq!(home.pids().len(), before.len() + more - 1, "{case}");
+            break;
+        }
+        assert_eq!(home.pids().len(), before.len() + more, "{case}");
+    }
+    if home.pids().len() > before.len() {
+        home.does(&["scale", "app", &before.len().to_string()]);
+    }
+    assert_eq!(home.pids(), before, "{case}");
 }

@@ -20,6 +20,7 @@ mod home;
 mod beside_pm2;
 mod boot;
 mod changes;
+mod described;
 mod descriptors;
 mod environment;
 mod foreground;
