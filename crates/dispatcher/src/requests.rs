@@ -134,7 +134,7 @@ impl Turn {
             proxy.tick(&mut self.workers);
         }
         proxy.post(&mut self.workers);
-        let complaint = proxy.complaint();
+        let complaint = proxy.certificate_error();
         let foreign = proxy.foreign();
         let turned_away = proxy.turned_away();
         let limit = proxy.most_clients();
@@ -218,7 +218,7 @@ impl Turn {
             return;
         }
         let worker = report.member.and_then(|member| self.members.get(&member));
-        let listener = self.listeners.all.get(&ListenerId(report.gate));
+        let listener = self.listeners.all.get(&ListenerId(report.listener));
         let Some(address) = listener.map(|listener| listener.address.clone()) else {
             self.telling.unsaid += 1;
             return;

@@ -40,7 +40,7 @@ impl Token {
 
     /// Whether it is about a worker's end of a request: what comes there ends what is in progress.
     pub(super) fn is_response(self) -> bool {
-        matches!(self, Self::Proxy(number) if proxy::is_pair(number))
+        matches!(self, Self::Proxy(number) if proxy::is_upstream(number))
     }
 
     pub(super) fn of(data: epoll::EventData) -> Option<Self> {

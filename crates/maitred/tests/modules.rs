@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// A module, and what it must not name.
-const MUST_NOT_NAME: [(&str, &[&str]); 5] = [
+const MUST_NOT_NAME: [(&str, &[&str]); 11] = [
     // The machine itself decides without I/O: only the words of configuration and events.
     (
         "supervisor/src/instance/mod.rs",
@@ -28,6 +28,25 @@ const MUST_NOT_NAME: [(&str, &[&str]); 5] = [
     // The folder of apps holds records; who speaks with supervisors reads them.
     ("home/src/record.rs", &["crate::control"]),
     ("logs/src/thread.rs", &["crate::access", "crate::view"]),
+    // A connection does not know what is said over it.
+    (
+        "proxy/src/link",
+        &[
+            "crate::context",
+            "crate::downstream",
+            "crate::exchange",
+            "crate::upstream",
+        ],
+    ),
+    // A request is the same in HTTP/1.1 and HTTP/2; `downstream/carrier.rs` knows the difference.
+    (
+        "proxy/src/downstream/http1.rs",
+        &["super::http2", "super::carrier", "crate::downstream"],
+    ),
+    ("proxy/src/exchange", &["crate::downstream::http2"]),
+    ("proxy/src/forward", &["crate::downstream::http2"]),
+    ("proxy/src/upstream", &["crate::downstream::http2"]),
+    ("proxy/src/detect", &["crate::downstream::http2"]),
 ];
 
 /// The crates whose work cannot be done without unsafe code.

@@ -1,5 +1,5 @@
-//! Tables by numbers that maitred itself has given out. Nobody outside can choose them so that they
-//! collide, so that they need no hash that withstands it: that took several lookups a request.
+//! Tables by numbers that maitred itself has given out. No client can choose them so that they
+//! collide, so they need no hash that withstands that, which cost several lookups a request.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};

@@ -13,7 +13,7 @@ use logs::access;
 pub struct Settings {
     /// How to choose, and how much may wait.
     pub balance: RequestSettings,
-    /// Balancers before us, whose words about clients are believed.
+    /// Balancers in front, whose words about clients are believed.
     pub trusted: Networks,
     /// Every connection begins with a PROXY header.
     pub proxy_protocol: bool,

@@ -7,7 +7,7 @@ pub(crate) struct Key {
     generation: u32,
 }
 
-/// Generations have so many bits, so that a key fits into an epoll event's data beside its kind.
+/// The bits of a generation: so a key fits into an epoll event's data beside its kind.
 const GENERATION: u32 = 23;
 
 impl Key {

@@ -58,7 +58,7 @@ impl Certificates {
     /// A connection that begins.
     pub(crate) fn begin(&self) -> Result<ServerConnection, rustls::Error> {
         let mut connection = ServerConnection::new(self.config.clone())?;
-        // What is to be written is bounded by whoever writes.
+        // The link bounds what is to be written.
         connection.set_buffer_limit(None);
         Ok(connection)
     }

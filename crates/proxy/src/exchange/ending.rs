@@ -1,145 +1,204 @@
-//! Ends: of connections, of what they have in progress, and of the app.
+//! How requests end, and what their clients are told: answered, failed, refused, abandoned; and the
+//! last words on a connection.
 
-use balance::{MemberId, Ticket};
+use balance::Nanos;
 use http1::Refusal;
 
-use crate::Proxy;
-use crate::downstream::client::{Client, Phase, Stage};
-use crate::outcome::Outcome;
+use super::{Exchange, Stage};
+use crate::context::Context;
+use crate::downstream::client::{Client, Phase, Step};
+use crate::link::{Input, Read};
+use crate::outcome::account::account;
+use crate::outcome::record::Record;
+use crate::outcome::{Outcome, Report};
 use crate::slab::Key;
 
-impl Proxy {
-    /// The app stops: connections end with the response that they are at.
-    pub fn close(&mut self) {
-        self.closing = true;
-        for (key, client) in self.clients.iter_mut() {
-            if let Phase::Session(session) = &mut client.phase {
-                session.close();
-                self.again.push_back(key);
-            }
-        }
-        let idle: Vec<_> = self
-            .clients
-            .iter()
-            .filter(|(_, client)| {
-                matches!(
-                    client.phase,
-                    Phase::Greeting | Phase::Reading { .. } | Phase::Hearing { .. }
-                ) && client.link.input.is_empty()
-            })
-            .map(|(key, _)| key)
-            .collect();
-        for key in idle {
-            let clogged = |client: &Client| client.link.is_clogged();
-            if self.clients.get(key).is_some_and(clogged) {
-                // The end of its last response is still to be written.
-                self.leaving(key);
-            } else {
-                self.drop_client(key);
-            }
-        }
-    }
+/// How long the last words to a client may take.
+const CLOSING: Nanos = 2_000_000_000;
 
-    /// A listener is closed. What waits there is refused, and what is in progress comes to its end;
-    /// a client that asks another thing over its connection finds that it is over.
-    pub fn shut(&mut self, gate: u64) {
-        let waiting: Vec<_> = self
-            .clients
-            .iter()
-            .filter(|(_, client)| client.gate == gate)
-            .filter(|(_, client)| match &client.phase {
-                Phase::Serving(exchange) => !matches!(exchange.stage, Stage::With(..)),
-                _ => false,
-            })
-            .map(|(key, _)| key)
-            .collect();
-        for key in waiting {
-            self.conclude(key, Refusal::NoWorker, None);
+/// The response has been passed on whole: the client may send the next request.
+pub(crate) fn finish(client: &mut Client, cx: &mut Context) -> Step {
+    let next = Phase::reading(cx.io.now);
+    let Phase::Serving(exchange) = std::mem::replace(&mut client.phase, next) else {
+        return Step::Wait;
+    };
+    client.served = true;
+    let listener = client.listener;
+    let (done, answer) = (exchange.request_done, exchange.answer);
+    account(listener, exchange.record, Outcome::Answered, cx);
+    let keep_connection = answer.as_ref().and_then(|answer| answer.keep_connection);
+    if let Stage::With(member, connection) = exchange.stage {
+        match keep_connection {
+            Some(time) if done => cx.upstream.keep(member, connection, time, cx.io.now),
+            _ => cx.upstream.drop_connection(connection),
         }
-        if let Some(at) = self.gates.get_mut(&gate) {
-            at.shut = true;
-            if at.open == 0 {
-                self.gates.remove(&gate);
-            }
-        }
+        cx.listeners
+            .ended(listener, member, cx.io.now, &mut cx.ready);
     }
-
-    /// Ends a client's connection, and what it has in progress.
-    pub(crate) fn drop_client(&mut self, key: Key) {
-        let Some(client) = self.clients.remove(key) else {
-            return;
-        };
-        self.shares.leave(client.sharer);
-        if let Some(session) = client.link.session() {
-            self.stream_ended(session, matches!(client.phase, Phase::Leaving { .. }));
-        } else {
-            self.drop_bound_pairs(key);
-        }
-        match client.phase {
-            Phase::Serving(exchange) => {
-                self.abandon(client.gate, key, exchange.stage);
-                self.account(client.gate, exchange.record, Outcome::Aborted);
-            }
-            Phase::Tunnel(tunnel) => {
-                match tunnel.is_counted {
-                    true => self.abandon(client.gate, key, Stage::With(tunnel.member, tunnel.pair)),
-                    false => self.drop_pair(tunnel.pair),
-                }
-                self.account(client.gate, tunnel.record, Outcome::Upgraded);
-            }
-            Phase::Hearing { pair, .. } => self.stop_hearing(client.gate, pair),
-            Phase::Greeting | Phase::Reading { .. } | Phase::Session(_) | Phase::Leaving { .. } => {
-            }
-        }
+    if done && answer.is_some_and(|answer| answer.keep_alive) && !cx.is_closing {
+        return Step::On;
     }
+    close(client, cx)
+}
 
-    /// Drops the idle pairs that nothing but this connection could have used again.
-    fn drop_bound_pairs(&mut self, connection: Key) {
-        for desk in self.desks.values_mut() {
-            for pair in desk.forget_bound(connection) {
-                self.pairs.remove(pair);
-            }
-        }
+/// The client's request fails. Where nothing of a response has been passed on, the client is told.
+pub(crate) fn fail(
+    client: &mut Client,
+    refusal: Refusal,
+    detail: Option<&'static str>,
+    cx: &mut Context,
+) -> Step {
+    let begun = match &client.phase {
+        // There is no way to tell it.
+        Phase::Serving(exchange) => exchange.answer.is_some() || exchange.is_whole,
+        _ => false,
+    };
+    if !begun {
+        return refuse(client, refusal, detail, cx);
     }
-
-    /// A request, or a tunnel, is over, and its pair is not used again.
-    pub(crate) fn abandon(&mut self, gate: u64, client: Key, stage: Stage) {
-        match stage {
-            Stage::Waiting => self.cancel(gate, client),
-            Stage::Returned(pair, end) => {
-                drop(end);
-                self.drop_pair(pair);
-                self.cancel(gate, client);
-            }
-            Stage::With(member, pair) => {
-                self.drop_pair(pair);
-                self.ended(gate, member);
-            }
+    let gone = Phase::Closing { until: cx.io.now };
+    if let Phase::Serving(exchange) = std::mem::replace(&mut client.phase, gone) {
+        if client.carrier.cuts_by_reset(exchange.version) {
+            // To this client an ordinary end would be the response's.
+            client.link.reset_at_end();
         }
+        let listener = client.listener;
+        cx.outcomes.report(Report {
+            cut: true,
+            ..report(&exchange, listener, refusal, detail)
+        });
+        abandon(exchange.stage, listener, client.key, cx);
+        account(listener, exchange.record, Outcome::Failed(refusal), cx);
     }
+    Step::Over
+}
 
-    fn cancel(&mut self, gate: u64, client: Key) {
-        if let Some(gate) = self.gates.get_mut(&gate) {
-            gate.balancer.cancel(Ticket(client.bits()));
+/// Answers in the worker's stead. The connection goes on where it is known what follows.
+pub(crate) fn refuse(
+    client: &mut Client,
+    refusal: Refusal,
+    detail: Option<&'static str>,
+    cx: &mut Context,
+) -> Step {
+    client.served = true;
+    let next = Phase::reading(cx.io.now);
+    let listener = client.listener;
+    let (mut keep_alive, mut is_head) = (false, false);
+    let mut record = match std::mem::replace(&mut client.phase, next) {
+        Phase::Serving(exchange) => {
+            keep_alive = exchange.keep_alive && exchange.request_done && cx.keeps_clients();
+            is_head = exchange.is_head;
+            let report = report(&exchange, listener, refusal, detail);
+            cx.outcomes.report(report);
+            abandon(exchange.stage, listener, client.key, cx);
+            exchange.record
         }
-    }
-
-    /// A worker has one request less.
-    pub(crate) fn ended(&mut self, gate: u64, member: MemberId) {
-        if let Some(at) = self.gates.get_mut(&gate) {
-            at.balancer.ended(self.now, member);
-            if at.balancer.waiting() > 0 {
-                self.free.push(gate);
+        before => match record_unread(client, before, cx) {
+            Some(record) => {
+                cx.outcomes.report(Report {
+                    id: record.id,
+                    listener,
+                    member: None,
+                    refusal,
+                    detail,
+                    cut: false,
+                });
+                record
             }
-        }
+            None => return Step::Over,
+        },
+    };
+    let mut out = std::mem::take(&mut cx.io.write_buffer);
+    out.clear();
+    record.bytes = refusal.write(&mut out, record.id, keep_alive, is_head) as u64;
+    account(listener, record, Outcome::Failed(refusal), cx);
+    let sent = client.link.send(&out, &[], &cx.io.epoll);
+    cx.io.write_buffer = out;
+    match sent {
+        Ok(()) if keep_alive => Step::On,
+        Ok(()) => close(client, cx),
+        Err(_) => Step::Over,
     }
+}
 
-    pub(crate) fn drop_pair(&mut self, key: Key) {
-        if let Some(pair) = self.pairs.remove(key)
-            && pair.client.is_none()
-            && let Some(desk) = self.desks.get_mut(&pair.member)
-        {
-            desk.forget(&pair, key);
+/// The record of a request of which nothing could be understood; none if its listener is gone.
+fn record_unread(client: &mut Client, before: Phase, cx: &mut Context) -> Option<Record> {
+    let since = match before {
+        Phase::Reading(reading) => reading.since,
+        _ => cx.io.now,
+    };
+    let line = std::mem::take(&mut client.link.input);
+    let listener = cx.listeners.get_mut(client.listener)?;
+    let id = cx.outcomes.next_id();
+    let mut record = Record::new(listener, id, client.peer.address, since);
+    if cx.settings.access.is_some() {
+        record.note(&line, None, None);
+    }
+    Some(record)
+}
+
+/// What is reported of a request that has failed.
+fn report(
+    exchange: &Exchange,
+    listener: u64,
+    refusal: Refusal,
+    detail: Option<&'static str>,
+) -> Report {
+    Report {
+        id: exchange.record.id,
+        listener,
+        member: match exchange.stage {
+            Stage::With(member, _) => Some(member),
+            Stage::Waiting | Stage::Returned(..) => None,
+        },
+        refusal,
+        detail,
+        cut: false,
+    }
+}
+
+/// Ends a connection so that the last words arrive: one that is closed while something unread lies
+/// in it is reset, and they might be lost.
+pub(crate) fn close(client: &mut Client, cx: &Context) -> Step {
+    client.phase = Phase::Closing {
+        until: cx.io.now + CLOSING,
+    };
+    client.link.input = Input::default();
+    if !client.link.is_clogged() {
+        client.link.finish_sending(&cx.io.epoll);
+    }
+    Step::On
+}
+
+/// Reads what still comes, and throws it away, until the client ends the connection.
+pub(crate) fn linger(client: &mut Client, cx: &mut Context) -> Step {
+    if client.link.is_clogged() {
+        return Step::Wait;
+    }
+    client.link.finish_sending(&cx.io.epoll);
+    if !client.carrier.must_linger() {
+        return Step::Over;
+    }
+    match client.link.read(&mut cx.io.read_buffer, &cx.io.epoll) {
+        Read::Some(_) => Step::On,
+        Read::Nothing => Step::Wait,
+        Read::End | Read::Broken => Step::Over,
+    }
+}
+
+/// A request, or a tunnel, is over, and its connection to a worker is not used again.
+pub(crate) fn abandon(stage: Stage, listener: u64, client: Key, cx: &mut Context) {
+    match stage {
+        Stage::Waiting => cx.listeners.cancel(listener, client),
+        Stage::Returned(connection, end) => {
+            drop(end);
+            cx.upstream.drop_connection(connection);
+            cx.listeners.cancel(listener, client);
+        }
+        Stage::With(member, connection) => {
+            cx.upstream.drop_connection(connection);
+            cx.listeners
+                .ended(listener, member, cx.io.now, &mut cx.ready);
         }
     }
 }

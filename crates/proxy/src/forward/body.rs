@@ -8,7 +8,7 @@ use http1::{BodyDecoder, BodyEncoder, Refusal};
 /// buffer faster than two.
 const COPIED: usize = 4096;
 
-/// So many bytes of framing cost a unit of [`crate::limits::shares`]: each is looked at, and each
+/// The bytes of framing that cost a unit of [`crate::limits::shares`]: each is looked at, and each
 /// run between them is copied by itself.
 const FRAMING: usize = 1024;
 

@@ -1,18 +1,20 @@
 //! How many requests each client has in progress, and may have.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, Ipv6Addr};
+use std::net::IpAddr;
+
+use super::shares::Sharer;
 
 /// The places that clients have taken. An entry is there only while one of its requests is in
 /// progress, so that there are never more than requests.
 #[derive(Debug)]
-pub(crate) struct Seats {
+pub(crate) struct ClientLimit {
     most: usize,
-    taken: HashMap<IpAddr, usize>,
+    taken: HashMap<Sharer, usize>,
 }
 
-impl Seats {
-    /// Each client may have so many; [`usize::MAX`] for any number, and then nothing is counted.
+impl ClientLimit {
+    /// Each client may have `most` requests in progress. With [`usize::MAX`] nothing is counted.
     pub(crate) fn new(most: usize) -> Self {
         Self {
             most,
@@ -25,7 +27,7 @@ impl Seats {
         if self.most == usize::MAX {
             return true;
         }
-        let taken = self.taken.entry(one(client)).or_default();
+        let taken = self.taken.entry(Sharer::of(client)).or_default();
         let may = *taken < self.most;
         *taken += usize::from(may);
         may
@@ -33,21 +35,12 @@ impl Seats {
 
     /// Gives a place back that was taken.
     pub(crate) fn free(&mut self, client: IpAddr) {
-        if let Some(taken) = self.taken.get_mut(&one(client)) {
+        if let Some(taken) = self.taken.get_mut(&Sharer::of(client)) {
             *taken -= 1;
             if *taken == 0 {
-                self.taken.remove(&one(client));
+                self.taken.remove(&Sharer::of(client));
             }
         }
-    }
-}
-
-/// What counts as one client: an address, or the network of 64 bits within which anybody with
-/// IPv6 has as many addresses as they like.
-fn one(address: IpAddr) -> IpAddr {
-    match address.to_canonical() {
-        IpAddr::V4(v4) => IpAddr::V4(v4),
-        IpAddr::V6(v6) => IpAddr::V6(Ipv6Addr::from_bits(v6.to_bits() >> 64 << 64)),
     }
 }
 
@@ -58,23 +51,23 @@ mod tests {
     #[test]
     fn each_client_has_its_own_places_and_gets_them_back() {
         let client = |text: &str| text.parse().unwrap();
-        let mut seats = Seats::new(2);
-        assert!(seats.take(client("192.0.2.1")));
-        assert!(seats.take(client("::ffff:192.0.2.1")));
-        assert!(!seats.take(client("192.0.2.1")));
-        assert!(seats.take(client("192.0.2.2")));
-        assert!(seats.take(client("2001:db8::1")));
-        assert!(seats.take(client("2001:db8::ffff:2")));
-        assert!(!seats.take(client("2001:db8::3")));
-        assert!(seats.take(client("2001:db8:0:1::3")));
-        seats.free(client("192.0.2.1"));
-        assert!(seats.take(client("192.0.2.1")));
+        let mut limit = ClientLimit::new(2);
+        assert!(limit.take(client("192.0.2.1")));
+        assert!(limit.take(client("::ffff:192.0.2.1")));
+        assert!(!limit.take(client("192.0.2.1")));
+        assert!(limit.take(client("192.0.2.2")));
+        assert!(limit.take(client("2001:db8::1")));
+        assert!(limit.take(client("2001:db8::ffff:2")));
+        assert!(!limit.take(client("2001:db8::3")));
+        assert!(limit.take(client("2001:db8:0:1::3")));
+        limit.free(client("192.0.2.1"));
+        assert!(limit.take(client("192.0.2.1")));
         for _ in 0..2 {
-            seats.free(client("192.0.2.1"));
-            seats.free(client("2001:db8::9"));
+            limit.free(client("192.0.2.1"));
+            limit.free(client("2001:db8::9"));
         }
-        seats.free(client("192.0.2.2"));
-        seats.free(client("2001:db8:0:1::3"));
-        assert!(seats.taken.is_empty());
+        limit.free(client("192.0.2.2"));
+        limit.free(client("2001:db8:0:1::3"));
+        assert!(limit.taken.is_empty());
     }
 }

@@ -7,7 +7,7 @@ use std::ops::Deref;
 #[derive(Debug, Default)]
 pub(crate) struct Input {
     bytes: Vec<u8>,
-    /// So many of them have been used.
+    /// How many of them have been used.
     used: usize,
 }
 
@@ -27,7 +27,7 @@ impl Input {
         self.bytes.extend_from_slice(more);
     }
 
-    /// Uses so many bytes. When nothing is left there is no buffer either.
+    /// Uses `len` bytes. When nothing is left there is no buffer either.
     pub(crate) fn advance(&mut self, len: usize) {
         self.used = self.used.saturating_add(len);
         if self.used >= self.bytes.len() {

@@ -2,8 +2,10 @@
 //! Bytes go over a socket, or through TLS over a socket, or are a stream of an HTTP/2 connection
 //! that is told in the words of HTTP/1.1.
 
+pub(crate) mod frames;
 mod input;
 mod socket;
+mod stream;
 mod tls;
 
 use std::io::Write as _;
@@ -13,32 +15,14 @@ use rustix::event::epoll;
 use rustix::io::Errno;
 use rustls::ServerConnection;
 
-use crate::downstream::http2::Stream;
-use crate::slab::Key;
 pub(crate) use input::Input;
 use socket::Socket;
 pub(crate) use socket::prepare;
+pub(crate) use stream::{Gone, Read, Stream};
 use tls::Tls;
 
-/// So much of what a client sends behind its request is read while that is in progress.
+/// How much of what a client sends behind its request is read while that is in progress.
 const AHEAD: usize = 64 * 1024;
-
-/// The other side is gone.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Gone;
-
-/// What a read brought.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Read {
-    /// So many bytes.
-    Some(usize),
-    /// Nothing, for now.
-    Nothing,
-    /// The other side sends no more.
-    End,
-    /// The connection is broken.
-    Broken,
-}
 
 /// A connection, with what has been read and not used, and what could not be written yet.
 #[derive(Debug)]
@@ -57,7 +41,7 @@ pub(crate) struct Link {
     may_bring_more: bool,
 }
 
-/// So many bytes cost a unit.
+/// The bytes that cost a unit.
 const BYTES: usize = 2048;
 
 /// What carries the bytes.
@@ -65,7 +49,7 @@ const BYTES: usize = 2048;
 enum Way {
     Socket(Socket),
     Tls(Socket, Box<Tls>),
-    Stream(Box<Stream>),
+    Stream(Box<dyn Stream>),
 }
 
 impl Way {
@@ -114,7 +98,7 @@ impl Link {
     }
 
     /// A stream of an HTTP/2 connection, whose request begins with `head`.
-    pub(crate) fn stream(stream: Stream, head: Vec<u8>) -> Self {
+    pub(crate) fn stream(stream: impl Stream + 'static, head: Vec<u8>) -> Self {
         Self {
             input: Input::of(&head),
             ..Self::over(Way::Stream(Box::new(stream)))
@@ -161,14 +145,6 @@ impl Link {
     /// Adds to what reading has cost.
     pub(crate) fn add_work(&mut self, units: u32) {
         self.work = self.work.saturating_add(units);
-    }
-
-    /// The HTTP/2 connection whose stream this is.
-    pub(crate) fn session(&self) -> Option<Key> {
-        match &self.way {
-            Way::Stream(stream) => Some(stream.session()),
-            Way::Socket(_) | Way::Tls(..) => None,
-        }
     }
 
     /// Whether the other side has said that it will send no more; what it has sent may still have
@@ -317,7 +293,7 @@ impl Link {
         }
     }
 
-    /// When this is dropped, the other side shall not take the end for an ordinary one.
+    /// When this is dropped, the other side does not take the end for an ordinary one.
     pub(crate) fn reset_at_end(&mut self) {
         match &mut self.way {
             Way::Socket(socket) | Way::Tls(socket, _) => socket.reset_at_end(),

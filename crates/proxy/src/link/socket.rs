@@ -8,7 +8,7 @@ use rustix::event::epoll;
 use rustix::io::Errno;
 use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
 
-use super::{Gone, Read};
+use super::stream::{Gone, Read};
 
 /// Events are told once, when something changes.
 const READ: epoll::EventFlags = epoll::EventFlags::IN
@@ -139,7 +139,7 @@ impl Socket {
         let _ = rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Write);
     }
 
-    /// When this is dropped, the other side shall not take the end for an ordinary one. (Only TCP
+    /// When this is dropped, the other side does not take the end for an ordinary one. (Only TCP
     /// has a word for that.)
     pub(crate) fn reset_at_end(&self) {
         let _ = sockopt::set_socket_linger(&self.fd, Some(Duration::ZERO));
@@ -163,7 +163,7 @@ impl Socket {
 
 /// Sets what a client's TCP connection needs. A Unix socket has no such options, and needs none.
 pub(crate) fn prepare(socket: &OwnedFd) {
-    // What is written shall go out at once.
+    // What is written goes out at once.
     let _ = sockopt::set_tcp_nodelay(socket, true);
     let _ = sockopt::set_socket_keepalive(socket, true);
     let _ = sockopt::set_tcp_keepidle(socket, SILENCE);

@@ -4,14 +4,14 @@ use std::io::{self, Read as _};
 
 use rustls::ServerConnection;
 
-use super::Read;
+use super::frames::{Frames, tls_length};
 use super::socket::Socket;
-use crate::downstream::frames::{Frames, tls_length};
+use super::stream::Read;
 
 /// So much of a TLS connection is read at once: a record and its head.
 const RECORDS: usize = 18 * 1024;
 
-/// So many records cost a unit of [`crate::limits::shares`], whatever is in them.
+/// The records that cost a unit of [`crate::limits::shares`], whatever is in them.
 const OF_UNIT: u32 = 8;
 
 /// What a handshake costs: some hundred microseconds, most of them for its signature.
@@ -90,7 +90,7 @@ impl Tls {
             self.connection
                 .process_new_packets()
                 .map_err(io::Error::other)?;
-            // Of what nobody has fetched it holds no more than a record.
+            // Of what was not fetched it holds no more than a record.
             loop {
                 let to = room.get_mut(len..).unwrap_or(&mut []);
                 match self.connection.reader().read(to) {

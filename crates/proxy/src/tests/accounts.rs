@@ -177,13 +177,13 @@ fn each_worker_has_its_own_figures() {
 #[test]
 fn failures_that_nobody_fetches_are_counted() {
     let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
-    for _ in 0..REPORTS + 10 {
+    for _ in 0..outcome::REPORTS + 10 {
         let mut client = world.connect();
         world.send(&mut client, "\0");
         drop(client);
     }
     let (reports, more) = world.proxy.reports();
-    assert_eq!((reports.len(), more), (REPORTS, 10));
+    assert_eq!((reports.len(), more), (outcome::REPORTS, 10));
     assert_eq!(world.proxy.reports().1, 0);
 }
 

@@ -77,7 +77,7 @@ fn hears(worker: &mut UnixStream) -> bool {
         match worker.read(&mut bytes) {
             Ok(0) => return true,
             Ok(_) => {}
-            Err(error) => return error.kind() != io::ErrorKind::WouldBlock,
+            Err(error) => return error.kind() != std::io::ErrorKind::WouldBlock,
         }
     }
 }
@@ -96,7 +96,7 @@ fn a_worker_hears_at_once_that_its_client_has_left() {
             let figures = world.proxy.figures(GATE).unwrap();
             assert_eq!((figures.aborted, figures.in_progress), (1, 0), "{at:?}");
             assert_eq!(world.proxy.clients.len(), 0, "{at:?}");
-            assert_eq!(world.proxy.pairs.len(), 0, "{at:?}");
+            assert_eq!(world.proxy.cx.upstream.connections.len(), 0, "{at:?}");
         }
     }
 }

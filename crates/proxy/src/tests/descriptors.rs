@@ -18,7 +18,7 @@ fn where_few_may_come_in_all_have_their_turn() {
         world.send(&mut first, GET);
         world.send(&mut second, GET);
         // There is one connection to a worker, so that one of them waits.
-        assert_eq!(world.proxy.pairs.len(), 1);
+        assert_eq!(world.proxy.cx.upstream.connections.len(), 1);
         for _ in 0..2 {
             let (_, mut worker) = world.take();
             assert!(arrived(&mut worker).0.starts_with("GET / "), "{round}");

@@ -1,27 +1,33 @@
 //! The proxy between sockets that a test holds both ends of, with workers and a clock of its own:
 //! each byte is where the test puts it.
 
+use std::collections::VecDeque;
 use std::io::{Read, Write};
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use balance::{Look, RequestPolicy, RequestSettings};
+use balance::{Look, MemberId, Nanos, RequestPolicy, RequestSettings};
 use http1::Networks;
+use rustix::event::epoll;
 
 use super::*;
+use downstream::client::{Client, Phase};
 
 mod accounts;
 mod bodies;
 mod clients;
 mod departure;
 mod descriptors;
+mod detect;
 mod floods;
 mod http2;
-mod pairs;
 mod placing;
-mod protocols;
 mod responses;
+mod upstream;
 
 const GATE: u64 = 1;
 const SECOND: Nanos = 1_000_000_000;
@@ -124,7 +130,7 @@ impl World {
             proxy.join(GATE, MemberId(id), id);
         }
         // A response has come there.
-        proxy.gates.get_mut(&GATE).unwrap().spoken = listener::foreign::Spoken::Http;
+        proxy.cx.listeners.get_mut(GATE).unwrap().spoken = crate::detect::Spoken::Http;
         Self {
             proxy,
             epoll,

@@ -50,7 +50,7 @@ fn an_old_client_is_reset_where_its_response_is_cut() {
     drop(worker);
     world.run();
     let end = client.read_to_end(&mut Vec::new());
-    assert_eq!(end.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+    assert_eq!(end.unwrap_err().kind(), std::io::ErrorKind::ConnectionReset);
 }
 
 #[test]

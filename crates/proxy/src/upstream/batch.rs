@@ -1,114 +1,134 @@
-//! Heads of requests that go to workers together, at the end of a turn: who is sent several is
-//! woken once for them, and we are interrupted once by each. That is a fifth of what a request
+//! Heads of requests that go to workers together, at the end of a turn: a worker that is sent
+//! several is woken once for them, and interrupts the proxy once. That is a fifth of what a request
 //! costs where there are many.
 
-use std::io::ErrorKind;
+use std::io::{self, ErrorKind};
 use std::os::fd::BorrowedFd;
 
 use balance::MemberId;
 
-use crate::downstream::client::{Exchange, Phase, Stage};
-use crate::slab::Key;
-use crate::{Proxy, Workers};
+use super::connection::UpstreamConnection;
+use crate::exchange::Exchange;
+use crate::slab::{Key, Slab};
 
-/// So many go at the latest together, so that the first does not wait long for the last.
+/// The batch is sent at the latest with this many heads, so that the first does not wait long for
+/// the last.
 pub(crate) const TOGETHER: u32 = 64;
 
-/// Buffers of heads are kept for further ones, unless they have grown so large.
+/// A buffer that has grown beyond this is not kept for further heads.
 const LARGE: usize = 4096;
 
-/// The whole of a request that goes to a worker over a pair that was idle.
+/// The whole of a request that goes to a worker over a connection that was idle.
 #[derive(Debug)]
-pub(crate) struct Post {
+pub(crate) struct Entry {
     pub(crate) client: Key,
     pub(crate) member: MemberId,
-    pub(crate) pair: Key,
+    pub(crate) connection: Key,
     pub(crate) head: Vec<u8>,
 }
 
-impl Proxy {
-    /// Sends what is to be sent. To be called at the end of each turn.
-    pub fn post<W: Workers>(&mut self, workers: &mut W) {
-        while !self.posts.is_empty() {
-            let mut posts = std::mem::take(&mut self.posts);
-            // A client that has gone since has taken its pair with it.
-            posts.retain(|post| self.pairs.get(post.pair).is_some());
-            self.send_together(&posts);
-            let mut taken = std::mem::take(&mut self.taken);
-            for (post, taken) in posts.drain(..).zip(taken.drain(..)) {
-                let taken = match taken {
-                    Err(error) if error.kind() == ErrorKind::WouldBlock => Ok(0),
-                    taken => taken,
-                };
-                match taken {
-                    Ok(len) => self.posted(post, len),
-                    // The worker has left the pair, and nobody has read the request.
-                    Err(error) if error.raw_os_error().is_some() => self.post_anew(post, workers),
-                    Err(_) => {
-                        self.pairs.remove(post.pair);
-                        self.again.push_back(post.client);
-                    }
-                }
-            }
-            self.taken = taken;
-            if self.posts.is_empty() {
-                self.posts = posts;
-            }
+/// What has become of an entry.
+#[derive(Debug)]
+pub(crate) enum Sent {
+    /// The kernel has taken so much of it.
+    Taken(usize),
+    /// The worker has left the connection, and nothing has read the request.
+    Unread,
+    /// Whether it was sent is not known.
+    Unknown,
+}
+
+/// What is sent at the end of the turn.
+#[derive(Debug)]
+pub(crate) struct Batch {
+    entries: Vec<Entry>,
+    writer: sys::Batch,
+    results: Vec<io::Result<usize>>,
+    /// Empty buffers for further requests' heads.
+    buffers: Vec<Vec<u8>>,
+}
+
+impl Batch {
+    pub(crate) fn new() -> Self {
+        Self {
+            entries: Vec::new(),
+            writer: sys::Batch::new(TOGETHER),
+            results: Vec::new(),
+            buffers: Vec::new(),
         }
+    }
+
+    /// Adds an entry.
+    pub(crate) fn push(&mut self, entry: Entry) {
+        self.entries.push(entry);
+    }
+
+    /// Whether nothing is to be sent.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.entries.is_empty()
     }
 
     /// Whether enough has come together.
-    pub(crate) fn has_enough_to_post(&self) -> bool {
-        self.posts.len() >= TOGETHER as usize
+    pub(crate) fn is_full(&self) -> bool {
+        self.entries.len() >= TOGETHER as usize
     }
 
-    fn send_together(&mut self, posts: &[Post]) {
-        let runs = posts.iter().filter_map(|post| {
-            let descriptor = self.pairs.get(post.pair)?.link.descriptor()?;
-            Some((descriptor, post.head.as_slice()))
+    /// An empty buffer for a head.
+    pub(crate) fn buffer(&mut self) -> Vec<u8> {
+        self.buffers.pop().unwrap_or_default()
+    }
+
+    /// Sends all entries over their connections; what has become of each. To be given back to
+    /// [`Self::reuse`] when it has been seen to.
+    pub(crate) fn send(
+        &mut self,
+        connections: &Slab<UpstreamConnection>,
+    ) -> (Vec<Entry>, Vec<io::Result<usize>>) {
+        let mut entries = std::mem::take(&mut self.entries);
+        // A client that has gone since has taken its connection with it.
+        entries.retain(|entry| connections.get(entry.connection).is_some());
+        let runs = entries.iter().filter_map(|entry| {
+            let connection = connections.get(entry.connection)?;
+            Some((connection.link.descriptor()?, entry.head.as_slice()))
         });
         let runs: Vec<(BorrowedFd<'_>, &[u8])> = runs.collect();
-        self.batch.write(&runs, &mut self.taken);
+        self.writer.write(&runs, &mut self.results);
+        (entries, std::mem::take(&mut self.results))
     }
 
-    /// The kernel has taken so much of it.
-    fn posted(&mut self, post: Post, len: usize) {
-        if let Some(pair) = self.pairs.get_mut(post.pair) {
-            pair.is_asked = true;
-            let rest = post.head.get(len..).unwrap_or(&[]);
-            pair.link.send_later(rest, &self.epoll);
-        }
-        self.keep_head(post.client, post.head);
-    }
-
-    /// Sends it over another pair, or to another worker.
-    fn post_anew<W: Workers>(&mut self, post: Post, workers: &mut W) {
-        self.pairs.remove(post.pair);
-        if let Some(exchange) = self.exchange(post.client) {
-            exchange.stage = Stage::Waiting;
-            exchange.head = post.head;
-            self.start(post.client, post.member, workers);
+    /// Takes the lists of [`Self::send`] for the next time.
+    pub(crate) fn reuse(&mut self, entries: Vec<Entry>, results: Vec<io::Result<usize>>) {
+        self.results = results;
+        if self.entries.is_empty() {
+            self.entries = entries;
         }
     }
 
     /// A head has been sent: it is kept where it may be sent again, or else its buffer is.
-    pub(crate) fn keep_head(&mut self, client: Key, mut head: Vec<u8>) {
-        let retries = self.settings.retry_idempotent;
-        if let Some(exchange) = self.exchange(client)
-            && retries
-            && exchange.repeatable
-        {
-            exchange.head = head;
-        } else if self.heads.len() < TOGETHER as usize && head.capacity() <= LARGE {
-            head.clear();
-            self.heads.push(head);
+    pub(crate) fn keep_head(
+        &mut self,
+        exchange: Option<&mut Exchange>,
+        mut head: Vec<u8>,
+        retries: bool,
+    ) {
+        match exchange.filter(|exchange| retries && exchange.repeatable) {
+            Some(exchange) => exchange.head = head,
+            None if self.buffers.len() < TOGETHER as usize && head.capacity() <= LARGE => {
+                head.clear();
+                self.buffers.push(head);
+            }
+            None => {}
         }
     }
+}
 
-    fn exchange(&mut self, client: Key) -> Option<&mut Exchange> {
-        match &mut self.clients.get_mut(client)?.phase {
-            Phase::Serving(exchange) => Some(exchange),
-            _ => None,
+impl Sent {
+    pub(crate) fn of(result: io::Result<usize>) -> Self {
+        match result {
+            Ok(len) => Self::Taken(len),
+            Err(error) if error.kind() == ErrorKind::WouldBlock => Self::Taken(0),
+            Err(error) if error.raw_os_error().is_some() => Self::Unread,
+            Err(_) => Self::Unknown,
         }
     }
 }

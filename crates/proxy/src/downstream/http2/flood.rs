@@ -7,22 +7,22 @@
 
 use balance::Nanos;
 
-use crate::downstream::frames::{Frames, http2_length};
+use crate::link::frames::{Frames, http2_length};
 
 /// What a connection has at first, and may have at most.
 const CREDIT: u32 = 1000;
 
-/// What earns credit: a request; a frame with a part of a body; so many bytes to the client, for
+/// What earns credit: a request; a frame with a part of a body; this many bytes to the client, for
 /// which it opens its windows again; and time.
 const OF_REQUEST: u32 = 4;
 const OF_DATA: u32 = 1;
 const BYTES: usize = 1024;
 const OF_SECOND: u64 = 20;
 
-/// So many frames are taken in at once; the rest has its turn later.
+/// The frames that are taken in at once; the rest has its turn later.
 const AT_ONCE: u32 = 128;
 
-/// So many frames cost a unit of [`crate::limits::shares`].
+/// The frames that cost a unit of [`crate::limits::shares`].
 const OF_UNIT: u32 = 16;
 
 const SECOND: Nanos = 1_000_000_000;
@@ -51,7 +51,7 @@ pub(crate) struct Taken {
 }
 
 impl Flood {
-    /// The frames that come behind the client's preface, of so many bytes.
+    /// The frames that come behind the client's preface, which has `preface` bytes.
     pub(crate) fn new(preface: usize, now: Nanos) -> Self {
         Self {
             frames: Frames::new(preface, http2_length),
@@ -89,7 +89,7 @@ impl Flood {
         }
     }
 
-    /// So many bytes went to the client.
+    /// `len` bytes went to the client.
     pub(crate) fn earn_bytes(&mut self, len: usize) {
         self.earn(u32::try_from(len / BYTES).unwrap_or(u32::MAX));
     }

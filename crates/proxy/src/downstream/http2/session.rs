@@ -26,7 +26,7 @@ const WINDOWS: u32 = 512 * 1024;
 /// How much of a response may wait within `h2`.
 const SENDING: usize = 128 * 1024;
 
-/// So many requests more than it has let come to their response may a client call off: each has
+/// How many requests more than it has let come to their response a client may call off: each has
 /// cost a worker its work. (CVE-2023-44487.)
 const CALLED_OFF: u32 = 256;
 
@@ -64,7 +64,7 @@ pub(crate) enum Standing {
 pub(crate) struct Session {
     transport: Transport,
     state: State,
-    bell: Waker,
+    waker: Waker,
     flood: Flood,
     /// Requests called off, less those that came to their response.
     called_off: u32,
@@ -79,8 +79,8 @@ enum State {
 }
 
 impl Session {
-    /// A session that begins now, with heads of so many bytes at most.
-    pub(crate) fn new(bell: Waker, head: u32, now: Nanos) -> Self {
+    /// A session that begins now, with heads of at most `head` bytes.
+    pub(crate) fn new(waker: Waker, head: u32, now: Nanos) -> Self {
         let transport = Transport::default();
         let handshake = Builder::new()
             .max_concurrent_streams(STREAMS)
@@ -92,7 +92,7 @@ impl Session {
         Self {
             transport,
             state: State::Greeting(Box::new(handshake)),
-            bell,
+            waker,
             flood: Flood::new(PREFACE, now),
             called_off: 0,
             is_closing: false,
@@ -126,7 +126,7 @@ impl Session {
 
     /// Goes on with what there is; the next request, or `None` when the session is over.
     pub(crate) fn poll(&mut self) -> Poll<Option<Opening>> {
-        let mut context = Context::from_waker(&self.bell);
+        let mut context = Context::from_waker(&self.waker);
         if let State::Greeting(handshake) = &mut self.state {
             match Pin::new(handshake.as_mut()).poll(&mut context) {
                 Poll::Ready(Ok(connection)) => {
@@ -139,7 +139,7 @@ impl Session {
                 Poll::Pending => return Poll::Pending,
             }
         }
-        let mut context = Context::from_waker(&self.bell);
+        let mut context = Context::from_waker(&self.waker);
         let State::Open(connection) = &mut self.state else {
             return Poll::Ready(None);
         };
@@ -193,7 +193,7 @@ impl Session {
         match &mut self.state {
             State::Open(connection) => {
                 connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
-                self.bell.wake_by_ref();
+                self.waker.wake_by_ref();
             }
             State::Greeting(_) => self.state = State::Over,
             State::Over => {}

@@ -12,8 +12,7 @@ use http1::{End, HEADERS};
 
 use super::message;
 use super::session::Opening;
-use crate::link::{Gone, Read};
-use crate::slab::Key;
+use crate::link::{self, Gone, Read};
 
 /// Room for what stands around a chunk: its length in hexadecimal, and two line ends.
 const FRAME: usize = 20;
@@ -21,9 +20,8 @@ const FRAME: usize = 20;
 /// One stream.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    session: Key,
     tls: bool,
-    bell: Waker,
+    waker: Waker,
     body: RecvStream,
     /// Whether the head says that the body comes in chunks.
     is_chunked: bool,
@@ -43,13 +41,12 @@ enum Reply {
 }
 
 impl Stream {
-    /// The stream of this request, which belongs to the client `session`.
-    pub(crate) fn new(opening: Opening, session: Key, tls: bool, bell: Waker) -> Self {
+    /// The stream of this request; `tls` tells whether its connection is protected.
+    pub(crate) fn new(opening: Opening, tls: bool, waker: Waker) -> Self {
         let is_chunked = message::is_chunked(&opening.request);
         Self {
-            session,
             tls,
-            bell,
+            waker,
             body: opening.request.into_body(),
             is_chunked,
             rest: Bytes::new(),
@@ -58,22 +55,20 @@ impl Stream {
             trailers: HeaderMap::new(),
         }
     }
+}
 
-    pub(crate) fn is_tls(&self) -> bool {
+impl link::Stream for Stream {
+    fn is_tls(&self) -> bool {
         self.tls
     }
 
-    pub(crate) fn session(&self) -> Key {
-        self.session
-    }
-
     /// Reads of the request's body into `room`.
-    pub(crate) fn read(&mut self, room: &mut [u8]) -> Read {
+    fn read(&mut self, room: &mut [u8]) -> Read {
         while self.rest.is_empty() {
             if self.is_read {
                 return Read::End;
             }
-            let mut context = Context::from_waker(&self.bell);
+            let mut context = Context::from_waker(&self.waker);
             match self.body.poll_data(&mut context) {
                 Poll::Ready(Some(Ok(bytes))) => self.rest = bytes,
                 Poll::Ready(Some(Err(_))) => return Read::Broken,
@@ -99,8 +94,8 @@ impl Stream {
     }
 
     /// Finds out whether the client still wants its response.
-    pub(crate) fn check(&mut self) -> Result<(), Gone> {
-        let mut context = Context::from_waker(&self.bell);
+    fn check(&mut self) -> Result<(), Gone> {
+        let mut context = Context::from_waker(&self.waker);
         let called_off = match &mut self.reply {
             Reply::Awaited(reply) => reply.poll_reset(&mut context),
             Reply::Begun(reply) => reply.poll_reset(&mut context),
@@ -113,7 +108,7 @@ impl Stream {
 
     /// Writes of the response, which begins with its head; how much was taken. A head, and what
     /// interim ones stand before it, is always written whole.
-    pub(crate) fn write(&mut self, first: &[u8], second: &[u8]) -> Result<usize, Gone> {
+    fn write(&mut self, first: &[u8], second: &[u8]) -> Result<usize, Gone> {
         let head = self.write_heads(first)?;
         let mut taken = head;
         for part in [first.get(head..).unwrap_or(&[]), second] {
@@ -126,6 +121,34 @@ impl Stream {
         Ok(taken)
     }
 
+    /// Notes the fields that are to follow the body, each with its line end.
+    fn set_trailers(&mut self, fields: &[u8]) {
+        self.trailers = message::trailers(fields);
+    }
+
+    /// Tells that the response is complete.
+    fn finish_sending(&mut self) {
+        if let Reply::Begun(reply) = &mut self.reply {
+            // To a client that has left it need not be told.
+            let trailers = std::mem::take(&mut self.trailers);
+            let _ = if trailers.is_empty() {
+                reply.send_data(Bytes::new(), true)
+            } else {
+                reply.send_trailers(trailers)
+            };
+        }
+    }
+
+    /// Tells that the response is not complete, and never will be.
+    fn reset(&mut self) {
+        match &mut self.reply {
+            Reply::Awaited(reply) => reply.send_reset(Reason::INTERNAL_ERROR),
+            Reply::Begun(reply) => reply.send_reset(Reason::INTERNAL_ERROR),
+        }
+    }
+}
+
+impl Stream {
     fn write_heads(&mut self, bytes: &[u8]) -> Result<usize, Gone> {
         let mut at = 0;
         while let Reply::Awaited(reply) = &mut self.reply {
@@ -161,7 +184,7 @@ impl Stream {
             reply.reserve_capacity(bytes.len());
             let room = match reply.capacity() {
                 0 => {
-                    let mut context = Context::from_waker(&self.bell);
+                    let mut context = Context::from_waker(&self.waker);
                     match reply.poll_capacity(&mut context) {
                         Poll::Ready(Some(Ok(room))) => room,
                         Poll::Ready(_) => return Err(Gone),
@@ -174,32 +197,6 @@ impl Stream {
             reply.send_data(part, false).map_err(|_| Gone)?;
         }
         Ok(all - bytes.len())
-    }
-
-    /// Notes the fields that are to follow the body, each with its line end.
-    pub(crate) fn set_trailers(&mut self, fields: &[u8]) {
-        self.trailers = message::trailers(fields);
-    }
-
-    /// Tells that the response is complete.
-    pub(crate) fn finish_sending(&mut self) {
-        if let Reply::Begun(reply) = &mut self.reply {
-            // To a client that has left it need not be told.
-            let trailers = std::mem::take(&mut self.trailers);
-            let _ = if trailers.is_empty() {
-                reply.send_data(Bytes::new(), true)
-            } else {
-                reply.send_trailers(trailers)
-            };
-        }
-    }
-
-    /// Tells that the response is not complete, and never will be.
-    pub(crate) fn reset(&mut self) {
-        match &mut self.reply {
-            Reply::Awaited(reply) => reply.send_reset(Reason::INTERNAL_ERROR),
-            Reply::Begun(reply) => reply.send_reset(Reason::INTERNAL_ERROR),
-        }
     }
 }
 

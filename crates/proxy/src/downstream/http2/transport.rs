@@ -71,7 +71,7 @@ impl AsyncRead for Transport {
         if len > 0 || buffers.ended {
             Poll::Ready(Ok(()))
         } else {
-            // Whoever feeds it asks again by itself.
+            // The caller of `feed` asks again by itself.
             Poll::Pending
         }
     }
@@ -85,7 +85,7 @@ impl AsyncWrite for Transport {
     ) -> Poll<io::Result<usize>> {
         let mut buffers = self.buffers();
         if buffers.output.len() >= ENOUGH {
-            // Whoever empties it asks again by itself.
+            // The caller of `said` asks again by itself.
             return Poll::Pending;
         }
         buffers.output.extend_from_slice(bytes);

@@ -5,38 +5,38 @@ use std::task::{Wake, Waker};
 
 use crate::slab::Key;
 
-/// All bells, and who has been called for and not been driven on yet.
+/// All wakers, and the clients that they have called for and that have not been driven on yet.
 #[derive(Debug, Default)]
-pub(crate) struct Bells(Arc<Mutex<Vec<Key>>>);
+pub(crate) struct Wakers(Arc<Mutex<Vec<Key>>>);
 
-impl Bells {
-    /// A bell that calls for this client.
-    pub(crate) fn bell(&self, key: Key) -> Waker {
-        let rung = Arc::clone(&self.0);
-        Waker::from(Arc::new(Bell { key, rung }))
+impl Wakers {
+    /// A waker that calls for this client.
+    pub(crate) fn waker(&self, key: Key) -> Waker {
+        let called = Arc::clone(&self.0);
+        Waker::from(Arc::new(ClientWaker { key, called }))
     }
 
-    /// Takes those who have been called for.
-    pub(crate) fn rung(&self) -> Vec<Key> {
+    /// Takes the clients that have been called for.
+    pub(crate) fn take(&self) -> Vec<Key> {
         std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// Whether nobody has been called for.
+    /// Whether no client has been called for.
     pub(crate) fn is_quiet(&self) -> bool {
-        let rung = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        rung.is_empty()
+        let called = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        called.is_empty()
     }
 }
 
-struct Bell {
+struct ClientWaker {
     key: Key,
-    rung: Arc<Mutex<Vec<Key>>>,
+    called: Arc<Mutex<Vec<Key>>>,
 }
 
-impl Wake for Bell {
+impl Wake for ClientWaker {
     fn wake(self: Arc<Self>) {
-        let mut rung = self.rung.lock().unwrap_or_else(PoisonError::into_inner);
-        // Each is rung once before its client looks again: what listens takes its bell off.
-        rung.push(self.key);
+        let mut called = self.called.lock().unwrap_or_else(PoisonError::into_inner);
+        // Each calls once before its client looks again: what listens takes its waker off.
+        called.push(self.key);
     }
 }

@@ -151,7 +151,10 @@ fn connections_that_requests_moved_with_are_left_when_nobody_needs_them() {
         world.pass(SECOND / 200);
     }
     assert_eq!(world.channels.untaken(MemberId(0)), 0);
-    assert_eq!(world.proxy.desks[&MemberId(1)].idle().count(), 6);
+    assert_eq!(
+        world.proxy.cx.upstream.pools[&MemberId(1)].idle().count(),
+        6
+    );
     world.channels.busy.clear();
     // One client goes on, for longer than an idle connection is kept.
     for _ in 0..12 {
@@ -166,9 +169,9 @@ fn connections_that_requests_moved_with_are_left_when_nobody_needs_them() {
         }
         world.pass(SECOND / 2);
     }
-    assert!(world.proxy.desks[&MemberId(1)].idle().count() <= 1);
+    assert!(world.proxy.cx.upstream.pools[&MemberId(1)].idle().count() <= 1);
     world.pass(5 * SECOND);
-    assert_eq!(world.proxy.pairs.len(), 0);
+    assert_eq!(world.proxy.cx.upstream.connections.len(), 0);
 }
 
 /// Sends a request, answers it where it arrives, and says whether that was a new connection.
@@ -268,7 +271,7 @@ fn behind_a_unix_socket_a_connection_alone_is_nobody() {
     let post = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\nhi";
     let mut workers = Vec::new();
     assert!(is_new(&mut world, &mut client, &mut workers, post));
-    assert_eq!(world.proxy.pairs.len(), 0);
+    assert_eq!(world.proxy.cx.upstream.connections.len(), 0);
 }
 
 /// They are no use to anybody when their client has gone, and few are kept while it is there.
@@ -281,11 +284,14 @@ fn what_is_bound_to_a_client_goes_with_it() {
         let post =
             format!("POST / HTTP/1.1\r\nHost: a\r\nX-Real-IP: {n}\r\nContent-Length: 2\r\n\r\nhi");
         assert!(is_new(&mut world, &mut client, &mut workers, &post));
-        assert!(world.proxy.pairs.len() <= 16);
+        assert!(world.proxy.cx.upstream.connections.len() <= 16);
     }
-    assert_eq!(world.proxy.pairs.len(), 16);
+    assert_eq!(world.proxy.cx.upstream.connections.len(), 16);
     drop(client);
     world.run();
-    assert_eq!(world.proxy.pairs.len(), 0);
-    assert_eq!(world.proxy.desks[&MemberId(0)].idle().count(), 0);
+    assert_eq!(world.proxy.cx.upstream.connections.len(), 0);
+    assert_eq!(
+        world.proxy.cx.upstream.pools[&MemberId(0)].idle().count(),
+        0
+    );
 }

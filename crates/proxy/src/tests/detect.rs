@@ -11,7 +11,7 @@ const OK: &str = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
 /// A listener of which nothing is known yet.
 fn unknown(members: u64) -> World {
     let mut world = World::new(members, settings(RequestPolicy::NextAvailable));
-    world.proxy.gates.get_mut(&GATE).unwrap().spoken = listener::foreign::Spoken::UNKNOWN;
+    world.proxy.cx.listeners.get_mut(GATE).unwrap().spoken = crate::detect::Spoken::UNKNOWN;
     world
 }
 
@@ -117,6 +117,21 @@ fn a_greeting_is_not_waited_for() {
     let mut hello = Vec::new();
     worker.read_to_end(&mut hello).unwrap();
     assert!(hello.starts_with(b"\x16\x03\x01"));
+}
+
+/// A greeting that could not be made, for want of a descriptor, is made for the next client.
+#[test]
+fn a_greeting_that_finds_no_room_is_made_later() {
+    let mut world = unknown(1);
+    for (connections, greetings) in [(1, 0), (100, 1)] {
+        world.proxy.limit_to(100, connections);
+        let mut client = world.connect();
+        world.send(&mut client, POST);
+        drop(world.take());
+        world.run();
+        assert!(arrived(&mut client).0.starts_with("HTTP/1.1 502 "));
+        assert_eq!(world.channels.lying.len(), greetings);
+    }
 }
 
 #[test]

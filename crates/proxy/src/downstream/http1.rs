@@ -1,0 +1,65 @@
+//! Where the head of a request ends, and when it is taken up.
+
+use http1::{End, Refusal};
+
+use super::client::{Client, Phase, Reading, Step};
+use crate::Workers;
+use crate::context::Context;
+use crate::exchange::begin;
+
+const TOO_LARGE: &str = "the request's head is larger than max_head allows";
+
+/// Why a request is not taken up, and how many bytes of it have been used.
+pub(crate) struct Refused {
+    pub(crate) refusal: Refusal,
+    pub(crate) used: usize,
+}
+
+/// Reads a request's head from what has come. What comes of it, and how many bytes have been used.
+pub(crate) fn read<W: Workers>(
+    client: &mut Client,
+    bytes: &[u8],
+    cx: &mut Context,
+    workers: &mut W,
+) -> Result<(Step, usize), Refused> {
+    let Phase::Reading(reading) = &mut client.phase else {
+        return Ok((Step::Wait, 0));
+    };
+    if client.served
+        && let Some(used) = skip_empty_line(reading, bytes)
+    {
+        return Ok((Step::On, used));
+    }
+    // What could not be understood is for the log.
+    let refused = |refusal| Refused { refusal, used: 0 };
+    let end = match http1::find_end(bytes, reading.searched.saturating_sub(1)) {
+        Ok(End::At(end)) if end <= cx.settings.head => end,
+        Ok(End::Beyond(next)) if bytes.len() < cx.settings.head => {
+            reading.searched = next.max(1);
+            return Ok((Step::On, 0));
+        }
+        Ok(_) => return Err(refused(Refusal::HeadTooLarge(TOO_LARGE))),
+        Err(refusal) => return Err(refused(refusal)),
+    };
+    let (head, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
+    match begin::begin(client, head, rest.len(), cx, workers) {
+        Ok(Some(step)) => Ok((step, end)),
+        // It comes back when more is there.
+        Ok(None) => Ok((Step::On, 0)),
+        Err(refusal) if matches!(client.phase, Phase::Reading(_)) => Err(refused(refusal)),
+        Err(refusal) => Err(Refused { refusal, used: end }),
+    }
+}
+
+/// Passes over an empty line; how many bytes of it there are to be used. Old clients send one behind
+/// a body (RFC 9112, 2.2). It belongs to no message, so one is passed over; more are refused, and
+/// so is one before the first request.
+fn skip_empty_line(reading: &mut Reading, bytes: &[u8]) -> Option<usize> {
+    if reading.skipped || reading.searched > 1 || !matches!(bytes, b"\r" | [b'\r', b'\n', ..]) {
+        return None;
+    }
+    let used = if bytes.len() == 1 { 0 } else { 2 };
+    reading.skipped = used > 0;
+    reading.searched = usize::from(used == 0);
+    Some(used)
+}

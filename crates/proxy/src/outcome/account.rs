@@ -1,0 +1,67 @@
+//! Every request ends here, once, and is counted for what became of it.
+
+use std::collections::HashMap;
+
+use telemetry::figures::WorkerRequests;
+
+use super::Outcome;
+use super::record::Record;
+use crate::context::Context;
+use crate::detect::Spoken;
+use crate::downstream::client::{Client, Phase};
+use crate::listener::Listener;
+use crate::slab::Slab;
+
+/// A request is over.
+pub(crate) fn account(id: u64, mut record: Record, outcome: Outcome, cx: &mut Context) {
+    if let Some(queue) = &cx.settings.access
+        && let Some(entry) = record.entry(cx.io.now, outcome)
+    {
+        queue.put(entry);
+    }
+    if let Some(client) = record.client
+        && record.has_place
+    {
+        cx.limits.per_client.free(client);
+    }
+    let Some(listener) = cx.listeners.get_mut(id) else {
+        return;
+    };
+    listener.open -= 1;
+    if listener.shut && listener.open == 0 {
+        cx.listeners.remove(id);
+        return;
+    }
+    listener.count_worker(record.worker, outcome);
+    let counts = &mut listener.counts;
+    match outcome {
+        Outcome::Answered => {
+            counts.answered += 1;
+            listener.spoken = Spoken::Http;
+        }
+        Outcome::Upgraded => counts.upgraded += 1,
+        Outcome::Aborted => counts.aborted += 1,
+        Outcome::Failed(refusal) => *counts.failed.entry(refusal.status()).or_default() += 1,
+    }
+}
+
+/// What was counted of each worker at a listener, by their keys, with what is in progress.
+pub(crate) fn workers(
+    id: u64,
+    listener: &Listener,
+    clients: &Slab<Client>,
+) -> HashMap<u64, WorkerRequests> {
+    let mut workers = listener.workers.clone();
+    let here = clients.iter().filter(|(_, client)| client.listener == id);
+    let busy = here.filter_map(|(_, client)| match &client.phase {
+        Phase::Serving(exchange) => exchange.record.worker,
+        Phase::Tunnel(tunnel) => tunnel.record.worker,
+        _ => None,
+    });
+    for key in busy {
+        let worker = workers.entry(key).or_default();
+        worker.total += 1;
+        worker.in_progress += 1;
+    }
+    workers
+}

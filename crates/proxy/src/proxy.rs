@@ -1,0 +1,423 @@
+//! The proxy as the event loop calls it: what happens is told to it, and what it found out is
+//! fetched from it.
+
+use std::collections::HashMap;
+use std::io;
+use std::net::IpAddr;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+
+use balance::{MemberId, Nanos};
+use http1::Refusal;
+use rustix::event::epoll;
+use telemetry::figures::{Foreign, RequestFigures, WorkerRequests};
+
+use crate::context::Context;
+use crate::detect::{tls_greeting, worker_first};
+use crate::downstream::accept;
+use crate::downstream::client::{Client, Phase, Source};
+use crate::downstream::leave::{close_all, conclude, drop_client};
+use crate::downstream::tls::Certificates;
+use crate::drive::{drive, go_on, send_batch, settle};
+use crate::exchange::Stage;
+use crate::io::Io;
+use crate::limits::{Limits, idle_eviction};
+use crate::listener::Listeners;
+use crate::outcome::{Outcomes, account};
+use crate::ready::Ready;
+use crate::slab::{Key, Slab};
+use crate::timeouts::{SWEEP, sweep};
+use crate::upstream::pool::UpstreamPool;
+use crate::upstream::{Upstream, take_back};
+use crate::{Peer, Report, Settings, UPSTREAM, Workers, is_upstream};
+
+/// The proxy of an app.
+#[derive(Debug)]
+pub struct Proxy {
+    pub(crate) clients: Slab<Client>,
+    pub(crate) cx: Context,
+    certificates: Option<Certificates>,
+    /// When all clients and connections are looked at again.
+    sweep_at: Nanos,
+}
+
+impl Proxy {
+    /// A proxy whose events carry `kind` in the upper 8 bits of their data, and which counts
+    /// connections to workers from `first` on.
+    pub fn new(settings: Settings, epoll: Arc<OwnedFd>, kind: u64, first: u64) -> Self {
+        Self {
+            clients: Slab::new(),
+            cx: Context {
+                limits: Limits::new(&settings),
+                settings,
+                io: Io::new(epoll, kind),
+                listeners: Listeners::default(),
+                upstream: Upstream::new(first),
+                ready: Ready::default(),
+                outcomes: Outcomes::new(first),
+                is_closing: false,
+            },
+            certificates: None,
+            sweep_at: 0,
+        }
+    }
+
+    /// Reads the certificates.
+    ///
+    /// # Errors
+    /// Says which file cannot be used, and why.
+    pub fn load_certificates(&mut self) -> Result<(), String> {
+        let files = &self.cx.settings.tls;
+        if !files.is_empty() {
+            self.certificates = Some(Certificates::load(files.clone())?);
+        }
+        Ok(())
+    }
+
+    /// A listener has been opened: its name, its `sockaddr`, and how clients call it.
+    pub fn open(&mut self, listener: u64, sockaddr: &[u8], authority: String) {
+        let balance = self.cx.settings.balance;
+        self.cx
+            .listeners
+            .open(listener, balance, sockaddr, authority);
+    }
+
+    /// A listener is closed. What waits there is refused, and what is in progress comes to its end;
+    /// a client that asks another thing over its connection finds that it is over.
+    pub fn shut(&mut self, listener: u64) {
+        let waits = |client: &Client| match &client.phase {
+            Phase::Serving(exchange) => !matches!(exchange.stage, Stage::With(..)),
+            _ => false,
+        };
+        let here = self.clients.iter();
+        let here = here.filter(|(_, client)| client.listener == listener && waits(client));
+        for key in here.map(|(key, _)| key).collect::<Vec<_>>() {
+            conclude(
+                key,
+                Refusal::NoWorker,
+                None,
+                &mut self.clients,
+                &mut self.cx,
+            );
+        }
+        if let Some(at) = self.cx.listeners.get_mut(listener) {
+            at.shut = true;
+            if at.open == 0 {
+                self.cx.listeners.remove(listener);
+            }
+        }
+    }
+
+    /// A worker listens there.
+    pub fn join(&mut self, listener: u64, member: MemberId, key: u64) {
+        if let Some(at) = self.cx.listeners.get_mut(listener) {
+            at.join(member, key);
+            let pool = UpstreamPool::new(listener);
+            self.cx.upstream.pools.insert(member, pool);
+            self.cx.ready.place_at(listener);
+        }
+    }
+
+    /// A worker listens no more: what it has not taken goes to others; what it has in progress it
+    /// may complete.
+    pub fn leave<W: Workers>(&mut self, member: MemberId, workers: &mut W) {
+        let cx = &mut self.cx;
+        take_back::take_back(member, &mut self.clients, cx, workers);
+        let Some(pool) = cx.upstream.pools.remove(&member) else {
+            return;
+        };
+        for connection in pool.idle() {
+            cx.upstream.connections.remove(connection);
+        }
+        if let Some(listener) = cx.listeners.get_mut(pool.listener) {
+            listener.balancer.leave(member);
+        }
+        self.settle(workers);
+    }
+
+    /// A turn of the event loop begins, at this time in nanoseconds since any fixed moment.
+    pub fn begin_turn(&mut self, now: Nanos) {
+        self.set_time(now);
+        self.cx.limits.shares.begin_turn();
+        self.cx.ready.begin_turn();
+    }
+
+    /// Sets the time, in nanoseconds since any fixed moment.
+    pub fn set_time(&mut self, now: Nanos) {
+        self.cx.io.now = now;
+    }
+
+    /// A client has connected. `peer` is its `sockaddr`, `local` the address that it connected to,
+    /// where the listener has several.
+    ///
+    /// # Errors
+    /// If the kernel cannot watch the connection, or its address has as many places as one may have.
+    pub fn accept(
+        &mut self,
+        listener: u64,
+        socket: OwnedFd,
+        peer: Peer,
+        local: Option<IpAddr>,
+    ) -> io::Result<()> {
+        let certificates = &self.certificates;
+        let tls = || {
+            let begun = certificates.as_ref().map(Certificates::begin);
+            begun.transpose().map_err(io::Error::other)
+        };
+        let source = Source {
+            listener,
+            peer,
+            local,
+            sharer: None,
+        };
+        accept::accept(socket, source, tls, &mut self.clients, &mut self.cx)?;
+        if self.sweep_at <= self.cx.io.now {
+            self.sweep_at = self.cx.io.now + SWEEP;
+        }
+        Ok(())
+    }
+
+    /// Notes an epoll event with our kind, which has come among others. All of a lot are noted before
+    /// any is seen to by [`Self::event`]: so nothing is sent over a connection whose end, or on which
+    /// something unasked, is told in the same lot.
+    pub fn hear(&mut self, data: u64, flags: epoll::EventFlags) {
+        let key = Key::of(data & (UPSTREAM - 1));
+        let link = if is_upstream(data) {
+            let connection = self.cx.upstream.connections.get_mut(key);
+            connection.map(|connection| &mut connection.link)
+        } else {
+            self.clients.get_mut(key).map(|client| &mut client.link)
+        };
+        if let Some(link) = link {
+            link.note(flags);
+        }
+    }
+
+    /// Sees to an event that has been noted.
+    pub fn event<W: Workers>(&mut self, data: u64, flags: epoll::EventFlags, workers: &mut W) {
+        let key = Key::of(data & (UPSTREAM - 1));
+        let is_known = match is_upstream(data) {
+            true => self.upstream_event(key, workers),
+            false => self.client_event(key, flags, workers),
+        };
+        if is_known {
+            self.settle(workers);
+        }
+    }
+
+    /// Something has happened on a client's connection. Whether the client is still there.
+    fn client_event<W: Workers>(
+        &mut self,
+        key: Key,
+        flags: epoll::EventFlags,
+        workers: &mut W,
+    ) -> bool {
+        let Some(client) = self.clients.get(key) else {
+            return false;
+        };
+        let is_broken = flags.contains(epoll::EventFlags::ERR);
+        let hears_nothing = flags.contains(epoll::EventFlags::HUP);
+        if is_broken || hears_nothing && !matches!(client.phase, Phase::Tunnel(_)) {
+            // Both directions have ended: an answer would reach no client. What came through a
+            // tunnel before that is for the worker all the same.
+            drop_client(key, &mut self.clients, &mut self.cx);
+        } else {
+            drive(key, &mut self.clients, &mut self.cx, workers);
+        }
+        true
+    }
+
+    /// Something has happened on a worker's connection. Whether that leads on.
+    fn upstream_event<W: Workers>(&mut self, key: Key, workers: &mut W) -> bool {
+        let cx = &mut self.cx;
+        let Some(connection) = cx.upstream.connections.get(key) else {
+            return false;
+        };
+        match connection.client {
+            Some(client) => drive(client, &mut self.clients, cx, workers),
+            // What it announced has been read, as the end of a response.
+            None if connection.link.is_quiet() => {}
+            // Its worker has left it, or speaks without having been asked.
+            None => {
+                tls_greeting::hear_answer(key, cx);
+                cx.upstream.drop_connection(key);
+            }
+        }
+        true
+    }
+
+    /// The loop of a worker has turned.
+    pub fn turned<W: Workers>(&mut self, member: MemberId, workers: &mut W) {
+        let cx = &mut self.cx;
+        if let Some(pool) = cx.upstream.pools.get(&member)
+            && let Some(listener) = cx.listeners.get_mut(pool.listener)
+        {
+            listener.balancer.turned(member);
+            cx.ready.place_at(pool.listener);
+        }
+        self.settle(workers);
+    }
+
+    /// Places requests that wait, and lets some of those go on that can.
+    pub fn settle<W: Workers>(&mut self, workers: &mut W) {
+        settle(&mut self.clients, &mut self.cx, workers);
+    }
+
+    /// When [`Self::tick`] is to be called at the latest.
+    pub fn deadline(&self) -> Option<Nanos> {
+        let cx = &self.cx;
+        let is_busy = self.clients.len() + cx.upstream.connections.len() > 0;
+        cx.listeners
+            .iter()
+            .filter_map(|(_, listener)| listener.balancer.deadline())
+            .chain(cx.upstream.untaken_at)
+            .chain((!cx.ready.is_empty()).then_some(cx.io.now))
+            .chain(is_busy.then_some(self.sweep_at))
+            .chain(idle_eviction::makes_room_at(&self.clients, cx))
+            .min()
+    }
+
+    /// Does what time has brought.
+    pub fn tick<W: Workers>(&mut self, workers: &mut W) {
+        let (clients, cx) = (&mut self.clients, &mut self.cx);
+        let now = cx.io.now;
+        if cx.upstream.untaken_at.is_some_and(|at| at <= now) {
+            take_back::look_after_untaken(clients, cx, workers);
+        }
+        refuse_overdue(clients, cx);
+        if idle_eviction::makes_room_at(clients, cx).is_some_and(|at| at <= now) {
+            idle_eviction::make_room_at_once(clients, cx);
+        }
+        if self.sweep_at <= now {
+            self.sweep_at = now + SWEEP;
+            sweep(clients, cx);
+            worker_first::hear_workers(clients, cx, workers);
+            if let Some(Err(error)) = self.certificates.as_mut().map(Certificates::refresh) {
+                cx.outcomes.certificate_error = Some(error);
+            }
+        }
+        settle(clients, cx, workers);
+        go_on(clients, cx, workers);
+    }
+
+    /// Sends what is to be sent. To be called at the end of each turn.
+    pub fn post<W: Workers>(&mut self, workers: &mut W) {
+        send_batch(&mut self.clients, &mut self.cx, workers);
+    }
+
+    /// The app stops: connections end with the response that they are at.
+    pub fn close(&mut self) {
+        self.cx.is_closing = true;
+        close_all(&mut self.clients, &mut self.cx);
+    }
+
+    /// How many clients there may be.
+    pub fn most_clients(&self) -> usize {
+        self.cx.limits.capacity.clients
+    }
+
+    /// Whether another client may come in.
+    pub fn has_room(&self) -> bool {
+        self.clients.len() < self.most_clients()
+    }
+
+    /// Makes room for a newcomer, if there is none: the address with the most connections loses some
+    /// over which nothing is asked. Whether there is room now.
+    pub fn make_room_at_once(&mut self) -> bool {
+        idle_eviction::make_room_at_once(&mut self.clients, &mut self.cx)
+    }
+
+    /// Sets how many descriptors there are for clients and for connections to workers.
+    pub fn limit_to(&mut self, clients: usize, connections: usize) {
+        self.cx.limits.capacity.clients = self.cx.settings.max_clients.min(clients);
+        self.cx.upstream.limit = connections;
+    }
+
+    /// How many descriptors clients and connections to workers have.
+    pub fn descriptors(&self) -> usize {
+        let clients = self.clients.iter().map(|(_, client)| {
+            let is_returned = match &client.phase {
+                Phase::Serving(exchange) => matches!(exchange.stage, Stage::Returned(..)),
+                _ => false,
+            };
+            usize::from(client.carrier.is_connection()) + usize::from(is_returned)
+        });
+        clients.sum::<usize>() + self.cx.upstream.connections.len()
+    }
+
+    /// Newcomers wait for a place, or no longer.
+    pub fn press(&mut self, on: bool) {
+        self.cx.limits.capacity.is_pressed = on;
+    }
+
+    /// Whether the worker has a request to answer: not a tunnel, nor a stream of events, which last
+    /// as long as their clients like.
+    pub fn awaits(&self, member: MemberId) -> bool {
+        self.clients.iter().any(|(_, client)| match &client.phase {
+            Phase::Serving(exchange) => {
+                matches!(exchange.stage, Stage::With(with, _) if with == member)
+                    && !exchange.is_event_stream()
+            }
+            _ => false,
+        })
+    }
+
+    /// How many requests wait for a worker at a listener.
+    pub fn waiting(&self, listener: u64) -> usize {
+        let listener = self.cx.listeners.get(listener);
+        listener.map_or(0, |listener| listener.balancer.waiting())
+    }
+
+    /// What was counted at a listener.
+    pub fn figures(&self, listener: u64) -> Option<RequestFigures> {
+        Some(self.cx.listeners.get(listener)?.figures())
+    }
+
+    /// What was counted of each worker at a listener, by their keys.
+    pub fn workers(&self, listener: u64) -> HashMap<u64, WorkerRequests> {
+        match self.cx.listeners.get(listener) {
+            Some(at) => account::workers(listener, at, &self.clients),
+            None => HashMap::new(),
+        }
+    }
+
+    /// The requests that have failed since this was asked last, and how many more there were.
+    pub fn reports(&mut self) -> (Vec<Report>, u64) {
+        self.cx.outcomes.take_reports()
+    }
+
+    /// What was found since this was asked last: listeners where no HTTP is spoken.
+    pub fn foreign(&mut self) -> Vec<(u64, Foreign)> {
+        std::mem::take(&mut self.cx.outcomes.foreign)
+    }
+
+    /// The last client that was turned away because its address had as many places as one may have,
+    /// if there was one since this was last asked.
+    pub fn turned_away(&mut self) -> Option<IpAddr> {
+        self.cx.limits.capacity.turned_away.take()
+    }
+
+    /// What is wrong with certificates that have changed since they were read; once.
+    pub fn certificate_error(&mut self) -> Option<String> {
+        self.cx.outcomes.certificate_error.take()
+    }
+}
+
+/// Refuses requests that have waited as long as one may.
+fn refuse_overdue(clients: &mut Slab<Client>, cx: &mut Context) {
+    let now = cx.io.now;
+    let mut refused = Vec::new();
+    for (id, listener) in cx.listeners.iter_mut() {
+        if listener.balancer.deadline().is_some_and(|at| at <= now) {
+            while let Some(arrival) = listener.balancer.overdue(now) {
+                refused.push(Key::of(arrival.ticket.0));
+            }
+            cx.ready.place_at(id);
+        }
+    }
+    for key in refused {
+        let client = clients.get_mut(key);
+        let trouble = client.and_then(Client::exchange).and_then(|it| it.trouble);
+        conclude(key, Refusal::NoWorker, trouble, clients, cx);
+    }
+}

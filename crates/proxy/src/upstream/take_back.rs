@@ -1,0 +1,256 @@
+//! Taking back what lies in a worker's channel and was not taken: it goes to other workers, with all
+//! that lies in it.
+
+use std::os::fd::OwnedFd;
+
+use balance::{Look, MemberId};
+
+use super::OVERDUE;
+use crate::Workers;
+use crate::context::Context;
+use crate::detect::tls_greeting;
+use crate::downstream::client::Client;
+use crate::exchange::Stage;
+use crate::slab::{Key, Slab};
+
+/// Why a request may have to wait, where a worker is to blame.
+const FULL: &str = "the worker has too many open files; raise its limit (ulimit -n)";
+
+/// What becomes of the time that a request may wait, when it comes back from a worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum QueueTimeout {
+    BeginsAnew,
+    /// The worker could not have taken it.
+    GoesOn,
+}
+
+/// Looks after what lies untaken in channels.
+pub(crate) fn look_after_untaken<W: Workers>(
+    clients: &mut Slab<Client>,
+    cx: &mut Context,
+    workers: &mut W,
+) {
+    cx.upstream.untaken_at = None;
+    let pools = cx.upstream.pools.iter();
+    let members: Vec<_> = pools
+        .filter(|(_, pool)| !pool.untaken.is_empty())
+        .map(|(member, _)| *member)
+        .collect();
+    for member in members {
+        look_after(member, clients, cx, workers);
+    }
+}
+
+fn look_after<W: Workers>(
+    member: MemberId,
+    clients: &mut Slab<Client>,
+    cx: &mut Context,
+    workers: &mut W,
+) {
+    let lying = workers.untaken(member);
+    let Some(pool) = cx.upstream.pools.get_mut(&member) else {
+        return;
+    };
+    while pool.untaken.len() > lying {
+        pool.untaken.pop_front();
+    }
+    let connections = &cx.upstream.connections;
+    let is_gone = |key: &Key| connections.get(*key).is_none();
+    if pool.untaken.iter().any(is_gone) {
+        remove_deserted(member, clients, cx, workers);
+    }
+    let upstream = &cx.upstream;
+    let untaken = upstream.pools.get(&member).map(|pool| pool.untaken.iter());
+    // No client waits for a greeting.
+    let asks = |key: &Key| {
+        let connection = upstream.connections.get(*key)?;
+        connection.client.is_some().then_some(connection)
+    };
+    let Some(oldest) = untaken.into_iter().flatten().find_map(asks) else {
+        return;
+    };
+    let is_overdue = cx.io.now >= oldest.handed_at + OVERDUE;
+    cx.upstream.untaken_at = Some(cx.io.now + OVERDUE);
+    if !is_overdue {
+        return;
+    }
+    if workers.is_full(member) {
+        take_back_from_full(member, clients, cx, workers);
+    } else if another_is_free(member, cx, workers) {
+        take_back(member, clients, cx, workers);
+    }
+}
+
+/// Whether another worker behind the same listener could have a request now, and may.
+fn another_is_free<W: Workers>(member: MemberId, cx: &Context, workers: &mut W) -> bool {
+    use balance::RequestPolicy::{LeastConn, NextAvailable};
+    if !matches!(cx.settings.balance.policy, NextAvailable | LeastConn) {
+        return false;
+    }
+    let pool = cx.upstream.pools.get(&member);
+    let Some(listener) = pool.and_then(|pool| cx.listeners.get(pool.listener)) else {
+        return false;
+    };
+    listener.balancer.members().any(|(id, _, figures)| {
+        id != member && figures.in_progress == 0 && workers.look(id) == Look::Waiting
+    })
+}
+
+/// Takes everything back from a worker that has no descriptor left to take it: it goes to others,
+/// under every policy.
+fn take_back_from_full<W: Workers>(
+    member: MemberId,
+    clients: &mut Slab<Client>,
+    cx: &mut Context,
+    workers: &mut W,
+) {
+    let Some(pool) = cx.upstream.pools.get(&member) else {
+        return;
+    };
+    let listener = pool.listener;
+    for key in &pool.untaken {
+        let connection = cx.upstream.connections.get(*key);
+        let client = connection.and_then(|connection| connection.client);
+        let client = client.and_then(|client| clients.get_mut(client));
+        if let Some(exchange) = client.and_then(Client::exchange) {
+            exchange.failed = Some(member);
+            exchange.trouble = Some(FULL);
+        }
+    }
+    take_out(member, QueueTimeout::GoesOn, clients, cx, workers);
+    if let Some(listener) = cx.listeners.get_mut(listener) {
+        listener.balancer.full(cx.io.now, member);
+    }
+}
+
+/// Takes everything back that this worker has not taken: it waits again.
+pub(crate) fn take_back<W: Workers>(
+    member: MemberId,
+    clients: &mut Slab<Client>,
+    cx: &mut Context,
+    workers: &mut W,
+) {
+    take_out(member, QueueTimeout::BeginsAnew, clients, cx, workers);
+}
+
+fn take_out<W: Workers>(
+    member: MemberId,
+    timeout: QueueTimeout,
+    clients: &mut Slab<Client>,
+    cx: &mut Context,
+    workers: &mut W,
+) {
+    let Some(listener) = cx.upstream.pools.get(&member).map(|pool| pool.listener) else {
+        return;
+    };
+    let back = all_in_channel(member, workers);
+    // The youngest goes first into the queue's front, so that the oldest comes to stand there.
+    for end in back.into_iter().rev() {
+        let upstream = &mut cx.upstream;
+        let Some(pool) = upstream.pools.get_mut(&member) else {
+            continue;
+        };
+        let Some((at, key)) = pool.find_untaken(&end, &upstream.connections) else {
+            continue;
+        };
+        pool.untaken.remove(at);
+        let connection = upstream.connections.get(key);
+        match connection.and_then(|connection| connection.client) {
+            Some(client) => wait_again(client, member, (key, end), timeout, clients, cx),
+            None if tls_greeting::hand_again(key, member, end, cx, workers) => {
+                if let Some(pool) = cx.upstream.pools.get_mut(&member) {
+                    pool.untaken.push_back(key);
+                }
+            }
+            None => {}
+        }
+    }
+    // What is untaken still, the worker has taken meanwhile, or there was no descriptor to take it
+    // back.
+    cx.ready.place_at(listener);
+}
+
+/// Takes requests whose clients have left out of a worker's channel, so that the worker never sees
+/// them. The others go back there in their order, and keep their place with this worker under every
+/// policy.
+fn remove_deserted<W: Workers>(
+    member: MemberId,
+    clients: &mut Slab<Client>,
+    cx: &mut Context,
+    workers: &mut W,
+) {
+    let lying = all_in_channel(member, workers);
+    let connections = &cx.upstream.connections;
+    let Some(pool) = cx.upstream.pools.get_mut(&member) else {
+        return;
+    };
+    pool.untaken.retain(|key| connections.get(*key).is_some());
+    // What the channel does not take again, and what came behind that.
+    let mut refused = Vec::new();
+    for end in lying {
+        let Some((at, key)) = pool.find_untaken(&end, connections) else {
+            continue;
+        };
+        let Some(connection) = connections.get(key) else {
+            continue;
+        };
+        let client = connection.client.and_then(|client| clients.get(client));
+        let Some(peer) = connection.greeting.or(client.map(|client| client.peer)) else {
+            continue;
+        };
+        let handed = match refused.is_empty() {
+            true => workers.hand(member, end, peer.sockaddr()),
+            false => Err(end),
+        };
+        if let Err(end) = handed {
+            pool.untaken.remove(at);
+            refused.push((connection.client, key, end));
+        }
+    }
+    // The youngest goes first into the queue's front.
+    for (client, key, end) in refused.into_iter().rev() {
+        match client {
+            Some(client) => {
+                let returned = (key, end);
+                wait_again(client, member, returned, QueueTimeout::GoesOn, clients, cx);
+            }
+            None => tls_greeting::lose(key, cx),
+        }
+    }
+}
+
+/// Takes all out that lies in a worker's channel, oldest first.
+fn all_in_channel<W: Workers>(member: MemberId, workers: &mut W) -> Vec<OwnedFd> {
+    std::iter::from_fn(|| workers.take_back(member)).collect()
+}
+
+/// A request waits again, in the connection that its worker has not taken.
+fn wait_again(
+    client: Key,
+    member: MemberId,
+    (connection, end): (Key, OwnedFd),
+    timeout: QueueTimeout,
+    clients: &mut Slab<Client>,
+    cx: &mut Context,
+) {
+    let mut since = cx.io.now;
+    let Some(client) = clients.get_mut(client) else {
+        return;
+    };
+    let Some(exchange) = client.exchange() else {
+        return;
+    };
+    exchange.stage = Stage::Returned(connection, end);
+    exchange.record.worker = None;
+    if timeout == QueueTimeout::GoesOn {
+        since = exchange.waits_since;
+    }
+    exchange.waits_since = since;
+    if let (Some(arrival), Some(listener)) =
+        (client.arrival(), cx.listeners.get_mut(client.listener))
+    {
+        listener
+            .balancer
+            .came_back(cx.io.now, member, arrival, since);
+    }
+}
