@@ -61,7 +61,7 @@ bench: setup-test ## Measure maitred beside SO_REUSEPORT, Node's cluster, nginx,
 	target/release/maitred-bench tail --out bench/results/tail.json --svg bench/results/tail.svg
 
 bench-floods: setup-test ## Measure how long requests take beside clients that flood (about 5 minutes)
-	MAITRED_TEST_REQUESTS=2000 cargo test --release --package maitred --test requests \
+	MAITRED_TEST_REQUESTS=2000 MAITRED_TEST_FLOODS=5 cargo test --release --package maitred --test requests \
 		a_flood_keeps_no -- --nocapture
 
 bench-rounds: setup-test ## Play 10,000 rounds of simultaneous requests beside other programs, for each policy and runtime (about 30 minutes)

@@ -110,6 +110,8 @@ impl Channel {
             SocketFlags::CLOEXEC,
             None,
         )?;
+        // Nothing is read from it: what lay there would be closed with it.
+        sys::refuse_descriptors(ours.as_fd());
         if getrlimit(Resource::Nofile)
             .current
             .is_some_and(|it| it < SHALLOW)
@@ -140,6 +142,11 @@ impl Channel {
     pub(crate) fn release(&mut self) -> bool {
         self.theirs = None;
         !self.is_hung_up()
+    }
+
+    /// The ends that we have, with what may lie in them.
+    pub(super) fn into_ends(self) -> impl Iterator<Item = OwnedFd> {
+        [Some(self.ours), self.theirs].into_iter().flatten()
     }
 
     /// Wakes whoever holds the channel now, so that it accepts, and thereby tells of itself.
@@ -199,7 +206,7 @@ impl Channel {
         use rustix::event::{PollFd, PollFlags, Timespec, poll};
         let mut fds = [PollFd::new(&self.ours, PollFlags::empty())];
         let now = Timespec::default();
-        poll(&mut fds, Some(&now)).is_ok()
+        rustix::io::retry_on_intr(|| poll(&mut fds, Some(&now))).is_ok()
             && fds
                 .first()
                 .is_some_and(|fd| fd.revents().contains(PollFlags::HUP))

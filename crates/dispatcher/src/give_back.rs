@@ -50,9 +50,9 @@ impl Turn {
             if epoll::add(&*self.epoll, &way.ours, data, epoll::EventFlags::IN).is_err() {
                 return;
             }
-            self.ways_back.insert(id, way);
+            self.ways_back.insert(id, Some(way));
         }
-        if let Some(way) = self.ways_back.get(&id) {
+        if let Some(Some(way)) = self.ways_back.get(&id) {
             way.hear(id, true, &self.epoll);
             let (message, len) = Handoff::GiveBack(u32::MAX).encode();
             let message = message.get(..len).unwrap_or(&[]);
@@ -64,7 +64,7 @@ impl Turn {
     /// A member has given connections back: others get them. Whether there may be more.
     pub(super) fn take_given_back(&mut self, id: MemberId) -> bool {
         for _ in 0..BATCH {
-            let Some(way) = self.ways_back.get(&id) else {
+            let Some(Some(way)) = self.ways_back.get(&id) else {
                 return false;
             };
             // A connection that finds no free descriptor on its way would be lost.
@@ -75,14 +75,26 @@ impl Turn {
             };
             drop(spare);
             let mut message = [0; RETURNED_LEN];
-            match sys::receive(way.ours.as_fd(), &mut message) {
-                Ok((RETURNED_LEN, Some(socket))) => match Passed::decode(&message) {
-                    Some(passed) => self.give_to_another(id, socket, passed),
-                    None => self.put_away(socket),
-                },
-                Ok((_, Some(stray))) => self.put_away(stray),
-                Ok((_, None)) => {}
-                Err(_) => return false,
+            // All that came along: what is left to the kernel it would close within this call.
+            let Ok((len, mut sent)) = sys::receive_all(way.ours.as_fd(), &mut message) else {
+                return false;
+            };
+            let passed = (len == RETURNED_LEN)
+                .then(|| Passed::decode(&message))
+                .flatten();
+            match (passed, sent.pop()) {
+                (Some(passed), Some(socket)) if sent.is_empty() => {
+                    self.give_to_another(id, socket, passed);
+                }
+                // It has found no free descriptor.
+                (Some(_), None) => {}
+                (_, last) => {
+                    // Our library says nothing of the kind: this worker is not heard any more.
+                    let strays = sent.into_iter().chain(last);
+                    strays.for_each(|stray| self.put_away(stray));
+                    self.shut_way_back(id);
+                    return false;
+                }
             }
         }
         true
@@ -95,7 +107,17 @@ impl Turn {
                 break;
             }
         }
+        self.shut_way_back(id);
         self.ways_back.remove(&id);
+    }
+
+    /// Takes nothing more from a member, nor asks it for anything.
+    fn shut_way_back(&mut self, id: MemberId) {
+        if let Some(WayBack { ours, theirs }) = self.ways_back.get_mut(&id).and_then(Option::take) {
+            let _ = epoll::delete(&*self.epoll, &ours);
+            self.put_away(ours);
+            self.put_away(theirs);
+        }
     }
 
     fn give_to_another(&mut self, id: MemberId, socket: OwnedFd, passed: Passed) {
@@ -119,8 +141,8 @@ impl Turn {
             .arrive(now, client, connection, &mut self.workers);
     }
 
-    /// Closes what is no connection of the worker's, where it holds up nobody.
-    fn put_away(&self, descriptor: OwnedFd) {
+    /// Closes what a worker has had or sent, where it holds up nobody.
+    pub(super) fn put_away(&self, descriptor: OwnedFd) {
         self.registration
             .tell(registration::Event::PutAway(descriptor));
     }

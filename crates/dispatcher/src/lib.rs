@@ -10,6 +10,7 @@
 
 mod accepting;
 mod address;
+mod bound;
 mod channel;
 mod counts;
 mod datagrams;

@@ -345,7 +345,9 @@ impl Turn {
     pub(crate) fn hung_up(&mut self, id: MemberId) {
         self.leave(id);
         self.end_way_back(id);
-        self.workers.channels.remove(&id);
+        if let Some(channel) = self.workers.channels.remove(&id) {
+            channel.into_ends().for_each(|end| self.put_away(end));
+        }
         self.workers.counts.forget(id);
         let Some(member) = self.members.remove(&id) else {
             return;

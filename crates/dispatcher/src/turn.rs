@@ -11,6 +11,7 @@ use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 
 use super::accepting::descriptors_for_connections;
+use super::bound::Bound;
 use super::channel::Workers;
 use super::counts::{Counts, Need};
 use super::descriptors::Descriptors;
@@ -34,8 +35,8 @@ pub(crate) struct Turn {
     pub(crate) listeners: Listeners,
     pub(crate) members: HashMap<MemberId, Membership>,
     pub(crate) processes: HashMap<i32, Process>,
-    /// By which members give connections back.
-    pub(super) ways_back: HashMap<MemberId, WayBack>,
+    /// By which members give connections back; none for one that is not heard any more.
+    pub(super) ways_back: HashMap<MemberId, Option<WayBack>>,
     /// Listeners of `node:cluster` workers on ports that the kernel chose, by primary and count.
     pub(crate) clusters: HashMap<(i32, u32), ListenerId>,
     /// Process groups whose workers get no more connections.
@@ -137,6 +138,7 @@ impl Turn {
     /// Runs until it is told to end.
     pub(crate) fn run(mut self) {
         let mut events = Vec::with_capacity(256);
+        let mut bound = Bound::of_this_thread();
         while !self.ended {
             let timeout = self.timeout();
             events.clear();
@@ -145,7 +147,8 @@ impl Turn {
                 rustix::buffer::spare_capacity(&mut events),
                 timeout.as_ref(),
             ) {
-                Ok(_) | Err(Errno::INTR) => {}
+                Ok(_) => bound.begin(self.now()),
+                Err(Errno::INTR) => bound.rest(),
                 // Only a bug could break the epoll itself; without it nothing can be done.
                 Err(_) => return,
             }

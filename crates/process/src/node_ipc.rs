@@ -16,7 +16,7 @@
 //! the worker hears as `disconnect`: do so only when the process has ended.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::UnixStream as StdStream;
 use std::process::Command;
 use std::sync::Arc;
@@ -66,6 +66,8 @@ impl Channel {
     ) -> io::Result<(Self, WorkersEnd)> {
         let (ours, theirs) = StdStream::pair()?;
         ours.set_nonblocking(true)?;
+        // Node can send handles: here they would be closed by the thread that must not wait.
+        sys::refuse_descriptors(ours.as_fd());
         let stream = Arc::new(UnixStream::from_std(ours)?);
         let reader = tokio::spawn(read(Arc::clone(&stream), tag, ready)).abort_handle();
         Ok((Self { stream, reader }, WorkersEnd(theirs.into())))

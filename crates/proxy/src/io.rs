@@ -6,7 +6,7 @@ use std::sync::Arc;
 use balance::Nanos;
 
 /// What is read at once, and so what may wait to be written to a slow reader.
-const READ: usize = 64 * 1024;
+pub(crate) const READ: usize = 64 * 1024;
 
 /// The epoll, the time and the buffers, of which all connections use the same.
 #[derive(Debug)]

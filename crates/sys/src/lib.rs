@@ -1,9 +1,10 @@
 //! Safe wrappers over system calls that rustix does not offer: socket addresses as plain bytes,
 //! socket options by number, fork, what a child does before it becomes another program, and
-//! process groups that end with us.
+//! process groups that end with us, and an end for calls that others can make wait.
 //!
 //! Next to the preload library this is the only place with `unsafe` code.
 
+mod alarm;
 mod batch;
 mod channel;
 mod peer;
@@ -14,6 +15,7 @@ mod signals;
 mod socket;
 mod tied;
 
+pub use alarm::Alarm;
 pub use batch::Batch;
 pub use channel::{CHANNEL, ChannelPlace};
 pub use peer::{peer_pidfd, receive_all};
@@ -26,6 +28,6 @@ pub use rustix::thread::CapabilitySet;
 pub use signals::{Signalled, block_signals, next_signal};
 pub use socket::{
     RawAddress, accept, accept_ports_at, bind, bind_random, connect_unix, local_address,
-    peer_address, read_option, receive, send, unread, write_option,
+    peer_address, read_option, receive, refuse_descriptors, send, unread, write_option,
 };
 pub use tied::tie_group;

@@ -276,6 +276,14 @@ pub fn send(socket: BorrowedFd<'_>, bytes: &[u8], fd: Option<BorrowedFd<'_>>) ->
     Ok(())
 }
 
+/// Lets the kernel refuse descriptors that are sent to a Unix socket from which bytes alone are read:
+/// they would be closed by the reader, which takes as long as whoever sent them likes. Before Linux
+/// 6.16 there is no such option; then [`super::Alarm`] must do.
+pub fn refuse_descriptors(socket: BorrowedFd<'_>) {
+    const SO_PASSRIGHTS: i32 = 83;
+    let _ = write_option(socket, libc::SOL_SOCKET, SO_PASSRIGHTS, &0i32.to_ne_bytes());
+}
+
 /// Receives one message, and the descriptor that came with it, close-on-exec. Never blocks.
 ///
 /// # Errors

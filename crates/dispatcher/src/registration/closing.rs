@@ -5,6 +5,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::{self, SyncSender, TrySendError};
 
+use rustix::net::sockopt::set_socket_linger;
 use rustix::net::{Shutdown, shutdown};
 
 /// How many descriptors may wait to be closed. Beyond that, whoever brings one waits, too.
@@ -21,6 +22,8 @@ impl Closer {
             .name("closer".into())
             .spawn(move || {
                 for descriptor in inbox {
+                    // Who sent a socket may have let it linger. Of anything else this fails.
+                    let _ = set_socket_linger(&descriptor, None);
                     drop::<OwnedFd>(descriptor);
                 }
             })?;

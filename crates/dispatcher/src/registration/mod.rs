@@ -11,6 +11,8 @@
 mod bind;
 mod claims;
 mod closing;
+mod hearing;
+mod inbox;
 mod listen;
 mod options;
 mod own_ports;
@@ -18,32 +20,32 @@ mod own_socket;
 mod paths;
 mod peer;
 mod private;
+mod reserve;
 mod unix_path;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
-use rustix::event::{EventfdFlags, epoll, eventfd};
+use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
-use rustix::net::sockopt;
-use wire::{REQUEST_LEN, Reply, Request, Verb};
+use wire::{Reply, Request, Verb};
 
 use super::listeners::ListenerId;
 use super::turn::Turn;
 use super::{Command, Notice};
 use claims::Claims;
 use closing::Closer;
+use inbox::Inbox;
 use paths::KeptPath;
 use peer::Peer;
+use reserve::Reserve;
 
+pub(super) use inbox::{Event, Registration};
 pub(super) use peer::has_ended;
-
-/// How many callers may be connected with their question still to come.
-const CALLERS: usize = 256;
 
 /// Refusals are told of once in this time.
 const REMINDER: Duration = Duration::from_secs(10);
@@ -68,24 +70,6 @@ pub struct Settings {
     pub links: PathBuf,
 }
 
-/// What the dispatcher tells this thread.
-#[derive(Debug)]
-pub(super) enum Event {
-    /// A process that has asked is gone.
-    Ended(i32),
-    /// A listener is over.
-    Closed(ListenerId),
-    /// A worker has sent this, and it is of no use.
-    PutAway(OwnedFd),
-}
-
-/// What the dispatcher tells this thread by. Without it, the thread ends.
-#[derive(Debug)]
-pub(super) struct Registration {
-    events: Option<mpsc::Sender<Event>>,
-    wake: Arc<OwnedFd>,
-}
-
 /// The thread's end.
 #[derive(Debug)]
 pub(super) struct Farewell(mpsc::Receiver<()>);
@@ -105,11 +89,10 @@ pub(super) fn start(
     bell: Arc<OwnedFd>,
     notices: tokio::sync::mpsc::Sender<Notice>,
 ) -> io::Result<(Registration, Farewell)> {
-    let (events, inbox) = mpsc::channel();
+    let (registration, inbox) = inbox::line()?;
     let (alive, over) = mpsc::channel();
-    let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
     let desk = Desk { commands, bell };
-    let mut registrar = Registrar::new(settings, desk, notices, inbox, wake.clone())?;
+    let mut registrar = Registrar::new(settings, desk, notices, inbox)?;
     std::thread::Builder::new()
         .name("registration".into())
         .spawn(move || {
@@ -117,25 +100,7 @@ pub(super) fn start(
             drop(registrar);
             drop::<mpsc::Sender<()>>(alive);
         })?;
-    let events = Some(events);
-    Ok((Registration { events, wake }, Farewell(over)))
-}
-
-impl Registration {
-    pub(super) fn tell(&self, event: Event) {
-        if let Some(events) = &self.events {
-            // A thread that is gone has nothing to forget.
-            let _ = events.send(event);
-            let _ = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
-        }
-    }
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        self.events = None;
-        let _ = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
-    }
+    Ok((registration, Farewell(over)))
 }
 
 /// Where this thread asks the dispatcher to do something.
@@ -186,13 +151,13 @@ struct Registrar {
     settings: Settings,
     desk: Desk,
     notices: tokio::sync::mpsc::Sender<Notice>,
-    events: mpsc::Receiver<Event>,
-    wake: Arc<OwnedFd>,
+    inbox: Inbox,
     epoll: OwnedFd,
     /// Those who are connected, in the order in which they came.
     callers: BTreeMap<u64, OwnedFd>,
     last_caller: u64,
     closer: Closer,
+    reserve: Reserve,
     claims: Claims,
     /// The paths of Unix listeners.
     paths: HashMap<ListenerId, KeptPath>,
@@ -214,20 +179,19 @@ impl Registrar {
         settings: Settings,
         desk: Desk,
         notices: tokio::sync::mpsc::Sender<Notice>,
-        events: mpsc::Receiver<Event>,
-        wake: Arc<OwnedFd>,
+        inbox: Inbox,
     ) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
-        let registrar = Self {
+        let mut registrar = Self {
             settings,
             desk,
             notices,
-            events,
-            wake,
+            inbox,
             epoll,
             callers: BTreeMap::new(),
             last_caller: 0,
             closer: Closer::start()?,
+            reserve: Reserve::default(),
             claims: Claims::default(),
             paths: HashMap::new(),
             inotify: None,
@@ -236,7 +200,8 @@ impl Registrar {
             started: SystemTime::now(),
         };
         registrar.watch(&registrar.settings.socket, SOCKET)?;
-        registrar.watch(&*registrar.wake, WAKE)?;
+        registrar.watch(registrar.inbox.bell(), WAKE)?;
+        registrar.reserve.fill(registrar.inbox.bell());
         Ok(registrar)
     }
 
@@ -256,7 +221,9 @@ impl Registrar {
         loop {
             events.clear();
             let room = rustix::buffer::spare_capacity(&mut events);
-            match epoll::wait(&self.epoll, room, None) {
+            let timeout = self.reserve.timeout();
+            let timeout = timeout.and_then(|it| Timespec::try_from(it).ok());
+            match epoll::wait(&self.epoll, room, timeout.as_ref()) {
                 Ok(_) | Err(Errno::INTR) => {}
                 // Only a bug could break the epoll itself; without it nothing can be done.
                 Err(_) => return,
@@ -275,47 +242,16 @@ impl Registrar {
                     return;
                 }
             }
-        }
-    }
-
-    /// Takes in those who connect. Too many who do not say what they want make room for others, the
-    /// first first: the library asks as soon as it is let in.
-    fn let_in(&mut self) -> Result<(), Gone> {
-        loop {
-            match sys::accept(self.settings.socket.as_fd()) {
-                Ok((caller, _)) => {
-                    self.last_caller += 1;
-                    // Of a descriptor that is new this fails for want of memory alone.
-                    if self.watch(&caller, self.last_caller).is_ok() {
-                        self.callers.insert(self.last_caller, caller);
-                    }
-                }
-                // Where descriptors are scarce those who are silent give theirs up.
-                Err(error) if is_scarcity(&error) && !self.callers.is_empty() => {
-                    self.hear_first()?;
-                    continue;
-                }
-                Err(_) => return Ok(()),
+            if self.hear_again().is_err() {
+                return;
             }
-            // One that has come just now may have said already what it wants.
-            if self.callers.len() > CALLERS {
-                self.hear_first()?;
-            }
-        }
-    }
-
-    fn hear_first(&mut self) -> Result<(), Gone> {
-        match self.callers.pop_first() {
-            Some((_, first)) => self.hear(first),
-            None => Ok(()),
         }
     }
 
     fn hear_dispatcher(&mut self) -> Result<(), Gone> {
-        let mut count = [0; 8];
-        let _ = rustix::io::read(&*self.wake, &mut count);
+        self.inbox.heard();
         loop {
-            match self.events.try_recv() {
+            match self.inbox.next() {
                 Ok(Event::Ended(pid)) => {
                     let left = self.claims.forget(pid);
                     self.closer.close(left);
@@ -324,91 +260,6 @@ impl Registrar {
                 Ok(Event::PutAway(descriptor)) => self.closer.close([descriptor]),
                 Err(mpsc::TryRecvError::Empty) => return Ok(()),
                 Err(mpsc::TryRecvError::Disconnected) => return Err(Gone),
-            }
-        }
-    }
-
-    /// Reads what a caller has to say. One whose words are not understood, or who is not ours, is sent
-    /// away without an answer, and goes on natively.
-    fn hear(&mut self, caller: OwnedFd) -> Result<(), Gone> {
-        // Before another thread closes it: this one, asleep in the epoll with the last reference to it,
-        // would keep the connection open. Of a descriptor that is in the epoll this cannot fail.
-        let _ = epoll::delete(&self.epoll, &caller);
-        let mut bytes = [0; REQUEST_LEN + 1];
-        let Ok((len, mut sent)) = sys::receive_all(caller.as_fd(), &mut bytes) else {
-            self.closer.send_away(caller);
-            return Ok(());
-        };
-        let request = bytes.get(..len).and_then(Request::decode);
-        let socket = sent.pop();
-        self.closer.close(sent);
-        let handled = match (request, Peer::of(caller.as_fd())) {
-            (Some(request), Ok(peer)) => self.consider(request, peer, socket, &caller),
-            _ => {
-                self.closer.close(socket);
-                Ok(())
-            }
-        };
-        self.closer.send_away(caller);
-        handled
-    }
-
-    fn consider(
-        &mut self,
-        request: Request,
-        peer: Peer,
-        socket: Option<OwnedFd>,
-        caller: &OwnedFd,
-    ) -> Result<(), Gone> {
-        if !peer.descends_from(std::process::id().cast_signed()) {
-            self.closer.close(socket);
-            self.refuse(Notice::Stranger {
-                pid: peer.pid,
-                uid: peer.identity.uid,
-            });
-            return Ok(());
-        }
-        let pid = peer.pid;
-        match (request.verb, socket) {
-            (Verb::Hello, None) => {
-                let _ = self.notices.try_send(Notice::Loaded { pid });
-                Ok(())
-            }
-            (Verb::Close, None) => {
-                let channel = balance::MemberId(request.channel);
-                self.desk.run(move |turn| turn.closed(channel, pid))
-            }
-            (Verb::Hello | Verb::Close, socket) => {
-                self.closer.close(socket);
-                Ok(())
-            }
-            (Verb::Remove, None) => {
-                let reply = self.remove(&request, pid)?;
-                answer(caller, &reply, None);
-                Ok(())
-            }
-            (_, None) => Ok(()),
-            (_, Some(socket)) => {
-                let handle = peer.handle.try_clone();
-                let watched = self
-                    .desk
-                    .run(move |turn| handle.is_ok_and(|handle| turn.watch_process(pid, handle)))?;
-                let question = Question {
-                    cookie: sockopt::socket_cookie(&socket).ok(),
-                    request,
-                    peer,
-                    socket,
-                };
-                if watched {
-                    let (reply, descriptor) = self.answer(&question)?;
-                    answer(caller, &reply, descriptor.as_ref().map(AsFd::as_fd));
-                    // A copy of our own, or of another instance's.
-                    self.closer.close(descriptor);
-                } else {
-                    self.refuse(Notice::TooMuch { pid });
-                }
-                self.closer.close([question.socket]);
-                Ok(())
             }
         }
     }
@@ -434,16 +285,6 @@ impl Registrar {
             let _ = self.notices.try_send(notice);
         }
     }
-}
-
-/// A caller who is gone needs no answer.
-fn answer(caller: &OwnedFd, reply: &Reply, fd: Option<BorrowedFd<'_>>) {
-    let _ = sys::send(caller.as_fd(), &reply.encode(), fd);
-}
-
-fn is_scarcity(error: &io::Error) -> bool {
-    let errno = Errno::from_io_error(error);
-    matches!(errno, Some(Errno::MFILE | Errno::NFILE))
 }
 
 /// A call fails as it would have failed for the worker.

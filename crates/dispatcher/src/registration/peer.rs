@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, readlinkat, statat};
+use rustix::io::{Errno, retry_on_intr};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use sys::{CapabilitySet, Identity, Rights};
 
@@ -60,9 +61,17 @@ impl Peer {
     }
 
     /// Whether it descends from a process.
-    pub(super) fn descends_from(&self, ancestor: i32) -> bool {
+    ///
+    /// # Errors
+    /// If no descriptor is left to find out.
+    pub(super) fn descends_from(&self, ancestor: i32) -> io::Result<bool> {
         // A parent that ends in between changes the chain: then it is read anew.
-        (0..4).any(|_| descends(self.pid, ancestor, parent_of)) && !self.has_ended()
+        for _ in 0..4 {
+            if descends(self.pid, ancestor, read_parent)? {
+                return Ok(!self.has_ended());
+            }
+        }
+        Ok(false)
     }
 
     /// Its parent.
@@ -170,7 +179,8 @@ const NO_SUCH_OPTION: i32 = rustix::io::Errno::NOPROTOOPT.raw_os_error();
 /// Whether a process has ended, by its handle.
 pub(crate) fn has_ended(handle: &OwnedFd) -> bool {
     let mut fds = [PollFd::new(handle, PollFlags::IN)];
-    !matches!(poll(&mut fds, Some(&Timespec::default())), Ok(0))
+    let now = Timespec::default();
+    !matches!(retry_on_intr(|| poll(&mut fds, Some(&now))), Ok(0))
 }
 
 fn open_folder(at: BorrowedFd<'_>, path: &str) -> io::Result<OwnedFd> {
@@ -181,34 +191,57 @@ fn open_folder(at: BorrowedFd<'_>, path: &str) -> io::Result<OwnedFd> {
 /// Whether a chain of parents leads from one process to another. Between two looks at a process's
 /// parent, which find the same, that one was alive, and its own parent was read in between: so no
 /// number in the chain can have changed its meaning.
-fn descends(pid: i32, ancestor: i32, parent_of: impl Fn(i32) -> Option<i32>) -> bool {
+fn descends(
+    pid: i32,
+    ancestor: i32,
+    parent_of: impl Fn(i32) -> io::Result<Option<i32>>,
+) -> io::Result<bool> {
     let mut at = pid;
     for _ in 0..MOST_PARENTS {
         if at == ancestor {
-            return true;
+            return Ok(true);
         }
-        let Some(parent) = parent_of(at).filter(|parent| *parent > 0) else {
-            return false;
+        let Some(parent) = parent_of(at)?.filter(|parent| *parent > 0) else {
+            return Ok(false);
         };
         if parent == ancestor {
-            return true;
+            return Ok(true);
         }
-        let before = parent_of(parent);
-        if before.is_none() || parent_of(at) != Some(parent) {
-            return false;
+        let before = parent_of(parent)?;
+        if before.is_none() || parent_of(at)? != Some(parent) {
+            return Ok(false);
         }
         at = parent;
     }
-    false
+    Ok(false)
+}
+
+/// The parent of a process; none where it is not told.
+pub(super) fn parent_of(pid: i32) -> Option<i32> {
+    read_parent(pid).ok().flatten()
 }
 
 /// The parent of a process, from `/proc/<pid>/stat`: the fourth field, behind the name in
-/// parentheses.
-pub(super) fn parent_of(pid: i32) -> Option<i32> {
-    let pid = Pid::from_raw(pid)?.as_raw_nonzero();
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, rest) = stat.rsplit_once(')')?;
-    rest.split_whitespace().nth(1)?.parse().ok()
+/// parentheses. An error tells nothing of the process.
+fn read_parent(pid: i32) -> io::Result<Option<i32>> {
+    let Some(pid) = Pid::from_raw(pid) else {
+        return Ok(None);
+    };
+    match std::fs::read_to_string(format!("/proc/{}/stat", pid.as_raw_nonzero())) {
+        Err(error) if is_scarcity(&error) => Err(error),
+        Err(_) => Ok(None),
+        Ok(stat) => {
+            let rest = stat.rsplit_once(')').map(|(_, rest)| rest);
+            let parent = rest.and_then(|rest| rest.split_whitespace().nth(1));
+            Ok(parent.and_then(|parent| parent.parse().ok()))
+        }
+    }
+}
+
+/// Whether a call has failed because no descriptor was left.
+pub(super) fn is_scarcity(error: &io::Error) -> bool {
+    let errno = Errno::from_io_error(error);
+    matches!(errno, Some(Errno::MFILE | Errno::NFILE))
 }
 
 #[cfg(test)]
@@ -216,19 +249,23 @@ mod tests {
     use super::*;
     use std::cell::Cell;
 
-    fn chain(pairs: &[(i32, i32)]) -> impl Fn(i32) -> Option<i32> {
-        move |pid| Some(pairs.iter().find(|(child, _)| *child == pid)?.1)
+    fn chain(pairs: &[(i32, i32)]) -> impl Fn(i32) -> io::Result<Option<i32>> {
+        move |pid| {
+            let found = pairs.iter().find(|(child, _)| *child == pid);
+            Ok(found.map(|(_, parent)| *parent))
+        }
     }
 
     #[test]
     fn a_descendant_is_known_by_its_parents() {
         let tree = [(9, 7), (7, 5), (5, 1), (8, 1), (1, 0)];
         for (pid, descends_from_5) in [(9, true), (7, true), (5, true), (8, false), (1, false)] {
-            assert_eq!(descends(pid, 5, chain(&tree)), descends_from_5, "{pid}");
+            let descends = descends(pid, 5, chain(&tree)).unwrap();
+            assert_eq!(descends, descends_from_5, "{pid}");
         }
-        assert!(!descends(9, 5, chain(&[(9, 7), (7, 9)])));
-        assert!(!descends(9, 5, |_| None));
-        assert!(descends(std::process::id() as i32, 1, parent_of));
+        assert!(!descends(9, 5, chain(&[(9, 7), (7, 9)])).unwrap());
+        assert!(!descends(9, 5, |_| Ok(None)).unwrap());
+        assert!(descends(std::process::id() as i32, 1, read_parent).unwrap());
     }
 
     /// A stranger's parent ends, and its number goes to a process of ours.
@@ -237,14 +274,31 @@ mod tests {
         let looks = Cell::new(0);
         let parent = |pid| {
             looks.set(looks.get() + 1);
-            match (pid, looks.get()) {
-                (9, 1) => Some(7),
-                (7, _) => Some(5),
-                (9, _) => Some(1),
-                _ => Some(0),
-            }
+            Ok(Some(match (pid, looks.get()) {
+                (9, 1) => 7,
+                (7, _) => 5,
+                (9, _) => 1,
+                _ => 0,
+            }))
         };
-        assert!(!descends(9, 5, parent));
+        assert!(!descends(9, 5, parent).unwrap());
+    }
+
+    /// Whoever asks is no stranger for that nobody could look.
+    #[test]
+    fn without_a_descriptor_nothing_is_said_of_a_process() {
+        for nth in 1..4 {
+            let looks = Cell::new(0);
+            let parent = |pid| {
+                looks.set(looks.get() + 1);
+                match looks.get() == nth {
+                    true => Err(Errno::MFILE.into()),
+                    false => chain(&[(9, 7), (7, 5)])(pid),
+                }
+            };
+            let error = descends(9, 5, parent).unwrap_err();
+            assert!(is_scarcity(&error), "{nth}");
+        }
     }
 
     #[test]

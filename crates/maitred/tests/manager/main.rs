@@ -44,6 +44,7 @@ mod removed;
 mod renewal;
 mod settings;
 mod states;
+mod strays;
 mod targets;
 mod trouble;
 mod truths;

@@ -319,6 +319,10 @@ const ATTACKS: &[Attack] = &[
     ("descriptors of every kind", things::of_every_kind),
     ("a blocking listener", things::shared_and_blocking),
     ("sockets that linger", things::that_linger),
+    (
+        "sockets that linger in a channel",
+        things::that_linger_in_a_channel,
+    ),
     ("a listener of somebody else", things::of_somebody_else),
     ("privileged ports", privileged_ports),
     ("socket options", socket_options),

@@ -12,6 +12,13 @@ const COPIED: usize = 4096;
 /// run between them is copied by itself.
 const FRAMING: usize = 1024;
 
+/// So much of it a client may have read in one step.
+pub(crate) const OF_STEP: usize = 4 * FRAMING;
+
+/// What one step costs at most for its framing.
+#[cfg(test)]
+pub(crate) const UNITS: usize = OF_STEP / FRAMING;
+
 /// What has been read of a body.
 pub(crate) struct Coded {
     /// How much of the input was read.
@@ -29,13 +36,14 @@ impl Coded {
     }
 }
 
-/// Reads a body on, and writes it anew behind what is in `out`. Chunks that came together go on as
-/// one: a sender of small chunks costs the receiver no more than a sender of large ones. (Node reads
+/// Reads a body on, until so many bytes of framing have been read, and writes it anew behind what is in
+/// `out`. Chunks that came together go on as one: a sender of small chunks costs the receiver no more than a sender of large ones. (Node reads
 /// 350,000 chunks of one byte in a turn of its loop, for a quarter of a second.)
 pub(crate) fn recode(
     decoder: &mut BodyDecoder,
     encoder: BodyEncoder,
     input: &[u8],
+    framing: usize,
     out: &mut Vec<u8>,
 ) -> Result<Coded, Refusal> {
     if encoder == BodyEncoder::Plain && !decoder.is_chunked() {
@@ -56,7 +64,7 @@ pub(crate) fn recode(
     let start = out.len();
     let mut at = 0;
     let mut all = 0;
-    while at < input.len() && !decoder.is_done() {
+    while at < input.len() && !decoder.is_done() && at - all < framing {
         let rest = input.get(at..).unwrap_or(&[]);
         let piece = decoder.read(rest)?;
         at += piece.read;
@@ -92,13 +100,31 @@ mod tests {
 
     use super::*;
 
+    #[test]
+    fn what_is_mostly_framing_is_read_in_part() {
+        let input = b"1\r\na\r\n".repeat(10_000);
+        let mut decoder = BodyDecoder::new(Framing::Chunked);
+        let (mut at, mut data, mut steps) = (0, 0, 0);
+        while at < input.len() {
+            let mut out = Vec::new();
+            let rest = &input[at..];
+            let coded = recode(&mut decoder, BodyEncoder::Chunked, rest, OF_STEP, &mut out);
+            let coded = coded.unwrap();
+            assert!(coded.units() as usize <= UNITS);
+            at += coded.read;
+            data += coded.data;
+            steps += 1;
+        }
+        assert_eq!((data, steps), (10_000, 13));
+    }
+
     /// What the chunked input becomes, read in pieces of this size.
     fn recoded(input: &[u8], size: usize, encoder: BodyEncoder) -> Vec<u8> {
         let mut decoder = BodyDecoder::new(Framing::Chunked);
         let mut out = b"head".to_vec();
         let mut data = 0;
         for piece in input.chunks(size) {
-            let coded = recode(&mut decoder, encoder, piece, &mut out).unwrap();
+            let coded = recode(&mut decoder, encoder, piece, usize::MAX, &mut out).unwrap();
             assert_eq!((coded.read, coded.direct), (piece.len(), 0..0));
             data += coded.data;
         }

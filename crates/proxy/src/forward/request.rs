@@ -3,7 +3,7 @@
 use http1::Refusal;
 
 use super::Passed;
-use super::body::{Coded, recode};
+use super::body::{Coded, OF_STEP, recode};
 use crate::context::Context;
 use crate::downstream::client::{Client, Phase};
 use crate::exchange::Stage;
@@ -57,7 +57,7 @@ pub(crate) fn pass(client: &mut Client, cx: &mut Context) -> Passed {
     let out = &mut io.write_buffer;
     out.clear();
     let encoder = exchange.request_encoder;
-    let coded = match recode(&mut exchange.request, encoder, input, out) {
+    let coded = match recode(&mut exchange.request, encoder, input, OF_STEP, out) {
         Ok(coded) => coded,
         Err(refusal) => return Passed::Failed(refusal, None),
     };

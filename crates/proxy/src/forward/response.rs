@@ -100,7 +100,9 @@ fn pass_body(
     let Some(answer) = &mut exchange.answer else {
         return Ok(Passed::Nothing);
     };
-    let coded = recode(&mut answer.decoder, answer.encoder, input, out)?;
+    // A worker's is read whole: the app is known for what it sends.
+    let whole = usize::MAX;
+    let coded = recode(&mut answer.decoder, answer.encoder, input, whole, out)?;
     client.add_work(coded.units());
     let Coded { read, data, direct } = coded;
     exchange.record.bytes += data as u64;

@@ -12,7 +12,7 @@ use http1::Networks;
 use crate::ids::IdMap;
 
 /// What one connection may have of a turn, with all that goes over it.
-const OF_CONNECTION: u32 = 64;
+pub(crate) const OF_CONNECTION: u32 = 64;
 
 /// What all connections of one address may have of it together.
 const OF_ADDRESS: u32 = 256;

@@ -42,7 +42,7 @@ pub(crate) struct Link {
 }
 
 /// The bytes that cost a unit.
-const BYTES: usize = 2048;
+pub(crate) const BYTES: usize = 2048;
 
 /// What carries the bytes.
 #[derive(Debug)]

@@ -80,6 +80,7 @@ pub(crate) fn make(number: u64, peer: &[u8], local: &[u8]) -> io::Result<(OwnedF
         SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
         None,
     )?;
+    sys::refuse_descriptors(ours.as_fd());
     let name = |nonce, end, address| wire::pair_name(2 * number + end, nonce, address);
     sys::bind_random(ours.as_fd(), |nonce| name(nonce, 0, peer))?;
     sys::bind_random(theirs.as_fd(), |nonce| name(nonce, 1, local))?;

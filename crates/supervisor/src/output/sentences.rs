@@ -211,8 +211,8 @@ impl Sentences {
                  {name} are not counted: least_conn goes in turn, and no limit holds"
             )),
             Event::OutOfDescriptors { limit } => Some(format!(
-                "{limit} files are open, which is the limit (ulimit -n): new connections wait in \
-                 the kernel until some are closed"
+                "{limit} files are open, which is the limit (ulimit -n): new connections and \
+                 workers that start wait until some are closed"
             )),
             Event::FewDescriptors {
                 limit,

@@ -1,8 +1,8 @@
 //! Descriptors that are not what the registration socket is for.
 
 use std::fs;
-use std::io::Write;
-use std::net::{TcpListener, TcpStream, UdpSocket};
+use std::io::{ErrorKind, Write};
+use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::time::Duration;
@@ -139,13 +139,8 @@ pub(super) fn that_linger(bench: &Bench) {
     let supervisor = Pid::from_raw(children_of(bench.run.pid())[0]).unwrap();
     let mut peers = Vec::new();
     for verb in VERBS {
-        let mut full = TcpStream::connect(address).unwrap();
+        let sent = lingering(address);
         peers.push(peer.accept().unwrap());
-        full.set_nonblocking(true).unwrap();
-        while full.write(&[0; 65536]).is_ok() {}
-        full.set_nonblocking(false).unwrap();
-        sockopt::set_socket_linger(&full, Some(Duration::from_secs(1000))).unwrap();
-        let sent: OwnedFd = full.into();
         let ask = with_address(verb, 3, tcp_address(free_port())).encode();
         let caller = bench.agent.connect();
         // Ours is closed before the supervisor reads it: else the test would wait.
@@ -162,6 +157,52 @@ pub(super) fn that_linger(bench: &Bench) {
     for (peer, _) in &peers {
         sockopt::set_socket_linger(peer, Some(Duration::ZERO)).unwrap();
     }
+}
+
+/// The same, in the channel by which connections come, the other way. The supervisor reads nothing of
+/// it, and closes it in the end.
+pub(super) fn that_linger_in_a_channel(bench: &Bench) {
+    let peer = TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = peer.local_addr().unwrap();
+    let listens = with_address(Verb::Listen, 3, tcp_address(free_port()));
+    let sent = socket_of(AddressFamily::INET);
+    let (reply, channel) = bench.agent.ask(&listens.encode(), &[sent]).unwrap();
+    let channel = channel.unwrap();
+    // It is full as it comes.
+    sockopt::set_socket_send_buffer_size(&channel, 1 << 20).unwrap();
+    let mut peers = Vec::new();
+    for _ in 0..8 {
+        let lingering = lingering(address);
+        peers.push(peer.accept().unwrap());
+        match sys::send(channel.as_fd(), b"x", Some(lingering.as_fd())) {
+            Ok(()) => {}
+            // From Linux 6.16 on the kernel refuses it. Else the test itself would wait.
+            Err(error) => {
+                assert_eq!(error.kind(), ErrorKind::PermissionDenied, "{error}");
+                sockopt::set_socket_linger(&lingering, Some(Duration::ZERO)).unwrap();
+            }
+        }
+    }
+    drop(channel);
+    let close = Request {
+        channel: reply.channel,
+        ..request(Verb::Close)
+    };
+    assert_eq!(bench.ask(close, &[]), None);
+    bench.longest_waits(200);
+    for (peer, _) in &peers {
+        sockopt::set_socket_linger(peer, Some(Duration::ZERO)).unwrap();
+    }
+}
+
+/// A connection to this address with much that is not sent, and a long SO_LINGER.
+fn lingering(address: SocketAddr) -> OwnedFd {
+    let mut full = TcpStream::connect(address).unwrap();
+    full.set_nonblocking(true).unwrap();
+    while full.write(&[0; 65536]).is_ok() {}
+    full.set_nonblocking(false).unwrap();
+    sockopt::set_socket_linger(&full, Some(Duration::from_secs(1000))).unwrap();
+    full.into()
 }
 
 /// A listener that another program has handed to the worker: the address stays with that.
