@@ -1,5 +1,4 @@
-//! The proxy as the event loop calls it: what happens is told to it, and what it found out is
-//! fetched from it.
+//! The proxy as the event loop calls it: with what happens, and for what the proxy has found out.
 
 use std::collections::HashMap;
 use std::io;
@@ -179,7 +178,7 @@ impl Proxy {
 
     /// Notes an epoll event with our kind, which has come among others. All of a lot are noted before
     /// any is seen to by [`Self::event`]: so nothing is sent over a connection whose end, or on which
-    /// something unasked, is told in the same lot.
+    /// something unasked, is announced in the same lot.
     pub fn hear(&mut self, data: u64, flags: epoll::EventFlags) {
         let key = Key::of(data & (UPSTREAM - 1));
         let link = if is_upstream(data) {
@@ -321,8 +320,8 @@ impl Proxy {
         self.clients.len() < self.most_clients()
     }
 
-    /// Makes room for a newcomer, if there is none: the address with the most connections loses some
-    /// over which nothing is asked. Whether there is room now.
+    /// Makes room for a newcomer, if there is none: the address with the most connections loses idle
+    /// ones. Whether there is room now.
     pub fn make_room_at_once(&mut self) -> bool {
         idle_eviction::make_room_at_once(&mut self.clients, &mut self.cx)
     }

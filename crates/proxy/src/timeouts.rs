@@ -9,7 +9,7 @@ use crate::Settings;
 use crate::context::Context;
 use crate::detect::worker_first;
 use crate::downstream::client::{Client, Phase, Reading};
-use crate::downstream::http2::session::{Session, Standing};
+use crate::downstream::http2::session::{Activity, Session};
 use crate::downstream::leave::{conclude, drop_client};
 use crate::exchange::{Exchange, Stage, departure};
 use crate::limits::idle_eviction::make_room;
@@ -19,19 +19,21 @@ use crate::upstream::Upstream;
 /// How often all connections are looked at: time limits are that exact.
 pub(crate) const SWEEP: Nanos = 500_000_000;
 
-/// How long a client that has been told that its HTTP/2 connection ends may take to agree.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// How long a client may take to close an HTTP/2 connection after GOAWAY.
+const GOAWAY: Duration = Duration::from_secs(2);
 
 /// What is to become of a client.
 #[derive(Clone, Copy, Debug)]
 enum Verdict {
     Fine,
+    /// Its request fails with this.
     Late(Refusal),
-    /// It is to be told that its connection ends.
-    Farewell,
+    /// Its HTTP/2 connection is idle, and gets a GOAWAY.
+    GoAway,
+    /// Its connection is closed.
     Gone,
     /// Its worker has not spoken first.
-    Heard,
+    Silent,
 }
 
 /// Looks at all clients and connections.
@@ -52,10 +54,10 @@ pub(crate) fn sweep(clients: &mut Slab<Client>, cx: &mut Context) {
     }
     for (key, verdict) in verdicts {
         match (verdict, clients.get_mut(key)) {
-            (Verdict::Heard, Some(client)) => {
+            (Verdict::Silent, Some(client)) => {
                 worker_first::read_on(client, cx);
             }
-            (Verdict::Farewell, Some(client)) => {
+            (Verdict::GoAway, Some(client)) => {
                 if let Phase::Http2(session) = &mut client.phase {
                     session.close();
                     client.active_at = cx.io.now;
@@ -98,7 +100,7 @@ impl Clock<'_> {
             Phase::Reading(_) | Phase::Serving(_) if is_clogged => gone_if(self.is_stalled(client)),
             Phase::Http2(_) if is_clogged && self.is_stalled(client) => Verdict::Gone,
             Phase::Reading(reading) => self.reading(reading, client),
-            Phase::FirstWord(word) if word.until <= self.now => Verdict::Heard,
+            Phase::FirstWord(word) if word.until <= self.now => Verdict::Silent,
             Phase::Serving(exchange) => self.serving(exchange, client, upstream),
             Phase::Http2(session) => self.http2(session, client),
             // The last words have to get there first.
@@ -152,11 +154,11 @@ impl Clock<'_> {
 
     fn http2(&self, session: &Session, client: &Client) -> Verdict {
         let passed = |limit| self.has_passed(limit, client.active_at);
-        match session.standing() {
-            Standing::Greeting if passed(self.limits.head_time) => Verdict::Gone,
-            Standing::Idle if session.is_closing() && passed(FAREWELL) => Verdict::Gone,
-            Standing::Idle if passed(self.limits.idle_time) => Verdict::Farewell,
-            Standing::Greeting | Standing::Idle | Standing::Busy => Verdict::Fine,
+        match session.activity() {
+            Activity::Handshake if passed(self.limits.head_time) => Verdict::Gone,
+            Activity::Idle if session.is_closing() && passed(GOAWAY) => Verdict::Gone,
+            Activity::Idle if passed(self.limits.idle_time) => Verdict::GoAway,
+            Activity::Handshake | Activity::Idle | Activity::Busy => Verdict::Fine,
         }
     }
 }

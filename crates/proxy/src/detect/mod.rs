@@ -45,7 +45,7 @@ impl Spoken {
     }
 }
 
-/// What a client is told whose request was answered so.
+/// What the client of such a worker is answered.
 pub(crate) fn reason(what: Foreign) -> &'static str {
     match what {
         Foreign::Tls => "the worker speaks TLS, and not HTTP",

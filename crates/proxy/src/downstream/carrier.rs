@@ -81,3 +81,40 @@ impl Carrier {
                 .unwrap_or_else(|| bytes.starts_with(PREFACE))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connection_and_a_stream_differ_in_these() {
+        let (own, session) = (Key::of(1), Key::of(2));
+        let reset = |carrier: Carrier| {
+            [Version::Http10, Version::Http11].map(|version| carrier.cuts_by_reset(version))
+        };
+        let framing = |carrier: Carrier| {
+            let framings = [Framing::Empty, Framing::Length(1), Framing::Chunked];
+            framings.map(|framing| carrier.framing(framing))
+        };
+        let connection = Carrier::Connection;
+        assert_eq!(connection.connection(own), own);
+        assert_eq!(connection.session(), None);
+        assert!(connection.has_next_request() && connection.must_linger());
+        assert_eq!(reset(connection), [true, false]);
+        assert_eq!(
+            framing(connection),
+            [Framing::Empty, Framing::Length(1), Framing::Chunked]
+        );
+        assert_eq!(connection.logged_version(), None);
+        let stream = Carrier::Stream(session);
+        assert_eq!(stream.connection(own), session);
+        assert_eq!(stream.session(), Some(session));
+        assert!(!stream.has_next_request() && !stream.must_linger());
+        assert_eq!(reset(stream), [true, true]);
+        assert_eq!(
+            framing(stream),
+            [Framing::Empty, Framing::Length(1), Framing::Close]
+        );
+        assert_eq!(stream.logged_version(), Some(&b"HTTP/2.0"[..]));
+    }
+}

@@ -63,3 +63,30 @@ fn skip_empty_line(reading: &mut Reading, bytes: &[u8]) -> Option<usize> {
     reading.searched = usize::from(used == 0);
     Some(used)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_empty_line_is_passed_over() {
+        for (bytes, used, searched) in [
+            (&b"\r\nGET"[..], Some(2), 0),
+            (b"\r\n", Some(2), 0),
+            // The other half is still to come.
+            (b"\r", Some(0), 1),
+            (b"\n", None, 0),
+            (b"\rG", None, 0),
+            (b"GET", None, 0),
+        ] {
+            let Phase::Reading(mut reading) = Phase::reading(0) else {
+                panic!("a client reads first");
+            };
+            assert_eq!(skip_empty_line(&mut reading, bytes), used, "{bytes:?}");
+            assert_eq!(reading.searched, searched, "{bytes:?}");
+            if used == Some(2) {
+                assert_eq!(skip_empty_line(&mut reading, bytes), None, "{bytes:?}");
+            }
+        }
+    }
+}

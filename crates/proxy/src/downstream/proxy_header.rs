@@ -11,9 +11,9 @@ use crate::context::Context;
 use crate::exchange::ending;
 use crate::link::Read;
 
-/// What a step of reading it has come to.
+/// What a step of reading has come to.
 pub(crate) enum Header {
-    /// The client's address is known now, as far as it was told.
+    /// The client's address is known now, if the header names one.
     Complete,
     Not(Step),
 }

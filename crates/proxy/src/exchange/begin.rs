@@ -143,7 +143,7 @@ fn wanted_member(request: &Request<'_, '_>) -> Option<u64> {
 }
 
 /// How much of a body must be there before a worker is asked for: so a client that sends a few bytes
-/// now and then holds none. A body whose length is not told, or that its client keeps back until it
+/// now and then holds none. A body whose length is unknown, or that its client keeps back until it
 /// hears something, may be one half of a conversation; that begins at once.
 fn first_portion(request: &Request<'_, '_>, most: u64) -> usize {
     match request.framing {

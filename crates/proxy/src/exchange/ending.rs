@@ -1,5 +1,4 @@
-//! How requests end, and what their clients are told: answered, failed, refused, abandoned; and the
-//! last words on a connection.
+//! How requests end: answered, failed, refused or abandoned; and the last words on a connection.
 
 use balance::Nanos;
 use http1::Refusal;
@@ -41,7 +40,8 @@ pub(crate) fn finish(client: &mut Client, cx: &mut Context) -> Step {
     close(client, cx)
 }
 
-/// The client's request fails. Where nothing of a response has been passed on, the client is told.
+/// The client's request fails. Where nothing of a response has been passed on, the client gets an
+/// error.
 pub(crate) fn fail(
     client: &mut Client,
     refusal: Refusal,
@@ -49,7 +49,7 @@ pub(crate) fn fail(
     cx: &mut Context,
 ) -> Step {
     let begun = match &client.phase {
-        // There is no way to tell it.
+        // It can have no error any more.
         Phase::Serving(exchange) => exchange.answer.is_some() || exchange.is_whole,
         _ => false,
     };

@@ -94,7 +94,7 @@ pub(crate) struct Tunnel {
     pub(crate) connection: Key,
     /// The balancer counts it as in progress.
     pub(crate) is_counted: bool,
-    /// Which sides have been told that the other sends no more.
+    /// Which sides know that the other sends no more.
     pub(crate) told_worker: bool,
     pub(crate) told_client: bool,
 }

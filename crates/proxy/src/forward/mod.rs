@@ -18,7 +18,7 @@ pub(crate) enum Passed {
     Nothing,
     /// The request cannot be completed.
     Failed(Refusal, Option<&'static str>),
-    /// A side is gone, or has been told all that it can be.
+    /// A side is gone, or has had all that it can have.
     Gone,
     /// The worker has ended the connection before its response.
     NoAnswer,

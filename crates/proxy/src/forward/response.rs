@@ -81,7 +81,7 @@ pub(crate) fn pass(client: &mut Client, cx: &mut Context) -> Passed {
     }
     pass_body(rest, exchange, &mut client.link, out, &io.epoll).unwrap_or_else(|refusal| {
         if is_new {
-            // Its head has not gone out: the client can still be told.
+            // Its head has not gone out: the client can still have an error.
             exchange.answer = None;
             exchange.record.status = None;
         }

@@ -72,7 +72,7 @@ pub(crate) fn pass(client: &mut Client, cx: &mut Context) -> Step {
 }
 
 /// Copies what there is from one side to the other; how much that was, or `None` if a side is
-/// broken. A side that ends is told to the other.
+/// broken. The end of one side is passed on to the other.
 fn copy(from: &mut Link, to: &mut Link, told: &mut bool, io: &mut Io) -> Option<usize> {
     if to.is_clogged() {
         return Some(0);

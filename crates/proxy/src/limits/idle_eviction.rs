@@ -8,7 +8,7 @@ use balance::Nanos;
 use super::shares::Sharer;
 use crate::context::Context;
 use crate::downstream::client::{Client, Phase};
-use crate::downstream::http2::session::Standing;
+use crate::downstream::http2::session::Activity;
 use crate::downstream::leave::drop_client;
 use crate::slab::Slab;
 
@@ -153,10 +153,10 @@ fn idle(client: &Client) -> Option<(Idle, Nanos)> {
             };
             Some((kind, reading.since))
         }
-        Phase::Http2(session) => match session.standing() {
-            Standing::Idle => Some((Idle::Kept, client.active_at)),
-            Standing::Greeting => Some((Idle::Silent, client.active_at)),
-            Standing::Busy => None,
+        Phase::Http2(session) => match session.activity() {
+            Activity::Idle => Some((Idle::Kept, client.active_at)),
+            Activity::Handshake => Some((Idle::Silent, client.active_at)),
+            Activity::Busy => None,
         },
         Phase::FirstWord(word) => Some((Idle::Silent, word.since)),
         Phase::Reading(_) | Phase::Serving(_) | Phase::Tunnel(_) | Phase::Closing { .. } => None,

@@ -34,3 +34,21 @@ impl RetryBudget {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_repetitions_may_be_had_at_once_and_one_for_each_ten_requests() {
+        let mut budget = RetryBudget::default();
+        let spent = |budget: &mut RetryBudget| (0..100).take_while(|_| budget.spend()).count();
+        assert_eq!(spent(&mut budget), 10);
+        for (requests, repetitions) in [(9, 0), (1, 1), (25, 2), (5, 1)] {
+            (0..requests).for_each(|_| budget.earn());
+            assert_eq!(spent(&mut budget), repetitions);
+        }
+        (0..1000).for_each(|_| budget.earn());
+        assert_eq!(spent(&mut budget), 10);
+    }
+}

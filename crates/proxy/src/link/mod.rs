@@ -1,6 +1,6 @@
 //! One connection of the proxy, to a client or to a worker: reading, and writing without waiting.
 //! Bytes go over a socket, or through TLS over a socket, or are a stream of an HTTP/2 connection
-//! that is told in the words of HTTP/1.1.
+//! that is read and written in the words of HTTP/1.1.
 
 pub(crate) mod frames;
 mod input;
@@ -27,7 +27,7 @@ const AHEAD: usize = 64 * 1024;
 /// A connection, with what has been read and not used, and what could not be written yet.
 #[derive(Debug)]
 pub(crate) struct Link {
-    way: Way,
+    transport: Transport,
     /// Read, and not used yet.
     pub(crate) input: Input,
     /// To be written when the other side takes more; `written` of it has been.
@@ -37,7 +37,7 @@ pub(crate) struct Link {
     ending: bool,
     /// What reading has cost since that was last asked, in units of [`crate::limits::shares`].
     work: u32,
-    /// Something was read that brought nothing for those above, and there may be more.
+    /// The last read brought nothing for the caller, and there may be more.
     may_bring_more: bool,
 }
 
@@ -46,13 +46,13 @@ pub(crate) const BYTES: usize = 2048;
 
 /// What carries the bytes.
 #[derive(Debug)]
-enum Way {
+enum Transport {
     Socket(Socket),
     Tls(Socket, Box<Tls>),
     Stream(Box<dyn Stream>),
 }
 
-impl Way {
+impl Transport {
     /// Writes two runs of bytes, one behind the other; how much was taken.
     fn write(&mut self, first: &[u8], second: &[u8]) -> Result<usize, Gone> {
         match self {
@@ -61,11 +61,11 @@ impl Way {
         }
     }
 
-    /// Asks to be told when more can be written, or no longer.
+    /// Asks for an event when more can be written, or no longer.
     fn watch_out(&mut self, on: bool, epoll: &OwnedFd) {
         match self {
             Self::Socket(socket) | Self::Tls(socket, _) => socket.watch_out(on, epoll),
-            // It tells by itself.
+            // It calls its waker by itself.
             Self::Stream(_) => {}
         }
     }
@@ -81,17 +81,19 @@ impl Way {
 impl Link {
     /// Takes a socket into the epoll; `data` names it in events.
     pub(crate) fn new(socket: OwnedFd, epoll: &OwnedFd, data: u64) -> Result<Self, Errno> {
-        Ok(Self::over(Way::Socket(Socket::new(socket, epoll, data)?)))
+        Ok(Self::over(Transport::Socket(Socket::new(
+            socket, epoll, data,
+        )?)))
     }
 
     /// The same, with TLS spoken over it.
     pub(crate) fn with_tls(mut self, connection: Option<ServerConnection>) -> Self {
         if let Some(tls) = connection {
-            self.way = match self.way {
-                Way::Socket(socket) | Way::Tls(socket, _) => {
-                    Way::Tls(socket, Box::new(Tls::new(tls)))
+            self.transport = match self.transport {
+                Transport::Socket(socket) | Transport::Tls(socket, _) => {
+                    Transport::Tls(socket, Box::new(Tls::new(tls)))
                 }
-                Way::Stream(stream) => Way::Stream(stream),
+                Transport::Stream(stream) => Transport::Stream(stream),
             };
         }
         self
@@ -101,13 +103,13 @@ impl Link {
     pub(crate) fn stream(stream: impl Stream + 'static, head: Vec<u8>) -> Self {
         Self {
             input: Input::of(&head),
-            ..Self::over(Way::Stream(Box::new(stream)))
+            ..Self::over(Transport::Stream(Box::new(stream)))
         }
     }
 
-    fn over(way: Way) -> Self {
+    fn over(transport: Transport) -> Self {
         Self {
-            way,
+            transport,
             input: Input::default(),
             output: Vec::new(),
             written: 0,
@@ -119,19 +121,19 @@ impl Link {
 
     /// Whether TLS protects what is said.
     pub(crate) fn is_tls(&self) -> bool {
-        match &self.way {
-            Way::Socket(_) => false,
-            Way::Tls(..) => true,
-            Way::Stream(stream) => stream.is_tls(),
+        match &self.transport {
+            Transport::Socket(_) => false,
+            Transport::Tls(..) => true,
+            Transport::Stream(stream) => stream.is_tls(),
         }
     }
 
     /// Whether HTTP/2 is spoken, as far as TLS has agreed on it (ALPN). Nothing is agreed on
     /// without TLS; with TLS, HTTP/2 is spoken only where that was agreed on: RFC 9113, 3.2.
     pub(crate) fn has_agreed_on_http2(&self) -> Option<bool> {
-        match &self.way {
-            Way::Tls(_, tls) => Some(tls.connection.alpn_protocol() == Some(b"h2")),
-            Way::Socket(_) | Way::Stream(_) => None,
+        match &self.transport {
+            Transport::Tls(_, tls) => Some(tls.connection.alpn_protocol() == Some(b"h2")),
+            Transport::Socket(_) | Transport::Stream(_) => None,
         }
     }
 
@@ -150,20 +152,20 @@ impl Link {
     /// Whether the other side has said that it will send no more; what it has sent may still have
     /// to be read.
     pub(crate) fn is_ending(&self) -> bool {
-        self.ending || self.way.socket().is_some_and(|socket| socket.ending)
+        self.ending || self.transport.socket().is_some_and(|socket| socket.ending)
     }
 
-    /// Takes in what has come within TLS, which alone can tell that the other side will send no
-    /// more: of a socket events tell that. Bounded by [`AHEAD`]; one lot at a time.
-    pub(crate) fn look_for_end(&mut self, room: &mut [u8], epoll: &OwnedFd) {
-        if let Way::Tls(socket, _) = &self.way
+    /// Takes in what has come within TLS, which alone says that the other side will send no
+    /// more: for a socket events say that. Bounded by [`AHEAD`]; one lot at a time.
+    pub(crate) fn look_for_end(&mut self, buffer: &mut [u8], epoll: &OwnedFd) {
+        if let Transport::Tls(socket, _) = &self.transport
             && socket.is_readable()
             && self.input.len() < AHEAD
             && !self.ending
         {
-            match self.read(room, epoll) {
+            match self.read(buffer, epoll) {
                 Read::Some(len) => {
-                    self.input.extend(room.get(..len).unwrap_or(&[]));
+                    self.input.extend(buffer.get(..len).unwrap_or(&[]));
                     self.may_bring_more = true;
                 }
                 Read::Nothing => {}
@@ -172,21 +174,21 @@ impl Link {
         }
     }
 
-    /// Notes what an event tells.
+    /// Notes what an event says.
     pub(crate) fn note(&mut self, flags: epoll::EventFlags) {
-        if let Way::Socket(socket) | Way::Tls(socket, _) = &mut self.way {
+        if let Transport::Socket(socket) | Transport::Tls(socket, _) = &mut self.transport {
             socket.note(flags);
         }
     }
 
-    /// Reads into `room`.
-    pub(crate) fn read(&mut self, room: &mut [u8], epoll: &OwnedFd) -> Read {
-        let read = match &mut self.way {
-            Way::Socket(socket) => socket.read(room),
-            Way::Stream(stream) => stream.read(room),
-            Way::Tls(socket, tls) => {
+    /// Reads into `buffer`.
+    pub(crate) fn read(&mut self, buffer: &mut [u8], epoll: &OwnedFd) -> Read {
+        let read = match &mut self.transport {
+            Transport::Socket(socket) => socket.read(buffer),
+            Transport::Stream(stream) => stream.read(buffer),
+            Transport::Tls(socket, tls) => {
                 let mut said = Vec::new();
-                let read = tls.read(socket, room, &mut said);
+                let read = tls.read(socket, buffer, &mut said);
                 let work = tls.take_work();
                 self.may_bring_more = read == Read::Nothing && socket.is_readable();
                 self.add_work(work);
@@ -214,7 +216,7 @@ impl Link {
         second: &[u8],
         epoll: &OwnedFd,
     ) -> Result<(), Gone> {
-        let Way::Tls(_, tls) = &mut self.way else {
+        let Transport::Tls(_, tls) = &mut self.transport else {
             return self.put(first, second, epoll);
         };
         let mut said = Vec::with_capacity(first.len() + second.len() + 128);
@@ -233,7 +235,7 @@ impl Link {
         let sent = if self.is_clogged() {
             0
         } else {
-            self.way.write(first, second)?
+            self.transport.write(first, second)?
         };
         if sent < total {
             let of_second = sent.saturating_sub(first.len());
@@ -241,14 +243,14 @@ impl Link {
                 .extend_from_slice(first.get(sent..).unwrap_or(&[]));
             self.output
                 .extend_from_slice(second.get(of_second..).unwrap_or(&[]));
-            self.way.watch_out(true, epoll);
+            self.transport.watch_out(true, epoll);
         }
         Ok(())
     }
 
     /// Writes what still waits; whether any of it could be written.
     pub(crate) fn flush(&mut self, epoll: &OwnedFd) -> Result<bool, Gone> {
-        if let Way::Stream(stream) = &mut self.way {
+        if let Transport::Stream(stream) = &mut self.transport {
             stream.check()?;
         }
         let before = self.written;
@@ -257,7 +259,7 @@ impl Link {
             .get(self.written..)
             .filter(|rest| !rest.is_empty())
         {
-            match self.way.write(rest, &[])? {
+            match self.transport.write(rest, &[])? {
                 0 => return Ok(self.written > before),
                 sent => self.written += sent,
             }
@@ -266,51 +268,51 @@ impl Link {
         if !self.output.is_empty() {
             self.output = Vec::new();
             self.written = 0;
-            self.way.watch_out(false, epoll);
+            self.transport.watch_out(false, epoll);
         }
         Ok(any)
     }
 
-    /// Notes the fields that are to follow what is sent, where the way has a place for them beside
-    /// the bytes.
+    /// Notes the fields that are to follow what is sent, where the transport has a place for them
+    /// beside the bytes.
     pub(crate) fn set_trailers(&mut self, fields: &[u8]) {
-        if let Way::Stream(stream) = &mut self.way {
+        if let Transport::Stream(stream) = &mut self.transport {
             stream.set_trailers(fields);
         }
     }
 
     /// Tells the other side that no more will come.
     pub(crate) fn finish_sending(&mut self, epoll: &OwnedFd) {
-        if let Way::Tls(_, tls) = &mut self.way {
+        if let Transport::Tls(_, tls) = &mut self.transport {
             tls.connection.send_close_notify();
             let mut said = Vec::new();
             tls.drain(&mut said);
             let _ = self.put(&said, &[], epoll);
         }
-        match &mut self.way {
-            Way::Socket(socket) | Way::Tls(socket, _) => socket.finish_sending(),
-            Way::Stream(stream) => stream.finish_sending(),
+        match &mut self.transport {
+            Transport::Socket(socket) | Transport::Tls(socket, _) => socket.finish_sending(),
+            Transport::Stream(stream) => stream.finish_sending(),
         }
     }
 
     /// When this is dropped, the other side does not take the end for an ordinary one.
     pub(crate) fn reset_at_end(&mut self) {
-        match &mut self.way {
-            Way::Socket(socket) | Way::Tls(socket, _) => socket.reset_at_end(),
-            Way::Stream(stream) => stream.reset(),
+        match &mut self.transport {
+            Transport::Socket(socket) | Transport::Tls(socket, _) => socket.reset_at_end(),
+            Transport::Stream(stream) => stream.reset(),
         }
     }
 
     /// Whether the other side has neither said anything that has not been read nor ended.
     pub(crate) fn is_quiet(&self) -> bool {
-        self.input.is_empty() && self.way.socket().is_some_and(Socket::is_quiet)
+        self.input.is_empty() && self.transport.socket().is_some_and(Socket::is_quiet)
     }
 
     /// The socket, where nothing but bytes goes over it.
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
-        match &self.way {
-            Way::Socket(socket) => Some(socket.descriptor()),
-            Way::Tls(..) | Way::Stream(_) => None,
+        match &self.transport {
+            Transport::Socket(socket) => Some(socket.descriptor()),
+            Transport::Tls(..) | Transport::Stream(_) => None,
         }
     }
 
@@ -318,12 +320,12 @@ impl Link {
     pub(crate) fn send_later(&mut self, rest: &[u8], epoll: &OwnedFd) {
         if !rest.is_empty() {
             self.output.extend_from_slice(rest);
-            self.way.watch_out(true, epoll);
+            self.transport.watch_out(true, epoll);
         }
     }
 
     /// Whether the other side has still to read something.
     pub(crate) fn is_unread(&self) -> bool {
-        self.way.socket().is_some_and(Socket::is_unread)
+        self.transport.socket().is_some_and(Socket::is_unread)
     }
 }

@@ -1,4 +1,4 @@
-//! A socket that tells by events what can be done with it.
+//! A socket whose events say what can be done with it.
 
 use std::io::IoSlice;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -10,14 +10,15 @@ use rustix::net::{RecvFlags, SendFlags, recv, send, sockopt};
 
 use super::stream::{Gone, Read};
 
-/// Events are told once, when something changes.
+/// Events come once, when something changes.
 const READ: epoll::EventFlags = epoll::EventFlags::IN
     .union(epoll::EventFlags::RDHUP)
     .union(epoll::EventFlags::ET);
 
-/// After so much silence a client's host is asked whether it is still there, and that every so
-/// often; one that answers none of so many questions is gone. A tunnel has no other time limit.
+/// After this silence a client's host is asked whether it is still there.
 const SILENCE: Duration = Duration::from_secs(60);
+/// How often it is asked again, and how many questions without an answer mean that it is gone. A
+/// tunnel has no other time limit.
 const QUESTIONS: (Duration, u32) = (Duration::from_secs(15), 4);
 
 /// A socket, and what is known of it.
@@ -49,7 +50,7 @@ impl Socket {
         })
     }
 
-    /// Notes what an event tells.
+    /// Notes what an event says.
     pub(crate) fn note(&mut self, flags: epoll::EventFlags) {
         let ends = epoll::EventFlags::RDHUP | epoll::EventFlags::HUP | epoll::EventFlags::ERR;
         if flags.intersects(ends) {
@@ -65,7 +66,7 @@ impl Socket {
         self.readable
     }
 
-    pub(crate) fn read(&mut self, room: &mut [u8]) -> Read {
+    pub(crate) fn read(&mut self, buffer: &mut [u8]) -> Read {
         if self.ended {
             return Read::End;
         }
@@ -73,7 +74,7 @@ impl Socket {
             return Read::Nothing;
         }
         loop {
-            match recv(&self.fd, &mut *room, RecvFlags::empty()) {
+            match recv(&self.fd, &mut *buffer, RecvFlags::empty()) {
                 Ok((_, 0)) => {
                     self.ended = true;
                     self.readable = false;
@@ -81,8 +82,8 @@ impl Socket {
                 }
                 Ok((_, len)) => {
                     // Less than there was room for: that was all, and more would be a new event.
-                    // The end is none, though, where it has been told already.
-                    self.readable = len == room.len() || self.ending;
+                    // The end is none, though, where an event has said it already.
+                    self.readable = len == buffer.len() || self.ending;
                     return Read::Some(len);
                 }
                 Err(Errno::INTR) => {}
@@ -117,8 +118,8 @@ impl Socket {
         }
     }
 
-    /// That there is room again would be told after each read of the other side: so it is asked
-    /// for only while something waits.
+    /// Asks for an event when there is room again, or no longer. One would come after each read of
+    /// the other side: so it is asked for only while something waits.
     pub(crate) fn watch_out(&mut self, on: bool, epoll: &OwnedFd) {
         if self.watches_out != on {
             self.watches_out = on;
@@ -135,7 +136,7 @@ impl Socket {
 
     /// Tells the other side that no more will come.
     pub(crate) fn finish_sending(&self) {
-        // One that is gone need not be told.
+        // One that is gone does not matter.
         let _ = rustix::net::shutdown(&self.fd, rustix::net::Shutdown::Write);
     }
 
@@ -146,7 +147,7 @@ impl Socket {
     }
 
     /// Whether the other side has neither said anything that has not been read nor ended, as far as
-    /// events have told.
+    /// events have said.
     pub(crate) fn is_quiet(&self) -> bool {
         !self.ending && !self.readable
     }

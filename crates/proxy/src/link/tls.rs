@@ -40,15 +40,15 @@ impl Tls {
         }
     }
 
-    /// Reads what is within TLS into `room`, and puts what TLS itself has to say into `said`. A lot
+    /// Reads what is within TLS into `buffer`, and puts what TLS itself has to say into `said`. A lot
     /// of records may bring nothing; then others have their turn before the next.
     pub(crate) fn read(
         &mut self,
         socket: &mut Socket,
-        room: &mut [u8],
+        buffer: &mut [u8],
         said: &mut Vec<u8>,
     ) -> Read {
-        match self.connection.reader().read(room) {
+        match self.connection.reader().read(buffer) {
             Ok(0) => return Read::End,
             Ok(len) => return Read::Some(len),
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -66,7 +66,7 @@ impl Tls {
         while self.records.next(&mut rest).is_some() {
             self.count += 1;
         }
-        let taken = self.decipher(bytes, room);
+        let taken = self.decipher(bytes, buffer);
         self.drain(said);
         match taken {
             Ok(0) if self.has_ended() => Read::End,
@@ -81,9 +81,9 @@ impl Tls {
         matches!(self.connection.reader().read(&mut [0]), Ok(0))
     }
 
-    /// Takes in what has come, and puts what was within it into `room`; how much that is. `room`
+    /// Takes in what has come, and puts what was within it into `buffer`; how much that is. `buffer`
     /// has to hold what can be within [`RECORDS`] and one record before them.
-    fn decipher(&mut self, mut bytes: &[u8], room: &mut [u8]) -> io::Result<usize> {
+    fn decipher(&mut self, mut bytes: &[u8], buffer: &mut [u8]) -> io::Result<usize> {
         let mut len = 0;
         while !bytes.is_empty() {
             self.connection.read_tls(&mut bytes)?;
@@ -92,7 +92,7 @@ impl Tls {
                 .map_err(io::Error::other)?;
             // Of what was not fetched it holds no more than a record.
             loop {
-                let to = room.get_mut(len..).unwrap_or(&mut []);
+                let to = buffer.get_mut(len..).unwrap_or(&mut []);
                 match self.connection.reader().read(to) {
                     Ok(0) => return Ok(len),
                     Ok(more) => len += more,

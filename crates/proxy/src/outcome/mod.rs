@@ -1,4 +1,4 @@
-//! What becomes of requests, and what is told about it.
+//! What becomes of requests, and what is reported.
 
 pub(crate) mod account;
 pub(crate) mod record;
@@ -26,24 +26,24 @@ pub(crate) enum Outcome {
 /// A request that failed.
 #[derive(Clone, Copy, Debug)]
 pub struct Report {
-    /// The request's number, which the client was told.
+    /// The request's number, which stands in the error that the client got.
     pub id: u64,
     pub listener: u64,
     pub member: Option<MemberId>,
     pub refusal: Refusal,
     /// What exactly was wrong with the response.
     pub detail: Option<&'static str>,
-    /// The response had begun, so that the client was told by the connection's end alone.
+    /// The response had begun, so that only the end of the connection shows the failure.
     pub cut: bool,
 }
 
-/// What waits to be fetched and told.
+/// What waits to be fetched by the event loop.
 #[derive(Debug)]
 pub(crate) struct Outcomes {
     reports: Vec<Report>,
     /// Failures beyond those.
     unreported: u64,
-    /// Listeners where something else than HTTP is spoken, and which was not told yet.
+    /// Listeners where something else than HTTP is spoken, and which was not fetched yet.
     pub(crate) foreign: Vec<(u64, Foreign)>,
     /// What is wrong with certificates that have changed.
     pub(crate) certificate_error: Option<String>,

@@ -23,7 +23,7 @@ pub(crate) struct Record {
     pub(crate) since: Nanos,
     /// What the log is to say of it; none where there is no log.
     asked: Option<Box<Asked>>,
-    /// What the client was told.
+    /// The status that the client got.
     pub(crate) status: Option<u16>,
     /// Bytes of the response's body, or of what went through the tunnel, to the client.
     pub(crate) bytes: u64,

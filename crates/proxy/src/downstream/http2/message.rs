@@ -35,7 +35,7 @@ pub(crate) fn request_head(request: &Request<h2::RecvStream>) -> Vec<u8> {
     for (name, value) in request.headers() {
         if *name == header::COOKIE {
             cookies.push(value.as_bytes());
-        } else if *name == header::TE || is_told(name, value, authority) {
+        } else if *name == header::TE || repeats_authority(name, value, authority) {
             // What it allows concerns this connection only.
         } else {
             put(&[name.as_str().as_bytes(), b": ", value.as_bytes(), b"\r\n"]);
@@ -52,9 +52,9 @@ pub(crate) fn request_head(request: &Request<h2::RecvStream>) -> Vec<u8> {
     head
 }
 
-/// Whether this is a Host that says what the authority has said. Another one is passed on: two of
-/// them are refused.
-fn is_told(name: &HeaderName, value: &HeaderValue, authority: Option<&str>) -> bool {
+/// Whether this is a Host that repeats the authority. Another one is passed on: two of them are
+/// refused.
+fn repeats_authority(name: &HeaderName, value: &HeaderValue, authority: Option<&str>) -> bool {
     *name == header::HOST && authority.is_some_and(|it| it.as_bytes() == value.as_bytes())
 }
 

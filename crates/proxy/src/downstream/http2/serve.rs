@@ -44,7 +44,7 @@ pub(crate) fn pass(client: &mut Client, cx: &mut Context) -> (Step, Vec<Opening>
                 Poll::Pending => break,
             }
         }
-        let said = session.said();
+        let said = session.take_output();
         if client.link.send(&said, &[], &cx.io.epoll).is_err() {
             return (Step::Over, Vec::new());
         }
@@ -67,7 +67,7 @@ fn feed(client: &mut Client, cx: &mut Context) -> Option<bool> {
     let Phase::Http2(session) = &mut client.phase else {
         return Some(false);
     };
-    if !session.is_hungry() {
+    if !session.wants_input() {
         return Some(false);
     }
     let io = &mut cx.io;

@@ -48,11 +48,11 @@ impl Opening {
     }
 }
 
-/// What a session is at.
+/// What a connection is busy with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Standing {
-    /// The client has not told its settings yet.
-    Greeting,
+pub(crate) enum Activity {
+    /// The settings of the client have not come yet.
+    Handshake,
     /// Requests are in progress.
     Busy,
     /// Nothing is asked.
@@ -73,7 +73,7 @@ pub(crate) struct Session {
 
 #[derive(Debug)]
 enum State {
-    Greeting(Box<Handshake<Transport, Bytes>>),
+    Handshake(Box<Handshake<Transport, Bytes>>),
     Open(Box<Connection<Transport, Bytes>>),
     Over,
 }
@@ -91,7 +91,7 @@ impl Session {
             .handshake(transport.clone());
         Self {
             transport,
-            state: State::Greeting(Box::new(handshake)),
+            state: State::Handshake(Box::new(handshake)),
             waker,
             flood: Flood::new(PREFACE, now),
             called_off: 0,
@@ -99,8 +99,8 @@ impl Session {
         }
     }
 
-    pub(crate) fn is_hungry(&self) -> bool {
-        self.transport.is_hungry()
+    pub(crate) fn wants_input(&self) -> bool {
+        self.transport.wants_input()
     }
 
     /// Takes in what has come from the client, or a part of it.
@@ -108,7 +108,7 @@ impl Session {
         let taken = self.flood.take(bytes, now);
         self.transport.feed(bytes.get(..taken.len).unwrap_or(&[]));
         if taken.is_flood {
-            self.send_away();
+            self.send_goaway();
         }
         taken
     }
@@ -118,8 +118,8 @@ impl Session {
     }
 
     /// Takes what is to be written to the client.
-    pub(crate) fn said(&mut self) -> Vec<u8> {
-        let said = self.transport.said();
+    pub(crate) fn take_output(&mut self) -> Vec<u8> {
+        let said = self.transport.take_output();
         self.flood.earn_bytes(said.len());
         said
     }
@@ -127,7 +127,7 @@ impl Session {
     /// Goes on with what there is; the next request, or `None` when the session is over.
     pub(crate) fn poll(&mut self) -> Poll<Option<Opening>> {
         let mut context = Context::from_waker(&self.waker);
-        if let State::Greeting(handshake) = &mut self.state {
+        if let State::Handshake(handshake) = &mut self.state {
             match Pin::new(handshake.as_mut()).poll(&mut context) {
                 Poll::Ready(Ok(connection)) => {
                     self.state = State::Open(Box::new(connection));
@@ -147,7 +147,7 @@ impl Session {
             Poll::Ready(Some(Ok((request, reply)))) => {
                 Poll::Ready(Some(Opening { request, reply }))
             }
-            // What the client did wrong it has been told.
+            // The client has had an error that names what it did wrong.
             Poll::Ready(Some(Err(_)) | None) => {
                 self.state = State::Over;
                 Poll::Ready(None)
@@ -156,7 +156,7 @@ impl Session {
         }
     }
 
-    /// Lets the client know that no more requests are taken; those in progress come to their end.
+    /// Announces that no more requests are taken (GOAWAY); those in progress come to their end.
     pub(crate) fn close(&mut self) {
         self.is_closing = true;
         if let State::Open(connection) = &mut self.state {
@@ -168,11 +168,11 @@ impl Session {
         self.is_closing
     }
 
-    pub(crate) fn standing(&self) -> Standing {
+    pub(crate) fn activity(&self) -> Activity {
         match &self.state {
-            State::Greeting(_) => Standing::Greeting,
-            State::Open(connection) if connection.has_streams() => Standing::Busy,
-            State::Open(_) | State::Over => Standing::Idle,
+            State::Handshake(_) => Activity::Handshake,
+            State::Open(connection) if connection.has_streams() => Activity::Busy,
+            State::Open(_) | State::Over => Activity::Idle,
         }
     }
 
@@ -184,18 +184,18 @@ impl Session {
         }
         self.called_off += 1;
         if self.called_off > CALLED_OFF {
-            self.send_away();
+            self.send_goaway();
         }
     }
 
     /// Ends the connection of a client that costs too much.
-    fn send_away(&mut self) {
+    fn send_goaway(&mut self) {
         match &mut self.state {
             State::Open(connection) => {
                 connection.abrupt_shutdown(Reason::ENHANCE_YOUR_CALM);
                 self.waker.wake_by_ref();
             }
-            State::Greeting(_) => self.state = State::Over,
+            State::Handshake(_) => self.state = State::Over,
             State::Over => {}
         }
     }

@@ -62,8 +62,8 @@ impl link::Stream for Stream {
         self.tls
     }
 
-    /// Reads of the request's body into `room`.
-    fn read(&mut self, room: &mut [u8]) -> Read {
+    /// Reads of the request's body into `buffer`.
+    fn read(&mut self, buffer: &mut [u8]) -> Read {
         while self.rest.is_empty() {
             if self.is_read {
                 return Read::End;
@@ -75,21 +75,21 @@ impl link::Stream for Stream {
                 Poll::Ready(None) => {
                     self.is_read = true;
                     if self.is_chunked {
-                        return put(room, &[b"0\r\n\r\n"]);
+                        return put(buffer, &[b"0\r\n\r\n"]);
                     }
                 }
                 Poll::Pending => return Read::Nothing,
             }
         }
-        let most = room.len().saturating_sub(FRAME);
+        let most = buffer.len().saturating_sub(FRAME);
         let part = self.rest.split_to(self.rest.len().min(most));
         // Of a stream that has ended there is nothing to be given back.
         let _ = self.body.flow_control().release_capacity(part.len());
         if self.is_chunked {
             let length = format!("{:x}\r\n", part.len());
-            put(room, &[length.as_bytes(), &part, b"\r\n"])
+            put(buffer, &[length.as_bytes(), &part, b"\r\n"])
         } else {
-            put(room, &[&part])
+            put(buffer, &[&part])
         }
     }
 
@@ -126,10 +126,10 @@ impl link::Stream for Stream {
         self.trailers = message::trailers(fields);
     }
 
-    /// Tells that the response is complete.
+    /// Ends the response.
     fn finish_sending(&mut self) {
         if let Reply::Begun(reply) = &mut self.reply {
-            // To a client that has left it need not be told.
+            // For a client that has left it does not matter.
             let trailers = std::mem::take(&mut self.trailers);
             let _ = if trailers.is_empty() {
                 reply.send_data(Bytes::new(), true)
@@ -139,7 +139,7 @@ impl link::Stream for Stream {
         }
     }
 
-    /// Tells that the response is not complete, and never will be.
+    /// Ends the stream so that the client knows that the response is not complete.
     fn reset(&mut self) {
         match &mut self.reply {
             Reply::Awaited(reply) => reply.send_reset(Reason::INTERNAL_ERROR),
@@ -200,11 +200,11 @@ impl Stream {
     }
 }
 
-/// Puts these parts into `room`, one behind the other.
-fn put(room: &mut [u8], parts: &[&[u8]]) -> Read {
+/// Puts these parts into `buffer`, one behind the other.
+fn put(buffer: &mut [u8], parts: &[&[u8]]) -> Read {
     let mut len = 0;
     for part in parts {
-        let Some(to) = room.get_mut(len..len + part.len()) else {
+        let Some(to) = buffer.get_mut(len..len + part.len()) else {
             return Read::Broken;
         };
         to.copy_from_slice(part);

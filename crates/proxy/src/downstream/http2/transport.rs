@@ -29,7 +29,7 @@ impl Transport {
     }
 
     /// Whether it should be fed.
-    pub(crate) fn is_hungry(&self) -> bool {
+    pub(crate) fn wants_input(&self) -> bool {
         let buffers = self.buffers();
         buffers.input.len() - buffers.read < ENOUGH && !buffers.ended
     }
@@ -48,7 +48,7 @@ impl Transport {
     }
 
     /// Takes what is to be written to the client.
-    pub(crate) fn said(&self) -> Vec<u8> {
+    pub(crate) fn take_output(&self) -> Vec<u8> {
         std::mem::take(&mut self.buffers().output)
     }
 }
@@ -85,7 +85,7 @@ impl AsyncWrite for Transport {
     ) -> Poll<io::Result<usize>> {
         let mut buffers = self.buffers();
         if buffers.output.len() >= ENOUGH {
-            // The caller of `said` asks again by itself.
+            // The caller of `take_output` asks again by itself.
             return Poll::Pending;
         }
         buffers.output.extend_from_slice(bytes);
