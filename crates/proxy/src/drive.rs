@@ -1,4 +1,4 @@
-//! The loop over clients: who may go on does its next step, within its share of the turn.
+//! The loop over clients: each one that may go on does its next step, within its share of the turn.
 
 use std::io;
 

@@ -176,9 +176,9 @@ impl Proxy {
         Ok(())
     }
 
-    /// Notes an epoll event with our kind, which has come among others. All of a lot are noted before
-    /// any is seen to by [`Self::event`]: so nothing is sent over a connection whose end, or on which
-    /// something unasked, is announced in the same lot.
+    /// Notes an epoll event with our kind, which has come among others. All events of a turn are noted
+    /// before [`Self::event`] sees to any: so nothing is sent over a connection whose end, or on which
+    /// something unasked, is announced in the same turn.
     pub fn hear(&mut self, data: u64, flags: epoll::EventFlags) {
         let key = Key::of(data & (UPSTREAM - 1));
         let link = if is_upstream(data) {

@@ -122,13 +122,13 @@ fn write<F: Fn() -> Option<u64>>(
         && framing != Framing::Close
         && rules.keeps_clients;
     let worker = (rules.worker)();
-    let instance = worker.map(|key| (key >> 32).to_string());
-    let instance = instance.unwrap_or_default();
+    let header = settings.instance_header.as_deref();
+    let instance = worker.filter(|_| header.is_some());
+    let instance = instance.map_or_else(String::new, |key| (key >> 32).to_string());
     let is_sticky = settings.balance.policy == RequestPolicy::Sticky;
     let cookie = worker
         .filter(|key| is_sticky && exchange.wants != Some(*key))
         .map(|key| format!("{COOKIE}={key:x}; Path=/; HttpOnly; SameSite=Lax"));
-    let header = settings.instance_header.as_deref();
     let extra = Extra {
         fields: [
             header.map(|name| (name, instance.as_str())),

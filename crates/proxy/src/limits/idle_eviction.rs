@@ -62,7 +62,7 @@ fn has_most(cx: &Context) -> Option<Sharer> {
     heaviest.map(|(sharer, _)| sharer)
 }
 
-/// When idle clients are to be looked for while newcomers wait. (Others are looked for now and then
+/// When idle clients are looked for next, while newcomers wait. (Others are looked for now and then
 /// anyway.)
 pub(crate) fn makes_room_at(clients: &Slab<Client>, cx: &Context) -> Option<Nanos> {
     let capacity = &cx.limits.capacity;

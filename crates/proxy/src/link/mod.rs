@@ -156,7 +156,7 @@ impl Link {
     }
 
     /// Takes in what has come within TLS, which alone says that the other side will send no
-    /// more: for a socket events say that. Bounded by [`AHEAD`]; one lot at a time.
+    /// more: for a socket events say that. Bounded by [`AHEAD`]; one read at a time.
     pub(crate) fn look_for_end(&mut self, buffer: &mut [u8], epoll: &OwnedFd) {
         if let Transport::Tls(socket, _) = &self.transport
             && socket.is_readable()

@@ -87,7 +87,7 @@ fn feed(client: &mut Client, cx: &mut Context) -> Option<bool> {
             let taken = session.feed(bytes, io.now);
             client.link.add_work(taken.units);
             if taken.is_flood {
-                // What follows is not heard.
+                // What follows is not read.
             } else if is_new {
                 client.link.input = Input::of(bytes.get(taken.len..).unwrap_or(&[]));
             } else {
