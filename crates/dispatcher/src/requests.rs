@@ -133,7 +133,7 @@ impl Turn {
         if proxy.deadline().is_some_and(|at| at <= now) {
             proxy.tick(&mut self.workers);
         }
-        proxy.post(&mut self.workers);
+        proxy.send_batch(&mut self.workers);
         let complaint = proxy.certificate_error();
         let foreign = proxy.foreign();
         let turned_away = proxy.turned_away();

@@ -158,7 +158,7 @@ impl Turn {
                 proxy.begin_turn(now);
                 for event in &events {
                     if let Some(Token::Proxy(number)) = Token::of(event.data) {
-                        proxy.hear(number, event.flags);
+                        proxy.note_event(number, event.flags);
                     }
                 }
             }
@@ -239,7 +239,7 @@ impl Turn {
             }
             Token::Proxy(number) => {
                 if let Some(proxy) = &mut self.proxy {
-                    proxy.event(number, flags, &mut self.workers);
+                    proxy.handle_event(number, flags, &mut self.workers);
                 }
             }
             Token::Command => self.obey(),

@@ -177,9 +177,9 @@ impl Proxy {
     }
 
     /// Notes an epoll event with our kind, which has come among others. All events of a turn are noted
-    /// before [`Self::event`] sees to any: so nothing is sent over a connection whose end, or on which
+    /// before [`Self::handle_event`] sees to any: so nothing is sent over a connection whose end, or on which
     /// something unasked, is announced in the same turn.
-    pub fn hear(&mut self, data: u64, flags: epoll::EventFlags) {
+    pub fn note_event(&mut self, data: u64, flags: epoll::EventFlags) {
         let key = Key::of(data & (UPSTREAM - 1));
         let link = if is_upstream(data) {
             let connection = self.cx.upstream.connections.get_mut(key);
@@ -193,7 +193,12 @@ impl Proxy {
     }
 
     /// Sees to an event that has been noted.
-    pub fn event<W: Workers>(&mut self, data: u64, flags: epoll::EventFlags, workers: &mut W) {
+    pub fn handle_event<W: Workers>(
+        &mut self,
+        data: u64,
+        flags: epoll::EventFlags,
+        workers: &mut W,
+    ) {
         let key = Key::of(data & (UPSTREAM - 1));
         let is_known = match is_upstream(data) {
             true => self.upstream_event(key, workers),
@@ -300,7 +305,7 @@ impl Proxy {
     }
 
     /// Sends what is to be sent. To be called at the end of each turn.
-    pub fn post<W: Workers>(&mut self, workers: &mut W) {
+    pub fn send_batch<W: Workers>(&mut self, workers: &mut W) {
         send_batch(&mut self.clients, &mut self.cx, workers);
     }
 

@@ -159,11 +159,11 @@ impl World {
         epoll::wait(&self.epoll, spare, Some(&zero)).unwrap();
         self.proxy.begin_turn(self.now);
         for event in &events {
-            self.proxy.hear(event.data.u64(), event.flags);
+            self.proxy.note_event(event.data.u64(), event.flags);
         }
         for event in &events {
             self.proxy
-                .event(event.data.u64(), event.flags, &mut self.channels);
+                .handle_event(event.data.u64(), event.flags, &mut self.channels);
         }
         !events.is_empty()
     }
@@ -174,7 +174,7 @@ impl World {
         if due {
             self.proxy.tick(&mut self.channels);
         }
-        self.proxy.post(&mut self.channels);
+        self.proxy.send_batch(&mut self.channels);
         due
     }
 
