@@ -46,6 +46,7 @@ lint:
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
+	cargo clippy --package maitred --lib --features fuzzing -- -D warnings
 	@! grep -n 'https\?://' examples/package-lock.json tests/tools/package-lock.json || \
 		{ echo "error: a lock file holds download addresses; see the .npmrc beside it"; exit 1; }
 

@@ -223,7 +223,7 @@ fn from_toml(value: toml::Value) -> Value {
 
 /// What must hold of the text of any config file (see `untrusted`).
 #[cfg(feature = "fuzzing")]
-pub(crate) fn read_any_text(bytes: &[u8]) {
+pub fn read_any_text(bytes: &[u8]) {
     let Some((first, text)) = bytes.split_first() else {
         return;
     };

@@ -60,7 +60,7 @@ pub use environment::{Environment, FilterEnv, RUN_VAR, compose, with_own};
 pub use field::{Category, Field, Flag, Takes};
 pub use fields::{Entry, FIELDS};
 #[cfg(feature = "fuzzing")]
-pub(crate) use file::read_any_text;
+pub use file::read_any_text;
 pub use file::{ConfigFile, is_config, load, load_json, usual};
 pub use here::here;
 pub use identity::user_name;

@@ -13,7 +13,7 @@ mod snapshot;
 
 pub use client::{Connection, Fault};
 #[cfg(feature = "fuzzing")]
-pub(crate) use messages::read_any_line;
+pub use messages::read_any_line;
 pub use messages::{Refusal, Reply, Request};
 pub use server::{Answer, Call, Server};
 pub use snapshot::{InstanceView, ListenerView, Snapshot, State};

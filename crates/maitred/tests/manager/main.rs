@@ -31,6 +31,7 @@ mod intruder;
 mod kill_signal;
 mod lifecycle;
 mod listeners;
+mod local_users;
 mod logs;
 mod messages;
 mod metrics;
