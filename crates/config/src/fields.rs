@@ -460,18 +460,18 @@ fields! {
         examples: [r#"false"#, r#"true"#],
         flags: [flag("no-autostart", Takes::Nothing(false))],
     }
-    /// Longest time between the start of a successor, or a scale-down, and the stop signal. A worker
-    /// gets no new connections then. Those that are idle between two HTTP/1.x requests move to other
-    /// workers; the signal comes when no other one is open (with `per: request`: when all requests
-    /// are answered). Without another instance that serves meanwhile, as at `stop` and `restart`,
-    /// the signal comes at once.
+    /// Longest time that a worker has before the stop signal to finish its requests. It gets no new
+    /// connections; those that are idle between two HTTP/1.x requests move to other workers, and at
+    /// `stop` they are closed. The signal comes as soon as no request is in progress. At `reload`,
+    /// `scale` and what reloads by itself, WebSockets, streams of events and what is no HTTP may last
+    /// as long; `stop`, `restart` and signals do not wait for them. The same command or signal again
+    /// ends the waiting.
     drain_timeout: Millis [Stopping, Nothing, Restart] {
         default: "30s",
         examples: [r#""5s""#, r#""10m""#],
         flags: [flag("drain-timeout", Takes::Value("TIME")).also_of_run()],
     }
-    /// Time between the stop signal and SIGKILL. With `per: request`, at `stop` and `restart` the
-    /// first half is for requests in progress: the signal comes when they are answered.
+    /// Time between the stop signal and SIGKILL.
     kill_timeout: Millis [Stopping, Nothing, Restart] {
         default: "1600ms",
         examples: [r#""10s""#, r#""30s""#],

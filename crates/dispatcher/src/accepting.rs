@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use rustix::event::epoll;
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use super::Notice;
 use super::channel::Connection;
 use super::listeners::{Listener, ListenerId};
+use super::registration;
 use super::requests;
 use super::turn::{Turn, nanos};
 use proxy::Proxy;
@@ -28,7 +30,8 @@ impl Turn {
     /// there may be more to accept.
     pub(super) fn accept(&mut self, id: ListenerId) -> bool {
         self.divide_descriptors();
-        let Some(listener) = self.listeners.all.get_mut(&id) else {
+        let listener = self.listeners.all.get_mut(&id);
+        let Some(listener) = listener.filter(|listener| !listener.shut) else {
             return false;
         };
         for number in 0..BATCH {
@@ -137,39 +140,56 @@ impl Turn {
 
     /// Accepts again where there is room again.
     pub(super) fn resume(&mut self) {
-        if self.breather.is_some()
-            || self.closed
-            || !self.proxy.as_ref().is_none_or(Proxy::has_room)
-        {
+        if self.breather.is_some() || !self.proxy.as_ref().is_none_or(Proxy::has_room) {
             return;
         }
         if let Some(proxy) = &mut self.proxy {
             proxy.press(false);
         }
         for (id, listener) in &mut self.listeners.all {
-            if !listener.accepting && listener.balancer.has_room() {
+            if !listener.accepting && !listener.shut && listener.balancer.has_room() {
                 let _ = listener.accept(*id, true, &self.epoll);
             }
         }
     }
 
-    /// Takes what the backlogs still hold, then accepts no more.
+    /// Takes what the backlogs still hold, then accepts no more, until workers are awaited again.
     pub(super) fn close(&mut self) {
         self.closed = true;
-        let ids: Vec<_> = self.listeners.all.keys().copied().collect();
-        for id in ids {
+        let listeners = self.listeners.all.iter();
+        let open = listeners.filter(|(_, listener)| !listener.shut);
+        let open: Vec<_> = open.map(|(id, _)| *id).collect();
+        for id in open {
             while self.accept(id) {}
-            if let Some(listener) = self.listeners.all.get_mut(&id) {
-                // Of a descriptor that is in the epoll this cannot fail.
-                let _ = epoll::delete(&*self.epoll, &listener.socket);
-                listener.accepting = false;
-                // Shut down, the socket refuses newcomers; closed it is with the thread's end.
-                let _ = rustix::net::shutdown(&listener.socket, rustix::net::Shutdown::Both);
-            }
+            self.shut(id);
         }
         if let Some(proxy) = &mut self.proxy {
             proxy.close();
         }
+    }
+
+    /// Accepts no more at a listener. What has been accepted there is still served, and the address is
+    /// free for another one.
+    fn shut(&mut self, id: ListenerId) {
+        let Some(listener) = self.listeners.all.get_mut(&id) else {
+            return;
+        };
+        // Of a descriptor that is in the epoll this cannot fail.
+        let _ = epoll::delete(&*self.epoll, &listener.socket);
+        listener.accepting = false;
+        listener.shut = true;
+        // Shut down it refuses newcomers, also while a process that we know nothing of has a copy.
+        let _ = rustix::net::shutdown(&listener.socket, rustix::net::Shutdown::Both);
+        // Without a descriptor for another socket it is closed with the listener.
+        if let Ok(other) = rustix::net::socket_with(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::CLOEXEC,
+            None,
+        ) {
+            listener.socket = other;
+        }
+        self.registration.tell(registration::Event::Closed(id));
     }
 }
 

@@ -220,7 +220,7 @@ impl Channel {
 
     /// Whether the worker accepts without blocking. If not, a probe could make it wait in an
     /// accept that was said not to block.
-    fn takes_probes(&self) -> bool {
+    pub(super) fn takes_probes(&self) -> bool {
         self.theirs.as_ref().is_some_and(|theirs| {
             rustix::fs::fcntl_getfl(theirs)
                 .is_ok_and(|flags| flags.contains(rustix::fs::OFlags::NONBLOCK))

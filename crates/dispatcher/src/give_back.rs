@@ -10,7 +10,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use balance::MemberId;
 use rustix::event::epoll;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
-use wire::{Handoff, Passed, RETURNED_LEN};
+use wire::{Handoff, Passed, RETURNED_LEN, Standing};
 
 use super::channel::Connection;
 use super::registration;
@@ -30,17 +30,16 @@ pub(super) struct WayBack {
     ours: OwnedFd,
     /// The worker's end: each request has a copy of it beside it.
     theirs: OwnedFd,
+    /// How the worker has said it stands; none since it was sent something.
+    standing: Option<Standing>,
 }
 
 impl Turn {
     /// Asks a member for all connections on which no request is in progress, and on which none is
-    /// from now on, if another one can have them.
+    /// from now on.
     pub(super) fn ask_back(&mut self, id: MemberId) {
-        let listener = self.members.get(&id).map(|member| member.listener);
-        let listener = listener.and_then(|id| self.listeners.all.get(&id));
-        let others = listener.is_some_and(|it| it.balancer.members().next().is_some());
         let channel = self.workers.channels.get(&id);
-        let Some(channel) = channel.filter(|channel| others && channel.hears_requests()) else {
+        let Some(channel) = channel.filter(|channel| channel.hears_requests()) else {
             return;
         };
         if !self.ways_back.contains_key(&id) {
@@ -58,6 +57,52 @@ impl Turn {
             let message = message.get(..len).unwrap_or(&[]);
             // A full channel has a request in it already.
             let _ = sys::send(channel.ours(), message, Some(way.theirs.as_fd()));
+        }
+    }
+
+    /// What a member has said of itself does not hold any more.
+    pub(super) fn forget_standing(&mut self, id: MemberId) {
+        self.note_standing(id, None);
+    }
+
+    fn note_standing(&mut self, id: MemberId, standing: Option<Standing>) {
+        if let Some(Some(way)) = self.ways_back.get_mut(&id) {
+            way.standing = standing;
+            // While it has something to do, it is asked again in pauses.
+            if standing.is_some_and(|standing| standing.busy == 0) {
+                self.draining.hurry(nanos(self.started));
+            }
+        }
+    }
+
+    /// A member has given back one on which a request was in progress. After the last one it is asked
+    /// again at once.
+    fn count_down(&mut self, id: MemberId) {
+        if let Some(Some(way)) = self.ways_back.get_mut(&id)
+            && let Some(standing) = &mut way.standing
+        {
+            standing.busy = standing.busy.saturating_sub(1);
+            if standing.busy == 0 {
+                way.standing = None;
+                self.draining.hurry(nanos(self.started));
+            }
+        }
+    }
+
+    /// Whether requests may be in progress at a member: its library says so, or has not answered yet.
+    /// One that cannot be asked is not known to have any.
+    pub(super) fn may_be_busy(&self, id: MemberId) -> bool {
+        match self.ways_back.get(&id) {
+            // It has said what it cannot mean, and is not asked any more.
+            Some(None) => false,
+            Some(Some(WayBack {
+                standing: Some(standing),
+                ..
+            })) => standing.busy > 0,
+            Some(Some(_)) | None => {
+                let channel = self.workers.channels.get(&id);
+                channel.is_some_and(|channel| channel.takes_probes())
+            }
         }
     }
 
@@ -82,9 +127,12 @@ impl Turn {
             let passed = (len == RETURNED_LEN)
                 .then(|| Passed::decode(&message))
                 .flatten();
+            let standing = message.get(..len).and_then(Standing::decode);
             match (passed, sent.pop()) {
+                (None, None) if standing.is_some() => self.note_standing(id, standing),
                 (Some(passed), Some(socket)) if sent.is_empty() => {
                     self.give_to_another(id, socket, passed);
+                    self.count_down(id);
                 }
                 // It has found no free descriptor.
                 (Some(_), None) => {}
@@ -113,7 +161,9 @@ impl Turn {
 
     /// Takes nothing more from a member, nor asks it for anything.
     fn shut_way_back(&mut self, id: MemberId) {
-        if let Some(WayBack { ours, theirs }) = self.ways_back.get_mut(&id).and_then(Option::take) {
+        if let Some(WayBack { ours, theirs, .. }) =
+            self.ways_back.get_mut(&id).and_then(Option::take)
+        {
             let _ = epoll::delete(&*self.epoll, &ours);
             self.put_away(ours);
             self.put_away(theirs);
@@ -121,6 +171,7 @@ impl Turn {
     }
 
     fn give_to_another(&mut self, id: MemberId, socket: OwnedFd, passed: Passed) {
+        let ends_for_good = self.ends_for_good(id);
         let listener = self.members.get(&id).map(|member| member.listener);
         let (Some(listener), Ok(peer)) = (
             listener.and_then(|id| self.listeners.all.get_mut(&id)),
@@ -134,6 +185,16 @@ impl Turn {
         }
         let now = nanos(self.started);
         listener.balancer.closed(now, id, &mut self.workers);
+        let unread = rustix::io::ioctl_fionread(&socket).is_ok_and(|bytes| bytes > 0);
+        if ends_for_good && !unread {
+            return self.put_away(socket);
+        }
+        if ends_for_good {
+            // Its next request is served as what has just been accepted.
+            for way in self.ways_back.values_mut().flatten() {
+                way.standing = None;
+            }
+        }
         let connection = Connection::given_back(socket, peer.as_bytes(), passed);
         let client = super::address::client(peer.as_bytes(), self.accepted);
         listener
@@ -156,7 +217,11 @@ impl WayBack {
             SocketFlags::CLOEXEC,
             None,
         )?;
-        Ok(Self { ours, theirs })
+        Ok(Self {
+            ours,
+            theirs,
+            standing: None,
+        })
     }
 
     /// Lets the epoll tell of what comes, or not.

@@ -15,6 +15,7 @@ mod channel;
 mod counts;
 mod datagrams;
 mod descriptors;
+mod draining;
 mod figures;
 mod give_back;
 mod ledger;
@@ -156,13 +157,25 @@ pub enum Notice {
     Refused { address: ListenAddress, total: u64 },
 }
 
+/// Workers that are to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Drain {
+    /// Their process group.
+    pub group: i32,
+    /// The app stops, and nobody comes after them. Listeners are closed, and idle connections, too;
+    /// what has been accepted is still served. Otherwise these workers get nothing more, and what they
+    /// have not taken and idle connections go to others: those that are up, or come up next.
+    pub for_good: bool,
+    /// Connections are waited for of which it is not known whether a request is in progress, too:
+    /// upgraded ones, streams of events, and what is no HTTP.
+    pub opaque: bool,
+}
+
 enum Command {
     /// Accept no more.
     Close,
-    /// Give no more connections to the workers of this process group.
-    Retire(i32),
-    /// Say when the workers of this process group have nothing to do any more.
-    Drain(i32),
+    /// Let these workers come to their end.
+    Drain(Drain),
     /// Close the listener at this address, if no worker comes to use it.
     CloseUnused(ListenAddress),
     /// Workers are awaited that may listen where no worker does now, or are not.
@@ -226,17 +239,11 @@ impl Dispatcher {
         self.say(Command::Close);
     }
 
-    /// Gives no more connections to the workers of a process group, and what they have not taken to
-    /// others. Those of them that listen from now on get nothing either.
-    pub fn retire(&self, group: i32) {
-        self.say(Command::Retire(group));
-    }
-
-    /// Tells when the workers of a process group have answered the requests that they have, with
-    /// [`Notice::Drained`]. Where connections are placed: when they have no connection open any more;
-    /// those on which no request is in progress go to others.
-    pub fn drain(&self, group: i32) {
-        self.say(Command::Drain(group));
+    /// The workers of a process group are to end: tells when they have nothing to do any more, with
+    /// [`Notice::Drained`]. Those of them that listen from now on get nothing. The latest word on a group
+    /// counts.
+    pub fn drain(&self, drain: Drain) {
+        self.say(Command::Drain(drain));
     }
 
     /// Closes the listener at an address when no process holds it, unless a worker comes to listen
@@ -246,7 +253,8 @@ impl Dispatcher {
     }
 
     /// Tells whether workers are awaited that may listen where no worker does now: those that start, or
-    /// are about to. As long as none is, a listener that its last worker closes is closed at once.
+    /// are about to. As long as none is, a listener that its last worker closes is closed at once; and
+    /// after [`Self::close`] there are listeners again when some are.
     pub fn expect_workers(&self, awaited: bool) {
         self.say(Command::Expect(awaited));
     }

@@ -44,6 +44,8 @@ pub(crate) struct Listener {
     pub(crate) balancer: Balancer<Workers>,
     /// Whether the epoll tells of new connections.
     pub(crate) accepting: bool,
+    /// The app stops: it accepts no more, and its workers serve what it has accepted.
+    pub(crate) shut: bool,
     /// Its last worker has closed it.
     pub(crate) closing: Option<Closing>,
     /// The kernel chose its port.
@@ -106,7 +108,7 @@ impl Listeners {
     pub(crate) fn at(&self, address: &ListenAddress) -> Option<ListenerId> {
         self.all
             .iter()
-            .find(|(_, listener)| listener.address == *address)
+            .find(|(_, listener)| listener.address == *address && !listener.shut)
             .map(|(id, _)| *id)
     }
 
@@ -114,7 +116,7 @@ impl Listeners {
     pub(crate) fn with(&self, cookie: u64) -> Option<ListenerId> {
         self.all
             .iter()
-            .find(|(_, listener)| listener.cookie == Some(cookie))
+            .find(|(_, listener)| listener.cookie == Some(cookie) && !listener.shut)
             .map(|(id, _)| *id)
     }
 }

@@ -359,7 +359,8 @@ impl Turn {
             .any(|other| other.listener == member.listener);
         let listener = self.listeners.all.get(&member.listener);
         let unused = listener.is_some_and(|listener| listener.unused);
-        if is_last && (unused || member.closed && !self.awaited) {
+        let shut = listener.is_some_and(|listener| listener.shut);
+        if is_last && (shut || unused || member.closed && !self.awaited) {
             self.give_up(member.listener);
         } else if is_last && let Some(listener) = self.listeners.all.get_mut(&member.listener) {
             let patience = if self.awaited { CLOSING } else { ENDING };
@@ -375,6 +376,12 @@ impl Turn {
     /// itself, and do not wait in vain.
     pub(super) fn expect_workers(&mut self, awaited: bool) {
         self.awaited = awaited;
+        if awaited && std::mem::replace(&mut self.closed, false) {
+            // The app does not stop after all, or again.
+            if let Some(proxy) = &mut self.proxy {
+                proxy.reopen();
+            }
+        }
     }
 
     /// A process has ended: its channels go to whoever else holds them, or end.

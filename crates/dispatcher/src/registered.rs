@@ -35,6 +35,7 @@ impl Turn {
             sockaddr: opened.sockaddr,
             balancer: balance::Balancer::new(self.balance),
             accepting: false,
+            shut: false,
             closing: None,
             chosen: opened.chosen,
             unused: false,
@@ -43,6 +44,10 @@ impl Turn {
             past: BTreeMap::new(),
         };
         self.add_listener(id, listener)?;
+        if self.closed {
+            // It comes too late.
+            self.close();
+        }
         Ok(id)
     }
 
@@ -139,7 +144,7 @@ impl Turn {
             .listeners
             .all
             .iter()
-            .filter(|(_, listener)| listener.closing.is_none() && !self.closed);
+            .filter(|(_, listener)| listener.closing.is_none() && !listener.shut);
         open.map(|(id, _)| *id).collect()
     }
 

@@ -1,7 +1,6 @@
 //! `per: request`: clients stay with the proxy, and the pairs that it makes go down the channels
 //! in their place.
 
-use std::collections::HashSet;
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
@@ -33,21 +32,6 @@ impl Telling {
     fn deadline(&self) -> Option<Nanos> {
         (self.unsaid > 0).then_some(self.since + SECOND)
     }
-}
-
-/// So often it is looked whether workers that are to end have answered the requests they had.
-const LOOK: Nanos = 5_000_000;
-
-/// Where connections are placed, a worker's library is asked for its idle ones each time, and the
-/// kernel for those that have ended. That costs more, so the pause grows up to this.
-const LONGEST_LOOK: Nanos = 320_000_000;
-
-/// Process groups that are to end, and have something to do.
-#[derive(Debug, Default)]
-pub(super) struct Draining {
-    groups: Vec<(i32, Vec<MemberId>)>,
-    look_at: Option<Nanos>,
-    pause: Nanos,
 }
 
 impl proxy::Workers for Workers {
@@ -118,7 +102,7 @@ impl Turn {
     /// When the proxy is to be called at the latest.
     pub(super) fn proxy_deadline(&self) -> Option<Duration> {
         let at = self.proxy.as_ref().and_then(Proxy::deadline);
-        let others = [self.telling.deadline(), self.draining.look_at];
+        let others = [self.telling.deadline(), self.draining.deadline()];
         let at = at.into_iter().chain(others.into_iter().flatten()).min()?;
         Some(Duration::from_nanos(at))
     }
@@ -163,49 +147,6 @@ impl Turn {
                 self.telling.unsaid = 0;
             }
         }
-    }
-
-    /// It is told when the workers of this process group have nothing to do any more: no request to
-    /// answer or, where connections are placed, no connection. Those that are idle go to others.
-    pub(super) fn drain(&mut self, group: i32) {
-        let members = self.members_in(&HashSet::from([group]));
-        self.draining.groups.push((group, members));
-        self.draining.look_at = Some(self.now());
-        self.draining.pause = LOOK;
-    }
-
-    pub(super) fn look_at_draining(&mut self) {
-        let now = self.now();
-        if self.draining.look_at.is_none_or(|at| at > now) {
-            return;
-        }
-        let mut groups = std::mem::take(&mut self.draining.groups);
-        groups.retain(|(group, members)| {
-            let mut is_busy = false;
-            for member in members {
-                is_busy |= self.is_busy(*member);
-            }
-            let group = *group;
-            is_busy || !self.is_heard(Notice::Drained { group })
-        });
-        self.draining.look_at = (!groups.is_empty()).then_some(now + self.draining.pause);
-        self.draining.groups = groups;
-        if self.proxy.is_none() {
-            self.draining.pause = (2 * self.draining.pause).min(LONGEST_LOOK);
-        }
-    }
-
-    /// Whether a member that drains has something to do. What it can give away, it is asked for.
-    fn is_busy(&mut self, member: MemberId) -> bool {
-        if let Some(proxy) = &self.proxy {
-            return proxy.awaits(member);
-        }
-        if self.workers.counts.of(member).next().is_none() {
-            return false;
-        }
-        self.workers.counts.recheck(member);
-        self.ask_back(member);
-        true
     }
 
     fn tell_of(&mut self, report: Report, now: Nanos) {

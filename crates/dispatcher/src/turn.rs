@@ -15,12 +15,13 @@ use super::bound::Bound;
 use super::channel::Workers;
 use super::counts::{Counts, Need};
 use super::descriptors::Descriptors;
+use super::draining::Draining;
 use super::give_back::WayBack;
 use super::listeners::{Listener, ListenerId, Listeners};
 use super::members::{Membership, Process};
 use super::moderation::Moderation;
 use super::registration::{self, Registration};
-use super::requests::{Draining, Telling};
+use super::requests::Telling;
 use super::token::{KIND, Token};
 use super::{Command, ListenAddress, Notice};
 use proxy::Proxy;
@@ -383,8 +384,7 @@ impl Turn {
         while let Ok(command) = self.commands.try_recv() {
             match command {
                 Command::Close => self.close(),
-                Command::Retire(group) => self.retire(group),
-                Command::Drain(group) => self.drain(group),
+                Command::Drain(drain) => self.drain(drain),
                 Command::Expect(awaited) => self.expect_workers(awaited),
                 Command::CloseUnused(address) => self.close_unused(&address),
                 Command::Run(act) => act(self),

@@ -4,14 +4,15 @@
 //! thread of the program's own loop. A connection on which no request is in progress is sent up, and a
 //! socket whose other end is closed takes its place, known to the same epolls: the program reads an
 //! ordinary disconnect. A busy one follows at the end of the call that completes its response. What
-//! the client sends meanwhile lies in the kernel, and goes along.
+//! the client sends meanwhile lies in the kernel, and goes along. Behind the idle ones the library says
+//! on how many connections a request is in progress.
 
 use core::sync::atomic::Ordering::Relaxed;
 
-use wire::pair_name;
+use wire::{Standing, pair_name};
 
 use crate::epoll::{Epolls, Registrations, each_registration};
-use crate::kernel::{self, EBUSY, EINTR, EpollEvent};
+use crate::kernel::{self, EAGAIN, EBUSY, EINTR, EpollEvent};
 use crate::stream;
 use crate::table::{Kind, Slot};
 use crate::traffic::{self, Entry, Followed};
@@ -36,14 +37,36 @@ pub(crate) fn begin(slot: &'static Slot, back: i32, most: u32) {
     slot.back.store(back + 1, Relaxed);
     slot.back_left.store(most, Relaxed);
     EPOLLS.find();
+    let mut left = 0;
     for epoll in EPOLLS.iter() {
         each_registration(epoll, |fd, event| {
             if let Some(entry) = traffic::find(fd).filter(|entry| entry.is_mine()) {
-                consider(fd, entry, slot, Some((epoll, event)));
+                let given = consider(fd, entry, slot, Some((epoll, event)));
+                left += u32::from(given == Given::Full);
             }
             slot.back_left.load(Relaxed) > 0
         });
     }
+    let busy = traffic::busy(slot).saturating_add(left);
+    if slot.back.load(Relaxed) == back + 1 {
+        say(back, Standing { busy });
+    }
+}
+
+/// What came of giving a connection back.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Given {
+    Yes,
+    /// It is to stay.
+    No,
+    /// The way is full.
+    Full,
+}
+
+/// Says how the worker stands. Where there is no room for it, the supervisor asks again.
+fn say(back: i32, standing: Standing) {
+    let flags = kernel::MSG_NOSIGNAL | kernel::MSG_DONTWAIT;
+    kernel::send_with(back, &mut standing.encode(), -1, flags);
 }
 
 /// A connection has become idle.
@@ -54,7 +77,7 @@ pub(crate) fn one(fd: i32, entry: &Entry) {
 }
 
 /// Gives this connection back, if it is one of this listener's, and idle.
-fn consider(fd: i32, entry: &Entry, slot: &Slot, known: Option<(i32, EpollEvent)>) {
+fn consider(fd: i32, entry: &Entry, slot: &Slot, known: Option<(i32, EpollEvent)>) -> Given {
     let passed = entry.with(|followed| {
         let is_its = core::ptr::eq(followed.slot, slot) && wants(followed);
         // What has passed unseen may be the beginning of a request.
@@ -64,31 +87,40 @@ fn consider(fd: i32, entry: &Entry, slot: &Slot, known: Option<(i32, EpollEvent)
         good.then_some(followed.passed)
     });
     let Some(passed) = passed.flatten() else {
-        return;
+        return Given::No;
     };
     // In a child that was forked nothing is given away.
     if slot.process.load(Relaxed) != kernel::getpid() || !entry.hold() {
-        return;
+        return Given::No;
     }
     let registrations = Registrations::take_from(&EPOLLS, fd, known);
-    let moved = registrations.wait_for_input() && replace(fd, slot, &mut passed.encode());
+    let given = match registrations.wait_for_input() {
+        true => replace(fd, slot, &mut passed.encode()),
+        false => Given::No,
+    };
+    let moved = given == Given::Yes;
     registrations.put_back(fd);
     entry.release(moved);
     if moved && slot.back_left.fetch_sub(1, Relaxed) == 1 {
         end(slot);
     }
+    given
 }
 
 /// Sends the connection up, and puts a socket in its place whose other end is closed.
-fn replace(fd: i32, slot: &Slot, message: &mut [u8]) -> bool {
+fn replace(fd: i32, slot: &Slot, message: &mut [u8]) -> Given {
     let Some(ended) = ended_socket(fd) else {
-        return false;
+        return Given::No;
     };
     let back = slot.back.load(Relaxed) - 1;
     let is_ours = kernel::socket_cookie(back) == Some(slot.back_cookie.load(Relaxed));
     let flags = kernel::MSG_NOSIGNAL | kernel::MSG_DONTWAIT;
-    let sent = is_ours && kernel::send_with(back, message, fd, flags) == message.len() as isize;
-    if sent {
+    let given = match is_ours.then(|| kernel::send_with(back, message, fd, flags)) {
+        Some(sent) if sent == message.len() as isize => Given::Yes,
+        Some(error) if error == -(EAGAIN as isize) => Given::Full,
+        _ => Given::No,
+    };
+    if given == Given::Yes {
         let cloexec = kernel::fcntl(fd, kernel::F_GETFD, 0).max(0) as i32 & kernel::FD_CLOEXEC;
         let flags = if cloexec != 0 { kernel::O_CLOEXEC } else { 0 };
         // The number is in use, and stays so: the kernel may only ask to try again.
@@ -97,7 +129,7 @@ fn replace(fd: i32, slot: &Slot, message: &mut [u8]) -> bool {
         }
     }
     kernel::close(ended);
-    sent
+    given
 }
 
 /// A socket whose other end is closed. It shows the connection's addresses, for what the program asks

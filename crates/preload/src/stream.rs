@@ -21,12 +21,17 @@ const RECEIVED_AT: usize = 128;
 /// do not fit together, and are asked for again.
 const TRIES: usize = 8;
 
+/// Whether this is a connection with `peer`.
+pub(crate) fn is_with(fd: i32, peer: &[u8]) -> bool {
+    let mut name = [0; 112];
+    let known = kernel::getpeername(fd, &mut name);
+    known.ok().and_then(|len| name.get(..len)) == Some(peer)
+}
+
 /// Whether this is an established connection with `peer`, and exactly so much has passed over it: if a
 /// byte has gone past the library, it is not.
 pub(crate) fn is_exactly(fd: i32, peer: &[u8], passed: Passed) -> bool {
-    let mut name = [0; 112];
-    let known = kernel::getpeername(fd, &mut name);
-    if known.ok().and_then(|len| name.get(..len)) != Some(peer) {
+    if !is_with(fd, peer) {
         return false;
     }
     for _ in 0..TRIES {

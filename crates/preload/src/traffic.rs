@@ -14,8 +14,8 @@ use core::sync::atomic::{
 use framing::{Connection, Seen};
 use wire::Passed;
 
-use crate::table::Slot;
-use crate::{arch, give_back, kernel};
+use crate::table::{Kind, Slot};
+use crate::{arch, give_back, kernel, stream};
 
 /// Connections whose descriptors are below this are followed. The table takes no memory before it is
 /// used.
@@ -62,12 +62,19 @@ static TABLE: [Entry; MOST] = [const {
     }
 }; MOST];
 
+/// No descriptor above this has been followed.
+static HIGHEST: AtomicU32 = AtomicU32::new(0);
+
 /// The process that accepts: a child of `vfork` shares its memory.
 static PROCESS: AtomicI32 = AtomicI32::new(0);
 
 impl Followed {
     pub(crate) fn peer(&self) -> &[u8] {
         self.peer.get(..usize::from(self.peer_len)).unwrap_or(&[])
+    }
+
+    fn is_busy(&self) -> bool {
+        self.connection.seen() == Seen::Busy
     }
 
     pub(crate) fn is_idle(&self) -> bool {
@@ -219,7 +226,31 @@ pub(crate) fn begin(fd: i32, slot: &'static Slot, channel: u64, peer: &[u8], pas
     if PROCESS.load(Relaxed) != process {
         PROCESS.store(process, Relaxed);
     }
+    HIGHEST.fetch_max(fd as u32, Relaxed);
     entry.state.store(FOLLOWED, Release);
+}
+
+/// On how many connections of this listener that the calling thread follows a request is in progress.
+pub(crate) fn busy(slot: &Slot) -> u32 {
+    let highest = HIGHEST.load(Relaxed) as usize;
+    let entries = TABLE.get(..=highest).unwrap_or(&TABLE);
+    let is_busy = |fd: i32, entry: &Entry| {
+        let busy = entry.with(|followed| {
+            let is_its = core::ptr::eq(followed.slot, slot)
+                && slot.kind() == Kind::Channel(followed.channel);
+            // One whose close was not seen is none.
+            is_its && followed.is_busy() && stream::is_with(fd, followed.peer())
+        });
+        busy == Some(true)
+    };
+    let mut count = 0;
+    for (fd, entry) in entries.iter().enumerate() {
+        let followed = entry.state.load(Acquire) == FOLLOWED && entry.is_mine();
+        if followed && is_busy(fd as i32, entry) {
+            count += 1;
+        }
+    }
+    count
 }
 
 /// Something is done with this descriptor that is not understood: the connection is not followed.

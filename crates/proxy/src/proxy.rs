@@ -315,6 +315,11 @@ impl Proxy {
         close_all(&mut self.clients, &mut self.cx);
     }
 
+    /// After [`Self::close`]: there are workers again.
+    pub fn reopen(&mut self) {
+        self.cx.is_closing = false;
+    }
+
     /// How many clients there may be.
     pub fn most_clients(&self) -> usize {
         self.cx.limits.capacity.clients
@@ -354,14 +359,15 @@ impl Proxy {
         self.cx.limits.capacity.is_pressed = on;
     }
 
-    /// Whether the worker has a request to answer: not a tunnel, nor a stream of events, which last
-    /// as long as their clients like.
-    pub fn awaits(&self, member: MemberId) -> bool {
+    /// Whether the worker has a request to answer. Tunnels and streams of events last as long as their
+    /// clients like: only with `opaque` they count, too.
+    pub fn awaits(&self, member: MemberId, opaque: bool) -> bool {
         self.clients.iter().any(|(_, client)| match &client.phase {
             Phase::Serving(exchange) => {
                 matches!(exchange.stage, Stage::With(with, _) if with == member)
-                    && !exchange.is_event_stream()
+                    && (opaque || !exchange.is_event_stream())
             }
+            Phase::Tunnel(tunnel) => opaque && tunnel.member == member,
             _ => false,
         })
     }

@@ -227,7 +227,7 @@ impl Supervisor {
                 slot.removed |= gone.contains(&slot.number);
             }
             let operation = Operation::new("scale", Goal::Stopped, answer);
-            return self.begin(operation, gone, instance::Event::Stop);
+            return self.begin(operation, gone, instance::Event::Remove);
         }
         // Those that are about to go have their numbers until they are gone.
         let numbers = self.numbers();

@@ -5,14 +5,15 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::boot::Boot;
-use super::instance::{self, Effect, Generation, Outcome, Status};
+use super::instance::{self, Cause, Effect, Generation, Outcome, Status};
 use super::listeners::RunOf;
 use super::listening::Listening;
 use super::silence::Silence;
-use super::slot::Process;
+use super::slot::{Process, Slot};
 use super::{Orphan, Supervisor};
 use crate::output::Worker;
 use config::KillSignal;
+use dispatcher::Drain;
 use home::{self, Exit, now_ms};
 use process::cgroup::Group;
 use process::tree;
@@ -32,6 +33,10 @@ impl Supervisor {
         for effect in effects {
             match effect {
                 Effect::Spawn(generation) => self.start(number, generation),
+                Effect::Drain(generation, cause) => self.drain(number, generation, cause),
+                Effect::Waits(generation, cause, most) => {
+                    self.tell_of_waiting(number, generation, cause, most);
+                }
                 Effect::Ask(generation) => self.ask(number, generation),
                 Effect::Kill(generation) => self.kill(number, generation),
                 Effect::Tell {
@@ -74,7 +79,6 @@ impl Supervisor {
                     loaded: !shares || slot.not_preloaded.is_some(),
                     load_check: shares.then_some(now + LOAD_TIME),
                     silence: shares.then(|| Silence::new(now)),
-                    ask_at: None,
                     app: app.clone(),
                     boot: (!app.wait_ready).then(|| Boot::new(now, shares)),
                 });
@@ -119,58 +123,52 @@ impl Supervisor {
         }
     }
 
-    /// Lets no more connections go to a process, and asks it to end: when it has nothing to do any
-    /// more, if others serve meanwhile.
-    fn ask(&mut self, number: u32, generation: Generation) {
-        let now = self.now();
-        let others = self.ending.is_none() && self.others_serve();
-        // One that gets all signals, even from the terminal, ends as it likes.
-        let drains = (others || self.app.requests.is_some()) && !self.app.pass_through;
+    /// A process is to end: it gets no more connections, and does what it has begun.
+    fn drain(&mut self, number: u32, generation: Generation, cause: Cause) {
+        let for_good = self.nobody_follows();
         let process = self.slot(number).and_then(|slot| {
             slot.remember_listeners(generation);
-            let patience = if others {
-                slot.app.drain_timeout
-            } else {
-                slot.app.kill_timeout / 2
-            };
-            let process = slot.process(generation)?;
-            process.ask_at = drains.then_some(now + patience);
-            Some(process.pid)
+            slot.process(generation)
         });
-        if !others {
-            self.hurry_drains(now + self.app.kill_timeout / 2);
-        }
-        let (Some(pid), Some(dispatcher)) = (process, &self.dispatcher) else {
-            return self.ask_now(number, generation);
+        let Some(process) = process else {
+            return;
         };
-        // When the app ends there is nobody else who could have what it has not taken.
-        if self.ending.is_none() {
-            dispatcher.retire(pid);
-        }
-        if drains {
-            dispatcher.drain(pid);
-        } else {
-            self.ask_now(number, generation);
+        process.load_check = None;
+        process.silence = None;
+        process.boot = None;
+        let group = process.pid;
+        if let Some(dispatcher) = &self.dispatcher {
+            dispatcher.drain(Drain {
+                group,
+                for_good,
+                opaque: cause.waits_for_opaque(),
+            });
         }
     }
 
-    /// Whether a process is up that stays, when one ends.
-    fn others_serve(&self) -> bool {
-        self.slots.iter().any(|slot| {
-            let up = slot.instance.current().is_some_and(|run| run.up);
-            up && !slot.removed && !self.is_being_ended(slot.number)
-        })
+    /// Whether the app stops: no process of it runs that stays, and none is to come.
+    fn nobody_follows(&self) -> bool {
+        let stays = |slot: &Slot| slot.instance.goes_on() && !slot.removed;
+        let mut slots = self.slots.iter();
+        self.ending.is_some()
+            || !slots.any(|slot| stays(slot) && !self.is_being_stopped(slot.number))
     }
 
-    /// Those that drain are asked by this time: nobody serves any more who could go on instead.
-    fn hurry_drains(&mut self, by: Duration) {
-        for process in self.slots.iter_mut().flat_map(|slot| &mut slot.processes) {
-            process.ask_at = process.ask_at.map(|at| at.min(by));
+    /// A process takes its time to end.
+    fn tell_of_waiting(&mut self, number: u32, generation: Generation, cause: Cause, most: u64) {
+        let process = self.slot(number).and_then(|slot| slot.process(generation));
+        if let Some(pid) = process.map(|process| process.pid) {
+            self.event(Event::Draining {
+                instance: number,
+                pid,
+                most,
+                opaque: cause.waits_for_opaque(),
+            });
         }
     }
 
     /// Asks a process to end.
-    pub(super) fn ask_now(&mut self, number: u32, generation: Generation) {
+    fn ask(&mut self, number: u32, generation: Generation) {
         let signal = self.ending.as_ref().and_then(|ending| ending.signal);
         let pass_through = self.app.pass_through;
         let Some(slot) = self.slot(number) else {
@@ -182,10 +180,6 @@ impl Supervisor {
         let Some(process) = slot.process(generation) else {
             return;
         };
-        process.load_check = None;
-        process.silence = None;
-        process.ask_at = None;
-        process.boot = None;
         let Some(pid) = Pid::from_raw(process.pid) else {
             return;
         };
@@ -201,7 +195,6 @@ impl Supervisor {
             _ if whole_tree => kill_process_group(pid, usual),
             _ => kill_process(pid, usual),
         };
-        self.step(number, instance::Event::Asked { run: generation });
     }
 
     fn kill(&mut self, number: u32, generation: Generation) {
@@ -314,10 +307,12 @@ impl Supervisor {
         }
     }
 
-    /// While the app ends: what a worker has detached from its group did not hear of it.
+    /// While the app ends: what a worker has detached from its group did not hear of it. As long as a
+    /// worker serves, it may need that.
     pub(super) fn ask_orphans(&mut self) {
-        if let Some(ending) = &self.ending {
-            let kill_at = ending.kill_at;
+        let serves = self.slots.iter().any(|slot| slot.instance.is_draining());
+        if self.ending.is_some() && !serves {
+            let kill_at = self.now() + self.app.kill_timeout;
             for pid in self.strangers() {
                 self.ask_orphan(pid, kill_at, None);
             }

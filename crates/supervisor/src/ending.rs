@@ -56,12 +56,21 @@ impl Supervisor {
         }
     }
 
-    /// Begins to end the app; a second signal does not wait for the workers any more.
+    /// Begins to end the app. A second signal does not wait for what is in progress, and the next one
+    /// for no worker any more.
     pub(super) fn end(&mut self, reason: &str, signal: Option<Signalled>) {
         let now = self.now();
         if let Some(ending) = &mut self.ending {
-            if now - ending.since > SAME_SIGNAL {
-                ending.kill_at = now;
+            if now - ending.since <= SAME_SIGNAL {
+                return;
+            }
+            ending.since = now;
+            ending.kill_at = now;
+            if self.slots.iter().any(|slot| slot.instance.is_draining()) {
+                ending.kill_at += self.app.kill_timeout;
+                for number in self.numbers() {
+                    self.step(number, instance::Event::Cut);
+                }
             }
             return;
         }
@@ -69,7 +78,7 @@ impl Supervisor {
         self.write_record();
         self.ending = Some(Ending {
             since: now,
-            kill_at: now + self.app.kill_timeout,
+            kill_at: now + self.time_to_end(),
             signal,
         });
         self.event(Event::Stopping {
@@ -82,6 +91,17 @@ impl Supervisor {
         for number in self.numbers() {
             self.step(number, instance::Event::Stop);
         }
+    }
+
+    /// How long all of it may take to end.
+    fn time_to_end(&self) -> Duration {
+        let drains = self.dispatcher.is_some() && !self.app.pass_through;
+        let drain = if drains {
+            self.app.drain_timeout
+        } else {
+            Duration::ZERO
+        };
+        drain + self.app.kill_timeout
     }
 
     /// The app has ended: notes it, and answers those who waited for that.

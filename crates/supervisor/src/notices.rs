@@ -182,13 +182,9 @@ impl Supervisor {
         let due = |at: &mut Option<Duration>| at.take_if(|at| *at <= now).is_some();
         let library = self.spawner.library().to_owned();
         let mut events = Vec::new();
-        let mut asked = Vec::new();
         for slot in &mut self.slots {
             for process in &mut slot.processes {
                 let (instance, pid) = (slot.number, process.pid);
-                if due(&mut process.ask_at) {
-                    asked.push((instance, process.generation));
-                }
                 if due(&mut process.load_check) && !process.loaded && !has_mapped(pid, &library) {
                     let reason = "the library did not load".to_owned();
                     slot.not_preloaded = Some(reason.clone());
@@ -203,9 +199,6 @@ impl Supervisor {
         }
         for event in events {
             self.event(event);
-        }
-        for (instance, generation) in asked {
-            self.ask_now(instance, generation);
         }
         self.look_at_silent(now);
     }
@@ -264,18 +257,16 @@ impl Supervisor {
         }
     }
 
-    /// The processes of a group have answered all requests that they had.
+    /// The processes of a group have nothing to do any more.
     fn drained(&mut self, group: i32) {
-        let processes = self.slots.iter().flat_map(|slot| {
+        let mut processes = self.slots.iter().flat_map(|slot| {
             let processes = slot.processes.iter();
             processes.map(|process| (slot.number, process))
         });
-        let asked: Vec<_> = processes
-            .filter(|(_, process)| process.pid == group && process.ask_at.is_some())
-            .map(|(number, process)| (number, process.generation))
-            .collect();
-        for (number, generation) in asked {
-            self.ask_now(number, generation);
+        let drained = processes.find(|(_, process)| process.pid == group);
+        if let Some((number, process)) = drained {
+            let run = process.generation;
+            self.step(number, instance::Event::Drained { run });
         }
     }
 }

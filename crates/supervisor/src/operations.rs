@@ -37,8 +37,6 @@ pub(super) struct Operation {
     faults: Vec<String>,
     /// It is over only when the supervisor is.
     to_the_end: bool,
-    /// The processes of those that it waits for are ended by it.
-    ends: bool,
 }
 
 impl Operation {
@@ -52,7 +50,6 @@ impl Operation {
             app: None,
             faults: Vec::new(),
             to_the_end: false,
-            ends: false,
         }
     }
 
@@ -61,18 +58,17 @@ impl Operation {
         self.name == "reload" && self.answer.is_some()
     }
 
-    /// The reload of an instance that no command has asked for.
-    pub(super) fn internal(number: u32) -> Self {
+    /// The reload of instances that no command has asked for.
+    pub(super) fn internal(numbers: Vec<u32>) -> Self {
         Self {
             name: "reload",
             goal: Goal::Up,
             answer: None,
             waiting: Vec::new(),
-            queue: VecDeque::from([number]),
+            queue: numbers.into(),
             app: None,
             faults: Vec::new(),
             to_the_end: false,
-            ends: false,
         }
     }
 
@@ -125,7 +121,6 @@ impl Supervisor {
     ) {
         // Those who waited for them hear first that they need not.
         operation.waiting = numbers.clone();
-        operation.ends = matches!(event, instance::Event::Stop | instance::Event::Restart);
         let older = self.operations.len();
         self.operations.push(operation);
         for number in &numbers {
@@ -174,6 +169,13 @@ impl Supervisor {
                 "{}-{number}: another command (`{}`) came in between",
                 self.app.name, newer.name
             ));
+        }
+    }
+
+    /// Instances whose turn is still to come in a reload that no command has asked for are left alone.
+    pub(super) fn give_up_renewals(&mut self) {
+        for operation in self.operations.iter_mut().filter(|it| it.answer.is_none()) {
+            operation.queue.clear();
         }
     }
 
@@ -285,10 +287,10 @@ impl Supervisor {
         }
     }
 
-    /// Whether a command ends an instance's process.
-    pub(super) fn is_being_ended(&self, number: u32) -> bool {
+    /// Whether a command stops an instance.
+    pub(super) fn is_being_stopped(&self, number: u32) -> bool {
         let mut operations = self.operations.iter();
-        operations.any(|it| it.ends && it.waiting.contains(&number))
+        operations.any(|it| it.goal == Goal::Stopped && it.waiting.contains(&number))
     }
 
     /// Whether there is anything left to supervise.

@@ -150,22 +150,30 @@ impl Supervisor {
         }
     }
 
-    /// Restarts every instance that nobody has stopped.
+    /// Restarts every instance that nobody has stopped. Those that serve clients go on until their
+    /// successors do, one after the other.
     fn renew_all(&mut self, trigger: Trigger) {
         self.event(Event::Renewing { trigger });
+        // What an earlier trigger has not come to, this one does.
+        self.give_up_renewals();
+        let mut serve = Vec::new();
         for number in self.numbers() {
             let stopped = self
                 .slot(number)
                 .is_none_or(|slot| matches!(slot.instance.state(), State::Resting(Rest::Stopped)));
-            if !stopped {
+            let serves = self.slot(number).is_some_and(|slot| slot.serves());
+            if serves {
+                serve.push(number);
+            } else if !stopped {
                 // A command that waits for this instance to be up hears of the process that starts
                 // now.
                 if let Some(slot) = self.slot(number) {
                     slot.outcome = None;
                 }
-                self.step(number, instance::Event::Restart);
+                self.step(number, instance::Event::Renew);
             }
         }
+        self.operations.push(Operation::internal(serve));
     }
 
     /// Looks for instances that use too much memory; they are reloaded.
@@ -199,7 +207,7 @@ impl Supervisor {
                         limit,
                     },
                 });
-                let operation = Operation::internal(number);
+                let operation = Operation::internal(vec![number]);
                 self.operations.push(operation);
             }
         }

@@ -42,8 +42,6 @@ pub(super) struct Process {
     /// When to look whether the library has reported in, and whether it listens.
     pub(super) load_check: Option<Duration>,
     pub(super) silence: Option<Silence>,
-    /// When it is asked to end at the latest, while it answers requests that it has.
-    pub(super) ask_at: Option<Duration>,
     /// What it was started as.
     pub(super) app: Rc<App>,
     /// Until it is heard or seen to be up.
@@ -159,6 +157,11 @@ impl Slot {
     pub(super) fn current(&self) -> Option<&Process> {
         let current = self.instance.current()?.generation;
         self.processes.iter().find(|it| it.generation == current)
+    }
+
+    /// Whether its process serves clients, and a successor can come up beside it.
+    pub(super) fn serves(&self) -> bool {
+        self.rules.overlap && self.instance.current().is_some_and(|run| run.listens)
     }
 
     /// What a process of it is expected to listen on.
@@ -325,6 +328,7 @@ impl Slot {
 fn rules(app: &App) -> Rules {
     Rules {
         restart: app.restart.clone(),
+        drains: app.exec_mode == ExecMode::Cluster && !app.pass_through,
         drain_timeout: app.drain_timeout,
         kill_timeout: app.kill_timeout,
         listen_timeout: app.listen_timeout,

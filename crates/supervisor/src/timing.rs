@@ -17,7 +17,6 @@ impl Supervisor {
                 [
                     process.load_check,
                     process.silence.as_ref().map(|silence| silence.at),
-                    process.ask_at,
                     process.up_at,
                     boot,
                 ]

@@ -155,6 +155,15 @@ pub enum Event {
     },
     /// So many more have failed, and were not told of one by one.
     RequestsFailed { count: u64 },
+    /// A process that is to end has requests in progress: it is asked to end in so many milliseconds at
+    /// the latest.
+    Draining {
+        instance: u32,
+        pid: i32,
+        most: u64,
+        /// Connections of which it is not known whether a request is in progress are waited for, too.
+        opaque: bool,
+    },
     /// The app is being stopped.
     Stopping { reason: String },
     /// The app has stopped; the supervisor ends with this exit code.

@@ -13,6 +13,9 @@ pub const GIVE_BACK_LEN: usize = 5;
 /// Bytes of the message that goes with a connection which a worker gives back.
 pub const RETURNED_LEN: usize = 8;
 
+/// Bytes of the message that ends the answer to a request for connections.
+pub const STANDING_LEN: usize = 4;
+
 /// What the name of a worker's end of a channel begins with, in the abstract namespace of Unix
 /// sockets: a family, a zero byte, then this.
 const NAME: &[u8] = b"maitred/channel/";
@@ -91,6 +94,29 @@ impl Passed {
     }
 }
 
+/// How a worker stands that has been asked for connections: it comes when those that are idle have
+/// been given back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// On how many connections a request is known to be in progress.
+    pub busy: u32,
+}
+
+impl Standing {
+    /// The message.
+    pub fn encode(self) -> [u8; STANDING_LEN] {
+        self.busy.to_ne_bytes()
+    }
+
+    /// Reads it; `None` if it is none.
+    pub fn decode(from: &[u8]) -> Option<Self> {
+        let bytes = from.first_chunk().filter(|_| from.len() == STANDING_LEN)?;
+        Some(Self {
+            busy: u32::from_ne_bytes(*bytes),
+        })
+    }
+}
+
 /// A message on a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Handoff {
@@ -109,7 +135,8 @@ pub enum Handoff {
     /// the program.
     Probe,
     /// The worker gives back connections on which no request is in progress, up to so many, over the
-    /// socket that goes along: those that are idle now, and others as they become idle.
+    /// socket that goes along: those that are idle now, and others as they become idle. After the
+    /// first it says how it stands.
     GiveBack(u32),
 }
 
@@ -232,6 +259,18 @@ mod tests {
             let (bytes, len) = message.encode();
             assert_eq!(Handoff::decode(&bytes[..len]), Some(message));
         }
+    }
+
+    #[test]
+    fn how_a_worker_stands_is_no_connection() {
+        let standing = Standing { busy: 70_000 };
+        let bytes = standing.encode();
+        assert_eq!(Standing::decode(&bytes), Some(standing));
+        assert_eq!(
+            (Standing::decode(&bytes[1..]), Passed::decode(&bytes)),
+            (None, None)
+        );
+        assert_eq!(Standing::decode(&Passed::default().encode()), None);
     }
 
     #[test]

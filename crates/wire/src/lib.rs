@@ -19,7 +19,7 @@ pub use address::Address;
 pub use door::{Outcome, REPLY_LEN, REQUEST_LEN, Reply, Request, Verb};
 pub use handoff::{
     CHANNEL_NAME_LEN, GIVE_BACK_LEN, HANDOFF_LEN, Handoff, PROBE_LEN, Passed, RETURNED_LEN,
-    channel_id, channel_name,
+    STANDING_LEN, Standing, channel_id, channel_name,
 };
 pub use pair::{PAIR_NAME_LEN, pair_address, pair_name};
 

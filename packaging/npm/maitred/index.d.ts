@@ -137,9 +137,9 @@ export interface App extends OtherNames {
   watch_options?: { followSymlinks?: boolean; ignored?: string | (string)[]; } | null;
   /** Starts the app when it is added; otherwise it is added as stopped. Default: true. Example: `false` */
   autostart?: true | false | "true" | "false" | null;
-  /** Longest time between the start of a successor, or a scale-down, and the stop signal. A worker gets no new connections then. Those that are idle between two HTTP/1.x requests move to other workers; the signal comes when no other one is open (with `per: request`: when all requests are answered). Without another instance that serves meanwhile, as at `stop` and `restart`, the signal comes at once. Default: 30s. Example: `"5s"` */
+  /** Longest time that a worker has before the stop signal to finish its requests. It gets no new connections; those that are idle between two HTTP/1.x requests move to other workers, and at `stop` they are closed. The signal comes as soon as no request is in progress. At `reload`, `scale` and what reloads by itself, WebSockets, streams of events and what is no HTTP may last as long; `stop`, `restart` and signals do not wait for them. The same command or signal again ends the waiting. Default: 30s. Example: `"5s"` */
   drain_timeout?: number | Time | null;
-  /** Time between the stop signal and SIGKILL. With `per: request`, at `stop` and `restart` the first half is for requests in progress: the signal comes when they are answered. Default: 1600ms. Example: `"10s"` */
+  /** Time between the stop signal and SIGKILL. Default: 1600ms. Example: `"10s"` */
   kill_timeout?: number | Time | null;
   /** Stop signal: SIGTERM, TERM or 15. Default: $PM2_KILL_SIGNAL of the command that starts the app, or else SIGINT. Example: `"SIGTERM"` */
   kill_signal?: number | Signal | `SIG${Signal}` | `${number}` | null;

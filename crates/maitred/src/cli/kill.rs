@@ -80,9 +80,11 @@ fn end(known: &Known) -> anyhow::Result<Option<Claimed>> {
     if let Ok(socket) = known.folder.connect() {
         let supervisor = rustix::net::sockopt::socket_peercred(&socket).ok();
         ended = supervisor.map_or(0, |peer| peer.pid.as_raw_nonzero().get());
+        let app = &known.record.app;
+        let patience = app.drain_timeout + app.kill_timeout + Duration::from_secs(5);
         let asked = || -> Result<Snapshot, Fault> {
             Connection::ask(socket, Request::Kill)?
-                .wait_for(known.record.app.kill_timeout + Duration::from_secs(5))?
+                .wait_for(patience)?
                 .finish(|_| {})
         };
         match { asked }() {

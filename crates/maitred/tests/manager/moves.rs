@@ -1,11 +1,12 @@
 //! Reloading and scaling under clients that never retry: connections outlive their workers.
 
-use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
-use std::net::{SocketAddr, TcpStream};
+use std::io;
+use std::net::SocketAddr;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
 
+use crate::client::Client;
 use crate::harness::{Door, PATIENCE, Process, beside_others, gone_within};
 use crate::home::Home;
 
@@ -118,85 +119,6 @@ const KINDS: [Kind; 7] = [
         client.receive(&b"0123456789".repeat(10))
     }),
 ];
-
-struct Client {
-    address: SocketAddr,
-    stream: BufReader<TcpStream>,
-    pause: Duration,
-}
-
-impl Client {
-    fn new(address: SocketAddr) -> io::Result<Client> {
-        let stream = TcpStream::connect(address)?;
-        stream.set_read_timeout(Some(PATIENCE))?;
-        stream.set_nodelay(true)?;
-        Ok(Client {
-            address,
-            stream: BufReader::new(stream),
-            pause: Duration::ZERO,
-        })
-    }
-
-    fn connect(&mut self) -> io::Result<()> {
-        *self = Client::new(self.address)?;
-        Ok(())
-    }
-
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.stream.get_mut().write_all(bytes)
-    }
-
-    fn send(&mut self, path: &str, body: &[u8]) -> io::Result<()> {
-        let length = body.len();
-        let mut request =
-            format!("POST {path} HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n")
-                .into_bytes();
-        request.extend(body);
-        self.write(&request)
-    }
-
-    fn line(&mut self) -> io::Result<String> {
-        let mut line = String::new();
-        match self.stream.read_line(&mut line)? {
-            0 => Err(io::Error::new(ErrorKind::UnexpectedEof, "closed")),
-            _ => Ok(line.trim_end().to_ascii_lowercase()),
-        }
-    }
-
-    /// Reads a response, which must have this body.
-    fn receive(&mut self, expected: &[u8]) -> io::Result<()> {
-        let status = self.line()?;
-        let (mut length, mut chunked) = (0, false);
-        loop {
-            let line = self.line()?;
-            match line.split_once(':') {
-                _ if line.is_empty() => break,
-                Some(("content-length", value)) => length = value.trim().parse().unwrap(),
-                Some(("transfer-encoding", _)) => chunked = true,
-                _ => {}
-            }
-        }
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body)?;
-        while chunked {
-            let size = usize::from_str_radix(&self.line()?, 16).unwrap();
-            let mut piece = vec![0; size];
-            self.stream.read_exact(&mut piece)?;
-            body.extend(piece);
-            self.line()?;
-            chunked = size > 0;
-        }
-        if status.starts_with("http/1.1 200") && body == expected {
-            return Ok(());
-        }
-        Err(io::Error::other(format!("{status}, {} bytes", body.len())))
-    }
-
-    fn post(&mut self, path: &str, body: &[u8]) -> io::Result<()> {
-        self.send(path, body)?;
-        self.receive(body)
-    }
-}
 
 /// Runs one client until it is told to stop; how often it has done what it does, or what went wrong.
 fn run(kind: Kind, address: SocketAddr, stop: &Receiver<()>) -> Result<u64, String> {

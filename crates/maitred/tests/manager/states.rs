@@ -138,7 +138,7 @@ const DRAINING: State = State {
         let server = "require('http').createServer(() => console.log('got'))
             .listen(process.env.PORT, () => console.log('up'));";
         home.file("job.js", server);
-        let flags = ["-i", "1", "--per", "request", "-k", "4000"];
+        let flags = ["-i", "1", "--per", "request", "--drain-timeout", "2000"];
         home.does(&[&["start", "job.js"], &flags[..]].concat());
         let lines = home.follow("job");
         let Door::Tcp(address) = home.door() else {

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
-use wire::{Handoff, Passed, RETURNED_LEN};
+use wire::{Handoff, Passed, RETURNED_LEN, Standing};
 
 use crate::harness::{beside_others, free_port, tool};
 use crate::scripted::{Channel, Scripted};
@@ -109,8 +109,8 @@ impl Worker {
     }
 }
 
-/// The next connection that is given back.
-fn given_back(back: &OwnedFd) -> (OwnedFd, Passed) {
+/// What comes next out of the socket over which connections are given back.
+fn next(back: &OwnedFd) -> (Vec<u8>, Option<OwnedFd>) {
     let timeout = Timespec::try_from(PATIENCE).unwrap();
     let mut fds = [PollFd::new(back, PollFlags::IN)];
     assert_eq!(
@@ -120,7 +120,20 @@ fn given_back(back: &OwnedFd) -> (OwnedFd, Passed) {
     );
     let mut message = [0; RETURNED_LEN];
     let (len, socket) = sys::receive(back.as_fd(), &mut message).unwrap();
-    (socket.unwrap(), Passed::decode(&message[..len]).unwrap())
+    (message[..len].to_vec(), socket)
+}
+
+/// The next connection that is given back.
+fn given_back(back: &OwnedFd) -> (OwnedFd, Passed) {
+    let (message, socket) = next(back);
+    (socket.unwrap(), Passed::decode(&message).unwrap())
+}
+
+/// Behind the idle ones: on how many connections a request is in progress.
+fn in_progress(back: &OwnedFd) -> u32 {
+    let (message, socket) = next(back);
+    assert!(socket.is_none());
+    Standing::decode(&message).unwrap().busy
 }
 
 fn nothing_is_given_back(back: &OwnedFd) {
@@ -208,6 +221,7 @@ fn connections_move_between_workers_of_each_runtime() {
             (second.clone(), second.clone()),
             "{program}"
         );
+        assert_eq!(in_progress(&back), 1, "{program}");
         nothing_is_given_back(&back);
 
         // What is in progress is completed where it began.

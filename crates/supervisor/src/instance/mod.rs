@@ -9,14 +9,17 @@
 //!      └──────── exited for good, or Stop ──────────────┘                   leaves, the old stays
 //! ```
 //!
-//! What runs and is to end *leaves*: it is asked, and killed when it takes too long. That goes on
-//! beside the states, so that an old process may leave while its successor runs. Each process has
+//! What runs and is to end *leaves* ([`leaving`]): it drains, is asked to end, and killed when it takes
+//! too long. That goes on beside the states, so that an old process may leave while its successor runs. Each process has
 //! a number of its own, the generation, so that what is heard late of an earlier one does no
 //! harm. A process that cannot even be started counts as one that ended at once, unless maitred or
 //! the system is at a limit: that counts for nothing, and it is tried again. How long a restart
 //! is put off follows from what an instance owes ([`debt`]).
 
 mod debt;
+#[cfg(test)]
+mod drains;
+mod leaving;
 #[cfg(test)]
 mod simulation;
 mod terms;
@@ -27,20 +30,15 @@ use std::time::Duration;
 
 use config::Pause;
 use debt::{Debt, Lived};
+use leaving::Leaving;
 use telemetry::events::Next;
 use terms::Step;
-pub(crate) use terms::{Effect, Event, Generation, Outcome, Rest, Rules, Run, State, Status};
+pub(crate) use terms::{
+    Cause, Effect, Event, Generation, Outcome, Rest, Rules, Run, State, Status,
+};
 
 /// Where there was no room for a process, it is tried again after this.
 const NO_ROOM: Duration = Duration::from_secs(1);
-
-/// A process on its way out.
-#[derive(Clone, Copy, Debug)]
-struct Leaving {
-    run: Run,
-    /// `None` when it has been killed.
-    kill_at: Option<Duration>,
-}
 
 /// What whoever gave the last command waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,7 +91,9 @@ impl Instance {
     /// When it is to be started, if that may be brought forward.
     pub(crate) fn put_off_until(&self, rules: &Rules) -> Option<Duration> {
         match (self.state, rules.restart.pause) {
-            (State::Waiting { until }, Pause::Earned(_)) if self.leaving.is_empty() => Some(until),
+            (State::Waiting { until }, Pause::Earned(_)) if !self.is_kept_waiting(rules) => {
+                Some(until)
+            }
             _ => None,
         }
     }
@@ -107,6 +107,16 @@ impl Instance {
     /// Whether a process of it is on its way out.
     pub(crate) fn is_leaving(&self) -> bool {
         !self.leaving.is_empty()
+    }
+
+    /// Whether such a process does what it has begun.
+    pub(crate) fn is_draining(&self) -> bool {
+        self.leaving.iter().any(Leaving::is_draining)
+    }
+
+    /// Whether a process of it is to run.
+    pub(crate) fn goes_on(&self) -> bool {
+        !matches!(self.state, State::Resting(_))
     }
 
     /// Whether nothing runs, and nothing shall.
@@ -140,7 +150,7 @@ impl Instance {
     pub(crate) fn next_time(&self, rules: &Rules) -> Option<Duration> {
         let state = match self.state {
             State::Resting(_) => None,
-            State::Waiting { until } => self.leaving.is_empty().then_some(until),
+            State::Waiting { until } => (!self.is_kept_waiting(rules)).then_some(until),
             State::Running(run) if run.up => None,
             State::Running(run) if !rules.wait_ready => Some(run.since + rules.settled()),
             State::Running(run) => {
@@ -152,7 +162,7 @@ impl Instance {
                 settled.into_iter().chain([deadline]).min()
             }
         };
-        let leaving = self.leaving.iter().filter_map(|leaving| leaving.kill_at);
+        let leaving = self.leaving.iter().filter_map(Leaving::next_time);
         leaving.chain(state).min()
     }
 
@@ -165,11 +175,16 @@ impl Instance {
         };
         if matches!(
             event,
-            Event::Start | Event::Stop | Event::Restart | Event::Reload
+            Event::Start
+                | Event::Stop
+                | Event::Remove
+                | Event::Restart
+                | Event::Renew
+                | Event::Reload
         ) {
             self.settle(Outcome::Superseded, &mut step);
             self.awaited = match event {
-                Event::Stop => Awaited::Stopped,
+                Event::Stop | Event::Remove => Awaited::Stopped,
                 _ => Awaited::Up,
             };
         }
@@ -185,7 +200,7 @@ impl Instance {
         match (self.state, event) {
             (
                 State::Resting(_) | State::Waiting { .. },
-                Event::Start | Event::Restart | Event::Reload,
+                Event::Start | Event::Restart | Event::Renew | Event::Reload,
             ) => self.begin(now),
             (State::Running(run), Event::Start) => {
                 if run.up {
@@ -201,33 +216,33 @@ impl Instance {
             }
 
             // Whatever it rests for: what is stopped is started by a command alone.
-            (State::Resting(_) | State::Waiting { .. }, Event::Stop) => {
+            (State::Resting(_) | State::Waiting { .. }, Event::Stop | Event::Remove) => {
                 self.follows = false;
                 State::Resting(Rest::Stopped)
             }
-            (State::Running(run), Event::Stop) => {
-                self.leave(run, step);
+            (State::Running(run), Event::Stop | Event::Remove) => {
+                self.leave(run, Cause::of(event), step);
                 State::Resting(Rest::Stopped)
             }
-            (State::Replacing { old, new, .. }, Event::Stop) => {
-                self.leave(old, step);
-                self.leave(new, step);
+            (State::Replacing { old, new, .. }, Event::Stop | Event::Remove) => {
+                self.leave(old, Cause::of(event), step);
+                self.leave(new, Cause::of(event), step);
                 State::Resting(Rest::Stopped)
             }
 
             (State::Running(old), Event::Reload) if step.rules.overlap => self.replace(old, step),
-            (State::Running(run), Event::Restart | Event::Reload) => {
-                self.leave(run, step);
+            (State::Running(run), Event::Restart | Event::Renew | Event::Reload) => {
+                self.leave(run, Cause::Restarted, step);
                 self.follows = true;
                 self.begin(now)
             }
             (State::Replacing { old, new, .. }, Event::Reload) => {
-                self.leave(new, step);
+                self.leave(new, Cause::Replaced, step);
                 self.replace(old, step)
             }
-            (State::Replacing { old, new, .. }, Event::Restart) => {
-                self.leave(old, step);
-                self.leave(new, step);
+            (State::Replacing { old, new, .. }, Event::Restart | Event::Renew) => {
+                self.leave(old, Cause::Restarted, step);
+                self.leave(new, Cause::Restarted, step);
                 self.follows = true;
                 self.begin(now)
             }
@@ -310,14 +325,14 @@ impl Instance {
 
             (State::Running(run), Event::Unfit { run: unfit }) if run.generation == unfit => {
                 self.settle(Outcome::Unfit, step);
-                self.leave(run, step);
+                self.leave(run, Cause::Stopped, step);
                 State::Resting(Rest::Errored)
             }
             (State::Replacing { old, new, .. }, Event::Unfit { run: unfit })
                 if new.generation == unfit =>
             {
                 self.settle(Outcome::Unfit, step);
-                self.leave(new, step);
+                self.leave(new, Cause::Replaced, step);
                 State::Running(old)
             }
             // What serves beside its successor was good enough until now.
@@ -330,7 +345,7 @@ impl Instance {
                     self.replaced(old, new.is_up(false, now), step)
                 } else if deadline <= now {
                     self.settle(Outcome::NotUp, step);
-                    self.leave(new, step);
+                    self.leave(new, Cause::Replaced, step);
                     State::Running(old)
                 } else {
                     self.state
@@ -346,9 +361,8 @@ impl Instance {
                 State::Resting(_) | State::Running(_) | State::Replacing { .. },
                 Event::Hurry { .. },
             ) => self.state,
-            (State::Resting(_) | State::Waiting { .. }, Event::Time) | (_, Event::Asked { .. }) => {
-                self.state
-            }
+            (State::Resting(_) | State::Waiting { .. }, Event::Time)
+            | (_, Event::Drained { .. } | Event::Cut) => self.state,
         }
     }
 
@@ -375,7 +389,7 @@ impl Instance {
         self.debt = Debt::default();
         let listens = new.listens;
         self.settle(Outcome::Up { listens }, step);
-        self.leave(old, step);
+        self.leave(old, Cause::Replaced, step);
         State::Running(new)
     }
 
@@ -453,70 +467,15 @@ impl Instance {
         }
     }
 
-    fn leave(&mut self, run: Run, step: &mut Step<'_>) {
-        step.effects.push(Effect::Ask(run.generation));
-        self.leaving.push(Leaving {
-            run,
-            kill_at: Some(step.now + step.rules.drain_timeout + step.rules.kill_timeout),
-        });
-    }
-
-    /// Does with those that leave what an event brings; whether it was about one of them alone.
-    fn hear_of_leaving(&mut self, event: Event, step: &mut Step<'_>) -> bool {
-        match event {
-            Event::Exited { run, status } => {
-                let at = self
-                    .leaving
-                    .iter()
-                    .position(|leaving| leaving.run.generation == run);
-                let Some(at) = at else {
-                    return false;
-                };
-                let left = self.leaving.swap_remove(at);
-                step.tell(left.run, status, Next::Stopped);
-                true
-            }
-            Event::Asked { run } => {
-                for leaving in &mut self.leaving {
-                    if leaving.run.generation == run && leaving.kill_at.is_some() {
-                        leaving.kill_at = Some(step.now + step.rules.kill_timeout);
-                    }
-                }
-                true
-            }
-            Event::Up { run, .. } | Event::Listens { run, .. } | Event::Unfit { run } => self
-                .leaving
-                .iter()
-                .any(|leaving| leaving.run.generation == run),
-            Event::Time => {
-                for leaving in &mut self.leaving {
-                    if leaving.kill_at.take_if(|at| *at <= step.now).is_some() {
-                        step.effects.push(Effect::Kill(leaving.run.generation));
-                    }
-                }
-                false
-            }
-            Event::Start
-            | Event::Stop
-            | Event::Restart
-            | Event::Reload
-            | Event::NoRoom { .. }
-            | Event::Hurry { .. } => false,
-        }
-    }
-
     /// What follows from where it stands, whatever brought it there.
     fn go_on(&mut self, step: &mut Step<'_>) {
-        if !self.leaving.is_empty() {
-            return;
-        }
         match self.state {
-            State::Waiting { until } if until <= step.now => {
+            State::Waiting { until } if until <= step.now && !self.is_kept_waiting(step.rules) => {
                 let run = self.spawn(step);
                 self.restarts += u32::from(std::mem::take(&mut self.follows));
                 self.state = State::Running(run);
             }
-            State::Resting(_) if self.awaited == Awaited::Stopped => {
+            State::Resting(_) if self.awaited == Awaited::Stopped && self.leaving.is_empty() => {
                 self.settle(Outcome::Stopped, step);
             }
             State::Resting(_)

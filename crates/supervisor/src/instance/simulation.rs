@@ -10,11 +10,20 @@ use config::Restart;
 /// What the world knows of the processes.
 #[derive(Default)]
 struct World {
-    /// Alive, and when it was asked to end.
-    alive: BTreeMap<Generation, Option<Duration>>,
+    /// Alive, and how far it has come on its way out.
+    alive: BTreeMap<Generation, Option<End>>,
     /// Commands without an answer.
     open: usize,
     last: Generation,
+}
+
+/// Since when it drains, and has been asked to end.
+#[derive(Clone, Copy, PartialEq)]
+struct End {
+    drains: Duration,
+    /// Something in its place may start.
+    replaced: bool,
+    asked: Option<Duration>,
 }
 
 impl World {
@@ -24,21 +33,40 @@ impl World {
                 Effect::Spawn(run) => {
                     assert_eq!(*run, self.last + 1, "generations are counted up");
                     self.last = *run;
-                    let serving = self.alive.values().filter(|asked| asked.is_none()).count();
+                    let serving = self.alive.values().filter(|end| end.is_none()).count();
                     let most = usize::from(rules.overlap);
                     assert!(serving <= most, "{serving} serve when another starts");
                     if !rules.overlap {
                         assert!(self.alive.is_empty(), "one at a time");
                     }
+                    let mut ends = self.alive.values().flatten();
+                    assert!(ends.all(|end| end.replaced), "what is to be gone is gone");
                     self.alive.insert(*run, None);
                 }
+                Effect::Drain(run, cause) => {
+                    let end = self.alive.get_mut(run).expect("it lives");
+                    let replaced = *cause == Cause::Replaced;
+                    let end = end.get_or_insert(End {
+                        drains: now,
+                        replaced,
+                        asked: None,
+                    });
+                    assert_eq!(end.asked, None, "not when it was asked");
+                    end.replaced = replaced;
+                }
+                Effect::Waits(run, ..) => {
+                    let end = self.alive.get(run).copied().flatten();
+                    assert_eq!(end.expect("it drains").asked, None);
+                }
                 Effect::Ask(run) => {
-                    let asked = self.alive.get_mut(run).expect("it lives");
-                    assert!(asked.replace(now).is_none(), "asked once");
+                    let end = self.alive.get_mut(run).expect("it lives");
+                    let end = end.as_mut().expect("it drains before it is asked");
+                    assert!(end.asked.replace(now).is_none(), "asked once");
                 }
                 Effect::Kill(run) => {
-                    let asked = self.alive.get(run).expect("it lives");
-                    let since = asked.expect("it was asked before it is killed");
+                    let end = self.alive.get(run).copied().flatten();
+                    let since = end.and_then(|end| end.asked);
+                    let since = since.expect("it was asked before it is killed");
                     assert!(now - since >= rules.kill_timeout, "it was given its time");
                 }
                 Effect::Tell { .. } => {}
@@ -64,6 +92,7 @@ fn live(seed: u64) {
             },
             stop_exit_codes: [3].into(),
         },
+        drains: random.below(2) == 0,
         drain_timeout: Duration::from_millis(random.below(2) * 3000),
         kill_timeout: Duration::from_millis(random.below(2000)),
         listen_timeout: Duration::from_millis(random.below(4000)),
@@ -78,8 +107,12 @@ fn live(seed: u64) {
         let ended = step == 199;
         // Any process that ever was may be heard of, also one that is long gone.
         let run = random.below(world.last + 2);
-        let event = match random.below(15) {
+        let event = match random.below(19) {
             _ if ended => Event::Stop,
+            15 => Event::Remove,
+            16 => Event::Renew,
+            17 => Event::Drained { run },
+            18 => Event::Cut,
             0 => Event::Start,
             1 => Event::Stop,
             2 => Event::Restart,
@@ -106,7 +139,12 @@ fn live(seed: u64) {
         };
         if matches!(
             event,
-            Event::Start | Event::Stop | Event::Restart | Event::Reload
+            Event::Start
+                | Event::Stop
+                | Event::Remove
+                | Event::Restart
+                | Event::Renew
+                | Event::Reload
         ) {
             world.open += 1;
         }

@@ -38,7 +38,10 @@ impl Status {
 #[derive(Clone, Debug)]
 pub(crate) struct Rules {
     pub(crate) restart: Restart,
-    /// How long a process may take until it is asked to end, to do what it has begun.
+    /// Its connections can be seen, and it gets no signal but ours: before it is asked to end it does
+    /// what it has begun.
+    pub(crate) drains: bool,
+    /// How long it may take for that.
     pub(crate) drain_timeout: Duration,
     /// From being asked to end until being killed.
     pub(crate) kill_timeout: Duration,
@@ -51,6 +54,14 @@ pub(crate) struct Rules {
 }
 
 impl Rules {
+    /// How long a process may take from being to end until it is asked to.
+    pub(super) fn drain_time(&self) -> Duration {
+        match self.drains {
+            true => self.drain_timeout,
+            false => Duration::ZERO,
+        }
+    }
+
     /// After so long a process that says nothing of itself is taken for up.
     pub(super) fn settled(&self) -> Duration {
         // Where sockets are shared it is seen who listens, and two can run side by side.
@@ -118,22 +129,53 @@ pub(crate) enum State {
     },
 }
 
+/// Why a process is to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// Another process of the instance serves in its place.
+    Replaced,
+    /// There are to be fewer instances.
+    Removed,
+    /// Another process takes its place when it is gone.
+    Restarted,
+    /// The instance stops.
+    Stopped,
+}
+
+impl Cause {
+    /// Whether connections are waited for of which it is not known what is going on there. Only the app
+    /// could end these: where somebody waits for the end of the process, it is asked to at once.
+    pub(crate) fn waits_for_opaque(self) -> bool {
+        match self {
+            Self::Replaced | Self::Removed => true,
+            Self::Restarted | Self::Stopped => false,
+        }
+    }
+}
+
 /// What an instance hears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Event {
     /// It shall run.
     Start,
-    /// It shall not run.
+    /// It shall not run. Said again, what is in progress is not waited for.
     Stop,
-    /// Another process shall take the place of the one that runs, after it.
+    /// The same, since there are to be fewer instances.
+    Remove,
+    /// Another process shall take the place of the one that runs, after it. Said again, what is in
+    /// progress is not waited for.
     Restart,
+    /// The same, and nobody has said it.
+    Renew,
     /// The same, but the one that runs serves on until the other one is up, where they can run
     /// side by side.
     Reload,
     /// A process has ended, or could not be started.
     Exited { run: Generation, status: Status },
-    /// A process that was to end has nothing to do any more, and has been asked.
-    Asked { run: Generation },
+    /// A process that is to end has nothing to do any more.
+    Drained { run: Generation },
+    /// What is in progress is not waited for.
+    Cut,
     /// A process could not be started, and not for anything of the app's: it is tried again.
     NoRoom { run: Generation, status: Status },
     /// A process turns out to be one that cannot do what is asked for, however often it is started.
@@ -153,7 +195,11 @@ pub(crate) enum Event {
 pub(crate) enum Effect {
     /// Start a process.
     Spawn(Generation),
-    /// Give it no more connections, and ask it to end, after the drain timeout at the latest.
+    /// Give it no more connections, let it do what it has begun, and tell when that is done.
+    Drain(Generation, Cause),
+    /// Tell that this is waited for, for so many milliseconds more.
+    Waits(Generation, Cause, u64),
+    /// Ask it to end.
     Ask(Generation),
     /// Kill it.
     Kill(Generation),

@@ -14,7 +14,8 @@ pub(super) fn rules() -> Rules {
             pause: Pause::Growing(ms(100)),
             stop_exit_codes: BTreeSet::from([7]),
         },
-        drain_timeout: ms(0),
+        drains: false,
+        drain_timeout: ms(30_000),
         kill_timeout: ms(1600),
         listen_timeout: ms(3000),
         wait_ready: false,
@@ -27,7 +28,7 @@ pub(super) fn ms(ms: u64) -> Duration {
 }
 
 /// An instance whose only process listens since the beginning.
-fn listening(rules: &Rules) -> Instance {
+pub(super) fn listening(rules: &Rules) -> Instance {
     let mut instance = Instance::new(Rest::Stopped, 0, 0);
     assert_eq!(
         instance.step(Event::Start, rules, ms(0)),
@@ -41,14 +42,23 @@ fn listening(rules: &Rules) -> Instance {
     instance
 }
 
-fn up(run: Generation) -> Event {
+pub(super) fn up(run: Generation) -> Event {
     let listening = true;
     Event::Up { run, listening }
 }
 
-fn exited(run: Generation, code: i32) -> Event {
+pub(super) fn exited(run: Generation, code: i32) -> Event {
     let status = Status::Code(code);
     Event::Exited { run, status }
+}
+
+/// What is done with a process that does not drain.
+fn ends(run: Generation, cause: Cause) -> [Effect; 2] {
+    [Effect::Drain(run, cause), Effect::Ask(run)]
+}
+
+fn with(first: Effect, rest: &[Effect]) -> Vec<Effect> {
+    [&[first][..], rest].concat()
 }
 
 /// What has been told of ends, and what came of commands.
@@ -216,7 +226,8 @@ fn a_code_that_ends_it_ends_it() {
 fn a_stop_waits_for_the_end_and_kills_what_does_not_come_to_it() {
     let rules = rules();
     let mut instance = listening(&rules);
-    assert_eq!(instance.step(Event::Stop, &rules, ms(10)), [Effect::Ask(1)]);
+    let effects = instance.step(Event::Stop, &rules, ms(10));
+    assert_eq!(effects, ends(1, Cause::Stopped));
     assert!(!instance.is_at_rest());
     assert_eq!(instance.next_time(&rules), Some(ms(1610)));
     assert_eq!(instance.step(Event::Time, &rules, ms(1609)), []);
@@ -239,10 +250,8 @@ fn a_stop_waits_for_the_end_and_kills_what_does_not_come_to_it() {
 fn a_restart_starts_when_the_one_before_is_gone() {
     let rules = rules();
     let mut instance = listening(&rules);
-    assert_eq!(
-        instance.step(Event::Restart, &rules, ms(10)),
-        [Effect::Ask(1)]
-    );
+    let effects = instance.step(Event::Restart, &rules, ms(10));
+    assert_eq!(effects, ends(1, Cause::Restarted));
     let effects = instance.step(exited(1, 0), &rules, ms(20));
     assert_eq!(told(&effects).0, [Next::Stopped]);
     assert_eq!(effects.last(), Some(&Effect::Spawn(2)));
@@ -296,7 +305,7 @@ fn a_reload_lets_the_old_one_go_when_the_new_one_listens() {
     assert_eq!(instance.current().unwrap().generation, 1);
     let effects = instance.step(up(2), &rules, ms(500));
     let up = Effect::Settled(Outcome::Up { listens: true });
-    assert_eq!(effects, [up, Effect::Ask(1)]);
+    assert_eq!(effects, with(up, &ends(1, Cause::Replaced)));
     assert_eq!(instance.current().unwrap().generation, 2);
     let (next, _) = told(&instance.step(exited(1, 0), &rules, ms(510)));
     assert_eq!(next, [Next::Stopped]);
@@ -316,7 +325,8 @@ fn a_reload_that_fails_keeps_the_old_one() {
     instance.step(Event::Reload, &rules, ms(100));
     assert_eq!(instance.next_time(&rules), Some(ms(3100)));
     let effects = instance.step(Event::Time, &rules, ms(3100));
-    assert_eq!(effects, [Effect::Settled(Outcome::NotUp), Effect::Ask(3)]);
+    let not_up = Effect::Settled(Outcome::NotUp);
+    assert_eq!(effects, with(not_up, &ends(3, Cause::Replaced)));
     assert_eq!(instance.current().unwrap().generation, 1);
     assert_eq!(instance.restarts(), 0);
 }
@@ -328,10 +338,8 @@ fn without_overlap_the_old_one_goes_first() {
         ..rules()
     };
     let mut instance = listening(&rules);
-    assert_eq!(
-        instance.step(Event::Reload, &rules, ms(10)),
-        [Effect::Ask(1)]
-    );
+    let effects = instance.step(Event::Reload, &rules, ms(10));
+    assert_eq!(effects, ends(1, Cause::Restarted));
     let effects = instance.step(exited(1, 0), &rules, ms(20));
     assert_eq!(effects.last(), Some(&Effect::Spawn(2)));
 }
@@ -347,7 +355,7 @@ fn who_never_listened_need_not_on_a_reload() {
     instance.step(Event::Reload, &rules, ms(2000));
     assert_eq!(instance.next_time(&rules), Some(ms(3000)));
     let effects = instance.step(Event::Time, &rules, ms(3000));
-    assert_eq!(effects, [up, Effect::Ask(1)]);
+    assert_eq!(effects, with(up, &ends(1, Cause::Replaced)));
 }
 
 #[test]
@@ -371,7 +379,8 @@ fn a_newer_command_takes_the_place_of_an_older_one() {
     instance.step(Event::Reload, &rules, ms(10));
     let effects = instance.step(Event::Stop, &rules, ms(20));
     let superseded = Effect::Settled(Outcome::Superseded);
-    assert_eq!(effects, [superseded, Effect::Ask(1), Effect::Ask(2)]);
+    let both = [ends(1, Cause::Stopped), ends(2, Cause::Stopped)].concat();
+    assert_eq!(effects, with(superseded, &both));
 }
 
 #[test]
@@ -387,7 +396,8 @@ fn one_that_cannot_do_what_is_asked_for_is_not_started_again() {
     let mut instance = Instance::new(Rest::Stopped, 0, 0);
     instance.step(Event::Start, &rules, ms(0));
     let effects = instance.step(Event::Unfit { run: 1 }, &rules, ms(10));
-    assert_eq!(effects, [Effect::Settled(Outcome::Unfit), Effect::Ask(1)]);
+    let unfit = Effect::Settled(Outcome::Unfit);
+    assert_eq!(effects, with(unfit, &ends(1, Cause::Stopped)));
     let status = Status::Signal(2);
     let effects = instance.step(Event::Exited { run: 1, status }, &rules, ms(20));
     assert_eq!(told(&effects), (vec![Next::Stopped], vec![]));
@@ -404,7 +414,8 @@ fn a_successor_that_cannot_do_what_is_asked_for_leaves_the_old_one_serving() {
     let effects = instance.step(Event::Unfit { run: 1 }, &rules, ms(15));
     assert_eq!(effects, []);
     let effects = instance.step(Event::Unfit { run: 2 }, &rules, ms(20));
-    assert_eq!(effects, [Effect::Settled(Outcome::Unfit), Effect::Ask(2)]);
+    let unfit = Effect::Settled(Outcome::Unfit);
+    assert_eq!(effects, with(unfit, &ends(2, Cause::Replaced)));
     let serves = instance.current().map(|run| run.generation);
     assert_eq!(serves, Some(1));
 }

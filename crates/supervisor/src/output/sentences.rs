@@ -308,6 +308,27 @@ impl Sentences {
                 1 => "one more request has failed".to_owned(),
                 _ => format!("{count} more requests have failed"),
             }),
+            Event::Draining {
+                instance,
+                pid,
+                most,
+                opaque,
+            } => {
+                let (what, now) = match opaque {
+                    true => ("connections open", ""),
+                    false => (
+                        "requests in progress",
+                        ". The same command or signal again stops it now",
+                    ),
+                };
+                let seconds = most.div_ceil(1000);
+                (!self.quiet).then(|| {
+                    format!(
+                        "{name}-{instance} (PID {pid}) has {what}: stopping it in {seconds} s at the \
+                         latest (drain_timeout){now}"
+                    )
+                })
+            }
             Event::Stopping { reason } => {
                 (!self.quiet).then(|| format!("{reason}: stopping {name}"))
             }

@@ -11,7 +11,7 @@ use super::sentences::tests::sentences;
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots/sentences.txt");
 
 /// How many kinds of events [`kind`] tells apart.
-const KINDS: usize = 40;
+const KINDS: usize = 41;
 
 /// Tells apart what has a sentence of its own. A new event has no number until it has one here, and
 /// then wants an example in [`examples`].
@@ -57,6 +57,7 @@ fn kind(event: &Event) -> usize {
         Event::Stopped { .. } => 37,
         Event::MetricsFailing { .. } => 38,
         Event::Foreign { .. } => 39,
+        Event::Draining { .. } => 40,
     }
 }
 
@@ -269,6 +270,8 @@ fn examples() -> Vec<Event> {
         failed(None, true, 3),
         Event::RequestsFailed { count: 1 },
         Event::RequestsFailed { count: 20 },
+        draining(true),
+        draining(false),
         Event::Stopping {
             reason: "received SIGTERM".into(),
         },
@@ -281,6 +284,15 @@ fn examples() -> Vec<Event> {
     all.extend(socket_events());
     all.sort_by_key(kind);
     all
+}
+
+fn draining(opaque: bool) -> Event {
+    Event::Draining {
+        instance: 1,
+        pid: 7,
+        most: 28_990,
+        opaque,
+    }
 }
 
 #[test]
