@@ -4,9 +4,9 @@
 //! `/readyz` with 200 while the app can be sent work, else with 503. Anybody who reaches the address
 //! may ask, so what a connection costs is bounded, and nothing can be changed here.
 
+use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use http::header::{ACCEPT, ALLOW, CONTENT_TYPE};
@@ -18,10 +18,10 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use telemetry::metrics::{self, AppMetrics};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 
-/// How many connections may be open; others wait in the kernel.
+/// How many connections may be open. One more ends the oldest: whoever holds them keeps no probe out.
 const CONNECTIONS: usize = 16;
 
 /// How many questions may wait for the supervisor.
@@ -110,19 +110,18 @@ async fn serve(address: SocketAddr, questions: mpsc::Sender<Question>) {
             Err(_) => tokio::time::sleep(AGAIN).await,
         }
     };
-    let places = Arc::new(Semaphore::new(CONNECTIONS));
+    let mut open: VecDeque<AbortHandle> = VecDeque::new();
     loop {
-        let Ok(place) = Arc::clone(&places).acquire_owned().await else {
-            return;
-        };
         match listener.accept().await {
             Ok((stream, _)) => {
-                let questions = questions.clone();
-                tokio::spawn(async move {
-                    let talk = talk(stream, questions);
-                    let _ = tokio::time::timeout(LIFE, talk).await;
-                    drop(place);
-                });
+                open.retain(|talk| !talk.is_finished());
+                if open.len() >= CONNECTIONS
+                    && let Some(oldest) = open.pop_front()
+                {
+                    oldest.abort();
+                }
+                let talk = tokio::time::timeout(LIFE, talk(stream, questions.clone()));
+                open.push_back(tokio::spawn(talk).abort_handle());
             }
             // Without descriptors none can be accepted; they wait.
             Err(_) => tokio::time::sleep(AGAIN).await,

@@ -226,6 +226,28 @@ fn probes_tell_running_from_ready() {
     let _ = starting.wait();
 }
 
+/// Whoever holds all connections of the endpoint keeps no probe out, nor anybody who came late.
+#[test]
+fn silent_clients_keep_no_probe_out() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("app.js", NODE_SERVER);
+    let port = free_port();
+    home.does(&["start", "app.js", "--metrics", &port.to_string()]);
+    let silent: Vec<_> = (0..40)
+        .map(|_| TcpStream::connect(("127.0.0.1", port)).unwrap())
+        .collect();
+    assert_eq!(ask(port, "GET", "/readyz", "*/*").0, 200);
+    let (first, last) = (&silent[0], &silent[39]);
+    first.set_read_timeout(Some(PATIENCE)).unwrap();
+    let ended = (&*first).read(&mut [0]);
+    assert!(matches!(ended, Ok(0)), "{ended:?}");
+    // It is not that their time was over.
+    last.set_nonblocking(true).unwrap();
+    let error = (&*last).read(&mut [0]).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+}
+
 #[test]
 fn an_address_that_is_taken_is_named_and_tried_again() {
     let _turn = beside_others();
