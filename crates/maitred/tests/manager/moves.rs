@@ -193,6 +193,36 @@ fn loses_nothing(file: &str, text: &str, flags: &[&str], kinds: &[Kind]) {
     });
 }
 
+/// The calendar, a changed file, and a restart of the only worker, under the same clients: at both
+/// levels nobody is refused, cut or closed.
+#[test]
+fn what_restarts_by_itself_loses_nothing_and_a_restart_neither() {
+    let _turn = beside_others();
+    let triggers: [&[&str]; 3] = [
+        &["--cron-restart", "*/2 * * * * *"],
+        &["--watch", "--watch-delay", "20ms"],
+        &[],
+    ];
+    for level in ["connection", "request"] {
+        for flags in triggers {
+            let home = Home::new();
+            home.file("app.cjs", NODE);
+            let start = ["start", "app.cjs", "-i", "1", "--per", level];
+            home.does(&[&start[..], flags].concat());
+            home.is_up("app", 1);
+            let first = processes(&home);
+            under_load(&home, &KINDS, || {
+                match flags.first() {
+                    Some(&"--watch") => drop(home.file("app.cjs", &format!("{NODE}//"))),
+                    Some(_) => {}
+                    None => drop(home.does(&["restart", "app"])),
+                }
+                assert_eq!(gone_within(PATIENCE, &first), [], "{flags:?}, per {level}");
+            });
+        }
+    }
+}
+
 fn processes(home: &Home) -> Vec<Process> {
     let pids = home.pids();
     pids.iter()
