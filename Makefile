@@ -8,7 +8,10 @@ FUZZ_SECONDS ?= 60
 # With a local copy of the RustSec database: make lint DENY="--disable-fetch advisories licenses bans sources"
 DENY ?= licenses bans sources
 
-.PHONY: help run test test-machine package package-test lint lint-workflows bench bench-floods bench-rounds fuzz fmt clean \
+# A part of a framework's name, for make frameworks.
+FRAMEWORKS ?=
+
+.PHONY: help run test test-machine frameworks package package-test lint lint-workflows bench bench-floods bench-rounds fuzz fmt clean \
 	setup-run setup-test
 .DEFAULT_GOAL := help
 
@@ -29,6 +32,16 @@ test: setup-test lint lint-workflows ## Check and test everything, as this user 
 test-machine: ## Test what needs systemd and cgroup v2, in an emulated machine (some minutes, 500 MB from Debian)
 	scripts/test-machine.sh
 
+frameworks: setup-test ## Run some thirty web frameworks with three workers each, at both levels (about 30 minutes, 600 MB from npm and PyPI)
+	@scripts/setup-debian.sh php javac
+	@scripts/setup-npm.sh tests/frameworks
+	@scripts/setup-python.sh tests/frameworks
+	cargo build --package maitred
+	cd tests/frameworks && NEXT_TELEMETRY_DISABLED=1 node_modules/.bin/next build apps/next
+	cd tests/frameworks && node_modules/.bin/nitro build --dir apps/nitro
+	@PATH="$(CURDIR)/tests/tools/node_modules/.bin:$$PATH" MAITRED="$(CURDIR)/target/debug/maitred" \
+		node tests/frameworks/run.mjs $(FRAMEWORKS)
+
 package: ## Make the packages in dist: npm, PyPI, deb, tarball, container image, checksums, bill of materials
 	scripts/package.sh dist
 
@@ -47,7 +60,7 @@ lint:
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets -- -D warnings
 	cargo clippy --package maitred --lib --features fuzzing -- -D warnings
-	@! grep -n 'https\?://' examples/package-lock.json tests/tools/package-lock.json || \
+	@! grep -n 'https\?://' examples/package-lock.json tests/*/package-lock.json || \
 		{ echo "error: a lock file holds download addresses; see the .npmrc beside it"; exit 1; }
 
 bench: setup-test ## Measure maitred beside SO_REUSEPORT, Node's cluster, nginx, HAProxy and pm2 (about 50 minutes)
@@ -81,7 +94,7 @@ fmt: ## Format the code
 clean: ## Remove what was built and installed in this checkout
 	cargo clean
 	cargo clean --manifest-path fuzz/Cargo.toml
-	rm -rf examples/node_modules tests/tools/node_modules tests/tools/python packaging/python dist
+	rm -rf examples/node_modules tests/*/node_modules tests/*/python packaging/python dist
 
 setup-run:
 	@scripts/setup-npm.sh examples bun

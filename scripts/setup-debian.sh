@@ -28,6 +28,8 @@ package_of() {
     mke2fs) echo "e2fsprogs" ;;
     strip | readelf) echo "binutils" ;;
     lintian) echo "lintian" ;;
+    php) echo "php-cli" ;;
+    javac) echo "default-jdk-headless" ;;
     *) fail "no Debian package is known for $1" ;;
     esac
 }
@@ -49,6 +51,7 @@ purpose_of() {
     qemu-system-x86_64) echo "emulates the test machine" ;;
     mmdebstrap) echo "makes the systems that packages are tried in" ;;
     mke2fs) echo "makes the disks of the test machine" ;;
+    php | javac) echo "is a runtime of make frameworks" ;;
     strip) echo "makes maitred small enough for the test machine" ;;
     esac
 }

@@ -21,8 +21,8 @@ cd "$folder"
 wanted=$(cat package.json package-lock.json | sha256sum)
 stamp=node_modules/.installed
 if [ "$(cat "$stamp" 2>/dev/null || true)" != "$wanted" ]; then
-    echo "Installing $* from npm into $folder/node_modules (nothing outside of it is changed)"
-    npm ci || fail "npm could not install $* into $folder/node_modules; its message is above."
+    echo "Installing ${*:-what $folder/package.json names} from npm into $folder/node_modules (nothing outside of it is changed)"
+    npm ci || fail "npm could not install ${*:-it all} into $folder/node_modules; its message is above."
 fi
 
 # Bun's and Deno's packages hold a stub until their install script has put the program in its
