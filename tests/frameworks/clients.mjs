@@ -28,7 +28,7 @@ export async function allAnswer(door, workers) {
   while (seen.size < workers) {
     if (Date.now() > end) throw new Error(`${seen.size} of ${workers} workers answer after 60 s`);
     try {
-      const pids = await Promise.all(Array.from({ length: workers }, () => ask(door, 20)));
+      const pids = await Promise.all(Array.from({ length: 3 * workers }, () => ask(door, 20)));
       for (const pid of pids) seen.add(pid);
     } catch (error) {
       if (error.code !== "ECONNREFUSED" && error.code !== "ENOENT") throw error;

@@ -72,13 +72,17 @@ impl Turn {
                         .balancer
                         .arrive(now, client, connection, &mut self.workers);
                     if scarce {
-                        self.pause();
+                        self.pause(None);
                         return false;
                     }
                 }
                 Err(error) => match Errno::from_io_error(&error) {
-                    Some(Errno::MFILE | Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
-                        self.pause();
+                    Some(Errno::MFILE) => {
+                        self.pause(None);
+                        return false;
+                    }
+                    Some(Errno::NFILE | Errno::NOBUFS | Errno::NOMEM) => {
+                        self.pause(Some(error.to_string()));
                         return false;
                     }
                     // A connection that was gone before it was accepted.
@@ -99,14 +103,15 @@ impl Turn {
         }
     }
 
-    /// Few descriptors are left: what arrives stays in the backlog for a moment.
-    fn pause(&mut self) {
+    /// Few descriptors are left, or the system lacks something else: what arrives stays in the backlog
+    /// for a moment.
+    fn pause(&mut self, reason: Option<String>) {
         let now = Instant::now();
         self.breather = Some(now + BREATHER);
         for (id, listener) in &mut self.listeners.all {
             let _ = listener.accept(*id, false, &self.epoll);
         }
-        self.remind_of_descriptors();
+        self.remind_of_descriptors(reason);
     }
 
     /// After a pause: whether there are descriptors for connections again, or another pause follows.
@@ -121,11 +126,12 @@ impl Turn {
         self.breather = goes_on.then_some(now + BREATHER);
     }
 
-    /// Tells that no descriptor is left.
-    pub(super) fn remind_of_descriptors(&mut self) {
+    /// Tells that few descriptors are left, or why else nothing can be accepted.
+    pub(super) fn remind_of_descriptors(&mut self, reason: Option<String>) {
         let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
         self.remind(Notice::OutOfDescriptors {
             limit: limit.unwrap_or(0),
+            reason,
         });
     }
 

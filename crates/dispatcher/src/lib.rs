@@ -120,7 +120,7 @@ pub enum Notice {
     /// The kernel does not tell which connections are open.
     Uncounted,
     /// No more connections can be accepted for want of descriptors; they wait in the backlog.
-    OutOfDescriptors { limit: u64 },
+    OutOfDescriptors { limit: u64, reason: Option<String> },
     /// As many clients are connected as may be; others wait in the backlog.
     Crowded { limit: usize },
     /// Connections from this address are closed: it has as many as one address may have of so many

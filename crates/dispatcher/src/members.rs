@@ -165,7 +165,7 @@ impl Turn {
             },
         );
         if lacks_descriptor {
-            self.remind_of_descriptors();
+            self.remind_of_descriptors(None);
         } else if blind {
             self.tell(Notice::Blind { pid: holder.pid });
         }

@@ -290,7 +290,7 @@ impl Supervisor {
             Ok(length) if length == bytes.len() => {
                 answer.send(Reply::Done(Box::new(self.snapshot())));
             }
-            Ok(_) => answer.fail("it took only a part of the line: it does not read its input"),
+            Ok(_) => answer.fail("it took only a part of the line: the pipe to its input is full"),
             Err(error) => answer.fail(format!(
                 "it does not take the line: {}",
                 io::Error::from(error)

@@ -121,7 +121,7 @@ impl Supervisor {
             Notice::TooMuch { pid } => Event::TooMuch { pid },
             Notice::Blind { pid } => Event::Blind { pid },
             Notice::Uncounted => Event::Uncounted,
-            Notice::OutOfDescriptors { limit } => Event::OutOfDescriptors { limit },
+            Notice::OutOfDescriptors { limit, reason } => Event::OutOfDescriptors { limit, reason },
             Notice::Crowded { limit } => Event::Crowded { limit },
             Notice::TurnedAway { address, limit } => Event::TurnedAway { address, limit },
             Notice::Certificate { reason } => Event::Certificate { reason },

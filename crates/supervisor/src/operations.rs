@@ -186,7 +186,7 @@ impl Supervisor {
             if operation.goal == Goal::Up && unfinished {
                 operation.waiting.clear();
                 operation.queue.clear();
-                operation.fault(format!("{} is being ended", self.app.name));
+                operation.fault(format!("{} is being stopped", self.app.name));
             }
         }
     }
@@ -303,7 +303,7 @@ impl Supervisor {
 fn fault(slot: &Slot, app: &App, outcome: Outcome) -> Option<String> {
     let name = format!("{}-{}", app.name, slot.number);
     let still = match slot.instance.current() {
-        Some(run) if run.up => "; the one before it goes on",
+        Some(run) if run.up => "; keeping the previous one",
         _ => "",
     };
     // What it was waited for.
@@ -334,14 +334,14 @@ fn fault(slot: &Slot, app: &App, outcome: Outcome) -> Option<String> {
         )),
         Outcome::Unfit => slot.not_preloaded.as_ref().map(|reason| {
             let wanted = app.needs_library().unwrap_or("sharing its sockets");
-            format!("{name} is stopped, for {wanted} cannot be had: {reason}{still}")
+            format!("{name} is stopped: {wanted} does not work with it: {reason}{still}")
         }),
         Outcome::NotUp if awaited.is_empty() => Some(format!(
             "{name} is not up after {} ms (listen_timeout){still}",
             app.listen_timeout.as_millis()
         )),
         Outcome::NotUp => Some(format!(
-            "{name} does not listen on {} after {} ms (listen_timeout), where the one before it \
+            "{name} does not listen on {} after {} ms (listen_timeout), where the previous one \
              listens{still}. If the app listens elsewhere now, `maitred restart` does not wait for \
              that",
             and(&awaited),

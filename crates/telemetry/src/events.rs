@@ -87,8 +87,12 @@ pub enum Event {
     Blind { pid: i32 },
     /// The kernel does not tell which connections are open.
     Uncounted,
-    /// No more connections can be accepted for want of descriptors.
-    OutOfDescriptors { limit: u64 },
+    /// No more connections are accepted for the moment, for want of descriptors or for this reason.
+    OutOfDescriptors {
+        limit: u64,
+        #[serde(skip_serializing_if = "Option::is_none", default)]
+        reason: Option<String>,
+    },
     /// Few files may be open: few clients can be served at a time.
     FewDescriptors {
         limit: u64,

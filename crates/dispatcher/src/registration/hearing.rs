@@ -150,7 +150,10 @@ impl Registrar {
         if !self.reserve.pauses() {
             self.reserve.pause();
             let limit = getrlimit(Resource::Nofile).current.unwrap_or(0);
-            self.refuse(Notice::OutOfDescriptors { limit });
+            self.refuse(Notice::OutOfDescriptors {
+                limit,
+                reason: None,
+            });
         }
     }
 

@@ -330,7 +330,7 @@ impl Known {
                 return Ok(None);
             }
             if Instant::now() > until {
-                bail!("{name}: another command ends or starts it, and does not come to an end");
+                bail!("{name}: another command starts or ends it, and is still not done");
             }
         }
     }

@@ -74,7 +74,7 @@ fn place(home: &Home, app: &App) -> anyhow::Result<(AppFolder, Claim, Numbers)> 
         bail!("an app {} exists already", app.name);
     }
     let Some(claim) = folder.create(PATIENCE)? else {
-        bail!("another command adds {} at this moment", app.name);
+        bail!("another command is adding {}", app.name);
     };
     Ok((folder, claim, numbers))
 }

@@ -137,7 +137,7 @@ pub(crate) fn find(known: &[Known], target: &str) -> anyhow::Result<Vec<Selected
 fn unknown(known: &[Known], target: &str) -> String {
     let shown = target.escape_debug();
     if known.is_empty() {
-        return format!("there is no app, name or namespace {shown}: none was started yet");
+        return format!("there is no app {shown}: the list is empty");
     }
     let mut names: Vec<_> = known.iter().map(|it| it.record.app.name.as_str()).collect();
     // Those of two namespaces stand beside each other then; once is enough.

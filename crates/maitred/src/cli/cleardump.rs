@@ -15,7 +15,7 @@ impl Cleardump {
         together::say(
             manner,
             if any {
-                "what was saved is forgotten"
+                "cleared the saved list"
             } else {
                 "nothing was saved"
             },

@@ -29,7 +29,7 @@ impl ReloadLogs {
                 code = 1;
             }
         }
-        together::say(manner, "all logs are opened again");
+        together::say(manner, "reopened all logs");
         Ok(code)
     }
 }

@@ -23,7 +23,7 @@ impl Save {
             .collect();
         if records.is_empty() && !self.force {
             let sentence =
-                "there are no apps, and what was saved before is kept; --force saves that";
+                "there are no apps, so the saved list stays as it is; --force saves an empty one";
             together::say(manner, sentence);
             return Ok(0);
         }

@@ -313,7 +313,7 @@ impl Way {
                 );
             }
             if runs && !force {
-                bail!("it runs already; -f restarts it with what is said here");
+                bail!("it already runs; -f restarts it with these settings");
             }
         }
         if !update_env {

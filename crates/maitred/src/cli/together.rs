@@ -110,7 +110,7 @@ fn of_config(
         })
         .collect();
     if found.is_empty() {
-        bail!("none of the apps of {name} that are meant is there: they were not started yet");
+        bail!("{name}: none of its apps is in the list; `maitred start {name}` adds them");
     }
     Ok(found)
 }

@@ -32,7 +32,9 @@ fn what_is_waited_for_is_described() {
     );
     home.file("server.js", &server);
     home.file("go", "");
-    home.does(&["start", "server.js", "-i", "1", "--name", "api"]);
+    let said = home.run(&["start", "server.js", "-i", "1", "--name", "api"]);
+    let listens = format!("api listens on http://localhost:{}\n", home.port);
+    assert!(said.errors.contains(&listens), "{said:?}");
     home.is_up("api", 1);
     assert_eq!(row(&home.does(&["describe", "api"]), "waits for"), "-");
 

@@ -112,7 +112,7 @@ fn a_crash_on_an_unhandled_rejection_gets_advice() {
     let _turn = beside_others();
     let home = Home::new();
     home.file("job.js", "Promise.reject('no');");
-    let advice = "has crashed on an unhandled promise rejection";
+    let advice = "crashed on an unhandled promise rejection";
     let ran = home.run(&["run", "job.js", "-i", "1", "--max-restarts", "1"]);
     assert_eq!(ran.errors.matches(advice).count(), 1, "{ran:?}");
     let ended = home.run(&["start", "job.js", "--max-restarts", "0", "--no-daemon"]);

@@ -269,7 +269,7 @@ fn an_address_that_is_taken_is_named_and_tried_again() {
     loop {
         let said = fs::read_to_string(&log).unwrap_or_default();
         if said.contains(&format!(
-            "the metrics of api cannot be served at 127.0.0.1:{port}"
+            "cannot serve the metrics of api at 127.0.0.1:{port}"
         )) {
             break;
         }

@@ -20,7 +20,7 @@ fn a_build_that_fails_is_told_of_with_where_to_look() {
     home.is_up("server", 1);
     home.file("server.js", "throw new Error('a bad build')");
     let errors = home.fails(&["reload", "server"]);
-    let expected = "the one before it goes on; `maitred logs server` shows what it wrote";
+    let expected = "keeping the previous one; `maitred logs server` shows what it wrote";
     assert!(errors.contains(expected), "{errors}");
     let logs = home.does(&["logs", "server", "--nostream", "--err"]);
     assert!(logs.contains("a bad build"), "{logs}");

@@ -96,7 +96,10 @@ fn a_listener_out_of_sight_ends_an_instance_that_needs_to_be_seen() {
         assert_eq!(run.exit_code(), 1, "{}", run.story());
         let (_, errors) = run.everything_printed();
         let errors = String::from_utf8(errors).unwrap();
-        assert!(errors.contains("per: request cannot be had"), "{errors}");
+        assert!(
+            errors.contains("per: request does not work with it"),
+            "{errors}"
+        );
     }
 }
 

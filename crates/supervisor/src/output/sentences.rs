@@ -1,13 +1,14 @@
 //! Events as sentences: what happened, why, and what comes next.
 
 use std::collections::BTreeSet;
-use std::fmt::Write;
 
 use anstyle::{AnsiColor, Style};
 
-use config::{App, signal_name};
-use telemetry::events::{Event, Next, Trigger};
+use config::App;
+use telemetry::events::{Event, Trigger};
 use telemetry::figures::Foreign;
+
+mod exits;
 
 const MB: u64 = 1024 * 1024;
 
@@ -54,6 +55,8 @@ pub struct Sentences {
     blind: bool,
     /// An unhandled rejection has been told of.
     rejection: bool,
+    /// Instances whose newest process could not be started: it has no exit to tell of.
+    not_started: BTreeSet<u32>,
     /// How long a connection may wait for a worker, in milliseconds.
     patience: u64,
 }
@@ -71,6 +74,7 @@ impl Sentences {
             not_preloaded: false,
             blind: false,
             rejection: false,
+            not_started: BTreeSet::new(),
             patience: patience(app),
         }
     }
@@ -104,6 +108,7 @@ impl Sentences {
         match event {
             Event::Started { .. } | Event::Left { .. } => None,
             Event::StartFailed { instance, reason } => {
+                self.not_started.insert(*instance);
                 Some(format!("{name}-{instance} could not be started: {reason}"))
             }
             Event::Listening {
@@ -123,13 +128,12 @@ impl Sentences {
                     return None;
                 }
                 let mut text = format!(
-                    "{name} runs without connections being distributed: {reason}, so maitred \
-                     cannot give it its listening sockets"
+                    "connections to {name} are not balanced: {reason}, so maitred cannot \
+                     give it its listening sockets"
                 );
                 if self.instances > 1 {
                     text.push_str(
-                        ". Each instance needs a port of its own; NODE_APP_INSTANCE tells it its \
-                         number",
+                        ". Give each instance a port of its own; NODE_APP_INSTANCE holds its number",
                     );
                 }
                 Some(text)
@@ -139,14 +143,14 @@ impl Sentences {
                 wanted,
                 reason,
             } => Some(format!(
-                "{name}-{instance} is stopped, for {wanted} cannot be had: {reason}, so maitred \
-                 cannot give it its listening sockets"
+                "{name}-{instance} is stopped: {wanted} does not work with it: {reason}, so \
+                 maitred cannot give it its listening sockets"
             )),
             Event::Silent { instance, .. } => (!self.quiet).then(|| {
                 format!(
-                    "{name}-{instance} is idle and listens on no address that could be shared: \
-                     there is nothing to distribute. If it should, see what it writes above; if \
-                     it is a job without a port, all is well"
+                    "{name}-{instance} is idle and listens on no address that maitred can share: it \
+                     gets no connections from maitred. For a job without a port that is right; a \
+                     server may say in its output why"
                 )
             }),
             Event::InUse {
@@ -160,14 +164,14 @@ impl Sentences {
                 }
                 let Some(by) = by else {
                     return Some(format!(
-                        "{name}-{instance} cannot listen on {address}: it is in use, and maitred \
-                         cannot see by which process. Choose another port, or look with `ss -ltnp` \
-                         as root"
+                        "{name}-{instance} cannot listen on {address}: it is in use by a process \
+                         that maitred cannot see. Find it with `ss -ltnp` as root, or choose \
+                         another port"
                     ));
                 };
                 Some(format!(
                     "{name}-{instance} cannot listen on {address}: it is in use by {by}. Stop \
-                     that, or choose another port"
+                     it, or choose another port"
                 ))
             }
             Event::DatagramsShared { address, .. } => {
@@ -176,43 +180,54 @@ impl Sentences {
             }
             Event::DatagramsNotShared { instance, address } => Some(format!(
                 "{name}-{instance} cannot listen on {address}: another instance has it, and the \
-                 kernel does not let maitred share its socket (pidfd_getfd: another user's process, \
-                 or a strict container). Give each instance a port of its own; NODE_APP_INSTANCE \
-                 holds its number"
+                 kernel refuses maitred a copy of its socket (pidfd_getfd; as it does for another \
+                 user's process, or in a strict container). Give each instance a port of its own; \
+                 NODE_APP_INSTANCE holds its number"
             )),
             Event::PrivilegedPort {
                 instance,
                 address,
                 port,
             } => Some(format!(
-                "{name}-{instance} cannot listen on {address}: its user may not use port {port}. \
-                 Add the port to privileged_ports (--privileged-port {port}), or choose another"
+                "{name}-{instance} cannot listen on {address}: permission denied. If its user may \
+                 not use this port, add it to privileged_ports (--privileged-port {port}), or choose \
+                 another"
             )),
             Event::Stranger { pid, uid } => Some(format!(
-                "process {pid} of user {uid} asked for connections of {name} and was refused: it \
-                 was not started by this app"
+                "refused process {pid} of user {uid}, which asked for connections of \
+                 {name}: it does not descend from a process of this app"
             )),
             Event::TooMuch { pid } => Some(format!(
-                "process {pid} of {name} was refused another listener: it has too many, or the \
-                 limit for open files (ulimit -n) is too low"
+                "refused process {pid} of {name} another listener: the process has too \
+                 many, or maitred's limit for open files (ulimit -n) is too low"
             )),
             Event::Blind { .. } => {
                 if std::mem::replace(&mut self.blind, true) {
                     return None;
                 }
                 Some(format!(
-                    "the kernel does not let maitred see whether the workers of {name} are busy \
-                     (another user's process, or a strict container); it goes by what they \
-                     have taken"
+                    "cannot see whether the workers of {name} are busy: the kernel does not \
+                     show their state (as for another user's process, or in a strict \
+                     container). Going by the connections that they have taken"
                 ))
             }
             Event::Uncounted => Some(format!(
-                "the kernel does not tell which connections are open (sock_diag), so those of \
-                 {name} are not counted: least_conn goes in turn, and no limit holds"
+                "cannot count the open connections of {name}: the kernel does not list \
+                 them (sock_diag). least_conn falls back to round_robin, and max_connections is \
+                 not enforced"
             )),
-            Event::OutOfDescriptors { limit } => Some(format!(
-                "{limit} files are open, which is the limit (ulimit -n): new connections and \
-                 workers that start wait until some are closed"
+            Event::OutOfDescriptors {
+                limit,
+                reason: None,
+            } => Some(format!(
+                "few of {limit} file descriptors are left (ulimit -n): new connections and workers \
+                 that start wait until some are closed"
+            )),
+            Event::OutOfDescriptors {
+                reason: Some(reason),
+                ..
+            } => Some(format!(
+                "cannot accept connections to {name}: {reason}. New ones wait in the kernel"
             )),
             Event::FewDescriptors {
                 limit,
@@ -225,12 +240,12 @@ impl Sentences {
             )),
             Event::Crowded { limit } => Some(format!(
                 "{limit} clients are connected, as many as the limit for open files (ulimit -n) \
-                 allows: new ones wait in the kernel until some have left"
+                 allows: new ones wait in the kernel until some leave"
             )),
             Event::TurnedAway { address, limit } => super::crowd::turned_away(*address, *limit),
             Event::Refused { address, total } => Some(format!(
-                "connections to {address} were closed unserved after waiting {} for a worker: \
-                 {total} so far",
+                "closed connections to {address} that waited {} for a worker \
+                 (queue_timeout): {total} so far",
                 seconds(self.patience)
             )),
             Event::Hurrying => Some(format!(
@@ -247,33 +262,35 @@ impl Sentences {
                 "{path} can be written to again; {lines} lines ({bytes} bytes) of {name} are lost"
             )),
             Event::LogOverrun { path, lines } => Some(format!(
-                "{lines} lines for {path} came faster than they could be written, and are lost"
+                "dropped {lines} lines for {path}: they came faster than they could be written"
             )),
             Event::LogNotRotated { path, reason } => Some(format!(
-                "{path} has grown large, and grows on: it cannot be rotated: {reason}"
+                "cannot rotate {path}, which grows on: {reason}"
             )),
             Event::PidFileFailing { path, reason } => {
-                Some(format!("{name}: pid_file {path}: {reason}"))
+                Some(format!(
+                    "cannot write or remove pid_file {path} of {name}: {reason}"
+                ))
             }
             Event::Rejection { instance } => {
                 if std::mem::replace(&mut self.rejection, true) {
                     return None;
                 }
                 Some(format!(
-                    "{name}-{instance} has crashed on an unhandled promise rejection, as Node does \
-                     by default; pm2 keeps such an app running. Handle the rejection, or set \
+                    "{name}-{instance} crashed on an unhandled promise rejection, as Node does by \
+                     default; pm2 keeps such an app running. Handle the rejection, or set \
                      node_args to --unhandled-rejections=warn"
                 ))
             }
             Event::Deaf { instance, reason } => Some(format!(
-                "the output of {name}-{instance} cannot be read: {reason}"
+                "cannot read the output of {name}-{instance}: {reason}"
             )),
             Event::MetricsFailing { address, reason } => Some(format!(
-                "the metrics of {name} cannot be served at {address}: {reason}. Trying again each \
-                 second; choose another address with --metrics if another program keeps this one"
+                "cannot serve the metrics of {name} at {address}: {reason}. maitred tries again each \
+                 second; if another program keeps the address, choose another with --metrics"
             )),
             Event::NotKept { reason } => Some(format!(
-                "what has changed is not kept, and is lost when this supervisor ends: {reason}"
+                "cannot save the state of {name}, which is lost when this supervisor ends: {reason}"
             )),
             Event::Figures { listeners } => Some(super::figures::table(&name, listeners)),
             Event::Foreign { address, what } => {
@@ -281,7 +298,7 @@ impl Sentences {
                 new.then(|| format!("{name} on {address}: {}", what.text()))
             }
             Event::Certificate { reason } => Some(format!(
-                "the certificate has changed and cannot be used, so the one before stays: {reason}"
+                "cannot use the changed certificate; keeping the previous one: {reason}"
             )),
             Event::RequestFailed {
                 id,
@@ -300,13 +317,13 @@ impl Sentences {
                 };
                 let more = match unsaid {
                     0 => String::new(),
-                    more => format!("; {more} others before it were not told of"),
+                    more => format!("; {more} earlier failures not shown"),
                 };
                 Some(format!("request {id}{with}: {told}: {reason}{more}"))
             }
             Event::RequestsFailed { count } => Some(match count {
-                1 => "one more request has failed".to_owned(),
-                _ => format!("{count} more requests have failed"),
+                1 => "1 more request failed".to_owned(),
+                _ => format!("{count} more requests failed"),
             }),
             Event::Draining {
                 instance,
@@ -333,7 +350,7 @@ impl Sentences {
                 (!self.quiet).then(|| format!("{reason}: stopping {name}"))
             }
             Event::Stopped { code } => (!self.quiet && *code != 0)
-                .then(|| format!("{name} has ended with exit code {code}")),
+                .then(|| format!("{name} ended with exit code {code}")),
         }
     }
 
@@ -344,8 +361,12 @@ impl Sentences {
         }
         let shown = as_url(address);
         if members < self.instances {
-            return (members == 1)
-                .then(|| format!("{} listens on {shown}; more to come", self.name));
+            return (members == 1).then(|| {
+                format!(
+                    "1 of {} workers of {} listens on {shown}",
+                    self.instances, self.name
+                )
+            });
         }
         if members > self.instances {
             // Some of them are being replaced, and go: that makes no new state of affairs.
@@ -357,59 +378,6 @@ impl Sentences {
             _ => format!("{members} workers of {} share {shown}", self.name),
         })
     }
-
-    fn exited(
-        &self,
-        instance: u32,
-        how: (Option<i32>, Option<i32>, Option<u64>),
-        uptime: u64,
-        next: &Next,
-    ) -> Option<String> {
-        let expected = matches!(next, Next::Stopped) || (self.quiet && matches!(next, Next::Ended));
-        if expected && how.2.is_none() {
-            return None;
-        }
-        let mut text = format!("{}-{instance}", self.name);
-        if let Next::Retry { delay } = next {
-            return Some(format!("{text}: trying again in {}", seconds(*delay)));
-        }
-        // Writing to a string does not fail.
-        let _ = match how {
-            (_, Some(_), Some(bound)) => write!(
-                text,
-                " was killed by the kernel, for its memory had come to {} MB, the bound that it has \
-                 for its max_memory_restart,",
-                bound / MB
-            ),
-            (_, Some(signal), None) => write!(text, " was killed by {}", signal_name(signal)),
-            (code, None, _) => write!(text, " exited with code {}", code.unwrap_or(0)),
-        };
-        let _ = write!(text, " after {}", seconds(uptime));
-        let _ = match next {
-            Next::Restart { delay: 0, .. } => write!(text, "; restarting at once"),
-            Next::Restart {
-                delay,
-                attempt,
-                max,
-            } => write!(
-                text,
-                "; restarting in {} (attempt {attempt} of {max})",
-                seconds(*delay)
-            ),
-            Next::Errored { attempts: 0 } => {
-                write!(text, "; max_restarts is 0, so it is not restarted")
-            }
-            Next::Errored { attempts } => write!(
-                text,
-                "; it has ended too soon {} times in a row, and is not restarted any more",
-                attempts + 1
-            ),
-            Next::Replaced => write!(text, " while its successor starts"),
-            Next::Kept => write!(text, " before it was up; the one before it goes on"),
-            Next::Stopped | Next::Ended | Next::Retry { .. } => Ok(()),
-        };
-        Some(text)
-    }
 }
 
 fn patience(app: &App) -> u64 {
@@ -418,12 +386,12 @@ fn patience(app: &App) -> u64 {
 
 fn renewing(name: &str, trigger: &Trigger) -> String {
     match trigger {
-        Trigger::Schedule => format!("it is time: restarting {name}"),
+        Trigger::Schedule => format!("restarting {name} (cron_restart)"),
         Trigger::Change { path, others: 0 } => {
-            format!("{} has changed: restarting {name}", path.escape_debug())
+            format!("restarting {name}: {} has changed", path.escape_debug())
         }
         Trigger::Change { path, others } => format!(
-            "{} and {others} more have changed: restarting {name}",
+            "restarting {name}: {} and {others} more have changed",
             path.escape_debug()
         ),
         Trigger::Memory {
@@ -431,7 +399,7 @@ fn renewing(name: &str, trigger: &Trigger) -> String {
             used,
             limit,
         } => format!(
-            "{name}-{instance} uses {} MB, more than {} MB: replacing it",
+            "replacing {name}-{instance}: it uses {} MB, more than {} MB (max_memory_restart)",
             used / MB,
             limit / MB
         ),
@@ -456,112 +424,4 @@ pub(super) fn as_url(address: &str) -> String {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
-    use super::*;
-
-    pub(in crate::output) fn sentences() -> Sentences {
-        Sentences {
-            name: "server".into(),
-            instances: 3,
-            quiet: false,
-            colours: false,
-            complete: BTreeSet::new(),
-            in_use: BTreeSet::new(),
-            foreign: BTreeSet::new(),
-            not_preloaded: false,
-            blind: false,
-            rejection: false,
-            patience: 30_000,
-        }
-    }
-
-    #[test]
-    fn an_exit_says_what_and_why_and_what_next() {
-        let exited = |signal: Option<i32>, next| Event::Exited {
-            instance: 2,
-            pid: 1,
-            code: signal.is_none().then_some(1),
-            signal,
-            out_of_memory: None,
-            uptime: 300,
-            next,
-        };
-        let restart = Next::Restart {
-            delay: 1500,
-            attempt: 3,
-            max: 16,
-        };
-        assert_eq!(
-            sentences().of(&exited(None, restart)).unwrap(),
-            "maitred: server-2 exited with code 1 after 0.3 s; restarting in 1.5 s (attempt 3 of \
-             16)\n"
-        );
-        let killed = sentences().of(&exited(Some(9), Next::Ended)).unwrap();
-        assert_eq!(
-            killed,
-            "maitred: server-2 was killed by SIGKILL after 0.3 s\n"
-        );
-        let once = sentences().of(&exited(None, Next::Errored { attempts: 0 }));
-        assert!(
-            once.unwrap()
-                .ends_with("; max_restarts is 0, so it is not restarted\n")
-        );
-        let often = sentences().of(&exited(None, Next::Errored { attempts: 3 }));
-        assert!(often.unwrap().contains("too soon 4 times in a row"));
-        assert_eq!(sentences().of(&exited(None, Next::Stopped)), None);
-        let mut at_bound = exited(Some(9), Next::Ended);
-        if let Event::Exited { out_of_memory, .. } = &mut at_bound {
-            *out_of_memory = Some(400 * MB);
-        }
-        assert_eq!(
-            sentences().of(&at_bound).unwrap(),
-            "maitred: server-2 was killed by the kernel, for its memory had come to 400 MB, the \
-             bound that it has for its max_memory_restart, after 0.3 s\n"
-        );
-    }
-
-    #[test]
-    fn listening_is_told_at_the_first_and_the_last() {
-        let mut sentences = sentences();
-        let told: Vec<_> = (1..=4)
-            .filter_map(|members| {
-                sentences.of(&Event::Listening {
-                    instance: 0,
-                    pid: 1,
-                    address: "0.0.0.0:5555".into(),
-                    members,
-                })
-            })
-            .collect();
-        assert_eq!(told.len(), 2, "a fourth is a successor");
-        assert!(told[1].contains("3 workers of server share http://localhost:5555"));
-    }
-
-    #[test]
-    fn who_has_an_address_is_told_once_until_it_is_free() {
-        let mut sentences = sentences();
-        let mut told = |instance, by: &str| {
-            let event = Event::InUse {
-                instance,
-                address: "0.0.0.0:80".into(),
-                by: Some(by.into()),
-            };
-            sentences.of(&event).is_some()
-        };
-        assert!(told(0, "nginx"));
-        assert!(!told(1, "nginx"));
-        assert!(told(1, "caddy"));
-        sentences.of(&Event::Listening {
-            instance: 0,
-            pid: 1,
-            address: "0.0.0.0:80".into(),
-            members: 1,
-        });
-        let again = Event::InUse {
-            instance: 0,
-            address: "0.0.0.0:80".into(),
-            by: Some("nginx".into()),
-        };
-        assert!(sentences.of(&again).is_some());
-    }
-}
+pub(super) mod tests;

@@ -238,7 +238,14 @@ fn examples() -> Vec<Event> {
         Event::TooMuch { pid: 100 },
         Event::Blind { pid: 100 },
         Event::Uncounted,
-        Event::OutOfDescriptors { limit: 1024 },
+        Event::OutOfDescriptors {
+            limit: 1024,
+            reason: None,
+        },
+        Event::OutOfDescriptors {
+            limit: 1024,
+            reason: Some("Cannot allocate memory (os error 12)".to_owned()),
+        },
         Event::FewDescriptors {
             limit: 64,
             needed: 160,
