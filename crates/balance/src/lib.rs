@@ -53,7 +53,8 @@ pub use client::Client;
 pub use member::{MemberFigures, MemberId};
 pub use queue::Waits;
 pub use requests::{
-    Arrival, Loops, Placed, RequestBalancer, RequestFigures, RequestPolicy, RequestSettings, Ticket,
+    Arrival, Loops, Next, Placed, RequestBalancer, RequestFigures, RequestPolicy, RequestSettings,
+    Ticket,
 };
 
 /// A moment, in nanoseconds from any fixed start. Only differences count.

@@ -50,7 +50,7 @@ const UNTOLD: Nanos = 4 * MILLISECOND;
 /// Whether a member has read what it was given is asked again after the time that has passed since it
 /// took that, and at the earliest after this: the three microseconds of a question are a twentieth of
 /// it.
-const READING: Nanos = MILLISECOND / 16;
+pub(crate) const READING: Nanos = MILLISECOND / 16;
 
 /// Where nothing tells whether a blocked member has come back, it is tried again after this.
 const BLOCKED_FOR: Nanos = 10 * MILLISECOND;

@@ -4,7 +4,7 @@
 use std::collections::{HashMap, HashSet};
 
 use balance::{
-    Arrival, Client, Look, Loops, MemberId, Placed, RequestBalancer, RequestPolicy,
+    Arrival, Client, Look, Loops, MemberId, Next, Placed, RequestBalancer, RequestPolicy,
     RequestSettings, Ticket,
 };
 use random::Random;
@@ -13,6 +13,7 @@ use random::Random;
 struct Chance<'a> {
     random: &'a mut Random,
     watched: &'a mut HashSet<u64>,
+    staged: &'a HashMap<u64, Arrival>,
 }
 
 impl Loops for Chance<'_> {
@@ -27,6 +28,10 @@ impl Loops for Chance<'_> {
 
     fn unread(&mut self, _: MemberId) -> bool {
         self.random.below(2) == 0
+    }
+
+    fn is_staged(&mut self, member: MemberId) -> bool {
+        self.staged.contains_key(&member.0)
     }
 
     fn probe(&mut self, _: MemberId) -> bool {
@@ -58,6 +63,8 @@ struct World {
     members: Vec<u64>,
     /// Which member has which request.
     placed: HashMap<u64, u64>,
+    /// What lies before each member, and can be taken back.
+    staged: HashMap<u64, Arrival>,
     waiting: HashSet<u64>,
     watched: HashSet<u64>,
 }
@@ -81,13 +88,42 @@ impl World {
             let mut loops = Chance {
                 random,
                 watched: &mut watched,
+                staged: &self.staged,
             };
             let next = balancer.next(self.now, &mut loops);
             self.watched = watched;
-            let Some((arrival, member)) = next else {
-                return;
-            };
-            self.place(seed, arrival.ticket, member);
+            match next {
+                Some(Next::Give(arrival, member)) => self.place(seed, arrival.ticket, member),
+                Some(Next::Stage(arrival, member)) => {
+                    self.place(seed, arrival.ticket, member);
+                    let before = self.staged.insert(member.0, arrival);
+                    assert!(before.is_none(), "seed {seed}: two staged at one member");
+                }
+                Some(Next::Recall(member)) => self.recall(seed, member, balancer, random),
+                None => return,
+            }
+        }
+    }
+
+    /// What is staged comes back, or the worker was faster.
+    fn recall(
+        &mut self,
+        seed: u64,
+        member: MemberId,
+        balancer: &mut RequestBalancer,
+        random: &mut Random,
+    ) {
+        if let Some(back) = self.staged.remove(&member.0)
+            && random.below(8) > 0
+        {
+            self.placed.remove(&back.ticket.0);
+            self.waiting.insert(back.ticket.0);
+            balancer.taken_back(self.now, member, back, self.now);
+        } else {
+            assert!(
+                balancer.taken(self.now, member).is_some(),
+                "seed {seed}: nothing was staged"
+            );
         }
     }
 }
@@ -126,6 +162,7 @@ fn nothing_is_lost_and_limits_hold() {
                     let at = random.below(world.members.len() as u64) as usize;
                     let id = world.members.remove(at);
                     world.watched.remove(&id);
+                    world.staged.remove(&id);
                     balancer.leave(MemberId(id));
                     world.placed.retain(|_, member| *member != id);
                 }
@@ -136,13 +173,40 @@ fn nothing_is_lost_and_limits_hold() {
                         ended.get(random.below(ended.len().max(1) as u64) as usize)
                     {
                         world.placed.remove(ticket);
+                        let id = MemberId(*member);
+                        let staged = world.staged.get(member);
+                        let is_staged = staged.is_some_and(|it| it.ticket.0 == *ticket);
                         if random.below(8) == 0 {
+                            if is_staged {
+                                world.staged.remove(member);
+                            }
                             world.waiting.insert(*ticket);
                             let again = arrival(*ticket, &mut random);
-                            balancer.came_back(world.now, MemberId(*member), again, world.now);
+                            balancer.came_back(world.now, id, again, world.now);
+                        } else if is_staged {
+                            // Its client has left; what it leaves lies there for a while.
+                            balancer.left(world.now, id, Ticket(*ticket));
                         } else {
-                            balancer.ended(world.now, MemberId(*member));
+                            balancer.ended(world.now, id);
                         }
+                    }
+                }
+                5 if random.below(2) == 0 => {
+                    // A loop turns.
+                    let at = random.below(world.members.len().max(1) as u64) as usize;
+                    if let Some(id) = world.members.get(at).copied() {
+                        let taken = world.staged.remove(&id);
+                        let mut watched = std::mem::take(&mut world.watched);
+                        let mut loops = Chance {
+                            random: &mut random,
+                            watched: &mut watched,
+                            staged: &world.staged,
+                        };
+                        let told = balancer.turned(world.now, MemberId(id), &mut loops);
+                        world.watched = watched;
+                        let known = taken.map(|it| it.ticket);
+                        let known = known.filter(|it| world.placed.contains_key(&it.0));
+                        assert_eq!(told, known, "seed {seed}");
                     }
                 }
                 5 => {
@@ -165,6 +229,7 @@ fn nothing_is_lost_and_limits_hold() {
                     let mut loops = Chance {
                         random: &mut random,
                         watched: &mut watched,
+                        staged: &world.staged,
                     };
                     let placed = balancer.arrive(world.now, arrived, &mut loops);
                     world.watched = watched;
@@ -177,9 +242,15 @@ fn nothing_is_lost_and_limits_hold() {
             }
             world.serve(seed, &mut balancer, &mut random);
             assert_eq!(balancer.waiting(), world.waiting.len(), "seed {seed}");
+            let has_staged = world
+                .staged
+                .values()
+                .any(|it| world.placed.contains_key(&it.ticket.0));
+            let has_more = !world.waiting.is_empty() || has_staged;
+            assert_eq!(balancer.has_more(), has_more, "seed {seed}");
             assert_eq!(
                 balancer.deadline().is_some(),
-                !world.waiting.is_empty(),
+                has_more,
                 "seed {seed}: what waits is looked after, and nothing else"
             );
             for (id, _, figures) in balancer.members() {
@@ -191,7 +262,7 @@ fn nothing_is_lost_and_limits_hold() {
                 assert_eq!(figures.in_progress, has, "seed {seed}");
                 assert!(has <= most, "seed {seed}: more than allowed");
             }
-            if world.waiting.is_empty() {
+            if !has_more {
                 assert!(world.watched.is_empty(), "seed {seed}: watched for nothing");
             }
         }
@@ -201,6 +272,10 @@ fn nothing_is_lost_and_limits_hold() {
                 break;
             }
             world.now += 1_000_000;
+            // Of what is staged, it is heard that it was taken.
+            for member in std::mem::take(&mut world.staged).into_keys() {
+                balancer.taken(world.now, MemberId(member));
+            }
             let placed: Vec<_> = world.placed.drain().collect();
             for (_, member) in placed {
                 balancer.ended(world.now, MemberId(member));

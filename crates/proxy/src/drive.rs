@@ -2,6 +2,8 @@
 
 use std::io;
 
+use balance::Next;
+
 use crate::Workers;
 use crate::context::Context;
 use crate::detect::worker_first;
@@ -14,7 +16,9 @@ use crate::forward::tunnel;
 use crate::limits::shares::Shares;
 use crate::slab::{Key, Slab};
 use crate::upstream::batch::{Entry, Sent};
+use crate::upstream::handoff::Route;
 use crate::upstream::loops::View;
+use crate::upstream::take_back;
 
 /// How many connections go on before the kernel is asked what else there is.
 const AT_ONCE: usize = 64;
@@ -139,13 +143,19 @@ fn place_waiting<W: Workers>(
             now,
             upstream: &cx.upstream,
         };
-        let Some((arrival, member)) = listener.balancer.next(now, &mut view) else {
-            return;
+        let (arrival, member, route) = match listener.balancer.next(now, &mut view) {
+            Some(Next::Give(arrival, member)) => (arrival, member, Route::Any),
+            Some(Next::Stage(arrival, member)) => (arrival, member, Route::Channel),
+            Some(Next::Recall(member)) => {
+                take_back::recall(id, member, clients, cx, workers);
+                continue;
+            }
+            None => return,
         };
         let key = Key::of(arrival.ticket.0);
         match clients.get_mut(key) {
-            Some(client) => placing::start(client, member, cx, workers),
-            None => placing::start_in_vain(member, cx),
+            Some(client) => placing::start(client, member, route, cx, workers),
+            None => placing::start_in_vain(member, arrival.ticket, cx),
         }
         cx.ready.wake(key);
     }
@@ -208,7 +218,7 @@ fn sent<W: Workers>(
             {
                 exchange.stage = Stage::Waiting;
                 exchange.head = entry.head;
-                placing::start(client, entry.member, cx, workers);
+                placing::start(client, entry.member, Route::Any, cx, workers);
             }
         }
         Sent::Unknown => {

@@ -155,7 +155,25 @@ impl Listeners {
     pub(crate) fn ended(&mut self, id: u64, member: MemberId, now: Nanos, ready: &mut Ready) {
         if let Some(listener) = self.0.get_mut(&id) {
             listener.balancer.ended(now, member);
-            if listener.balancer.waiting() > 0 {
+            if listener.balancer.has_more() {
+                ready.place_at(id);
+            }
+        }
+    }
+
+    /// A worker has one request less, and may not even have begun it.
+    pub(crate) fn left(
+        &mut self,
+        id: u64,
+        member: MemberId,
+        client: Key,
+        now: Nanos,
+        ready: &mut Ready,
+    ) {
+        if let Some(listener) = self.0.get_mut(&id) {
+            let ticket = Ticket(client.bits());
+            listener.balancer.left(now, member, ticket);
+            if listener.balancer.has_more() {
                 ready.place_at(id);
             }
         }

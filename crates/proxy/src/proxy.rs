@@ -26,6 +26,7 @@ use crate::outcome::{Outcomes, account};
 use crate::ready::Ready;
 use crate::slab::{Key, Slab};
 use crate::timeouts::{SWEEP, sweep};
+use crate::upstream::loops::View;
 use crate::upstream::pool::UpstreamPool;
 use crate::upstream::{Upstream, take_back};
 use crate::{Peer, Report, Settings, UPSTREAM, Workers, is_upstream};
@@ -256,8 +257,16 @@ impl Proxy {
         if let Some(pool) = cx.upstream.pools.get(&member)
             && let Some(listener) = cx.listeners.get_mut(pool.listener)
         {
-            listener.balancer.turned(member);
             cx.ready.place_at(pool.listener);
+            let mut view = View {
+                workers,
+                now: cx.io.now,
+                upstream: &cx.upstream,
+            };
+            let taken = listener.balancer.turned(cx.io.now, member, &mut view);
+            if let Some(taken) = taken {
+                take_back::begins(Key::of(taken.0), &mut self.clients, cx);
+            }
         }
         self.settle(workers);
     }

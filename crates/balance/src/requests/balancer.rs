@@ -2,8 +2,9 @@
 
 use super::choose::choose;
 use super::member::{Member, RequestFigures};
-use super::queue::Queue;
-use super::{Arrival, Loops, Placed, RequestPolicy, RequestSettings, Ticket};
+use super::queue::{Queue, Waiting};
+use super::{Arrival, Loops, Next, Placed, RequestPolicy, RequestSettings, Ticket};
+use crate::memory::Runs;
 use crate::turns::Turns;
 use crate::{MILLISECOND, MemberId, Nanos, Waits};
 
@@ -13,11 +14,12 @@ const TICK: Nanos = MILLISECOND;
 /// Divides requests over members. It does no I/O and reads no clock.
 #[derive(Debug)]
 pub struct RequestBalancer {
-    settings: RequestSettings,
-    members: Vec<Member>,
-    waiting: Queue,
-    waits: Waits,
-    turns: Turns,
+    pub(super) settings: RequestSettings,
+    pub(super) members: Vec<Member>,
+    pub(super) waiting: Queue,
+    pub(super) waits: Waits,
+    pub(super) turns: Turns,
+    pub(super) runs: Runs,
     tick_at: Option<Nanos>,
 }
 
@@ -30,6 +32,7 @@ impl RequestBalancer {
             waiting: Queue::default(),
             waits: Waits::default(),
             turns: Turns::default(),
+            runs: Runs::default(),
             tick_at: None,
         }
     }
@@ -37,6 +40,11 @@ impl RequestBalancer {
     /// How many requests wait.
     pub fn waiting(&self) -> usize {
         self.waiting.len()
+    }
+
+    /// Whether requests wait, in the queue or staged behind others.
+    pub fn has_more(&self) -> bool {
+        !self.waiting.is_empty() || self.has_staged()
     }
 
     /// How long requests waited.
@@ -73,8 +81,9 @@ impl RequestBalancer {
     /// A request has arrived.
     pub fn arrive(&mut self, now: Nanos, arrival: Arrival, loops: &mut impl Loops) -> Placed {
         if self.waiting.is_empty()
+            && !self.has_staged()
             && let Some(at) = self.choose(now, arrival, loops)
-            && let Some(id) = self.give(at)
+            && let Some(id) = self.give(now, at)
         {
             return Placed::At(id);
         }
@@ -86,13 +95,23 @@ impl RequestBalancer {
         Placed::Waits
     }
 
-    /// A request that was given to a member has not got there: it goes first again. The member
-    /// gets nothing for a moment. Its patience counts from `since`.
+    /// A request could not be sent to the member: it stands where it stood or, if it was not staged,
+    /// goes first. The member gets nothing for a moment. Its patience counts from `since`.
     pub fn came_back(&mut self, now: Nanos, id: MemberId, arrival: Arrival, since: Nanos) {
+        self.taken_back(now, id, arrival, since);
         if let Some(member) = self.member(id) {
-            member.gave_back(now);
+            member.pause(now);
         }
-        self.waiting.push_first(arrival, since);
+    }
+
+    /// A member has not taken a request, and it was taken back: as with [`Self::came_back`], but one
+    /// from which a staged request was recalled may get another one at once.
+    pub fn taken_back(&mut self, now: Nanos, id: MemberId, arrival: Arrival, since: Nanos) {
+        let member = self.member(id);
+        match member.and_then(|member| member.unstage(now, arrival.ticket)) {
+            Some(place) => self.waiting.insert(place, Waiting { arrival, since }),
+            None => self.waiting.push_first(arrival, since),
+        }
         self.wake_by(now);
     }
 
@@ -103,10 +122,21 @@ impl RequestBalancer {
         }
     }
 
-    /// A request is over.
+    /// A request is over: it was answered, or the worker has it no more.
     pub fn ended(&mut self, now: Nanos, id: MemberId) {
-        if let Some(member) = self.member(id) {
-            member.ended(now);
+        if let Some(member) = self.members.iter_mut().find(|member| member.id == id) {
+            member.ended(now, &mut self.runs);
+        }
+    }
+
+    /// A request is over whose client has left, perhaps before the worker has begun it.
+    pub fn left(&mut self, now: Nanos, id: MemberId, ticket: Ticket) {
+        let Some(member) = self.member(id) else {
+            return;
+        };
+        match member.staged {
+            Some(staged) if staged.waiting.arrival.ticket == ticket => member.gone(),
+            _ => self.ended(now, id),
         }
     }
 
@@ -115,24 +145,31 @@ impl RequestBalancer {
         self.waiting.cancel(ticket);
     }
 
-    /// The loop of a member has turned: it took a probe, or a connection.
-    pub fn turned(&mut self, id: MemberId) {
-        if let Some(member) = self.member(id) {
-            member.probed = false;
-        }
+    /// The loop of a member has turned: it took a probe, or a connection. Tells the request that
+    /// was staged there, if it was taken.
+    pub fn turned(&mut self, now: Nanos, id: MemberId, loops: &mut impl Loops) -> Option<Ticket> {
+        let member = self.member(id)?;
+        member.turned();
+        let is_taken = member.staged.is_some() && !loops.is_staged(id);
+        is_taken.then(|| self.taken(now, id)).flatten()
     }
 
-    /// The next request that waited and can be placed now. To be called until there is none,
-    /// after [`Self::ended`], [`Self::turned`], [`Self::join`] and when [`Self::deadline`] is due.
-    pub fn next(&mut self, now: Nanos, loops: &mut impl Loops) -> Option<(Arrival, MemberId)> {
+    /// What is to be done next with requests that wait. To be called until there is nothing, after
+    /// [`Self::arrive`], [`Self::ended`], [`Self::turned`], [`Self::join`] and when
+    /// [`Self::deadline`] is due.
+    pub fn next(&mut self, now: Nanos, loops: &mut impl Loops) -> Option<Next> {
         let mut last = None;
         while let Some((place, waiting)) = self.waiting.after(last) {
-            if let Some(at) = self.choose(now, waiting.arrival, loops)
-                && let Some(id) = self.give(at)
-            {
-                self.waiting.remove(place);
-                self.waits.record(now.saturating_sub(waiting.since));
-                return Some((waiting.arrival, id));
+            if let Some(at) = self.choose(now, waiting.arrival, loops) {
+                // Older ones that are staged elsewhere go first.
+                if let Some((id, _)) = self.staged_before(Some(place)) {
+                    return Some(Next::Recall(id));
+                }
+                if let Some(id) = self.give(now, at) {
+                    self.waiting.remove(place);
+                    self.waits.record(now.saturating_sub(waiting.since));
+                    return Some(Next::Give(waiting.arrival, id));
+                }
             }
             // Nobody can have the first one; another one may want another member.
             if !self.settings.policy.is_affine() {
@@ -140,8 +177,18 @@ impl RequestBalancer {
             }
             last = Some(place);
         }
-        self.await_turns(now, loops);
-        None
+        if self.waiting.is_empty()
+            && let Some((id, oldest)) = self.staged_before(None)
+            && self.choose(now, oldest.arrival, loops).is_some()
+        {
+            return Some(Next::Recall(id));
+        }
+        let next = self.stands_long(now).map(Next::Recall);
+        let next = next.or_else(|| self.stage(now, loops));
+        if next.is_none() {
+            self.await_turns(now, loops);
+        }
+        next
     }
 
     /// The next request that has waited too long, and waits no more.
@@ -154,7 +201,7 @@ impl RequestBalancer {
         self.tick_at
     }
 
-    fn member(&mut self, id: MemberId) -> Option<&mut Member> {
+    pub(super) fn member(&mut self, id: MemberId) -> Option<&mut Member> {
         self.members.iter_mut().find(|member| member.id == id)
     }
 
@@ -162,9 +209,9 @@ impl RequestBalancer {
         self.tick_at = Some(self.tick_at.map_or(at, |tick_at| tick_at.min(at)));
     }
 
-    /// While something waits, it is told when loops turn.
+    /// While something waits, or is staged, it is told when loops turn.
     fn await_turns(&mut self, now: Nanos, loops: &mut impl Loops) {
-        let wanted = !self.waiting.is_empty();
+        let wanted = self.has_more();
         let policy = self.settings.policy;
         let probes = matches!(policy, RequestPolicy::NextAvailable | RequestPolicy::Sticky);
         for member in &mut self.members {
@@ -173,18 +220,25 @@ impl RequestBalancer {
                 member.watched = watch;
                 loops.watch(member.id, watch);
             }
-            if watch && !member.probed && member.figures.in_progress < self.settings.max_concurrency
-            {
+            let has_room = member.figures.in_progress < self.settings.max_concurrency;
+            // That what is staged is taken shows the same.
+            if watch && !member.probed && member.staged.is_none() && has_room {
                 member.probed = loops.probe(member.id);
             }
         }
         self.tick_at = wanted.then_some(now + TICK);
+        if !self.waiting.is_empty()
+            && self.settings.policy == RequestPolicy::NextAvailable
+            && let Some(at) = self.ask_at(now)
+        {
+            self.wake_by(at);
+        }
     }
 
     /// Counts a request at the member of this place.
-    fn give(&mut self, at: usize) -> Option<MemberId> {
+    fn give(&mut self, now: Nanos, at: usize) -> Option<MemberId> {
         let member = self.members.get_mut(at)?;
-        member.given(self.turns.take(at));
+        member.given(now, self.turns.take(at));
         Some(member.id)
     }
 

@@ -1,9 +1,11 @@
 //! A member's requests: how many it has, and whether it may be sent more.
 
+use super::queue::{Place, Waiting};
+use super::{Loops, Ticket};
+use crate::member::READING;
+use crate::memory::Runs;
+use crate::pace::Pace;
 use crate::{MILLISECOND, MemberId, Nanos};
-
-/// So many requests ended within a millisecond make a stream.
-const STREAM: u32 = 4;
 
 /// A member whose way was full, or that left something lying, is tried again after this.
 const PAUSE: Nanos = MILLISECOND;
@@ -22,20 +24,37 @@ pub struct RequestFigures {
     pub ended: u64,
 }
 
+/// A request that lies ready for a member, and can be taken back.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Staged {
+    /// Its place in the queue, should it come back.
+    pub(super) place: Place,
+    pub(super) waiting: Waiting,
+}
+
 /// A worker, as far as requests go.
 #[derive(Debug)]
 pub(super) struct Member {
     pub(super) id: MemberId,
     pub(super) key: u64,
     pub(super) figures: RequestFigures,
-    /// How many requests ended in the millisecond that began then.
-    streak: (Nanos, u32),
+    /// How fast it ends requests.
+    pace: Pace,
     /// The smaller, the longer ago it had its turn.
     pub(super) turn: u64,
     pub(super) probed: bool,
     pub(super) watched: bool,
     /// Gets nothing before this.
     paused_until: Nanos,
+    pub(super) staged: Option<Staged>,
+    /// When it began its youngest piece of work, as far as is known.
+    pub(super) began_at: Nanos,
+    /// It has read what it was sent last, so that what is staged next is not taken together with it.
+    settled: bool,
+    /// Else it is asked again then.
+    ask_at: Nanos,
+    /// Its loop stands still for longer than loops usually do.
+    pub(super) stands_long: bool,
 }
 
 impl Member {
@@ -44,25 +63,86 @@ impl Member {
             id,
             key,
             figures: RequestFigures::default(),
-            streak: (0, 0),
+            pace: Pace::default(),
             turn: 0,
             probed: false,
             watched: false,
             paused_until: 0,
+            staged: None,
+            began_at: 0,
+            settled: true,
+            ask_at: 0,
+            stands_long: false,
         }
     }
 
     /// It has been given a request.
-    pub(super) fn given(&mut self, turn: u64) {
+    pub(super) fn given(&mut self, now: Nanos, turn: u64) {
         self.turn = turn;
         self.figures.in_progress += 1;
         self.figures.given += 1;
+        self.began(now);
     }
 
-    /// What it was given has not got there: it gets nothing for a moment.
-    pub(super) fn gave_back(&mut self, now: Nanos) {
+    /// A request has been staged: it counts as in progress, though the worker has not begun it.
+    pub(super) fn stage(&mut self, staged: Staged, turn: u64) {
+        self.turn = turn;
+        self.figures.in_progress += 1;
+        self.figures.given += 1;
+        self.staged = Some(staged);
+    }
+
+    /// The worker has taken what was staged.
+    pub(super) fn took(&mut self, now: Nanos) -> Option<Staged> {
+        let staged = self.staged.take()?;
+        self.began(now);
+        Some(staged)
+    }
+
+    fn began(&mut self, now: Nanos) {
+        self.began_at = now;
+        self.settled = false;
+        self.ask_at = now;
+        self.stands_long = false;
+    }
+
+    /// Its loop has turned.
+    pub(super) fn turned(&mut self) {
+        self.probed = false;
+        self.stands_long = false;
+    }
+
+    /// Whether it has read what it was sent last.
+    pub(super) fn is_settled(&mut self, now: Nanos, loops: &mut impl Loops) -> bool {
+        if !self.settled && now >= self.ask_at {
+            self.settled = !loops.unread(self.id);
+            let since = now.saturating_sub(self.began_at);
+            self.ask_at = now + since.clamp(READING, MILLISECOND);
+        }
+        self.settled
+    }
+
+    /// When it is to be asked again whether it has read what it was sent.
+    pub(super) fn ask_at(&self) -> Option<Nanos> {
+        (!self.settled).then_some(self.ask_at)
+    }
+
+    /// A request has come back. If it was staged here, its place is told; or else this member has
+    /// left it lying, and gets nothing for a moment.
+    pub(super) fn unstage(&mut self, now: Nanos, ticket: Ticket) -> Option<Place> {
         self.figures.in_progress = self.figures.in_progress.saturating_sub(1);
         self.figures.given = self.figures.given.saturating_sub(1);
+        let staged = self
+            .staged
+            .take_if(|it| it.waiting.arrival.ticket == ticket);
+        if staged.is_none() {
+            self.pause(now);
+        }
+        Some(staged?.place)
+    }
+
+    /// It gets nothing for a moment.
+    pub(super) fn pause(&mut self, now: Nanos) {
         self.paused_until = now + PAUSE;
     }
 
@@ -72,20 +152,34 @@ impl Member {
     }
 
     /// One of its requests is over.
-    pub(super) fn ended(&mut self, now: Nanos) {
+    pub(super) fn ended(&mut self, now: Nanos, runs: &mut Runs) {
+        let at_work = self
+            .figures
+            .in_progress
+            .saturating_sub(usize::from(self.staged.is_some()));
+        if at_work == 1 {
+            runs.record(now.saturating_sub(self.began_at));
+        }
+        self.began_at = now;
+        self.stands_long = false;
         self.figures.in_progress = self.figures.in_progress.saturating_sub(1);
         self.figures.ended += 1;
-        if now.saturating_sub(self.streak.0) > MILLISECOND {
-            self.streak = (now, 0);
-        }
-        self.streak.1 += 1;
+        self.pace.took(now);
+    }
+
+    /// A request that was staged is over before the worker has begun it.
+    pub(super) fn gone(&mut self) {
+        self.staged = None;
+        self.figures.in_progress = self.figures.in_progress.saturating_sub(1);
+        self.figures.ended += 1;
     }
 
     pub(super) fn streams(&self, now: Nanos) -> bool {
-        self.streak.1 >= STREAM && now.saturating_sub(self.streak.0) <= 2 * MILLISECOND
+        self.pace.streams(now)
     }
 
     pub(super) fn has_room(&self, now: Nanos, most: usize) -> bool {
-        self.figures.in_progress < most && now >= self.paused_until
+        // What is staged is taken before anything else can be.
+        self.figures.in_progress < most && now >= self.paused_until && self.staged.is_none()
     }
 }

@@ -3,14 +3,18 @@
 //! Unlike a connection, a request is known to be over: its response has ended. So the figures of a
 //! member are exact: how many requests it has in progress. For [`RequestPolicy::NextAvailable`] a
 //! member with none is free; one with some is free when its loop waits and it has read all that it
-//! was sent, for then those requests wait for something else. A member that ends several requests
-//! in a millisecond *streams*: it is sent more ahead, for to wait for each response would leave it
-//! idle in between. What no member can have now waits in one queue.
+//! was sent, for then those requests wait for something else. A member that ends four requests in
+//! each of two milliseconds *streams*: it is sent more ahead, for to wait for each response would leave it
+//! idle in between. What no member can have now waits in one queue, and the first of those that wait
+//! are *staged*, as connections are: one, unread, behind the work of each member that is busy. A
+//! worker that ends a piece of work finds it there; a member that is free gets the oldest that is
+//! staged elsewhere.
 
 mod balancer;
 mod choose;
 mod member;
 mod queue;
+mod staging;
 #[cfg(test)]
 mod tests;
 
@@ -63,6 +67,9 @@ pub trait Loops {
     /// Whether the member has still to read of what it was sent last.
     fn unread(&mut self, member: MemberId) -> bool;
 
+    /// Whether what is staged at the member still lies where it can be taken back.
+    fn is_staged(&mut self, member: MemberId) -> bool;
+
     /// How many processes take what the member is sent, each by itself: then no look speaks for all.
     fn acceptors(&mut self, _: MemberId) -> usize {
         1
@@ -102,4 +109,16 @@ pub enum Placed {
     Waits,
     /// The queue is full.
     Refused,
+}
+
+/// What is to be done next with requests that wait.
+#[derive(Clone, Copy, Debug)]
+pub enum Next {
+    /// The member gets the request.
+    Give(Arrival, MemberId),
+    /// The request is staged: the member gets it so that it can be taken back while it is unread.
+    Stage(Arrival, MemberId),
+    /// What is staged at the member is to be taken back; [`RequestBalancer::came_back`] or, where
+    /// the worker has just taken it, [`RequestBalancer::taken`] tells how that went.
+    Recall(MemberId),
 }

@@ -23,6 +23,9 @@ pub(super) struct Place(i64);
 pub(super) struct Queue {
     entries: BTreeMap<Place, Waiting>,
     places: HashMap<Ticket, Place>,
+    /// The places that were given first and last, those of requests that have left among them: what
+    /// is staged keeps its place.
+    given: (i64, i64),
 }
 
 impl Queue {
@@ -45,19 +48,18 @@ impl Queue {
 
     /// One that has just come.
     pub(super) fn push_last(&mut self, arrival: Arrival, since: Nanos) {
-        let last = self.entries.last_key_value();
-        let place = Place(last.map_or(0, |(Place(last), _)| last + 1));
-        self.insert(place, Waiting { arrival, since });
+        self.given.1 += 1;
+        self.insert(Place(self.given.1), Waiting { arrival, since });
     }
 
     /// One that came back from a member, which came before all that wait.
     pub(super) fn push_first(&mut self, arrival: Arrival, since: Nanos) {
-        let first = self.entries.first_key_value();
-        let place = Place(first.map_or(0, |(Place(first), _)| first - 1));
-        self.insert(place, Waiting { arrival, since });
+        self.given.0 -= 1;
+        self.insert(Place(self.given.0), Waiting { arrival, since });
     }
 
-    fn insert(&mut self, place: Place, waiting: Waiting) {
+    /// Puts one where it stood before.
+    pub(super) fn insert(&mut self, place: Place, waiting: Waiting) {
         self.places.insert(waiting.arrival.ticket, place);
         self.entries.insert(place, waiting);
     }

@@ -10,6 +10,7 @@ struct Scripted {
     unread: Vec<u64>,
     probes: Vec<u64>,
     acceptors: usize,
+    staged: Vec<u64>,
 }
 
 impl Loops for Scripted {
@@ -20,6 +21,10 @@ impl Loops for Scripted {
 
     fn unread(&mut self, member: MemberId) -> bool {
         self.unread.contains(&member.0)
+    }
+
+    fn is_staged(&mut self, member: MemberId) -> bool {
+        self.staged.contains(&member.0)
     }
 
     fn acceptors(&mut self, _: MemberId) -> usize {
@@ -78,21 +83,144 @@ fn three_requests_at_once_reach_three_members() {
     }
 }
 
-#[test]
-fn while_all_loops_are_busy_requests_wait_and_go_to_the_first_that_frees() {
-    let mut balancer = balancer(RequestPolicy::NextAvailable, usize::MAX);
+/// Three members, each with the request of its number; member 2 began last.
+fn all_busy(max_concurrency: usize) -> (RequestBalancer, Scripted) {
+    let mut balancer = balancer(RequestPolicy::NextAvailable, max_concurrency);
     let mut loops = Scripted::default();
     for n in 0..3 {
-        balancer.arrive(0, arrival(n), &mut loops);
+        let placed = balancer.arrive(n, arrival(n), &mut loops);
+        assert_eq!(placed, Placed::At(MemberId(n)));
     }
     loops.looks = [0, 1, 2].map(|id| (id, Look::Running)).to_vec();
-    assert_eq!(balancer.arrive(1, arrival(3), &mut loops), Placed::Waits);
-    assert_eq!(loops.probes.len(), 3);
-    assert!(balancer.next(2, &mut loops).is_none());
-    balancer.ended(3, MemberId(1));
+    (balancer, loops)
+}
+
+/// The same; request 3 is staged behind member 2, and request 4 behind member 1.
+fn two_staged() -> (RequestBalancer, Scripted) {
+    let (mut balancer, mut loops) = all_busy(usize::MAX);
+    for (n, member) in [(3, 2), (4, 1)] {
+        assert_eq!(balancer.arrive(n, arrival(n), &mut loops), Placed::Waits);
+        let next = balancer.next(n, &mut loops);
+        assert!(
+            matches!(next, Some(Next::Stage(it, at)) if it.ticket == Ticket(n) && at == MemberId(member)),
+            "{next:?}"
+        );
+        loops.staged.push(member);
+        assert!(balancer.next(n, &mut loops).is_none());
+    }
+    (balancer, loops)
+}
+
+#[test]
+fn what_all_may_not_have_waits_and_goes_to_the_first_that_frees() {
+    let (mut balancer, mut loops) = all_busy(1);
+    assert_eq!(balancer.arrive(3, arrival(3), &mut loops), Placed::Waits);
+    assert!(balancer.next(3, &mut loops).is_none());
+    balancer.ended(4, MemberId(1));
     loops.looks[1].1 = Look::Waiting;
-    let (first, id) = balancer.next(3, &mut loops).unwrap();
+    let next = balancer.next(4, &mut loops);
+    let Some(Next::Give(first, id)) = next else {
+        panic!("{next:?}");
+    };
     assert_eq!((first.ticket, id), (Ticket(3), MemberId(1)));
+}
+
+#[test]
+fn a_member_that_frees_gets_the_oldest_that_is_staged_elsewhere() {
+    let (mut balancer, mut loops) = two_staged();
+    balancer.arrive(5, arrival(5), &mut loops);
+    balancer.ended(5, MemberId(0));
+    loops.looks[0].1 = Look::Waiting;
+    let next = balancer.next(5, &mut loops);
+    assert!(matches!(next, Some(Next::Recall(MemberId(2)))), "{next:?}");
+    balancer.taken_back(6, MemberId(2), arrival(3), 3);
+    loops.staged.retain(|member| *member != 2);
+    let next = balancer.next(6, &mut loops);
+    assert!(
+        matches!(next, Some(Next::Give(it, MemberId(0))) if it.ticket == Ticket(3)),
+        "{next:?}"
+    );
+    // Request 5 takes its place, and the queue is empty.
+    loops.looks[0].1 = Look::Running;
+    let next = balancer.next(7, &mut loops);
+    assert!(
+        matches!(next, Some(Next::Stage(it, _)) if it.ticket == Ticket(5)),
+        "{next:?}"
+    );
+    assert_eq!(balancer.waiting(), 0);
+}
+
+#[test]
+fn a_worker_that_takes_what_was_staged_is_busy_with_it() {
+    let (mut balancer, mut loops) = two_staged();
+    balancer.ended(5, MemberId(2));
+    assert_eq!(balancer.turned(5, MemberId(2), &mut loops), None);
+    loops.staged.retain(|member| *member != 2);
+    assert_eq!(balancer.turned(6, MemberId(2), &mut loops), Some(Ticket(3)));
+    let figures = balancer.members().find(|(id, _, _)| *id == MemberId(2));
+    assert_eq!(figures.map(|(_, _, it)| it.in_progress), Some(1));
+    // Nothing is staged there before it has read that.
+    loops.unread = vec![2];
+    balancer.arrive(7, arrival(5), &mut loops);
+    let next = balancer.next(7, &mut loops);
+    assert!(
+        matches!(next, Some(Next::Stage(_, MemberId(0)))),
+        "{next:?}"
+    );
+    balancer.arrive(8, arrival(6), &mut loops);
+    assert!(balancer.next(8, &mut loops).is_none());
+    loops.unread.clear();
+    let asked = balancer.deadline().unwrap();
+    assert!(asked < 8 + MILLISECOND, "{asked}");
+    let next = balancer.next(asked, &mut loops);
+    assert!(
+        matches!(next, Some(Next::Stage(_, MemberId(2)))),
+        "{next:?}"
+    );
+}
+
+#[test]
+fn nothing_lies_behind_a_loop_that_stands_still_for_longer_than_usual() {
+    let (mut balancer, mut loops) = two_staged();
+    let late = 2 * MILLISECOND;
+    let mut recalled = Vec::new();
+    while let Some(next) = balancer.next(late, &mut loops) {
+        let Next::Recall(member) = next else {
+            panic!("{next:?}");
+        };
+        let number = if member == MemberId(2) { 3 } else { 4 };
+        balancer.taken_back(late, member, arrival(number), number);
+        loops.staged.retain(|it| *it != member.0);
+        recalled.push(member.0);
+    }
+    recalled.sort_unstable();
+    assert_eq!(recalled, [1, 2]);
+    assert_eq!(balancer.waiting(), 2);
+    // In their old order, and once its loop has turned a member gets something again.
+    balancer.turned(late, MemberId(1), &mut loops);
+    balancer.ended(late, MemberId(1));
+    let next = balancer.next(late, &mut loops);
+    assert!(
+        matches!(next, Some(Next::Give(it, MemberId(1))) if it.ticket == Ticket(3)),
+        "{next:?}"
+    );
+}
+
+#[test]
+fn the_client_of_a_staged_request_may_leave() {
+    let (mut balancer, mut loops) = two_staged();
+    balancer.left(5, MemberId(2), Ticket(3));
+    balancer.left(5, MemberId(1), Ticket(1));
+    let has = |balancer: &RequestBalancer, id| {
+        let mut members = balancer.members();
+        let (_, _, figures) = members.find(|(it, _, _)| *it == MemberId(id)).unwrap();
+        figures.in_progress
+    };
+    assert_eq!((has(&balancer, 2), has(&balancer, 1)), (1, 1));
+    loops.staged.clear();
+    assert_eq!(balancer.turned(6, MemberId(2), &mut loops), None);
+    assert_eq!(balancer.turned(6, MemberId(1), &mut loops), Some(Ticket(4)));
+    assert!(!balancer.has_more());
 }
 
 #[test]
@@ -133,13 +261,21 @@ fn a_member_that_streams_is_sent_more_ahead() {
         balancer.arrive(0, arrival(n), &mut loops);
     }
     loops.looks = [0, 1, 2].map(|id| (id, Look::Running)).to_vec();
-    for n in 0..4 {
-        balancer.ended(n, MemberId(1));
-        let placed = balancer.arrive(n, arrival(n), &mut loops);
+    // Four in each of two milliseconds; four at once may be chance.
+    for n in 0..8 {
+        let now = n * MILLISECOND / 4;
+        balancer.ended(now, MemberId(1));
+        let placed = balancer.arrive(now, arrival(n), &mut loops);
         assert_eq!(placed, Placed::At(MemberId(1)), "{n}");
     }
-    let placed = balancer.arrive(5, arrival(9), &mut loops);
-    assert_eq!(placed, Placed::At(MemberId(1)));
+    let now = 2 * MILLISECOND;
+    for n in 8..12 {
+        let placed = balancer.arrive(now, arrival(n), &mut loops);
+        assert_eq!(placed, Placed::At(MemberId(1)), "{n}");
+    }
+    let later = 4 * MILLISECOND;
+    let placed = balancer.arrive(later, arrival(12), &mut loops);
+    assert_eq!(placed, Placed::Waits);
 }
 
 #[test]
@@ -225,7 +361,10 @@ fn what_came_back_goes_first_and_elsewhere() {
         panic!("nobody took it");
     };
     balancer.came_back(1, first, arrival(1), 0);
-    let (back, id) = balancer.next(1, &mut loops).unwrap();
+    let next = balancer.next(1, &mut loops);
+    let Some(Next::Give(back, id)) = next else {
+        panic!("{next:?}");
+    };
     assert_eq!(back.ticket, Ticket(1));
     assert_ne!(id, first);
     let total: usize = balancer.members().map(|(_, _, it)| it.in_progress).sum();

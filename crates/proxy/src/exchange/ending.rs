@@ -198,7 +198,7 @@ pub(crate) fn abandon(stage: Stage, listener: u64, client: Key, cx: &mut Context
         Stage::With(member, connection) => {
             cx.upstream.drop_connection(connection);
             cx.listeners
-                .ended(listener, member, cx.io.now, &mut cx.ready);
+                .left(listener, member, client, cx.io.now, &mut cx.ready);
         }
     }
 }

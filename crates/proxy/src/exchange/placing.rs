@@ -1,6 +1,6 @@
 //! Asking for a worker for a request, and trying another one where the first has failed.
 
-use balance::{MemberId, Placed};
+use balance::{MemberId, Placed, Ticket};
 use http1::Refusal;
 
 use super::{Stage, ending};
@@ -9,7 +9,7 @@ use crate::context::Context;
 use crate::detect::NO_ANSWER;
 use crate::downstream::client::{Client, Step};
 use crate::outcome::Outcome;
-use crate::upstream::handoff;
+use crate::upstream::handoff::{self, Route};
 use crate::upstream::loops::View;
 
 /// Asks for a worker for the client's request.
@@ -32,10 +32,14 @@ pub(crate) fn arrive<W: Workers>(
     };
     match listener.balancer.arrive(now, arrival, &mut view) {
         Placed::At(member) => {
-            start(client, member, cx, workers);
+            start(client, member, Route::Any, cx, workers);
             Ok(Step::On)
         }
-        Placed::Waits => Ok(Step::Wait),
+        Placed::Waits => {
+            // It may be staged.
+            cx.ready.place_at(client.listener);
+            Ok(Step::Wait)
+        }
         Placed::Refused => Err(Refusal::NoWorker),
     }
 }
@@ -44,14 +48,15 @@ pub(crate) fn arrive<W: Workers>(
 pub(crate) fn start<W: Workers>(
     client: &mut Client,
     member: MemberId,
+    route: Route,
     cx: &mut Context,
     workers: &mut W,
 ) {
-    let is_handed = handoff::hand(client, member, cx, workers).is_some();
+    let is_handed = handoff::hand(client, member, route, cx, workers).is_some();
     let now = cx.io.now;
     let Some(listener) = cx.listeners.get_mut(client.listener) else {
         if !is_handed {
-            start_in_vain(member, cx);
+            start_in_vain(member, Ticket(client.key.bits()), cx);
         }
         return;
     };
@@ -70,11 +75,11 @@ pub(crate) fn start<W: Workers>(
 }
 
 /// The client that this worker was chosen for is gone.
-pub(crate) fn start_in_vain(member: MemberId, cx: &mut Context) {
+pub(crate) fn start_in_vain(member: MemberId, ticket: Ticket, cx: &mut Context) {
     if let Some(pool) = cx.upstream.pools.get(&member)
         && let Some(listener) = cx.listeners.get_mut(pool.listener)
     {
-        listener.balancer.ended(cx.io.now, member);
+        listener.balancer.left(cx.io.now, member, ticket);
     }
 }
 

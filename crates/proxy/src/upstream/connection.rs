@@ -52,6 +52,9 @@ pub(crate) struct UpstreamConnection {
     pub(crate) client: Option<Key>,
     /// Its worker is greeted in TLS over it, and asked nothing else: as if this client had connected.
     pub(crate) greeting: Option<Peer>,
+    /// It was made so that its request could be taken back. One of them is kept for each client, or
+    /// a worker that is never idle would have one more with each request.
+    pub(crate) was_staged: bool,
     /// When it is to be left, while it is idle.
     pub(crate) leave_at: Nanos,
     /// When it was handed to the worker.

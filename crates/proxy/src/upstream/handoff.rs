@@ -19,11 +19,21 @@ use crate::slab::Key;
 /// Why a request may have to wait.
 const CHANNEL_FULL: &str = "the worker's channel takes nothing more";
 
+/// How a request goes to its worker.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Route {
+    /// Over an idle connection or, if there is none, a new one.
+    Any,
+    /// Over a new one, which lies in the channel until the worker takes it, and can be taken back.
+    Channel,
+}
+
 /// Sends the client's request to this worker. `None` if it could not be sent; then the request waits
 /// again.
 pub(crate) fn hand<W: Workers>(
     client: &mut Client,
     member: MemberId,
+    route: Route,
     cx: &mut Context,
     workers: &mut W,
 ) -> Option<()> {
@@ -45,7 +55,11 @@ pub(crate) fn hand<W: Workers>(
     exchange.sent_at = now;
     let head = std::mem::take(&mut exchange.head);
     let retries = cx.settings.retry_idempotent;
-    let connection = match send_over_idle(key, exchange, member, ends, head, cx) {
+    let sent = match route {
+        Route::Any => send_over_idle(key, exchange, member, ends, head, cx),
+        Route::Channel => Err(head),
+    };
+    let connection = match sent {
         Ok(connection) => connection,
         Err(head) => {
             let bound = exchange.has_body.then_some(exchange.origin);
@@ -54,6 +68,7 @@ pub(crate) fn hand<W: Workers>(
                 let _ = connection.link.send(&head, &[], &io.epoll);
                 connection.client = Some(key);
                 connection.bound = bound;
+                connection.was_staged = route == Route::Channel;
             };
             match hand_new(member, ends, peer, prepare, cx, workers) {
                 Ok(connection) => {

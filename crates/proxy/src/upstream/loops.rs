@@ -30,6 +30,10 @@ impl<W: Workers> Loops for View<'_, W> {
         })
     }
 
+    fn is_staged(&mut self, member: MemberId) -> bool {
+        self.workers.untaken(member) > 0
+    }
+
     fn acceptors(&mut self, member: MemberId) -> usize {
         self.workers.acceptors(member)
     }

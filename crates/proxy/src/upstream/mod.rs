@@ -92,6 +92,7 @@ impl Upstream {
                 bound: None,
                 client: None,
                 greeting: None,
+                was_staged: false,
                 leave_at: 0,
                 handed_at: io.now,
                 asked_at: io.now,

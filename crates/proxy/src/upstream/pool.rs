@@ -71,7 +71,13 @@ impl UpstreamPool {
             return false;
         }
         match connection.bound {
-            None => self.idle.entry(connection.ends).or_default().push(key),
+            None => {
+                let idle = self.idle.entry(connection.ends).or_default();
+                if connection.was_staged && !idle.is_empty() {
+                    return false;
+                }
+                idle.push(key);
+            }
             Some(Origin {
                 connection,
                 named: Some(named),

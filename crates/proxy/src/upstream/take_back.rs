@@ -133,6 +133,42 @@ pub(crate) fn take_back<W: Workers>(
     take_out(member, QueueTimeout::BeginsAnew, clients, cx, workers);
 }
 
+/// Takes back what is staged at a worker, for another one.
+pub(crate) fn recall<W: Workers>(
+    listener: u64,
+    member: MemberId,
+    clients: &mut Slab<Client>,
+    cx: &mut Context,
+    workers: &mut W,
+) {
+    take_out(member, QueueTimeout::GoesOn, clients, cx, workers);
+    // If it did not come back, the worker has just taken it.
+    let listener = cx.listeners.get_mut(listener);
+    if let Some(taken) = listener.and_then(|it| it.balancer.taken(cx.io.now, member)) {
+        begins(Key::of(taken.0), clients, cx);
+    }
+}
+
+/// A worker has taken a request that was staged: what it may take to read and to answer it counts
+/// from now.
+pub(crate) fn begins(client: Key, clients: &mut Slab<Client>, cx: &mut Context) {
+    let now = cx.io.now;
+    let exchange = clients.get_mut(client).and_then(Client::exchange);
+    let Some(exchange) = exchange else {
+        return;
+    };
+    let Stage::With(member, key) = exchange.stage else {
+        return;
+    };
+    exchange.sent_at = now;
+    if let Some(connection) = cx.upstream.connections.get_mut(key) {
+        connection.asked_at = now;
+    }
+    if let Some(pool) = cx.upstream.pools.get_mut(&member) {
+        pool.last = Some(key);
+    }
+}
+
 fn take_out<W: Workers>(
     member: MemberId,
     timeout: QueueTimeout,
@@ -154,6 +190,9 @@ fn take_out<W: Workers>(
             continue;
         };
         pool.untaken.remove(at);
+        if pool.last == Some(key) {
+            pool.last = None;
+        }
         let connection = upstream.connections.get(key);
         match connection.and_then(|connection| connection.client) {
             Some(client) => wait_again(client, member, (key, end), timeout, clients, cx),
@@ -251,6 +290,6 @@ fn wait_again(
     {
         listener
             .balancer
-            .came_back(cx.io.now, member, arrival, since);
+            .taken_back(cx.io.now, member, arrival, since);
     }
 }

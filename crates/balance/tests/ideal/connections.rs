@@ -1,7 +1,4 @@
-//! How long connections wait, beside an ideal central queue that hands over in no time: arrivals at
-//! random, from printed seeds. The way from the dispatcher to a worker and back costs time here: a
-//! worker that ends a piece of work, and finds nothing in its channel, idles until the dispatcher
-//! has heard of it and the next one has come. What is recalled pays the same way.
+//! Connections: each goes to a worker whole, down its channel.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap, VecDeque};
@@ -9,31 +6,11 @@ use std::collections::{BTreeMap, BinaryHeap, VecDeque};
 use balance::{
     Balancer, Channels, Client, Last, Look, MemberId, Nanos, Policy, Refusal, Settings, Untaken,
 };
-use random::Random;
 
-const US: Nanos = 1_000;
-const MS: Nanos = 1_000_000;
-const ARRIVALS: usize = 40_000;
+use super::{Arrival, Row, US, Work};
 
 /// The number of an arrival.
 type Connection = usize;
-
-#[derive(Clone, Copy)]
-struct Arrival {
-    at: Nanos,
-    work: Nanos,
-}
-
-/// What workers do with a connection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Work {
-    /// 5 ms, one in ten 100 ms, asleep: as in the tail benchmark.
-    Mixed,
-    /// The same, computing.
-    Computing,
-    /// A millisecond in the mean, exponentially distributed, asleep.
-    Short,
-}
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Message {
@@ -205,7 +182,7 @@ impl Channels for Floor {
 }
 
 /// The latency of each arrival under the balancer, less the way to a worker that is free.
-fn balanced(row: &Row, arrivals: &[Arrival]) -> Vec<f64> {
+pub(super) fn balanced(row: &Row, arrivals: &[Arrival]) -> Vec<f64> {
     let way = row.way * US;
     let mut balancer = Balancer::new(Settings {
         policy: Policy::NextAvailable,
@@ -263,120 +240,4 @@ fn balanced(row: &Row, arrivals: &[Arrival]) -> Vec<f64> {
     latencies
         .map(|latency| latency.expect("a connection was lost") as f64 - way as f64)
         .collect()
-}
-
-/// The same under one queue before all workers, with hand-over in no time.
-fn ideal(row: &Row, arrivals: &[Arrival]) -> Vec<f64> {
-    let mut free_at: BinaryHeap<_> = (0..row.workers).map(|_| Reverse(0)).collect();
-    let serve = |arrival: &Arrival| {
-        let Reverse(free) = free_at.pop().expect("there are workers");
-        let done = arrival.at.max(free) + arrival.work;
-        free_at.push(Reverse(done));
-        (done - arrival.at) as f64
-    };
-    arrivals.iter().map(serve).collect()
-}
-
-fn arrivals(seed: u64, row: &Row) -> Vec<Arrival> {
-    let mut random = Random::new(seed);
-    let mean_work = match row.work {
-        Work::Mixed | Work::Computing => 0.9 * 5.0 + 0.1 * 100.0,
-        Work::Short => 1.0,
-    };
-    let mean_gap = mean_work * MS as f64 / (row.workers as f64 * row.load);
-    let mut at = 0;
-    let next = |_| {
-        at += exponential(&mut random, mean_gap);
-        let work = match row.work {
-            Work::Mixed | Work::Computing if random.once_in(10) => 100 * MS,
-            Work::Mixed | Work::Computing => 5 * MS,
-            Work::Short => exponential(&mut random, MS as f64),
-        };
-        Arrival { at, work }
-    };
-    (0..ARRIVALS).map(next).collect()
-}
-
-fn exponential(random: &mut Random, mean: f64) -> Nanos {
-    let share = (random.below(1 << 53) + 1) as f64 / (1u64 << 53) as f64;
-    (-share.ln() * mean) as Nanos
-}
-
-fn mean(latencies: &[f64]) -> f64 {
-    latencies.iter().sum::<f64>() / latencies.len() as f64
-}
-
-fn quantile(latencies: &[f64], share: f64) -> f64 {
-    let mut sorted = latencies.to_vec();
-    sorted.sort_unstable_by(f64::total_cmp);
-    let at = (sorted.len() as f64 * share) as usize;
-    sorted[at.min(sorted.len() - 1)]
-}
-
-/// A load, and what mean, 99th percentile and longest latency may be of the ideal's.
-struct Row {
-    work: Work,
-    workers: u64,
-    load: f64,
-    /// Microseconds.
-    way: Nanos,
-    most: [f64; 3],
-}
-
-const fn row(work: Work, workers: u64, load: f64, way: Nanos, most: [f64; 3]) -> Row {
-    Row {
-        work,
-        workers,
-        load,
-        way,
-        most,
-    }
-}
-
-/// All seeds are fixed, so the bounds are what is reached, rounded up.
-const TABLE: [Row; 20] = [
-    row(Work::Mixed, 8, 0.5, 50, [1.01, 1.01, 1.03]),
-    row(Work::Mixed, 8, 0.7, 50, [1.01, 1.01, 1.01]),
-    row(Work::Mixed, 8, 0.7, 150, [1.01, 1.01, 1.03]),
-    row(Work::Mixed, 8, 0.9, 25, [1.01, 1.02, 1.01]),
-    row(Work::Mixed, 8, 0.9, 50, [1.01, 1.02, 1.02]),
-    row(Work::Mixed, 8, 0.9, 150, [1.03, 1.03, 1.06]),
-    row(Work::Mixed, 8, 0.9, 300, [1.05, 1.04, 1.06]),
-    row(Work::Mixed, 8, 0.95, 50, [1.02, 1.01, 1.04]),
-    row(Work::Mixed, 8, 0.95, 150, [1.05, 1.03, 1.04]),
-    row(Work::Computing, 8, 0.5, 50, [1.01, 1.01, 1.01]),
-    row(Work::Computing, 8, 0.7, 50, [1.01, 1.01, 1.01]),
-    row(Work::Computing, 8, 0.9, 50, [1.01, 1.02, 1.02]),
-    row(Work::Computing, 8, 0.9, 150, [1.03, 1.03, 1.06]),
-    row(Work::Short, 8, 0.7, 50, [1.04, 1.03, 1.01]),
-    row(Work::Short, 8, 0.9, 25, [1.06, 1.09, 1.02]),
-    row(Work::Short, 8, 0.9, 50, [1.12, 1.17, 2.03]),
-    row(Work::Short, 8, 0.9, 100, [1.29, 1.38, 2.01]),
-    row(Work::Short, 3, 0.7, 50, [1.04, 1.06, 1.24]),
-    row(Work::Short, 3, 0.9, 50, [1.13, 1.25, 1.25]),
-    row(Work::Mixed, 3, 0.9, 50, [1.02, 1.02, 1.02]),
-];
-
-#[test]
-fn waiting_is_close_to_that_in_an_ideal_queue() {
-    let mut failed = String::new();
-    for row in &TABLE {
-        for seed in [1, 2] {
-            let arrivals = arrivals(seed, row);
-            let (ours, best) = (balanced(row, &arrivals), ideal(row, &arrivals));
-            let of = [
-                mean(&ours) / mean(&best),
-                quantile(&ours, 0.99) / quantile(&best, 0.99),
-                quantile(&ours, 1.0) / quantile(&best, 1.0),
-            ];
-            if of.iter().zip(row.most).any(|(of, most)| *of > most) {
-                failed += &format!(
-                    "{:?} at {} workers, load {}, way {} us, seed {seed}: mean {:.3}, p99 {:.3}, \
-                     longest {:.3} of the ideal's\n",
-                    row.work, row.workers, row.load, row.way, of[0], of[1], of[2]
-                );
-            }
-        }
-    }
-    assert!(failed.is_empty(), "{failed}");
 }

@@ -1,0 +1,80 @@
+//! Staging with recall for requests: while all members are busy, one request lies ready before each,
+//! unread. The rules are those for connections (`crate::staging`); here the end of a piece of work is
+//! known exactly.
+
+use super::RequestBalancer;
+use super::member::{Member, Staged};
+use super::queue::{Place, Waiting};
+use super::{Loops, Next, RequestPolicy, Ticket};
+use crate::{MemberId, Nanos};
+
+impl RequestBalancer {
+    /// The worker has taken what was staged for it; which request that is.
+    pub fn taken(&mut self, now: Nanos, id: MemberId) -> Option<Ticket> {
+        let staged = self.member(id)?.took(now)?;
+        self.waits.record(now.saturating_sub(staged.waiting.since));
+        Some(staged.waiting.arrival.ticket)
+    }
+
+    pub(super) fn has_staged(&self) -> bool {
+        self.members.iter().any(|member| member.staged.is_some())
+    }
+
+    /// The member at which the oldest request is staged that stands before this place.
+    pub(super) fn staged_before(&self, place: Option<Place>) -> Option<(MemberId, Waiting)> {
+        let staged = |member: &Member| Some((member.staged?, member.id));
+        let (oldest, id) = self
+            .members
+            .iter()
+            .filter_map(staged)
+            .min_by_key(|(staged, _)| staged.place)?;
+        let is_before = place.is_none_or(|place| oldest.place < place);
+        is_before.then_some((id, oldest.waiting))
+    }
+
+    /// A member whose loop stands still for longer than usual, with something staged before it.
+    pub(super) fn stands_long(&mut self, now: Nanos) -> Option<MemberId> {
+        let usual = self.runs.usual();
+        let mut members = self.members.iter_mut();
+        let member =
+            members.find(|it| it.staged.is_some() && now.saturating_sub(it.began_at) > usual)?;
+        member.stands_long = true;
+        Some(member.id)
+    }
+
+    /// Stages the first request that waits behind the youngest work: that is the likeliest to be
+    /// short.
+    pub(super) fn stage(&mut self, now: Nanos, loops: &mut impl Loops) -> Option<Next> {
+        if self.settings.policy != RequestPolicy::NextAvailable {
+            return None;
+        }
+        let (place, waiting) = self.waiting.after(None)?;
+        let usual = self.runs.usual();
+        let most = self.settings.max_concurrency;
+        let mut youngest = None;
+        for (at, member) in self.members.iter_mut().enumerate() {
+            let stands_long = member.stands_long || now.saturating_sub(member.began_at) > usual;
+            if !stands_long
+                && member.figures.in_progress > 0
+                && member.has_room(now, most)
+                && Some(member.id) != waiting.arrival.failed
+                && member.is_settled(now, loops)
+                && !loops.is_staged(member.id)
+            {
+                youngest = youngest.max(Some((member.began_at, at)));
+            }
+        }
+        let (_, at) = youngest?;
+        let member = self.members.get_mut(at)?;
+        self.waiting.remove(place);
+        member.stage(Staged { place, waiting }, self.turns.take(at));
+        Some(Next::Stage(waiting.arrival, member.id))
+    }
+
+    /// When a member has to be asked again whether it has read what it was sent.
+    pub(super) fn ask_at(&self, now: Nanos) -> Option<Nanos> {
+        let members = self.members.iter().filter(|it| it.figures.in_progress > 0);
+        let asked = members.filter_map(Member::ask_at);
+        asked.filter(|at| *at > now).min()
+    }
+}
