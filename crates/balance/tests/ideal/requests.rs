@@ -218,8 +218,7 @@ pub(super) fn balanced(row: &Row, arrivals: &[Arrival]) -> Vec<f64> {
             Event::Arrive(number) => {
                 match balancer.arrive(now, Floor::request(number), &mut floor) {
                     Placed::At(id) => floor.send(id, number),
-                    Placed::Waits => {}
-                    Placed::Refused => panic!("the queue has no end"),
+                    placed => assert_eq!(placed, Placed::Waits, "the queue has no end"),
                 }
                 if let Some(next) = arrivals.get(number + 1) {
                     floor.at(next.at - now, Event::Arrive(number + 1));
