@@ -27,6 +27,7 @@ mod floods;
 mod http2;
 mod placing;
 mod responses;
+mod staging;
 mod upstream;
 
 const GATE: u64 = 1;
