@@ -8,13 +8,18 @@ use crate::arrivals::Arrival;
 
 /// The latency of each arrival in nanoseconds. `arrivals` ascend in time.
 pub(crate) fn central_queue(arrivals: &[Arrival], workers: usize) -> Vec<u64> {
+    central_queue_with(arrivals, workers, 0)
+}
+
+/// The same for workers that need `own` nanoseconds of their own for each piece of work.
+pub(crate) fn central_queue_with(arrivals: &[Arrival], workers: usize, own: u64) -> Vec<u64> {
     // When each worker is free again; the soonest on top.
     let mut free_at: BinaryHeap<Reverse<u64>> = (0..workers).map(|_| Reverse(0)).collect();
     arrivals
         .iter()
         .map(|arrival| {
             let Reverse(free) = free_at.pop().unwrap_or(Reverse(0));
-            let done = free.max(arrival.at) + arrival.service();
+            let done = free.max(arrival.at) + arrival.service() + own;
             free_at.push(Reverse(done));
             done - arrival.at
         })
