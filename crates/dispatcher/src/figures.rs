@@ -12,7 +12,6 @@ use telemetry::figures::{ListenerFigures, LoopSeenBy, WaitFigures, WorkerFigures
 impl Turn {
     /// What was counted so far, for each listener, in the order of their addresses.
     pub(super) fn figures(&mut self) -> Vec<ListenerFigures> {
-        let now = self.now();
         let mut all: Vec<_> = self
             .listeners
             .all
@@ -20,23 +19,27 @@ impl Turn {
             .map(|(id, listener)| (listener.address.clone(), *id))
             .collect();
         all.sort();
-        all.into_iter()
-            .filter_map(|(address, id)| {
-                let workers = self.workers_of(id);
-                let listener = self.listeners.all.get(&id)?;
-                let oldest = listener.balancer.oldest();
-                Some(ListenerFigures {
-                    address: address.to_string(),
-                    accepted: listener.accepted,
-                    waiting: listener.balancer.waiting(),
-                    waiting_for: oldest.map_or(0, |since| now.saturating_sub(since)),
-                    waited: waited(listener.balancer.waits()),
-                    refused: listener.balancer.refused(),
-                    requests: self.proxy.as_ref().and_then(|proxy| proxy.figures(id.0)),
-                    workers,
-                })
-            })
-            .collect()
+        let ended = self.listeners.ended.clone();
+        let open = all.into_iter().filter_map(|(_, id)| self.figures_at(id));
+        ended.into_iter().chain(open.collect::<Vec<_>>()).collect()
+    }
+
+    /// What was counted at this listener.
+    pub(super) fn figures_at(&mut self, id: ListenerId) -> Option<ListenerFigures> {
+        let now = self.now();
+        let workers = self.workers_of(id);
+        let listener = self.listeners.all.get(&id)?;
+        let oldest = listener.balancer.oldest();
+        Some(ListenerFigures {
+            address: listener.address.to_string(),
+            accepted: listener.accepted,
+            waiting: listener.balancer.waiting(),
+            waiting_for: oldest.map_or(0, |since| now.saturating_sub(since)),
+            waited: waited(listener.balancer.waits()),
+            refused: listener.balancer.refused(),
+            requests: self.proxy.as_ref().and_then(|proxy| proxy.figures(id.0)),
+            workers,
+        })
     }
 
     /// The workers behind a listener, those that have left among them.

@@ -12,6 +12,7 @@ use wire::Address;
 use super::address::ListenAddress;
 use super::channel::Workers;
 use super::members::Place;
+use telemetry::figures::ListenerFigures;
 
 /// Names a listener; never used twice.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -90,6 +91,8 @@ pub(crate) struct Closing {
 #[derive(Debug, Default)]
 pub(crate) struct Listeners {
     pub(crate) all: HashMap<ListenerId, Listener>,
+    /// What was counted at those that have ended since all were closed: an app that stops shows it.
+    pub(crate) ended: Vec<ListenerFigures>,
 }
 
 // ListenAddress holds socket addresses, which are hashed by what makes them equal.

@@ -377,6 +377,7 @@ impl Turn {
     pub(super) fn expect_workers(&mut self, awaited: bool) {
         self.awaited = awaited;
         if awaited && std::mem::replace(&mut self.closed, false) {
+            self.listeners.ended.clear();
             // The app does not stop after all, or again.
             if let Some(proxy) = &mut self.proxy {
                 proxy.reopen();

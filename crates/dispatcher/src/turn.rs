@@ -307,6 +307,10 @@ impl Turn {
 
     /// Ends a listener.
     pub(super) fn give_up(&mut self, id: ListenerId) {
+        if self.closed {
+            let figures = self.figures_at(id);
+            self.listeners.ended.extend(figures);
+        }
         self.listeners.all.remove(&id);
         self.clusters.retain(|_, listener| *listener != id);
         self.registration.tell(registration::Event::Closed(id));

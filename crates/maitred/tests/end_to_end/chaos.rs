@@ -272,7 +272,8 @@ fn stops_of_node_lose_nothing() {
 /// One worker computes without end: the others answer everybody.
 fn an_endless_loop_costs_one_worker(name: &str, app: Setup) {
     let _turn = beside_others();
-    let (mut run, to) = start(app);
+    // At the end, nothing waits long for a request that is never answered.
+    let (mut run, to) = start(app.option("--drain-timeout", "1000"));
     let mut endless = Request::connect(&run.door()).unwrap();
     endless.send("/api?ms=1000000000").unwrap();
     // What it accepts together with this request it never answers.

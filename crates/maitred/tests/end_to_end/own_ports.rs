@@ -116,8 +116,8 @@ mine = listen(0)
 port = mine.getsockname()[1]
 again = listen(port)
 assert again.getsockname()[1] == port
-print('report', os.environ['NODE_UNIQUE_ID'] + ':', port, flush=True)
 again.close()
+print('report', os.environ['NODE_UNIQUE_ID'] + ':', port, flush=True)
 while True:
     client = mine.accept()[0]
     client.recv(1000)
