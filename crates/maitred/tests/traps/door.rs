@@ -8,11 +8,10 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
-use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
+use rustix::process::{Pid, Signal, kill_process};
 use wire::{Address, Outcome, REQUEST_LEN, Reply, VERSION, Verb, channel_id};
 
-use crate::agent::{Agent, answer_in, answer_to, ask_over, connected, request};
+use crate::agent::{Agent, answer_in, ask_over, connected, request};
 use crate::client::{Place, visits};
 use crate::harness::{Run, alone, beside_others, children_of, free_port, raise_file_limit};
 use crate::processor::computes;
@@ -209,46 +208,6 @@ fn callers_that_stand_in_the_door() {
 }
 
 /// Many who ask at once, as when many workers start: nobody is sent away.
-/// Without a descriptor nobody can be heard, and nobody is known: those who ask wait for one.
-#[test]
-fn who_registers_while_no_descriptor_is_left_is_heard_later() {
-    let _turn = beside_others();
-    let (mut run, agent) = start();
-    let supervisor = Pid::from_raw(children_of(run.pid())[0]);
-    let limited_to = |limit: Rlimit| prlimit(supervisor, Resource::Nofile, limit).unwrap();
-    let before = run.events().last().unwrap().clone();
-    let early = agent.connect();
-    let few = Rlimit {
-        current: Some(3),
-        ..getrlimit(Resource::Nofile)
-    };
-    let as_it_was = limited_to(few);
-    let callers = [early, agent.connect()];
-    for caller in &callers {
-        let (family, kind) = (AddressFamily::INET, SocketType::STREAM);
-        let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None).unwrap();
-        let mut address = [0; 16];
-        address[..2].copy_from_slice(&family.as_raw().to_ne_bytes());
-        address[2..4].copy_from_slice(&free_port().to_be_bytes());
-        let listen = wire::Request {
-            address: Address::new(&address).unwrap(),
-            ..request(Verb::Listen)
-        };
-        sys::send(caller.as_fd(), &listen.encode(), Some(socket.as_fd())).unwrap();
-    }
-    run.event_after(&before, "no descriptors", |event| {
-        event.is("out_of_descriptors")
-    });
-    limited_to(as_it_was);
-    for caller in &callers {
-        let (reply, channel) = answer_to(caller).unwrap();
-        assert_eq!(reply.outcome, Outcome::Channel);
-        assert!(channel.is_some());
-    }
-    assert!(!run.events().iter().any(|event| event.is("stranger")));
-    goes_on(&mut run);
-}
-
 #[test]
 fn many_callers_at_once() {
     const CALLERS: usize = 900;
