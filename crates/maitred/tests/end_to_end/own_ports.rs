@@ -120,7 +120,9 @@ again.close()
 print('report', os.environ['NODE_UNIQUE_ID'] + ':', port, flush=True)
 while True:
     client = mine.accept()[0]
-    client.recv(1000)
+    head = b''
+    while not head.endswith(b'\\r\\n\\r\\n'):
+        head += client.recv(1000)
     body = os.environ['NODE_UNIQUE_ID']
     client.sendall(f'HTTP/1.1 200 OK\\r\\nContent-Length: 1\\r\\n\\r\\n{body}'.encode())
     client.close()
