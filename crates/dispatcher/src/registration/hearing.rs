@@ -10,7 +10,7 @@ use wire::{REQUEST_LEN, Reply, Request, Verb};
 
 use super::super::Notice;
 use super::peer::{Peer, is_scarcity};
-use super::reserve::Heard;
+use super::reserve::{Heard, NEEDED};
 use super::{Gone, Question, Registrar, SOCKET};
 
 /// How many callers may be connected with their question still to come.
@@ -69,6 +69,12 @@ impl Registrar {
         let Some(put_off) = self.reserve.due() else {
             return Ok(());
         };
+        if !put_off.is_empty() && !self.reserve.fill(self.inbox.bell()) {
+            // Those who are silent give theirs up. They are free when another thread has closed them.
+            for _ in 0..NEEDED {
+                self.hear_first()?;
+            }
+        }
         for heard in put_off {
             self.attend(heard)?;
         }

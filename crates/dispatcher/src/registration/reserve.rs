@@ -10,7 +10,7 @@ use wire::Request;
 
 /// What a question needs for a moment: what came along, the caller's handle and folder, a file of
 /// `/proc`, a socket of ours, both ends of a channel, and a copy.
-const NEEDED: usize = 8;
+pub(super) const NEEDED: usize = 8;
 
 /// After so much it is tried again.
 const PAUSE: Duration = Duration::from_millis(20);

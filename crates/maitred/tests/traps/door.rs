@@ -8,10 +8,11 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::process::{Pid, Resource, Rlimit, Signal, getrlimit, kill_process, prlimit};
 use wire::{Address, Outcome, REQUEST_LEN, Reply, VERSION, Verb, channel_id};
 
-use crate::agent::{Agent, answer_in, ask_over, connected, request};
+use crate::agent::{Agent, answer_in, answer_to, ask_over, connected, request};
 use crate::client::{Place, visits};
 use crate::harness::{Run, alone, beside_others, children_of, free_port, raise_file_limit};
 use crate::processor::computes;
@@ -205,6 +206,54 @@ fn callers_that_stand_in_the_door() {
     let computed = computes(supervisor);
     assert!(computed < 0.1, "computed {computed} s of 0.5");
     assert!(idle[0].as_raw_fd() > 0);
+}
+
+/// The supervisor's descriptor numbers, and its limit.
+fn numbers_of(supervisor: Pid) -> Vec<u64> {
+    let folder = fs::read_dir(format!("/proc/{}/fd", supervisor.as_raw_pid())).unwrap();
+    let name = |entry: std::io::Result<fs::DirEntry>| entry.unwrap().file_name();
+    folder
+        .map(|entry| name(entry).to_str().unwrap().parse().unwrap())
+        .collect()
+}
+
+/// Silent callers have used up all numbers below the limit: those who ask behind them are heard all the
+/// same, over those that are held in reserve.
+#[test]
+fn who_registers_while_no_descriptor_is_left_is_heard() {
+    let _turn = beside_others();
+    let (mut run, agent) = start();
+    let supervisor = Pid::from_raw(children_of(run.pid())[0]).unwrap();
+    let numbers = numbers_of(supervisor);
+    let limit = numbers.iter().max().unwrap() + 1;
+    let few = Rlimit {
+        current: Some(limit),
+        ..getrlimit(Resource::Nofile)
+    };
+    let as_it_was = prlimit(Some(supervisor), Resource::Nofile, few).unwrap();
+    let free = limit as usize - numbers.len();
+    let _silent: Vec<_> = (0..free + 20).map(|_| agent.connect()).collect();
+    let callers = [agent.connect(), agent.connect()];
+    for caller in &callers {
+        let (family, kind) = (AddressFamily::INET, SocketType::STREAM);
+        let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None).unwrap();
+        let mut address = [0; 16];
+        address[..2].copy_from_slice(&family.as_raw().to_ne_bytes());
+        address[2..4].copy_from_slice(&free_port().to_be_bytes());
+        let listen = wire::Request {
+            address: Address::new(&address).unwrap(),
+            ..request(Verb::Listen)
+        };
+        sys::send(caller.as_fd(), &listen.encode(), Some(socket.as_fd())).unwrap();
+    }
+    for caller in &callers {
+        let (reply, channel) = answer_to(caller).unwrap();
+        assert_eq!(reply.outcome, Outcome::Channel);
+        assert!(channel.is_some());
+    }
+    prlimit(Some(supervisor), Resource::Nofile, as_it_was).unwrap();
+    assert!(!run.events().iter().any(|event| event.is("stranger")));
+    goes_on(&mut run);
 }
 
 /// Many who ask at once, as when many workers start: nobody is sent away.
