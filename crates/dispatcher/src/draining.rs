@@ -1,4 +1,4 @@
-//! Workers that are to end, and what they have to do until then.
+//! Workers that drain: what they still do before they end.
 //!
 //! Nothing new goes to a worker that drains, and what it has not taken goes to others; idle
 //! connections move there, too ([`super::give_back`]), and requests in progress come to their end. Where
@@ -12,14 +12,14 @@ use balance::{MemberId, Nanos};
 use super::turn::Turn;
 use super::{Drain, Notice};
 
-/// So often it is looked whether workers that are to end have answered the requests they had.
+/// How often the dispatcher looks whether draining workers have answered their requests.
 const LOOK: Nanos = 5_000_000;
 
 /// Where connections are placed, a worker's library is asked for its idle ones each time, and the
 /// kernel for those that have ended. That costs more, so the pause grows up to this.
 const LONGEST_LOOK: Nanos = 320_000_000;
 
-/// Process groups that are to end, and have something to do.
+/// Process groups that drain, and still have work.
 #[derive(Debug, Default)]
 pub(super) struct Draining {
     groups: Vec<(Drain, Vec<MemberId>)>,
@@ -40,7 +40,7 @@ impl Draining {
 }
 
 impl Turn {
-    /// The workers of a process group are to end. It is told when they have nothing to do any more.
+    /// The workers of a process group drain. A notice follows when they have no work any more.
     pub(super) fn drain(&mut self, drain: Drain) {
         if drain.for_good {
             // Whoever is served already can take what has come before.

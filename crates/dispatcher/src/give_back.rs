@@ -202,7 +202,7 @@ impl Turn {
             .arrive(now, client, connection, &mut self.workers);
     }
 
-    /// Closes what a worker has had or sent, where it holds up nobody.
+    /// Closes descriptors that a worker has had or sent, on a thread that may wait.
     pub(super) fn put_away(&self, descriptor: OwnedFd) {
         self.registration
             .tell(registration::Event::PutAway(descriptor));

@@ -157,12 +157,12 @@ pub enum Notice {
     Refused { address: ListenAddress, total: u64 },
 }
 
-/// Workers that are to end.
+/// Workers that drain.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Drain {
     /// Their process group.
     pub group: i32,
-    /// The app stops, and nobody comes after them. Listeners are closed, and idle connections, too;
+    /// The app stops, and no other worker follows. Listeners and idle connections are closed;
     /// what has been accepted is still served. Otherwise these workers get nothing more, and what they
     /// have not taken and idle connections go to others: those that are up, or come up next.
     pub for_good: bool,
@@ -239,7 +239,7 @@ impl Dispatcher {
         self.say(Command::Close);
     }
 
-    /// The workers of a process group are to end: tells when they have nothing to do any more, with
+    /// The workers of a process group drain: when they have no work any more, they are reported with
     /// [`Notice::Drained`]. Those of them that listen from now on get nothing. The latest word on a group
     /// counts.
     pub fn drain(&self, drain: Drain) {

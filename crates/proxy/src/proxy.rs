@@ -276,7 +276,7 @@ impl Proxy {
         settle(&mut self.clients, &mut self.cx, workers);
     }
 
-    /// When [`Self::tick`] is to be called at the latest.
+    /// When to call [`Self::tick`] at the latest.
     pub fn deadline(&self) -> Option<Nanos> {
         let cx = &self.cx;
         let is_busy = self.clients.len() + cx.upstream.connections.len() > 0;
@@ -313,7 +313,7 @@ impl Proxy {
         go_on(clients, cx, workers);
     }
 
-    /// Sends what is to be sent. To be called at the end of each turn.
+    /// Sends the batch. Call it at the end of each turn.
     pub fn send_batch<W: Workers>(&mut self, workers: &mut W) {
         send_batch(&mut self.clients, &mut self.cx, workers);
     }

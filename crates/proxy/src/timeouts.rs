@@ -22,7 +22,7 @@ pub(crate) const SWEEP: Nanos = 500_000_000;
 /// How long a client may take to close an HTTP/2 connection after GOAWAY.
 const GOAWAY: Duration = Duration::from_secs(2);
 
-/// What is to become of a client.
+/// What happens to a client.
 #[derive(Clone, Copy, Debug)]
 enum Verdict {
     Fine,

@@ -150,7 +150,7 @@ impl Supervisor {
         }
     }
 
-    /// Restarts every instance that nobody has stopped. Those that serve clients go on until their
+    /// Restarts every instance that no command has stopped. Those that serve clients go on until their
     /// successors do, one after the other.
     fn renew_all(&mut self, trigger: Trigger) {
         self.event(Event::Renewing { trigger });

@@ -159,7 +159,7 @@ pub enum Event {
     },
     /// So many more have failed, and were not told of one by one.
     RequestsFailed { count: u64 },
-    /// A process that is to end has requests in progress: it is asked to end in so many milliseconds at
+    /// A draining process has requests in progress: it gets the stop signal in so many milliseconds at
     /// the latest.
     Draining {
         instance: u32,

@@ -154,7 +154,7 @@ impl RequestBalancer {
         is_taken.then(|| self.taken(now, id)).flatten()
     }
 
-    /// What is to be done next with requests that wait. To be called until there is nothing, after
+    /// The next step for requests that wait. Call it until it returns `None`, after
     /// [`Self::arrive`], [`Self::ended`], [`Self::turned`], [`Self::join`] and when
     /// [`Self::deadline`] is due.
     pub fn next(&mut self, now: Nanos, loops: &mut impl Loops) -> Option<Next> {
@@ -209,7 +209,7 @@ impl RequestBalancer {
         self.tick_at = Some(self.tick_at.map_or(at, |tick_at| tick_at.min(at)));
     }
 
-    /// While something waits, or is staged, it is told when loops turn.
+    /// While something waits or is staged, members are watched: [`Self::turned`] is called when a loop turns.
     fn await_turns(&mut self, now: Nanos, loops: &mut impl Loops) {
         let wanted = self.has_more();
         let policy = self.settings.policy;

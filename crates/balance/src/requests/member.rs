@@ -122,13 +122,13 @@ impl Member {
         self.settled
     }
 
-    /// When it is to be asked again whether it has read what it was sent.
+    /// When to ask again whether it has read what it was sent.
     pub(super) fn ask_at(&self) -> Option<Nanos> {
         (!self.settled).then_some(self.ask_at)
     }
 
-    /// A request has come back. If it was staged here, its place is told; or else this member has
-    /// left it lying, and gets nothing for a moment.
+    /// A request has come back. Returns its place in the queue if it was staged here; else this member
+    /// did not take it, and gets nothing for a moment.
     pub(super) fn unstage(&mut self, now: Nanos, ticket: Ticket) -> Option<Place> {
         self.figures.in_progress = self.figures.in_progress.saturating_sub(1);
         self.figures.given = self.figures.given.saturating_sub(1);

@@ -111,14 +111,14 @@ pub enum Placed {
     Refused,
 }
 
-/// What is to be done next with requests that wait.
+/// The next step for requests that wait.
 #[derive(Clone, Copy, Debug)]
 pub enum Next {
     /// The member gets the request.
     Give(Arrival, MemberId),
     /// The request is staged: the member gets it so that it can be taken back while it is unread.
     Stage(Arrival, MemberId),
-    /// What is staged at the member is to be taken back; [`RequestBalancer::came_back`] or, where
+    /// Take back what is staged at the member; [`RequestBalancer::came_back`] or, where
     /// the worker has just taken it, [`RequestBalancer::taken`] tells how that went.
     Recall(MemberId),
 }

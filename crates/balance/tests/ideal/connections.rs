@@ -1,12 +1,12 @@
 //! Connections: each goes to a worker whole, down its channel.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use balance::{
     Balancer, Channels, Client, Last, Look, MemberId, Nanos, Policy, Refusal, Settings, Untaken,
 };
 
+use super::clock::{Clock, Latencies};
 use super::{Arrival, Row, US, Work};
 
 /// The number of an arrival.
@@ -41,24 +41,15 @@ enum Event {
 
 /// What the balancer sees and does.
 struct Floor {
-    now: Nanos,
+    clock: Clock<Event>,
     /// From the dispatcher to a worker's loop, or back.
     way: Nanos,
     computes: bool,
-    arrivals: Vec<Arrival>,
     workers: BTreeMap<MemberId, Worker>,
-    events: BinaryHeap<Reverse<(Nanos, u64, Event)>>,
-    event: u64,
-    latencies: Vec<Option<Nanos>>,
+    latencies: Latencies,
 }
 
 impl Floor {
-    fn at(&mut self, delay: Nanos, event: Event) {
-        self.event += 1;
-        let entry = (self.now + delay, self.event, event);
-        self.events.push(Reverse(entry));
-    }
-
     fn worker(&mut self, id: MemberId) -> &mut Worker {
         self.workers.get_mut(&id).expect("no worker ends here")
     }
@@ -68,20 +59,18 @@ impl Floor {
         let worker = self.worker(id);
         if worker.working_on.is_none() && !worker.woken {
             worker.woken = true;
-            self.at(way, Event::Wake(id));
+            self.clock.after(way, Event::Wake(id));
         }
     }
 
     /// The worker's loop turns: it takes all that lies in its channel, and begins the next piece.
     fn turn(&mut self, id: MemberId) {
-        let (now, way) = (self.now, self.way);
+        let (now, way) = (self.clock.now, self.way);
         let worker = self.worker(id);
         worker.woken = false;
         if let Some(done) = worker.working_on.take() {
             worker.computed += now - worker.began;
-            let latency = now - self.arrivals[done].at;
-            let before = self.latencies[done].replace(latency);
-            assert_eq!(before, None, "{done} was served twice");
+            self.latencies.done(done, now);
         }
         let worker = self.worker(id);
         if worker.taken.is_empty() {
@@ -92,15 +81,15 @@ impl Floor {
                 }
             }
             if took && worker.watched {
-                self.at(way, Event::Taken(id));
+                self.clock.after(way, Event::Taken(id));
             }
         }
         let worker = self.worker(id);
         worker.working_on = worker.taken.pop_front();
         if let Some(next) = worker.working_on {
             worker.began = now;
-            let work = self.arrivals[next].work;
-            self.at(work, Event::Done(id));
+            let work = self.latencies.work(next);
+            self.clock.after(work, Event::Done(id));
         }
     }
 }
@@ -120,7 +109,7 @@ impl Channels for Floor {
     }
 
     fn computed(&mut self, member: MemberId) -> Option<Nanos> {
-        let (now, computes) = (self.now, self.computes);
+        let (now, computes) = (self.clock.now, self.computes);
         let worker = self.worker(member);
         let present = worker.working_on.map_or(0, |_| now - worker.began);
         Some(if computes {
@@ -172,7 +161,7 @@ impl Channels for Floor {
         self.worker(member).watched = on;
         if on {
             // An epoll tells the present state once.
-            self.at(US, Event::Taken(member));
+            self.clock.after(US, Event::Taken(member));
         }
     }
 
@@ -191,28 +180,25 @@ pub(super) fn balanced(row: &Row, arrivals: &[Arrival]) -> Vec<f64> {
         max_connections: None,
     });
     let mut floor = Floor {
-        now: 0,
+        clock: Clock::new(),
         way,
         computes: row.work == Work::Computing,
-        arrivals: arrivals.to_vec(),
         workers: BTreeMap::new(),
-        events: BinaryHeap::new(),
-        event: 0,
-        latencies: vec![None; arrivals.len()],
+        latencies: Latencies::of(arrivals),
     };
     for id in (0..row.workers).map(MemberId) {
         floor.workers.insert(id, Worker::default());
         balancer.join(0, id, id.0, 0, &mut floor);
     }
-    floor.at(arrivals[0].at, Event::Arrive(0));
-    while let Some(Reverse((now, _, event))) = floor.events.pop() {
-        floor.now = now;
+    floor.clock.after(arrivals[0].at, Event::Arrive(0));
+    while let Some(event) = floor.clock.next() {
+        let now = floor.clock.now;
         match event {
             Event::Arrive(number) => {
                 let client = Client::unknown(number as u64);
                 balancer.arrive(now, client, number, &mut floor);
                 if let Some(next) = arrivals.get(number + 1) {
-                    floor.at(next.at - now, Event::Arrive(number + 1));
+                    floor.clock.after(next.at - now, Event::Arrive(number + 1));
                 }
             }
             Event::Wake(id) => floor.turn(id),
@@ -226,18 +212,7 @@ pub(super) fn balanced(row: &Row, arrivals: &[Arrival]) -> Vec<f64> {
         if balancer.deadline().is_some_and(|at| at <= now) {
             balancer.tick(now, &mut floor);
         }
-        // The next deadline is looked at when something happens, or when it is due.
-        if let Some(at) = balancer.deadline()
-            && floor
-                .events
-                .peek()
-                .is_none_or(|Reverse((next, ..))| *next > at)
-        {
-            floor.at(at.saturating_sub(now), Event::Tick);
-        }
+        floor.clock.wake_by(balancer.deadline(), Event::Tick);
     }
-    let latencies = floor.latencies.iter();
-    latencies
-        .map(|latency| latency.expect("a connection was lost") as f64 - way as f64)
-        .collect()
+    floor.latencies.less(way)
 }

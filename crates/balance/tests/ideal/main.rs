@@ -3,6 +3,7 @@
 //! worker that ends a piece of work, and finds nothing in its channel, idles until the dispatcher
 //! has heard of it and the next one has come. What is recalled pays the same way.
 
+mod clock;
 mod connections;
 mod requests;
 

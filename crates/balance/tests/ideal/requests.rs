@@ -1,14 +1,14 @@
 //! Requests: each goes to a worker over a pair that is open already, at once, or down its channel,
 //! where it is staged until the worker's loop comes back. That it is over is heard by its response.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
 use balance::{
     Arrival as Request, Client, Look, Loops, MemberId, Nanos, Next, Placed, RequestBalancer,
     RequestPolicy, RequestSettings, Ticket,
 };
 
+use super::clock::{Clock, Latencies};
 use super::{Arrival, MS, Row, US, Work};
 
 /// The number of an arrival.
@@ -43,25 +43,16 @@ enum Event {
 
 /// What the balancer sees.
 struct Floor {
-    now: Nanos,
+    clock: Clock<Event>,
     /// From the proxy to a worker's loop, or back.
     way: Nanos,
     computes: bool,
-    arrivals: Vec<Arrival>,
     since: Vec<Nanos>,
     workers: BTreeMap<MemberId, Worker>,
-    events: BinaryHeap<Reverse<(Nanos, u64, Event)>>,
-    event: u64,
-    latencies: Vec<Option<Nanos>>,
+    latencies: Latencies,
 }
 
 impl Floor {
-    fn at(&mut self, delay: Nanos, event: Event) {
-        self.event += 1;
-        let entry = (self.now + delay, self.event, event);
-        self.events.push(Reverse(entry));
-    }
-
     fn worker(&mut self, id: MemberId) -> &mut Worker {
         self.workers.get_mut(&id).expect("no worker ends here")
     }
@@ -71,12 +62,12 @@ impl Floor {
         let worker = self.worker(id);
         if worker.working_on.is_none() && !worker.woken {
             worker.woken = true;
-            self.at(way, Event::Wake(id));
+            self.clock.after(way, Event::Wake(id));
         }
     }
 
     fn send(&mut self, id: MemberId, number: Number) {
-        let now = self.now;
+        let now = self.clock.now;
         let worker = self.worker(id);
         worker.unread.push_back(number);
         worker.asked_at = now;
@@ -85,14 +76,12 @@ impl Floor {
 
     /// The worker's loop turns: it takes what lies in its channel, and begins the next piece.
     fn turn(&mut self, id: MemberId) {
-        let (now, way) = (self.now, self.way);
+        let (now, way) = (self.clock.now, self.way);
         let worker = self.worker(id);
         worker.woken = false;
         if let Some(done) = worker.working_on.take() {
-            let latency = now - self.arrivals[done].at;
-            let before = self.latencies[done].replace(latency);
-            assert_eq!(before, None, "{done} was served twice");
-            self.at(way, Event::Ended(id));
+            self.latencies.done(done, now);
+            self.clock.after(way, Event::Ended(id));
         }
         let worker = self.worker(id);
         if worker.unread.is_empty() {
@@ -100,14 +89,14 @@ impl Floor {
             worker.probe = false;
             worker.unread.extend(worker.staged.take());
             if took && worker.watched {
-                self.at(way, Event::Taken(id));
+                self.clock.after(way, Event::Taken(id));
             }
         }
         let worker = self.worker(id);
         worker.working_on = worker.unread.pop_front();
         if let Some(next) = worker.working_on {
-            let work = self.arrivals[next].work;
-            self.at(work, Event::Done(id));
+            let work = self.latencies.work(next);
+            self.clock.after(work, Event::Done(id));
         }
     }
 
@@ -122,7 +111,7 @@ impl Floor {
 
     /// Does what the balancer wants, until it wants nothing more.
     fn place(&mut self, balancer: &mut RequestBalancer) {
-        while let Some(step) = balancer.next(self.now, self) {
+        while let Some(step) = balancer.next(self.clock.now, self) {
             match step {
                 Next::Give(request, id) => self.send(id, request.ticket.0 as usize),
                 Next::Stage(request, id) => {
@@ -133,7 +122,7 @@ impl Floor {
                 }
                 Next::Recall(id) => match self.worker(id).staged.take() {
                     Some(number) => {
-                        let (now, since) = (self.now, self.since[number]);
+                        let (now, since) = (self.clock.now, self.since[number]);
                         balancer.taken_back(now, id, Self::request(number), since);
                     }
                     None => self.taken(balancer, id),
@@ -143,7 +132,7 @@ impl Floor {
     }
 
     fn taken(&mut self, balancer: &mut RequestBalancer, id: MemberId) {
-        let now = self.now;
+        let now = self.clock.now;
         if balancer.taken(now, id).is_some() {
             self.worker(id).asked_at = now;
         }
@@ -163,7 +152,7 @@ impl Loops for Floor {
     }
 
     fn unread(&mut self, member: MemberId) -> bool {
-        let now = self.now;
+        let now = self.clock.now;
         let worker = self.worker(member);
         !worker.unread.is_empty() && now < worker.asked_at + HEEDED
     }
@@ -182,7 +171,7 @@ impl Loops for Floor {
         self.worker(member).watched = on;
         if on {
             // An epoll tells the present state once.
-            self.at(US, Event::Taken(member));
+            self.clock.after(US, Event::Taken(member));
         }
     }
 }
@@ -197,23 +186,20 @@ pub(super) fn balanced(row: &Row, arrivals: &[Arrival]) -> Vec<f64> {
         patience: Nanos::MAX,
     });
     let mut floor = Floor {
-        now: 0,
+        clock: Clock::new(),
         way,
         computes: row.work == Work::Computing,
-        arrivals: arrivals.to_vec(),
         since: arrivals.iter().map(|arrival| arrival.at).collect(),
         workers: BTreeMap::new(),
-        events: BinaryHeap::new(),
-        event: 0,
-        latencies: vec![None; arrivals.len()],
+        latencies: Latencies::of(arrivals),
     };
     for id in (0..row.workers).map(MemberId) {
         floor.workers.insert(id, Worker::default());
         balancer.join(id, id.0);
     }
-    floor.at(arrivals[0].at, Event::Arrive(0));
-    while let Some(Reverse((now, _, event))) = floor.events.pop() {
-        floor.now = now;
+    floor.clock.after(arrivals[0].at, Event::Arrive(0));
+    while let Some(event) = floor.clock.next() {
+        let now = floor.clock.now;
         match event {
             Event::Arrive(number) => {
                 match balancer.arrive(now, Floor::request(number), &mut floor) {
@@ -221,7 +207,7 @@ pub(super) fn balanced(row: &Row, arrivals: &[Arrival]) -> Vec<f64> {
                     placed => assert_eq!(placed, Placed::Waits, "the queue has no end"),
                 }
                 if let Some(next) = arrivals.get(number + 1) {
-                    floor.at(next.at - now, Event::Arrive(number + 1));
+                    floor.clock.after(next.at - now, Event::Arrive(number + 1));
                 }
             }
             Event::Wake(id) | Event::Done(id) => floor.turn(id),
@@ -237,18 +223,7 @@ pub(super) fn balanced(row: &Row, arrivals: &[Arrival]) -> Vec<f64> {
         if due || !matches!(event, Event::Wake(_) | Event::Done(_)) {
             floor.place(&mut balancer);
         }
-        // The next deadline is looked at when something happens, or when it is due.
-        if let Some(at) = balancer.deadline()
-            && floor
-                .events
-                .peek()
-                .is_none_or(|Reverse((next, ..))| *next > at)
-        {
-            floor.at(at.saturating_sub(now), Event::Tick);
-        }
+        floor.clock.wake_by(balancer.deadline(), Event::Tick);
     }
-    let latencies = floor.latencies.iter();
-    latencies
-        .map(|latency| latency.expect("a request was lost") as f64 - way as f64)
-        .collect()
+    floor.latencies.less(way)
 }

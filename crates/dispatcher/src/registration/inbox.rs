@@ -82,7 +82,7 @@ pub(super) fn line() -> io::Result<(Registration, Inbox)> {
 }
 
 impl Inbox {
-    /// Becomes readable when something is told.
+    /// Becomes readable when there is a message.
     pub(super) fn bell(&self) -> BorrowedFd<'_> {
         self.wake.as_fd()
     }

@@ -284,7 +284,7 @@ mod tests {
         assert!(!descends(9, 5, parent).unwrap());
     }
 
-    /// Whoever asks is no stranger for that nobody could look.
+    /// A caller whose processes could not be looked at is not taken for a stranger.
     #[test]
     fn without_a_descriptor_nothing_is_said_of_a_process() {
         for nth in 1..4 {

@@ -94,7 +94,7 @@ impl Drop for Over<'_> {
     }
 }
 
-/// At each limit the app is served, and commands do what they are to do, or tell the limit that it
+/// At each limit the app is served, and commands do their work, or tell the limit that it
 /// takes.
 #[test]
 fn at_each_limit_the_app_is_served_or_start_says_which_one_it_needs() {

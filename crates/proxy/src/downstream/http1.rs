@@ -15,7 +15,7 @@ pub(crate) struct Refused {
     pub(crate) used: usize,
 }
 
-/// Reads a request's head from what has come. What comes of it, and how many bytes have been used.
+/// Reads a request's head from the bytes received. Returns the outcome, and the number of bytes used.
 pub(crate) fn read<W: Workers>(
     client: &mut Client,
     bytes: &[u8],

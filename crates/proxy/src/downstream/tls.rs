@@ -58,7 +58,7 @@ impl Certificates {
     /// A connection that begins.
     pub(crate) fn begin(&self) -> Result<ServerConnection, rustls::Error> {
         let mut connection = ServerConnection::new(self.config.clone())?;
-        // The link bounds what is to be written.
+        // The link bounds what waits to be written.
         connection.set_buffer_limit(None);
         Ok(connection)
     }

@@ -112,7 +112,7 @@ impl Exchange {
         }
     }
 
-    /// What is to be remembered of a request, with the head that its worker gets.
+    /// What the proxy remembers of a request, with the head that its worker gets.
     pub(crate) fn of(
         request: &Request<'_, '_>,
         record: Record,

@@ -28,7 +28,7 @@ pub(super) enum Head<'a> {
     Incomplete(&'a [u8]),
     /// The exchange has its answer.
     Complete(&'a [u8]),
-    /// The connection is to become a tunnel.
+    /// The connection becomes a tunnel.
     Upgrade(&'a [u8]),
 }
 

@@ -273,7 +273,7 @@ impl Link {
         Ok(any)
     }
 
-    /// Notes the fields that are to follow what is sent, where the transport has a place for them
+    /// Notes the fields that follow what is sent, where the transport has a place for them
     /// beside the bytes.
     pub(crate) fn set_trailers(&mut self, fields: &[u8]) {
         if let Transport::Stream(stream) = &mut self.transport {

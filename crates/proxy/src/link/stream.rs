@@ -33,7 +33,7 @@ pub(crate) trait Stream: fmt::Debug + Send {
     /// Finds out whether the other side is still there.
     fn check(&mut self) -> Result<(), Gone>;
 
-    /// Notes the fields that are to follow what is sent, each with its line end.
+    /// Notes the fields that follow what is sent, each with its line end.
     fn set_trailers(&mut self, fields: &[u8]);
 
     /// Tells the other side that no more will come.

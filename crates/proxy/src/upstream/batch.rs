@@ -63,7 +63,7 @@ impl Batch {
         self.entries.push(entry);
     }
 
-    /// Whether nothing is to be sent.
+    /// Whether it is empty.
     pub(crate) fn is_empty(&self) -> bool {
         self.entries.is_empty()
     }

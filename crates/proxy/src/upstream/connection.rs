@@ -55,7 +55,7 @@ pub(crate) struct UpstreamConnection {
     /// It was made so that its request could be taken back. One of them is kept for each client, or
     /// a worker that is never idle would have one more with each request.
     pub(crate) was_staged: bool,
-    /// When it is to be left, while it is idle.
+    /// When the proxy closes it, while it is idle.
     pub(crate) leave_at: Nanos,
     /// When it was handed to the worker.
     pub(crate) handed_at: Nanos,

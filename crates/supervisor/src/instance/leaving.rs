@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::terms::{Cause, Effect, Event, Rules, Run, Step};
 use super::{Instance, Next};
 
-/// What takes longer than this is told of.
+/// A drain that takes longer than this is reported.
 const TOLD_AFTER: Duration = Duration::from_secs(1);
 
 /// A process on its way out.

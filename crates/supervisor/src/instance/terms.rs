@@ -134,7 +134,7 @@ pub(crate) enum State {
 pub(crate) enum Cause {
     /// Another process of the instance serves in its place.
     Replaced,
-    /// There are to be fewer instances.
+    /// The app shrinks to fewer instances.
     Removed,
     /// Another process takes its place when it is gone.
     Restarted,
@@ -158,14 +158,14 @@ impl Cause {
 pub(crate) enum Event {
     /// It shall run.
     Start,
-    /// It shall not run. Said again, what is in progress is not waited for.
+    /// Stop it. A second time, what is in progress is not waited for.
     Stop,
-    /// The same, since there are to be fewer instances.
+    /// The same, since the app shrinks to fewer instances.
     Remove,
-    /// Another process shall take the place of the one that runs, after it. Said again, what is in
+    /// Replace the process by another one, after it has ended. A second time, what is in
     /// progress is not waited for.
     Restart,
-    /// The same, and nobody has said it.
+    /// The same, without a command.
     Renew,
     /// The same, but the one that runs serves on until the other one is up, where they can run
     /// side by side.

@@ -11,9 +11,9 @@
 //!
 //! That floor is taken off each latency, but it also takes the worker's time: one
 //! that accepts, reads, wakes late and answers is busy for longer than its work,
-//! and near full load the queue is longer for it, whoever divides. So a second
+//! and near full load the queue is longer for it, under every balancer. So a second
 //! ideal has workers that need what one raw worker was measured to need for each
-//! piece of work: nobody in front of them can do better than that.
+//! piece of work: no balancer in front of them can do better than that.
 
 mod report;
 

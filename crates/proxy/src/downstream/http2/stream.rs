@@ -121,7 +121,7 @@ impl link::Stream for Stream {
         Ok(taken)
     }
 
-    /// Notes the fields that are to follow the body, each with its line end.
+    /// Notes the fields that follow the body, each with its line end.
     fn set_trailers(&mut self, fields: &[u8]) {
         self.trailers = message::trailers(fields);
     }
