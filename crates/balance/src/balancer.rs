@@ -320,7 +320,11 @@ impl<C: Channels> Balancer<C> {
         if self.settings.policy != Policy::NextAvailable || !member.is_overdue(now) {
             return;
         }
-        let usual = member.stood(now) <= self.memory.runs.usual();
+        // What has waited for too long is given up in the queue, wherever it lies.
+        let patience = self.settings.patience;
+        let oldest = member.oldest_staged();
+        let is_late = oldest.is_some_and(|it| now >= it.arrived.saturating_add(patience));
+        let usual = !is_late && member.stood(now) <= self.memory.runs.usual();
         let delay = match member.has_staged() {
             true if usual => return,
             true => Delay::Blocked,

@@ -19,7 +19,9 @@ impl<C: Channels> Balancer<C> {
         if self.settings.policy != Policy::NextAvailable {
             return;
         }
-        while !self.waiting.is_empty()
+        let patience = self.settings.patience;
+        let is_in_time = |oldest: Nanos| now < oldest.saturating_add(patience);
+        while self.waiting.oldest().is_some_and(is_in_time)
             && let Some(at) = self.place_to_stage(now, channels)
         {
             if !self.serve_one(now, at, Basis::Staged, channels) {

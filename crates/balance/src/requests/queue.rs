@@ -13,6 +13,13 @@ pub(super) struct Waiting {
     pub(super) since: Nanos,
 }
 
+impl Waiting {
+    /// Whether it has waited for longer than this.
+    pub(super) fn is_late(&self, now: Nanos, patience: Nanos) -> bool {
+        now >= self.since.saturating_add(patience)
+    }
+}
+
 /// Where a request stands in the queue: those with smaller numbers are served first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Place(i64);
@@ -80,9 +87,8 @@ impl Queue {
     /// Takes out one that has waited longer than this.
     pub(super) fn overdue(&mut self, now: Nanos, patience: Nanos) -> Option<Arrival> {
         // One that came back stands before others that have waited longer.
-        let is_overdue = |waiting: &Waiting| now >= waiting.since.saturating_add(patience);
         let mut entries = self.entries.iter();
-        let (place, _) = entries.find(|(_, waiting)| is_overdue(waiting))?;
+        let (place, _) = entries.find(|(_, waiting)| waiting.is_late(now, patience))?;
         let place = *place;
         self.remove(place)
     }

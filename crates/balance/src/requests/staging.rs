@@ -32,12 +32,19 @@ impl RequestBalancer {
         is_before.then_some((id, oldest.waiting))
     }
 
-    /// A member whose loop stands still for longer than usual, with something staged before it.
+    /// A member whose loop stands still for longer than usual, with something staged before it; or
+    /// where that has waited for too long, and is given up in the queue.
     pub(super) fn stands_long(&mut self, now: Nanos) -> Option<MemberId> {
         let usual = self.runs.usual();
-        let mut members = self.members.iter_mut();
-        let member =
-            members.find(|it| it.staged.is_some() && now.saturating_sub(it.began_at) > usual)?;
+        let patience = self.settings.patience;
+        let member = self.members.iter_mut().find(|member| {
+            let is_late = |it: &Staged| it.waiting.is_late(now, patience);
+            let stands_long = now.saturating_sub(member.began_at) > usual;
+            member
+                .staged
+                .as_ref()
+                .is_some_and(|it| stands_long || is_late(it))
+        })?;
         member.stands_long = true;
         Some(member.id)
     }
@@ -49,6 +56,9 @@ impl RequestBalancer {
             return None;
         }
         let (place, waiting) = self.waiting.after(None)?;
+        if waiting.is_late(now, self.settings.patience) {
+            return None;
+        }
         let usual = self.runs.usual();
         let most = self.settings.max_concurrency;
         let mut youngest = None;

@@ -206,6 +206,35 @@ fn nothing_lies_behind_a_loop_that_stands_still_for_longer_than_usual() {
     );
 }
 
+/// However long loops usually stand still here.
+#[test]
+fn a_staged_request_is_overdue_in_its_time() {
+    let (mut balancer, mut loops) = all_busy(usize::MAX);
+    let long = 5000 * MILLISECOND;
+    balancer.ended(long, MemberId(2));
+    balancer.ended(long, MemberId(2));
+    loops.looks[2].1 = Look::Waiting;
+    let placed = balancer.arrive(long, arrival(3), &mut loops);
+    assert_eq!(placed, Placed::At(MemberId(2)));
+    loops.looks[2].1 = Look::Running;
+    balancer.arrive(long, arrival(4), &mut loops);
+    let next = balancer.next(long, &mut loops);
+    assert!(
+        matches!(next, Some(Next::Stage(_, MemberId(2)))),
+        "{next:?}"
+    );
+    loops.staged.push(2);
+    let early = long + 999 * MILLISECOND;
+    assert!(balancer.next(early, &mut loops).is_none());
+    let late = long + 1000 * MILLISECOND;
+    let next = balancer.next(late, &mut loops);
+    assert!(matches!(next, Some(Next::Recall(MemberId(2)))), "{next:?}");
+    balancer.taken_back(late, MemberId(2), arrival(4), long);
+    loops.staged.clear();
+    assert!(balancer.next(late, &mut loops).is_none());
+    assert_eq!(balancer.overdue(late).map(|it| it.ticket), Some(Ticket(4)));
+}
+
 #[test]
 fn the_client_of_a_staged_request_may_leave() {
     let (mut balancer, mut loops) = two_staged();
