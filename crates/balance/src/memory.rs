@@ -19,7 +19,7 @@ pub(crate) struct Runs {
 }
 
 /// The mean follows the last so many runs.
-const FOLLOWS: Nanos = 32;
+pub(crate) const FOLLOWS: Nanos = 32;
 
 impl Runs {
     /// A loop has stood still for so long. What was over within a moment was no work.

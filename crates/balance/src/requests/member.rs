@@ -3,9 +3,12 @@
 use super::queue::{Place, Waiting};
 use super::{Loops, Ticket};
 use crate::member::READING;
-use crate::memory::Runs;
-use crate::pace::Pace;
+use crate::memory::{FOLLOWS, Runs};
+use crate::pace::TURN;
 use crate::{MILLISECOND, MemberId, Nanos};
+
+/// A member that is quick, and has ended nothing for so long, may be at work on something else.
+const STREAM: Nanos = 2 * MILLISECOND;
 
 /// A member whose way was full, or that left something lying, is tried again after this.
 const PAUSE: Nanos = MILLISECOND;
@@ -38,8 +41,12 @@ pub(super) struct Member {
     pub(super) id: MemberId,
     pub(super) key: u64,
     pub(super) figures: RequestFigures,
-    /// How fast it ends requests.
-    pace: Pace,
+    /// How long it takes for a request while it has any: the mean of the last 32 or so.
+    takes: Nanos,
+    /// When it last ended a request.
+    ended_at: Nanos,
+    /// Since when it has worked on what it ends next, at the earliest.
+    busy_since: Nanos,
     /// The smaller, the longer ago it had its turn.
     pub(super) turn: u64,
     pub(super) probed: bool,
@@ -63,7 +70,9 @@ impl Member {
             id,
             key,
             figures: RequestFigures::default(),
-            pace: Pace::default(),
+            takes: MILLISECOND,
+            ended_at: 0,
+            busy_since: 0,
             turn: 0,
             probed: false,
             watched: false,
@@ -79,6 +88,9 @@ impl Member {
     /// It has been given a request.
     pub(super) fn given(&mut self, now: Nanos, turn: u64) {
         self.turn = turn;
+        if self.figures.in_progress == 0 {
+            self.busy_since = now;
+        }
         self.figures.in_progress += 1;
         self.figures.given += 1;
         self.began(now);
@@ -164,7 +176,10 @@ impl Member {
         self.stands_long = false;
         self.figures.in_progress = self.figures.in_progress.saturating_sub(1);
         self.figures.ended += 1;
-        self.pace.took(now);
+        let took = now.saturating_sub(self.busy_since);
+        self.takes = self.takes - self.takes / FOLLOWS + took / FOLLOWS;
+        self.busy_since = now;
+        self.ended_at = now;
     }
 
     /// A request that was staged is over before the worker has begun it.
@@ -174,8 +189,14 @@ impl Member {
         self.figures.ended += 1;
     }
 
+    /// Its requests take so little time that the way to it costs more than waiting: it is sent some
+    /// ahead, and nothing is staged, which would take a connection of its own.
+    pub(super) fn is_quick(&self) -> bool {
+        self.takes < TURN
+    }
+
     pub(super) fn streams(&self, now: Nanos) -> bool {
-        self.pace.streams(now)
+        self.is_quick() && now.saturating_sub(self.ended_at) <= STREAM
     }
 
     pub(super) fn has_room(&self, now: Nanos, most: usize) -> bool {

@@ -3,9 +3,9 @@
 //! Unlike a connection, a request is known to be over: its response has ended. So the figures of a
 //! member are exact: how many requests it has in progress. For [`RequestPolicy::NextAvailable`] a
 //! member with none is free; one with some is free when its loop waits and it has read all that it
-//! was sent, for then those requests wait for something else. A member that ends four requests in
-//! each of two milliseconds *streams*: it is sent more ahead, for to wait for each response would leave it
-//! idle in between. What no member can have now waits in one queue, and the first of those that wait
+//! was sent, for then those requests wait for something else. A member whose requests take less than a
+//! quarter of a millisecond *streams*: it is sent more ahead, for to wait for each response would leave
+//! it idle in between. What no member can have now waits in one queue, and the first of those that wait
 //! are *staged*, as connections are: one, unread, behind the work of each member that is busy. A
 //! worker that ends a piece of work finds it there; a member that is free gets the oldest that is
 //! staged elsewhere.

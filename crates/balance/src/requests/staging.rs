@@ -65,6 +65,7 @@ impl RequestBalancer {
         for (at, member) in self.members.iter_mut().enumerate() {
             let stands_long = member.stands_long || now.saturating_sub(member.began_at) > usual;
             if !stands_long
+                && !member.is_quick()
                 && member.figures.in_progress > 0
                 && member.has_room(now, most)
                 && Some(member.id) != waiting.arrival.failed
