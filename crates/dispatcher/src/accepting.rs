@@ -9,9 +9,10 @@ use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 
 use super::Notice;
-use super::channel::Connection;
-use super::listeners::{Listener, ListenerId};
-use super::registration;
+use super::connection::Connection;
+use super::ids::ListenerId;
+use super::listeners::Listener;
+use super::registration_events::RegistrationEvent;
 use super::requests;
 use super::turn::{Turn, nanos};
 use proxy::Proxy;
@@ -195,7 +196,7 @@ impl Turn {
         ) {
             listener.socket = other;
         }
-        self.registration.tell(registration::Event::Closed(id));
+        self.registration.tell(RegistrationEvent::Closed(id));
     }
 }
 

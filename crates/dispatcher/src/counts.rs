@@ -13,8 +13,9 @@ use std::sync::Arc;
 use balance::{Last, MemberId, Nanos};
 use rustix::event::epoll;
 
+use super::endpoint::Endpoint;
 use super::ledger::{First, Ledger};
-use super::sock_diag::{BATCH, Endpoint, Ends, Presence, SockDiag};
+use super::sock_diag::{BATCH, Ends, Presence, SockDiag};
 
 /// So long what happens is counted before it is judged to be too much.
 const WINDOW: Nanos = 100_000_000;

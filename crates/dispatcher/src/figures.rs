@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use balance::{MemberFigures, MemberId, Waits};
 
-use super::listeners::{Listener, ListenerId};
-use super::members::{Membership, Place};
+use super::ids::{ListenerId, Place};
+use super::listeners::Listener;
+use super::members::Membership;
 use super::turn::Turn;
 use telemetry::figures::{ListenerFigures, LoopSeenBy, WaitFigures, WorkerFigures};
 

@@ -12,9 +12,9 @@ use rustix::event::epoll;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use wire::{Handoff, Passed, RETURNED_LEN, Standing};
 
-use super::channel::Connection;
-use super::registration;
-use super::sock_diag::Endpoint;
+use super::connection::Connection;
+use super::endpoint::Endpoint;
+use super::registration_events::RegistrationEvent;
 use super::token::Token;
 use super::turn::{Turn, nanos};
 
@@ -205,7 +205,7 @@ impl Turn {
     /// Closes descriptors that a worker has had or sent, on a thread that may wait.
     pub(super) fn put_away(&self, descriptor: OwnedFd) {
         self.registration
-            .tell(registration::Event::PutAway(descriptor));
+            .tell(RegistrationEvent::PutAway(descriptor));
     }
 }
 

@@ -9,7 +9,7 @@ use std::collections::{HashMap, VecDeque};
 
 use balance::{MemberId, Nanos};
 
-use super::sock_diag::Endpoint;
+use super::endpoint::Endpoint;
 
 /// The first pause is this long, each further one twice as long as the one before.
 const SHORTEST: Nanos = 4_000_000;

@@ -12,41 +12,48 @@ mod accepting;
 mod address;
 mod bound;
 mod channel;
+mod connection;
 mod counts;
 mod datagrams;
 mod descriptors;
 mod draining;
+mod endpoint;
 mod figures;
 mod give_back;
+mod ids;
 mod ledger;
 mod linger;
 mod listeners;
 mod members;
 mod moderation;
+mod notice;
 mod oracle;
+mod pidfd;
 mod port_owner;
 mod reading;
 mod registered;
 mod registration;
+mod registration_events;
 mod requests;
 mod sock_diag;
 mod starving;
 mod token;
 mod turn;
+mod workers;
 
 use std::io;
-use std::net::{IpAddr, SocketAddr};
 use std::os::fd::OwnedFd;
 use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 pub use address::ListenAddress;
 pub use descriptors::LEAST as LEAST_RESERVE;
+pub use notice::Notice;
 pub use registration::Settings as RegistrationSettings;
 use rustix::event::{EventfdFlags, eventfd};
 use tokio::sync::oneshot;
 
-use telemetry::figures::{Foreign, ListenerFigures};
+use telemetry::figures::ListenerFigures;
 
 /// What a dispatcher is to do.
 #[derive(Debug)]
@@ -57,104 +64,6 @@ pub struct Settings {
     pub requests: Option<proxy::Settings>,
     /// What workers ask, and what they may have.
     pub registration: RegistrationSettings,
-}
-
-/// What happened that others should know.
-#[derive(Debug)]
-pub enum Notice {
-    /// The library is loaded in this direct child.
-    Loaded { pid: i32 },
-    /// A worker has begun to listen.
-    Listening {
-        /// Tells the worker from all others, and its listeners from one another.
-        member: u64,
-        pid: i32,
-        instance: u32,
-        address: ListenAddress,
-        /// The kernel chose the port.
-        chosen: bool,
-        /// How many workers listen there now.
-        members: usize,
-    },
-    /// A worker listens at an address of its own, which is not shared.
-    ListensNatively { inode: u64 },
-    /// A worker has ended, or listens no more.
-    Left {
-        member: u64,
-        pid: i32,
-        instance: u32,
-        address: ListenAddress,
-        members: usize,
-        /// Clients whose connections it had accepted, and which were open to its end or close to
-        /// it: some of them where there are many.
-        cut: Vec<SocketAddr>,
-    },
-    /// An address that a worker wants is taken by somebody else.
-    InUse {
-        instance: u32,
-        address: ListenAddress,
-        /// Who has it, where the kernel tells.
-        by: Option<String>,
-    },
-    /// An instance has got the UDP socket of another one, which has the address.
-    DatagramsShared { instance: u32, address: SocketAddr },
-    /// Another instance has it, and the kernel does not give its socket.
-    DatagramsNotShared { instance: u32, address: SocketAddr },
-    /// Somebody else has it.
-    DatagramsInUse {
-        instance: u32,
-        address: SocketAddr,
-        by: Option<String>,
-    },
-    /// A worker may not have this port, and the config does not give it.
-    PrivilegedPort {
-        instance: u32,
-        address: ListenAddress,
-    },
-    /// A process that does not descend from this supervisor has asked for a listener.
-    Stranger { pid: i32, uid: u32 },
-    /// A process asks for more listeners than the supervisor keeps for one, or for all.
-    TooMuch { pid: i32 },
-    /// The kernel does not tell whether this worker's loop is free.
-    Blind { pid: i32 },
-    /// The kernel does not tell which connections are open.
-    Uncounted,
-    /// No more connections can be accepted for want of descriptors; they wait in the backlog.
-    OutOfDescriptors { limit: u64, reason: Option<String> },
-    /// As many clients are connected as may be; others wait in the backlog.
-    Crowded { limit: usize },
-    /// Connections from this address are closed: it has as many as one address may have of so many
-    /// in all.
-    TurnedAway { address: IpAddr, limit: usize },
-    /// Something else than HTTP is spoken at a listener whose requests are placed.
-    Foreign {
-        address: ListenAddress,
-        what: Foreign,
-    },
-    /// A certificate has changed, and cannot be used as it is.
-    Certificate { reason: String },
-    /// The workers of a process group have nothing to do any more, which was asked.
-    Drained { group: i32 },
-    /// A request could not be served as it should.
-    RequestFailed {
-        address: ListenAddress,
-        /// Its number, which the client was told.
-        id: u64,
-        /// The instance that had it.
-        instance: Option<u32>,
-        status: u16,
-        reason: &'static str,
-        /// The response had begun already.
-        cut: bool,
-        /// How many others before it were not told of.
-        unsaid: u64,
-    },
-    /// So many more have failed, and were not told of one by one.
-    RequestsFailed { count: u64 },
-    /// Whether clients wait while no worker is up.
-    Starving(bool),
-    /// Connections were given up after they had waited too long.
-    Refused { address: ListenAddress, total: u64 },
 }
 
 /// Workers that drain.

@@ -10,13 +10,9 @@ use rustix::event::epoll;
 use wire::Address;
 
 use super::address::ListenAddress;
-use super::channel::Workers;
-use super::members::Place;
+use super::ids::{ListenerId, Place};
+use super::workers::Workers;
 use telemetry::figures::ListenerFigures;
-
-/// Names a listener; never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct ListenerId(pub(crate) u64);
 
 /// A socket of ours that is about to become a listener.
 #[derive(Debug)]

@@ -11,10 +11,12 @@ use rustix::process::{Pid, getpgid, test_kill_process_group};
 
 use super::Notice;
 use super::channel::Channel;
-use super::listeners::{Closing, ListenerId};
+use super::endpoint::Endpoint;
+use super::ids::{ListenerId, Place};
+use super::listeners::Closing;
 use super::oracle::Oracle;
-use super::registration::{self, has_ended};
-use super::sock_diag::Endpoint;
+use super::pidfd::has_ended;
+use super::registration_events::RegistrationEvent;
 use super::token::Token;
 use super::turn::Turn;
 
@@ -43,22 +45,6 @@ pub(crate) struct Caller {
     pub(crate) instance: u32,
     /// The number of the descriptor there.
     pub(crate) fd: i32,
-}
-
-/// Which worker of the app one is. A worker that takes another's place has the same.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) struct Place {
-    pub(crate) instance: u32,
-    /// Tells it from other workers of the same instance at the same listener: the lowest number
-    /// that was free.
-    pub(crate) ordinal: u32,
-}
-
-impl Place {
-    /// What clients stick to.
-    pub(super) fn key(self) -> u64 {
-        u64::from(self.instance) << 32 | u64::from(self.ordinal)
-    }
 }
 
 /// A channel, and what it is for.
@@ -388,7 +374,7 @@ impl Turn {
     /// A process has ended: its channels go to whoever else holds them, or end.
     pub(crate) fn process_ended(&mut self, pid: i32) {
         self.processes.remove(&pid);
-        self.registration.tell(registration::Event::Ended(pid));
+        self.registration.tell(RegistrationEvent::Ended(pid));
         let held: Vec<_> = self
             .members
             .iter()

@@ -5,7 +5,8 @@ use std::os::fd::AsFd;
 
 use balance::Last;
 
-use super::sock_diag::{Endpoint, Presence, SockDiag, number_at, read_answer, receive};
+use super::endpoint::{Endpoint, number_at};
+use super::sock_diag::{Presence, SockDiag, read_answer, receive, write_query};
 
 /// The extension that brings a `tcp_info`, as an attribute and as a bit of the query.
 const INET_DIAG_INFO: u16 = 2;
@@ -25,7 +26,7 @@ impl SockDiag {
             return Last::Unknown;
         }
         self.query.clear();
-        endpoint.write_query(0, ASK_FOR_INFO, &mut self.query);
+        write_query(endpoint, 0, ASK_FOR_INFO, &mut self.query);
         let mut message = [0; 1024];
         if sys::send(self.socket.as_fd(), &self.query, None).is_err() {
             return Last::Unknown;

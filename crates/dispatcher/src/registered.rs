@@ -10,7 +10,8 @@ use wire::Address;
 
 use super::address::ListenAddress;
 use super::channel::Channel;
-use super::listeners::{Listener, ListenerId, Opened};
+use super::ids::ListenerId;
+use super::listeners::{Listener, Opened};
 use super::members::Caller;
 use super::turn::Turn;
 

@@ -4,13 +4,11 @@
 use std::os::fd::{AsFd, OwnedFd};
 use std::time::Duration;
 
-use balance::{Channels, Look, MemberId, Nanos};
-use wire::Handoff;
+use balance::Nanos;
 
 use super::Notice;
 use super::address::ip;
-use super::channel::{Channel, Workers};
-use super::listeners::ListenerId;
+use super::ids::ListenerId;
 use super::turn::Turn;
 use proxy::{self, Peer, Proxy, Report};
 
@@ -31,49 +29,6 @@ impl Telling {
     /// When what was not told is to be told, as a number.
     fn deadline(&self) -> Option<Nanos> {
         (self.unsaid > 0).then_some(self.since + SECOND)
-    }
-}
-
-impl proxy::Workers for Workers {
-    fn look(&mut self, member: MemberId) -> Look {
-        Channels::look(self, member)
-    }
-
-    fn acceptors(&mut self, member: MemberId) -> usize {
-        let channel = self.channels.get(&member);
-        channel.map_or(1, |channel| channel.acceptors)
-    }
-
-    fn probe(&mut self, member: MemberId) -> bool {
-        Channels::probe(self, member)
-    }
-
-    fn watch(&mut self, member: MemberId, on: bool) {
-        Channels::watch(self, member, on);
-    }
-
-    fn hand(&mut self, member: MemberId, end: OwnedFd, peer: &[u8]) -> Result<(), OwnedFd> {
-        let (message, _) = Handoff::pair(peer).encode();
-        match self.channels.get(&member) {
-            Some(channel) if sys::send(channel.ours(), &message, Some(end.as_fd())).is_ok() => {
-                Ok(())
-            }
-            _ => Err(end),
-        }
-    }
-
-    fn untaken(&mut self, member: MemberId) -> usize {
-        self.channels.get(&member).map_or(0, Channel::connections)
-    }
-
-    fn is_full(&mut self, member: MemberId) -> bool {
-        let channel = self.channels.get(&member);
-        let pid = channel.and_then(|channel| channel.oracle.pid());
-        pid.is_some_and(super::descriptors::are_used_up)
-    }
-
-    fn take_back(&mut self, member: MemberId) -> Option<OwnedFd> {
-        Some(self.take_out(member)?.0)
     }
 }
 

@@ -17,6 +17,8 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, netlink};
 
+use super::endpoint::{AF_INET, AF_INET6, AF_UNIX, Endpoint, number_at};
+
 /// How many connections are asked about in one message.
 pub(super) const BATCH: usize = 32;
 
@@ -26,9 +28,6 @@ const NLM_F_REQUEST: u16 = 1;
 const ENOENT: i32 = 2;
 const ESTALE: i32 = 116;
 
-const AF_UNIX: u8 = 1;
-const AF_INET: u8 = 2;
-const AF_INET6: u8 = 10;
 const IPPROTO_TCP: u8 = 6;
 
 /// Any cookie: the addresses say which connection is meant.
@@ -44,15 +43,6 @@ const fn group(number: u32) -> u32 {
 /// Where a port stands in what the groups are told: behind the message's header and four bytes.
 const LOCAL_PORT_AT: u32 = 20;
 
-/// A connection, by what the kernel knows it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(crate) enum Endpoint {
-    /// TCP: our address, and the client's.
-    Tcp { local: SocketAddr, peer: SocketAddr },
-    /// A Unix socket: its inode.
-    Unix { inode: u32 },
-}
-
 /// What the kernel says of a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Presence {
@@ -64,103 +54,57 @@ pub(crate) enum Presence {
     Unknown,
 }
 
-impl Endpoint {
-    /// The endpoint of an accepted connection, still held. `None` for one of another family.
-    pub(crate) fn of(socket: BorrowedFd<'_>, peer: &[u8]) -> Option<Self> {
-        let local = sys::local_address(socket).ok()?;
-        let family = u16::from_ne_bytes(*local.as_bytes().first_chunk()?);
-        if family == u16::from(AF_UNIX) {
-            let inode = rustix::fs::fstat(socket).ok()?.st_ino;
-            return Some(Self::Unix {
-                inode: u32::try_from(inode).ok()?,
-            });
-        }
-        Some(Self::Tcp {
-            local: canonical(local.as_bytes())?,
-            peer: canonical(peer)?,
-        })
-    }
-
-    /// The client's address, if it has one.
-    pub(super) fn peer(self) -> Option<SocketAddr> {
-        match self {
-            Self::Tcp { peer, .. } => Some(peer),
-            Self::Unix { .. } => None,
-        }
-    }
-
-    /// Writes the query for it, with a number to know the answer by. `extensions` are asked for of
-    /// a TCP connection.
-    pub(super) fn write_query(self, number: u32, extensions: u8, out: &mut Vec<u8>) {
-        let body = match self {
-            Self::Tcp { local, peer } => {
-                let mut body = [0; 56];
-                let v4 = local.is_ipv4();
-                put(&mut body, 0, &[if v4 { AF_INET } else { AF_INET6 }]);
-                put(&mut body, 1, &[IPPROTO_TCP, extensions]);
-                put(&mut body, 4, &u32::MAX.to_ne_bytes()); // in any state
-                put(&mut body, 8, &local.port().to_be_bytes());
-                put(&mut body, 10, &peer.port().to_be_bytes());
-                for (at, address) in [(12, local), (28, peer)] {
-                    match address.ip() {
-                        IpAddr::V4(ip) => put(&mut body, at, &ip.octets()),
-                        IpAddr::V6(ip) => put(&mut body, at, &ip.octets()),
-                    }
+/// Writes the query for a connection, with a number to know the answer by. `extensions` are asked for of
+/// a TCP connection.
+pub(super) fn write_query(endpoint: Endpoint, number: u32, extensions: u8, out: &mut Vec<u8>) {
+    match endpoint {
+        Endpoint::Tcp { local, peer } => {
+            let mut body = [0; 56];
+            let v4 = local.is_ipv4();
+            put(&mut body, 0, &[if v4 { AF_INET } else { AF_INET6 }]);
+            put(&mut body, 1, &[IPPROTO_TCP, extensions]);
+            put(&mut body, 4, &u32::MAX.to_ne_bytes()); // in any state
+            put(&mut body, 8, &local.port().to_be_bytes());
+            put(&mut body, 10, &peer.port().to_be_bytes());
+            for (at, address) in [(12, local), (28, peer)] {
+                match address.ip() {
+                    IpAddr::V4(ip) => put(&mut body, at, &ip.octets()),
+                    IpAddr::V6(ip) => put(&mut body, at, &ip.octets()),
                 }
-                if let SocketAddr::V6(peer) = peer {
-                    // A link-local connection belongs to an interface.
-                    put(&mut body, 44, &peer.scope_id().to_ne_bytes());
-                }
-                put(&mut body, 48, &NO_COOKIE);
-                body.to_vec()
             }
-            Self::Unix { inode } => {
-                let mut body = [0; 24];
-                put(&mut body, 0, &[AF_UNIX]);
-                put(&mut body, 4, &u32::MAX.to_ne_bytes());
-                put(&mut body, 8, &inode.to_ne_bytes());
-                put(&mut body, 16, &NO_COOKIE);
-                body.to_vec()
+            if let SocketAddr::V6(peer) = peer {
+                // A link-local connection belongs to an interface.
+                put(&mut body, 44, &peer.scope_id().to_ne_bytes());
             }
-        };
-        let len = 16 + body.len() as u32;
-        out.extend(len.to_ne_bytes());
-        out.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
-        out.extend(NLM_F_REQUEST.to_ne_bytes());
-        out.extend(number.to_ne_bytes());
-        out.extend([0; 4]);
-        out.extend(body);
+            put(&mut body, 48, &NO_COOKIE);
+            write_header(number, body.len(), out);
+            out.extend(body);
+        }
+        Endpoint::Unix { inode } => {
+            let mut body = [0; 24];
+            put(&mut body, 0, &[AF_UNIX]);
+            put(&mut body, 4, &u32::MAX.to_ne_bytes());
+            put(&mut body, 8, &inode.to_ne_bytes());
+            put(&mut body, 16, &NO_COOKIE);
+            write_header(number, body.len(), out);
+            out.extend(body);
+        }
     }
+}
+
+fn write_header(number: u32, len: usize, out: &mut Vec<u8>) {
+    let len = 16 + len as u32;
+    out.extend(len.to_ne_bytes());
+    out.extend(SOCK_DIAG_BY_FAMILY.to_ne_bytes());
+    out.extend(NLM_F_REQUEST.to_ne_bytes());
+    out.extend(number.to_ne_bytes());
+    out.extend([0; 4]);
 }
 
 fn put(body: &mut [u8], at: usize, bytes: &[u8]) {
     for (place, byte) in body.iter_mut().skip(at).zip(bytes) {
         *place = *byte;
     }
-}
-
-/// A TCP address out of a `sockaddr`, an IPv4 address within IPv6 as the IPv4 that it is: so the
-/// kernel keeps such a connection.
-fn canonical(sockaddr: &[u8]) -> Option<SocketAddr> {
-    let family = u16::from_ne_bytes(*sockaddr.first_chunk()?);
-    let port = u16::from_be_bytes(number_at(sockaddr, 2)?);
-    if family == u16::from(AF_INET) {
-        let ip = Ipv4Addr::from(number_at::<4>(sockaddr, 4)?);
-        return Some(SocketAddr::new(ip.into(), port));
-    }
-    if family != u16::from(AF_INET6) {
-        return None;
-    }
-    let ip = Ipv6Addr::from(number_at::<16>(sockaddr, 8)?);
-    let scope = u32::from_ne_bytes(number_at(sockaddr, 24)?);
-    Some(match ip.to_ipv4_mapped() {
-        Some(v4) => SocketAddr::new(v4.into(), port),
-        None => SocketAddrV6::new(ip, port, 0, scope).into(),
-    })
-}
-
-pub(super) fn number_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
-    bytes.get(at..)?.first_chunk().copied()
 }
 
 /// Reads an answer: the query's number, and what it says.
@@ -248,7 +192,7 @@ impl SockDiag {
         let mut said = [Presence::Unknown; BATCH];
         self.query.clear();
         for (number, endpoint) in (0..).zip(endpoints.iter().take(BATCH)) {
-            endpoint.write_query(number, 0, &mut self.query);
+            write_query(*endpoint, number, 0, &mut self.query);
         }
         // The kernel answers before the call returns. Of what it cannot say nothing is known.
         if sys::send(self.socket.as_fd(), &self.query, None).is_err() {
@@ -453,7 +397,5 @@ mod tests {
                 }
             }
         }
-        assert_eq!(canonical(&[]), None);
-        assert_eq!(canonical(&[2, 0, 1]), None);
     }
 }

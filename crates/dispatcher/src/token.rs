@@ -3,7 +3,7 @@
 use balance::MemberId;
 use rustix::event::epoll;
 
-use super::listeners::ListenerId;
+use super::ids::ListenerId;
 
 /// What an epoll event is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -12,17 +12,18 @@ use rustix::io::Errno;
 
 use super::accepting::descriptors_for_connections;
 use super::bound::Bound;
-use super::channel::Workers;
 use super::counts::{Counts, Need};
 use super::descriptors::Descriptors;
 use super::draining::Draining;
 use super::give_back::WayBack;
-use super::listeners::{Listener, ListenerId, Listeners};
+use super::ids::ListenerId;
+use super::listeners::{Listener, Listeners};
 use super::members::{Membership, Process};
 use super::moderation::Moderation;
-use super::registration::{self, Registration};
+use super::registration_events::{RegistrationEvent, RegistrationEvents};
 use super::requests::Telling;
 use super::token::{KIND, Token};
+use super::workers::Workers;
 use super::{Command, ListenAddress, Notice};
 use proxy::Proxy;
 
@@ -30,7 +31,7 @@ use proxy::Proxy;
 pub(crate) struct Turn {
     /// How to choose, and how much may wait.
     pub(super) balance: balance::Settings,
-    pub(super) registration: Registration,
+    pub(super) registration: RegistrationEvents,
     pub(crate) epoll: Arc<OwnedFd>,
     pub(crate) workers: Workers,
     pub(crate) listeners: Listeners,
@@ -75,7 +76,7 @@ impl Turn {
     pub(crate) fn new(
         balance: balance::Settings,
         requests: Option<proxy::Settings>,
-        registration: Registration,
+        registration: RegistrationEvents,
         notices: tokio::sync::mpsc::Sender<Notice>,
         commands: mpsc::Receiver<Command>,
         wake: Arc<OwnedFd>,
@@ -313,7 +314,7 @@ impl Turn {
         }
         self.listeners.all.remove(&id);
         self.clusters.retain(|_, listener| *listener != id);
-        self.registration.tell(registration::Event::Closed(id));
+        self.registration.tell(RegistrationEvent::Closed(id));
         let left: Vec<_> = self
             .members
             .iter()

@@ -10,7 +10,8 @@ use sys::{CapabilitySet, Rights};
 use wire::{Address, Outcome, Reply};
 
 use super::super::address::ListenAddress;
-use super::super::listeners::{ListenerId, only_v6};
+use super::super::ids::ListenerId;
+use super::super::listeners::only_v6;
 use super::super::{Notice, datagrams, port_owner};
 use super::claims::{Bound, Claim};
 use super::own_socket::{self, OwnSocket};

@@ -7,7 +7,8 @@ use rustix::io::Errno;
 use wire::{Address, Outcome, Reply};
 
 use super::super::address::ListenAddress;
-use super::super::listeners::{ListenerId, Opened};
+use super::super::ids::ListenerId;
+use super::super::listeners::Opened;
 use super::super::members::{Caller, Holder};
 use super::super::{Notice, linger};
 use super::claims::Claim;

@@ -12,7 +12,6 @@ mod bind;
 mod claims;
 mod closing;
 mod hearing;
-mod inbox;
 mod listen;
 mod options;
 mod own_ports;
@@ -34,18 +33,15 @@ use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use wire::{Reply, Request, Verb};
 
-use super::listeners::ListenerId;
+use super::ids::ListenerId;
+use super::registration_events::{self, Inbox, RegistrationEvent, RegistrationEvents};
 use super::turn::Turn;
 use super::{Command, Notice};
 use claims::Claims;
 use closing::Closer;
-use inbox::Inbox;
-use paths::KeptPath;
 use peer::Peer;
 use reserve::Reserve;
-
-pub(super) use inbox::{Event, Registration};
-pub(super) use peer::has_ended;
+use unix_path::KeptPath;
 
 /// Refusals are told of once in this time.
 const REMINDER: Duration = Duration::from_secs(10);
@@ -88,8 +84,8 @@ pub(super) fn start(
     commands: mpsc::Sender<Command>,
     bell: Arc<OwnedFd>,
     notices: tokio::sync::mpsc::Sender<Notice>,
-) -> io::Result<(Registration, Farewell)> {
-    let (registration, inbox) = inbox::line()?;
+) -> io::Result<(RegistrationEvents, Farewell)> {
+    let (registration, inbox) = registration_events::line()?;
     let (alive, over) = mpsc::channel();
     let desk = Desk { commands, bell };
     let mut registrar = Registrar::new(settings, desk, notices, inbox)?;
@@ -252,12 +248,12 @@ impl Registrar {
         self.inbox.heard();
         loop {
             match self.inbox.next() {
-                Ok(Event::Ended(pid)) => {
+                Ok(RegistrationEvent::Ended(pid)) => {
                     let left = self.claims.forget(pid);
                     self.closer.close(left);
                 }
-                Ok(Event::Closed(listener)) => drop(self.paths.remove(&listener)),
-                Ok(Event::PutAway(descriptor)) => self.closer.close([descriptor]),
+                Ok(RegistrationEvent::Closed(listener)) => drop(self.paths.remove(&listener)),
+                Ok(RegistrationEvent::PutAway(descriptor)) => self.closer.close([descriptor]),
                 Err(mpsc::TryRecvError::Empty) => return Ok(()),
                 Err(mpsc::TryRecvError::Disconnected) => return Err(Gone),
             }

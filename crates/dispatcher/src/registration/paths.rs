@@ -6,16 +6,9 @@ use std::io;
 use wire::{Outcome, Reply, Request};
 
 use super::super::address::ListenAddress;
-use super::super::listeners::ListenerId;
-use super::unix_path::UnixPath;
+use super::super::ids::ListenerId;
+use super::unix_path::{KeptPath, UnixPath};
 use super::{Gone, PATHS, Registrar};
-
-/// The path of a listener.
-#[derive(Debug)]
-pub(super) struct KeptPath {
-    address: ListenAddress,
-    pub(super) path: UnixPath,
-}
 
 impl Registrar {
     /// `unlink` of a path that leads to a socket.

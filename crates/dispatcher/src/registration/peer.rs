@@ -9,11 +9,12 @@ use std::io::{self, ErrorKind};
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
 
-use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::fs::{AtFlags, CWD, Mode, OFlags, openat, readlinkat, statat};
-use rustix::io::{Errno, retry_on_intr};
+use rustix::io::Errno;
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use sys::{CapabilitySet, Identity, Rights};
+
+use super::super::pidfd::has_ended;
 
 /// Longer chains of parents are taken for none of ours.
 const MOST_PARENTS: usize = 1024;
@@ -175,13 +176,6 @@ impl Peer {
 }
 
 const NO_SUCH_OPTION: i32 = rustix::io::Errno::NOPROTOOPT.raw_os_error();
-
-/// Whether a process has ended, by its handle.
-pub(crate) fn has_ended(handle: &OwnedFd) -> bool {
-    let mut fds = [PollFd::new(handle, PollFlags::IN)];
-    let now = Timespec::default();
-    !matches!(retry_on_intr(|| poll(&mut fds, Some(&now))), Ok(0))
-}
 
 fn open_folder(at: BorrowedFd<'_>, path: &str) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;

@@ -14,6 +14,15 @@ use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, linkat, openat, statat, u
 use rustix::io::Errno;
 use sys::Rights;
 
+use super::super::address::ListenAddress;
+
+/// The path of a listener.
+#[derive(Debug)]
+pub(super) struct KeptPath {
+    pub(super) address: ListenAddress,
+    pub(super) path: UnixPath,
+}
+
 /// A path, and the link that it can be made from.
 #[derive(Debug)]
 pub(super) struct UnixPath {

@@ -1,5 +1,5 @@
-//! What the dispatcher tells the thread of the registration socket: without waiting, and with few
-//! descriptors in between.
+//! What the dispatcher tells the registration thread: without waiting, and with few descriptors in
+//! between.
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -8,14 +8,14 @@ use std::sync::{Arc, mpsc};
 
 use rustix::event::{EventfdFlags, eventfd};
 
-use super::super::listeners::ListenerId;
+use super::ids::ListenerId;
 
 /// How many descriptors of workers may wait to be put away.
 const STRAYS: usize = 1024;
 
-/// What the dispatcher tells this thread.
+/// What the dispatcher tells the registration thread.
 #[derive(Debug)]
-pub(in super::super) enum Event {
+pub(super) enum RegistrationEvent {
     /// A process that has asked is gone.
     Ended(i32),
     /// A listener is over.
@@ -24,18 +24,18 @@ pub(in super::super) enum Event {
     PutAway(OwnedFd),
 }
 
-/// What the dispatcher tells this thread by. Without it, the thread ends.
+/// The dispatcher's end. Without it, the registration thread ends.
 #[derive(Debug)]
-pub(in super::super) struct Registration {
-    events: Option<mpsc::Sender<Event>>,
+pub(super) struct RegistrationEvents {
+    events: Option<mpsc::Sender<RegistrationEvent>>,
     wake: Arc<OwnedFd>,
     /// How many descriptors wait to be put away.
     strays: Arc<AtomicUsize>,
 }
 
-impl Registration {
-    pub(in super::super) fn tell(&self, event: Event) {
-        if matches!(event, Event::PutAway(_))
+impl RegistrationEvents {
+    pub(super) fn tell(&self, event: RegistrationEvent) {
+        if matches!(event, RegistrationEvent::PutAway(_))
             && self.strays.fetch_add(1, Ordering::Relaxed) >= STRAYS
         {
             // It is closed here and now.
@@ -48,27 +48,27 @@ impl Registration {
     }
 }
 
-impl Drop for Registration {
+impl Drop for RegistrationEvents {
     fn drop(&mut self) {
         self.events = None;
         let _ = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
     }
 }
 
-/// What the dispatcher has told this thread.
+/// The registration thread's end.
 #[derive(Debug)]
 pub(super) struct Inbox {
-    events: mpsc::Receiver<Event>,
+    events: mpsc::Receiver<RegistrationEvent>,
     wake: Arc<OwnedFd>,
     strays: Arc<AtomicUsize>,
 }
 
 /// Both ends.
-pub(super) fn line() -> io::Result<(Registration, Inbox)> {
+pub(super) fn line() -> io::Result<(RegistrationEvents, Inbox)> {
     let (sender, events) = mpsc::channel();
     let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
     let strays = Arc::new(AtomicUsize::new(0));
-    let registration = Registration {
+    let registration = RegistrationEvents {
         events: Some(sender),
         wake: wake.clone(),
         strays: strays.clone(),
@@ -94,9 +94,9 @@ impl Inbox {
     }
 
     /// The next thing that was told.
-    pub(super) fn next(&self) -> Result<Event, mpsc::TryRecvError> {
+    pub(super) fn next(&self) -> Result<RegistrationEvent, mpsc::TryRecvError> {
         let event = self.events.try_recv()?;
-        if matches!(event, Event::PutAway(_)) {
+        if matches!(event, RegistrationEvent::PutAway(_)) {
             self.strays.fetch_sub(1, Ordering::Relaxed);
         }
         Ok(event)

@@ -1,0 +1,78 @@
+//! Connections, by what the kernel knows them.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV6};
+use std::os::fd::BorrowedFd;
+
+pub(super) const AF_UNIX: u8 = 1;
+pub(super) const AF_INET: u8 = 2;
+pub(super) const AF_INET6: u8 = 10;
+
+/// A connection, by what the kernel knows it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Endpoint {
+    /// TCP: our address, and the client's.
+    Tcp { local: SocketAddr, peer: SocketAddr },
+    /// A Unix socket: its inode.
+    Unix { inode: u32 },
+}
+
+impl Endpoint {
+    /// The endpoint of an accepted connection, still held. `None` for one of another family.
+    pub(crate) fn of(socket: BorrowedFd<'_>, peer: &[u8]) -> Option<Self> {
+        let local = sys::local_address(socket).ok()?;
+        let family = u16::from_ne_bytes(*local.as_bytes().first_chunk()?);
+        if family == u16::from(AF_UNIX) {
+            let inode = rustix::fs::fstat(socket).ok()?.st_ino;
+            return Some(Self::Unix {
+                inode: u32::try_from(inode).ok()?,
+            });
+        }
+        Some(Self::Tcp {
+            local: canonical(local.as_bytes())?,
+            peer: canonical(peer)?,
+        })
+    }
+
+    /// The client's address, if it has one.
+    pub(super) fn peer(self) -> Option<SocketAddr> {
+        match self {
+            Self::Tcp { peer, .. } => Some(peer),
+            Self::Unix { .. } => None,
+        }
+    }
+}
+
+/// A TCP address out of a `sockaddr`, an IPv4 address within IPv6 as the IPv4 that it is: so the
+/// kernel keeps such a connection.
+fn canonical(sockaddr: &[u8]) -> Option<SocketAddr> {
+    let family = u16::from_ne_bytes(*sockaddr.first_chunk()?);
+    let port = u16::from_be_bytes(number_at(sockaddr, 2)?);
+    if family == u16::from(AF_INET) {
+        let ip = Ipv4Addr::from(number_at::<4>(sockaddr, 4)?);
+        return Some(SocketAddr::new(ip.into(), port));
+    }
+    if family != u16::from(AF_INET6) {
+        return None;
+    }
+    let ip = Ipv6Addr::from(number_at::<16>(sockaddr, 8)?);
+    let scope = u32::from_ne_bytes(number_at(sockaddr, 24)?);
+    Some(match ip.to_ipv4_mapped() {
+        Some(v4) => SocketAddr::new(v4.into(), port),
+        None => SocketAddrV6::new(ip, port, 0, scope).into(),
+    })
+}
+
+pub(super) fn number_at<const N: usize>(bytes: &[u8], at: usize) -> Option<[u8; N]> {
+    bytes.get(at..)?.first_chunk().copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn addresses_of_any_kind_are_read_without_harm() {
+        assert_eq!(canonical(&[]), None);
+        assert_eq!(canonical(&[2, 0, 1]), None);
+    }
+}

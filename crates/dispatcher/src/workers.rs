@@ -1,0 +1,292 @@
+//! The workers, as balancers and the proxy see them: what their channels and the kernel tell.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use balance::{Channels, Last, Look, MemberId, Nanos, Refusal, Untaken};
+use rustix::event::epoll;
+use wire::{HANDOFF_LEN, Handoff, PROBE_LEN};
+
+use super::channel::Channel;
+use super::connection::Connection;
+use super::counts::Counts;
+use super::descriptors;
+use super::linger;
+
+/// All channels, and what the dispatcher's epoll knows of them.
+#[derive(Debug)]
+pub(crate) struct Workers {
+    pub(crate) channels: HashMap<MemberId, Channel>,
+    pub(super) counts: Counts,
+    epoll: Arc<OwnedFd>,
+    /// Makes an epoll event's data of a member.
+    token: fn(MemberId) -> u64,
+}
+
+impl Workers {
+    pub(super) fn new(epoll: Arc<OwnedFd>, counts: Counts, token: fn(MemberId) -> u64) -> Self {
+        Self {
+            channels: HashMap::new(),
+            counts,
+            epoll,
+            token,
+        }
+    }
+
+    /// Takes the oldest connection out of a member's channel, with its message, and any probe
+    /// before it.
+    pub(super) fn take_out(&self, member: MemberId) -> Option<(OwnedFd, [u8; HANDOFF_LEN])> {
+        let theirs = self.channels.get(&member)?.theirs.as_ref()?;
+        loop {
+            // A connection that finds no free descriptor on its way back would be lost.
+            drop(theirs.try_clone().ok()?);
+            let mut message = [0; HANDOFF_LEN];
+            match sys::receive(theirs.as_fd(), &mut message) {
+                Ok((HANDOFF_LEN, Some(socket))) => return Some((socket, message)),
+                Ok((PROBE_LEN, None)) => {}
+                Ok((0, _)) | Err(_) => return None,
+                Ok(_) => {}
+            }
+        }
+    }
+
+    /// Takes a channel into the epoll: from now on its hang-up is seen.
+    pub(crate) fn add(&mut self, id: MemberId, channel: Channel) -> io::Result<()> {
+        epoll::add(
+            &*self.epoll,
+            channel.ours(),
+            epoll::EventData::new_u64((self.token)(id)),
+            epoll::EventFlags::ET,
+        )?;
+        self.channels.insert(id, channel);
+        Ok(())
+    }
+}
+
+impl Channels for Workers {
+    type Connection = Connection;
+
+    fn look(&mut self, member: MemberId) -> Look {
+        match self.channels.get_mut(&member) {
+            Some(channel) => channel.look(),
+            None => Look::Unknown,
+        }
+    }
+
+    fn computed(&mut self, member: MemberId) -> Option<Nanos> {
+        self.channels.get(&member)?.oracle.computed()
+    }
+
+    fn last(&mut self, member: MemberId) -> Last {
+        let last = self.channels.get(&member).and_then(|it| it.last);
+        last.map_or(Last::Unknown, |endpoint| self.counts.last(endpoint))
+    }
+
+    fn untaken(&mut self, member: MemberId) -> Untaken {
+        let bytes = self.channels.get(&member).map_or(0, Channel::untaken);
+        Untaken {
+            connections: bytes / HANDOFF_LEN,
+            probe: !bytes.is_multiple_of(HANDOFF_LEN),
+        }
+    }
+
+    fn send(&mut self, member: MemberId, connection: Connection) -> Result<(), Connection> {
+        let Some(channel) = self.channels.get_mut(&member) else {
+            return Err(connection);
+        };
+        let socket = connection.socket.as_fd();
+        if connection.linger.is_some() {
+            linger::set(socket, connection.linger);
+        }
+        if sys::send(channel.ours(), &connection.message, Some(socket)).is_err() {
+            if connection.linger.is_some() {
+                linger::set(socket, None);
+            }
+            return Err(connection);
+        }
+        channel.sent = true;
+        channel.last = connection.endpoint;
+        self.counts.opened(connection.endpoint, member);
+        Ok(())
+    }
+
+    fn take_back(&mut self, member: MemberId) -> Option<Connection> {
+        let (socket, message) = self.take_out(member)?;
+        let connection = Connection::returned(socket, message);
+        if let Some(channel) = self.channels.get_mut(&member) {
+            channel.last = None;
+        }
+        if let Some(endpoint) = connection.endpoint {
+            self.counts.taken_back(endpoint);
+        }
+        Some(connection)
+    }
+
+    fn probe(&mut self, member: MemberId) -> bool {
+        let (message, len) = Handoff::Probe.encode();
+        let message = message.get(..len).unwrap_or(&[]);
+        self.channels.get(&member).is_some_and(|channel| {
+            channel.takes_probes() && sys::send(channel.ours(), message, None).is_ok()
+        })
+    }
+
+    fn watch(&mut self, member: MemberId, on: bool) {
+        // The kernel tells a sender that there is room again whenever something is taken.
+        let flags = if on {
+            epoll::EventFlags::ET | epoll::EventFlags::OUT
+        } else {
+            epoll::EventFlags::ET
+        };
+        if let Some(channel) = self.channels.get(&member) {
+            // Of a descriptor that is in the epoll this cannot fail.
+            let _ = epoll::modify(
+                &*self.epoll,
+                channel.ours(),
+                epoll::EventData::new_u64((self.token)(member)),
+                flags,
+            );
+        }
+    }
+
+    fn refuse(&mut self, connection: Connection, _why: Refusal) {
+        drop(connection);
+    }
+}
+
+impl proxy::Workers for Workers {
+    fn look(&mut self, member: MemberId) -> Look {
+        Channels::look(self, member)
+    }
+
+    fn acceptors(&mut self, member: MemberId) -> usize {
+        let channel = self.channels.get(&member);
+        channel.map_or(1, |channel| channel.acceptors)
+    }
+
+    fn probe(&mut self, member: MemberId) -> bool {
+        Channels::probe(self, member)
+    }
+
+    fn watch(&mut self, member: MemberId, on: bool) {
+        Channels::watch(self, member, on);
+    }
+
+    fn hand(&mut self, member: MemberId, end: OwnedFd, peer: &[u8]) -> Result<(), OwnedFd> {
+        let (message, _) = Handoff::pair(peer).encode();
+        match self.channels.get(&member) {
+            Some(channel) if sys::send(channel.ours(), &message, Some(end.as_fd())).is_ok() => {
+                Ok(())
+            }
+            _ => Err(end),
+        }
+    }
+
+    fn untaken(&mut self, member: MemberId) -> usize {
+        self.channels.get(&member).map_or(0, Channel::connections)
+    }
+
+    fn is_full(&mut self, member: MemberId) -> bool {
+        let channel = self.channels.get(&member);
+        let pid = channel.and_then(|channel| channel.oracle.pid());
+        pid.is_some_and(descriptors::are_used_up)
+    }
+
+    fn take_back(&mut self, member: MemberId) -> Option<OwnedFd> {
+        Some(self.take_out(member)?.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicU64, Ordering};
+
+    use rustix::net::{AddressFamily, SocketType, sockopt};
+
+    use super::*;
+
+    fn workers() -> (Workers, MemberId, OwnedFd) {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let next = NEXT.fetch_add(1, Ordering::Relaxed);
+        let id = MemberId(u64::from(std::process::id()) << 24 | next);
+        let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC).unwrap());
+        let counts = Counts::new(epoll.clone(), 0, super::super::counts::Need::Ties);
+        let mut workers = Workers::new(epoll, counts, |id| id.0);
+        let (channel, theirs) = Channel::new(id).unwrap();
+        rustix::io::ioctl_fionbio(&theirs, true).unwrap();
+        workers.add(id, channel).unwrap();
+        (workers, id, theirs)
+    }
+
+    fn connection() -> Connection {
+        let socket = rustix::net::socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+        Connection::new(socket, &[2, 0], None)
+    }
+
+    #[test]
+    fn what_is_not_taken_comes_back_in_order_and_leaves_nothing() {
+        let (mut workers, id, theirs) = workers();
+        let sockets: Vec<_> = (0..3)
+            .map(|_| {
+                let connection = connection();
+                let cookie = sockopt::socket_cookie(&connection.socket).unwrap();
+                workers.send(id, connection).unwrap();
+                cookie
+            })
+            .collect();
+        assert!(workers.probe(id));
+        let untaken = |connections, probe| Untaken { connections, probe };
+        assert_eq!(workers.untaken(id), untaken(3, true));
+        let mut message = [0; HANDOFF_LEN];
+        let (_, taken) = sys::receive(theirs.as_fd(), &mut message).unwrap();
+        assert!(taken.is_some());
+        assert_eq!(workers.untaken(id), untaken(2, true));
+        let back = std::iter::from_fn(|| workers.take_back(id));
+        let back: Vec<_> = back
+            .map(|c| sockopt::socket_cookie(&c.socket).unwrap())
+            .collect();
+        assert_eq!(back, sockets[1..]);
+        assert_eq!(workers.untaken(id), untaken(0, false));
+    }
+
+    #[test]
+    fn a_full_channel_gives_the_connection_back() {
+        let (mut workers, id, _theirs) = workers();
+        let mut sent = 0;
+        while workers.send(id, connection()).is_ok() {
+            sent += 1;
+            assert!(sent < 10_000);
+        }
+        assert_eq!(workers.untaken(id).connections, sent);
+        assert!(workers.take_back(id).is_some());
+        assert!(workers.send(id, connection()).is_ok());
+    }
+
+    #[test]
+    fn a_blocking_listener_gets_no_probe() {
+        let (mut workers, id, theirs) = workers();
+        rustix::io::ioctl_fionbio(&theirs, false).unwrap();
+        assert!(!workers.probe(id));
+    }
+
+    #[test]
+    fn a_channel_is_not_writable_for_the_worker() {
+        use rustix::event::{PollFd, PollFlags, Timespec, poll};
+        let (mut workers, id, theirs) = workers();
+        let mut fds = [PollFd::new(&theirs, PollFlags::IN | PollFlags::OUT)];
+        assert_eq!(poll(&mut fds, Some(&Timespec::default())).unwrap(), 0);
+        assert!(workers.send(id, connection()).is_ok());
+        assert_eq!(poll(&mut fds, Some(&Timespec::default())).unwrap(), 1);
+        assert_eq!(fds[0].revents(), PollFlags::IN);
+    }
+
+    #[test]
+    fn a_channel_without_holders_hangs_up() {
+        let (mut workers, id, theirs) = workers();
+        let channel = workers.channels.get_mut(&id).unwrap();
+        assert!(channel.release());
+        drop(theirs);
+        assert!(!channel.release());
+    }
+}
