@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::time::{Duration, Instant};
 
 use rustix::event::epoll;
 use rustix::net::{RecvFlags, recv, sockopt};
@@ -16,45 +17,65 @@ use super::{Gone, Question, Registrar, SOCKET};
 /// How many callers may be connected with their question still to come.
 const CALLERS: usize = 256;
 
+/// How long a caller may be silent where others need its place.
+const PATIENCE: Duration = Duration::from_millis(20);
+
 impl Registrar {
-    /// Takes in those who connect. Too many who do not say what they want make room for others, the
-    /// first first: the library asks as soon as it is let in.
+    /// Accepts those who connect. Those who do not say what they want make room for others, the
+    /// first first. Where none can do so yet, others wait in the backlog.
     pub(super) fn let_in(&mut self) -> Result<(), Gone> {
         loop {
+            if self.callers.len() >= CALLERS && !self.make_room()? {
+                self.leave_in_backlog();
+                self.reserve.pause();
+                return Ok(());
+            }
             match sys::accept(self.settings.socket.as_fd()) {
                 Ok((caller, _)) => {
+                    // What is left of a reserve that was lent belongs to this caller's question.
+                    self.reserve.fill(self.inbox.bell());
                     self.last_caller += 1;
                     // Of a descriptor that is new this fails for want of memory alone.
                     if self.watch(&caller, self.last_caller).is_ok() {
-                        self.callers.insert(self.last_caller, caller);
+                        self.callers
+                            .insert(self.last_caller, (caller, Instant::now()));
                     }
                 }
-                // Where descriptors are scarce those who are silent give theirs up.
-                Err(error) if is_scarcity(&error) && !self.callers.is_empty() => {
-                    self.hear_first()?;
-                    continue;
-                }
-                Err(error) => {
-                    if is_scarcity(&error) {
-                        // They wait in the backlog.
-                        let _ = epoll::delete(&self.epoll, &self.settings.socket);
+                Err(error) if is_scarcity(&error) => {
+                    let room = if self.callers.is_empty() {
+                        self.reserve.lend(self.inbox.bell())
+                    } else {
+                        self.make_room()?
+                    };
+                    if !room {
+                        self.leave_in_backlog();
                         self.lack();
+                        return Ok(());
                     }
-                    return Ok(());
                 }
-            }
-            // One that has come just now may have said already what it wants.
-            if self.callers.len() > CALLERS {
-                self.hear_first()?;
+                Err(_) => return Ok(()),
             }
         }
     }
 
-    fn hear_first(&mut self) -> Result<(), Gone> {
-        match self.callers.pop_first() {
-            Some((_, first)) => self.hear(first),
-            None => Ok(()),
+    /// Hears the caller that has been connected for longest, and sends it away if it is silent. The
+    /// library asks as soon as it is let in; a process that waits for a processor gets a moment for it.
+    /// Whether the caller has made room.
+    fn make_room(&mut self) -> Result<bool, Gone> {
+        let Some(first) = self.callers.first_entry() else {
+            return Ok(false);
+        };
+        let (caller, since) = first.get();
+        if since.elapsed() < PATIENCE && !has_spoken(caller) {
+            return Ok(false);
         }
+        let (caller, _) = first.remove();
+        self.hear(caller)?;
+        Ok(true)
+    }
+
+    fn leave_in_backlog(&self) {
+        let _ = epoll::delete(&self.epoll, &self.settings.socket);
     }
 
     pub(super) fn hear(&mut self, caller: OwnedFd) -> Result<(), Gone> {
@@ -72,7 +93,9 @@ impl Registrar {
         if !put_off.is_empty() && !self.reserve.fill(self.inbox.bell()) {
             // Those who are silent give theirs up. They are free when another thread has closed them.
             for _ in 0..NEEDED {
-                self.hear_first()?;
+                if !self.make_room()? {
+                    break;
+                }
             }
         }
         for heard in put_off {

@@ -149,8 +149,8 @@ struct Registrar {
     notices: tokio::sync::mpsc::Sender<Notice>,
     inbox: Inbox,
     epoll: OwnedFd,
-    /// Those who are connected, in the order in which they came.
-    callers: BTreeMap<u64, OwnedFd>,
+    /// Those who are connected, and since when, in the order in which they came.
+    callers: BTreeMap<u64, (OwnedFd, Instant)>,
     last_caller: u64,
     closer: Closer,
     reserve: Reserve,
@@ -230,7 +230,7 @@ impl Registrar {
                     WAKE => self.hear_dispatcher(),
                     PATHS => self.restore_paths(),
                     number => match self.callers.remove(&number) {
-                        Some(caller) => self.hear(caller),
+                        Some((caller, _)) => self.hear(caller),
                         None => Ok(()),
                     },
                 };

@@ -8,9 +8,13 @@ use std::time::{Duration, Instant};
 use rustix::io::fcntl_dupfd_cloexec;
 use wire::Request;
 
-/// What a question needs for a moment: what came along, the caller's handle and folder, a file of
-/// `/proc`, a socket of ours, both ends of a channel, and a copy.
-pub(super) const NEEDED: usize = 8;
+/// What a question needs: what came along, the caller's handle and folder, a file of `/proc`, a socket
+/// of ours, both ends of a channel, a copy, and the two files through which the thread that accepts is
+/// looked at.
+pub(super) const NEEDED: usize = 10;
+
+/// The connection of the caller itself, where no other descriptor is left for that.
+const CALLER: usize = 1;
 
 /// After so much it is tried again.
 const PAUSE: Duration = Duration::from_millis(20);
@@ -34,15 +38,15 @@ pub(super) struct Reserve {
 }
 
 impl Reserve {
-    /// Takes as many as there are, up to what is needed; whether that is enough.
+    /// Takes as many as there are, up to what is needed; whether that is enough for a question.
     pub(super) fn fill(&mut self, copies_of: impl AsFd) -> bool {
-        while self.held.len() < NEEDED {
+        while self.held.len() < NEEDED + CALLER {
             match fcntl_dupfd_cloexec(&copies_of, 0) {
                 Ok(copy) => self.held.push(copy),
-                Err(_) => return false,
+                Err(_) => break,
             }
         }
-        true
+        self.held.len() >= NEEDED
     }
 
     /// Makes way for a question. Whether there is room for it.
@@ -50,6 +54,16 @@ impl Reserve {
         let enough = self.fill(copies_of);
         self.held.clear();
         enough
+    }
+
+    /// Makes way for a caller, if enough is left for its question. Whether there is room.
+    pub(super) fn lend(&mut self, copies_of: impl AsFd) -> bool {
+        self.fill(copies_of);
+        let complete = self.held.len() >= NEEDED + CALLER;
+        if complete {
+            self.held.clear();
+        }
+        complete
     }
 
     /// Lets a caller wait. One too many comes back.

@@ -1,6 +1,7 @@
 //! The door of a real supervisor, and callers who are no library of ours: whatever they say and
 //! however many they are, the supervisor goes on.
 
+use std::collections::HashMap;
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
@@ -217,43 +218,89 @@ fn numbers_of(supervisor: Pid) -> Vec<u64> {
         .collect()
 }
 
-/// Silent callers have used up all numbers below the limit: those who ask behind them are heard all the
-/// same, over those that are held in reserve.
+/// How many descriptors a supervisor holds for one that registers and for its connection.
+const RESERVE: usize = 11;
+
+/// The numbers that the reserve of a supervisor has: copies of one eventfd, and the eventfd.
+fn reserve_of(supervisor: Pid) -> Vec<u64> {
+    let mut by_eventfd: HashMap<String, Vec<u64>> = HashMap::new();
+    for number in numbers_of(supervisor) {
+        let path = format!("/proc/{}/fdinfo/{number}", supervisor.as_raw_pid());
+        let info = fs::read_to_string(path).unwrap_or_default();
+        if let Some(id) = info.lines().find(|line| line.starts_with("eventfd-id")) {
+            by_eventfd.entry(id.to_owned()).or_default().push(number);
+        }
+    }
+    by_eventfd.into_values().max_by_key(Vec::len).unwrap()
+}
+
+/// The lowest limit at which a supervisor still has its reserve, and nothing else: below it no number
+/// is free. The reserve moves to the lowest free numbers whenever a question has been answered.
+fn tightest_limit(supervisor: Pid, agent: &Agent) -> u64 {
+    for _ in 0..1000 {
+        let reserve = reserve_of(supervisor);
+        let numbers = numbers_of(supervisor);
+        let free = (0..).find(|number| !numbers.contains(number)).unwrap();
+        if reserve.len() > RESERVE && reserve.iter().all(|number| *number < free) {
+            return free;
+        }
+        agent.call(&request(Verb::Adopt).encode(), &[things().remove(0)]);
+    }
+    panic!("the numbers of the descriptors never close up");
+}
+
+/// No number is left below the limit, or silent callers have used up those that were: those who ask
+/// behind them are heard all the same, over the descriptors that are held in reserve.
 #[test]
 fn who_registers_while_no_descriptor_is_left_is_heard() {
     let _turn = beside_others();
-    let (mut run, agent) = start();
-    let supervisor = Pid::from_raw(children_of(run.pid())[0]).unwrap();
-    let numbers = numbers_of(supervisor);
-    let limit = numbers.iter().max().unwrap() + 1;
-    let few = Rlimit {
-        current: Some(limit),
-        ..getrlimit(Resource::Nofile)
-    };
-    let as_it_was = prlimit(Some(supervisor), Resource::Nofile, few).unwrap();
-    let free = limit as usize - numbers.len();
-    let _silent: Vec<_> = (0..free + 20).map(|_| agent.connect()).collect();
-    let callers = [agent.connect(), agent.connect()];
-    for caller in &callers {
-        let (family, kind) = (AddressFamily::INET, SocketType::STREAM);
-        let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None).unwrap();
-        let mut address = [0; 16];
-        address[..2].copy_from_slice(&family.as_raw().to_ne_bytes());
-        address[2..4].copy_from_slice(&free_port().to_be_bytes());
-        let listen = wire::Request {
-            address: Address::new(&address).unwrap(),
-            ..request(Verb::Listen)
+    // What is held in reserve serves one: its listener and its channel stay.
+    for (more, silent, asking) in [
+        (0, 0, 1),
+        (0, 20, 1),
+        (1, 20, 1),
+        (10, 20, 2),
+        (100, 120, 2),
+    ] {
+        let (mut run, agent) = start();
+        let supervisor = Pid::from_raw(children_of(run.pid())[0]).unwrap();
+        let few = Rlimit {
+            current: Some(tightest_limit(supervisor, &agent) + more),
+            ..getrlimit(Resource::Nofile)
         };
-        sys::send(caller.as_fd(), &listen.encode(), Some(socket.as_fd())).unwrap();
+        let as_it_was = prlimit(Some(supervisor), Resource::Nofile, few).unwrap();
+        let _silent: Vec<_> = (0..silent).map(|_| agent.connect()).collect();
+        let callers: Vec<_> = (0..asking).map(|_| agent.connect()).collect();
+        for caller in &callers {
+            ask_to_listen(caller);
+        }
+        for caller in &callers {
+            let (reply, channel) = answer_to(caller).unwrap();
+            assert_eq!(
+                reply.outcome,
+                Outcome::Channel,
+                "{more} more, {silent} silent"
+            );
+            assert!(channel.is_some());
+        }
+        prlimit(Some(supervisor), Resource::Nofile, as_it_was).unwrap();
+        assert!(!run.events().iter().any(|event| event.is("stranger")));
+        goes_on(&mut run);
     }
-    for caller in &callers {
-        let (reply, channel) = answer_to(caller).unwrap();
-        assert_eq!(reply.outcome, Outcome::Channel);
-        assert!(channel.is_some());
-    }
-    prlimit(Some(supervisor), Resource::Nofile, as_it_was).unwrap();
-    assert!(!run.events().iter().any(|event| event.is("stranger")));
-    goes_on(&mut run);
+}
+
+/// Asks for a listener at a free port.
+fn ask_to_listen(caller: &OwnedFd) {
+    let (family, kind) = (AddressFamily::INET, SocketType::STREAM);
+    let socket = rustix::net::socket_with(family, kind, SocketFlags::CLOEXEC, None).unwrap();
+    let mut address = [0; 16];
+    address[..2].copy_from_slice(&family.as_raw().to_ne_bytes());
+    address[2..4].copy_from_slice(&free_port().to_be_bytes());
+    let listen = wire::Request {
+        address: Address::new(&address).unwrap(),
+        ..request(Verb::Listen)
+    };
+    sys::send(caller.as_fd(), &listen.encode(), Some(socket.as_fd())).unwrap();
 }
 
 /// Many who ask at once, as when many workers start: nobody is sent away.
