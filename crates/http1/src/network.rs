@@ -3,19 +3,19 @@
 use std::net::{IpAddr, SocketAddr};
 use std::str::FromStr;
 
+use ipnet::{IpNet, Ipv6Net};
+
 /// The word for clients of Unix sockets.
 const UNIX: &str = "unix";
+
+/// How many bits an IPv4-mapped address has before the IPv4 address.
+const MAPPED: u8 = 96;
 
 /// Where clients come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Network {
-    /// All addresses that share a prefix.
-    Addresses {
-        /// The first address, IPv4 as IPv4-mapped.
-        first: u128,
-        /// How many bits of 128 are shared.
-        bits: u32,
-    },
+    /// All addresses that share a prefix, IPv4 as IPv4-mapped: so dual-stack sockets report them.
+    Addresses(Ipv6Net),
     /// Unix sockets, whose clients have no address.
     Unix,
 }
@@ -23,20 +23,12 @@ pub enum Network {
 impl Network {
     /// Whether the address is one of these.
     pub fn contains(&self, address: IpAddr) -> bool {
-        let Self::Addresses { first, bits } = *self else {
-            return false;
+        let address = match address {
+            IpAddr::V4(v4) => v4.to_ipv6_mapped(),
+            IpAddr::V6(v6) => v6,
         };
-        let shared = u128::MAX.checked_shl(128 - bits).unwrap_or(0);
-        (number(address) ^ first) & shared == 0
+        matches!(self, Self::Addresses(network) if network.contains(&address))
     }
-}
-
-fn number(address: IpAddr) -> u128 {
-    match address {
-        IpAddr::V4(v4) => v4.to_ipv6_mapped(),
-        IpAddr::V6(v6) => v6,
-    }
-    .to_bits()
 }
 
 impl FromStr for Network {
@@ -47,30 +39,21 @@ impl FromStr for Network {
         if text == UNIX {
             return Ok(Self::Unix);
         }
-        let bad = || {
+        let network = text
+            .parse()
+            .ok()
+            .or_else(|| text.parse().ok().map(|address: IpAddr| address.into()))
+            .and_then(mapped);
+        network.map(Self::Addresses).ok_or_else(|| {
             format!("{text} is neither an address, nor a network such as 10.0.0.0/8, nor `{UNIX}`")
-        };
-        let (address, bits) = match text.split_once('/') {
-            Some((address, bits)) => (address, Some(bits)),
-            None => (text, None),
-        };
-        let address: IpAddr = address.parse().map_err(|_| bad())?;
-        let most = match address {
-            IpAddr::V4(_) => 32,
-            IpAddr::V6(_) => 128,
-        };
-        let bits = match bits {
-            Some(bits) => bits
-                .parse()
-                .ok()
-                .filter(|bits| *bits <= most)
-                .ok_or_else(bad)?,
-            None => most,
-        };
-        Ok(Self::Addresses {
-            first: number(address),
-            bits: 128 - most + bits,
         })
+    }
+}
+
+fn mapped(network: IpNet) -> Option<Ipv6Net> {
+    match network {
+        IpNet::V4(v4) => Ipv6Net::new(v4.addr().to_ipv6_mapped(), MAPPED + v4.prefix_len()).ok(),
+        IpNet::V6(v6) => Some(v6),
     }
 }
 
@@ -140,6 +123,8 @@ mod tests {
         assert!(!network("0.0.0.0/0").contains(address("2001:db8::1")));
         assert!(network("::/0").contains(address("1.2.3.4")));
         assert!(network("2001:db8::/32").contains(address("2001:db8:1::")));
+        assert!(network("::ffff:10.0.0.0/104").contains(address("10.1.1.1")));
+        assert!(network("10.9.9.9/8").contains(address("10.1.1.1")));
         assert!(network("127.0.0.1").contains(address("127.0.0.1")));
         assert!(!network("127.0.0.1").contains(address("127.0.0.2")));
         let unix = Networks(vec![network("unix")]);
@@ -154,6 +139,9 @@ mod tests {
             "10.0.0/8",
             "a",
             "10.0.0.0/-1",
+            "10.0.0.0/+8",
+            "10.0.0.0/8/8",
+            "2001:db8::/",
         ] {
             assert!(bad.parse::<Network>().is_err(), "{bad}");
         }
