@@ -1,6 +1,6 @@
 //! The fields that tell where a message ends, and whether its connection does.
 
-use crate::line::Text;
+use crate::line::{Text, is_token};
 
 /// How long a body is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,7 +103,7 @@ fn value<'a>(line: Text<'a>, name: &[u8]) -> Option<Option<&'a [u8]>> {
     match rest.first() {
         Some(b':') => Some(line.all().and_then(|_| rest.get(1..)).map(trimmed)),
         // Another name that begins with this one.
-        Some(byte) if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.') => None,
+        Some(byte) if is_token(*byte) => None,
         _ => Some(None),
     }
 }

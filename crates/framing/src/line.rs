@@ -97,3 +97,8 @@ impl Line {
         }
     }
 }
+
+/// Whether this byte may stand in a method or a field's name (a token: RFC 9110, 5.6.2).
+pub(crate) fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}

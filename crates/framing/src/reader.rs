@@ -2,7 +2,7 @@
 
 use crate::chunked::{Chunked, Next};
 use crate::fields::{Fields, Length};
-use crate::line::{Line, Text};
+use crate::line::{Line, Text, is_token};
 use crate::{Head, scan};
 
 /// Where in a message a reader stands.
@@ -217,8 +217,7 @@ impl Reader {
             b" HTTP/1.0" => 0,
             _ => return false,
         };
-        let is_token = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
-        !method.is_empty() && method.iter().all(is_token)
+        !method.is_empty() && method.iter().all(|byte| is_token(*byte))
     }
 
     fn status_line(&mut self, line: Text<'_>) -> bool {

@@ -30,6 +30,25 @@ fn after(said: &[&str]) -> Seen {
     seen[0]
 }
 
+/// Every character of a token (RFC 9110, 5.6.2) may stand in a method, and after a known field's name
+/// makes another name of it.
+#[test]
+fn methods_and_field_names_are_tokens() {
+    for byte in 0u8..128 {
+        let sign = char::from(byte);
+        let token = sign.is_ascii_alphanumeric() || "!#$%&'*+-.^_`|~".contains(sign);
+        let expected = if token { Seen::Busy } else { Seen::Opaque };
+        if !" \r\n".contains(sign) {
+            let request = format!(">A{sign} / HTTP/1.1\r\nHost: a\r\n\r\n");
+            assert_eq!(after(&[&request]), expected, "method {request:?}");
+        }
+        if !":\n".contains(sign) {
+            let request = format!(">GET / HTTP/1.1\r\nHost: a\r\nUpgrade{sign}: a\r\n\r\n");
+            assert_eq!(after(&[&request]), expected, "field {request:?}");
+        }
+    }
+}
+
 #[test]
 fn conversations_come_to_what_is_known_of_them() {
     let get = &format!(">{GET}")[..];
