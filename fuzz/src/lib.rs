@@ -14,7 +14,7 @@ mod wire_soup;
 
 mod text_soup;
 
-use random::Random;
+use fastrand::Rng;
 
 type Property = fn(&[u8]);
 
@@ -25,21 +25,21 @@ const TEXTS: [(&str, Property); 2] = [
 ];
 
 /// All properties by name, each with where its random bytes come from.
-fn all() -> impl Iterator<Item = (&'static str, Property, fn(&mut Random) -> Vec<u8>)> {
+fn all() -> impl Iterator<Item = (&'static str, Property, fn(&mut Rng) -> Vec<u8>)> {
     let http = http_properties::ALL.iter().map(|(name, property)| {
-        let soup: fn(&mut Random) -> Vec<u8> = http_soup::soup;
+        let soup: fn(&mut Rng) -> Vec<u8> = http_soup::soup;
         (*name, *property, soup)
     });
     let wire = wire_properties::ALL.iter().map(|(name, property)| {
-        let soup: fn(&mut Random) -> Vec<u8> = wire_soup::soup;
+        let soup: fn(&mut Rng) -> Vec<u8> = wire_soup::soup;
         (*name, *property, soup)
     });
     let texts = TEXTS.iter().map(|(name, property)| {
-        let soup: fn(&mut Random) -> Vec<u8> = text_soup::soup;
+        let soup: fn(&mut Rng) -> Vec<u8> = text_soup::soup;
         (*name, *property, soup)
     });
     let followed = framing_properties::ALL.iter().map(|(name, property)| {
-        let soup: fn(&mut Random) -> Vec<u8> = http_soup::soup;
+        let soup: fn(&mut Rng) -> Vec<u8> = http_soup::soup;
         (*name, *property, soup)
     });
     http.chain(followed).chain(wire).chain(texts)
@@ -64,5 +64,5 @@ pub fn hold(name: &str, bytes: &[u8]) {
 pub fn input(name: &str, seed: u64) -> Vec<u8> {
     let named = all().find(|(known, ..)| *known == name);
     let (.., soup) = named.unwrap_or_else(|| panic!("there is no property {name}"));
-    soup(&mut Random::new(seed))
+    soup(&mut Rng::with_seed(seed))
 }

@@ -1,6 +1,6 @@
 //! Random text that comes close to requests on the control socket and to config files.
 
-use random::Random;
+use fastrand::Rng;
 
 const PARTS: &[&str] = &[
     "{",
@@ -70,16 +70,16 @@ const PARTS: &[&str] = &[
 ];
 
 /// Some bytes; the first chooses the format of a config file.
-pub fn soup(random: &mut Random) -> Vec<u8> {
-    let mut bytes = vec![random.below(256) as u8];
-    for _ in 0..random.below(40) {
-        match random.below(12) {
-            0 => bytes.push(random.below(256) as u8),
-            _ => bytes.extend(PARTS[random.index(PARTS.len())].bytes()),
+pub fn soup(random: &mut Rng) -> Vec<u8> {
+    let mut bytes = vec![random.u8(..)];
+    for _ in 0..random.u64(..40) {
+        match random.u64(..12) {
+            0 => bytes.push(random.u8(..)),
+            _ => bytes.extend(PARTS[random.usize(..PARTS.len())].bytes()),
         }
     }
     // A line on the control socket has no format before it.
-    if random.below(2) == 0 {
+    if random.bool() {
         bytes.remove(0);
     }
     bytes

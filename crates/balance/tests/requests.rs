@@ -7,18 +7,18 @@ use balance::{
     Arrival, Client, Look, Loops, MemberId, Next, Placed, RequestBalancer, RequestPolicy,
     RequestSettings, Ticket,
 };
-use random::Random;
+use fastrand::Rng;
 
 /// Workers that look as chance has it: a look may be out of date, and is only a hint.
 struct Chance<'a> {
-    random: &'a mut Random,
+    random: &'a mut Rng,
     watched: &'a mut HashSet<u64>,
     staged: &'a HashMap<u64, Arrival>,
 }
 
 impl Loops for Chance<'_> {
     fn look(&mut self, _: MemberId) -> Look {
-        match self.random.below(4) {
+        match self.random.u64(..4) {
             0 => Look::Waiting,
             1 => Look::Away,
             2 => Look::Unknown,
@@ -27,7 +27,7 @@ impl Loops for Chance<'_> {
     }
 
     fn unread(&mut self, _: MemberId) -> bool {
-        self.random.below(2) == 0
+        self.random.bool()
     }
 
     fn is_staged(&mut self, member: MemberId) -> bool {
@@ -35,7 +35,7 @@ impl Loops for Chance<'_> {
     }
 
     fn probe(&mut self, _: MemberId) -> bool {
-        self.random.below(8) > 0
+        self.random.u64(..8) > 0
     }
 
     fn watch(&mut self, member: MemberId, on: bool) {
@@ -82,7 +82,7 @@ impl World {
         self.waiting.remove(&ticket.0);
     }
 
-    fn serve(&mut self, seed: u64, balancer: &mut RequestBalancer, random: &mut Random) {
+    fn serve(&mut self, seed: u64, balancer: &mut RequestBalancer, random: &mut Rng) {
         loop {
             let mut watched = std::mem::take(&mut self.watched);
             let mut loops = Chance {
@@ -111,10 +111,10 @@ impl World {
         seed: u64,
         member: MemberId,
         balancer: &mut RequestBalancer,
-        random: &mut Random,
+        random: &mut Rng,
     ) {
         if let Some(back) = self.staged.remove(&member.0)
-            && random.below(8) > 0
+            && random.u64(..8) > 0
         {
             self.placed.remove(&back.ticket.0);
             self.waiting.insert(back.ticket.0);
@@ -128,11 +128,11 @@ impl World {
     }
 }
 
-fn arrival(ticket: u64, random: &mut Random) -> Arrival {
+fn arrival(ticket: u64, random: &mut Rng) -> Arrival {
     Arrival {
         ticket: Ticket(ticket),
-        client: Client::unknown(random.below(6)),
-        wants: (random.below(2) == 0).then(|| random.below(4)),
+        client: Client::unknown(random.u64(..6)),
+        wants: (random.bool()).then(|| random.u64(..4)),
         failed: None,
     }
 }
@@ -140,9 +140,9 @@ fn arrival(ticket: u64, random: &mut Random) -> Arrival {
 #[test]
 fn nothing_is_lost_and_limits_hold() {
     for seed in 0..3000 {
-        let mut random = Random::new(seed);
-        let policy = POLICIES[random.below(5) as usize];
-        let most = 1 + random.below(4) as usize;
+        let mut random = Rng::with_seed(seed);
+        let policy = POLICIES[random.usize(..5)];
+        let most = 1 + random.usize(..4);
         let mut balancer = RequestBalancer::new(RequestSettings {
             policy,
             max_concurrency: most,
@@ -151,15 +151,15 @@ fn nothing_is_lost_and_limits_hold() {
         });
         let mut world = World::default();
         for _ in 0..300 {
-            world.now += random.below(400_000);
-            match random.below(10) {
+            world.now += random.u64(..400_000);
+            match random.u64(..10) {
                 0 if world.members.len() < 4 => {
                     let id = world.now << 8 | world.members.len() as u64;
                     world.members.push(id);
-                    balancer.join(MemberId(id), random.below(4));
+                    balancer.join(MemberId(id), random.u64(..4));
                 }
-                1 if random.below(4) == 0 && !world.members.is_empty() => {
-                    let at = random.below(world.members.len() as u64) as usize;
+                1 if random.u64(..4) == 0 && !world.members.is_empty() => {
+                    let at = random.usize(..world.members.len());
                     let id = world.members.remove(at);
                     world.watched.remove(&id);
                     world.staged.remove(&id);
@@ -169,14 +169,12 @@ fn nothing_is_lost_and_limits_hold() {
                 2..=4 => {
                     let mut ended: Vec<_> = world.placed.iter().map(|(t, m)| (*t, *m)).collect();
                     ended.sort_unstable();
-                    if let Some((ticket, member)) =
-                        ended.get(random.below(ended.len().max(1) as u64) as usize)
-                    {
+                    if let Some((ticket, member)) = ended.get(random.usize(..ended.len().max(1))) {
                         world.placed.remove(ticket);
                         let id = MemberId(*member);
                         let staged = world.staged.get(member);
                         let is_staged = staged.is_some_and(|it| it.ticket.0 == *ticket);
-                        if random.below(8) == 0 {
+                        if random.u64(..8) == 0 {
                             if is_staged {
                                 world.staged.remove(member);
                             }
@@ -191,9 +189,9 @@ fn nothing_is_lost_and_limits_hold() {
                         }
                     }
                 }
-                5 if random.below(2) == 0 => {
+                5 if random.bool() => {
                     // A loop turns.
-                    let at = random.below(world.members.len().max(1) as u64) as usize;
+                    let at = random.usize(..world.members.len().max(1));
                     if let Some(id) = world.members.get(at).copied() {
                         let taken = world.staged.remove(&id);
                         let mut watched = std::mem::take(&mut world.watched);
@@ -213,8 +211,8 @@ fn nothing_is_lost_and_limits_hold() {
                     // Any of them gives up, wherever it stands, or many do at once.
                     let mut waiting: Vec<_> = world.waiting.iter().copied().collect();
                     waiting.sort_unstable();
-                    let many = random.below(4) == 0;
-                    let one = random.below(waiting.len().max(1) as u64) as usize;
+                    let many = random.u64(..4) == 0;
+                    let one = random.usize(..waiting.len().max(1));
                     let gone = waiting.into_iter().enumerate();
                     for (_, gone) in gone.filter(|(at, _)| many || *at == one) {
                         world.waiting.remove(&gone);

@@ -4,7 +4,7 @@
 
 use std::net::Ipv4Addr;
 
-use random::Random;
+use fastrand::Rng;
 
 const SHORT_MS: u32 = 5;
 const LONG_MS: u32 = 100;
@@ -37,17 +37,17 @@ pub(crate) fn mean_service() -> f64 {
 /// time): load = rate × mean service ÷ workers.
 pub(crate) fn poisson(seed: u64, load: f64, workers: usize, seconds: f64) -> Vec<Arrival> {
     let rate = load * workers as f64 / mean_service();
-    let mut random = Random::new(seed);
+    let mut random = Rng::with_seed(seed);
     let mut at = 0.0;
     let mut arrivals = Vec::new();
     loop {
         at += exponential(&mut random) / rate;
-        let service_ms = if random.uniform() < LONG_SHARE {
+        let service_ms = if random.f64() < LONG_SHARE {
             LONG_MS
         } else {
             SHORT_MS
         };
-        let client = client(random.next() % CLIENTS);
+        let client = client(random.u64(..) % CLIENTS);
         if at >= seconds {
             return arrivals;
         }
@@ -66,9 +66,9 @@ fn client(n: u64) -> Ipv4Addr {
 }
 
 /// Exponential with mean 1: the gap between two arrivals of a Poisson process of rate 1.
-fn exponential(random: &mut Random) -> f64 {
+fn exponential(random: &mut Rng) -> f64 {
     // 1 - u lies in (0, 1], so the logarithm is finite.
-    -(1.0 - random.uniform()).ln()
+    -(1.0 - random.f64()).ln()
 }
 
 #[cfg(test)]
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn exponential_has_mean_and_variance_one() {
-        let mut random = Random::new(7);
+        let mut random = Rng::with_seed(7);
         let draws: Vec<f64> = (0..200_000).map(|_| exponential(&mut random)).collect();
         let mean = draws.iter().sum::<f64>() / draws.len() as f64;
         let variance = draws.iter().map(|x| (x - mean).powi(2)).sum::<f64>() / draws.len() as f64;

@@ -5,8 +5,8 @@ mod properties;
 #[path = "../../http1/tests/properties/soup.rs"]
 mod soup;
 
+use fastrand::Rng;
 use framing::{Connection, Seen};
-use random::Random;
 
 use conversation::{Conversation, Side};
 
@@ -14,7 +14,7 @@ use conversation::{Conversation, Side};
 fn what_must_hold_of_any_bytes_holds_of_random_ones() {
     for (name, property) in properties::ALL {
         for seed in 0..8_000 {
-            let bytes = soup::soup(&mut Random::new(seed));
+            let bytes = soup::soup(&mut Rng::with_seed(seed));
             let held = std::panic::catch_unwind(|| property(&bytes));
             assert!(
                 held.is_ok(),
@@ -31,7 +31,7 @@ fn what_must_hold_of_any_bytes_holds_of_random_ones() {
 fn a_connection_is_idle_exactly_when_nothing_is_in_progress() {
     let mut idle = 0;
     for seed in 0..8_000 {
-        let mut random = Random::new(seed);
+        let mut random = Rng::with_seed(seed);
         let mut conversation = Conversation::new(&mut random);
         let mut connection = Connection::new();
         while let Some((side, bytes)) = conversation.next(&mut random) {

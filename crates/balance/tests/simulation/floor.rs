@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::num::NonZeroUsize;
 
 use balance::{Channels, Last, Look, MemberId, Nanos, Policy, Refusal, Settings, Untaken};
-use random::Random;
+use fastrand::Rng;
 
 pub(crate) const US: Nanos = 1_000;
 pub(crate) const MS: Nanos = 1_000_000;
@@ -52,7 +52,7 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn new(random: &mut Random, odd: bool, now: Nanos) -> Self {
+    pub(crate) fn new(random: &mut Rng, odd: bool, now: Nanos) -> Self {
         Self {
             channel: VecDeque::new(),
             taken: VecDeque::new(),
@@ -63,9 +63,9 @@ impl Worker {
             runs_at: None,
             computed: 0,
             began: now,
-            sleeps: random.once_in(2),
-            blind: odd && random.once_in(4),
-            probes: !(odd && random.once_in(6)),
+            sleeps: random.bool(),
+            blind: odd && random.u64(..4) == 0,
+            probes: !(odd && random.u64(..6) == 0),
             watched: false,
             dead: false,
             refused_at: None,
@@ -111,7 +111,7 @@ pub(crate) enum Event {
 /// What the balancer sees and does.
 #[derive(Debug)]
 pub(crate) struct Floor {
-    pub(crate) random: Random,
+    pub(crate) random: Rng,
     pub(crate) now: Nanos,
     pub(crate) workers: BTreeMap<MemberId, Worker>,
     pub(crate) events: BinaryHeap<std::cmp::Reverse<(Nanos, u64, Event)>>,
@@ -145,10 +145,10 @@ impl Floor {
 
     pub(crate) fn work(&mut self) -> Nanos {
         let typical = self.typical_work;
-        if self.random.once_in(10) {
+        if self.random.u64(..10) == 0 {
             typical * 20
         } else {
-            typical / 2 + self.random.below(typical)
+            typical / 2 + self.random.u64(..typical)
         }
     }
 
@@ -156,12 +156,12 @@ impl Floor {
     pub(crate) fn wake(&mut self, id: MemberId) {
         let worker = &self.workers[&id];
         if worker.is_idle() && worker.runs_at.is_none() {
-            let most = if self.starving > 0 && self.random.once_in(2) {
+            let most = if self.starving > 0 && self.random.bool() {
                 self.starving
             } else {
                 50 * US
             };
-            let delay = US + self.random.below(most);
+            let delay = US + self.random.u64(..most);
             let at = self.now + delay;
             self.workers.get_mut(&id).expect("it was there").runs_at = Some(at);
             self.at(delay, Event::Loop(id));
@@ -217,18 +217,18 @@ impl Floor {
             }
             let watched = worker.watched;
             for connection in silent {
-                let delay = self.random.below(self.thinking);
+                let delay = self.random.u64(..self.thinking);
                 self.at(delay, Event::Request(id, connection));
             }
             if took && watched {
-                let delay = US + self.random.below(100 * US);
+                let delay = US + self.random.u64(..100 * US);
                 self.at(delay, Event::Taken(id));
             }
         }
         if let Some(ended) = ended
             && self.kept > 0
         {
-            let delay = self.random.below(self.kept);
+            let delay = self.random.u64(..self.kept);
             self.at(delay, Event::Ended(ended));
         }
         let work = self.work();
@@ -333,7 +333,7 @@ impl Channels for Floor {
     }
 
     fn send(&mut self, member: MemberId, connection: Connection) -> Result<(), Connection> {
-        if self.refusing && self.random.once_in(500) {
+        if self.refusing && self.random.u64(..500) == 0 {
             let worker = self.workers.get_mut(&member).expect("a member is alive");
             worker.refused_at = Some(self.now);
             return Err(connection);

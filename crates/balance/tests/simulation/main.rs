@@ -6,8 +6,8 @@
 mod floor;
 mod world;
 
+use fastrand::Rng;
 use floor::MS;
-use random::Random;
 use world::World;
 
 /// How many worlds are lived through.
@@ -23,7 +23,7 @@ fn invariants_hold_in_every_world() {
         Err(_) => 1..=SEEDS,
     };
     for seed in seeds {
-        let lived = std::panic::catch_unwind(|| World::new(Random::new(seed)).live());
+        let lived = std::panic::catch_unwind(|| World::new(Rng::with_seed(seed)).live());
         if let Err(panic) = lived {
             eprintln!("SIMULATION_SEED={seed} fails");
             std::panic::resume_unwind(panic);
@@ -34,10 +34,10 @@ fn invariants_hold_in_every_world() {
 #[test]
 fn simultaneous_connections_go_to_different_free_workers() {
     for seed in 1..=500 {
-        let mut random = Random::new(seed);
-        let workers = random.below(16) + 1;
+        let mut random = Rng::with_seed(seed);
+        let workers = random.u64(..16) + 1;
         for policy in [balance::Policy::NextAvailable, balance::Policy::RoundRobin] {
-            let mut world = World::idle(Random::new(seed), policy, workers);
+            let mut world = World::idle(Rng::with_seed(seed), policy, workers);
             for _ in 0..20 {
                 let served = world.burst(workers);
                 assert_eq!(served.len() as u64, workers, "seed {seed}, {policy:?}");
@@ -51,14 +51,14 @@ fn simultaneous_connections_go_to_different_free_workers() {
 #[test]
 fn simultaneous_connections_go_to_different_workers_on_a_busy_machine() {
     for seed in 1..=500 {
-        let mut random = Random::new(seed);
-        let workers = random.below(8) + 1;
+        let mut random = Rng::with_seed(seed);
+        let workers = random.u64(..8) + 1;
         for policy in [
             balance::Policy::NextAvailable,
             balance::Policy::RoundRobin,
             balance::Policy::LeastConn,
         ] {
-            let mut world = World::idle(Random::new(seed), policy, workers);
+            let mut world = World::idle(Rng::with_seed(seed), policy, workers);
             world.starve();
             for round in 0..20 {
                 let served = world.burst_within(60 * MS, workers);
@@ -76,9 +76,13 @@ fn simultaneous_connections_go_to_different_workers_on_a_busy_machine() {
 #[test]
 fn silent_clients_hold_nobody_up() {
     for seed in 1..=200 {
-        let mut random = Random::new(seed);
-        let workers = random.below(8) + 1;
-        let mut world = World::idle(Random::new(seed), balance::Policy::NextAvailable, workers);
+        let mut random = Rng::with_seed(seed);
+        let workers = random.u64(..8) + 1;
+        let mut world = World::idle(
+            Rng::with_seed(seed),
+            balance::Policy::NextAvailable,
+            workers,
+        );
         world.silence();
         let took = world.until_taken(200 * workers);
         assert!(took <= 60 * MS, "seed {seed}, {workers} workers: {took} ns");
@@ -87,7 +91,7 @@ fn silent_clients_hold_nobody_up() {
 
 #[test]
 fn rotation_is_exact() {
-    let mut world = World::idle(Random::new(1), balance::Policy::RoundRobin, 4);
+    let mut world = World::idle(Rng::with_seed(1), balance::Policy::RoundRobin, 4);
     let mut counts = std::collections::BTreeMap::new();
     for _ in 0..1000 {
         for worker in world.burst(1) {
@@ -100,10 +104,10 @@ fn rotation_is_exact() {
 #[test]
 fn kept_connections_spread_evenly_also_after_some_have_ended() {
     for seed in 1..=500 {
-        let mut random = Random::new(seed);
-        let workers = random.below(4) + 1;
+        let mut random = Rng::with_seed(seed);
+        let workers = random.u64(..4) + 1;
         for policy in [balance::Policy::NextAvailable, balance::Policy::LeastConn] {
-            let mut world = World::idle(Random::new(seed), policy, workers);
+            let mut world = World::idle(Rng::with_seed(seed), policy, workers);
             world.keep();
             for opened in 1..=10 * workers {
                 world.burst(1);

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::num::NonZeroUsize;
 
 use balance::{Balancer, Client, MemberId, Nanos, Policy, Settings};
-use random::Random;
+use fastrand::Rng;
 
 use crate::floor::{Connection, Event, Floor, MS, US, Worker};
 
@@ -36,8 +36,8 @@ pub(crate) struct World {
 
 impl World {
     /// A world with everything in it that can happen.
-    pub(crate) fn new(mut random: Random) -> Self {
-        let policy = match random.below(8) {
+    pub(crate) fn new(mut random: Rng) -> Self {
+        let policy = match random.u64(..8) {
             0 => Policy::RoundRobin,
             1 => Policy::IpHash,
             2 => Policy::LeastConn,
@@ -45,36 +45,36 @@ impl World {
         };
         let settings = Settings {
             policy,
-            queue: 1 + random.below(64) as usize,
-            patience: if random.once_in(4) {
+            queue: 1 + random.usize(..64),
+            patience: if random.u64(..4) == 0 {
                 20 * MS
             } else {
                 60_000 * MS
             },
-            max_connections: if random.once_in(4) {
-                NonZeroUsize::new(1 + random.below(8) as usize)
+            max_connections: if random.u64(..4) == 0 {
+                NonZeroUsize::new(1 + random.usize(..8))
             } else {
                 None
             },
         };
         // From microseconds to tens of milliseconds.
-        let typical_work = US << random.below(15);
-        let workers = 1 + random.below(8);
-        let load = 1 + random.below(12);
+        let typical_work = US << random.u64(..15);
+        let workers = 1 + random.u64(..8);
+        let load = 1 + random.u64(..12);
         let mut world = Self::empty(random, settings, typical_work);
         // The mean work is about three times the typical one.
         world.gap = (3 * typical_work * 10 / load / workers).max(1);
         world.floor.refusing = true;
-        world.floor.kept = 1 + world.floor.random.below(10 * typical_work);
-        world.to_arrive = 1 + world.floor.random.below(150);
+        world.floor.kept = 1 + world.floor.random.u64(..10 * typical_work);
+        world.to_arrive = 1 + world.floor.random.u64(..150);
         for _ in 0..workers {
-            let delay = world.floor.random.below(MS);
+            let delay = world.floor.random.u64(..MS);
             world.floor.at(delay, Event::Join);
         }
         world.floor.at(0, Event::Arrive);
         for trouble in [Event::Crash, Event::Stop] {
-            for _ in 0..world.floor.random.below(3) {
-                let delay = world.floor.random.below(world.gap * world.to_arrive);
+            for _ in 0..world.floor.random.u64(..3) {
+                let delay = world.floor.random.u64(..world.gap * world.to_arrive);
                 world.floor.at(delay, trouble);
             }
         }
@@ -82,7 +82,7 @@ impl World {
     }
 
     /// A world of idle workers that answer at once, for [`World::burst`].
-    pub(crate) fn idle(random: Random, policy: Policy, workers: u64) -> Self {
+    pub(crate) fn idle(random: Rng, policy: Policy, workers: u64) -> Self {
         let settings = Settings {
             policy,
             queue: 1000,
@@ -96,7 +96,7 @@ impl World {
         world
     }
 
-    fn empty(random: Random, settings: Settings, typical_work: Nanos) -> Self {
+    fn empty(random: Rng, settings: Settings, typical_work: Nanos) -> Self {
         Self {
             floor: Floor {
                 random,
@@ -135,7 +135,7 @@ impl World {
             self.accept();
         }
         self.run();
-        self.floor.now += self.floor.random.below(10 * MS);
+        self.floor.now += self.floor.random.u64(..10 * MS);
         let served = self.floor.taken_by.range(first..);
         served.map(|(_, worker)| *worker).collect()
     }
@@ -151,12 +151,12 @@ impl World {
     pub(crate) fn burst_within(&mut self, within: Nanos, connections: u64) -> BTreeSet<MemberId> {
         let first = self.arrived;
         for _ in 0..connections {
-            let next = self.floor.now + self.floor.random.below(within / connections);
+            let next = self.floor.now + self.floor.random.u64(..within / connections);
             self.run_until(next);
             self.accept();
         }
         self.run();
-        self.floor.now += self.floor.random.below(10 * MS);
+        self.floor.now += self.floor.random.u64(..10 * MS);
         let served = self.floor.taken_by.range(first..);
         served.map(|(_, worker)| *worker).collect()
     }
@@ -201,7 +201,7 @@ impl World {
     /// One of the open connections ends.
     pub(crate) fn end_any(&mut self) {
         let count = self.floor.open.len() as u64;
-        let nth = self.floor.random.below(count.max(1)) as usize;
+        let nth = self.floor.random.u64(..count.max(1)) as usize;
         if let Some(connection) = self.floor.open.keys().nth(nth).copied() {
             self.end(connection);
         }
@@ -282,10 +282,10 @@ impl World {
                     self.to_arrive -= 1;
                     self.accept();
                     // Now and then many at once.
-                    let gap = if self.floor.random.once_in(3) {
+                    let gap = if self.floor.random.u64(..3) == 0 {
                         0
                     } else {
-                        self.floor.random.below(2 * self.gap)
+                        self.floor.random.u64(..2 * self.gap)
                     };
                     self.floor.at(gap, Event::Arrive);
                 }
@@ -307,7 +307,7 @@ impl World {
                     let worker = self.floor.workers.get_mut(&id).expect("it was picked");
                     worker.stopped = true;
                     worker.idle_since = None;
-                    let delay = self.floor.random.below(100 * MS);
+                    let delay = self.floor.random.u64(..100 * MS);
                     self.floor.at(delay, Event::Continue(id));
                 }
             }
@@ -331,7 +331,7 @@ impl World {
         let connection = self.arrived;
         self.arrived += 1;
         self.floor.central.insert(connection);
-        let client = Client::unknown(self.floor.random.below(20));
+        let client = Client::unknown(self.floor.random.u64(..20));
         self.balancer
             .arrive(self.floor.now, client, connection, &mut self.floor);
         self.plan_tick();
@@ -369,7 +369,7 @@ impl World {
             let worker = self.floor.workers.remove(&id).expect("it was picked");
             assert!(worker.channel.is_empty(), "the channel was not emptied");
             self.floor.open.retain(|_, member| *member != id);
-            let delay = self.floor.random.below(5 * MS);
+            let delay = self.floor.random.u64(..5 * MS);
             self.floor.at(delay, Event::Join);
         }
     }
@@ -382,8 +382,8 @@ impl World {
     }
 
     fn any_worker(&mut self) -> Option<MemberId> {
-        let count = self.floor.workers.len() as u64;
-        let nth = self.floor.random.below(count) as usize;
+        let count = self.floor.workers.len();
+        let nth = self.floor.random.usize(..count.max(1));
         self.floor.workers.keys().nth(nth).copied()
     }
 

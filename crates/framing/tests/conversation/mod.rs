@@ -1,6 +1,6 @@
 //! Conversations between a client and a server, of which it is known where each message ends.
 
-use random::Random;
+use fastrand::Rng;
 
 /// Who says something.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,8 +29,8 @@ pub(crate) struct Conversation {
 }
 
 impl Conversation {
-    pub(crate) fn new(random: &mut Random) -> Self {
-        let count = 1 + random.index(6);
+    pub(crate) fn new(random: &mut Rng) -> Self {
+        let count = 1 + random.usize(..6);
         Self {
             exchanges: (0..count).map(|_| exchange(random)).collect(),
             client: (0, 0),
@@ -44,7 +44,7 @@ impl Conversation {
     }
 
     /// What is said next; `None` at the end.
-    pub(crate) fn next(&mut self, random: &mut Random) -> Option<(Side, Vec<u8>)> {
+    pub(crate) fn next(&mut self, random: &mut Rng) -> Option<(Side, Vec<u8>)> {
         let can_ask = self.client.0 < self.exchanges.len();
         let can_answer = match self.exchanges.get(self.server.0) {
             Some(exchange) if self.server.0 == self.client.0 => self.client.1 >= exchange.head,
@@ -54,7 +54,7 @@ impl Conversation {
         if !can_ask && !can_answer {
             return None;
         }
-        if can_ask && (!can_answer || random.once_in(3)) {
+        if can_ask && (!can_answer || random.u64(..3) == 0) {
             let rest = &self.exchanges[self.client.0].request[self.client.1..];
             let piece = rest[..cut(rest.len(), random)].to_vec();
             self.client.1 += piece.len();
@@ -66,7 +66,7 @@ impl Conversation {
         let exchange = &self.exchanges[self.server.0];
         let at = self.server.1;
         let rest = &exchange.response[at..];
-        let in_file = exchange.file.contains(&at) && random.once_in(2);
+        let in_file = exchange.file.contains(&at) && random.bool();
         let most = if in_file {
             exchange.file.end - at
         } else {
@@ -82,15 +82,15 @@ impl Conversation {
 }
 
 /// How many of so many bytes are said at once.
-fn cut(len: usize, random: &mut Random) -> usize {
-    match random.index(3) {
+fn cut(len: usize, random: &mut Rng) -> usize {
+    match random.usize(..3) {
         0 => len,
         1 => 1,
-        _ => 1 + random.index(len),
+        _ => 1 + random.usize(..len),
     }
 }
 
-fn exchange(random: &mut Random) -> Exchange {
+fn exchange(random: &mut Rng) -> Exchange {
     let method = pick(
         random,
         &["GET", "POST", "HEAD", "PUT", "OPTIONS", "M-SEARCH"],
@@ -102,12 +102,12 @@ fn exchange(random: &mut Random) -> Exchange {
     let mut request = format!("{method} {target} HTTP/1.1\r\n").into_bytes();
     fields(random, &mut request);
     let data = body(random);
-    let request_framing = random.index(3);
+    let request_framing = random.usize(..3);
     let tail = framed(random, request_framing, &data, &mut request).0;
     let head = request.len();
     request.extend(tail);
     let mut response = Vec::new();
-    while random.once_in(4) {
+    while random.u64(..4) == 0 {
         let interim = pick(
             random,
             &["100 Continue", "103 Early Hints", "102 Processing"],
@@ -129,7 +129,7 @@ fn exchange(random: &mut Random) -> Exchange {
     response.extend(format!("HTTP/1.1 {status}\r\n").bytes());
     fields(random, &mut response);
     let data = body(random);
-    let response_framing = 1 + random.index(2);
+    let response_framing = 1 + random.usize(..2);
     let (tail, file) = framed(random, response_framing, &data, &mut response);
     let start = response.len();
     let has_body = method != "HEAD" && !status.starts_with("204") && !status.starts_with("304");
@@ -152,15 +152,15 @@ fn exchange(random: &mut Random) -> Exchange {
 /// Ends a head for some data, framed in this way: nothing, a length, chunks. The body comes back, and
 /// where it is data.
 fn framed(
-    random: &mut Random,
+    random: &mut Rng,
     how: usize,
     data: &[u8],
     head: &mut Vec<u8>,
 ) -> (Vec<u8>, std::ops::Range<usize>) {
     let mut body = Vec::new();
     let mut file = 0..0;
-    let name = |random: &mut Random, name: &str| {
-        if random.once_in(3) {
+    let name = |random: &mut Rng, name: &str| {
+        if random.u64(..3) == 0 {
             name.to_ascii_lowercase()
         } else {
             name.to_owned()
@@ -179,7 +179,7 @@ fn framed(
             let name = name(random, "Transfer-Encoding");
             let coding = pick(random, &["chunked", "Chunked", "CHUNKED"]);
             head.extend(format!("{name}: {coding}\r\n").bytes());
-            for chunk in data.chunks(1 + random.index(40)) {
+            for chunk in data.chunks(1 + random.usize(..40)) {
                 let extension = pick(random, &["", ";a=b", ";a=\"\\\"0\"", " ;x"]).trim();
                 let zeros = pick(random, &["", "00"]);
                 body.extend(format!("{zeros}{:X}{extension}\r\n", chunk.len()).bytes());
@@ -205,7 +205,7 @@ fn framed(
     (body, file)
 }
 
-fn fields(random: &mut Random, head: &mut Vec<u8>) {
+fn fields(random: &mut Rng, head: &mut Vec<u8>) {
     const FIELDS: &[&str] = &[
         "Host: a",
         "Cookie: a=b; c=d",
@@ -222,14 +222,14 @@ fn fields(random: &mut Random, head: &mut Vec<u8>) {
         "C:",
         "u: ",
     ];
-    for _ in 0..random.index(5) {
-        head.extend(FIELDS[random.index(FIELDS.len())].bytes());
+    for _ in 0..random.usize(..5) {
+        head.extend(FIELDS[random.usize(..FIELDS.len())].bytes());
         head.extend(b"\r\n");
     }
 }
 
 /// Data that looks like messages.
-fn body(random: &mut Random) -> Vec<u8> {
+fn body(random: &mut Rng) -> Vec<u8> {
     const PARTS: &[&str] = &[
         "GET / HTTP/1.1\r\nHost: a\r\n\r\n",
         "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
@@ -239,12 +239,12 @@ fn body(random: &mut Random) -> Vec<u8> {
         "hello",
     ];
     let mut data = Vec::new();
-    for _ in 0..random.index(5) {
-        data.extend(PARTS[random.index(PARTS.len())].bytes());
+    for _ in 0..random.usize(..5) {
+        data.extend(PARTS[random.usize(..PARTS.len())].bytes());
     }
     data
 }
 
-fn pick<'a>(random: &mut Random, from: &[&'a str]) -> &'a str {
-    from[random.index(from.len())]
+fn pick<'a>(random: &mut Rng, from: &[&'a str]) -> &'a str {
+    from[random.usize(..from.len())]
 }

@@ -1,6 +1,6 @@
 //! Random bytes that come close to HTTP.
 
-use random::Random;
+use fastrand::Rng;
 
 const PARTS: &[&[u8]] = &[
     b"GET ",
@@ -61,37 +61,37 @@ const WHOLE: &[&[u8]] = &[
 ];
 
 /// Some bytes: parts of messages in any order, or a message with a few of its bytes changed.
-pub(crate) fn soup(random: &mut Random) -> Vec<u8> {
-    if random.once_in(2) {
+pub(crate) fn soup(random: &mut Rng) -> Vec<u8> {
+    if random.bool() {
         return spoiled(random);
     }
-    let parts = 1 + random.index(30);
+    let parts = 1 + random.usize(..30);
     let mut bytes = Vec::new();
     for _ in 0..parts {
-        bytes.extend_from_slice(PARTS[random.index(PARTS.len())]);
-        if random.index(8) == 0 {
-            bytes.push(random.next() as u8);
+        bytes.extend_from_slice(PARTS[random.usize(..PARTS.len())]);
+        if random.usize(..8) == 0 {
+            bytes.push(random.u8(..));
         }
     }
     bytes
 }
 
-fn spoiled(random: &mut Random) -> Vec<u8> {
-    let mut bytes = WHOLE[random.index(WHOLE.len())].to_vec();
-    for _ in 0..random.index(4) {
-        let at = random.index(bytes.len());
-        match random.index(4) {
-            0 => bytes[at] = random.next() as u8,
+fn spoiled(random: &mut Rng) -> Vec<u8> {
+    let mut bytes = WHOLE[random.usize(..WHOLE.len())].to_vec();
+    for _ in 0..random.usize(..4) {
+        let at = random.usize(..bytes.len());
+        match random.usize(..4) {
+            0 => bytes[at] = random.u8(..),
             1 => {
                 bytes.remove(at);
             }
             2 => {
-                let part = PARTS[random.index(PARTS.len())];
+                let part = PARTS[random.usize(..PARTS.len())];
                 bytes.splice(at..at, part.iter().copied());
             }
             _ => {
-                let other = WHOLE[random.index(WHOLE.len())];
-                let from = random.index(other.len());
+                let other = WHOLE[random.usize(..WHOLE.len())];
+                let from = random.usize(..other.len());
                 bytes.splice(at.., other[from..].iter().copied());
             }
         }

@@ -6,7 +6,7 @@ use std::fs;
 use std::thread;
 use std::time::Duration;
 
-use random::Random;
+use fastrand::Rng;
 use rustix::process::Signal;
 
 use crate::chaos::{
@@ -26,14 +26,14 @@ const FIRST_PAUSE: u64 = 100;
 /// Who is killed next: each instance once in each round, in an order of chance. So one may be killed
 /// twice within a moment, but not again and again, which would be a reason to wait for it.
 struct Victims {
-    random: Random,
+    random: Rng,
     round: Vec<u64>,
 }
 
 impl Victims {
     fn new(seed: u64) -> Victims {
         Victims {
-            random: Random::new(seed),
+            random: Rng::with_seed(seed),
             round: Vec::new(),
         }
     }
@@ -45,7 +45,7 @@ impl Victims {
             self.round = (0..WORKERS as u64).collect();
         }
         while !self.round.is_empty() {
-            let chosen = self.random.below(self.round.len() as u64) as usize;
+            let chosen = self.random.usize(..self.round.len());
             let instance = self.round.swap_remove(chosen);
             if let Some(pid) = listening.get(&instance) {
                 return Some(*pid);

@@ -246,12 +246,12 @@ mod tests {
     fn no_order_of_runs_punishes_service() {
         let restart = restart(EARNED);
         for seed in 0..2000 {
-            let mut random = random::Random::new(seed);
+            let mut random = fastrand::Rng::with_seed(seed);
             let mut debt = Debt::default();
             for run in 1..200 {
                 let before = debt.owed;
-                let served = (random.below(3) > 0).then(|| ms(random.below(1500)));
-                let uptime = served.unwrap_or_default() + ms(random.below(1500));
+                let served = (random.u64(..3) > 0).then(|| ms(random.u64(..1500)));
+                let uptime = served.unwrap_or_default() + ms(random.u64(..1500));
                 let pause = debt.after(Lived { uptime, served }, &restart, ms(0));
                 assert!(pause.unwrap() <= LONGEST_PAUSE);
                 assert!(debt.owed <= before + RUN, "seed {seed}: time costs nothing");

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use random::Random;
+use fastrand::Rng;
 
 use super::*;
 use config::Restart;
@@ -79,35 +79,35 @@ impl World {
 }
 
 fn live(seed: u64) {
-    let mut random = Random::new(seed);
+    let mut random = Rng::with_seed(seed);
     let rules = Rules {
         restart: Restart {
-            auto: random.below(4) != 0,
+            auto: random.u64(..4) != 0,
             autostart: true,
-            max_unstable: u32::try_from(random.below(4)).unwrap(),
-            min_uptime: Duration::from_millis(random.below(2000)),
-            pause: match random.below(2) {
-                0 => Pause::Earned(Duration::from_millis(random.below(300))),
-                _ => Pause::Growing(Duration::from_millis(random.below(300))),
+            max_unstable: u32::try_from(random.u64(..4)).unwrap(),
+            min_uptime: Duration::from_millis(random.u64(..2000)),
+            pause: match random.u64(..2) {
+                0 => Pause::Earned(Duration::from_millis(random.u64(..300))),
+                _ => Pause::Growing(Duration::from_millis(random.u64(..300))),
             },
             stop_exit_codes: [3].into(),
         },
-        drains: random.below(2) == 0,
-        drain_timeout: Duration::from_millis(random.below(2) * 3000),
-        kill_timeout: Duration::from_millis(random.below(2000)),
-        listen_timeout: Duration::from_millis(random.below(4000)),
-        wait_ready: random.below(3) == 0,
-        overlap: random.below(2) == 0,
+        drains: random.bool(),
+        drain_timeout: Duration::from_millis(random.u64(..2) * 3000),
+        kill_timeout: Duration::from_millis(random.u64(..2000)),
+        listen_timeout: Duration::from_millis(random.u64(..4000)),
+        wait_ready: random.u64(..3) == 0,
+        overlap: random.bool(),
     };
     let mut instance = Instance::new(Rest::Stopped, 0, 0);
     let mut world = World::default();
     let mut now = Duration::ZERO;
     for step in 0..200 {
-        now += Duration::from_millis(random.below(700));
+        now += Duration::from_millis(random.u64(..700));
         let ended = step == 199;
         // Any process that ever was may be heard of, also one that is long gone.
-        let run = random.below(world.last + 2);
-        let event = match random.below(19) {
+        let run = random.u64(..world.last + 2);
+        let event = match random.u64(..19) {
             _ if ended => Event::Stop,
             15 => Event::Remove,
             16 => Event::Renew,
@@ -118,7 +118,7 @@ fn live(seed: u64) {
             2 => Event::Restart,
             3 => Event::Reload,
             4..7 => {
-                let code = i32::try_from(random.below(5)).unwrap();
+                let code = i32::try_from(random.u64(..5)).unwrap();
                 world.alive.remove(&run);
                 Event::Exited {
                     run,
@@ -127,13 +127,13 @@ fn live(seed: u64) {
             }
             7..9 => Event::Up {
                 run,
-                listening: random.below(2) == 0,
+                listening: random.bool(),
             },
             9 => Event::Unfit { run },
             10 => Event::Hurry { by: now },
             11 => Event::Listens {
                 run,
-                listening: random.below(2) == 0,
+                listening: random.bool(),
             },
             _ => Event::Time,
         };
@@ -151,7 +151,7 @@ fn live(seed: u64) {
         let effects = instance.step(event, &rules, now);
         world.act(&effects, &rules, now);
         if let Some(at) = instance.next_time(&rules)
-            && random.below(2) == 0
+            && random.bool()
         {
             now = now.max(at);
             let effects = instance.step(Event::Time, &rules, now);

@@ -1,43 +1,43 @@
 //! Random bytes that come close to messages: encoded ones of any content, with some bytes changed.
 
-use random::Random;
+use fastrand::Rng;
 use wire::{Address, Handoff, Reply, Request, Verb, channel_name, pair_name};
 
 /// Some bytes.
-pub(crate) fn soup(random: &mut Random) -> Vec<u8> {
-    let len = random.below(130) as usize;
-    let noise: Vec<u8> = (0..len).map(|_| random.below(256) as u8).collect();
+pub(crate) fn soup(random: &mut Rng) -> Vec<u8> {
+    let len = random.usize(..130);
+    let noise: Vec<u8> = (0..len).map(|_| random.u8(..)).collect();
     let address = Address::new(&noise).unwrap_or(Address::NONE);
-    let mut bytes = match random.below(6) {
+    let mut bytes = match random.u64(..6) {
         0 => noise,
         1 => Handoff::connection(&noise).encode().0.to_vec(),
-        2 => channel_name(random.next(), random.next()).to_vec(),
-        3 => pair_name(random.next(), random.next(), &noise).to_vec(),
+        2 => channel_name(random.u64(..), random.u64(..)).to_vec(),
+        3 => pair_name(random.u64(..), random.u64(..), &noise).to_vec(),
         4 => Reply {
-            channel: random.next(),
+            channel: random.u64(..),
             address,
-            ..Reply::plain(wire::Outcome::Failed(random.below(200) as i32))
+            ..Reply::plain(wire::Outcome::Failed(random.u64(..200) as i32))
         }
         .encode()
         .to_vec(),
         _ => Request {
             verb: Verb::Bind,
-            cluster_worker: random.below(2) == 0,
-            instance: random.next() as u32,
-            tid: random.next() as i32,
-            fd: random.next() as i32,
-            arg: random.next() as i32,
-            arg2: random.next() as i32,
-            channel: random.next(),
+            cluster_worker: random.bool(),
+            instance: random.u32(..),
+            tid: random.i32(..),
+            fd: random.i32(..),
+            arg: random.i32(..),
+            arg2: random.i32(..),
+            channel: random.u64(..),
             address,
         }
         .encode()
         .to_vec(),
     };
-    for _ in 0..random.below(4) {
-        let at = random.below(bytes.len().max(1) as u64) as usize;
+    for _ in 0..random.u64(..4) {
+        let at = random.usize(..bytes.len().max(1));
         if let Some(byte) = bytes.get_mut(at) {
-            *byte = random.below(256) as u8;
+            *byte = random.u8(..);
         }
     }
     bytes
