@@ -7,7 +7,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
 
 use balance::{Last, MemberId, Nanos};
@@ -130,9 +130,14 @@ impl Counts {
         }
     }
 
-    /// A member has been sent a connection.
-    pub(super) fn opened(&mut self, endpoint: Option<Endpoint>, member: MemberId) {
-        let Some(endpoint) = endpoint.filter(|endpoint| self.is_proven(*endpoint)) else {
+    /// A member has been sent a connection, of which `socket` is our own copy.
+    pub(super) fn opened(
+        &mut self,
+        endpoint: Option<Endpoint>,
+        socket: BorrowedFd<'_>,
+        member: MemberId,
+    ) {
+        let Some(endpoint) = endpoint.filter(|endpoint| self.is_proven(*endpoint, socket)) else {
             // Of what nobody can count the end, the beginning does not count either.
             self.ended.push(member);
             return;
@@ -150,18 +155,25 @@ impl Counts {
         }
     }
 
-    /// Whether the kernel answers about such connections. The first is asked about while it is
-    /// surely open.
-    fn is_proven(&mut self, endpoint: Endpoint) -> bool {
+    /// Whether the kernel answers about such connections. It is asked about the first, and about
+    /// others as long as its answer proves nothing: a client may have left, and the worker answered,
+    /// before that.
+    fn is_proven(&mut self, endpoint: Endpoint, socket: BorrowedFd<'_>) -> bool {
         let [tcp, unix] = &mut self.proven;
         let proven = match endpoint {
             Endpoint::Tcp { .. } => tcp,
             Endpoint::Unix { .. } => unix,
         };
-        *proven.get_or_insert_with(|| {
+        if proven.is_none() {
             let said = self.diag.as_mut().map(|diag| diag.ask(&[endpoint]));
-            said.is_some_and(|said| said.first() == Some(&Presence::Open))
-        })
+            *proven = match said.and_then(|said| said.first().copied()) {
+                Some(Presence::Open) => Some(true),
+                // No process holds it any more, our own apart: that may be true.
+                Some(Presence::Ended) if !endpoint.is_established(socket) => None,
+                _ => Some(false),
+            };
+        }
+        *proven == Some(true)
     }
 
     /// Whether its worker has read from it.

@@ -7,6 +7,12 @@ pub(super) const AF_UNIX: u8 = 1;
 pub(super) const AF_INET: u8 = 2;
 pub(super) const AF_INET6: u8 = 10;
 
+const IPPROTO_TCP: i32 = 6;
+/// The first byte of what this option reads is the state.
+const TCP_INFO: i32 = 11;
+/// `TCP_ESTABLISHED`.
+const ESTABLISHED: u8 = 1;
+
 /// A connection, by what the kernel knows it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Endpoint {
@@ -31,6 +37,19 @@ impl Endpoint {
             local: canonical(local.as_bytes())?,
             peer: canonical(peer)?,
         })
+    }
+
+    /// Whether neither side has closed the connection yet. A Unix socket is in the kernel's table
+    /// as long as it is held, whatever its client does.
+    pub(super) fn is_established(self, socket: BorrowedFd<'_>) -> bool {
+        let mut state = [0];
+        match self {
+            Self::Tcp { .. } => {
+                let read = sys::read_option(socket, IPPROTO_TCP, TCP_INFO, &mut state);
+                read.is_ok() && state == [ESTABLISHED]
+            }
+            Self::Unix { .. } => true,
+        }
     }
 
     /// The client's address, if it has one.

@@ -108,7 +108,7 @@ impl Channels for Workers {
         }
         channel.sent = true;
         channel.last = connection.endpoint;
-        self.counts.opened(connection.endpoint, member);
+        self.counts.opened(connection.endpoint, socket, member);
         Ok(())
     }
 

@@ -6,9 +6,13 @@ use std::io::{Read, Write};
 use std::net::TcpStream;
 use std::time::Duration;
 
+use rustix::net::sockopt;
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
-use crate::harness::{Door, Event, Request, Run, Setup, alone, beside_others, deal, read_some};
+use crate::harness::{
+    Door, Event, Request, Run, Setup, alone, beside_others, children_of, deal, read_some,
+};
 
 /// A connection that its client keeps.
 struct Kept(TcpStream);
@@ -132,6 +136,34 @@ fn least_conn_evens_out_what_clients_keep() {
         assert_eq!(next.ask(), instance);
         kept.push(next);
     }
+}
+
+/// The first clients are gone before they are accepted, as after a port scan: of those that come later
+/// it is known all the same who is connected.
+#[test]
+fn clients_that_leave_at_once_do_not_end_the_count() {
+    let _turn = beside_others();
+    let mut run = Setup::example("node-http/server.mjs")
+        .instances(2)
+        .option("--balance", "least_conn")
+        .flag("--stats=1")
+        .start();
+    run.listening(2);
+    let supervisor = Pid::from_raw(children_of(run.pid())[0]).unwrap();
+    kill_process(supervisor, Signal::STOP).unwrap();
+    for _ in 0..5 {
+        let Kept(stream) = Kept::open(&run);
+        // It ends with a reset.
+        sockopt::set_socket_linger(&stream, Some(Duration::ZERO)).unwrap();
+    }
+    kill_process(supervisor, Signal::CONT).unwrap();
+    let mut kept: Vec<_> = (0..6).map(|_| Kept::open(&run)).collect();
+    for connection in &mut kept {
+        connection.ask();
+    }
+    until_open(&mut run, 6);
+    let uncounted = run.events().into_iter().find(|event| event.is("uncounted"));
+    assert!(uncounted.is_none(), "{}", run.story());
 }
 
 /// However a runtime closes its connections, the count comes down to what is open.
