@@ -40,6 +40,7 @@ use std::num::NonZeroUsize;
 mod balancer;
 mod choose;
 mod client;
+mod ids;
 mod member;
 mod memory;
 mod pace;
@@ -50,6 +51,7 @@ mod turns;
 
 pub use balancer::Balancer;
 pub use client::Client;
+pub use ids::IdMap;
 pub use member::{MemberFigures, MemberId};
 pub use queue::Waits;
 pub use requests::{

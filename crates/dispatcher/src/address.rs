@@ -84,6 +84,17 @@ impl ListenAddress {
     }
 }
 
+// ListenAddress holds socket addresses, which are hashed by what makes them equal.
+impl std::hash::Hash for ListenAddress {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        match self {
+            Self::Tcp { socket, .. } => socket.hash(state),
+            Self::Path(path) => path.hash(state),
+            Self::Abstract(name) => name.hash(state),
+        }
+    }
+}
+
 impl fmt::Display for ListenAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -9,7 +9,7 @@ use std::os::fd::OwnedFd;
 use rustix::net::{SocketType, sockopt};
 use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, getpgid, getpid, pidfd_getfd, pidfd_open};
 
-use super::Notice;
+use super::notice::Notice;
 use process::sockets::{Table, holder_of, read, sockets_of};
 use process::tree;
 

@@ -70,6 +70,13 @@ impl Descriptors {
     }
 }
 
+/// From this descriptor's number on they are scarce: three quarters of what we may have. The kernel
+/// gives the lowest free number.
+pub(super) fn descriptors_for_connections() -> i32 {
+    let limit = getrlimit(Resource::Nofile).current;
+    i32::try_from(limit.unwrap_or(u64::MAX) / 4 * 3).unwrap_or(i32::MAX)
+}
+
 /// How many descriptors this process has.
 fn open() -> usize {
     open_in("/proc/self/fd").unwrap_or(0)

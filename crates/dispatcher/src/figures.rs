@@ -2,92 +2,76 @@
 
 use std::collections::BTreeMap;
 
-use balance::{MemberFigures, MemberId, Waits};
-
-use super::ids::{ListenerId, Place};
-use super::listeners::Listener;
-use super::members::Membership;
-use super::turn::Turn;
+use balance::{MemberFigures, Waits};
 use telemetry::figures::{ListenerFigures, LoopSeenBy, WaitFigures, WorkerFigures};
 
-impl Turn {
-    /// What was counted so far, for each listener, in the order of their addresses.
-    pub(super) fn figures(&mut self) -> Vec<ListenerFigures> {
-        let mut all: Vec<_> = self
-            .listeners
-            .all
-            .iter()
-            .map(|(id, listener)| (listener.address.clone(), *id))
-            .collect();
-        all.sort();
-        let ended = self.listeners.ended.clone();
-        let open = all.into_iter().filter_map(|(_, id)| self.figures_at(id));
-        ended.into_iter().chain(open.collect::<Vec<_>>()).collect()
-    }
+use super::context::Context;
+use super::ids::{ListenerId, Place};
 
-    /// What was counted at this listener.
-    pub(super) fn figures_at(&mut self, id: ListenerId) -> Option<ListenerFigures> {
-        let now = self.now();
-        let workers = self.workers_of(id);
-        let listener = self.listeners.all.get(&id)?;
-        let oldest = listener.balancer.oldest();
-        Some(ListenerFigures {
-            address: listener.address.to_string(),
-            accepted: listener.accepted,
-            waiting: listener.balancer.waiting(),
-            waiting_for: oldest.map_or(0, |since| now.saturating_sub(since)),
-            waited: waited(listener.balancer.waits()),
-            refused: listener.balancer.refused(),
-            requests: self.proxy.as_ref().and_then(|proxy| proxy.figures(id.0)),
-            workers,
-        })
-    }
-
-    /// The workers behind a listener, those that have left among them.
-    fn workers_of(&mut self, id: ListenerId) -> Vec<WorkerFigures> {
-        let Some(listener) = self.listeners.all.get(&id) else {
-            return Vec::new();
-        };
-        let mut rows: BTreeMap<Place, WorkerFigures> = listener
-            .past
-            .iter()
-            .map(|(place, past)| (*place, row(*place, past)))
-            .collect();
-        let present = figures_of(listener);
-        let requests = self.proxy.as_ref().map(|proxy| proxy.workers(id.0));
-        for (member, membership) in &self.members {
-            let place = membership.place;
-            let Some(figures) = present.get(member) else {
-                continue;
-            };
-            let entry = rows
-                .entry(place)
-                .or_insert_with(|| row(place, &MemberFigures::default()));
-            entry.dispatched += figures.dispatched;
-            entry.taken_back += figures.taken_back;
-            entry.open = figures.open;
-            entry.pid = pid_of(membership);
-            if let Some(channel) = self.workers.channels.get_mut(member) {
-                entry.untaken = channel.connections();
-                entry.seen_by = channel.seen_by();
-            }
-        }
-        if let Some(requests) = requests {
-            for (place, row) in &mut rows {
-                let counted = requests.get(&place.key()).copied();
-                row.requests = Some(counted.unwrap_or_default());
-            }
-        }
-        rows.into_values().collect()
-    }
+/// What was counted so far, for each listener, in the order of their addresses.
+pub(super) fn of_all(cx: &mut Context) -> Vec<ListenerFigures> {
+    let listeners = cx.listeners.all.iter();
+    let mut all: Vec<_> = listeners
+        .map(|(id, listener)| (listener.address.clone(), *id))
+        .collect();
+    all.sort();
+    let mut figures = cx.listeners.ended.clone();
+    figures.extend(all.into_iter().filter_map(|(_, id)| of(id, cx)));
+    figures
 }
 
-fn figures_of(listener: &Listener) -> BTreeMap<MemberId, MemberFigures> {
-    listener.balancer.members().collect()
+/// What was counted at this listener.
+pub(super) fn of(id: ListenerId, cx: &mut Context) -> Option<ListenerFigures> {
+    let now = cx.clock.now();
+    let workers = workers_at(id, cx);
+    let listener = cx.listeners.all.get(&id)?;
+    let waiting = cx.placement.waiting_connections(id);
+    Some(ListenerFigures {
+        address: listener.address.to_string(),
+        accepted: listener.accepted,
+        waiting: waiting.connections,
+        waiting_for: waiting.oldest.map_or(0, |since| now.saturating_sub(since)),
+        waited: waited(waiting.waits),
+        refused: waiting.refused,
+        requests: cx.placement.request_figures(id),
+        workers,
+    })
 }
 
-fn pid_of(membership: &Membership) -> Option<i32> {
-    membership.holders.first().map(|holder| holder.pid)
+/// The workers behind a listener, those that have left among them.
+fn workers_at(id: ListenerId, cx: &mut Context) -> Vec<WorkerFigures> {
+    let Some(listener) = cx.listeners.all.get(&id) else {
+        return Vec::new();
+    };
+    let mut rows: BTreeMap<Place, WorkerFigures> = listener
+        .past
+        .iter()
+        .map(|(place, past)| (*place, row(*place, past)))
+        .collect();
+    let present = cx.placement.member_figures(id);
+    let members = cx.members.all.iter();
+    for (id, member) in members.filter(|(_, it)| it.listener == id && it.joined) {
+        let figures = present.get(id).copied().unwrap_or_default();
+        let place = member.place;
+        let entry = rows
+            .entry(place)
+            .or_insert_with(|| row(place, &MemberFigures::default()));
+        entry.dispatched += figures.dispatched;
+        entry.taken_back += figures.taken_back;
+        entry.open = figures.open;
+        entry.pid = member.pid();
+        if let Some(channel) = cx.workers.channels.get_mut(id) {
+            entry.untaken = channel.connections();
+            entry.seen_by = channel.seen_by();
+        }
+    }
+    if let Some(requests) = cx.placement.worker_requests(id) {
+        for (place, row) in &mut rows {
+            let counted = requests.get(&place.key()).copied();
+            row.requests = Some(counted.unwrap_or_default());
+        }
+    }
+    rows.into_values().collect()
 }
 
 fn row(place: Place, past: &MemberFigures) -> WorkerFigures {

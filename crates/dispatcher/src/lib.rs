@@ -1,59 +1,84 @@
 //! The dispatcher: it owns the app's listening sockets, and hands each connection to a worker.
 //!
 //! One thread, one epoll. Workers ask for their listeners at the registration socket, which has a
-//! thread of its own ([`registration`]), and become members of a listener ([`members`]); the loop
-//! ([`turn`]) accepts, lets the pure balancer choose, and sends. It knows of processes only that
-//! they live or have ended. What the rest of the supervisor should know, it says in [`Notice`]s,
-//! and never waits for it.
+//! thread of its own, and become members of a listener. The event loop accepts, has what came
+//! placed, and sends. It knows of processes only that they live or have ended. What the rest of the
+//! supervisor should know, it says in [`Notice`]s, and never waits for it.
+//!
+//! | module | what it holds |
+//! |---|---|
+//! | `event_loop`, `command` | the loop, and what it is asked to do |
+//! | `context` | the parts that the loop works with: the next six rows |
+//! | `listeners` | the sockets at which clients connect |
+//! | `members` | which processes hold which channels |
+//! | `workers`, `channel` | the channels, and what they and the kernel tell of workers |
+//! | `placement` | what accepted connections become: `connections` or `requests` |
+//! | `draining` | workers that come to their end |
+//! | `notices` | the way to the supervisor |
+//! | `accept` | accepting, and when not to |
+//! | `membership`, `endings` | how workers join and leave; what becomes of listeners without them |
+//! | `given_back` | taking the connections that draining workers give back |
+//! | `registration`, `registered` | the thread that workers ask, and what it has the loop do |
+//! | `counts`, `ledger`, `sock_diag`, `reading` | which connections are open, and read from |
+//! | `oracle` | whether a worker's loop waits |
+//!
+//! Arrows lead from the loop to what is done (`accept`, `membership`, `endings`, `registered`), from
+//! there to the parts, and from those to names and the kernel.
 
 #![forbid(unsafe_code)]
 
-mod accepting;
+mod accept;
 mod address;
 mod bound;
 mod channel;
+mod clock;
+mod command;
 mod connection;
+mod context;
 mod counts;
 mod datagrams;
 mod descriptors;
 mod draining;
+mod endings;
 mod endpoint;
+mod event_loop;
 mod figures;
-mod give_back;
+mod given_back;
 mod ids;
 mod ledger;
 mod linger;
 mod listeners;
 mod members;
+mod membership;
 mod moderation;
 mod notice;
+mod notices;
 mod oracle;
 mod pidfd;
+mod placement;
 mod port_owner;
 mod reading;
 mod registered;
 mod registration;
 mod registration_events;
-mod requests;
 mod sock_diag;
 mod starving;
 mod token;
-mod turn;
 mod workers;
 
 use std::io;
-use std::os::fd::OwnedFd;
-use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 
 pub use address::ListenAddress;
 pub use descriptors::LEAST as LEAST_RESERVE;
+pub use draining::Drain;
 pub use notice::Notice;
 pub use registration::Settings as RegistrationSettings;
-use rustix::event::{EventfdFlags, eventfd};
+use telemetry::figures::ListenerFigures;
 use tokio::sync::oneshot;
 
-use telemetry::figures::ListenerFigures;
+use command::{Command, Commands};
+use event_loop::{Beginning, EventLoop};
 
 /// What a dispatcher is to do.
 #[derive(Debug)]
@@ -66,42 +91,10 @@ pub struct Settings {
     pub registration: RegistrationSettings,
 }
 
-/// Workers that drain.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Drain {
-    /// Their process group.
-    pub group: i32,
-    /// The app stops, and no other worker follows. Listeners and idle connections are closed;
-    /// what has been accepted is still served. Otherwise these workers get nothing more, and what they
-    /// have not taken and idle connections go to others: those that are up, or come up next.
-    pub for_good: bool,
-    /// Connections are waited for of which it is not known whether a request is in progress, too:
-    /// upgraded ones, streams of events, and what is no HTTP.
-    pub opaque: bool,
-}
-
-enum Command {
-    /// Accept no more.
-    Close,
-    /// Let these workers come to their end.
-    Drain(Drain),
-    /// Close the listener at this address, if no worker comes to use it.
-    CloseUnused(ListenAddress),
-    /// Workers are awaited that may listen where no worker does now, or are not.
-    Expect(bool),
-    /// Say what was counted.
-    Figures(oneshot::Sender<Vec<ListenerFigures>>),
-    /// Do this between two events.
-    Run(Box<dyn FnOnce(&mut turn::Turn) + Send>),
-    /// Leave.
-    End,
-}
-
 /// The dispatcher's thread, from outside.
 #[derive(Debug)]
 pub struct Dispatcher {
-    commands: mpsc::Sender<Command>,
-    wake: Arc<OwnedFd>,
+    commands: Commands,
     thread: Option<JoinHandle<()>>,
     farewell: registration::Farewell,
 }
@@ -115,29 +108,21 @@ impl Dispatcher {
         settings: Settings,
         notices: tokio::sync::mpsc::Sender<Notice>,
     ) -> io::Result<Self> {
-        let (commands, inbox) = mpsc::channel();
-        let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
-        let (registration, farewell) = registration::start(
-            settings.registration,
-            commands.clone(),
-            wake.clone(),
-            notices.clone(),
-        )?;
-        let (balance, requests) = (settings.balance, settings.requests);
-        let turn = turn::Turn::new(
-            balance,
-            requests,
+        let (commands, queue) = command::line()?;
+        let (registration, farewell) =
+            registration::start(settings.registration, commands.clone(), notices.clone())?;
+        let event_loop = EventLoop::new(Beginning {
+            balance: settings.balance,
+            requests: settings.requests,
             registration,
             notices,
-            inbox,
-            wake.clone(),
-        )?;
+            commands: queue,
+        })?;
         let thread = std::thread::Builder::new()
             .name("dispatcher".into())
-            .spawn(move || turn.run())?;
+            .spawn(move || event_loop.run())?;
         Ok(Self {
             commands,
-            wake,
             thread: Some(thread),
             farewell,
         })
@@ -177,8 +162,7 @@ impl Dispatcher {
 
     fn say(&self, command: Command) {
         // If the thread has ended there is nothing left to say it to.
-        let _ = self.commands.send(command);
-        let _ = rustix::io::write(&self.wake, &1u64.to_ne_bytes());
+        let _ = self.commands.give(command);
     }
 }
 

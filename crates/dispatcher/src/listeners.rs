@@ -1,126 +1,259 @@
-//! The listeners of an app: real sockets, and what is only bound so far.
+//! The listeners of an app: the sockets at which its clients connect.
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
-use std::time::Instant;
+use std::sync::Arc;
 
-use balance::{Balancer, MemberFigures};
+use balance::{IdMap, MemberFigures, Nanos};
 use rustix::event::epoll;
+use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use telemetry::figures::ListenerFigures;
 use wire::Address;
 
 use super::address::ListenAddress;
 use super::ids::{ListenerId, Place};
-use super::workers::Workers;
-use telemetry::figures::ListenerFigures;
+use super::token::Token;
 
 /// A socket of ours that is about to become a listener.
 #[derive(Debug)]
-pub(crate) struct Opened {
-    pub(crate) socket: OwnedFd,
-    pub(crate) cookie: Option<u64>,
-    pub(crate) address: ListenAddress,
-    pub(crate) sockaddr: Address,
-    pub(crate) linger: Option<[u8; 8]>,
+pub(super) struct Opened {
+    pub(super) socket: OwnedFd,
+    pub(super) cookie: Option<u64>,
+    pub(super) address: ListenAddress,
+    pub(super) sockaddr: Address,
+    pub(super) linger: Option<[u8; 8]>,
     /// The kernel chose the port.
-    pub(crate) chosen: bool,
+    pub(super) chosen: bool,
 }
 
-/// A listening socket that the supervisor owns, and nobody else has.
+/// A listening socket that the supervisor owns, and no other process has.
 #[derive(Debug)]
-pub(crate) struct Listener {
-    pub(crate) socket: OwnedFd,
+pub(super) struct Listener {
+    pub(super) socket: OwnedFd,
     /// The kernel's number for the worker's socket that it stands for, which other processes may
     /// hold, too.
-    pub(crate) cookie: Option<u64>,
+    pub(super) cookie: Option<u64>,
     /// How connections linger, as workers have set it.
-    pub(crate) linger: Option<[u8; 8]>,
-    pub(crate) address: ListenAddress,
+    pub(super) linger: Option<[u8; 8]>,
+    pub(super) address: ListenAddress,
     /// The address as the kernel writes it, for the workers' `getsockname`.
-    pub(crate) sockaddr: Address,
-    pub(crate) balancer: Balancer<Workers>,
+    pub(super) sockaddr: Address,
     /// Whether the epoll tells of new connections.
-    pub(crate) accepting: bool,
+    accepting: bool,
     /// The app stops: it accepts no more, and its workers serve what it has accepted.
-    pub(crate) shut: bool,
+    pub(super) shut: bool,
     /// Its last worker has closed it.
-    pub(crate) closing: Option<Closing>,
+    pub(super) closing: Option<Closing>,
     /// The kernel chose its port.
-    pub(crate) chosen: bool,
+    pub(super) chosen: bool,
     /// It is to be closed when no process holds it any more.
-    pub(crate) unused: bool,
-    /// Refusals that have been told of.
-    pub(crate) refused: u64,
+    pub(super) unused: bool,
+    /// How many members get connections or requests from it.
+    pub(super) joined: usize,
     /// How many connections were accepted.
-    pub(crate) accepted: u64,
+    pub(super) accepted: u64,
     /// What was counted of workers that have left, by their places.
-    pub(crate) past: BTreeMap<Place, MemberFigures>,
+    pub(super) past: BTreeMap<Place, MemberFigures>,
 }
 
 impl Listener {
+    fn new(opened: Opened) -> Self {
+        Self {
+            socket: opened.socket,
+            cookie: opened.cookie,
+            linger: opened.linger,
+            address: opened.address,
+            sockaddr: opened.sockaddr,
+            accepting: true,
+            shut: false,
+            closing: None,
+            chosen: opened.chosen,
+            unused: false,
+            joined: 0,
+            accepted: 0,
+            past: BTreeMap::new(),
+        }
+    }
+
     /// Lets the epoll tell of new connections, or not: then they wait in the kernel's backlog.
-    pub(crate) fn accept(&mut self, id: ListenerId, on: bool, epoll: &OwnedFd) -> io::Result<()> {
+    pub(super) fn hear(&mut self, id: ListenerId, on: bool, epoll: &OwnedFd) {
         if self.accepting != on {
             let flags = if on {
                 epoll::EventFlags::IN
             } else {
                 epoll::EventFlags::empty()
             };
-            let data = super::token::Token::Listener(id).data();
-            epoll::modify(epoll, &self.socket, data, flags)?;
-            self.accepting = on;
+            // Of a descriptor that is in the epoll this cannot fail.
+            let changed = epoll::modify(epoll, &self.socket, Token::Listener(id).data(), flags);
+            if changed.is_ok() {
+                self.accepting = on;
+            }
         }
-        Ok(())
+    }
+
+    /// Accepts no more. What has been accepted is still served, and the address is free for another
+    /// listener.
+    pub(super) fn shut(&mut self, epoll: &OwnedFd) {
+        // Of a descriptor that is in the epoll this cannot fail.
+        let _ = epoll::delete(epoll, &self.socket);
+        self.accepting = false;
+        self.shut = true;
+        // Shut down it refuses newcomers, also while a process that we know nothing of has a copy.
+        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
+        // Without a descriptor for another socket it is closed with the listener.
+        if let Ok(other) = rustix::net::socket_with(
+            AddressFamily::UNIX,
+            SocketType::STREAM,
+            SocketFlags::CLOEXEC,
+            None,
+        ) {
+            self.socket = other;
+        }
+    }
+
+    /// Whether it would accept more, and does not: there was no room for it.
+    pub(super) fn is_held_up(&self) -> bool {
+        !self.accepting && !self.shut
     }
 }
 
 /// A listener's end: when its last worker has closed it, and lives on without it. One that closes
-/// and then ends will have a successor, which shall find the port open.
+/// and then ends will have a successor, which is to find the port open.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Closing {
-    pub(crate) at: Instant,
+pub(super) struct Closing {
+    pub(super) at: Nanos,
     /// The process that closed it.
-    pub(crate) by: i32,
+    pub(super) by: i32,
 }
 
 /// All listeners.
-#[derive(Debug, Default)]
-pub(crate) struct Listeners {
-    pub(crate) all: HashMap<ListenerId, Listener>,
+#[derive(Debug)]
+pub(super) struct Listeners {
+    pub(super) all: IdMap<ListenerId, Listener>,
+    /// Listeners of `node:cluster` workers on ports that the kernel chose, by primary and count.
+    pub(super) clusters: HashMap<(i32, u32), ListenerId>,
     /// What was counted at those that have ended since all were closed: an app that stops shows it.
-    pub(crate) ended: Vec<ListenerFigures>,
+    pub(super) ended: Vec<ListenerFigures>,
+    pub(super) epoll: Arc<OwnedFd>,
+    last_id: u64,
+    /// How many connections have been accepted at all of them.
+    pub(super) accepted: u64,
+    /// Until when nothing is accepted, for want of descriptors.
+    pub(super) paused_until: Option<Nanos>,
+    /// The app stops: nothing more is accepted.
+    pub(super) closed: bool,
+    /// Workers are awaited that may listen where no worker does now.
+    pub(super) awaited: bool,
 }
 
-// ListenAddress holds socket addresses, which are hashed by what makes them equal.
-impl std::hash::Hash for ListenAddress {
-    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
-        match self {
-            Self::Tcp { socket, .. } => socket.hash(state),
-            Self::Path(path) => path.hash(state),
-            Self::Abstract(name) => name.hash(state),
+impl Listeners {
+    pub(super) fn new(epoll: Arc<OwnedFd>) -> Self {
+        Self {
+            all: IdMap::default(),
+            clusters: HashMap::new(),
+            ended: Vec::new(),
+            epoll,
+            last_id: 0,
+            accepted: 0,
+            paused_until: None,
+            closed: false,
+            awaited: true,
+        }
+    }
+
+    /// Takes a listener into the event loop.
+    pub(super) fn open(&mut self, opened: Opened) -> io::Result<(ListenerId, &Listener)> {
+        self.last_id += 1;
+        let id = ListenerId(self.last_id);
+        let data = Token::Listener(id).data();
+        epoll::add(&*self.epoll, &opened.socket, data, epoll::EventFlags::IN)?;
+        Ok((id, self.all.entry(id).or_insert(Listener::new(opened))))
+    }
+
+    /// Forgets a listener, which closes its socket.
+    pub(super) fn remove(&mut self, id: ListenerId) {
+        self.all.remove(&id);
+        self.clusters.retain(|_, listener| *listener != id);
+    }
+
+    /// The listener at an address.
+    pub(super) fn at(&self, address: &ListenAddress) -> Option<ListenerId> {
+        self.find(|listener| listener.address == *address && !listener.shut)
+    }
+
+    /// The listener that this socket stands for: another process that holds the socket has listened.
+    pub(super) fn with(&self, cookie: u64) -> Option<ListenerId> {
+        self.find(|listener| listener.cookie == Some(cookie) && !listener.shut)
+    }
+
+    fn find(&self, is_meant: impl Fn(&Listener) -> bool) -> Option<ListenerId> {
+        let mut all = self.all.iter();
+        let (id, _) = all.find(|(_, listener)| is_meant(listener))?;
+        Some(*id)
+    }
+
+    /// Those of a kind.
+    pub(super) fn all_that(&self, are_meant: impl Fn(&Listener) -> bool) -> Vec<ListenerId> {
+        let all = self.all.iter();
+        let meant = all.filter(|(_, listener)| are_meant(listener));
+        meant.map(|(id, _)| *id).collect()
+    }
+
+    /// Those that are to stay open.
+    pub(super) fn that_stay(&self) -> Vec<ListenerId> {
+        self.all_that(|listener| listener.closing.is_none() && !listener.shut)
+    }
+
+    /// Accepts nothing until then, at any of them.
+    pub(super) fn pause(&mut self, until: Nanos) {
+        self.paused_until = Some(until);
+        for (id, listener) in &mut self.all {
+            listener.hear(*id, false, &self.epoll);
+        }
+    }
+
+    /// Those that their last worker has closed, and that no successor has come for until now.
+    pub(super) fn take_overdue(&mut self, now: Nanos) -> Vec<(ListenerId, Closing)> {
+        let mut overdue = Vec::new();
+        for (id, listener) in &mut self.all {
+            let closing = listener.closing.take_if(|closing| closing.at <= now);
+            overdue.extend(closing.map(|closing| (*id, closing)));
+        }
+        overdue
+    }
+
+    /// When something is to be done here.
+    pub(super) fn deadline(&self) -> Option<Nanos> {
+        let all = self.all.values();
+        let closing = all.filter_map(|listener| Some(listener.closing?.at));
+        closing.chain(self.paused_until).min()
+    }
+
+    /// Workers are awaited that may listen where no worker does now, or are not. Whether there are
+    /// listeners again, after all were closed.
+    pub(super) fn expect_workers(&mut self, awaited: bool) -> bool {
+        self.awaited = awaited;
+        let reopens = awaited && std::mem::replace(&mut self.closed, false);
+        if reopens {
+            self.ended.clear();
+        }
+        reopens
+    }
+
+    /// How connections of a listener linger.
+    pub(super) fn linger(&self, id: ListenerId) -> Option<[u8; 8]> {
+        self.all.get(&id)?.linger
+    }
+
+    pub(super) fn set_linger(&mut self, id: ListenerId, linger: Option<[u8; 8]>) {
+        if let Some(listener) = self.all.get_mut(&id) {
+            listener.linger = linger;
         }
     }
 }
 
-impl Listeners {
-    /// The listener at an address.
-    pub(crate) fn at(&self, address: &ListenAddress) -> Option<ListenerId> {
-        self.all
-            .iter()
-            .find(|(_, listener)| listener.address == *address && !listener.shut)
-            .map(|(id, _)| *id)
-    }
-
-    /// The listener that this socket stands for: another process that holds the socket has listened.
-    pub(crate) fn with(&self, cookie: u64) -> Option<ListenerId> {
-        self.all
-            .iter()
-            .find(|(_, listener)| listener.cookie == Some(cookie) && !listener.shut)
-            .map(|(id, _)| *id)
-    }
-}
-
 /// Whether an IPv6 socket leaves IPv4 to others.
-pub(crate) fn only_v6(socket: impl AsFd) -> bool {
+pub(super) fn only_v6(socket: impl AsFd) -> bool {
     rustix::net::sockopt::ipv6_v6only(socket).unwrap_or(false)
 }

@@ -46,6 +46,11 @@ impl RegistrationEvents {
             let _ = rustix::io::write(&*self.wake, &1u64.to_ne_bytes());
         }
     }
+
+    /// Closes a descriptor that a worker has had or sent, on a thread that may wait.
+    pub(super) fn put_away(&self, descriptor: OwnedFd) {
+        self.tell(RegistrationEvent::PutAway(descriptor));
+    }
 }
 
 impl Drop for RegistrationEvents {

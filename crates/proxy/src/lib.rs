@@ -31,7 +31,6 @@ mod downstream;
 mod drive;
 mod exchange;
 mod forward;
-mod ids;
 mod io;
 mod limits;
 mod link;

@@ -5,12 +5,11 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
-use balance::{MemberId, Nanos, RequestBalancer, RequestSettings, Ticket};
+use balance::{IdMap, MemberId, Nanos, RequestBalancer, RequestSettings, Ticket};
 use http1::Refusal;
 use telemetry::figures::{Foreign, RequestFigures, WorkerRequests};
 
 use crate::detect::Spoken;
-use crate::ids::IdMap;
 use crate::outcome::Outcome;
 use crate::ready::Ready;
 use crate::slab::Key;

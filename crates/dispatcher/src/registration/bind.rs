@@ -10,12 +10,14 @@ use sys::{CapabilitySet, Rights};
 use wire::{Address, Outcome, Reply};
 
 use super::super::address::ListenAddress;
+use super::super::command::Gone;
 use super::super::ids::ListenerId;
 use super::super::listeners::only_v6;
-use super::super::{Notice, datagrams, port_owner};
+use super::super::notice::Notice;
+use super::super::{datagrams, endings, port_owner, registered};
 use super::claims::{Bound, Claim};
 use super::own_socket::{self, OwnSocket};
-use super::{Answer, Gone, Question, Registrar, failed};
+use super::{Answer, Question, Registrar, failed};
 use process::sockets::sockets_of;
 
 impl Registrar {
@@ -74,7 +76,7 @@ impl Registrar {
             return Ok(failed(&Errno::ADDRINUSE.into()));
         }
         let wanted = address.clone();
-        if let Some(listener) = self.desk.run(move |turn| turn.listeners.at(&wanted))? {
+        if let Some(listener) = self.dispatcher.run(move |cx| cx.listeners.at(&wanted))? {
             if !reuse_port && self.listens(pid, listener)? {
                 // What it would be told without us: it has this address already.
                 return Ok(failed(&Errno::ADDRINUSE.into()));
@@ -176,7 +178,9 @@ impl Registrar {
         let mut done = act();
         if let Some(port) = address.port()
             && in_use(&done)
-            && self.desk.run(move |turn| turn.give_up_closed(port))?
+            && self
+                .dispatcher
+                .run(move |cx| endings::give_up_closed(port, cx))?
         {
             done = act();
         }
@@ -215,7 +219,9 @@ impl Registrar {
     /// Whether a process listens there already, and still has the channel. One that closed it out of
     /// the library's sight, or became another program, is found out here.
     fn listens(&mut self, pid: i32, listener: ListenerId) -> Result<bool, Gone> {
-        let held = self.desk.run(move |turn| turn.held_by(pid, listener))?;
+        let held = self
+            .dispatcher
+            .run(move |cx| registered::held_by(pid, listener, cx))?;
         let mut still = false;
         if !held.is_empty() {
             let Some(sockets) = sockets_of(pid) else {
@@ -225,7 +231,8 @@ impl Registrar {
                 if inode.is_none_or(|inode| sockets.iter().any(|(_, it)| *it == inode)) {
                     still = true;
                 } else {
-                    self.desk.run(move |turn| turn.closed(member, pid))?;
+                    self.dispatcher
+                        .run(move |cx| endings::closed(member, pid, cx))?;
                 }
             }
         }

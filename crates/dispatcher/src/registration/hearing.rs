@@ -9,10 +9,12 @@ use rustix::net::{RecvFlags, recv, sockopt};
 use rustix::process::{Resource, getrlimit};
 use wire::{REQUEST_LEN, Reply, Request, Verb};
 
-use super::super::Notice;
+use super::super::command::Gone;
+use super::super::endings;
+use super::super::notice::Notice;
 use super::peer::{Peer, is_scarcity};
 use super::reserve::{Heard, NEEDED};
-use super::{Gone, Question, Registrar, SOCKET};
+use super::{Question, Registrar, SOCKET};
 
 /// How many callers may be connected with their question still to come.
 const CALLERS: usize = 256;
@@ -210,7 +212,8 @@ impl Registrar {
             }
             (Verb::Close, None) => {
                 let channel = balance::MemberId(request.channel);
-                self.desk.run(move |turn| turn.closed(channel, pid))
+                self.dispatcher
+                    .run(move |cx| endings::closed(channel, pid, cx))
             }
             (Verb::Hello | Verb::Close, socket) => {
                 self.closer.close(socket);
@@ -224,9 +227,9 @@ impl Registrar {
             (_, None) => Ok(()),
             (_, Some(socket)) => {
                 let handle = peer.handle.try_clone();
-                let watched = self
-                    .desk
-                    .run(move |turn| handle.is_ok_and(|handle| turn.watch_process(pid, handle)))?;
+                let watched = self.dispatcher.run(move |cx| {
+                    handle.is_ok_and(|handle| endings::watch_process(pid, handle, cx))
+                })?;
                 let question = Question {
                     cookie: sockopt::socket_cookie(&socket).ok(),
                     request,

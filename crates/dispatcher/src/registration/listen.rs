@@ -7,13 +7,15 @@ use rustix::io::Errno;
 use wire::{Address, Outcome, Reply};
 
 use super::super::address::ListenAddress;
+use super::super::command::Gone;
 use super::super::ids::ListenerId;
 use super::super::listeners::Opened;
 use super::super::members::{Caller, Holder};
-use super::super::{Notice, linger};
+use super::super::notice::Notice;
+use super::super::{linger, membership, registered};
 use super::claims::Claim;
 use super::own_socket::{self, OwnSocket};
-use super::{Answer, Gone, Question, Registrar, failed, options, own_ports};
+use super::{Answer, Question, Registrar, failed, options, own_ports};
 
 impl Registrar {
     pub(super) fn listen(&mut self, question: &Question) -> Result<Answer, Gone> {
@@ -31,7 +33,7 @@ impl Registrar {
         }
         // Some programs bind in one process, and listen in each of its children.
         if let Some(cookie) = cookie {
-            let listener = self.desk.run(move |turn| turn.listeners.with(cookie))?;
+            let listener = self.dispatcher.run(move |cx| cx.listeners.with(cookie))?;
             if let Some(listener) = listener {
                 return self.take_in(question, listener);
             }
@@ -63,7 +65,7 @@ impl Registrar {
     /// A worker listens where others may listen, too.
     fn listen_shared(&mut self, question: &Question, claim: Claim) -> Result<Answer, Gone> {
         let wanted = claim.address.clone();
-        if let Some(listener) = self.desk.run(move |turn| turn.listeners.at(&wanted))? {
+        if let Some(listener) = self.dispatcher.run(move |cx| cx.listeners.at(&wanted))? {
             return self.take_in(question, listener);
         }
         match self.open(question, claim, false)? {
@@ -139,7 +141,10 @@ impl Registrar {
             linger: linger::of(&question.socket),
             chosen,
         };
-        let listener = match self.desk.run(move |turn| turn.open(opened))? {
+        let listener = match self
+            .dispatcher
+            .run(move |cx| registered::open(opened, cx))?
+        {
             Ok(listener) => listener,
             Err(error) => return Ok(Err(error)),
         };
@@ -164,8 +169,8 @@ impl Registrar {
         }
         let pid = question.peer.pid;
         let place = self
-            .desk
-            .run(move |turn| turn.place_in_cluster(primary, pid))?;
+            .dispatcher
+            .run(move |cx| registered::place_in_cluster(primary, pid, cx))?;
         let Some((key, listener)) = place else {
             return Ok(self.listens_natively(question));
         };
@@ -179,8 +184,8 @@ impl Registrar {
         let _ = rustix::net::sockopt::set_socket_reuseaddr(&question.socket, true);
         match self.open(question, claim, true)? {
             Ok(Some(listener)) => {
-                self.desk.run(move |turn| {
-                    turn.clusters.insert(key, listener);
+                self.dispatcher.run(move |cx| {
+                    cx.listeners.clusters.insert(key, listener);
                 })?;
                 self.take_in(question, listener)
             }
@@ -203,7 +208,9 @@ impl Registrar {
     /// Gives the worker a channel, and a place behind the listener.
     fn take_in(&mut self, question: &Question, listener: ListenerId) -> Result<Answer, Gone> {
         let caller = caller(question);
-        let taken = self.desk.run(move |turn| turn.take_in(listener, caller))?;
+        let taken = self
+            .dispatcher
+            .run(move |cx| membership::take_in(listener, caller, cx))?;
         Ok(match taken {
             Ok((id, sockaddr, theirs)) => {
                 if let Some(kept) = self.paths.get(&listener) {
@@ -235,10 +242,12 @@ impl Registrar {
         let caller = caller(question);
         let others = question.request.arg != 0;
         // It is closed by the dispatcher only where it is known to be a channel of its own.
-        let adopted = self.desk.run(move |turn| match turn.member_with(cookie) {
-            Some(id) => Ok((id, turn.adopt(id, caller, others, theirs))),
-            None => Err(theirs),
-        })?;
+        let adopted = self
+            .dispatcher
+            .run(move |cx| match registered::member_with(cookie, cx) {
+                Some(id) => Ok((id, membership::adopt(id, caller, others, theirs, cx))),
+                None => Err(theirs),
+            })?;
         Ok(match adopted {
             Ok((id, sockaddr)) => Reply {
                 channel: id.0,
@@ -260,7 +269,8 @@ impl Registrar {
         };
         if linger::is(level, option) {
             let linger = value.as_bytes().first_chunk().copied();
-            self.desk.run(move |turn| turn.set_linger(id, linger))?;
+            self.dispatcher
+                .run(move |cx| cx.listeners.set_linger(id, linger))?;
             return Ok(Reply::plain(Outcome::Done));
         }
         if !options::may_set(level, option) {
@@ -285,7 +295,7 @@ impl Registrar {
             return Ok(Reply::plain(Outcome::Native));
         };
         if linger::is(level, option) {
-            let linger = self.desk.run(move |turn| turn.linger(id))?;
+            let linger = self.dispatcher.run(move |cx| cx.listeners.linger(id))?;
             return Ok(Reply {
                 address: Address::new(&linger.unwrap_or_default()).unwrap_or(Address::NONE),
                 ..Reply::plain(Outcome::Done)
@@ -314,7 +324,8 @@ impl Registrar {
         let Some(cookie) = question.cookie else {
             return Ok(None);
         };
-        self.desk.run(move |turn| turn.listener_with(cookie))
+        self.dispatcher
+            .run(move |cx| registered::listener_with(cookie, cx))
     }
 }
 

@@ -3,7 +3,7 @@
 //! A thread of its own hears them, for a call on what a worker names or hands over may take as long as
 //! the worker likes: a path on a file system that hangs, a socket that lingers or whose lock is
 //! held. The dispatcher touches nothing of that. What a question needs of listeners and members
-//! the dispatcher does between two events, when it is asked to ([`Desk`]).
+//! the dispatcher does between two events, when it is asked to ([`Commands`]).
 //!
 //! Only processes that descend from this supervisor are answered. Each connection carries one
 //! request.
@@ -26,17 +26,17 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::{Arc, mpsc};
+use std::sync::mpsc;
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use wire::{Reply, Request, Verb};
 
+use super::command::{Commands, Gone};
 use super::ids::ListenerId;
+use super::notice::Notice;
 use super::registration_events::{self, Inbox, RegistrationEvent, RegistrationEvents};
-use super::turn::Turn;
-use super::{Command, Notice};
 use claims::Claims;
 use closing::Closer;
 use peer::Peer;
@@ -81,14 +81,12 @@ impl Farewell {
 /// Starts the thread.
 pub(super) fn start(
     settings: Settings,
-    commands: mpsc::Sender<Command>,
-    bell: Arc<OwnedFd>,
+    commands: Commands,
     notices: tokio::sync::mpsc::Sender<Notice>,
 ) -> io::Result<(RegistrationEvents, Farewell)> {
     let (registration, inbox) = registration_events::line()?;
     let (alive, over) = mpsc::channel();
-    let desk = Desk { commands, bell };
-    let mut registrar = Registrar::new(settings, desk, notices, inbox)?;
+    let mut registrar = Registrar::new(settings, commands, notices, inbox)?;
     std::thread::Builder::new()
         .name("registration".into())
         .spawn(move || {
@@ -97,34 +95,6 @@ pub(super) fn start(
             drop::<mpsc::Sender<()>>(alive);
         })?;
     Ok((registration, Farewell(over)))
-}
-
-/// Where this thread asks the dispatcher to do something.
-#[derive(Debug)]
-struct Desk {
-    commands: mpsc::Sender<Command>,
-    bell: Arc<OwnedFd>,
-}
-
-/// The dispatcher has ended.
-#[derive(Debug)]
-struct Gone;
-
-impl Desk {
-    /// Runs this in the dispatcher's thread, and waits for the result: the dispatcher waits for nobody.
-    fn run<T: Send + 'static>(
-        &self,
-        act: impl FnOnce(&mut Turn) -> T + Send + 'static,
-    ) -> Result<T, Gone> {
-        let (answer, result) = mpsc::sync_channel(1);
-        let act = move |turn: &mut Turn| {
-            let _ = answer.send(act(turn));
-        };
-        let sent = self.commands.send(Command::Run(Box::new(act)));
-        sent.map_err(|_| Gone)?;
-        let _ = rustix::io::write(&*self.bell, &1u64.to_ne_bytes());
-        result.recv().map_err(|_| Gone)
-    }
 }
 
 /// A question, with all that came along.
@@ -145,7 +115,8 @@ type Answer = (Reply, Option<OwnedFd>);
 #[derive(Debug)]
 struct Registrar {
     settings: Settings,
-    desk: Desk,
+    /// Where this thread asks the dispatcher to do something.
+    dispatcher: Commands,
     notices: tokio::sync::mpsc::Sender<Notice>,
     inbox: Inbox,
     epoll: OwnedFd,
@@ -173,14 +144,14 @@ const PATHS: u64 = u64::MAX - 2;
 impl Registrar {
     fn new(
         settings: Settings,
-        desk: Desk,
+        dispatcher: Commands,
         notices: tokio::sync::mpsc::Sender<Notice>,
         inbox: Inbox,
     ) -> io::Result<Self> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let mut registrar = Self {
             settings,
-            desk,
+            dispatcher,
             notices,
             inbox,
             epoll,

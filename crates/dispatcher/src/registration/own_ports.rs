@@ -6,8 +6,10 @@ use std::os::fd::AsFd;
 use rustix::net::sockopt;
 
 use super::super::address::ListenAddress;
+use super::super::command::Gone;
+use super::super::registered;
 use super::peer::parent_of;
-use super::{Gone, Question, Registrar};
+use super::{Question, Registrar};
 use process::sockets::{Table, read, sockets_of};
 
 /// The most ports that are remembered. Those that nobody listens at any more make room.
@@ -71,7 +73,9 @@ impl Registrar {
             return Ok(false);
         };
         let wanted = address.clone();
-        let mut holders = self.desk.run(move |turn| turn.holders_at(&wanted))?;
+        let mut holders = self
+            .dispatcher
+            .run(move |cx| registered::holders_at(&wanted, cx))?;
         holders.extend(self.claims.claimants(address));
         let pid = question.peer.pid;
         Ok(holders

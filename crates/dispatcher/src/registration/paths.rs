@@ -6,9 +6,10 @@ use std::io;
 use wire::{Outcome, Reply, Request};
 
 use super::super::address::ListenAddress;
+use super::super::command::Gone;
 use super::super::ids::ListenerId;
 use super::unix_path::{KeptPath, UnixPath};
-use super::{Gone, PATHS, Registrar};
+use super::{PATHS, Registrar};
 
 impl Registrar {
     /// `unlink` of a path that leads to a socket.
@@ -23,8 +24,8 @@ impl Registrar {
                 let listener = *listener;
                 let shared = self.claims.is_wanted(&kept.address, pid)
                     || self
-                        .desk
-                        .run(move |turn| turn.serves_others(listener, pid))?;
+                        .dispatcher
+                        .run(move |cx| cx.members.serves_others(listener, pid))?;
                 if !shared {
                     kept.path.give_up();
                 }
@@ -76,7 +77,7 @@ impl Registrar {
             && matches!(rustix::io::read(watched, &mut bytes), Ok(len) if len > 0)
         {}
         // After the last worker has closed it, it is to be gone.
-        for listener in self.desk.run(|turn| turn.open_listeners())? {
+        for listener in self.dispatcher.run(|cx| cx.listeners.that_stay())? {
             if let Some(kept) = self.paths.get(&listener) {
                 kept.path.restore();
             }

@@ -7,9 +7,8 @@
 
 use std::net::IpAddr;
 
+use balance::IdMap;
 use http1::Networks;
-
-use crate::ids::IdMap;
 
 /// What one connection may have of a turn, with all that goes over it.
 pub(crate) const OF_CONNECTION: u32 = 64;

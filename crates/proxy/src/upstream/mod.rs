@@ -13,11 +13,10 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use balance::{MemberId, Nanos};
+use balance::{IdMap, MemberId, Nanos};
 use rustix::io::Errno;
 
 use crate::UPSTREAM;
-use crate::ids::IdMap;
 use crate::io::Io;
 use crate::link::Link;
 use crate::listener::Listeners;

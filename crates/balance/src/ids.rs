@@ -5,11 +5,11 @@ use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// A table by such numbers.
-pub(crate) type IdMap<K, V> = HashMap<K, V, BuildHasherDefault<IdHasher>>;
+pub type IdMap<K, V> = HashMap<K, V, BuildHasherDefault<IdHasher>>;
 
 /// Spreads consecutive numbers over the whole width, as the table wants them.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct IdHasher(u64);
+pub struct IdHasher(u64);
 
 /// 2^64 divided by the golden ratio, and odd. (Knuth, The Art of Computer Programming, 6.4.)
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;

@@ -1,0 +1,55 @@
+//! Telling the supervisor, without waiting for it.
+
+use balance::Nanos;
+
+use super::clock::Clock;
+use super::notice::Notice;
+
+/// Clients that have to wait are mentioned once in this time.
+const REMINDER: Nanos = 10_000_000_000;
+
+/// The way to the supervisor. What does not fit into it is dropped.
+#[derive(Debug)]
+pub(super) struct Notices {
+    sender: tokio::sync::mpsc::Sender<Notice>,
+    clock: Clock,
+    reminded: Option<Nanos>,
+}
+
+impl Notices {
+    pub(super) fn new(sender: tokio::sync::mpsc::Sender<Notice>, clock: Clock) -> Self {
+        Self {
+            sender,
+            clock,
+            reminded: None,
+        }
+    }
+
+    /// Tells the supervisor; it may be too busy to hear.
+    pub(super) fn tell(&self, notice: Notice) {
+        self.is_heard(notice);
+    }
+
+    /// The same; whether it hears.
+    pub(super) fn is_heard(&self, notice: Notice) -> bool {
+        self.sender.try_send(notice).is_ok()
+    }
+
+    /// Tells that clients have to wait, and why; not each time.
+    pub(super) fn remind(&mut self, notice: Notice) {
+        let now = self.clock.now();
+        if self.reminded.is_none_or(|last| now - last > REMINDER) {
+            self.reminded = Some(now);
+            self.tell(notice);
+        }
+    }
+
+    /// Tells that few descriptors are left, or what else keeps connections from being accepted.
+    pub(super) fn remind_of_descriptors(&mut self, reason: Option<String>) {
+        let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
+        self.remind(Notice::OutOfDescriptors {
+            limit: limit.unwrap_or(0),
+            reason,
+        });
+    }
+}

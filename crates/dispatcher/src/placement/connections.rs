@@ -1,0 +1,317 @@
+//! Each connection goes to a worker, which has it from then on.
+
+use std::collections::BTreeMap;
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::time::Duration;
+
+use balance::{Balancer, IdMap, MemberFigures, MemberId, Nanos, Policy};
+use rustix::io::fcntl_dupfd_cloexec;
+use wire::Passed;
+
+use super::terms::{Arrived, Returned, Waiting};
+use super::way_back::{Sent, WaysBack};
+use crate::address::client;
+use crate::clock::Clock;
+use crate::connection::Connection;
+use crate::counts::Need;
+use crate::endpoint::Endpoint;
+use crate::ids::ListenerId;
+use crate::listeners::Listeners;
+use crate::members::Members;
+use crate::moderation::Moderation;
+use crate::notice::Notice;
+use crate::notices::Notices;
+use crate::registration_events::RegistrationEvents;
+use crate::workers::Workers;
+
+/// How many connections are taken from one member before others have their turn.
+const BATCH: usize = 64;
+
+/// The connections of one listener, and the members that they go to.
+#[derive(Debug)]
+struct Queue {
+    balancer: Balancer<Workers>,
+    /// Refusals that have been told of.
+    refused: u64,
+}
+
+/// Balancers of connections, one for each listener.
+#[derive(Debug)]
+pub(crate) struct Connections {
+    /// How to choose, and how much may wait.
+    settings: balance::Settings,
+    queues: IdMap<ListenerId, Queue>,
+    ways_back: WaysBack,
+    moderation: Moderation,
+    /// The number of a descriptor from which on they are scarce.
+    descriptors: i32,
+    told_blind: bool,
+}
+
+impl Connections {
+    pub(super) fn new(settings: balance::Settings, epoll: Arc<OwnedFd>, descriptors: i32) -> Self {
+        Self {
+            settings,
+            queues: IdMap::default(),
+            ways_back: WaysBack::new(epoll),
+            moderation: Moderation::default(),
+            descriptors,
+            told_blind: false,
+        }
+    }
+
+    pub(super) fn need(&self) -> Need {
+        match self.settings.policy {
+            _ if self.settings.max_connections.is_some() => Need::Choice,
+            Policy::LeastConn => Need::Choice,
+            Policy::NextAvailable => Need::Ties,
+            Policy::RoundRobin | Policy::IpHash => Need::Figures,
+        }
+    }
+
+    pub(super) fn open(&mut self, id: ListenerId) {
+        let queue = Queue {
+            balancer: Balancer::new(self.settings),
+            refused: 0,
+        };
+        self.queues.insert(id, queue);
+    }
+
+    pub(super) fn close(&mut self, listener: ListenerId) {
+        self.queues.remove(&listener);
+    }
+
+    pub(super) fn join(
+        &mut self,
+        now: Nanos,
+        listener: ListenerId,
+        member: MemberId,
+        key: u64,
+        workers: &mut Workers,
+    ) {
+        if let Some(queue) = self.queues.get_mut(&listener) {
+            let open = workers.counts.of(member).count();
+            queue.balancer.join(now, member, key, open, workers);
+        }
+    }
+
+    pub(super) fn leave(
+        &mut self,
+        now: Nanos,
+        listener: ListenerId,
+        member: MemberId,
+        workers: &mut Workers,
+    ) -> MemberFigures {
+        let queue = self.queues.get_mut(&listener);
+        let figures = queue.and_then(|queue| queue.balancer.leave(now, member, workers));
+        figures.unwrap_or_default()
+    }
+
+    pub(super) fn turned(
+        &mut self,
+        now: Nanos,
+        listener: ListenerId,
+        member: MemberId,
+        workers: &mut Workers,
+    ) {
+        if let Some(queue) = self.queues.get_mut(&listener) {
+            queue.balancer.turned(now, member, workers);
+        }
+    }
+
+    pub(super) fn has_room(&self, listener: ListenerId) -> bool {
+        let queue = self.queues.get(&listener);
+        queue.is_some_and(|queue| queue.balancer.has_room())
+    }
+
+    pub(super) fn arrive(
+        &mut self,
+        listener: ListenerId,
+        arrived: Arrived<'_>,
+        clock: Clock,
+        workers: &mut Workers,
+    ) {
+        let Some(queue) = self.queues.get_mut(&listener) else {
+            return;
+        };
+        self.moderation.count();
+        let linger = arrived.listener.linger;
+        let connection = Connection::new(arrived.socket, arrived.peer, linger);
+        let client = client(arrived.peer, arrived.number);
+        let now = clock.now();
+        queue.balancer.arrive(now, client, connection, workers);
+    }
+
+    pub(super) fn leaves_few(&self, lowest: &OwnedFd) -> bool {
+        lowest.as_raw_fd() >= self.descriptors
+    }
+
+    pub(super) fn lacks_descriptors(&self, copied: &OwnedFd) -> bool {
+        let leaves_few = |lowest: OwnedFd| self.leaves_few(&lowest);
+        self.any_wait() && fcntl_dupfd_cloexec(copied, 0).map_or(true, leaves_few)
+    }
+
+    fn any_wait(&self) -> bool {
+        let mut queues = self.queues.values();
+        queues.any(|queue| queue.balancer.waiting() > 0)
+    }
+
+    pub(super) fn deadline(&self) -> Option<Nanos> {
+        let queues = self.queues.values();
+        queues.filter_map(|queue| queue.balancer.deadline()).min()
+    }
+
+    pub(super) fn tick(
+        &mut self,
+        now: Nanos,
+        workers: &mut Workers,
+        listeners: &Listeners,
+        notices: &Notices,
+    ) {
+        for (id, queue) in &mut self.queues {
+            if queue.balancer.deadline().is_none_or(|at| at > now) {
+                continue;
+            }
+            queue.balancer.tick(now, workers);
+            let total = queue.balancer.refused();
+            if total > queue.refused {
+                queue.refused = total;
+                if let Some(listener) = listeners.all.get(id) {
+                    let address = listener.address.clone();
+                    notices.tell(Notice::Refused { address, total });
+                }
+            }
+        }
+    }
+
+    /// Lets the balancers know which connections have ended.
+    pub(super) fn count_ends(
+        &mut self,
+        clock: Clock,
+        workers: &mut Workers,
+        members: &Members,
+        notices: &Notices,
+    ) {
+        let mut queues = self.queues.values();
+        let urgent = queues.any(|queue| queue.balancer.waits_for_an_end());
+        for id in workers.counts.settle(urgent) {
+            let listener = members.listener_of(id);
+            if let Some(queue) = listener.and_then(|listener| self.queues.get_mut(&listener)) {
+                queue.balancer.closed(clock.now(), id, workers);
+            }
+        }
+        if workers.counts.is_blind() && !self.told_blind {
+            self.told_blind = true;
+            notices.tell(Notice::Uncounted);
+        }
+    }
+
+    /// Pauses when connections come in floods, unless some wait: then every turn counts.
+    pub(super) fn pause(&mut self, now: Nanos) -> Option<Duration> {
+        let pause = self.moderation.pause(now)?;
+        (!self.any_wait()).then_some(pause)
+    }
+
+    pub(super) fn is_busy(
+        &mut self,
+        member: MemberId,
+        opaque: bool,
+        workers: &mut Workers,
+    ) -> bool {
+        if workers.counts.of(member).next().is_none() {
+            return false;
+        }
+        workers.counts.recheck(member);
+        let channel = workers.channels.get(&member);
+        let is_busy = self.ways_back.may_be_busy(member, channel) || opaque;
+        if is_busy && let Some(channel) = channel {
+            self.ways_back.ask(member, channel);
+        }
+        is_busy
+    }
+
+    pub(super) fn calls_for_a_look(&mut self) -> bool {
+        self.ways_back.take_news()
+    }
+
+    pub(super) fn forget_standing(&mut self, member: MemberId) {
+        self.ways_back.forget_standing(member);
+    }
+
+    pub(super) fn take_given_back(
+        &mut self,
+        returned: Returned,
+        clock: Clock,
+        workers: &mut Workers,
+        registration: &RegistrationEvents,
+    ) -> bool {
+        for _ in 0..BATCH {
+            match self.ways_back.receive(returned.member, registration) {
+                Sent::Nothing => return false,
+                Sent::Word => {}
+                Sent::Connection(socket, passed) => {
+                    let refused =
+                        self.give_to_another(returned, socket, passed, clock.now(), workers);
+                    refused.into_iter().for_each(|it| registration.put_away(it));
+                    self.ways_back.count_down(returned.member);
+                }
+            }
+        }
+        true
+    }
+
+    pub(super) fn forget(&mut self, member: MemberId, registration: &RegistrationEvents) {
+        self.ways_back.forget(member, registration);
+    }
+
+    /// Gives a connection that a member has given back to another one. It comes back if it is none
+    /// that the member had, or is to be closed.
+    fn give_to_another(
+        &mut self,
+        returned: Returned,
+        socket: OwnedFd,
+        passed: Passed,
+        now: Nanos,
+        workers: &mut Workers,
+    ) -> Option<OwnedFd> {
+        let queue = returned.listener.and_then(|id| self.queues.get_mut(&id));
+        let (Some(queue), Ok(peer)) = (queue, sys::peer_address(socket.as_fd())) else {
+            return Some(socket);
+        };
+        let peer = peer.as_bytes();
+        let endpoint = Endpoint::of(socket.as_fd(), peer);
+        let is_its = |endpoint| workers.counts.given_back(endpoint, returned.member);
+        if !endpoint.is_some_and(is_its) {
+            return Some(socket);
+        }
+        queue.balancer.closed(now, returned.member, workers);
+        let unread = rustix::io::ioctl_fionread(&socket).is_ok_and(|bytes| bytes > 0);
+        if returned.ends_for_good && !unread {
+            return Some(socket);
+        }
+        if returned.ends_for_good {
+            // Its next request is served as what has just been accepted.
+            self.ways_back.forget_standings();
+        }
+        let connection = Connection::given_back(socket, peer, passed);
+        let client = client(peer, returned.number);
+        queue.balancer.arrive(now, client, connection, workers);
+        None
+    }
+
+    pub(super) fn waiting(&self, listener: ListenerId) -> Waiting {
+        let queue = self.queues.get(&listener);
+        queue.map_or_else(Waiting::default, |Queue { balancer, .. }| Waiting {
+            connections: balancer.waiting(),
+            oldest: balancer.oldest(),
+            waits: balancer.waits(),
+            refused: balancer.refused(),
+        })
+    }
+
+    pub(super) fn member_figures(&self, listener: ListenerId) -> BTreeMap<MemberId, MemberFigures> {
+        let queue = self.queues.get(&listener);
+        queue.map_or_else(BTreeMap::new, |queue| queue.balancer.members().collect())
+    }
+}

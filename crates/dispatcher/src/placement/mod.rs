@@ -1,0 +1,405 @@
+//! Placement: what accepted connections become. Either each connection goes to a worker, or clients
+//! stay with the proxy and each of their requests does.
+//!
+//! The event loop and all that concerns listeners and workers speak with the placement, and do not
+//! ask which one it is. Both are used in the same words; what concerns one of them alone is nothing
+//! to the other.
+
+mod connections;
+mod failure_log;
+mod requests;
+mod terms;
+mod way_back;
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::os::fd::OwnedFd;
+use std::sync::Arc;
+use std::time::Duration;
+
+use balance::{MemberFigures, MemberId, Nanos};
+use rustix::event::epoll;
+use telemetry::figures::{RequestFigures, WorkerRequests};
+
+use crate::clock::Clock;
+use crate::counts::Need;
+use crate::ids::ListenerId;
+use crate::listeners::{Listener, Listeners};
+use crate::members::Members;
+use crate::notices::Notices;
+use crate::registration_events::RegistrationEvents;
+use crate::workers::Workers;
+use connections::Connections;
+use requests::Requests;
+
+use terms::Waiting;
+pub(super) use terms::{Arrived, Returned, Room};
+
+/// Connections or requests, and the workers that they go to.
+#[derive(Debug)]
+pub(super) enum Placement {
+    Connections(Connections),
+    Requests(Box<Requests>),
+}
+
+impl Placement {
+    /// Of connections; some descriptors, from this number on, are left to take back what workers do
+    /// not take.
+    pub(super) fn of_connections(
+        settings: balance::Settings,
+        epoll: Arc<OwnedFd>,
+        descriptors: i32,
+    ) -> Self {
+        Self::Connections(Connections::new(settings, epoll, descriptors))
+    }
+
+    /// Of requests, which are counted from `first` on.
+    ///
+    /// # Errors
+    /// If a certificate cannot be used.
+    pub(super) fn of_requests(
+        settings: proxy::Settings,
+        epoll: Arc<OwnedFd>,
+        first: u64,
+    ) -> io::Result<Self> {
+        let requests = Requests::new(settings, epoll, first)?;
+        Ok(Self::Requests(Box::new(requests)))
+    }
+
+    /// How much depends on the counts of open connections.
+    pub(super) fn need(&self) -> Need {
+        match self {
+            Self::Connections(connections) => connections.need(),
+            // Requests are counted by themselves.
+            Self::Requests(_) => Need::Figures,
+        }
+    }
+
+    /// A listener has been opened.
+    pub(super) fn open(&mut self, id: ListenerId, listener: &Listener) {
+        match self {
+            Self::Connections(connections) => connections.open(id),
+            Self::Requests(requests) => requests.open(id, listener),
+        }
+    }
+
+    /// A listener is no more: what waits there is refused.
+    pub(super) fn close(&mut self, listener: ListenerId) {
+        match self {
+            Self::Connections(connections) => connections.close(listener),
+            Self::Requests(requests) => requests.proxy.shut(listener.0),
+        }
+    }
+
+    /// The app stops: what has been accepted is still served.
+    pub(super) fn close_all(&mut self) {
+        match self {
+            Self::Connections(_) => {}
+            Self::Requests(requests) => requests.proxy.close(),
+        }
+    }
+
+    /// After [`Self::close_all`]: the app does not stop after all, or starts again.
+    pub(super) fn reopen(&mut self) {
+        match self {
+            Self::Connections(_) => {}
+            Self::Requests(requests) => requests.proxy.reopen(),
+        }
+    }
+
+    /// A worker listens.
+    pub(super) fn join(
+        &mut self,
+        now: Nanos,
+        listener: ListenerId,
+        member: MemberId,
+        key: u64,
+        workers: &mut Workers,
+    ) {
+        match self {
+            Self::Connections(connections) => connections.join(now, listener, member, key, workers),
+            Self::Requests(requests) => requests.join(listener, member, key, workers),
+        }
+    }
+
+    /// A worker listens no more: what it has not taken goes to others. What was counted of it comes
+    /// back.
+    pub(super) fn leave(
+        &mut self,
+        now: Nanos,
+        listener: ListenerId,
+        member: MemberId,
+        workers: &mut Workers,
+    ) -> MemberFigures {
+        match self {
+            Self::Connections(connections) => connections.leave(now, listener, member, workers),
+            Self::Requests(requests) => {
+                requests.proxy.leave(member, workers);
+                MemberFigures::default()
+            }
+        }
+    }
+
+    /// A worker has taken something: its loop has turned.
+    pub(super) fn turned(
+        &mut self,
+        now: Nanos,
+        listener: ListenerId,
+        member: MemberId,
+        workers: &mut Workers,
+    ) {
+        match self {
+            Self::Connections(connections) => connections.turned(now, listener, member, workers),
+            Self::Requests(requests) => requests.proxy.turned(member, workers),
+        }
+    }
+
+    /// Before connections are accepted: how many descriptors they and what they need may have.
+    pub(super) fn divide_descriptors(&mut self) {
+        match self {
+            Self::Connections(_) => {}
+            Self::Requests(requests) => requests.divide_descriptors(),
+        }
+    }
+
+    /// Whether another connection may be accepted at a listener. Where clients are connected for
+    /// longer than they need to be, one may have to make room for it.
+    pub(super) fn make_room(&mut self, listener: ListenerId) -> Room {
+        match self {
+            Self::Connections(connections) if connections.has_room(listener) => Room::Free,
+            Self::Connections(_) => Room::Full,
+            Self::Requests(requests) => requests.make_room(),
+        }
+    }
+
+    /// The same, and none has to.
+    pub(super) fn has_room(&self, listener: ListenerId) -> bool {
+        match self {
+            Self::Connections(connections) => connections.has_room(listener),
+            Self::Requests(requests) => requests.proxy.has_room(),
+        }
+    }
+
+    /// Clients wait for a place that others have.
+    pub(super) fn press(&mut self) {
+        match self {
+            Self::Connections(_) => {}
+            Self::Requests(requests) => requests.proxy.press(true),
+        }
+    }
+
+    /// They do so no longer, if there are places.
+    pub(super) fn relax(&mut self) {
+        match self {
+            Self::Connections(_) => {}
+            Self::Requests(requests) if requests.proxy.has_room() => requests.proxy.press(false),
+            Self::Requests(_) => {}
+        }
+    }
+
+    /// A connection has been accepted.
+    pub(super) fn arrive(
+        &mut self,
+        listener: ListenerId,
+        arrived: Arrived<'_>,
+        clock: Clock,
+        workers: &mut Workers,
+    ) {
+        match self {
+            Self::Connections(connections) => connections.arrive(listener, arrived, clock, workers),
+            Self::Requests(requests) => requests.arrive(listener, arrived),
+        }
+    }
+
+    /// Whether this descriptor, the lowest that was free, leaves too few. Those that requests need
+    /// are divided beforehand.
+    pub(super) fn leaves_few(&self, lowest: &OwnedFd) -> bool {
+        match self {
+            Self::Connections(connections) => connections.leaves_few(lowest),
+            Self::Requests(_) => false,
+        }
+    }
+
+    /// Whether connections that wait for a worker have left too few descriptors.
+    pub(super) fn lacks_descriptors(&self, copied: &OwnedFd) -> bool {
+        match self {
+            Self::Connections(connections) => connections.lacks_descriptors(copied),
+            Self::Requests(_) => false,
+        }
+    }
+
+    /// How many connections or requests wait for a worker at a listener.
+    pub(super) fn waiting(&self, listener: ListenerId) -> usize {
+        match self {
+            Self::Connections(connections) => connections.waiting(listener).connections,
+            Self::Requests(requests) => requests.proxy.waiting(listener.0),
+        }
+    }
+
+    /// When [`Self::tick`] or [`Self::end_turn`] is due.
+    pub(super) fn deadline(&self) -> Option<Nanos> {
+        match self {
+            Self::Connections(connections) => connections.deadline(),
+            Self::Requests(requests) => requests.deadline(),
+        }
+    }
+
+    /// A turn of the event loop begins.
+    pub(super) fn begin_turn(&mut self, now: Nanos, events: &[epoll::Event]) {
+        match self {
+            Self::Connections(_) => {}
+            Self::Requests(requests) => requests.begin_turn(now, events),
+        }
+    }
+
+    /// Something has happened on a connection of the proxy's.
+    pub(super) fn proxy_event(
+        &mut self,
+        number: u64,
+        flags: epoll::EventFlags,
+        workers: &mut Workers,
+    ) {
+        match self {
+            Self::Connections(_) => {}
+            Self::Requests(requests) => requests.proxy.handle_event(number, flags, workers),
+        }
+    }
+
+    /// Does what time has brought to what waits. Tells when connections were refused.
+    pub(super) fn tick(
+        &mut self,
+        now: Nanos,
+        workers: &mut Workers,
+        listeners: &Listeners,
+        notices: &Notices,
+    ) {
+        match self {
+            Self::Connections(connections) => connections.tick(now, workers, listeners, notices),
+            // It does so when the turn ends.
+            Self::Requests(_) => {}
+        }
+    }
+
+    /// A turn of the event loop ends: sends what was gathered in it, and tells what went wrong.
+    pub(super) fn end_turn(
+        &mut self,
+        clock: Clock,
+        workers: &mut Workers,
+        listeners: &Listeners,
+        members: &Members,
+        notices: &mut Notices,
+    ) {
+        match self {
+            Self::Connections(connections) => {
+                connections.count_ends(clock, workers, members, notices);
+            }
+            Self::Requests(requests) => {
+                requests.end_turn(clock, workers, listeners, members, notices);
+            }
+        }
+    }
+
+    /// How long the event loop pauses before it takes the next lot.
+    pub(super) fn pause(&mut self, now: Nanos) -> Option<Duration> {
+        match self {
+            Self::Connections(connections) => connections.pause(now),
+            Self::Requests(_) => None,
+        }
+    }
+
+    /// Whether a member that drains has something to do. What it can give away, it is asked for.
+    /// With `opaque`, what is not known to be a request counts, too.
+    pub(super) fn is_busy(
+        &mut self,
+        member: MemberId,
+        opaque: bool,
+        workers: &mut Workers,
+    ) -> bool {
+        match self {
+            Self::Connections(connections) => connections.is_busy(member, opaque, workers),
+            Self::Requests(requests) => requests.proxy.awaits(member, opaque),
+        }
+    }
+
+    /// Whether a look at workers that drain costs so much that the next one comes later.
+    pub(super) fn looks_are_dear(&self) -> bool {
+        matches!(self, Self::Connections(_))
+    }
+
+    /// Whether something has changed since this was asked last for which workers that drain are to
+    /// be looked at.
+    pub(super) fn calls_for_a_look(&mut self) -> bool {
+        match self {
+            Self::Connections(connections) => connections.calls_for_a_look(),
+            Self::Requests(_) => false,
+        }
+    }
+
+    /// What a member has said of itself does not hold any more.
+    pub(super) fn forget_standing(&mut self, member: MemberId) {
+        match self {
+            Self::Connections(connections) => connections.forget_standing(member),
+            Self::Requests(_) => {}
+        }
+    }
+
+    /// A member has given connections back: others get them. Whether there may be more.
+    pub(super) fn take_given_back(
+        &mut self,
+        returned: Returned,
+        clock: Clock,
+        workers: &mut Workers,
+        registration: &RegistrationEvents,
+    ) -> bool {
+        match self {
+            Self::Connections(connections) => {
+                connections.take_given_back(returned, clock, workers, registration)
+            }
+            // The proxy has the connections: a worker has none to give back.
+            Self::Requests(_) => false,
+        }
+    }
+
+    /// A member is asked for nothing any more.
+    pub(super) fn forget(&mut self, member: MemberId, registration: &RegistrationEvents) {
+        match self {
+            Self::Connections(connections) => connections.forget(member, registration),
+            Self::Requests(_) => {}
+        }
+    }
+
+    /// What was counted of connections that wait at a listener.
+    pub(super) fn waiting_connections(&self, listener: ListenerId) -> Waiting {
+        match self {
+            Self::Connections(connections) => connections.waiting(listener),
+            Self::Requests(_) => Waiting::default(),
+        }
+    }
+
+    /// What was counted of the connections of each member at a listener.
+    pub(super) fn member_figures(&self, listener: ListenerId) -> BTreeMap<MemberId, MemberFigures> {
+        match self {
+            Self::Connections(connections) => connections.member_figures(listener),
+            Self::Requests(_) => BTreeMap::new(),
+        }
+    }
+
+    /// What was counted of requests at a listener.
+    pub(super) fn request_figures(&self, listener: ListenerId) -> Option<RequestFigures> {
+        match self {
+            Self::Connections(_) => None,
+            Self::Requests(requests) => requests.proxy.figures(listener.0),
+        }
+    }
+
+    /// What was counted of the requests of each worker at a listener, by their places' keys.
+    pub(super) fn worker_requests(
+        &self,
+        listener: ListenerId,
+    ) -> Option<HashMap<u64, WorkerRequests>> {
+        match self {
+            Self::Connections(_) => None,
+            Self::Requests(requests) => Some(requests.proxy.workers(listener.0)),
+        }
+    }
+}
