@@ -18,10 +18,6 @@ const forks = (name, server, ...words) => ({
   count: 1,
 });
 
-/** The same, where the first process opens the listener, and its workers accept from it: any of them
- * that is free takes what comes. */
-const inherits = (...rest) => ({ ...forks(...rest), oneListener: true });
-
 /** Three instances of a Python server. */
 const server = (name, ...rest) => ({ ...forks(name, ...rest), count: 3 });
 
@@ -52,10 +48,10 @@ export function cases(port, socket) {
     forks("uvicorn --workers 3", "uvicorn", "asgi:app", ...atPort, "--workers", "3"),
     { ...server("uvicorn --uds", "uvicorn", "asgi:app", "--uds", socket), socket },
     server("gunicorn", "gunicorn", "wsgi:app", "-b", bind),
-    inherits("gunicorn -w 3", "gunicorn", "wsgi:app", "-b", bind, "-w", "3"),
-    // A gthread worker accepts while its threads are busy: of workers with one listener, any may.
+    forks("gunicorn -w 3", "gunicorn", "wsgi:app", "-b", bind, "-w", "3"),
     server("gunicorn gthread", "gunicorn", "wsgi:app", "-b", bind, "-k", "gthread"),
-    inherits(
+    forks("gunicorn gthread -w 3", "gunicorn", "wsgi:app", "-b", bind, "-k", "gthread", "-w", "3"),
+    forks(
       "gunicorn with uvicorn",
       "gunicorn",
       ...["asgi:app", "-b", bind, "-w", "3", "-k", "uvicorn_worker.UvicornWorker"],
@@ -72,7 +68,7 @@ export function cases(port, socket) {
     script("Sanic", "sanic_app.py"),
     script("Sanic single_process", "sanic_app.py", "single"),
     script("Tornado", "tornado_app.py"),
-    { ...script("Tornado fork", "tornado_app.py", "fork"), count: 1, oneListener: true },
+    { ...script("Tornado fork", "tornado_app.py", "fork"), count: 1 },
     script("aiohttp", "aiohttp_app.py"),
     {
       ...instances("php -S", app("who.php")),

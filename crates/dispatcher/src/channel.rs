@@ -6,7 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use balance::{Look, MemberId};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use rustix::process::{Resource, getrlimit};
-use wire::{HANDOFF_LEN, Handoff, channel_name};
+use wire::{HANDOFF_LEN, Handoff, PROBE_LEN, channel_name};
 
 use super::endpoint::Endpoint;
 use super::oracle::Oracle;
@@ -91,6 +91,33 @@ impl Channel {
         let (message, len) = Handoff::Probe.encode();
         // A full channel wakes them as well.
         let _ = sys::send(self.ours(), message.get(..len).unwrap_or(&[]), None);
+    }
+
+    /// Wakes whoever holds the channel, if that one accepts without blocking; whether it does: then the
+    /// probe is gone when it has. Each call wakes another one, where one at a time is woken.
+    pub(super) fn call(&mut self) -> bool {
+        if !self.takes_probes() {
+            return false;
+        }
+        if let Some(theirs) = &self.theirs {
+            let mut message = [0; HANDOFF_LEN];
+            while matches!(
+                sys::receive(theirs.as_fd(), &mut message),
+                Ok((PROBE_LEN, None))
+            ) {}
+        }
+        let (message, len) = Handoff::Probe.encode();
+        sys::send(self.ours(), message.get(..len).unwrap_or(&[]), None).is_ok()
+    }
+
+    /// Whether the probe of [`Self::call`] was taken.
+    pub(super) fn has_answered(&self) -> bool {
+        self.takes_probes() && self.untaken() == 0
+    }
+
+    /// A copy of the worker's end.
+    pub(super) fn copy(&self) -> Option<OwnedFd> {
+        self.theirs.as_ref()?.try_clone().ok()
     }
 
     /// The inode of the channel, as long as we have a copy of the worker's end.

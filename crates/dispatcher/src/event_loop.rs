@@ -26,7 +26,7 @@ use super::registration_events::RegistrationEvents;
 use super::starving::Starving;
 use super::token::{KIND, Token};
 use super::workers::Workers;
-use super::{accept, endings, figures, given_back, membership};
+use super::{accept, endings, figures, given_back, heirs, membership};
 
 /// How the dispatcher's thread begins.
 pub(super) struct Beginning {
@@ -164,7 +164,9 @@ impl EventLoop {
             Token::Channel(id) => {
                 if flags.intersects(epoll::EventFlags::HUP | epoll::EventFlags::ERR) {
                     endings::hung_up(id, cx);
-                } else if let Some(listener) = cx.members.listener_of(id) {
+                } else if !heirs::rests(id, cx)
+                    && let Some(listener) = cx.members.listener_of(id)
+                {
                     let now = cx.clock.now();
                     cx.placement.turned(now, listener, id, &mut cx.workers);
                 }

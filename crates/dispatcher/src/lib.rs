@@ -17,6 +17,7 @@
 //! | `notices` | the way to the supervisor |
 //! | `accept` | accepting, and when not to |
 //! | `membership`, `endings` | how workers join and leave; what becomes of listeners without them |
+//! | `heirs` | processes that accept from what another one has opened |
 //! | `given_back` | taking the connections that draining workers give back |
 //! | `registration`, `registered` | the thread that workers ask, and what it has the loop do |
 //! | `counts`, `ledger`, `sock_diag`, `reading` | which connections are open, and read from |
@@ -44,6 +45,7 @@ mod endpoint;
 mod event_loop;
 mod figures;
 mod given_back;
+mod heirs;
 mod ids;
 mod ledger;
 mod linger;

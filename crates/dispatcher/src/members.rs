@@ -41,6 +41,12 @@ pub(super) struct Member {
     /// The worker has closed the channel. If another process has inherited it, it lives on until
     /// that one is gone.
     pub(super) closed: bool,
+    /// The member whose channel its process had before.
+    pub(super) origin: Option<MemberId>,
+    /// It is known to accept, and not only to have opened the listener.
+    pub(super) accepts: bool,
+    /// Others accept in its stead.
+    pub(super) rests: bool,
 }
 
 impl Member {
@@ -116,6 +122,9 @@ impl Members {
             holders: vec![caller.holder],
             joined: false,
             closed: false,
+            origin: None,
+            accepts: false,
+            rests: false,
         };
         self.all.insert(id, member);
     }
@@ -135,6 +144,22 @@ impl Members {
     /// Those whose processes are in one of these groups.
     pub(super) fn in_groups(&self, groups: &HashSet<i32>) -> Vec<MemberId> {
         self.all_that(|member| member.is_in(groups))
+    }
+
+    /// Whether others accept in the stead of this one.
+    pub(super) fn has_heirs(&self, origin: MemberId) -> bool {
+        let mut heirs = self.all.values().filter(|it| it.origin == Some(origin));
+        heirs.any(|heir| heir.joined || heir.rests)
+    }
+
+    /// A member is no more. Those that came from it come from its own origin now.
+    pub(super) fn remove(&mut self, id: MemberId) -> Option<Member> {
+        let member = self.all.remove(&id)?;
+        let heirs = self.all.values_mut();
+        for heir in heirs.filter(|heir| heir.origin == Some(id)) {
+            heir.origin = member.origin;
+        }
+        Some(member)
     }
 
     pub(super) fn has_any_at(&self, listener: ListenerId) -> bool {

@@ -4,7 +4,7 @@
 use std::io;
 use std::os::fd::OwnedFd;
 
-use balance::MemberId;
+use balance::{Channels as _, MemberId};
 use rustix::io::Errno;
 use wire::Address;
 
@@ -76,7 +76,13 @@ pub(super) fn adopt(
         cx.members.all.get_mut(&id),
         cx.workers.channels.get_mut(&id),
     ) {
+        // The process that listened may have left it to this one.
+        let processes = &cx.members.processes;
+        member
+            .holders
+            .retain(|holder| processes.contains_key(&holder.pid));
         hold(member, channel, caller, others, theirs);
+        accepts(id, cx);
         join(id, cx);
     }
     let listener = cx.members.listener_of(id);
@@ -105,6 +111,23 @@ fn hold(member: &mut Member, channel: &mut Channel, caller: Caller, others: bool
     }
     channel.acceptors = member.holders.len();
     channel.hold(theirs);
+}
+
+/// It is known now that a member accepts.
+pub(super) fn accepts(id: MemberId, cx: &mut Context) {
+    if let Some(member) = cx.members.all.get_mut(&id) {
+        member.accepts = true;
+    }
+    rise(id, cx);
+}
+
+/// One that has rested, since others accepted in its stead, is a worker again.
+fn rise(id: MemberId, cx: &mut Context) {
+    let member = cx.members.all.get_mut(&id);
+    if member.is_some_and(|member| std::mem::take(&mut member.rests)) {
+        cx.workers.watch(id, false);
+        join(id, cx);
+    }
 }
 
 /// Lets a member be given connections or requests.
@@ -152,9 +175,12 @@ pub(super) fn leave(id: MemberId, cx: &mut Context) {
     let figures = cx
         .placement
         .leave(now, member.listener, id, &mut cx.workers);
-    let past = listener.past.entry(member.place).or_default();
-    past.dispatched += figures.dispatched;
-    past.taken_back += figures.taken_back;
+    // One that has only opened the listener for others is no worker that was.
+    if !member.rests || figures.dispatched > 0 {
+        let past = listener.past.entry(member.place).or_default();
+        past.dispatched += figures.dispatched;
+        past.taken_back += figures.taken_back;
+    }
     let cut = cx.workers.counts.cut(id).take(CUT_TOLD);
     let cut = cut.filter_map(Endpoint::peer).collect();
     cx.notices.tell(Notice::Left {
@@ -165,6 +191,11 @@ pub(super) fn leave(id: MemberId, cx: &mut Context) {
         members: listener.joined,
         cut,
     });
+    if let Some(origin) = member.origin
+        && !cx.members.has_heirs(origin)
+    {
+        rise(origin, cx);
+    }
 }
 
 /// The workers of a process group are to end: they get nothing any more.
@@ -185,5 +216,5 @@ pub(super) fn remove(id: MemberId, cx: &mut Context) -> Option<Member> {
             .for_each(|end| cx.registration.put_away(end));
     }
     cx.workers.counts.forget(id);
-    cx.members.all.remove(&id)
+    cx.members.remove(id)
 }

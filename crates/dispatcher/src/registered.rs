@@ -12,6 +12,7 @@ use super::channel::Channel;
 use super::context::Context;
 use super::ids::ListenerId;
 use super::listeners::Opened;
+use super::members::Member;
 
 /// As many addresses as one app may have.
 const MOST_LISTENERS: usize = 512;
@@ -54,9 +55,10 @@ pub(super) fn held_by(
     listener: ListenerId,
     cx: &Context,
 ) -> Vec<(MemberId, Option<u64>)> {
-    let held = cx
-        .members
-        .all_that(|member| member.listener == listener && member.joined && member.is_held_by(pid));
+    let listens = |member: &Member| {
+        member.listener == listener && (member.joined || member.rests) && member.is_held_by(pid)
+    };
+    let held = cx.members.all_that(listens);
     let inode = |id: MemberId| cx.workers.channels.get(&id).and_then(Channel::inode);
     held.into_iter().map(|id| (id, inode(id))).collect()
 }

@@ -4,22 +4,19 @@ use core::sync::atomic::Ordering::Relaxed;
 
 use wire::{Address, HANDOFF_LEN, Handoff};
 
-use crate::arch::{self, nr};
+use crate::arch::nr;
 use crate::epoll::Registrations;
 use crate::kernel::{
     self, AF_INET, AF_INET6, Beside, EAGAIN, ECONNRESET, EINTR, EINVAL, EMFILE, ENOTCONN,
 };
 use crate::table::{self, Kind, Slot};
-use crate::{door, give_back, host, listener, traffic};
+use crate::{give_back, heir, listener, traffic};
 
 /// So close to the descriptor limit it is made sure that a descriptor is left before one is
 /// received: one that does not fit would be lost, and its connection with it. Descriptors are
 /// given out lowest first, so the last one tells how many are in use, but for what was opened
 /// since. Close is what lies beyond half of the limit less this.
 const MARGIN: u64 = 64;
-
-/// How many threads of a process are reported to accept from one channel.
-const REPORTS: u32 = 8;
 
 /// `accept4`.
 ///
@@ -36,13 +33,13 @@ pub(crate) unsafe fn accept4(fd: i32, address: *mut u8, len: *mut u32, flags: i3
             // SAFETY: the caller's promise.
             let result = unsafe { natively(fd, address, len, flags) };
             // A channel that this process inherited answers so.
-            match (result == -(EINVAL as isize)).then(|| listener::adopt(fd)) {
+            match (result == -(EINVAL as isize)).then(|| heir::adopt(fd)) {
                 Some(Some(slot)) => slot,
                 _ => return result,
             }
         }
     };
-    report_thread(slot, fd);
+    heir::accepts(slot, fd);
     // SAFETY: the caller's promise.
     unsafe { take(slot, fd, address, len, flags) }
 }
@@ -215,33 +212,6 @@ fn at_limit(slot: &Slot, fd: i32) -> Option<i32> {
     // One that blocks would not understand it.
     let blocks = || kernel::fcntl(fd, kernel::F_GETFL, 0) & kernel::O_NONBLOCK as isize == 0;
     (was_full && !blocks()).then_some(EAGAIN)
-}
-
-/// Tells the supervisor which thread accepts, so that it looks whether the right one is free, and
-/// which process, if this one was forked from the one that listened.
-fn report_thread(slot: &Slot, fd: i32) {
-    if table::is_forked() {
-        table::forget_threads();
-    }
-    let thread = arch::thread();
-    if slot.thread.load(Relaxed) == thread {
-        if !slot.accepted.load(Relaxed) {
-            slot.accepted.store(true, Relaxed);
-        }
-        return;
-    }
-    if slot.reports.load(Relaxed) >= REPORTS {
-        return;
-    }
-    slot.thread.store(thread, Relaxed);
-    slot.reports.fetch_add(1, Relaxed);
-    slot.process.store(kernel::getpid(), Relaxed);
-    let mut request = host::request(wire::Verb::Adopt);
-    request.fd = fd;
-    request.arg = i32::from(slot.accepted.swap(true, Relaxed));
-    if let Some((_, Some(stray))) = door::ask(&request) {
-        kernel::close(stray);
-    }
 }
 
 /// The channel has come to its end. One whose other end is closed is readable for ever, and a

@@ -21,6 +21,7 @@ mod datagrams;
 mod door;
 mod epoll;
 mod give_back;
+mod heir;
 mod hooks;
 mod host;
 mod io;

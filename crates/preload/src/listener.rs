@@ -7,6 +7,7 @@ use wire::{
 };
 
 use crate::epoll::Registrations;
+use crate::heir::{self, adopt};
 use crate::kernel::{self, AF_INET, AF_INET6, AF_UNIX, SOCK_STREAM};
 use crate::table::{self, Kind, Slot};
 use crate::{arch::nr, datagrams, door, host, memory, traffic};
@@ -68,7 +69,10 @@ pub(crate) fn listen(fd: i32, backlog: i32) -> isize {
     }
     let claimed = match table::find(fd) {
         Some(slot) => match slot.kind() {
-            Kind::Channel(_) if is_channel(slot, fd) => return 0,
+            Kind::Channel(_) if is_channel(slot, fd) => {
+                heir::listens(slot, fd);
+                return 0;
+            }
             Kind::Claimed if is_claimed(slot, fd) => slot.address(),
             Kind::Channel(_) | Kind::Claimed => {
                 slot.forget();
@@ -80,8 +84,13 @@ pub(crate) fn listen(fd: i32, backlog: i32) -> isize {
     if !is_stream(fd) {
         let result = kernel::listen(fd, backlog);
         // A channel that this process inherited answers so.
-        let inherited = result == -(kernel::EINVAL as isize) && adopt(fd).is_some();
-        return if inherited { 0 } else { result };
+        return match (result == -(kernel::EINVAL as isize)).then(|| adopt(fd)) {
+            Some(Some(slot)) => {
+                heir::listens(slot, fd);
+                0
+            }
+            _ => result,
+        };
     }
     if claimed.is_none() && !table::has_room() {
         return kernel::listen(fd, backlog);
@@ -133,7 +142,7 @@ fn natively(fd: i32, backlog: i32, claimed: &Address) -> isize {
 
 /// What a listener's descriptor keeps when it becomes a channel.
 #[derive(Clone, Copy)]
-struct Flags {
+pub(crate) struct Flags {
     nonblocking: i32,
     cloexec: i32,
     /// How long accept may wait.
@@ -141,7 +150,7 @@ struct Flags {
 }
 
 impl Flags {
-    fn of(fd: i32) -> Self {
+    pub(crate) fn of(fd: i32) -> Self {
         let status = kernel::fcntl(fd, kernel::F_GETFL, 0).max(0) as i32;
         let descriptor = kernel::fcntl(fd, kernel::F_GETFD, 0).max(0) as i32;
         Self {
@@ -158,7 +167,7 @@ impl Flags {
 
 /// Puts the channel in the listener's place: same number, same flags, and known to the same
 /// epolls.
-fn install(fd: i32, channel: i32, id: u64, address: &Address, flags: Flags) -> isize {
+pub(crate) fn install(fd: i32, channel: i32, id: u64, address: &Address, flags: Flags) -> isize {
     kernel::fcntl(channel, kernel::F_SETFL, flags.nonblocking);
     if flags.timeout != kernel::seconds(0) {
         kernel::set_timeout(channel, kernel::SO_RCVTIMEO, &flags.timeout);
@@ -335,25 +344,8 @@ fn is_claimed(slot: &Slot, fd: i32) -> bool {
     kernel::socket_cookie(fd) == Some(slot.cookie.load(Relaxed))
 }
 
-/// Recognises a channel that this process did not ask for: it came over `exec`, `dup` or another
-/// socket.
-pub(crate) fn adopt(fd: i32) -> Option<&'static Slot> {
-    if host::DOOR.is_empty() {
-        return None;
-    }
-    let id = id_of(fd)?;
-    let mut request = host::request(Verb::Adopt);
-    request.fd = fd;
-    match answer(&request)? {
-        (Outcome::Channel, _, address) => table::remember(fd, Kind::Channel(id), &address)
-            .then(|| table::find(fd))
-            .flatten(),
-        _ => None,
-    }
-}
-
 /// The channel's number, if this descriptor is one.
-fn id_of(fd: i32) -> Option<u64> {
+pub(crate) fn id_of(fd: i32) -> Option<u64> {
     let mut bytes = [0; 112];
     let len = kernel::getsockname(fd, &mut bytes).ok()?;
     channel_id(bytes.get(..len)?)
@@ -366,7 +358,7 @@ fn forget(fd: i32) {
 }
 
 /// Asks, where no descriptor is expected to come back.
-fn answer(request: &Request) -> Option<(Outcome, u64, Address)> {
+pub(crate) fn answer(request: &Request) -> Option<(Outcome, u64, Address)> {
     let (reply, stray) = door::ask(request)?;
     if let Some(stray) = stray {
         kernel::close(stray);

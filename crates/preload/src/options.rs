@@ -5,7 +5,7 @@ use wire::{Address, Outcome, Verb};
 use crate::arch::nr;
 use crate::kernel::{self, EOPNOTSUPP, SOCK_STREAM, SOL_SOCKET};
 use crate::table::{self, Kind, Slot};
-use crate::{door, host, listener, memory};
+use crate::{door, heir, host, listener, memory};
 
 /// The longest value that is passed on; a listener's options are numbers and small structures.
 const LONGEST: u32 = 16;
@@ -48,7 +48,7 @@ pub(crate) unsafe fn setsockopt(
                 // It has no packets: what an option of TCP or IP says of them holds.
                 return 0;
             }
-            if listener::adopt(fd).is_none() {
+            if heir::adopt(fd).is_none() {
                 return result;
             }
             true
@@ -117,7 +117,7 @@ pub(crate) unsafe fn getsockopt(
                         | kernel::SO_PROTOCOL
                         | kernel::SO_ACCEPTCONN
                 );
-            let adopted = || listener::adopt(fd);
+            let adopted = || heir::adopt(fd);
             if asks_what_it_is && let Some(slot) = adopted() {
                 slot
             } else {

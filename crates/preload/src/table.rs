@@ -83,6 +83,8 @@ pub(crate) struct Slot {
     pub(crate) reports: AtomicU32,
     /// Whether that thread has accepted here, or has only made the entry.
     pub(crate) accepted: AtomicBool,
+    /// Another process has opened it, and this one has not asked for a channel of its own.
+    pub(crate) inherited: AtomicBool,
     /// Accept has said last that no descriptor is left.
     pub(crate) is_full: AtomicBool,
     /// The process that made the entry, or that has accepted here.
@@ -106,6 +108,7 @@ impl Slot {
             thread: AtomicU64::new(0),
             reports: AtomicU32::new(0),
             accepted: AtomicBool::new(false),
+            inherited: AtomicBool::new(false),
             is_full: AtomicBool::new(false),
             process: AtomicI32::new(0),
             limit: AtomicU64::new(0),
@@ -192,6 +195,7 @@ pub(crate) fn remember(fd: i32, kind: Kind, address: &Address) -> bool {
     slot.thread.store(arch::thread(), Relaxed);
     slot.reports.store(0, Relaxed);
     slot.accepted.store(false, Relaxed);
+    slot.inherited.store(false, Relaxed);
     slot.is_full.store(false, Relaxed);
     slot.back_left.store(0, Relaxed);
     slot.process.store(kernel::getpid(), Relaxed);
@@ -208,7 +212,7 @@ pub(crate) fn remember(fd: i32, kind: Kind, address: &Address) -> bool {
 static MARK: AtomicPtr<AtomicU64> = AtomicPtr::new(core::ptr::null_mut());
 
 /// Whether this process was forked from the one that last asked.
-pub(crate) fn is_forked() -> bool {
+fn is_forked() -> bool {
     // SAFETY: the pointer is null, or that of a page that is never unmapped.
     match unsafe { MARK.load(Acquire).as_ref() } {
         Some(mark) => mark.swap(1, Relaxed) == 0,
@@ -225,12 +229,16 @@ fn mark_process() {
     is_forked();
 }
 
-/// In a child that was forked: none of its threads has been reported.
-pub(crate) fn forget_threads() {
+/// In a child that was forked none of its threads has been reported, and its channels are another's.
+pub(crate) fn notice_fork() {
+    if !is_forked() {
+        return;
+    }
     for slot in &TABLE {
         slot.thread.store(0, Relaxed);
         slot.reports.store(0, Relaxed);
         slot.accepted.store(false, Relaxed);
+        slot.inherited.store(true, Relaxed);
         slot.is_full.store(false, Relaxed);
     }
 }

@@ -20,7 +20,8 @@ pub use batch::Batch;
 pub use channel::{CHANNEL, ChannelPlace};
 pub use peer::{peer_pidfd, receive_all};
 pub use process::{
-    ChildSetup, Forked, Identity, cpu_time, exit_now, fork, set_up_child, set_up_daemon,
+    ChildSetup, Forked, Identity, cpu_time, exit_now, fork, is_same_file, set_up_child,
+    set_up_daemon,
 };
 pub use readable::Readable;
 pub use rights::Rights;

@@ -36,6 +36,22 @@ pub fn fork() -> io::Result<Forked> {
     }
 }
 
+/// Whether descriptors of two processes are the same open file.
+///
+/// # Errors
+/// Those of `kcmp(2)`: one of them is not there, may not be looked at, or a sandbox forbids it.
+pub fn is_same_file(one: (i32, i32), other: (i32, i32)) -> io::Result<bool> {
+    const KCMP_FILE: libc::c_long = 0;
+    // SAFETY: the call reads and writes no memory of ours.
+    let result =
+        unsafe { libc::syscall(libc::SYS_kcmp, one.0, other.0, KCMP_FILE, one.1, other.1) };
+    match result {
+        0 => Ok(true),
+        error if error < 0 => Err(io::Error::last_os_error()),
+        _ => Ok(false),
+    }
+}
+
 /// The processor time that a process has used, with all its threads, also those that have ended:
 /// the reading of its CPU clock (`clock_getcpuclockid(3)`).
 ///

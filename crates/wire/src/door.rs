@@ -26,9 +26,11 @@ pub enum Verb {
     GetOption = 5,
     /// `close` of a channel: `channel` names it. Not answered.
     Close = 6,
-    /// A process that did not ask for this channel (it was inherited or passed on) has begun to
-    /// accept from it, or another thread of the one that did: the channel goes along. `arg` is 1
-    /// if other threads of the process accept from it too. Answered with the listener's address.
+    /// A process that did not ask for this channel (it was inherited or passed on) wants to know
+    /// what it stands for: the channel goes along. Answered with the listener's address. `arg2` is 1
+    /// if the process begins to accept from it, or another thread of the one that asked for it
+    /// does; then another channel may come along, which takes its place in this process. `arg` is 1
+    /// if other threads of the process accept from it too.
     Adopt = 7,
     /// `bind` of a datagram socket, which the kernel has refused as in use: the socket goes along,
     /// the address is the one asked for.
@@ -131,7 +133,8 @@ pub enum Outcome {
     Native,
     /// `bind` only: the address is shared with other workers; pretend that it is bound.
     Shared,
-    /// `listen` and `Adopt`: a channel takes the listener's place. For `listen` it comes along.
+    /// `listen` and `Adopt`: a channel takes the listener's place. For `listen` it comes along, for
+    /// `Adopt` where the process gets one of its own.
     Channel,
     /// `ShareDatagrams`: another instance's socket comes along, and takes the place of this one.
     Datagrams,

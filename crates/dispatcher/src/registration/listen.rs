@@ -234,33 +234,6 @@ impl Registrar {
         })
     }
 
-    pub(super) fn adopt(&mut self, question: &Question) -> Result<Reply, Gone> {
-        let native = Reply::plain(Outcome::Native);
-        let (Some(cookie), Ok(theirs)) = (question.cookie, question.socket.try_clone()) else {
-            return Ok(native);
-        };
-        let caller = caller(question);
-        let others = question.request.arg != 0;
-        // It is closed by the dispatcher only where it is known to be a channel of its own.
-        let adopted = self
-            .dispatcher
-            .run(move |cx| match registered::member_with(cookie, cx) {
-                Some(id) => Ok((id, membership::adopt(id, caller, others, theirs, cx))),
-                None => Err(theirs),
-            })?;
-        Ok(match adopted {
-            Ok((id, sockaddr)) => Reply {
-                channel: id.0,
-                address: sockaddr,
-                ..Reply::plain(Outcome::Channel)
-            },
-            Err(theirs) => {
-                self.closer.close([theirs]);
-                native
-            }
-        })
-    }
-
     pub(super) fn set_option(&mut self, question: &Question) -> Result<Reply, Gone> {
         let (level, option) = (question.request.arg, question.request.arg2);
         let value = question.request.address;
@@ -329,7 +302,8 @@ impl Registrar {
     }
 }
 
-fn caller(question: &Question) -> Caller {
+/// The process that asks.
+pub(super) fn caller(question: &Question) -> Caller {
     Caller {
         holder: Holder {
             pid: question.peer.pid,

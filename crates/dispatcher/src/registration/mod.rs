@@ -12,6 +12,7 @@ mod bind;
 mod claims;
 mod closing;
 mod hearing;
+mod heirs;
 mod listen;
 mod options;
 mod own_ports;
@@ -237,7 +238,7 @@ impl Registrar {
             Verb::Listen => return self.listen(question),
             Verb::SetOption => self.set_option(question)?,
             Verb::GetOption => self.get_option(question)?,
-            Verb::Adopt => self.adopt(question)?,
+            Verb::Adopt => return self.adopt(question),
             Verb::ShareDatagrams => return Ok(self.share_datagrams(question)),
             Verb::Hello | Verb::Close | Verb::Remove => Reply::plain(wire::Outcome::Native),
         };

@@ -29,6 +29,7 @@ mod desync;
 mod failures;
 mod floods;
 mod frames;
+mod heirs;
 mod helpers;
 mod http2;
 mod limits;

@@ -203,9 +203,27 @@ fn the_door_is_told_what_it_needs() {
         assert_eq!(victim.line(), "report listening");
         let channel = scripted.channel();
         assert_eq!(answer(channel.send_connection()), pid);
-        // The same thread accepts that has listened: that is no news.
+        // That a thread waits in `accept` shows nowhere else.
+        let adopt = scripted.request(Verb::Adopt);
+        assert_eq!((adopt.tid, adopt.arg, adopt.arg2), (pid, 0, 1));
         assert!(scripted.requests.try_recv().is_err());
     }
+}
+
+/// The same thread accepts that has listened: that is no news where a probe can show it.
+#[test]
+fn the_door_is_not_told_what_it_can_see() {
+    let _turn = beside_others();
+    let folder = folder();
+    let program = compile("gcc", "acceptors", folder.path());
+    let scripted = Scripted::honest();
+    let mut victim = scripted.start(&program, &["poll"], free_port());
+    for verb in [Verb::Hello, Verb::Bind, Verb::Listen] {
+        scripted.request(verb);
+    }
+    assert_eq!(victim.line(), "report listening");
+    assert_eq!(answer(scripted.channel().send_connection()), victim.pid());
+    assert!(scripted.requests.try_recv().is_err());
 }
 
 #[test]
