@@ -6,6 +6,7 @@
 //! accepted, and idle connections are closed.
 
 use balance::{MemberId, Nanos};
+use proxy::Awaited;
 
 use super::channel::Channel;
 use super::members::Members;
@@ -35,10 +36,19 @@ pub struct Drain {
     pub opaque: bool,
 }
 
+/// A process group that drains.
+#[derive(Debug)]
+struct Group {
+    drain: Drain,
+    members: Vec<MemberId>,
+    /// A request that one of them had to answer when this was last asked.
+    awaited: Option<Awaited>,
+}
+
 /// Process groups that drain, and still have work.
 #[derive(Debug, Default)]
 pub(super) struct Draining {
-    groups: Vec<(Drain, Vec<MemberId>)>,
+    groups: Vec<Group>,
     look_at: Option<Nanos>,
     pause: Nanos,
 }
@@ -46,8 +56,12 @@ pub(super) struct Draining {
 impl Draining {
     /// These workers drain. A notice follows when they have no work any more.
     pub(super) fn begin(&mut self, now: Nanos, drain: Drain, members: Vec<MemberId>) {
-        self.groups.retain(|(other, _)| other.group != drain.group);
-        self.groups.push((drain, members));
+        self.groups.retain(|other| other.drain.group != drain.group);
+        self.groups.push(Group {
+            drain,
+            members,
+            awaited: None,
+        });
         self.look_at = Some(now);
         self.pause = LOOK;
     }
@@ -60,7 +74,7 @@ impl Draining {
     /// Whether a member of this group closes its connections, since the app stops.
     pub(super) fn ends_for_good(&self, member: MemberId) -> bool {
         let mut groups = self.groups.iter();
-        groups.any(|(drain, members)| drain.for_good && members.contains(&member))
+        groups.any(|group| group.drain.for_good && group.members.contains(&member))
     }
 
     /// Looks at those that drain when it is time, or when something has changed.
@@ -78,12 +92,15 @@ impl Draining {
         if self.look_at.is_none_or(|at| at > now) {
             return;
         }
-        self.groups.retain(|(drain, of_group)| {
-            let mut is_busy = false;
-            for id in of_group {
-                is_busy |= drain.for_good && gets_more(*id, members, workers, placement)
-                    || placement.is_busy(*id, drain.opaque, workers);
-            }
+        self.groups.retain_mut(|group| {
+            let drain = group.drain;
+            let gets_more =
+                |id: &MemberId| drain.for_good && gets_more(*id, members, workers, placement);
+            let of_group = group.members.iter().copied();
+            let others: Vec<_> = of_group.filter(|id| !gets_more(id)).collect();
+            let awaited = &mut group.awaited;
+            let is_busy = placement.is_busy(&others, drain.opaque, awaited, workers)
+                || others.len() < group.members.len();
             let group = drain.group;
             is_busy || !notices.is_heard(Notice::Drained { group })
         });

@@ -49,7 +49,7 @@ mod workers;
 pub use downstream::peer::Peer;
 pub use downstream::tls::Files;
 pub use outcome::Report;
-pub use proxy::Proxy;
+pub use proxy::{Awaited, Proxy};
 pub use settings::Settings;
 pub use workers::Workers;
 

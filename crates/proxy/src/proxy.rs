@@ -31,6 +31,10 @@ use crate::upstream::pool::UpstreamPool;
 use crate::upstream::{Upstream, take_back};
 use crate::{Peer, Report, Settings, UPSTREAM, Workers, is_upstream};
 
+/// A request that a worker has to answer, for [`Proxy::awaited`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Awaited(Key);
+
 /// The proxy of an app.
 #[derive(Debug)]
 pub struct Proxy {
@@ -368,16 +372,31 @@ impl Proxy {
         self.cx.limits.capacity.is_pressed = on;
     }
 
-    /// Whether the worker has a request to answer. Tunnels and streams of events last as long as their
-    /// clients like: only with `opaque` they count, too.
-    pub fn awaits(&self, member: MemberId, opaque: bool) -> bool {
-        self.clients.iter().any(|(_, client)| match &client.phase {
+    /// A request that one of these workers has to answer. Tunnels and streams of events last as long as
+    /// their clients like: only with `opaque` they count, too.
+    ///
+    /// `last` is what this has returned before: as long as that is unanswered, the other clients are not
+    /// looked at. A worker that drains gets nothing new, so they are looked at once for each of its requests
+    /// at most, however many clients there are and however long one takes.
+    pub fn awaited(
+        &self,
+        members: &[MemberId],
+        opaque: bool,
+        last: Option<Awaited>,
+    ) -> Option<Awaited> {
+        let is_awaited = |client: &Client| match &client.phase {
             Phase::Serving(exchange) => {
-                matches!(exchange.stage, Stage::With(with, _) if with == member)
+                matches!(exchange.stage, Stage::With(with, _) if members.contains(&with))
                     && (opaque || !exchange.is_event_stream())
             }
-            Phase::Tunnel(tunnel) => opaque && tunnel.member == member,
+            Phase::Tunnel(tunnel) => opaque && members.contains(&tunnel.member),
             _ => false,
+        };
+        let is_still = |last: &Awaited| self.clients.get(last.0).is_some_and(is_awaited);
+        last.filter(is_still).or_else(|| {
+            let mut clients = self.clients.iter();
+            let found = clients.find(|(_, client)| is_awaited(client));
+            found.map(|(key, _)| Awaited(key))
         })
     }
 

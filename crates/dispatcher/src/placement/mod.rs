@@ -18,6 +18,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use balance::{MemberFigures, MemberId, Nanos};
+use proxy::Awaited;
 use rustix::event::epoll;
 use telemetry::figures::{RequestFigures, WorkerRequests};
 
@@ -307,17 +308,28 @@ impl Placement {
         }
     }
 
-    /// Whether a member that drains has something to do. What it can give away, it is asked for.
-    /// With `opaque`, what is not known to be a request counts, too.
+    /// Whether some of these members, which drain, have something to do. What they can give away, they
+    /// are asked for. With `opaque`, what is not known to be a request counts, too. `awaited` is what one
+    /// had to answer when this was last asked.
     pub(super) fn is_busy(
         &mut self,
-        member: MemberId,
+        members: &[MemberId],
         opaque: bool,
+        awaited: &mut Option<Awaited>,
         workers: &mut Workers,
     ) -> bool {
         match self {
-            Self::Connections(connections) => connections.is_busy(member, opaque, workers),
-            Self::Requests(requests) => requests.proxy.awaits(member, opaque),
+            Self::Connections(connections) => {
+                let mut is_busy = false;
+                for member in members {
+                    is_busy |= connections.is_busy(*member, opaque, workers);
+                }
+                is_busy
+            }
+            Self::Requests(requests) => {
+                *awaited = requests.proxy.awaited(members, opaque, *awaited);
+                awaited.is_some()
+            }
         }
     }
 

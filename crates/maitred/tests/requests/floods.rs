@@ -4,9 +4,11 @@
 //! `make bench-floods` shows how long the ordinary client's requests take beside each flood.
 
 mod kinds;
+mod without;
 
 use std::env;
 use std::io::{Read, Write};
+use std::net::SocketAddr;
 use std::process::Command;
 use std::sync::mpsc;
 use std::thread;
@@ -14,10 +16,11 @@ use std::time::{Duration, Instant};
 
 use crate::apps::{node, started};
 use crate::client::connect_from;
-use crate::harness::{Door, PATIENCE, Run, Setup, beside_others, read_some};
+use crate::harness::{Door, PATIENCE, Setup, beside_others, read_some};
 use crate::tls::secured;
 use crate::tls_client::tls;
 use kinds::{Flood, Flooder, floods};
+use without::Without;
 
 /// How many requests the ordinary client sends over one connection.
 fn requests() -> usize {
@@ -43,6 +46,14 @@ const APP: &str = "http.createServer((request, response) => {
   request.on('error', () => {}).on('end', () => response.end('ok')).resume();
 }).listen(port);";
 
+/// Who hands on what: maitred each request, maitred each connection, or the kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Level {
+    Request,
+    Connection,
+    Without,
+}
+
 /// What clients speak below HTTP.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Transport {
@@ -55,10 +66,7 @@ trait Stream: Read + Write {}
 impl<T: Read + Write> Stream for T {}
 
 /// An ordinary client.
-fn ordinary(run: &Run, transport: Transport) -> Box<dyn Stream> {
-    let Door::Tcp(to) = run.door() else {
-        panic!("not a TCP app");
-    };
+fn ordinary(to: SocketAddr, transport: Transport) -> Box<dyn Stream> {
     let mut stream = connect_from([127, 0, 0, 1], to).unwrap();
     match transport {
         Transport::Plain => Box::new(stream),
@@ -116,9 +124,9 @@ fn middle(rounds: impl Iterator<Item = [f64; 2]>) -> [f64; 2] {
 }
 
 /// An ordinary client asks while this flood goes on. How long its requests take.
-fn beside(run: &Run, level: &str, transport: Transport, flood: &Flood) -> Vec<Duration> {
+fn beside(to: SocketAddr, level: Level, transport: Transport, flood: &Flood) -> Vec<Duration> {
     let what = flood.what;
-    let (flooder, has_begun) = Flooder::new(run);
+    let (flooder, has_begun) = Flooder::new(to);
     let (tell, is_ended) = mpsc::channel();
     thread::scope(|scope| {
         scope.spawn(|| {
@@ -134,38 +142,70 @@ fn beside(run: &Run, level: &str, transport: Transport, flood: &Flood) -> Vec<Du
             let _ = tell.send(flooder.is_over());
         });
         let begun = has_begun.recv_timeout(PATIENCE);
-        let mut kept = begun.is_ok().then(|| ordinary(run, transport));
+        let mut kept = begun.is_ok().then(|| ordinary(to, transport));
         let kept = kept.as_mut().map(|kept| latencies(kept.as_mut()));
         let kept = kept.unwrap_or_default();
-        let fresh = (0..CONNECTIONS).take_while(|_| is_answered(ordinary(run, transport).as_mut()));
+        let fresh = (0..CONNECTIONS).take_while(|_| is_answered(ordinary(to, transport).as_mut()));
         let fresh = fresh.count();
         // Nothing that fails may leave the flood behind.
-        let ended = match flood.is_ended && level == "request" {
+        let ended = match flood.is_ended && level == Level::Request {
             true => is_ended.recv_timeout(PATIENCE),
             false => Ok(false),
         };
         flooder.end();
-        assert!(begun.is_ok(), "{level}, {what}: it has not begun");
+        assert!(begun.is_ok(), "{level:?}, {what}: it has not begun");
         let asked = (kept.len(), fresh);
-        assert_eq!(asked, (requests(), CONNECTIONS), "{level}, {what}");
-        assert_eq!(ended, Ok(false), "{level}, {what}: it was not ended");
+        assert_eq!(asked, (requests(), CONNECTIONS), "{level:?}, {what}");
+        assert_eq!(ended, Ok(false), "{level:?}, {what}: it was not ended");
         kept
     })
+}
+
+/// Measures each flood that is of this level and transport, beside an ordinary client.
+fn measure(to: SocketAddr, level: Level, transport: Transport) {
+    let quiet = || percentiles(latencies(ordinary(to, transport).as_mut()));
+    quiet();
+    let floods = floods();
+    // What comes over a connection that was handed on is the app's own affair.
+    let is_tried = |flood: &&Flood| match level {
+        Level::Request => flood.transport == transport,
+        Level::Connection => flood.is_of_connections && flood.transport == transport,
+        Level::Without => !flood.is_ended && flood.transport == transport,
+    };
+    let only = env::var("MAITRED_TEST_FLOOD").unwrap_or_default();
+    let is_meant = |flood: &&Flood| flood.what.contains(&only);
+    for flood in floods.iter().filter(is_tried).filter(is_meant) {
+        let rounds: Vec<_> = (0..rounds())
+            .map(|_| (quiet(), percentiles(beside(to, level, transport, flood))))
+            .collect();
+        let [quiet, beside] = [
+            middle(rounds.iter().map(|(quiet, _)| *quiet)),
+            middle(rounds.iter().map(|(_, beside)| *beside)),
+        ];
+        println!(
+            "{level:?}, {transport:?}, {}: median {:.2} ms, p99 {:.2} ms, {:.1} times the quiet one of {:.2} ms",
+            flood.what,
+            beside[0],
+            beside[1],
+            beside[1] / quiet[1],
+            quiet[1],
+        );
+    }
 }
 
 #[test]
 fn a_flood_keeps_no_ordinary_client_from_being_served() {
     let _turn = beside_others();
     for (level, transport) in [
-        ("request", Transport::Plain),
-        ("request", Transport::Tls),
-        ("request", Transport::Proxied),
-        ("connection", Transport::Plain),
+        (Level::Request, Transport::Plain),
+        (Level::Request, Transport::Tls),
+        (Level::Request, Transport::Proxied),
+        (Level::Connection, Transport::Plain),
     ] {
         let setup = match (level, transport) {
-            ("request", Transport::Tls) => secured(node(APP), &["one.test"]),
-            ("request", Transport::Proxied) => node(APP).flag("--proxy-protocol"),
-            ("request", Transport::Plain) => node(APP),
+            (Level::Request, Transport::Tls) => secured(node(APP), &["one.test"]),
+            (Level::Request, Transport::Proxied) => node(APP).flag("--proxy-protocol"),
+            (Level::Request, Transport::Plain) => node(APP),
             _ => {
                 let app = "const http = require('http'); const port = Number(process.env.PORT);";
                 let setup = Setup::program("app.cjs", &format!("{app}\n{APP}"));
@@ -173,31 +213,21 @@ fn a_flood_keeps_no_ordinary_client_from_being_served() {
             }
         };
         let mut run = started(setup, 2);
-        let quiet = || percentiles(latencies(ordinary(&run, transport).as_mut()));
-        quiet();
-        let floods = floods();
-        // What comes over a connection that was handed on is the app's own affair.
-        let is_tried = |flood: &&Flood| match level {
-            "request" => flood.transport == transport,
-            _ => flood.is_of_connections,
+        let Door::Tcp(to) = run.door() else {
+            panic!("not a TCP app");
         };
-        for flood in floods.iter().filter(is_tried) {
-            let rounds: Vec<_> = (0..rounds())
-                .map(|_| (quiet(), percentiles(beside(&run, level, transport, flood))))
-                .collect();
-            let [quiet, beside] = [
-                middle(rounds.iter().map(|(quiet, _)| *quiet)),
-                middle(rounds.iter().map(|(_, beside)| *beside)),
-            ];
-            println!(
-                "per {level}, {}: median {:.2} ms, p99 {:.2} ms, {:.1} times the quiet one of {:.2} ms",
-                flood.what,
-                beside[0],
-                beside[1],
-                beside[1] / quiet[1],
-                quiet[1],
-            );
-        }
+        measure(to, level, transport);
         run.no_worker_has_ended();
+    }
+}
+
+/// What the figures are to be read beside: the same floods where maitred has no part in it.
+#[test]
+fn a_flood_beside_workers_without_maitred() {
+    let _turn = beside_others();
+    for transport in [Transport::Plain, Transport::Proxied] {
+        let folder = tempfile::tempdir().unwrap();
+        let without = Without::start(folder.path(), transport);
+        measure(without.door, Level::Without, transport);
     }
 }

@@ -5,9 +5,9 @@
 //! Time is counted in units of some microseconds: one for each step (a request's head, a run of a
 //! body), and more for what costs more. So a turn is the same for the same bytes.
 
+use std::collections::HashMap;
 use std::net::IpAddr;
 
-use balance::IdMap;
 use http1::Networks;
 
 /// What one connection may have of a turn, with all that goes over it.
@@ -54,12 +54,13 @@ impl Share {
     }
 }
 
-/// What addresses have.
+/// What addresses have. Clients choose these numbers, with IPv6 billions of them, so the tables' hash has
+/// a key that none of them knows: or they could choose such as fall together.
 #[derive(Debug, Default)]
 pub(crate) struct Shares {
     turn: u64,
-    taken: IdMap<Sharer, u32>,
-    places: IdMap<Sharer, usize>,
+    taken: HashMap<Sharer, u32>,
+    places: HashMap<Sharer, usize>,
 }
 
 impl Shares {

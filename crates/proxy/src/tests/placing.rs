@@ -113,3 +113,32 @@ fn a_body_that_its_worker_does_not_read_holds_up_nobody_else() {
     let (_, mut fresh) = world.take();
     assert!(arrived(&mut fresh).0.starts_with("GET / "));
 }
+
+#[test]
+fn a_worker_that_drains_is_awaited_for_one_request_after_the_other() {
+    let mut world = World::new(3, settings(RequestPolicy::RoundRobin));
+    let mut clients: Vec<_> = (0..3).map(|_| world.connect()).collect();
+    for client in &mut clients {
+        world.send(client, GET);
+    }
+    let mut taken: Vec<_> = (0..3).map(|_| world.take()).collect();
+    taken.sort_by_key(|(member, _)| member.0);
+    let two = [MemberId(0), MemberId(1)];
+    let first = world.proxy.awaited(&two[..1], false, None);
+    let second = world.proxy.awaited(&two[1..], false, None);
+    assert!(first.is_some() && second.is_some() && first != second);
+    // What was awaited before is looked at first, and the others only when that is over.
+    for known in [first, second] {
+        assert_eq!(world.proxy.awaited(&two, false, known), known);
+    }
+    world.send(&mut taken[1].1, OK);
+    assert_eq!(world.proxy.awaited(&two, false, second), first);
+    // A stream of events lasts as long as its client likes.
+    let events = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+    world.send(&mut taken[0].1, events);
+    assert_eq!(world.proxy.awaited(&two, false, first), None);
+    assert_eq!(world.proxy.awaited(&two, true, None), first);
+    drop(clients);
+    world.run();
+    assert_eq!(world.proxy.awaited(&two, true, first), None);
+}

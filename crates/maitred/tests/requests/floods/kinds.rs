@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use super::Transport;
 use crate::client::connect_from;
-use crate::harness::{Door, Run, read_some, tool};
+use crate::harness::{read_some, tool};
 use crate::tls_client::tls;
 
 /// An address of its own: it may use up all of its ports.
@@ -29,10 +29,7 @@ pub(super) struct Flooder {
 }
 
 impl Flooder {
-    pub(super) fn new(run: &Run) -> (Self, Receiver<()>) {
-        let Door::Tcp(to) = run.door() else {
-            panic!("not a TCP app");
-        };
+    pub(super) fn new(to: SocketAddr) -> (Self, Receiver<()>) {
         let (begun, has_begun) = mpsc::channel();
         let flooder = Self {
             to,
