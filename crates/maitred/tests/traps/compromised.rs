@@ -2,15 +2,19 @@
 //! says and sends, nothing changes that it could not change by itself, and other listeners and other
 //! apps are served on. (Where the tests run as an ordinary user, the worker is of the same one.)
 //!
-//! `-- --nocapture` shows how long others waited at most during each attack.
+//! `-- --nocapture` shows how long others waited at most during each attack, beside a server that has
+//! nothing to do with maitred: it waits for processors, as they do.
 
 mod things;
 mod unix_paths;
 
 use std::fs;
+use std::io::Write;
+use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
 use std::path::{Path, PathBuf};
+use std::thread;
 use std::time::Duration;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
@@ -56,7 +60,7 @@ fn rights_of_the_worker() -> Rights {
 /// The worker, what belongs to root beside it, and those who are to be served all the while.
 struct Bench {
     // These end before those whom they visit.
-    pulses: [Pulse; 2],
+    pulses: [Pulse; 3],
     agent: Agent,
     run: Run,
     other_app: Run,
@@ -91,7 +95,8 @@ impl Bench {
         reports(&other_app, "the other app in its loop", 1);
         Bench {
             agent: Agent::in_folder(&theirs),
-            pulses: [other_port, other_app.port].map(|port| Pulse::of(Place::Port(port))),
+            pulses: [other_port, other_app.port, server_without_maitred()]
+                .map(|port| Pulse::of(Place::Port(port))),
             before: snapshot(&ours),
             run,
             other_app,
@@ -115,19 +120,31 @@ impl Bench {
     }
 
     /// How long the others have waited at most since the last question, after some more visits.
-    fn longest_waits(&self, visits: u64) -> [Duration; 2] {
+    fn longest_waits(&self, visits: u64) -> [Duration; 3] {
         let pulses = self.pulses.each_ref();
         pulses.map(|pulse| pulse.longest_after(visits))
     }
 
     /// What is root's is as it was, everybody else is served, and no worker has ended.
-    fn is_unharmed(&mut self, attack: &str) -> [Duration; 2] {
+    fn is_unharmed(&mut self, attack: &str) -> [Duration; 3] {
         let waits = self.longest_waits(200);
         assert_eq!(snapshot(&self.ours), self.before, "{attack}");
         self.run.no_worker_has_ended();
         self.other_app.no_worker_has_ended();
         waits
     }
+}
+
+/// Answers as the victims do, until the test ends.
+fn server_without_maitred() -> u16 {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let port = listener.local_addr().unwrap().port();
+    thread::spawn(move || {
+        for client in listener.incoming() {
+            client.unwrap().write_all(b"1\n").unwrap();
+        }
+    });
+    port
 }
 
 fn setup_of_the_other_app() -> Run {
@@ -337,8 +354,11 @@ fn a_compromised_worker_harms_nobody() {
     for (name, attack) in ATTACKS {
         bench.longest_waits(1);
         attack(&bench);
-        let [listener, app] = bench.is_unharmed(name);
-        println!("{name}: another listener waited {listener:?} at most, another app {app:?}");
+        let [listener, app, without] = bench.is_unharmed(name);
+        println!(
+            "{name}: another listener waited {listener:?} at most, another app {app:?}, \
+             without maitred {without:?}"
+        );
     }
     // And a worker that starts now is heard.
     let Bench {
