@@ -33,8 +33,8 @@ for prefix in "${prefixes[@]}"; do
     CFLAGS="${CFLAGS:-} -ffile-prefix-map=$prefix"
 done
 RUSTFLAGS=$RUSTFLAGS CFLAGS=$CFLAGS CARGO_TARGET_DIR=$build \
-    packaging/python/bin/cargo-zigbuild zigbuild --locked --profile dist --package maitred --bin maitred \
-    --target "$target.$glibc"
+    packaging/python/bin/cargo-zigbuild rustc --locked --profile dist --package maitred --bin maitred \
+    --target "$target.$glibc" -- -C link-arg=-Wl,-T,packaging/no-unwind.ld
 executable=$build/$target/dist/maitred
 
 newest=$(readelf --version-info --wide "$executable" | grep -o 'GLIBC_[0-9.]*' | sort -Vu | tail -1)
