@@ -64,22 +64,22 @@ lint:
 		{ echo "error: a lock file holds download addresses; see the .npmrc beside it"; exit 1; }
 
 bench: setup-test ## Measure maitred beside SO_REUSEPORT, Node's cluster, nginx, HAProxy and pm2 (about 50 minutes)
-	cargo build --release --workspace
+	cargo build --profile dist --workspace
 	@mkdir -p bench/results
-	target/release/maitred-bench throughput --out bench/results/throughput.json
-	target/release/maitred-bench manager --out bench/results/manager.json
-	target/release/maitred-bench manager --many --out bench/results/manager-many.json
-	target/release/maitred-bench cost --out bench/results/cost.json
-	target/release/maitred-bench requests --out bench/results/requests.json
-	target/release/maitred-bench slow --out bench/results/slow.json
-	target/release/maitred-bench tail --out bench/results/tail.json --svg bench/results/tail.svg
+	target/dist/maitred-bench throughput --out bench/results/throughput.json
+	target/dist/maitred-bench manager --out bench/results/manager.json
+	target/dist/maitred-bench manager --many --out bench/results/manager-many.json
+	target/dist/maitred-bench cost --out bench/results/cost.json
+	target/dist/maitred-bench requests --out bench/results/requests.json
+	target/dist/maitred-bench slow --out bench/results/slow.json
+	target/dist/maitred-bench tail --out bench/results/tail.json --svg bench/results/tail.svg
 
 bench-floods: setup-test ## Measure how long requests take beside clients that flood (about 5 minutes)
-	MAITRED_TEST_REQUESTS=2000 MAITRED_TEST_FLOODS=5 cargo test --release --package maitred --test requests \
+	MAITRED_TEST_REQUESTS=2000 MAITRED_TEST_FLOODS=5 cargo test --profile dist --package maitred --test requests \
 		a_flood_keeps_no -- --nocapture
 
 bench-rounds: setup-test ## Play 10,000 rounds of simultaneous requests beside other programs, for each policy and runtime (about 30 minutes)
-	MAITRED_TEST_ROUNDS=3334 cargo test --release --package maitred --test end_to_end contended -- --nocapture
+	MAITRED_TEST_ROUNDS=3334 cargo test --profile dist --package maitred --test end_to_end contended -- --nocapture
 
 fuzz: ## Try what is read of strangers on random inputs, then on those that libFuzzer makes of what they cover
 	cargo run --release --manifest-path fuzz/Cargo.toml --bin random_inputs -- $(FUZZ_INPUTS)

@@ -38,7 +38,7 @@ pub(crate) fn maitred(given: Option<&Path>) -> Result<PathBuf> {
     let beside = own.with_file_name("maitred");
     [
         Some(beside),
-        Some(PathBuf::from("target/release/maitred")),
+        Some(PathBuf::from("target/dist/maitred")),
         on_path("maitred"),
     ]
     .into_iter()
