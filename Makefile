@@ -24,10 +24,11 @@ run: setup-run ## Serve the demo on http://localhost:5555 with three workers
 	@PATH="$(CURDIR)/examples/node_modules/.bin:$$PATH" PORT=$(PORT) \
 		exec target/release/maitred run examples/bun-serve/server.ts -i $(INSTANCES)
 
-test: setup-test lint lint-workflows ## Check and test everything, as this user and (if root) as an ordinary one
+test: setup-test lint lint-workflows ## Check and test everything, as this user and (if root) as an ordinary one, packages too
 	cargo test --workspace --no-fail-fast
 	scripts/sanitize.sh
 	scripts/test-as-user.sh
+	$(MAKE) package package-test
 
 test-machine: ## Test what needs systemd and cgroup v2, in an emulated machine (some minutes, 500 MB from Debian)
 	scripts/test-machine.sh

@@ -1,5 +1,5 @@
 // What maitred runs: maitred start ecosystem.config.js
-// All fields are told of in docs/config.md; what stands in comments here are examples.
+// docs/config.md explains all fields; the comments here are examples.
 
 module.exports = {
   apps: [

@@ -13,7 +13,7 @@ pub(super) struct Scale {
     /// The app's name.
     name: String,
 
-    /// So many, so many more, or so many fewer.
+    /// Number of instances, or how many more (+N) or fewer (-N).
     #[arg(value_name = "N|+N|-N", allow_hyphen_values = true)]
     change: String,
 }
