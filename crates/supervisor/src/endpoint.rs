@@ -2,14 +2,17 @@
 //!
 //! `/metrics` answers with all that is measured, `/livez` while the supervisor does its work, and
 //! `/readyz` with 200 while the app can be sent work, else with 503. Anybody who reaches the address
-//! may ask, so what a connection costs is bounded, and nothing can be changed here.
+//! may ask, so what a connection costs is bounded, and nothing can be changed here. At a loopback address
+//! that is this machine alone: a web page that a browser of this machine has open, and whose name has been
+//! made to lead here, is refused for that name (DNS rebinding).
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
-use http::header::{ACCEPT, ALLOW, CONTENT_TYPE};
+use http::header::{ACCEPT, ALLOW, CONTENT_TYPE, HOST};
+use http::uri::Authority;
 use http::{HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::Full;
 use hyper::body::{Bytes, Incoming};
@@ -120,7 +123,7 @@ async fn serve(address: SocketAddr, questions: mpsc::Sender<Question>) {
                 {
                     oldest.abort();
                 }
-                let talk = tokio::time::timeout(LIFE, talk(stream, questions.clone()));
+                let talk = tokio::time::timeout(LIFE, talk(stream, address, questions.clone()));
                 open.push_back(tokio::spawn(talk).abort_handle());
             }
             // Without descriptors none can be accepted; they wait.
@@ -129,10 +132,10 @@ async fn serve(address: SocketAddr, questions: mpsc::Sender<Question>) {
     }
 }
 
-async fn talk(stream: TcpStream, questions: mpsc::Sender<Question>) {
+async fn talk(stream: TcpStream, at: SocketAddr, questions: mpsc::Sender<Question>) {
     let service = service_fn(|request| {
         let questions = questions.clone();
-        async move { Ok::<_, Infallible>(respond(&request, questions).await) }
+        async move { Ok::<_, Infallible>(respond(&request, at, questions).await) }
     });
     // How a connection ends tells nothing that anybody could mend.
     let _ = http1::Builder::new()
@@ -145,8 +148,14 @@ async fn talk(stream: TcpStream, questions: mpsc::Sender<Question>) {
 
 async fn respond(
     request: &Request<Incoming>,
+    at: SocketAddr,
     questions: mpsc::Sender<Question>,
 ) -> Response<Full<Bytes>> {
+    let mut hosts = request.headers().get_all(HOST).iter();
+    if at.ip().to_canonical().is_loopback() && !hosts.all(is_of_this_machine) {
+        let refused = "a loopback address answers for an IP address or localhost in Host, and no other name\n";
+        return text(StatusCode::FORBIDDEN, refused);
+    }
     if ![Method::GET, Method::HEAD].contains(request.method()) {
         let mut refused = text(StatusCode::METHOD_NOT_ALLOWED, "only GET and HEAD\n");
         let allowed = HeaderValue::from_static("GET, HEAD");
@@ -173,6 +182,16 @@ async fn respond(
         }
         _ => text(StatusCode::OK, "ok\n"),
     }
+}
+
+/// Whether a `Host` field is one that no name server can have made up.
+fn is_of_this_machine(host: &HeaderValue) -> bool {
+    let Ok(authority) = Authority::try_from(host.as_bytes()) else {
+        return false;
+    };
+    let host = authority.host();
+    let address = host.trim_start_matches('[').trim_end_matches(']');
+    address.parse::<IpAddr>().is_ok() || host.eq_ignore_ascii_case("localhost")
 }
 
 fn measurements(request: &Request<Incoming>, app: AppMetrics) -> Response<Full<Bytes>> {

@@ -41,6 +41,7 @@ mod moves;
 mod names;
 mod neighbours;
 mod newcomer;
+mod rebinding;
 mod recreated;
 mod reload;
 mod removed;
