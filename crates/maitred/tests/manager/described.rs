@@ -136,7 +136,7 @@ fn what_an_app_speaks_instead_of_http_is_described() {
     }
 }
 
-fn certificate(home: &Home) {
+pub(crate) fn certificate(home: &Home) {
     let mut openssl = Command::new("openssl");
     openssl.args(["req", "-x509", "-newkey", "ec", "-pkeyopt"]);
     openssl.args(["ec_paramgen_curve:prime256v1", "-nodes", "-days", "2"]);

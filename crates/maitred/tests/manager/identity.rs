@@ -11,7 +11,9 @@ use crate::home::Home;
 const WORKER: &str = "
 const server = require('http').createServer((_, response) => {
     const { getuid, getgid, getgroups } = process;
-    response.end(`${getuid()} ${getgid()} [${getgroups()}]`);
+    const status = require('fs').readFileSync('/proc/self/status', 'utf8');
+    const capabilities = status.match(/^Cap(Inh|Prm|Eff|Amb):\\s*0+$/gm).length;
+    response.end(`${getuid()} ${getgid()} [${getgroups()}] without ${capabilities} kinds`);
 });
 server.listen(Number(process.argv[2]), '127.0.0.1', () => console.log('listens'));
 ";
@@ -46,6 +48,8 @@ fn a_worker_of_another_user_shares_the_port_and_reaches_nothing_of_ours() {
         assert_ne!(uid, 0, "{told}");
         // Root's own groups are not among theirs.
         assert!(!told.contains("[0"), "{told}");
+        // Inherited, permitted, effective and ambient capabilities.
+        assert!(told.ends_with(" without 4 kinds"), "{told}");
     }
     let shown = home.does(&["describe", "app"]);
     assert!(!shown.contains("did not load"), "{shown}");

@@ -16,7 +16,7 @@ use crate::harness::place::maitred;
 use crate::harness::{PATIENCE, Request, beside_others, gone_within};
 use crate::home::{Ended, Home, ended};
 
-const OWNER: u32 = 65534;
+pub(crate) const OWNER: u32 = 65534;
 const OTHER: u32 = 65533;
 
 /// Each of the attacks on names in a folder that both may write to.
@@ -31,14 +31,14 @@ require('http').createServer((_, answer) => {
 ";
 
 /// The owner's home, and folders that both users reach.
-struct Place {
-    home: Home,
+pub(crate) struct Place {
+    pub(crate) home: Home,
     executable: PathBuf,
-    is_root: bool,
+    pub(crate) is_root: bool,
 }
 
 impl Place {
-    fn new() -> Place {
+    pub(crate) fn new() -> Place {
         let home = Home::new();
         let is_root = rustix::process::geteuid().is_root();
         home.file("app.cjs", SERVER);
@@ -73,7 +73,7 @@ impl Place {
         place
     }
 
-    fn at(&self, name: &str) -> PathBuf {
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
         self.home.folder().join(name)
     }
 
@@ -95,7 +95,7 @@ impl Place {
         ended(command)
     }
 
-    fn does(&self, args: &[&str]) -> String {
+    pub(crate) fn does(&self, args: &[&str]) -> String {
         let ended = self.run(args);
         assert_eq!(ended.code, 0, "{args:?}: {ended:?}");
         ended.output

@@ -50,5 +50,6 @@ mod settings;
 mod states;
 mod strays;
 mod targets;
+mod tls_keys;
 mod trouble;
 mod truths;
