@@ -234,6 +234,9 @@ impl Supervisor {
             self.remove_pid_file(&app, number);
         }
         let at_rest = matches!(next, Next::Errored { .. } | Next::Ended);
+        if at_rest || matches!(next, Next::Restart { .. }) {
+            self.ends_by_itself(number, status, Duration::from_millis(uptime));
+        }
         let (code, signal) = match status {
             Status::Code(code) => (Some(code), None),
             Status::Signal(signal) => (None, Some(signal)),

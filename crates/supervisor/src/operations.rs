@@ -5,6 +5,7 @@
 
 use std::collections::VecDeque;
 use std::rc::Rc;
+use std::time::Duration;
 
 use super::Supervisor;
 use super::instance::{self, Outcome, Status};
@@ -32,6 +33,8 @@ pub(super) struct Operation {
     waiting: Vec<u32>,
     /// Instances whose turn is still to come.
     queue: VecDeque<u32>,
+    /// Instances that it has replaced.
+    replaced: Vec<u32>,
     /// What they run from then on.
     app: Option<Rc<App>>,
     faults: Vec<String>,
@@ -47,6 +50,7 @@ impl Operation {
             answer: Some(answer),
             waiting: Vec::new(),
             queue: VecDeque::new(),
+            replaced: Vec::new(),
             app: None,
             faults: Vec::new(),
             to_the_end: false,
@@ -66,6 +70,7 @@ impl Operation {
             answer: None,
             waiting: Vec::new(),
             queue: numbers.into(),
+            replaced: Vec::new(),
             app: None,
             faults: Vec::new(),
             to_the_end: false,
@@ -232,8 +237,40 @@ impl Supervisor {
             Some(app) => slot.set_app(app),
             None => {}
         }
-        self.step(number, instance::Event::Reload);
+        // All run the same: the first one shows whether it is any good.
+        let is_first = operation.answer.is_some() && operation.replaced.is_empty();
+        operation.replaced.push(number);
+        self.step(
+            number,
+            match is_first {
+                true => instance::Event::TryOut,
+                false => instance::Event::Reload,
+            },
+        );
         true
+    }
+
+    /// An instance has ended that a reload has replaced already: the others are left as they are.
+    pub(super) fn ends_by_itself(&mut self, number: u32, status: Status, uptime: Duration) {
+        let name = &self.app.name;
+        for operation in &mut self.operations {
+            let waits = operation.waiting.contains(&number);
+            if waits || operation.queue.is_empty() || !operation.replaced.contains(&number) {
+                continue;
+            }
+            let left: Vec<_> = operation.queue.drain(..).collect();
+            let left: Vec<_> = left.iter().map(|it| format!("{name}-{it}")).collect();
+            operation.faults.push(format!(
+                "{name}-{number} {} after {}; {} not reloaded{}",
+                ended(status),
+                seconds(uptime),
+                match &left[..] {
+                    [one] => format!("{one} is"),
+                    several => format!("{} are", and(several)),
+                },
+                self.app.see_logs()
+            ));
+        }
     }
 
     /// Something has come of an instance.
@@ -327,6 +364,12 @@ fn fault(slot: &Slot, app: &App, outcome: Outcome) -> Option<String> {
             signal_name(signal),
             app.see_logs()
         )),
+        Outcome::Failed(status, after) => Some(format!(
+            "{name} was up for {} and {}{still}{}",
+            seconds(after),
+            ended(status),
+            app.see_logs()
+        )),
         Outcome::NotUp if slot.waits_for_ready() => Some(format!(
             "{name} has not called process.send(\"ready\") after {} ms{still}: wait_ready waits for \
              that, up to listen_timeout; call it when the app is ready, or leave wait_ready out",
@@ -348,6 +391,18 @@ fn fault(slot: &Slot, app: &App, outcome: Outcome) -> Option<String> {
             app.listen_timeout.as_millis()
         )),
     }
+}
+
+/// How a process has ended, in words.
+fn ended(status: Status) -> String {
+    match status {
+        Status::Code(code) => format!("has exited with code {code}"),
+        Status::Signal(signal) => format!("was killed by {}", signal_name(signal)),
+    }
+}
+
+fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
 }
 
 /// A list in words.

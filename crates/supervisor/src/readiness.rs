@@ -87,7 +87,8 @@ impl Supervisor {
             changed = Some((run.generation, !run.listens));
         }
         let mut over = None;
-        if let Some((run, _)) = slot.instance.starting()
+        let mut lost = None;
+        if let Some((run, old)) = slot.instance.starting()
             && !slot.waits_for_ready()
         {
             let at = match slot.standing(run) {
@@ -95,6 +96,7 @@ impl Supervisor {
                 Standing::UpAt(at) => Some(at),
                 Standing::Waits => None,
             };
+            lost = old.filter(|_| at.is_none()).map(|_| run);
             if at.is_some_and(|at| at <= now) {
                 over = Some(run);
             }
@@ -103,6 +105,11 @@ impl Supervisor {
             }
         }
         if let Some((run, listening)) = changed {
+            self.step(number, instance::Event::Listens { run, listening });
+        }
+        // One on trial may have closed its listener.
+        if let Some(run) = lost {
+            let listening = false;
             self.step(number, instance::Event::Listens { run, listening });
         }
         if let Some(run) = over {

@@ -9,6 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::channel;
 use std::thread;
 
+use rustix::process::{Pid, Signal, kill_process};
+
 use crate::harness::{
     Door, PATIENCE, Process, Request, beside_others, gone_within, read_some, repository,
 };
@@ -143,6 +145,96 @@ fn who_does_not_say_that_it_is_ready_is_not_up() {
     let said = home.fails(&["reload", "app.json"]);
     assert!(said.contains("listen_timeout"), "{said}");
     assert_eq!(home.pids(), before);
+}
+
+/// A server that crashes when it has listened for a second, if a file is there when it starts; another
+/// file keeps instance 1 from listening.
+const LATE: &str = "
+const fs = require('fs');
+const { NODE_APP_INSTANCE: number, PORT: port } = process.env;
+const server = require('http').createServer((_, answer) => {
+    answer.setHeader('Connection', 'close');
+    answer.end(String(process.pid));
+});
+if (number !== '1' || !fs.existsSync('mute')) server.listen(port, () => console.log('up'));
+if (fs.existsSync('late')) setTimeout(() => { throw new Error('too late'); }, 1000);
+setInterval(() => {}, 1000);
+";
+
+/// A build that crashes a second after it listens takes nothing down: the old processes serve on, and
+/// the message tells what happened.
+#[test]
+fn one_that_crashes_after_it_listens_leaves_the_old_ones() {
+    let _turn = beside_others();
+    for (per, instances) in [("connection", 1), ("connection", 3), ("request", 3)] {
+        let home = Home::new();
+        home.file("server.js", LATE);
+        let count = instances.to_string();
+        home.does(&["start", "server.js", "-i", &count, "--per", per]);
+        home.is_up("server", instances);
+        let before = home.pids();
+        fs::write(home.folder().join("late"), "").unwrap();
+        let Door::Tcp(address) = home.door() else {
+            panic!("not a TCP app");
+        };
+        let over = AtomicBool::new(false);
+        let said = thread::scope(|scope| {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    // What the process had read when it crashed is lost; but nobody is refused.
+                    let mut stream = TcpStream::connect(address).unwrap();
+                    let asked = stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
+                    let _ = asked.and_then(|()| read_some(&mut stream, &mut [0; 4096]));
+                }
+            });
+            let reload = home.run(&["reload", "server"]);
+            over.store(true, Ordering::Relaxed);
+            assert_eq!(reload.code, 1, "{reload:?}");
+            reload.errors
+        });
+        assert!(
+            said.contains("server-0 was up for ") && said.contains(" and has exited with code 1"),
+            "{said}"
+        );
+        assert!(said.contains("keeping the previous one"), "{said}");
+        assert_eq!(home.pids(), before, "{per}, {instances}");
+        Request::get(&home.door(), "/").unwrap();
+        // The next build is good.
+        fs::remove_file(home.folder().join("late")).unwrap();
+        home.does(&["reload", "server"]);
+        assert!(home.pids().iter().all(|pid| !before.contains(pid)));
+    }
+}
+
+/// One that was replaced already ends while the others have their turn: those that are left stay as
+/// they are.
+#[test]
+fn a_reload_ends_when_one_that_it_has_replaced_does() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("server.js", LATE);
+    let start = ["start", "server.js", "-i", "3", "--min-uptime", "100"];
+    home.does(&[&start[..], &["--listen-timeout", "8000"]].concat());
+    home.is_up("server", 3);
+    let before = home.pids();
+    fs::write(home.folder().join("mute"), "").unwrap();
+    let said = thread::scope(|scope| {
+        let reload = scope.spawn(|| home.fails(&["reload", "server"]));
+        let first = loop {
+            let first = home.pids()[0];
+            if first != before[0] {
+                break first;
+            }
+        };
+        kill_process(Pid::from_raw(first).unwrap(), Signal::KILL).unwrap();
+        reload.join().unwrap()
+    });
+    assert!(
+        said.contains("server-0 was killed by SIGKILL after "),
+        "{said}"
+    );
+    assert!(said.contains("server-2 is not reloaded"), "{said}");
+    assert_eq!(home.pids()[1..], before[1..]);
 }
 
 /// Each request takes a moment, and its process ends at once when it is asked to.

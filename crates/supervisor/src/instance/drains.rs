@@ -125,6 +125,7 @@ fn another_command_goes_on_with_a_drain_and_the_same_one_cuts_it_short() {
         for second in [
             Event::Start,
             Event::Reload,
+            Event::TryOut,
             Event::Stop,
             Event::Remove,
             Event::Restart,

@@ -169,7 +169,11 @@ impl Instance {
                 }
                 true
             }
-            Event::Start | Event::Reload | Event::NoRoom { .. } | Event::Hurry { .. } => false,
+            Event::Start
+            | Event::Reload
+            | Event::TryOut
+            | Event::NoRoom { .. }
+            | Event::Hurry { .. } => false,
         }
     }
 }

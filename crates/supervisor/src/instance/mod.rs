@@ -9,6 +9,9 @@
 //!      └──────── exited for good, or Stop ──────────────┘                   leaves, the old stays
 //! ```
 //!
+//! On trial ([`Event::TryOut`]) both serve for a moment when the new one is up. If it ends in that time,
+//! the old one stays.
+//!
 //! What runs and is to end *leaves* ([`leaving`]): it drains, is asked to end, and killed when it takes
 //! too long. That goes on beside the states, so that an old process may leave while its successor runs. Each process has
 //! a number of its own, the generation, so that what is heard late of an earlier one does no
@@ -25,6 +28,8 @@ mod simulation;
 mod terms;
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+mod trial;
 
 use std::time::Duration;
 
@@ -156,9 +161,11 @@ impl Instance {
             State::Running(run) => {
                 (self.awaited == Awaited::Up).then_some(run.since + rules.listen_timeout)
             }
-            State::Replacing { old, new, deadline } => {
-                let settled =
-                    (!old.listens && !rules.wait_ready).then_some(new.since + rules.settled());
+            State::Replacing {
+                old, new, deadline, ..
+            } => {
+                let settles = !old.listens && !new.up && !rules.wait_ready;
+                let settled = settles.then_some(new.since + rules.settled());
                 settled.into_iter().chain([deadline]).min()
             }
         };
@@ -181,6 +188,7 @@ impl Instance {
                 | Event::Restart
                 | Event::Renew
                 | Event::Reload
+                | Event::TryOut
         ) {
             self.settle(Outcome::Superseded, &mut step);
             self.awaited = match event {
@@ -200,7 +208,7 @@ impl Instance {
         match (self.state, event) {
             (
                 State::Resting(_) | State::Waiting { .. },
-                Event::Start | Event::Restart | Event::Renew | Event::Reload,
+                Event::Start | Event::Restart | Event::Renew | Event::Reload | Event::TryOut,
             ) => self.begin(now),
             (State::Running(run), Event::Start) => {
                 if run.up {
@@ -230,15 +238,20 @@ impl Instance {
                 State::Resting(Rest::Stopped)
             }
 
-            (State::Running(old), Event::Reload) if step.rules.overlap => self.replace(old, step),
-            (State::Running(run), Event::Restart | Event::Renew | Event::Reload) => {
+            (State::Running(old), Event::Reload | Event::TryOut) if step.rules.overlap => {
+                self.replace(old, event, step)
+            }
+            (
+                State::Running(run),
+                Event::Restart | Event::Renew | Event::Reload | Event::TryOut,
+            ) => {
                 self.leave(run, Cause::Restarted, step);
                 self.follows = true;
                 self.begin(now)
             }
-            (State::Replacing { old, new, .. }, Event::Reload) => {
+            (State::Replacing { old, new, .. }, Event::Reload | Event::TryOut) => {
                 self.leave(new, Cause::Replaced, step);
-                self.replace(old, step)
+                self.replace(old, event, step)
             }
             (State::Replacing { old, new, .. }, Event::Restart | Event::Renew) => {
                 self.leave(old, Cause::Restarted, step);
@@ -265,7 +278,7 @@ impl Instance {
                 if new.generation == ended =>
             {
                 step.tell(new, status, Next::Kept);
-                self.settle(Outcome::Exited(status), step);
+                self.settle(new.failed(status, now), step);
                 State::Running(old)
             }
             (_, Event::Exited { .. }) => self.state,
@@ -291,20 +304,38 @@ impl Instance {
                 self.settle(Outcome::Up { listens }, step);
                 State::Running(run)
             }
-            (State::Replacing { old, new, .. }, Event::Up { run: up, listening })
-                if new.generation == up =>
-            {
-                self.replaced(old, new.is_up(listening, now), step)
-            }
-            (State::Replacing { old, new, deadline }, Event::Up { run: up, listening })
-                if old.generation == up =>
-            {
+            (
                 State::Replacing {
-                    old: old.is_up(listening, now),
-                    new,
-                    deadline,
+                    old, new, trial, ..
+                },
+                Event::Up { run: up, listening },
+            ) if new.generation == up => {
+                let up = new.is_up(listening, now);
+                match trial {
+                    None => self.replaced(old, up, step),
+                    Some(_) if new.up => self.state,
+                    Some(trial) => State::Replacing {
+                        old,
+                        new: up,
+                        deadline: now + trial,
+                        trial: Some(trial),
+                    },
                 }
             }
+            (
+                State::Replacing {
+                    old,
+                    new,
+                    deadline,
+                    trial,
+                },
+                Event::Up { run: up, listening },
+            ) if old.generation == up => State::Replacing {
+                old: old.is_up(listening, now),
+                new,
+                deadline,
+                trial,
+            },
             (_, Event::Up { .. }) => self.state,
 
             (State::Running(run), Event::Listens { run: of, listening })
@@ -312,15 +343,38 @@ impl Instance {
             {
                 State::Running(run.listening(listening, now))
             }
-            (State::Replacing { old, new, deadline }, Event::Listens { run: of, listening })
-                if old.generation == of =>
-            {
+            (
                 State::Replacing {
-                    old: old.listening(listening, now),
+                    old,
                     new,
                     deadline,
-                }
-            }
+                    trial,
+                },
+                Event::Listens { run: of, listening },
+            ) if old.generation == of => State::Replacing {
+                old: old.listening(listening, now),
+                new,
+                deadline,
+                trial,
+            },
+            // On trial, it listens no more: it is up when it does again.
+            (
+                State::Replacing {
+                    old, new, trial, ..
+                },
+                Event::Listens {
+                    run: of,
+                    listening: false,
+                },
+            ) if new.generation == of && new.up => State::Replacing {
+                old,
+                new: Run {
+                    up: false,
+                    ..new.listening(false, now)
+                },
+                deadline: now + step.rules.listen_timeout,
+                trial,
+            },
             (_, Event::Listens { .. }) => self.state,
 
             (State::Running(run), Event::Unfit { run: unfit }) if run.generation == unfit => {
@@ -339,10 +393,17 @@ impl Instance {
             (_, Event::Unfit { .. }) => self.state,
 
             (State::Running(run), Event::Time) => self.check(run, step),
-            (State::Replacing { old, new, deadline }, Event::Time) => {
-                let settles = !old.listens && !step.rules.wait_ready;
+            (
+                State::Replacing {
+                    old, new, deadline, ..
+                },
+                Event::Time,
+            ) => {
+                let settles = !old.listens && !new.up && !step.rules.wait_ready;
                 if settles && new.since + step.rules.settled() <= now {
                     self.replaced(old, new.is_up(false, now), step)
+                } else if new.up && deadline <= now {
+                    self.replaced(old, new, step)
                 } else if deadline <= now {
                     self.settle(Outcome::NotUp, step);
                     self.leave(new, Cause::Replaced, step);
@@ -375,12 +436,14 @@ impl Instance {
     }
 
     /// Starts a successor beside a process.
-    fn replace(&mut self, old: Run, step: &mut Step<'_>) -> State {
+    fn replace(&mut self, old: Run, event: Event, step: &mut Step<'_>) -> State {
         let new = self.spawn(step);
+        let tries = event == Event::TryOut;
         State::Replacing {
             old,
             new,
             deadline: step.now + step.rules.listen_timeout,
+            trial: tries.then(|| step.rules.trial()),
         }
     }
 
@@ -462,6 +525,7 @@ impl Instance {
             generation: self.last,
             since: step.now,
             up: false,
+            up_at: None,
             listens: false,
             listens_since: None,
         }

@@ -107,12 +107,13 @@ fn live(seed: u64) {
         let ended = step == 199;
         // Any process that ever was may be heard of, also one that is long gone.
         let run = random.u64(..world.last + 2);
-        let event = match random.u64(..19) {
+        let event = match random.u64(..20) {
             _ if ended => Event::Stop,
             15 => Event::Remove,
             16 => Event::Renew,
             17 => Event::Drained { run },
             18 => Event::Cut,
+            19 => Event::TryOut,
             0 => Event::Start,
             1 => Event::Stop,
             2 => Event::Restart,
@@ -145,6 +146,7 @@ fn live(seed: u64) {
                 | Event::Restart
                 | Event::Renew
                 | Event::Reload
+                | Event::TryOut
         ) {
             world.open += 1;
         }

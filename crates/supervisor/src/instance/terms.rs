@@ -13,6 +13,9 @@ const SETTLED: Duration = Duration::from_secs(1);
 /// The same for one of which nothing is to be heard: long enough for a mistake in it to show.
 const SETTLED_ALONE: Duration = Duration::from_millis(250);
 
+/// Somebody waits for a reload: a trial takes no longer than this.
+const LONGEST_TRIAL: Duration = Duration::from_secs(10);
+
 /// Tells one process of an instance from all others.
 pub(crate) type Generation = u64;
 
@@ -62,6 +65,12 @@ impl Rules {
         }
     }
 
+    /// For how long a successor on trial has to be up: what crashes just after `min_uptime` has to
+    /// show, too.
+    pub(super) fn trial(&self) -> Duration {
+        (2 * self.restart.min_uptime.min(LONGEST_TRIAL)).min(LONGEST_TRIAL)
+    }
+
     /// After so long a process that says nothing of itself is taken for up.
     pub(super) fn settled(&self) -> Duration {
         // Where sockets are shared it is seen who listens, and two can run side by side.
@@ -76,6 +85,8 @@ pub(crate) struct Run {
     pub(crate) since: Duration,
     /// It does its work, as far as is known.
     pub(crate) up: bool,
+    /// Since when, if not from the beginning.
+    pub(crate) up_at: Option<Duration>,
     /// It listens now where a successor would, too.
     pub(crate) listens: bool,
     /// Since when it has been seen to listen.
@@ -87,7 +98,17 @@ impl Run {
     pub(super) fn is_up(self, listening: bool, now: Duration) -> Self {
         Self {
             up: true,
+            up_at: Some(now),
             ..self.listening(listening, now)
+        }
+    }
+
+    /// It has ended, where it was to replace another one.
+    pub(super) fn failed(self, status: Status, now: Duration) -> Outcome {
+        // The kernel closes its listener before it tells of its end.
+        match self.up_at {
+            Some(at) => Outcome::Failed(status, now.saturating_sub(at)),
+            None => Outcome::Exited(status),
         }
     }
 
@@ -121,11 +142,13 @@ pub(crate) enum State {
     Waiting { until: Duration },
     /// A process runs.
     Running(Run),
-    /// A process runs, and its successor beside it, which has to be up by the deadline.
+    /// A process runs, and its successor beside it, which has to be up by the deadline. If it is on
+    /// trial, it has to stay up for this time, and that is over at the deadline.
     Replacing {
         old: Run,
         new: Run,
         deadline: Duration,
+        trial: Option<Duration>,
     },
 }
 
@@ -170,6 +193,8 @@ pub(crate) enum Event {
     /// The same, but the one that runs serves on until the other one is up, where they can run
     /// side by side.
     Reload,
+    /// The same, and the one that runs serves on until the other one has been up for a moment.
+    TryOut,
     /// A process has ended, or could not be started.
     Exited { run: Generation, status: Status },
     /// A process that is to end has nothing to do any more.
@@ -223,6 +248,8 @@ pub(crate) enum Outcome {
     Stopped,
     /// The process has ended before it was up.
     Exited(Status),
+    /// It has ended on trial, so long after it was up.
+    Failed(Status, Duration),
     /// It is not up in time.
     NotUp,
     /// The program cannot do what is asked for.

@@ -58,7 +58,7 @@ fn what_next(next: &Next) -> String {
             attempts + 1
         ),
         Next::Replaced => " while its replacement starts".to_owned(),
-        Next::Kept => " before it was up; keeping the previous one".to_owned(),
+        Next::Kept => "; keeping the previous one".to_owned(),
         Next::Stopped | Next::Ended | Next::Retry { .. } => String::new(),
     }
 }
