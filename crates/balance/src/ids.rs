@@ -30,3 +30,7 @@ impl Hasher for IdHasher {
         self.0
     }
 }
+
+/// Names a member; never used twice.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MemberId(pub u64);

@@ -147,7 +147,7 @@ fn nothing_is_lost_and_limits_hold() {
             policy,
             max_concurrency: most,
             queue: 8,
-            patience: u64::MAX,
+            queue_timeout: u64::MAX,
         });
         let mut world = World::default();
         for _ in 0..300 {

@@ -282,18 +282,18 @@ pub struct Balance {
     pub(crate) max_connections: Option<u32>,
 }
 
-impl From<Balance> for balance::Settings {
+impl From<Balance> for balance::ConnectionSettings {
     fn from(from: Balance) -> Self {
         Self {
             policy: match from.policy {
                 // Requests have a balancer of their own; only connections come here.
-                Policy::NextAvailable | Policy::Sticky => balance::Policy::NextAvailable,
-                Policy::RoundRobin => balance::Policy::RoundRobin,
-                Policy::LeastConn => balance::Policy::LeastConn,
-                Policy::IpHash => balance::Policy::IpHash,
+                Policy::NextAvailable | Policy::Sticky => balance::ConnectionPolicy::NextAvailable,
+                Policy::RoundRobin => balance::ConnectionPolicy::RoundRobin,
+                Policy::LeastConn => balance::ConnectionPolicy::LeastConn,
+                Policy::IpHash => balance::ConnectionPolicy::IpHash,
             },
             queue: from.queue,
-            patience: u64::try_from(from.patience.as_nanos()).unwrap_or(u64::MAX),
+            queue_timeout: u64::try_from(from.patience.as_nanos()).unwrap_or(u64::MAX),
             max_connections: from
                 .max_connections
                 .and_then(|most| NonZeroUsize::new(usize::try_from(most).ok()?)),

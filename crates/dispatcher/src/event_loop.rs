@@ -31,7 +31,7 @@ use super::{accept, endings, figures, given_back, heirs, membership};
 /// How the dispatcher's thread begins.
 pub(super) struct Beginning {
     /// How to choose, and how much may wait.
-    pub(super) balance: balance::Settings,
+    pub(super) balance: balance::ConnectionSettings,
     /// Each request is placed by itself, instead of each connection.
     pub(super) requests: Option<proxy::Settings>,
     pub(super) registration: RegistrationEvents,

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use balance::{MemberFigures, Waits};
+use balance::{ConnectionFigures, Waits};
 use telemetry::figures::{ListenerFigures, LoopSeenBy, WaitFigures, WorkerFigures};
 
 use super::context::Context;
@@ -55,7 +55,7 @@ fn workers_at(id: ListenerId, cx: &mut Context) -> Vec<WorkerFigures> {
         let place = member.place;
         let entry = rows
             .entry(place)
-            .or_insert_with(|| row(place, &MemberFigures::default()));
+            .or_insert_with(|| row(place, &ConnectionFigures::default()));
         entry.dispatched += figures.dispatched;
         entry.taken_back += figures.taken_back;
         entry.open = figures.open;
@@ -74,7 +74,7 @@ fn workers_at(id: ListenerId, cx: &mut Context) -> Vec<WorkerFigures> {
     rows.into_values().collect()
 }
 
-fn row(place: Place, past: &MemberFigures) -> WorkerFigures {
+fn row(place: Place, past: &ConnectionFigures) -> WorkerFigures {
     WorkerFigures {
         instance: place.instance,
         ordinal: place.ordinal,

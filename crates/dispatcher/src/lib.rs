@@ -86,7 +86,7 @@ use event_loop::{Beginning, EventLoop};
 #[derive(Debug)]
 pub struct Settings {
     /// How to choose, and how much may wait.
-    pub balance: balance::Settings,
+    pub balance: balance::ConnectionSettings,
     /// Each request is placed by itself, instead of each connection.
     pub requests: Option<proxy::Settings>,
     /// What workers ask, and what they may have.

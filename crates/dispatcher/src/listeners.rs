@@ -5,7 +5,7 @@ use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
 
-use balance::{IdMap, MemberFigures, Nanos};
+use balance::{ConnectionFigures, IdMap, Nanos};
 use rustix::event::epoll;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
 use telemetry::figures::ListenerFigures;
@@ -54,7 +54,7 @@ pub(super) struct Listener {
     /// How many connections were accepted.
     pub(super) accepted: u64,
     /// What was counted of workers that have left, by their places.
-    pub(super) past: BTreeMap<Place, MemberFigures>,
+    pub(super) past: BTreeMap<Place, ConnectionFigures>,
 }
 
 impl Listener {

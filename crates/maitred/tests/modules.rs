@@ -63,27 +63,27 @@ const MUST_NOT_NAME: [(&str, &[&str]); 18] = [
     ),
     (
         "dispatcher/src/accept.rs",
-        &["balance::Balancer", "proxy::"],
+        &["balance::ConnectionBalancer", "proxy::"],
     ),
     (
         "dispatcher/src/draining.rs",
-        &["balance::Balancer", "proxy::"],
+        &["balance::ConnectionBalancer", "proxy::"],
     ),
     (
         "dispatcher/src/endings.rs",
-        &["balance::Balancer", "proxy::"],
+        &["balance::ConnectionBalancer", "proxy::"],
     ),
     (
         "dispatcher/src/figures.rs",
-        &["balance::Balancer", "proxy::"],
+        &["balance::ConnectionBalancer", "proxy::"],
     ),
     (
         "dispatcher/src/listeners.rs",
-        &["balance::Balancer", "proxy::"],
+        &["balance::ConnectionBalancer", "proxy::"],
     ),
     (
         "dispatcher/src/membership.rs",
-        &["balance::Balancer", "proxy::"],
+        &["balance::ConnectionBalancer", "proxy::"],
     ),
 ];
 

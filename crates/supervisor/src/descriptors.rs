@@ -176,7 +176,10 @@ impl Supervisor {
     /// No more connections wait for a worker than there are descriptors beside those of all
     /// instances, and of one that a reload starts beside them: else they would take those of an
     /// instance that is about to start.
-    pub(super) fn bounded(&self, mut balance: balance::Settings) -> balance::Settings {
+    pub(super) fn bounded(
+        &self,
+        mut balance: balance::ConnectionSettings,
+    ) -> balance::ConnectionSettings {
         if let Some(limit) = getrlimit(Resource::Nofile).current {
             let (instances, holdings) = (self.slots.len(), self.holdings());
             let reloads = self.app.exec_mode == ExecMode::Cluster

@@ -30,7 +30,7 @@ pub(super) fn proxy_settings(
             },
             max_concurrency: most(requests.max_concurrency),
             queue: balance.queue,
-            patience: u64::try_from(balance.patience.as_nanos()).unwrap_or(u64::MAX),
+            queue_timeout: u64::try_from(balance.patience.as_nanos()).unwrap_or(u64::MAX),
         },
         trusted: requests.networks()?,
         proxy_protocol: requests.proxy_protocol,

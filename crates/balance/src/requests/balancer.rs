@@ -4,9 +4,10 @@ use super::choose::choose;
 use super::member::{Member, RequestFigures};
 use super::queue::{Queue, Waiting};
 use super::{Arrival, Loops, Next, Placed, RequestPolicy, RequestSettings, Ticket};
-use crate::memory::Runs;
+use crate::runs::Runs;
+use crate::times::MILLISECOND;
 use crate::turns::Turns;
-use crate::{MILLISECOND, MemberId, Nanos, Waits};
+use crate::{MemberId, Nanos, Waits};
 
 /// While something waits, it is looked again after this.
 const TICK: Nanos = MILLISECOND;
@@ -96,7 +97,7 @@ impl RequestBalancer {
     }
 
     /// A request could not be sent to the member: it stands where it stood or, if it was not staged,
-    /// goes first. The member gets nothing for a moment. Its patience counts from `since`.
+    /// goes first. The member gets nothing for a moment. Its time in the queue counts from `since`.
     pub fn came_back(&mut self, now: Nanos, id: MemberId, arrival: Arrival, since: Nanos) {
         self.taken_back(now, id, arrival, since);
         if let Some(member) = self.member(id) {
@@ -193,7 +194,7 @@ impl RequestBalancer {
 
     /// The next request that has waited too long, and waits no more.
     pub fn overdue(&mut self, now: Nanos) -> Option<Arrival> {
-        self.waiting.overdue(now, self.settings.patience)
+        self.waiting.overdue(now, self.settings.queue_timeout)
     }
 
     /// When [`Self::overdue`] and [`Self::next`] are to be called at the latest.

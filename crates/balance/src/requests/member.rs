@@ -2,10 +2,9 @@
 
 use super::queue::{Place, Waiting};
 use super::{Loops, Ticket};
-use crate::member::READING;
-use crate::memory::{FOLLOWS, Runs};
-use crate::pace::TURN;
-use crate::{MILLISECOND, MemberId, Nanos};
+use crate::runs::{FOLLOWS, Runs};
+use crate::times::{MILLISECOND, READING, TURN};
+use crate::{MemberId, Nanos};
 
 /// A member that is quick, and has ended nothing for so long, may be at work on something else.
 const STREAM: Nanos = 2 * MILLISECOND;

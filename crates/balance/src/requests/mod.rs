@@ -56,7 +56,7 @@ pub struct RequestSettings {
     /// How many requests may wait in the queue; more are refused.
     pub queue: usize,
     /// How long one may wait there, in nanoseconds.
-    pub patience: Nanos,
+    pub queue_timeout: Nanos,
 }
 
 /// What can be seen and done of the members' loops.

@@ -9,14 +9,14 @@ use crate::Nanos;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Waiting {
     pub(super) arrival: Arrival,
-    /// Its patience counts from then.
+    /// Its time in the queue counts from then.
     pub(super) since: Nanos,
 }
 
 impl Waiting {
     /// Whether it has waited for longer than this.
-    pub(super) fn is_late(&self, now: Nanos, patience: Nanos) -> bool {
-        now >= self.since.saturating_add(patience)
+    pub(super) fn is_late(&self, now: Nanos, queue_timeout: Nanos) -> bool {
+        now >= self.since.saturating_add(queue_timeout)
     }
 }
 
@@ -85,10 +85,10 @@ impl Queue {
     }
 
     /// Takes out one that has waited longer than this.
-    pub(super) fn overdue(&mut self, now: Nanos, patience: Nanos) -> Option<Arrival> {
+    pub(super) fn overdue(&mut self, now: Nanos, queue_timeout: Nanos) -> Option<Arrival> {
         // One that came back stands before others that have waited longer.
         let mut entries = self.entries.iter();
-        let (place, _) = entries.find(|(_, waiting)| waiting.is_late(now, patience))?;
+        let (place, _) = entries.find(|(_, waiting)| waiting.is_late(now, queue_timeout))?;
         let place = *place;
         self.remove(place)
     }

@@ -1,5 +1,5 @@
 //! Staging with recall for requests: while all members are busy, one request lies ready before each,
-//! unread. The rules are those for connections (`crate::staging`); here the end of a piece of work is
+//! unread. The rules are those for connections (`crate::connections`); here the end of a piece of work is
 //! known exactly.
 
 use super::RequestBalancer;
@@ -36,9 +36,9 @@ impl RequestBalancer {
     /// where that has waited for too long, and is given up in the queue.
     pub(super) fn stands_long(&mut self, now: Nanos) -> Option<MemberId> {
         let usual = self.runs.usual();
-        let patience = self.settings.patience;
+        let queue_timeout = self.settings.queue_timeout;
         let member = self.members.iter_mut().find(|member| {
-            let is_late = |it: &Staged| it.waiting.is_late(now, patience);
+            let is_late = |it: &Staged| it.waiting.is_late(now, queue_timeout);
             let stands_long = now.saturating_sub(member.began_at) > usual;
             member
                 .staged
@@ -56,7 +56,7 @@ impl RequestBalancer {
             return None;
         }
         let (place, waiting) = self.waiting.after(None)?;
-        if waiting.is_late(now, self.settings.patience) {
+        if waiting.is_late(now, self.settings.queue_timeout) {
             return None;
         }
         let usual = self.runs.usual();

@@ -1,7 +1,7 @@
 //! The balancer of requests, with loops that are as a test says.
 
 use super::*;
-use crate::MILLISECOND;
+use crate::times::MILLISECOND;
 
 /// Loops that are as a test says.
 #[derive(Default)]
@@ -44,7 +44,7 @@ fn balancer(policy: RequestPolicy, max_concurrency: usize) -> RequestBalancer {
         policy,
         max_concurrency,
         queue: 4,
-        patience: 1000 * MILLISECOND,
+        queue_timeout: 1000 * MILLISECOND,
     });
     for id in 0..3 {
         balancer.join(MemberId(id), id);
@@ -405,7 +405,7 @@ fn what_came_back_goes_first_and_elsewhere() {
     assert_eq!(total, 1);
 }
 
-/// What comes back goes first, with its patience counted anew; those behind it have waited longer.
+/// What comes back goes first, with its time in the queue counted anew; those behind it have waited longer.
 #[test]
 fn what_waits_behind_a_younger_one_is_overdue_in_its_time() {
     let mut balancer = balancer(RequestPolicy::LeastConn, 1);

@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use balance::{
-    Balancer, Channels, Client, Last, Look, MemberId, Nanos, Policy, Refusal, Settings, Untaken,
+    Channels, Client, ConnectionBalancer, ConnectionPolicy, ConnectionSettings, Last, Look,
+    MemberId, Nanos, Refusal, Untaken,
 };
 
 use super::clock::{Clock, Latencies};
@@ -173,10 +174,10 @@ impl Channels for Floor {
 /// The latency of each arrival under the balancer, less the way to a worker that is free.
 pub(super) fn balanced(row: &Row, arrivals: &[Arrival]) -> Vec<f64> {
     let way = row.way * US;
-    let mut balancer = Balancer::new(Settings {
-        policy: Policy::NextAvailable,
+    let mut balancer = ConnectionBalancer::new(ConnectionSettings {
+        policy: ConnectionPolicy::NextAvailable,
         queue: usize::MAX,
-        patience: Nanos::MAX,
+        queue_timeout: Nanos::MAX,
         max_connections: None,
     });
     let mut floor = Floor {
@@ -204,7 +205,7 @@ pub(super) fn balanced(row: &Row, arrivals: &[Arrival]) -> Vec<f64> {
             Event::Wake(id) => floor.turn(id),
             Event::Done(id) => {
                 floor.turn(id);
-                balancer.closed(now, id, &mut floor);
+                balancer.ended(now, id, &mut floor);
             }
             Event::Taken(id) => balancer.turned(now, id, &mut floor),
             Event::Tick => {}

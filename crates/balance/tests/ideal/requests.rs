@@ -183,7 +183,7 @@ pub(super) fn balanced(row: &Row, arrivals: &[Arrival]) -> Vec<f64> {
         policy: RequestPolicy::NextAvailable,
         max_concurrency: usize::MAX,
         queue: usize::MAX,
-        patience: Nanos::MAX,
+        queue_timeout: Nanos::MAX,
     });
     let mut floor = Floor {
         clock: Clock::new(),

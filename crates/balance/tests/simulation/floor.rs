@@ -4,7 +4,9 @@
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::num::NonZeroUsize;
 
-use balance::{Channels, Last, Look, MemberId, Nanos, Policy, Refusal, Settings, Untaken};
+use balance::{
+    Channels, ConnectionPolicy, ConnectionSettings, Last, Look, MemberId, Nanos, Refusal, Untaken,
+};
 use fastrand::Rng;
 
 pub(crate) const US: Nanos = 1_000;
@@ -127,7 +129,7 @@ pub(crate) struct Floor {
     pub(crate) kept: Nanos,
     pub(crate) refused: u64,
     pub(crate) typical_work: Nanos,
-    pub(crate) settings: Settings,
+    pub(crate) settings: ConnectionSettings,
     /// A channel now and then takes no more, as when too many descriptors are on their way.
     pub(crate) refusing: bool,
     /// How long other programs keep a worker that was woken from a processor, at the most.
@@ -256,7 +258,7 @@ impl Floor {
         let open = self.open_at(member);
         let limit = self.limit();
         assert!(open < limit, "{member:?} is over its limit");
-        if self.settings.policy != Policy::LeastConn {
+        if self.settings.policy != ConnectionPolicy::LeastConn {
             return;
         }
         for (other, worker) in &self.workers {

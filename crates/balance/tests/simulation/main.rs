@@ -36,7 +36,10 @@ fn simultaneous_connections_go_to_different_free_workers() {
     for seed in 1..=500 {
         let mut random = Rng::with_seed(seed);
         let workers = random.u64(..16) + 1;
-        for policy in [balance::Policy::NextAvailable, balance::Policy::RoundRobin] {
+        for policy in [
+            balance::ConnectionPolicy::NextAvailable,
+            balance::ConnectionPolicy::RoundRobin,
+        ] {
             let mut world = World::idle(Rng::with_seed(seed), policy, workers);
             for _ in 0..20 {
                 let served = world.burst(workers);
@@ -54,9 +57,9 @@ fn simultaneous_connections_go_to_different_workers_on_a_busy_machine() {
         let mut random = Rng::with_seed(seed);
         let workers = random.u64(..8) + 1;
         for policy in [
-            balance::Policy::NextAvailable,
-            balance::Policy::RoundRobin,
-            balance::Policy::LeastConn,
+            balance::ConnectionPolicy::NextAvailable,
+            balance::ConnectionPolicy::RoundRobin,
+            balance::ConnectionPolicy::LeastConn,
         ] {
             let mut world = World::idle(Rng::with_seed(seed), policy, workers);
             world.starve();
@@ -80,7 +83,7 @@ fn silent_clients_hold_nobody_up() {
         let workers = random.u64(..8) + 1;
         let mut world = World::idle(
             Rng::with_seed(seed),
-            balance::Policy::NextAvailable,
+            balance::ConnectionPolicy::NextAvailable,
             workers,
         );
         world.silence();
@@ -91,7 +94,7 @@ fn silent_clients_hold_nobody_up() {
 
 #[test]
 fn rotation_is_exact() {
-    let mut world = World::idle(Rng::with_seed(1), balance::Policy::RoundRobin, 4);
+    let mut world = World::idle(Rng::with_seed(1), balance::ConnectionPolicy::RoundRobin, 4);
     let mut counts = std::collections::BTreeMap::new();
     for _ in 0..1000 {
         for worker in world.burst(1) {
@@ -106,7 +109,10 @@ fn kept_connections_spread_evenly_also_after_some_have_ended() {
     for seed in 1..=500 {
         let mut random = Rng::with_seed(seed);
         let workers = random.u64(..4) + 1;
-        for policy in [balance::Policy::NextAvailable, balance::Policy::LeastConn] {
+        for policy in [
+            balance::ConnectionPolicy::NextAvailable,
+            balance::ConnectionPolicy::LeastConn,
+        ] {
             let mut world = World::idle(Rng::with_seed(seed), policy, workers);
             world.keep();
             for opened in 1..=10 * workers {

@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
 use std::num::NonZeroUsize;
 
-use balance::{Balancer, Client, MemberId, Nanos, Policy, Settings};
+use balance::{Client, ConnectionBalancer, ConnectionPolicy, ConnectionSettings, MemberId, Nanos};
 use fastrand::Rng;
 
 use crate::floor::{Connection, Event, Floor, MS, US, Worker};
@@ -23,8 +23,8 @@ const UNSEEN_WORK: Nanos = 5 * MS;
 
 pub(crate) struct World {
     floor: Floor,
-    balancer: Balancer<Floor>,
-    settings: Settings,
+    balancer: ConnectionBalancer<Floor>,
+    settings: ConnectionSettings,
     /// Connections that the kernel's backlog holds.
     backlog: u64,
     arrived: u64,
@@ -38,15 +38,15 @@ impl World {
     /// A world with everything in it that can happen.
     pub(crate) fn new(mut random: Rng) -> Self {
         let policy = match random.u64(..8) {
-            0 => Policy::RoundRobin,
-            1 => Policy::IpHash,
-            2 => Policy::LeastConn,
-            _ => Policy::NextAvailable,
+            0 => ConnectionPolicy::RoundRobin,
+            1 => ConnectionPolicy::IpHash,
+            2 => ConnectionPolicy::LeastConn,
+            _ => ConnectionPolicy::NextAvailable,
         };
-        let settings = Settings {
+        let settings = ConnectionSettings {
             policy,
             queue: 1 + random.usize(..64),
-            patience: if random.u64(..4) == 0 {
+            queue_timeout: if random.u64(..4) == 0 {
                 20 * MS
             } else {
                 60_000 * MS
@@ -82,11 +82,11 @@ impl World {
     }
 
     /// A world of idle workers that answer at once, for [`World::burst`].
-    pub(crate) fn idle(random: Rng, policy: Policy, workers: u64) -> Self {
-        let settings = Settings {
+    pub(crate) fn idle(random: Rng, policy: ConnectionPolicy, workers: u64) -> Self {
+        let settings = ConnectionSettings {
             policy,
             queue: 1000,
-            patience: 60_000 * MS,
+            queue_timeout: 60_000 * MS,
             max_connections: None,
         };
         let mut world = Self::empty(random, settings, 200 * MS);
@@ -96,7 +96,7 @@ impl World {
         world
     }
 
-    fn empty(random: Rng, settings: Settings, typical_work: Nanos) -> Self {
+    fn empty(random: Rng, settings: ConnectionSettings, typical_work: Nanos) -> Self {
         Self {
             floor: Floor {
                 random,
@@ -116,7 +116,7 @@ impl World {
                 starving: 0,
                 thinking: 0,
             },
-            balancer: Balancer::new(settings),
+            balancer: ConnectionBalancer::new(settings),
             settings,
             backlog: 0,
             arrived: 0,
@@ -271,7 +271,7 @@ impl World {
             .iter()
             .all(|event| event.0.2 == Event::Tick);
         let nobody = self.floor.workers.values().all(|worker| worker.stopped);
-        only_ticks && nobody && self.settings.patience > 1000 * MS
+        only_ticks && nobody && self.settings.queue_timeout > 1000 * MS
     }
 
     fn happen(&mut self, event: Event) {
@@ -346,7 +346,7 @@ impl World {
                 // Until now it could have no more.
                 worker.idle_since = worker.idle_since.map(|_| self.floor.now);
             }
-            self.balancer.closed(self.floor.now, id, &mut self.floor);
+            self.balancer.ended(self.floor.now, id, &mut self.floor);
         }
     }
 
@@ -409,7 +409,7 @@ impl World {
         for (id, figures) in self.balancer.members() {
             assert_eq!(figures.open, floor.open_at(id), "open at {id:?}");
         }
-        if floor.settings.policy == Policy::NextAvailable {
+        if floor.settings.policy == ConnectionPolicy::NextAvailable {
             self.check_work_is_conserved();
         }
     }

@@ -5,7 +5,10 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
-use balance::{Balancer, IdMap, MemberFigures, MemberId, Nanos, Policy};
+use balance::{
+    ConnectionBalancer, ConnectionFigures, ConnectionPolicy, ConnectionSettings, IdMap, MemberId,
+    Nanos,
+};
 use rustix::io::fcntl_dupfd_cloexec;
 use wire::Passed;
 
@@ -31,7 +34,7 @@ const BATCH: usize = 64;
 /// The connections of one listener, and the members that they go to.
 #[derive(Debug)]
 struct Queue {
-    balancer: Balancer<Workers>,
+    balancer: ConnectionBalancer<Workers>,
     /// Refusals that have been told of.
     refused: u64,
 }
@@ -40,7 +43,7 @@ struct Queue {
 #[derive(Debug)]
 pub(crate) struct Connections {
     /// How to choose, and how much may wait.
-    settings: balance::Settings,
+    settings: ConnectionSettings,
     queues: IdMap<ListenerId, Queue>,
     ways_back: WaysBack,
     moderation: Moderation,
@@ -50,7 +53,7 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn new(settings: balance::Settings, epoll: Arc<OwnedFd>, descriptors: i32) -> Self {
+    pub(super) fn new(settings: ConnectionSettings, epoll: Arc<OwnedFd>, descriptors: i32) -> Self {
         Self {
             settings,
             queues: IdMap::default(),
@@ -64,15 +67,15 @@ impl Connections {
     pub(super) fn need(&self) -> Need {
         match self.settings.policy {
             _ if self.settings.max_connections.is_some() => Need::Choice,
-            Policy::LeastConn => Need::Choice,
-            Policy::NextAvailable => Need::Ties,
-            Policy::RoundRobin | Policy::IpHash => Need::Figures,
+            ConnectionPolicy::LeastConn => Need::Choice,
+            ConnectionPolicy::NextAvailable => Need::Ties,
+            ConnectionPolicy::RoundRobin | ConnectionPolicy::IpHash => Need::Figures,
         }
     }
 
     pub(super) fn open(&mut self, id: ListenerId) {
         let queue = Queue {
-            balancer: Balancer::new(self.settings),
+            balancer: ConnectionBalancer::new(self.settings),
             refused: 0,
         };
         self.queues.insert(id, queue);
@@ -102,7 +105,7 @@ impl Connections {
         listener: ListenerId,
         member: MemberId,
         workers: &mut Workers,
-    ) -> MemberFigures {
+    ) -> ConnectionFigures {
         let queue = self.queues.get_mut(&listener);
         let figures = queue.and_then(|queue| queue.balancer.leave(now, member, workers));
         figures.unwrap_or_default()
@@ -198,7 +201,7 @@ impl Connections {
         for id in workers.counts.settle(urgent) {
             let listener = members.listener_of(id);
             if let Some(queue) = listener.and_then(|listener| self.queues.get_mut(&listener)) {
-                queue.balancer.closed(clock.now(), id, workers);
+                queue.balancer.ended(clock.now(), id, workers);
             }
         }
         if workers.counts.is_blind() && !self.told_blind {
@@ -285,7 +288,7 @@ impl Connections {
         if !endpoint.is_some_and(is_its) {
             return Some(socket);
         }
-        queue.balancer.closed(now, returned.member, workers);
+        queue.balancer.ended(now, returned.member, workers);
         let unread = rustix::io::ioctl_fionread(&socket).is_ok_and(|bytes| bytes > 0);
         if returned.ends_for_good && !unread {
             return Some(socket);
@@ -310,7 +313,10 @@ impl Connections {
         })
     }
 
-    pub(super) fn member_figures(&self, listener: ListenerId) -> BTreeMap<MemberId, MemberFigures> {
+    pub(super) fn member_figures(
+        &self,
+        listener: ListenerId,
+    ) -> BTreeMap<MemberId, ConnectionFigures> {
         let queue = self.queues.get(&listener);
         queue.map_or_else(BTreeMap::new, |queue| queue.balancer.members().collect())
     }

@@ -17,7 +17,7 @@ use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use balance::{MemberFigures, MemberId, Nanos};
+use balance::{ConnectionFigures, MemberId, Nanos};
 use proxy::Awaited;
 use rustix::event::epoll;
 use telemetry::figures::{RequestFigures, WorkerRequests};
@@ -47,7 +47,7 @@ impl Placement {
     /// Of connections; some descriptors, from this number on, are left to take back what workers do
     /// not take.
     pub(super) fn of_connections(
-        settings: balance::Settings,
+        settings: balance::ConnectionSettings,
         epoll: Arc<OwnedFd>,
         descriptors: i32,
     ) -> Self {
@@ -131,12 +131,12 @@ impl Placement {
         listener: ListenerId,
         member: MemberId,
         workers: &mut Workers,
-    ) -> MemberFigures {
+    ) -> ConnectionFigures {
         match self {
             Self::Connections(connections) => connections.leave(now, listener, member, workers),
             Self::Requests(requests) => {
                 requests.proxy.leave(member, workers);
-                MemberFigures::default()
+                ConnectionFigures::default()
             }
         }
     }
@@ -389,7 +389,10 @@ impl Placement {
     }
 
     /// What was counted of the connections of each member at a listener.
-    pub(super) fn member_figures(&self, listener: ListenerId) -> BTreeMap<MemberId, MemberFigures> {
+    pub(super) fn member_figures(
+        &self,
+        listener: ListenerId,
+    ) -> BTreeMap<MemberId, ConnectionFigures> {
         match self {
             Self::Connections(connections) => connections.member_figures(listener),
             Self::Requests(_) => BTreeMap::new(),

@@ -96,7 +96,7 @@ fn settings(policy: RequestPolicy) -> Settings {
             policy,
             max_concurrency: usize::MAX,
             queue: 100,
-            patience: 10 * SECOND,
+            queue_timeout: 10 * SECOND,
         },
         trusted: Networks::default(),
         proxy_protocol: false,

@@ -1,7 +1,8 @@
 //! A connection that waits for too long is refused, also where it is staged behind a worker's work.
 
 use balance::{
-    Balancer, Channels, Client, Last, Look, MemberId, Nanos, Policy, Refusal, Settings, Untaken,
+    Channels, Client, ConnectionBalancer, ConnectionPolicy, ConnectionSettings, Last, Look,
+    MemberId, Nanos, Refusal, Untaken,
 };
 
 const SECOND: Nanos = 1_000_000_000;
@@ -61,10 +62,10 @@ impl Channels for Channel {
 
 #[test]
 fn what_is_staged_is_refused_in_its_time() {
-    let mut balancer = Balancer::new(Settings {
-        policy: Policy::NextAvailable,
+    let mut balancer = ConnectionBalancer::new(ConnectionSettings {
+        policy: ConnectionPolicy::NextAvailable,
         queue: 10,
-        patience: SECOND,
+        queue_timeout: SECOND,
         max_connections: None,
     });
     let mut channel = Channel::default();

@@ -2,25 +2,27 @@
 //! so that a worker that ends a piece of work finds its next one there, and does not idle until it
 //! has been heard of. A member that frees while nothing waits gets what lies staged elsewhere.
 
-use crate::balancer::Balancer;
-use crate::choose::free;
-use crate::member::{Basis, Member};
-use crate::{Channels, Nanos, Policy};
+use super::balancer::ConnectionBalancer;
+use super::choose::free;
+use super::member::{Basis, Member};
+use super::{Channels, ConnectionPolicy};
+use crate::Nanos;
 
-impl<C: Channels> Balancer<C> {
+impl<C: Channels> ConnectionBalancer<C> {
     /// Whether a connection lies staged behind a member's work.
     pub(crate) fn has_staged(&self) -> bool {
-        self.settings.policy == Policy::NextAvailable && self.members.iter().any(Member::has_staged)
+        self.settings.policy == ConnectionPolicy::NextAvailable
+            && self.members.iter().any(Member::has_staged)
     }
 
     /// Stages what waits behind members that are busy, one connection behind each, the youngest
     /// work first: it is the likeliest to be short.
     pub(crate) fn stage(&mut self, now: Nanos, channels: &mut C) {
-        if self.settings.policy != Policy::NextAvailable {
+        if self.settings.policy != ConnectionPolicy::NextAvailable {
             return;
         }
-        let patience = self.settings.patience;
-        let is_in_time = |oldest: Nanos| now < oldest.saturating_add(patience);
+        let queue_timeout = self.settings.queue_timeout;
+        let is_in_time = |oldest: Nanos| now < oldest.saturating_add(queue_timeout);
         while self.waiting.oldest().is_some_and(is_in_time)
             && let Some(at) = self.place_to_stage(now, channels)
         {

@@ -1,16 +1,7 @@
-//! What is remembered of all members together: whose turn it was, how long connections waited, and
-//! how long loops stand still.
+//! How long loops stand still.
 
-use crate::member::OVERDUE;
-use crate::turns::Turns;
-use crate::{Nanos, Waits};
-
-#[derive(Debug, Default)]
-pub(crate) struct Memory {
-    pub(crate) turns: Turns,
-    pub(crate) waits: Waits,
-    pub(crate) runs: Runs,
-}
+use crate::Nanos;
+use crate::times::OVERDUE;
 
 /// How long loops stand still over a piece of work, as far as it was seen.
 #[derive(Debug, Default)]

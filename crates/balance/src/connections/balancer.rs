@@ -2,30 +2,33 @@
 
 use std::num::NonZeroUsize;
 
-use crate::choose::{choose, free};
-use crate::member::{Basis, Delay, Member, MemberFigures, MemberId, OVERDUE};
-use crate::memory::Memory;
-use crate::queue::{Queue, Waiting, Waits};
-use crate::{Channels, Client, Nanos, Policy, Refusal, Settings};
+use super::choose::{choose, free};
+use super::delay::Delay;
+use super::member::{Basis, ConnectionFigures, Member};
+use super::memory::Memory;
+use super::queue::{Queue, Waiting};
+use super::{Channels, ConnectionPolicy, ConnectionSettings, Refusal};
+use crate::times::OVERDUE;
+use crate::{Client, MemberId, Nanos, Waits};
 
 /// Divides connections over the members of one listener. See the crate's documentation for the
 /// rules.
 #[derive(Debug)]
-pub struct Balancer<C: Channels> {
-    pub(crate) settings: Settings,
+pub struct ConnectionBalancer<C: Channels> {
+    pub(crate) settings: ConnectionSettings,
     pub(crate) members: Vec<Member>,
     pub(crate) waiting: Queue<C::Connection>,
     pub(crate) memory: Memory,
     refused: u64,
     /// The next connection's ticket.
     ticket: u64,
-    /// When [`Balancer::tick`] is due; none while nothing is untaken and nothing waits.
+    /// When [`ConnectionBalancer::tick`] is due; none while nothing is untaken and nothing waits.
     tick_at: Option<Nanos>,
 }
 
-impl<C: Channels> Balancer<C> {
+impl<C: Channels> ConnectionBalancer<C> {
     /// A balancer without members.
-    pub fn new(settings: Settings) -> Self {
+    pub fn new(settings: ConnectionSettings) -> Self {
         Self {
             settings,
             members: Vec::new(),
@@ -63,7 +66,7 @@ impl<C: Channels> Balancer<C> {
     }
 
     /// The members, in the order in which they joined, and what was counted of each.
-    pub fn members(&self) -> impl Iterator<Item = (MemberId, MemberFigures)> + '_ {
+    pub fn members(&self) -> impl Iterator<Item = (MemberId, ConnectionFigures)> + '_ {
         self.members
             .iter()
             .map(|member| (member.id, member.figures))
@@ -82,7 +85,12 @@ impl<C: Channels> Balancer<C> {
 
     /// A worker has died, or listens no more. What it has not taken goes to others. What was
     /// counted of it comes back.
-    pub fn leave(&mut self, now: Nanos, id: MemberId, channels: &mut C) -> Option<MemberFigures> {
+    pub fn leave(
+        &mut self,
+        now: Nanos,
+        id: MemberId,
+        channels: &mut C,
+    ) -> Option<ConnectionFigures> {
         let at = self.place(id)?;
         let mut member = self.members.remove(at);
         self.memory.turns.left(at);
@@ -142,7 +150,7 @@ impl<C: Channels> Balancer<C> {
         if at_loop
             && member.is_settled(now, channels)
             && member.has_room(now)
-            && self.settings.policy == Policy::NextAvailable
+            && self.settings.policy == ConnectionPolicy::NextAvailable
         {
             self.serve_oldest(now, at, Basis::Free, channels);
         }
@@ -150,12 +158,12 @@ impl<C: Channels> Balancer<C> {
     }
 
     /// A connection that was sent to this member has ended.
-    pub fn closed(&mut self, now: Nanos, id: MemberId, channels: &mut C) {
+    pub fn ended(&mut self, now: Nanos, id: MemberId, channels: &mut C) {
         let Some(member) = self.place(id).and_then(|at| self.members.get_mut(at)) else {
             return;
         };
         let was_at_limit = member.is_at_limit();
-        member.closed();
+        member.ended();
         if was_at_limit && !member.is_at_limit() && !self.waiting.is_empty() {
             self.serve(now, channels);
         }
@@ -167,7 +175,7 @@ impl<C: Channels> Balancer<C> {
         !self.waiting.is_empty() && self.members.iter().any(Member::is_at_limit)
     }
 
-    /// When [`Balancer::tick`] wants to be called; `None` while there is nothing to watch over.
+    /// When [`ConnectionBalancer::tick`] wants to be called; `None` while there is nothing to watch over.
     pub fn deadline(&self) -> Option<Nanos> {
         self.tick_at
     }
@@ -180,11 +188,11 @@ impl<C: Channels> Balancer<C> {
         }
         self.serve(now, channels);
         while let Some(oldest) = self.waiting.oldest()
-            && now >= oldest.saturating_add(self.settings.patience)
+            && now >= oldest.saturating_add(self.settings.queue_timeout)
             && let Some(waiting) = self.waiting.pop()
         {
             self.refused += 1;
-            channels.refuse(waiting.connection, Refusal::Patience);
+            channels.refuse(waiting.connection, Refusal::QueueTimeout);
         }
         if !self.waiting.is_empty() || self.members.iter().any(|member| !member.sent.is_empty()) {
             self.wake_by(now + OVERDUE);
@@ -287,7 +295,7 @@ impl<C: Channels> Balancer<C> {
     fn await_turns(&mut self, now: Nanos, channels: &mut C) {
         self.stage(now, channels);
         let wanted = !self.waiting.is_empty() || self.has_staged();
-        let probes = wanted && self.settings.policy == Policy::NextAvailable;
+        let probes = wanted && self.settings.policy == ConnectionPolicy::NextAvailable;
         let mut wake_by = now + OVERDUE;
         for member in &mut self.members {
             if member.watched != wanted {
@@ -317,13 +325,13 @@ impl<C: Channels> Balancer<C> {
             return;
         };
         member.sync(now, &mut self.memory, channels);
-        if self.settings.policy != Policy::NextAvailable || !member.is_overdue(now) {
+        if self.settings.policy != ConnectionPolicy::NextAvailable || !member.is_overdue(now) {
             return;
         }
         // What has waited for too long is given up in the queue, wherever it lies.
-        let patience = self.settings.patience;
+        let queue_timeout = self.settings.queue_timeout;
         let oldest = member.oldest_staged();
-        let is_late = oldest.is_some_and(|it| now >= it.arrived.saturating_add(patience));
+        let is_late = oldest.is_some_and(|it| now >= it.arrived.saturating_add(queue_timeout));
         let usual = !is_late && member.stood(now) <= self.memory.runs.usual();
         let delay = match member.has_staged() {
             true if usual => return,

@@ -1,9 +1,10 @@
 //! The policies: which member gets the next connection, if any can.
 
-use crate::member::{Basis, Member};
-use crate::memory::Memory;
+use super::member::{Basis, Member};
+use super::memory::Memory;
+use super::{Channels, ConnectionPolicy};
 use crate::turns::keep_best;
-use crate::{Channels, Client, Look, Nanos, Policy};
+use crate::{Client, Look, Nanos};
 
 /// How many members are looked at for one connection, at the most: a look costs about a
 /// microsecond, and a dispatch shall not cost more because there are more members.
@@ -12,7 +13,7 @@ const LOOKS: usize = 4;
 /// The member for a connection of this client, by its place in `members`, which are in the order in
 /// which they joined.
 pub(crate) fn choose<C: Channels>(
-    policy: Policy,
+    policy: ConnectionPolicy,
     now: Nanos,
     client: Client,
     pressed: bool,
@@ -21,13 +22,13 @@ pub(crate) fn choose<C: Channels>(
     channels: &mut C,
 ) -> Option<(usize, Basis)> {
     let any = match policy {
-        Policy::NextAvailable => {
+        ConnectionPolicy::NextAvailable => {
             let found = look_around(now, members, pressed, memory, channels);
             return found.free().or(found.ahead.map(|at| (at, Basis::Ahead)));
         }
-        Policy::RoundRobin => in_turn(now, members, memory, channels),
-        Policy::LeastConn => fewest_open(now, members, memory, channels),
-        Policy::IpHash => by_client(now, client, members, memory, channels),
+        ConnectionPolicy::RoundRobin => in_turn(now, members, memory, channels),
+        ConnectionPolicy::LeastConn => fewest_open(now, members, memory, channels),
+        ConnectionPolicy::IpHash => by_client(now, client, members, memory, channels),
     };
     any.map(|at| (at, Basis::Ahead))
 }

@@ -1,13 +1,11 @@
 //! How fast a member takes connections.
 
-use crate::{MILLISECOND, Nanos};
+use crate::Nanos;
+use crate::times::MILLISECOND;
 
 /// A member that took so many connections in each of two milliseconds streams: its turns are so
 /// short that a look at what it does would tell nothing.
 const STREAM: u32 = 4;
-
-/// A member that streams comes to its channel at least once in this time, in the mean.
-pub(crate) const TURN: Nanos = MILLISECOND / STREAM as Nanos;
 
 /// What a member took, millisecond by millisecond. One that finds many at once takes them all in one
 /// turn: only that it takes more in the next millisecond shows that it is done with them.

@@ -2,43 +2,16 @@
 
 use std::collections::VecDeque;
 
-use crate::memory::Memory;
-use crate::pace::{Pace, TURN};
-use crate::queue::Waiting;
-use crate::{Channels, Client, Last, Look, MILLISECOND, Nanos};
-
-/// What lies untaken for so long is looked after.
-pub(crate) const OVERDUE: Nanos = MILLISECOND;
-
-/// A loop that was woken comes to its channel within this much processor time: ten times what Bun,
-/// Node, Deno and Python need for it.
-const COMPUTING: Nanos = MILLISECOND;
-
-/// A member that computed for so long without a look at its channel is blocked, whether or not
-/// another one is free.
-const BLOCKED: Nanos = 3 * MILLISECOND;
-
-/// A member that waits in its loop and does not take what it was sent is stopped, or listens no
-/// more: a message wakes every other one at once.
-const STOPPED: Nanos = 8 * MILLISECOND;
-
-/// A member that was free when it was sent something has only come across something else, such as
-/// a pause of its garbage collector, whose helpers have to wait for processors too: nine slices of
-/// 2.8 ms, as beside nine busy threads for each processor. A blocking piece of work can begin in the
-/// same moment, but seldom does.
-const GRACE: Nanos = 25 * MILLISECOND;
-
-/// A member of which nothing shows that it is blocked may wait so long for a processor: five times
-/// what a process waits among 140 others of two processors, a slice of 2.8 ms each.
-const STARVED: Nanos = 1000 * MILLISECOND;
+use super::memory::Memory;
+use super::pace::Pace;
+use super::queue::Waiting;
+use super::{Channels, Last};
+use crate::times::{MILLISECOND, OVERDUE, READING, TURN};
+use crate::{Client, MemberId, Nanos};
 
 /// A slow member that took so many probes in a row without delay is quick again: one that is at work
 /// for half of the time would seem so once in eight times.
 const QUICK_TURNS: u32 = 3;
-
-/// Names a member; never used twice.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct MemberId(pub u64);
 
 /// A client that has sent nothing for so long may send nothing at all. One whose first packet was
 /// lost or held back by a delayed acknowledgement (40 ms on Linux) has sent its request by then.
@@ -46,11 +19,6 @@ const SILENT: Nanos = 40 * MILLISECOND;
 
 /// Where nothing tells whether a member has read what it was given, it has after this.
 const UNTOLD: Nanos = 4 * MILLISECOND;
-
-/// Whether a member has read what it was given is asked again after the time that has passed since it
-/// took that, and at the earliest after this: the three microseconds of a question are a twentieth of
-/// it.
-pub(crate) const READING: Nanos = MILLISECOND / 16;
 
 /// Where nothing tells whether a blocked member has come back, it is tried again after this.
 const BLOCKED_FOR: Nanos = 10 * MILLISECOND;
@@ -68,23 +36,9 @@ const FULL_FOR: Nanos = MILLISECOND;
 /// How many connections may lie untaken in one channel.
 pub(crate) const DEPTH: usize = 32;
 
-/// Why a member has not taken what it was sent a millisecond ago.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Delay {
-    /// It is blocked, and will be for an unknown time.
-    Blocked,
-    /// It does something else, and may be back soon.
-    Busy,
-    /// It waits for a processor, or may do so. One that wants the same processors would not be faster, and may
-    /// have had its share of what came together.
-    Starved,
-    /// Nothing tells which of these it is.
-    Unknown,
-}
-
 /// What was counted of a member.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct MemberFigures {
+pub struct ConnectionFigures {
     /// Connections sent to it, less those that were taken back.
     pub dispatched: u64,
     /// Connections taken back from it.
@@ -135,7 +89,7 @@ pub(crate) struct Member {
     quick_turns: u32,
     /// What it had computed when the oldest of what it has not taken was sent, or when it took
     /// something last.
-    computed_before: Option<Nanos>,
+    pub(super) computed_before: Option<Nanos>,
     /// The dispatcher is told when it takes something.
     pub(crate) watched: bool,
     /// Since when something lies in its channel without its loop having turned.
@@ -160,7 +114,7 @@ pub(crate) struct Member {
     busy_until: Nanos,
     /// The smaller, the longer ago it had its turn.
     pub(crate) turn: u64,
-    pub(crate) figures: MemberFigures,
+    pub(crate) figures: ConnectionFigures,
 }
 
 impl Member {
@@ -187,9 +141,9 @@ impl Member {
             pace: Pace::default(),
             several: 1,
             turn: 0,
-            figures: MemberFigures {
+            figures: ConnectionFigures {
                 open,
-                ..MemberFigures::default()
+                ..ConnectionFigures::default()
             },
         }
     }
@@ -200,7 +154,7 @@ impl Member {
     }
 
     /// One of its connections has ended.
-    pub(crate) fn closed(&mut self) {
+    pub(crate) fn ended(&mut self) {
         self.figures.open = self.figures.open.saturating_sub(1);
     }
 
@@ -375,44 +329,10 @@ impl Member {
         self.untaken_for(now) >= OVERDUE
     }
 
-    fn untaken_for(&self, now: Nanos) -> Nanos {
+    pub(super) fn untaken_for(&self, now: Nanos) -> Nanos {
         match self.sent.front() {
             Some(oldest) => now.saturating_sub(oldest.sent.max(self.took_at)),
             None => 0,
-        }
-    }
-
-    /// Why an overdue member has not taken what it was sent, as far as the kernel tells.
-    pub(crate) fn delay<C: Channels>(&mut self, now: Nanos, channels: &mut C) -> Delay {
-        let untaken_for = self.untaken_for(now);
-        let was_free = self.sent.iter().all(|sent| sent.basis == Basis::Free);
-        let has_grace = was_free && untaken_for < GRACE;
-        match channels.look(self.id) {
-            Look::Away | Look::Running if has_grace => Delay::Starved,
-            Look::Away => Delay::Blocked,
-            Look::Running => match channels.computed(self.id) {
-                Some(computed) => {
-                    let before = *self.computed_before.get_or_insert(computed);
-                    self.computes(untaken_for, computed.saturating_sub(before))
-                }
-                None if untaken_for >= STARVED => Delay::Blocked,
-                None => Delay::Unknown,
-            },
-            Look::Waiting if untaken_for >= STOPPED => Delay::Blocked,
-            Look::Waiting => Delay::Busy,
-            Look::Unknown if untaken_for >= STARVED => Delay::Blocked,
-            Look::Unknown => Delay::Unknown,
-        }
-    }
-
-    /// What it means that it has computed for so long, and still wants its processor.
-    fn computes(&self, untaken_for: Nanos, computed: Nanos) -> Delay {
-        if computed >= BLOCKED && computed >= untaken_for / 4 * 3 {
-            Delay::Blocked
-        } else if computed >= COMPUTING || untaken_for >= STARVED {
-            Delay::Busy
-        } else {
-            Delay::Starved
         }
     }
 

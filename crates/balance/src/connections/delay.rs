@@ -1,0 +1,78 @@
+//! Why a member has not taken what it was sent, as far as the kernel tells.
+
+use super::Channels;
+use super::member::{Basis, Member};
+use crate::times::MILLISECOND;
+use crate::{Look, Nanos};
+
+/// A loop that was woken comes to its channel within this much processor time: ten times what Bun,
+/// Node, Deno and Python need for it.
+const COMPUTING: Nanos = MILLISECOND;
+
+/// A member that computed for so long without a look at its channel is blocked, whether or not
+/// another one is free.
+const BLOCKED: Nanos = 3 * MILLISECOND;
+
+/// A member that waits in its loop and does not take what it was sent is stopped, or listens no
+/// more: a message wakes every other one at once.
+const STOPPED: Nanos = 8 * MILLISECOND;
+
+/// A member that was free when it was sent something has only come across something else, such as
+/// a pause of its garbage collector, whose helpers have to wait for processors too: nine slices of
+/// 2.8 ms, as beside nine busy threads for each processor. A blocking piece of work can begin in the
+/// same moment, but seldom does.
+const GRACE: Nanos = 25 * MILLISECOND;
+
+/// A member of which nothing shows that it is blocked may wait so long for a processor: five times
+/// what a process waits among 140 others of two processors, a slice of 2.8 ms each.
+const STARVED: Nanos = 1000 * MILLISECOND;
+
+/// Why a member has not taken what it was sent a millisecond ago.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delay {
+    /// It is blocked, and will be for an unknown time.
+    Blocked,
+    /// It does something else, and may be back soon.
+    Busy,
+    /// It waits for a processor, or may do so. One that wants the same processors would not be faster, and may
+    /// have had its share of what came together.
+    Starved,
+    /// Nothing tells which of these it is.
+    Unknown,
+}
+
+impl Member {
+    /// Why an overdue member has not taken what it was sent, as far as the kernel tells.
+    pub(crate) fn delay<C: Channels>(&mut self, now: Nanos, channels: &mut C) -> Delay {
+        let untaken_for = self.untaken_for(now);
+        let was_free = self.sent.iter().all(|sent| sent.basis == Basis::Free);
+        let has_grace = was_free && untaken_for < GRACE;
+        match channels.look(self.id) {
+            Look::Away | Look::Running if has_grace => Delay::Starved,
+            Look::Away => Delay::Blocked,
+            Look::Running => match channels.computed(self.id) {
+                Some(computed) => {
+                    let before = *self.computed_before.get_or_insert(computed);
+                    self.computes(untaken_for, computed.saturating_sub(before))
+                }
+                None if untaken_for >= STARVED => Delay::Blocked,
+                None => Delay::Unknown,
+            },
+            Look::Waiting if untaken_for >= STOPPED => Delay::Blocked,
+            Look::Waiting => Delay::Busy,
+            Look::Unknown if untaken_for >= STARVED => Delay::Blocked,
+            Look::Unknown => Delay::Unknown,
+        }
+    }
+
+    /// What it means that it has computed for so long, and still wants its processor.
+    fn computes(&self, untaken_for: Nanos, computed: Nanos) -> Delay {
+        if computed >= BLOCKED && computed >= untaken_for / 4 * 3 {
+            Delay::Blocked
+        } else if computed >= COMPUTING || untaken_for >= STARVED {
+            Delay::Busy
+        } else {
+            Delay::Starved
+        }
+    }
+}
