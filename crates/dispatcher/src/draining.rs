@@ -6,13 +6,12 @@
 //! accepted, and idle connections are closed.
 
 use balance::{MemberId, Nanos};
-use proxy::Awaited;
 
 use super::channel::Channel;
 use super::members::Members;
 use super::notice::Notice;
 use super::notices::Notices;
-use super::placement::Placement;
+use super::placement::{Awaited, Placement};
 use super::workers::Workers;
 
 /// How often the dispatcher looks whether draining workers have answered their requests.

@@ -18,7 +18,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use balance::{ConnectionFigures, MemberId, Nanos};
-use proxy::Awaited;
 use rustix::event::epoll;
 use telemetry::figures::{RequestFigures, WorkerRequests};
 
@@ -33,6 +32,8 @@ use crate::workers::Workers;
 use connections::Connections;
 use requests::Requests;
 
+/// A request that a worker which drains has to answer.
+pub(super) use proxy::Awaited;
 use terms::Waiting;
 pub(super) use terms::{Arrived, Returned, Room};
 
