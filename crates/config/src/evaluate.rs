@@ -131,13 +131,13 @@ fn runtime(path: &Path) -> anyhow::Result<Runtime> {
             args: &["--input-type=module", "--eval"],
         }),
         None if typescript => bail!(
-            "nothing is installed that evaluates {}: it takes bun, or a node that strips types \
-             (22.18 or later), in PATH",
+            "no program in PATH evaluates {}: install bun, or a node that strips types (22.18 or \
+             later)",
             told(path)
         ),
         None => bail!(
-            "nothing is installed that evaluates {}: it takes bun or node, in PATH; or write the \
-             config as JSON, YAML or TOML",
+            "no program in PATH evaluates {}: install bun or node, or write the config as JSON, \
+             YAML or TOML",
             told(path)
         ),
     }

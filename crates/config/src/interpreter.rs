@@ -50,14 +50,14 @@ pub(crate) fn resolve(
     };
     if let Some(interpreter) = interpreter.filter(|name| *name != "none") {
         if found.is_none() {
-            bail!(missing(&shown, places.cwd));
+            bail!(missing(&path, &shown, places.cwd));
         }
         let program = match interpreter.strip_prefix("node@") {
             Some(version) => nvm(version)?,
             None => match places.find(interpreter) {
                 Some(program) => program,
                 None => bail!(
-                    "the interpreter {} is not installed: it is not in PATH",
+                    "the interpreter {} is not in PATH: install it, or name its path",
                     told(interpreter)
                 ),
             },
@@ -74,7 +74,7 @@ pub(crate) fn resolve(
             let reason = "a program in PATH".to_owned();
             return Ok(by_itself(program, interpreter_args, reason));
         }
-        bail!(missing(&shown, places.cwd));
+        bail!(missing(&path, &shown, places.cwd));
     };
     let extension = path.extension().and_then(OsStr::to_str).unwrap_or("");
     if let Some(candidates) = candidates(extension)
@@ -103,7 +103,8 @@ pub(crate) fn resolve(
         let Some(program) = places.find(&name) else {
             let name = name.to_string_lossy();
             bail!(
-                "{} is not installed, which runs {shown}",
+                "{}, which runs {shown}, is not in PATH: install it, or name another with \
+                 --interpreter",
                 told(name.as_ref())
             );
         };
@@ -166,19 +167,24 @@ fn by_extension(
     }
     if typescript {
         bail!(
-            "nothing is installed that runs {shown}: it takes bun, deno, or a node that \
-             strips types (22.18 or later), in PATH; or name another with --interpreter"
+            "no program in PATH runs {shown}: install bun, deno, or a node that strips types \
+             (22.18 or later), or name another with --interpreter"
         );
     }
     bail!(
-        "{} is not installed, which runs {shown}: it is not in PATH; or name another with \
+        "{}, which runs {shown}, is not in PATH: install it, or name another with \
          --interpreter",
         candidates.join(" or ")
     )
 }
 
-fn missing(script: &str, cwd: &Path) -> String {
-    format!("no such script: {script} (looked for in {})", told(cwd))
+fn missing(path: &Path, script: &str, cwd: &Path) -> String {
+    match fs::metadata(path) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            format!("the script {script} cannot be looked at: {error}")
+        }
+        _ => format!("no such script: {script} (looked for in {})", told(cwd)),
+    }
 }
 
 fn by_itself(script: PathBuf, args: &[OsString], reason: String) -> Program {
@@ -314,7 +320,7 @@ mod tests {
         };
         assert!(error(OsStr::new("gone.ts"), None).contains("no such script: gone.ts"));
         assert!(error(&path, None).contains("not executable"));
-        assert!(error(&path, Some("no-such-runtime")).contains("no-such-runtime is not installed"));
+        assert!(error(&path, Some("no-such-runtime")).contains("no-such-runtime is not in PATH"));
         assert!(error(OsStr::new("."), None).contains("is a folder"));
     }
 

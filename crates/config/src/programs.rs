@@ -46,7 +46,7 @@ pub(super) fn nvm(version: &str) -> anyhow::Result<PathBuf> {
         bail!("node@{} names no version", told(version));
     };
     let Some(folder) = std::env::var_os("NVM_DIR").filter(|it| !it.is_empty()) else {
-        bail!("node@{version} takes nvm, and NVM_DIR does not tell where it is");
+        bail!("node@{version} is found by nvm, whose folder NVM_DIR has to name: it is not set");
     };
     let folder = Path::new(&folder).join("versions/node");
     let installed = fs::read_dir(&folder).into_iter().flatten().flatten();

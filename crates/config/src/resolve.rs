@@ -3,6 +3,7 @@
 
 use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
+use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -86,7 +87,8 @@ pub fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Resolved>
     let cwd = match &entry.cwd {
         Some(cwd) => {
             let cwd = context.folder.join(expand_home(cwd, context));
-            if !cwd.is_dir() {
+            let found = fs::metadata(&cwd).with_context(|| format!("cwd: {}", told(&cwd)))?;
+            if !found.is_dir() {
                 bail!("cwd: {} is not a folder", told(cwd));
             }
             plain_path(&cwd)

@@ -43,10 +43,10 @@ pub(crate) const WRONG_KIND: &[(&str, &str)] = &[
 
 /// Values of the right kind that do not fit the other fields, or the machine.
 const UNFIT: &[(&str, &str)] = &[
-    ("cwd: './gone'", "is not a folder"),
+    ("cwd: './gone'", "gone: No such file or directory"),
     (
         "interpreter: 'no-such-thing'",
-        "no-such-thing is not installed",
+        "no-such-thing is not in PATH",
     ),
     ("cron_restart: 'whenever'", "cron"),
     ("cron_restart: '0 0 30 2 *'", "never comes"),
