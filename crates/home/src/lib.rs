@@ -39,7 +39,8 @@ pub use app_folder::{AppFolder, Claim};
 pub use dump::{Dump, Which};
 pub use environment::environment;
 pub use numbers::Numbers;
-pub use record::{Exit, Kept, Record, Rest, now_ms};
+pub use record::{Kept, Record, Rest, now_ms};
+pub use telemetry::events::Exit;
 
 /// The folder of all apps.
 #[derive(Clone, Debug)]

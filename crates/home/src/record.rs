@@ -5,6 +5,7 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use serde::{Deserialize, Serialize};
 
 use config::App;
+use telemetry::events::Exit;
 
 /// An app, its instances, and what shall become of them. While there is a supervisor, it alone
 /// writes this; otherwise whoever holds the lock.
@@ -84,14 +85,6 @@ pub enum Rest {
     Stopped,
     /// It crashed too often.
     Errored,
-}
-
-/// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Exit {
-    Code(i32),
-    Signal(i32),
 }
 
 /// Milliseconds since 1970.

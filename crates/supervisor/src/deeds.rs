@@ -5,7 +5,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
 use super::boot::Boot;
-use super::instance::{self, Cause, Effect, Generation, Outcome, Status};
+use super::instance::{self, Cause, Effect, Generation, Outcome};
 use super::listeners::RunOf;
 use super::listening::Listening;
 use super::silence::Silence;
@@ -112,7 +112,7 @@ impl Supervisor {
                     reason,
                 });
                 // What a shell answers to a program that it cannot execute.
-                let status = Status::Code(126);
+                let status = Exit::Code(126);
                 let run = generation;
                 let event = match lack {
                     Some(_) => instance::Event::NoRoom { run, status },
@@ -209,7 +209,7 @@ impl Supervisor {
         }
     }
 
-    fn tell(&mut self, number: u32, run: Generation, status: Status, uptime: u64, next: Next) {
+    fn tell(&mut self, number: u32, run: Generation, status: Exit, uptime: u64, next: Next) {
         let Some(slot) = self.slot(number) else {
             return;
         };
@@ -221,11 +221,11 @@ impl Supervisor {
             Some(process) => (process.group, Some(process.app)),
             None => (None, None),
         };
-        let killed = matches!(status, Status::Signal(_));
+        let killed = matches!(status, Exit::Signal(_));
         let killed = group.as_ref().filter(|group| killed && group.was_killed());
         let out_of_memory = killed.map(Group::bound);
         if next != Next::Kept {
-            slot.exit = Some(Exit::from(status));
+            slot.exit = Some(status);
             slot.out_of_memory = out_of_memory;
         }
         self.left_groups
@@ -238,8 +238,8 @@ impl Supervisor {
             self.ends_by_itself(number, status, Duration::from_millis(uptime));
         }
         let (code, signal) = match status {
-            Status::Code(code) => (Some(code), None),
-            Status::Signal(signal) => (None, Some(signal)),
+            Exit::Code(code) => (Some(code), None),
+            Exit::Signal(signal) => (None, Some(signal)),
         };
         self.event(Event::Exited {
             instance: number,
@@ -269,7 +269,7 @@ impl Supervisor {
     }
 
     /// A child has ended.
-    pub(super) fn exited(&mut self, pid: Pid, status: Status) {
+    pub(super) fn exited(&mut self, pid: Pid, status: Exit) {
         let raw = pid.as_raw_nonzero().get();
         let found = self.slots.iter().find_map(|slot| {
             let process = slot.processes.iter().find(|process| process.pid == raw)?;
@@ -347,16 +347,7 @@ impl Supervisor {
         tree::kill_all();
         self.orphans.clear();
         for pid in running {
-            self.exited(pid, Status::Signal(Signal::KILL.as_raw()));
-        }
-    }
-}
-
-impl From<Exit> for Status {
-    fn from(exit: Exit) -> Self {
-        match exit {
-            Exit::Code(code) => Self::Code(code),
-            Exit::Signal(signal) => Self::Signal(signal),
+            self.exited(pid, Exit::Signal(Signal::KILL.as_raw()));
         }
     }
 }

@@ -50,8 +50,8 @@ use ending::{Afterwards, Ending, listen_for_signals};
 use endpoint::Endpoint;
 use home::control::{Call, Request, Server};
 use home::runtime_folder::RuntimeFolder;
-use home::{AppFolder, Claim, Home, Kept, Record, Rest};
-use instance::{Generation, State, Status};
+use home::{AppFolder, Claim, Exit, Home, Kept, Record, Rest};
+use instance::{Generation, State};
 use operations::Operation;
 use process::cgroup::{Branch, Group};
 use process::tree;
@@ -301,7 +301,7 @@ impl Supervisor {
             if getppid() != guard {
                 tree::kill_all();
                 self.afterwards = Afterwards::AsIfCrashed;
-                return Ok(Status::Signal(Signal::KILL.as_raw()).exit_code());
+                return Ok(Exit::Signal(Signal::KILL.as_raw()).exit_code());
             }
             self.hurry();
             let wake = self.next_check();
@@ -360,7 +360,7 @@ impl Supervisor {
         if !self.slots.iter().all(|slot| slot.instance.is_at_rest()) {
             return None;
         }
-        let code = |slot: &Slot| slot.exit.map_or(0, |exit| Status::from(exit).exit_code());
+        let code = |slot: &Slot| slot.exit.map_or(0, Exit::exit_code);
         if self.ending.is_some() {
             if !tree::children().is_empty() {
                 return None;
@@ -464,10 +464,10 @@ async fn sleep_until(started: Instant, wake: Option<Duration>) {
     }
 }
 
-fn final_status(status: WaitStatus) -> Option<Status> {
+fn final_status(status: WaitStatus) -> Option<Exit> {
     match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => Some(Status::Code(code)),
-        (_, Some(signal)) => Some(Status::Signal(signal)),
+        (Some(code), _) => Some(Exit::Code(code)),
+        (_, Some(signal)) => Some(Exit::Signal(signal)),
         (None, None) => None,
     }
 }

@@ -8,9 +8,10 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::Supervisor;
-use super::instance::{self, Outcome, Status};
+use super::instance::{self, Outcome};
 use super::slot::Slot;
 use config::{App, signal_name};
+use home::Exit;
 use home::control::{Answer, Refusal, Reply, Snapshot};
 use telemetry::events::Event;
 
@@ -251,7 +252,7 @@ impl Supervisor {
     }
 
     /// An instance has ended that a reload has replaced already: the others are left as they are.
-    pub(super) fn ends_by_itself(&mut self, number: u32, status: Status, uptime: Duration) {
+    pub(super) fn ends_by_itself(&mut self, number: u32, status: Exit, uptime: Duration) {
         let name = &self.app.name;
         for operation in &mut self.operations {
             let waits = operation.waiting.contains(&number);
@@ -351,15 +352,15 @@ fn fault(slot: &Slot, app: &App, outcome: Outcome) -> Option<String> {
     };
     match outcome {
         Outcome::Up { .. } | Outcome::Stopped | Outcome::Superseded => None,
-        Outcome::Exited(Status::Code(0)) if !app.restart.auto => None,
-        Outcome::Exited(Status::Code(code)) => Some(match &slot.not_started {
+        Outcome::Exited(Exit::Code(0)) if !app.restart.auto => None,
+        Outcome::Exited(Exit::Code(code)) => Some(match &slot.not_started {
             Some(reason) => format!("{name} could not be started: {reason}{still}"),
             None => format!(
                 "{name} has exited with code {code} {up}{still}{}",
                 app.see_logs()
             ),
         }),
-        Outcome::Exited(Status::Signal(signal)) => Some(format!(
+        Outcome::Exited(Exit::Signal(signal)) => Some(format!(
             "{name} was killed by {} {up}{still}{}",
             signal_name(signal),
             app.see_logs()
@@ -394,10 +395,10 @@ fn fault(slot: &Slot, app: &App, outcome: Outcome) -> Option<String> {
 }
 
 /// How a process has ended, in words.
-fn ended(status: Status) -> String {
+fn ended(status: Exit) -> String {
     match status {
-        Status::Code(code) => format!("has exited with code {code}"),
-        Status::Signal(signal) => format!("was killed by {}", signal_name(signal)),
+        Exit::Code(code) => format!("has exited with code {code}"),
+        Exit::Signal(signal) => format!("was killed by {}", signal_name(signal)),
     }
 }
 

@@ -8,7 +8,7 @@ use rustix::process::Pid;
 
 use super::address_kind::{is_given, words};
 use super::boot::Boot;
-use super::instance::{Effect, Event, Generation, Instance, Outcome, Rest, Rules, State, Status};
+use super::instance::{Effect, Event, Generation, Instance, Outcome, Rest, Rules, State};
 use super::listening::{Expected, Listening, Standing};
 use super::silence::Silence;
 use config::{App, ExecMode};
@@ -83,9 +83,7 @@ impl Slot {
     pub(super) fn new(kept: &Kept, app: Rc<App>) -> Self {
         let rest = match kept.rest {
             home::Rest::Errored => Rest::Errored,
-            home::Rest::Runs if kept.waits => {
-                Rest::Ended(kept.exit.map_or(Status::Code(0), Status::from))
-            }
+            home::Rest::Runs if kept.waits => Rest::Ended(kept.exit.unwrap_or(Exit::Code(0))),
             home::Rest::Runs | home::Rest::Stopped => Rest::Stopped,
         };
         Self {
@@ -334,14 +332,5 @@ fn rules(app: &App) -> Rules {
         listen_timeout: app.listen_timeout,
         wait_ready: app.wait_ready,
         overlap: app.exec_mode == ExecMode::Cluster,
-    }
-}
-
-impl From<Status> for Exit {
-    fn from(status: Status) -> Self {
-        match status {
-            Status::Code(code) => Self::Code(code),
-            Status::Signal(signal) => Self::Signal(signal),
-        }
     }
 }

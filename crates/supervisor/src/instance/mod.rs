@@ -36,11 +36,9 @@ use std::time::Duration;
 use config::Pause;
 use debt::{Debt, Lived};
 use leaving::Leaving;
-use telemetry::events::Next;
+use telemetry::events::{Exit, Next};
 use terms::Step;
-pub(crate) use terms::{
-    Cause, Effect, Event, Generation, Outcome, Rest, Rules, Run, State, Status,
-};
+pub(crate) use terms::{Cause, Effect, Event, Generation, Outcome, Rest, Rules, Run, State};
 
 /// Where there was no room for a process, it is tried again after this.
 const NO_ROOM: Duration = Duration::from_secs(1);
@@ -476,10 +474,9 @@ impl Instance {
     }
 
     /// A process that was to run has ended.
-    fn ended(&mut self, run: Run, status: Status, step: &mut Step<'_>) -> State {
+    fn ended(&mut self, run: Run, status: Exit, step: &mut Step<'_>) -> State {
         let restart = &step.rules.restart;
-        let wanted =
-            matches!(status, Status::Code(code) if restart.stop_exit_codes.contains(&code));
+        let wanted = matches!(status, Exit::Code(code) if restart.stop_exit_codes.contains(&code));
         if !restart.auto || wanted {
             step.tell(run, status, Next::Ended);
             return State::Resting(Rest::Ended(status));
@@ -506,7 +503,7 @@ impl Instance {
     }
 
     /// There was no room for a process. That counts for nothing: it may be started soon.
-    fn try_again(run: Run, status: Status, step: &mut Step<'_>) -> State {
+    fn try_again(run: Run, status: Exit, step: &mut Step<'_>) -> State {
         if !step.rules.restart.auto {
             step.tell(run, status, Next::Ended);
             return State::Resting(Rest::Ended(status));

@@ -123,7 +123,7 @@ fn live(seed: u64) {
                 world.alive.remove(&run);
                 Event::Exited {
                     run,
-                    status: Status::Code(code),
+                    status: Exit::Code(code),
                 }
             }
             7..9 => Event::Up {
@@ -167,7 +167,7 @@ fn live(seed: u64) {
     }
     // After a stop everything ends, and the command is answered.
     while let Some((run, _)) = world.alive.pop_first() {
-        let status = Status::Signal(9);
+        let status = Exit::Signal(9);
         let effects = instance.step(Event::Exited { run, status }, &rules, now);
         world.act(&effects, &rules, now);
     }

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use config::Restart;
-use telemetry::events::Next;
+use telemetry::events::{Exit, Next};
 
 /// One that could be heard of when it listens, and says nothing, is taken for up when it has run
 /// for so long.
@@ -18,24 +18,6 @@ const LONGEST_TRIAL: Duration = Duration::from_secs(10);
 
 /// Tells one process of an instance from all others.
 pub(crate) type Generation = u64;
-
-/// How a process ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Status {
-    Code(i32),
-    Signal(i32),
-}
-
-impl Status {
-    /// The exit code that a shell would report.
-    pub(crate) fn exit_code(self) -> u8 {
-        let code = match self {
-            Self::Code(code) => code,
-            Self::Signal(signal) => 128 + signal,
-        };
-        u8::try_from(code).unwrap_or(u8::MAX)
-    }
-}
 
 /// How an instance is to be treated.
 #[derive(Clone, Debug)]
@@ -104,7 +86,7 @@ impl Run {
     }
 
     /// It has ended, where it was to replace another one.
-    pub(super) fn failed(self, status: Status, now: Duration) -> Outcome {
+    pub(super) fn failed(self, status: Exit, now: Duration) -> Outcome {
         // The kernel closes its listener before it tells of its end.
         match self.up_at {
             Some(at) => Outcome::Failed(status, now.saturating_sub(at)),
@@ -128,7 +110,7 @@ pub(crate) enum Rest {
     /// Somebody wanted it so.
     Stopped,
     /// It has ended, and is not to be restarted.
-    Ended(Status),
+    Ended(Exit),
     /// It crashed too often.
     Errored,
 }
@@ -196,13 +178,13 @@ pub(crate) enum Event {
     /// The same, and the one that runs serves on until the other one has been up for a moment.
     TryOut,
     /// A process has ended, or could not be started.
-    Exited { run: Generation, status: Status },
+    Exited { run: Generation, status: Exit },
     /// A process that is to end has nothing to do any more.
     Drained { run: Generation },
     /// What is in progress is not waited for.
     Cut,
     /// A process could not be started, and not for anything of the app's: it is tried again.
-    NoRoom { run: Generation, status: Status },
+    NoRoom { run: Generation, status: Exit },
     /// A process turns out to be one that cannot do what is asked for, however often it is started.
     Unfit { run: Generation },
     /// A process is up: it listens on what it was to, or has said so.
@@ -231,7 +213,7 @@ pub(crate) enum Effect {
     /// Tell that it has ended after so many milliseconds, and what follows.
     Tell {
         run: Generation,
-        status: Status,
+        status: Exit,
         uptime: u64,
         next: Next,
     },
@@ -247,9 +229,9 @@ pub(crate) enum Outcome {
     /// Nothing runs any more.
     Stopped,
     /// The process has ended before it was up.
-    Exited(Status),
+    Exited(Exit),
     /// It has ended on trial, so long after it was up.
-    Failed(Status, Duration),
+    Failed(Exit, Duration),
     /// It is not up in time.
     NotUp,
     /// The program cannot do what is asked for.
@@ -266,7 +248,7 @@ pub(super) struct Step<'a> {
 }
 
 impl Step<'_> {
-    pub(super) fn tell(&mut self, run: Run, status: Status, next: Next) {
+    pub(super) fn tell(&mut self, run: Run, status: Exit, next: Next) {
         let uptime = self.now.saturating_sub(run.since).as_millis();
         self.effects.push(Effect::Tell {
             run: run.generation,

@@ -48,7 +48,7 @@ pub(super) fn up(run: Generation) -> Event {
 }
 
 pub(super) fn exited(run: Generation, code: i32) -> Event {
-    let status = Status::Code(code);
+    let status = Exit::Code(code);
     Event::Exited { run, status }
 }
 
@@ -79,7 +79,7 @@ fn told(effects: &[Effect]) -> (Vec<Next>, Vec<Outcome>) {
 fn a_process_that_had_no_room_is_tried_again_and_counts_for_nothing() {
     let no_room = |run| Event::NoRoom {
         run,
-        status: Status::Code(126),
+        status: Exit::Code(126),
     };
     let mut rules = rules();
     let mut instance = Instance::new(Rest::Stopped, 0, 0);
@@ -89,7 +89,7 @@ fn a_process_that_had_no_room_is_tried_again_and_counts_for_nothing() {
         let (next, outcomes) = told(&instance.step(no_room(run), &rules, now));
         assert_eq!(next, [Next::Retry { delay: 1000 }]);
         // Whoever has started it hears of it once.
-        let failed = Outcome::Exited(Status::Code(126));
+        let failed = Outcome::Exited(Exit::Code(126));
         assert_eq!(outcomes, [failed][..usize::from(run == 1)]);
         let effects = instance.step(Event::Time, &rules, now + ms(1000));
         assert_eq!(effects, [Effect::Spawn(run + 1)]);
@@ -216,10 +216,7 @@ fn a_code_that_ends_it_ends_it() {
     let mut instance = listening(&rules);
     let (next, _) = told(&instance.step(exited(1, 7), &rules, ms(5)));
     assert_eq!(next, [Next::Ended]);
-    assert_eq!(
-        instance.state(),
-        State::Resting(Rest::Ended(Status::Code(7)))
-    );
+    assert_eq!(instance.state(), State::Resting(Rest::Ended(Exit::Code(7))));
 }
 
 #[test]
@@ -318,7 +315,7 @@ fn a_reload_that_fails_keeps_the_old_one() {
     let mut instance = listening(&rules);
     instance.step(Event::Reload, &rules, ms(10));
     let effects = instance.step(exited(2, 1), &rules, ms(20));
-    let failed = Outcome::Exited(Status::Code(1));
+    let failed = Outcome::Exited(Exit::Code(1));
     assert_eq!(told(&effects), (vec![Next::Kept], vec![failed]));
     assert_eq!(instance.current().unwrap().generation, 1);
 
@@ -385,9 +382,9 @@ fn a_newer_command_takes_the_place_of_an_older_one() {
 
 #[test]
 fn codes_are_those_of_a_shell() {
-    assert_eq!(Status::Code(3).exit_code(), 3);
-    assert_eq!(Status::Signal(9).exit_code(), 137);
-    assert_eq!(Status::Code(-1).exit_code(), 255);
+    assert_eq!(Exit::Code(3).exit_code(), 3);
+    assert_eq!(Exit::Signal(9).exit_code(), 137);
+    assert_eq!(Exit::Code(-1).exit_code(), 255);
 }
 
 #[test]
@@ -398,7 +395,7 @@ fn one_that_cannot_do_what_is_asked_for_is_not_started_again() {
     let effects = instance.step(Event::Unfit { run: 1 }, &rules, ms(10));
     let unfit = Effect::Settled(Outcome::Unfit);
     assert_eq!(effects, with(unfit, &ends(1, Cause::Stopped)));
-    let status = Status::Signal(2);
+    let status = Exit::Signal(2);
     let effects = instance.step(Event::Exited { run: 1, status }, &rules, ms(20));
     assert_eq!(told(&effects), (vec![Next::Stopped], vec![]));
     assert_eq!(instance.state(), State::Resting(Rest::Errored));

@@ -51,7 +51,7 @@ fn runs(state: State) -> Option<Generation> {
 fn the_old_one_stays_until_the_new_one_has_been_up_for_a_moment() {
     const BEGIN: (u64, Event) = (0, Event::TryOut);
     let crash = |at| (at, exited(2, 1));
-    let failed = |after| Outcome::Failed(Status::Code(1), ms(after));
+    let failed = |after| Outcome::Failed(Exit::Code(1), ms(after));
     let shuts = Event::Listens {
         run: 2,
         listening: false,
@@ -78,7 +78,7 @@ fn the_old_one_stays_until_the_new_one_has_been_up_for_a_moment() {
         (
             "it crashes at boot",
             vec![BEGIN, crash(100)],
-            (vec![], vec![(100, Outcome::Exited(Status::Code(1)))], 1),
+            (vec![], vec![(100, Outcome::Exited(Exit::Code(1)))], 1),
         ),
         (
             "it is not up in time",
