@@ -35,7 +35,7 @@ use crate::{ideal, machine, tools};
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
     /// Loads in per cent, separated by commas
-    #[arg(long, value_delimiter = ',', default_value = "50,70,90", value_parser = clap::value_parser!(u8).range(1..=99))]
+    #[arg(long, value_delimiter = ',', default_value = "50,70,90,95", value_parser = clap::value_parser!(u8).range(1..=99))]
     loads: Vec<u8>,
     /// Length of the arrivals at each load
     #[arg(long, default_value_t = 30.0, value_parser = crate::command::seconds)]
@@ -48,7 +48,7 @@ pub(crate) struct Arguments {
     seed: u64,
     #[arg(long, default_value_t = 8, value_parser = clap::value_parser!(u16).range(1..=256))]
     workers: u16,
-    /// Contenders, separated by commas: raw, node-cluster, nginx, maitred (all
+    /// Contenders, separated by commas: raw, node-cluster, nginx, haproxy, maitred (all
     /// its policies), maitred:next_available, requests:next_available and so on
     #[arg(long, value_delimiter = ',')]
     only: Vec<String>,
@@ -162,7 +162,12 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
 /// Everybody who was asked for. A policy that this maitred does not have yet
 /// is left out, audibly.
 fn kinds(arguments: &Arguments) -> Result<Vec<Kind>> {
-    let mut all = vec![Kind::Raw, Kind::NodeCluster, Kind::Nginx(1)];
+    let mut all = vec![
+        Kind::Raw,
+        Kind::NodeCluster,
+        Kind::Nginx(1),
+        Kind::Haproxy(1),
+    ];
     all.extend(POLICIES.map(|policy| Kind::Maitred(Some(policy))));
     all.push(Kind::Requests("next_available"));
     let mut kinds = crate::command::choose(all, &arguments.only)?;

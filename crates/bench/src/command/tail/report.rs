@@ -56,38 +56,44 @@ pub(super) fn print(load: u8, n: usize, rows: &[Row]) {
     }
 }
 
+/// What next_available has to reach at a load, at both levels: the mean less the floor and p99, each ÷
+/// the ideal's.
+const BOUNDS: [(u8, f64, f64); 3] = [(50, 1.03, 1.03), (70, 1.03, 1.03), (90, 1.10, 1.06)];
+
+type Measure<'a> = dyn Fn(&Row) -> f64 + 'a;
+
+const LEVELS: [&str; 2] = ["maitred:next_available", "requests:next_available"];
+
 pub(super) fn goals(loads: &[u8], rows: &[Row]) -> Vec<Goal> {
-    let find = |name: &str| rows.iter().find(|row| row.name == name);
-    let (maitred, nginx, ideal) = (find("maitred:next_available"), find("nginx"), find("ideal"));
     let mut goals = Vec::new();
-    for (n, &load) in loads.iter().enumerate() {
+    for level in LEVELS {
         // What was starved of time neither meets nor misses a goal.
-        let sound = |row: &&Row| !row.runs[n].is_spoiled();
-        let (maitred, nginx) = (maitred.filter(sound), nginx.filter(sound));
-        if load == 70 {
-            let ratio = |of: &dyn Fn(&Row) -> f64| Some(of(maitred?) / of(ideal?));
-            goals.push(Goal::at_most(
-                "next_available at 70 %: (mean − floor) ÷ ideal",
-                1.05,
-                ratio(&|row| row.net_mean(n)),
-            ));
-            goals.push(Goal::at_most(
-                "next_available at 70 %: p99 ÷ ideal",
-                1.03,
-                ratio(&|row| row.runs[n].percentile(0.99)),
-            ));
+        let find = |name: &str, n: usize| {
+            let row = rows.iter().find(|row| row.name == name);
+            row.filter(|row| !row.runs[n].is_spoiled())
+        };
+        for (n, &load) in loads.iter().enumerate() {
+            let mean = |row: &Row| row.net_mean(n);
+            let p99 = |row: &Row| row.runs[n].percentile(0.99);
+            let measures: [(&str, &Measure); 2] = [("mean less the floor", &mean), ("p99", &p99)];
+            let bounds = BOUNDS.iter().find(|(at, _, _)| *at == load);
+            let bounds = bounds.map(|(_, mean, p99)| [*mean, *p99]);
+            for (which, (what, of)) in measures.into_iter().enumerate() {
+                let ratio = |other| Some(of(find(level, n)?) / of(find(other, n)?));
+                if let Some(bounds) = bounds {
+                    let what = format!("{level} at {load} %: {what} ÷ ideal");
+                    goals.push(Goal::at_most(what, bounds[which], ratio("ideal")));
+                }
+                for peer in ["nginx", "haproxy"] {
+                    let what = format!("{level} at {load} %: {what} ÷ {peer}");
+                    goals.push(Goal::below(what, 1.0, ratio(peer)));
+                }
+            }
         }
-        let to_nginx = maitred
-            .zip(nginx)
-            .map(|(a, b)| a.net_mean(n) / b.net_mean(n));
-        goals.push(Goal::below(
-            format!("next_available at {load} %: mean ÷ nginx's, each less its floor"),
-            1.0,
-            to_nginx,
-        ));
+        let row = rows.iter().find(|row| row.name == level);
+        let errors = row.map(|row| row.runs.iter().map(|run| run.errors).sum::<usize>() as f64);
+        goals.push(Goal::at_most(format!("errors of {level}"), 0.0, errors));
     }
-    let errors = maitred.map(|row| row.runs.iter().map(|run| run.errors).sum::<usize>() as f64);
-    goals.push(Goal::at_most("errors of next_available", 0.0, errors));
     goals
 }
 
