@@ -21,7 +21,8 @@ pub struct Waits {
 }
 
 impl Waits {
-    pub(crate) fn record(&mut self, waited: Nanos) {
+    /// One more has waited for so long.
+    pub fn record(&mut self, waited: Nanos) {
         self.count += 1;
         self.total = self.total.saturating_add(waited);
         self.longest = self.longest.max(waited);

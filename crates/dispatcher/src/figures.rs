@@ -2,8 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use balance::{ConnectionFigures, Waits};
-use telemetry::figures::{ListenerFigures, LoopSeenBy, WaitFigures, WorkerFigures};
+use balance::ConnectionFigures;
+use telemetry::figures::{ListenerFigures, LoopSeenBy, WorkerFigures};
 
 use super::context::Context;
 use super::ids::{ListenerId, Place};
@@ -31,7 +31,7 @@ pub(super) fn of(id: ListenerId, cx: &mut Context) -> Option<ListenerFigures> {
         accepted: listener.accepted,
         waiting: waiting.connections,
         waiting_for: waiting.oldest.map_or(0, |since| now.saturating_sub(since)),
-        waited: waited(waiting.waits),
+        waited: proxy::wait_figures(&waiting.waits),
         refused: waiting.refused,
         requests: cx.placement.request_figures(id),
         workers,
@@ -85,15 +85,5 @@ fn row(place: Place, past: &ConnectionFigures) -> WorkerFigures {
         taken_back: past.taken_back,
         requests: None,
         seen_by: LoopSeenBy::Nobody,
-    }
-}
-
-fn waited(waits: Waits) -> WaitFigures {
-    WaitFigures {
-        count: waits.count,
-        mean: waits.mean(),
-        p99: waits.quantile(0.99),
-        longest: waits.longest,
-        steps: waits.steps.to_vec(),
     }
 }

@@ -5,9 +5,9 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
-use balance::{IdMap, MemberId, Nanos, RequestBalancer, RequestSettings, Ticket};
+use balance::{IdMap, MemberId, Nanos, RequestBalancer, RequestSettings, Ticket, Waits};
 use http1::Refusal;
-use telemetry::figures::{Foreign, RequestFigures, WorkerRequests};
+use telemetry::figures::{Foreign, RequestFigures, WaitFigures, WorkerRequests};
 
 use crate::detect::Spoken;
 use crate::outcome::Outcome;
@@ -23,6 +23,8 @@ pub(crate) struct Listener {
     pub(crate) authority: String,
     pub(crate) spoken: Spoken,
     pub(crate) counts: RequestFigures,
+    /// How long clients waited for a response to begin.
+    pub(crate) first_byte: Waits,
     /// Requests that are not over, those that wait among them.
     pub(crate) open: usize,
     /// The listener is closed: this goes with the last request.
@@ -39,6 +41,7 @@ impl Listener {
             authority,
             spoken: Spoken::UNKNOWN,
             counts: RequestFigures::default(),
+            first_byte: Waits::default(),
             open: 0,
             shut: false,
             workers: HashMap::new(),
@@ -60,6 +63,7 @@ impl Listener {
         RequestFigures {
             waiting,
             in_progress: self.open.saturating_sub(waiting),
+            first_byte: wait_figures(&self.first_byte),
             ..self.counts.clone()
         }
     }
@@ -98,6 +102,17 @@ impl Listener {
             }
             _ => Cow::Borrowed(&self.authority),
         }
+    }
+}
+
+/// What is shown of how long was waited.
+pub fn wait_figures(waits: &Waits) -> WaitFigures {
+    WaitFigures {
+        count: waits.count,
+        mean: waits.mean(),
+        p99: waits.quantile(0.99),
+        longest: waits.longest,
+        steps: waits.steps.to_vec(),
     }
 }
 

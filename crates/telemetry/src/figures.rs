@@ -44,9 +44,15 @@ pub struct RequestFigures {
     pub in_progress: usize,
     /// What was refused, or failed, by the status that its client was told.
     pub failed: std::collections::BTreeMap<u16, u64>,
+    /// Responses to clients, our own among them, by the first digit of their status, from 1.
+    #[serde(default)]
+    pub responses: [u64; 5],
+    /// How long clients waited for a worker's response to begin, from the first byte of their request.
+    #[serde(default)]
+    pub first_byte: WaitFigures,
 }
 
-/// How long connections waited in the queue. Times are in nanoseconds.
+/// How long was waited: for a place in the queue, or for a response. Times are in nanoseconds.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct WaitFigures {
     pub count: u64,

@@ -396,6 +396,10 @@ fn a_real_prometheus_reads_them() {
     prometheus.tells("sum(maitred_requests_total{outcome=\"answered\"})", |it| {
         it == 9.0
     });
+    prometheus.tells("sum(maitred_responses_total{code=\"2xx\"})", |it| it == 9.0);
+    prometheus.tells("sum(maitred_time_to_first_byte_seconds_count)", |it| {
+        it == 9.0
+    });
     // Three each: exact rotation shows.
     prometheus.tells("min(maitred_worker_requests_total)", |it| it == 3.0);
     prometheus.tells("max(maitred_worker_requests_total)", |it| it == 3.0);

@@ -60,7 +60,10 @@ pub(crate) fn pass(client: &mut Client, cx: &mut Context) -> Passed {
             worker: || worker(&cx.listeners, client.listener, member),
         };
         match response_head::read(input, exchange, rules, out) {
-            Ok(Head::Complete(behind)) => rest = behind,
+            Ok(Head::Complete(behind)) => {
+                exchange.record.answered_at = Some(io.now);
+                rest = behind;
+            }
             Ok(Head::Incomplete(behind)) => {
                 connection.link.input = Input::of(behind);
                 return match client.link.send(out, &[], &io.epoll) {
@@ -69,6 +72,7 @@ pub(crate) fn pass(client: &mut Client, cx: &mut Context) -> Passed {
                 };
             }
             Ok(Head::Upgrade(behind)) => {
+                exchange.record.answered_at = Some(io.now);
                 let sent = client.link.send(out, behind, &io.epoll);
                 tunnel::open(client, member, key, true, &cx.listeners);
                 return match sent {
@@ -84,6 +88,7 @@ pub(crate) fn pass(client: &mut Client, cx: &mut Context) -> Passed {
             // Its head has not gone out: the client can still have an error.
             exchange.answer = None;
             exchange.record.status = None;
+            exchange.record.answered_at = None;
         }
         malformed(bad_body(refusal))
     })

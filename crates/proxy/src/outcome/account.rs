@@ -33,7 +33,15 @@ pub(crate) fn account(id: u64, mut record: Record, outcome: Outcome, cx: &mut Co
         return;
     }
     listener.count_worker(record.worker, outcome);
+    if let Some(at) = record.answered_at {
+        listener.first_byte.record(at.saturating_sub(record.since));
+    }
     let counts = &mut listener.counts;
+    let class = record.told(outcome).map(|status| status / 100);
+    let class = class.and_then(|class| usize::from(class).checked_sub(1));
+    if let Some(responses) = class.and_then(|class| counts.responses.get_mut(class)) {
+        *responses += 1;
+    }
     match outcome {
         Outcome::Answered => {
             counts.answered += 1;

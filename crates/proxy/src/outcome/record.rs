@@ -25,6 +25,8 @@ pub(crate) struct Record {
     asked: Option<Box<Asked>>,
     /// The status that the client got.
     pub(crate) status: Option<u16>,
+    /// When that had begun to go to the client.
+    pub(crate) answered_at: Option<Nanos>,
     /// Bytes of the response's body, or of what went through the tunnel, to the client.
     pub(crate) bytes: u64,
     /// It has one of its client's places.
@@ -49,6 +51,7 @@ impl Record {
             since,
             asked: None,
             status: None,
+            answered_at: None,
             bytes: 0,
             has_place: false,
             worker: None,
@@ -88,6 +91,16 @@ impl Record {
     }
 }
 
+impl Record {
+    /// The status that the client was told, if it was told one.
+    pub(super) fn told(&self, outcome: Outcome) -> Option<u16> {
+        match outcome {
+            Outcome::Failed(refusal) => self.status.or(Some(refusal.status())),
+            _ => self.status,
+        }
+    }
+}
+
 /// What a client has asked, in its own words.
 #[derive(Debug)]
 struct Asked {
@@ -112,10 +125,7 @@ fn entry(record: &Record, asked: Asked, now: Nanos, outcome: Outcome) -> Entry {
         at: Timestamp::now(),
         duration: Duration::from_nanos(now.saturating_sub(record.since)),
         line: asked.line,
-        status: match outcome {
-            Outcome::Failed(refusal) => record.status.or(Some(refusal.status())),
-            _ => record.status,
-        },
+        status: record.told(outcome),
         bytes: record.bytes,
         referer: asked.referer,
         user_agent: asked.user_agent,

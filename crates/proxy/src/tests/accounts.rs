@@ -88,6 +88,9 @@ fn every_request_is_counted_once_for_what_became_of_it() {
     assert_eq!(all.failed.get(&408), Some(&1));
     assert_eq!(all.failed.get(&505), Some(&1));
     assert_eq!((all.total, all.in_progress, all.waiting), (11, 0, 0));
+    // 101; 200, and twice its beginning; 400, 400, 408; 502, 502, 505.
+    assert_eq!(all.responses, [1, 3, 0, 3, 3]);
+    assert_eq!(all.first_byte.count, 4);
 
     // One that waits, in vain or not.
     world.channels.full = vec![MemberId(0)];
@@ -101,6 +104,24 @@ fn every_request_is_counted_once_for_what_became_of_it() {
     assert_eq!(figures(&world).aborted, 3);
     world.pass(11 * SECOND);
     assert_eq!(figures(&world).failed.get(&503), Some(&1));
+}
+
+/// From the first byte of a request to the first of its response: what the client takes to send its
+/// request, and the worker to answer it.
+#[test]
+fn the_time_to_the_first_byte_is_counted() {
+    let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
+    let mut client = world.connect();
+    world.send(&mut client, "GET / HTTP/1.1\r\n");
+    world.pass(SECOND);
+    world.send(&mut client, "Host: a\r\n\r\n");
+    let (_, mut worker) = world.take();
+    world.pass(2 * SECOND);
+    world.send(&mut worker, &OK[..OK.len() - 1]);
+    world.pass(4 * SECOND);
+    world.send(&mut worker, &OK[OK.len() - 1..]);
+    let waited = figures(&world).first_byte;
+    assert_eq!((waited.count, waited.longest), (1, 3 * SECOND));
 }
 
 /// A worker that listens no more may complete what it has: that is in progress all the same.

@@ -242,6 +242,27 @@ fn of_requests() -> Vec<Family> {
             },
         ),
         counter(
+            "responses",
+            "Responses to clients, maitred's own among them, by the class of their status code.",
+            responses,
+        ),
+        Family {
+            name: "time_to_first_byte",
+            unit: Some(Unit::Seconds),
+            help: "How long clients waited for an instance's response to begin, from the first byte of \
+                   their request; time in the queue is part of it.",
+            kind: MetricType::Histogram,
+            samples: |app| {
+                let requests = with_requests(app);
+                requests
+                    .map(|(at, requests)| Sample {
+                        labels: vec![listener(at)],
+                        value: Value::Wait(requests.first_byte.clone()),
+                    })
+                    .collect()
+            },
+        },
+        counter(
             "requests_retried",
             "Requests that were sent to a second instance.",
             |app| requests(app, |it| it.retried),
@@ -352,6 +373,17 @@ fn outcomes(app: &AppMetrics) -> Vec<Sample> {
         ] {
             let outcome = ("outcome", outcome.to_owned());
             all.push(sample(vec![listener(at), outcome], count));
+        }
+    }
+    all
+}
+
+fn responses(app: &AppMetrics) -> Vec<Sample> {
+    let mut all = Vec::new();
+    for (at, requests) in with_requests(app) {
+        for (class, count) in (1..).zip(requests.responses) {
+            let class = ("code", format!("{class}xx"));
+            all.push(sample(vec![listener(at), class], count));
         }
     }
     all
