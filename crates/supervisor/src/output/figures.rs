@@ -176,6 +176,7 @@ mod tests {
             waiting: 3,
             in_progress: 40,
             failed: [(400, 900), (502, 27)].into(),
+            ..RequestFigures::default()
         });
         for worker in &mut by_request.workers {
             worker.requests = Some(WorkerRequests {
