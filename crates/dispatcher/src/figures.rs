@@ -31,7 +31,7 @@ pub(super) fn of(id: ListenerId, cx: &mut Context) -> Option<ListenerFigures> {
         accepted: listener.accepted,
         waiting: waiting.connections,
         waiting_for: waiting.oldest.map_or(0, |since| now.saturating_sub(since)),
-        waited: proxy::wait_figures(&waiting.waits),
+        waited: waiting.waits.into(),
         refused: waiting.refused,
         requests: cx.placement.request_figures(id),
         workers,

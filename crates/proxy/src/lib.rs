@@ -48,7 +48,6 @@ mod workers;
 
 pub use downstream::peer::Peer;
 pub use downstream::tls::Files;
-pub use listener::wait_figures;
 pub use outcome::Report;
 pub use proxy::{Awaited, Proxy};
 pub use settings::Settings;

@@ -7,7 +7,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use balance::{IdMap, MemberId, Nanos, RequestBalancer, RequestSettings, Ticket, Waits};
 use http1::Refusal;
-use telemetry::figures::{Foreign, RequestFigures, WaitFigures, WorkerRequests};
+use telemetry::figures::{Foreign, RequestFigures, WorkerRequests};
 
 use crate::detect::Spoken;
 use crate::outcome::Outcome;
@@ -63,7 +63,7 @@ impl Listener {
         RequestFigures {
             waiting,
             in_progress: self.open.saturating_sub(waiting),
-            first_byte: wait_figures(&self.first_byte),
+            first_byte: self.first_byte.into(),
             ..self.counts.clone()
         }
     }
@@ -102,17 +102,6 @@ impl Listener {
             }
             _ => Cow::Borrowed(&self.authority),
         }
-    }
-}
-
-/// What is shown of how long was waited.
-pub fn wait_figures(waits: &Waits) -> WaitFigures {
-    WaitFigures {
-        count: waits.count,
-        mean: waits.mean(),
-        p99: waits.quantile(0.99),
-        longest: waits.longest,
-        steps: waits.steps.to_vec(),
     }
 }
 

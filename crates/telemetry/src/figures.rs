@@ -64,6 +64,18 @@ pub struct WaitFigures {
     pub steps: Vec<u64>,
 }
 
+impl From<balance::Waits> for WaitFigures {
+    fn from(waits: balance::Waits) -> Self {
+        Self {
+            count: waits.count,
+            mean: waits.mean(),
+            p99: waits.quantile(0.99),
+            longest: waits.longest,
+            steps: waits.steps.to_vec(),
+        }
+    }
+}
+
 /// One worker behind a listener; what was counted of those that had its place before is in it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WorkerFigures {
