@@ -31,16 +31,20 @@ def serve_one():
     answer(connection, "Connection: close\r\n")
     connection.close()
 
+# A parent that keeps its connections would get all requests of one client: what wakes the others, so
+# that they are found out, is a new connection.
 def serve_all(flags):
+    close = "Connection: close\r\n" if way == "the parent, too" else ""
     epoll = select.epoll()
     epoll.register(listener, flags)
     connections = {}
     while True:
         for fd, _ in epoll.poll():
             if fd in connections:
-                if connections[fd].recv(65536):
-                    answer(connections[fd])
-                else:
+                asked = connections[fd].recv(65536)
+                if asked:
+                    answer(connections[fd], close)
+                if close or not asked:
                     connections.pop(fd).close()
                 continue
             try:
@@ -121,10 +125,8 @@ fn each_process_that_accepts_from_one_listener_is_a_worker() {
             "blocking, and the parent, too",
         ] {
             let mut run = started(way, per);
-            // Some are found out when the first client wakes them.
-            answers(&run, per, 1);
-            run.listening(3);
-            // One that other programs keep from its processor is passed over for a while.
+            // Some are found out when clients wake them, and one that other programs keep from its
+            // processor is passed over for a while.
             let all =
                 |answers: &Answers| answers.len() == 3 && answers.values().all(|count| *count >= 5);
             let answers = answers_until(&run, per, |answers| {
@@ -135,6 +137,7 @@ fn each_process_that_accepts_from_one_listener_is_a_worker() {
                 "{way}, per {per}: {answers:?}\n{}",
                 run.story()
             );
+            run.listening(3);
             run.no_worker_has_ended();
         }
     }
