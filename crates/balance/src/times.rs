@@ -5,7 +5,7 @@ use crate::Nanos;
 /// One millisecond.
 pub(crate) const MILLISECOND: Nanos = 1_000_000;
 
-/// What lies untaken for so long is looked after.
+/// After this time, what lies untaken is looked at.
 pub(crate) const OVERDUE: Nanos = MILLISECOND;
 
 /// Whether a member has read what it was given is asked again after the time that has passed since it

@@ -21,7 +21,7 @@ pub struct Waits {
 }
 
 impl Waits {
-    /// One more has waited for so long.
+    /// Counts one wait, in nanoseconds.
     pub fn record(&mut self, waited: Nanos) {
         self.count += 1;
         self.total = self.total.saturating_add(waited);

@@ -93,8 +93,9 @@ impl Channel {
         let _ = sys::send(self.ours(), message.get(..len).unwrap_or(&[]), None);
     }
 
-    /// Wakes whoever holds the channel, if that one accepts without blocking; whether it does: then the
-    /// probe is gone when it has. Each call wakes another one, where one at a time is woken.
+    /// Wakes a process that accepts from the channel, if that does not block; returns whether it was
+    /// called. Its accept takes the probe away. Where the kernel wakes one process at a time, each call
+    /// wakes another one.
     pub(super) fn call(&mut self) -> bool {
         if !self.takes_probes() {
             return false;

@@ -36,7 +36,7 @@ pub enum Notice {
         /// it: some of them where there are many.
         cut: Vec<SocketAddr>,
     },
-    /// An address that a worker wants is taken by somebody else.
+    /// Another process has the address that a worker wants.
     InUse {
         instance: u32,
         address: ListenAddress,
@@ -47,7 +47,7 @@ pub enum Notice {
     DatagramsShared { instance: u32, address: SocketAddr },
     /// Another instance has it, and the kernel does not give its socket.
     DatagramsNotShared { instance: u32, address: SocketAddr },
-    /// Somebody else has it.
+    /// Another process has it.
     DatagramsInUse {
         instance: u32,
         address: SocketAddr,
@@ -70,8 +70,7 @@ pub enum Notice {
     OutOfDescriptors { limit: u64, reason: Option<String> },
     /// As many clients are connected as may be; others wait in the backlog.
     Crowded { limit: usize },
-    /// Connections from this address are closed: it has as many as one address may have of so many
-    /// in all.
+    /// Connections from this address are closed: it has its full share of `limit` connections.
     TurnedAway { address: IpAddr, limit: usize },
     /// Something else than HTTP is spoken at a listener whose requests are placed.
     Foreign {
@@ -85,7 +84,7 @@ pub enum Notice {
     /// A request could not be served as it should.
     RequestFailed {
         address: ListenAddress,
-        /// Its number, which the client was told.
+        /// The request's number, which stands in the client's error.
         id: u64,
         /// The instance that had it.
         instance: Option<u32>,
@@ -93,10 +92,10 @@ pub enum Notice {
         reason: &'static str,
         /// The response had begun already.
         cut: bool,
-        /// How many others before it were not told of.
+        /// How many failures before it were not reported.
         unsaid: u64,
     },
-    /// So many more have failed, and were not told of one by one.
+    /// How many more have failed, and were not reported one by one.
     RequestsFailed { count: u64 },
     /// Whether clients wait while no worker is up.
     Starving(bool),

@@ -42,6 +42,7 @@ pub(crate) const EBUSY: i32 = 16;
 pub(crate) const EEXIST: i32 = 17;
 pub(crate) const EFAULT: i32 = 14;
 pub(crate) const EISDIR: i32 = 21;
+pub(crate) const ENOENT: i32 = 2;
 pub(crate) const EINVAL: i32 = 22;
 pub(crate) const EMFILE: i32 = 24;
 pub(crate) const EOPNOTSUPP: i32 = 95;

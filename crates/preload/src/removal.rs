@@ -35,9 +35,14 @@ pub(crate) unsafe fn unlink(path: *const u8) -> isize {
 /// # Safety
 /// `path` as `unlinkat` wants it.
 pub(crate) unsafe fn unlinkat(directory: i32, path: *const u8, flags: i32) -> isize {
-    // SAFETY: the caller's promise.
-    if flags == 0 && !host::DOOR.is_empty() && unsafe { is_shared(directory, path) } {
-        return 0;
+    if flags == 0 && !host::DOOR.is_empty() {
+        // SAFETY: the caller's promise.
+        match unsafe { found(directory, path) } {
+            Found::Shared => return 0,
+            // Another instance may have bound the path since then: that socket stays.
+            Found::Nothing => return -(kernel::ENOENT as isize),
+            Found::Other => {}
+        }
     }
     // SAFETY: the caller's promise.
     unsafe {
@@ -65,11 +70,19 @@ pub(crate) unsafe fn remove(path: *const u8) -> isize {
     }
 }
 
-/// Whether this is the socket of a listener that others share.
+/// What is to be removed.
+enum Found {
+    Nothing,
+    /// The socket of a listener that others share.
+    Shared,
+    Other,
+}
+
+/// What stands at a path.
 ///
 /// # Safety
 /// `path` as `fstatat` wants it.
-unsafe fn is_shared(directory: i32, path: *const u8) -> bool {
+unsafe fn found(directory: i32, path: *const u8) -> Found {
     let mut stat = [0u8; STAT_SIZE];
     // SAFETY: the kernel reads the path, and writes one `struct stat`.
     let found = unsafe {
@@ -89,8 +102,11 @@ unsafe fn is_shared(directory: i32, path: *const u8) -> bool {
         let bytes = stat.get(at..).and_then(<[u8]>::first_chunk);
         bytes.map_or(0, |bytes| u64::from_ne_bytes(*bytes))
     };
+    if found == -(kernel::ENOENT as isize) {
+        return Found::Nothing;
+    }
     if found != 0 || word(STAT_MODE) as u32 & S_IFMT != S_IFSOCK {
-        return false;
+        return Found::Other;
     }
     let mut request = host::request(Verb::Remove);
     let device = word(STAT_DEVICE);
@@ -98,11 +114,11 @@ unsafe fn is_shared(directory: i32, path: *const u8) -> bool {
     request.arg = device as u32 as i32;
     request.arg2 = (device >> 32) as u32 as i32;
     match door::ask(&request) {
-        Some((reply, None)) => reply.outcome == Outcome::Done,
+        Some((reply, None)) if reply.outcome == Outcome::Done => Found::Shared,
         Some((_, Some(stray))) => {
             kernel::close(stray);
-            false
+            Found::Other
         }
-        None => false,
+        _ => Found::Other,
     }
 }

@@ -414,6 +414,9 @@ impl Supervisor {
             let Some(status) = final_status(status) else {
                 continue;
             };
+            // What it did before it ended was told before it was answered: that it listened counts, also
+            // of one that ended a moment later.
+            self.hear_notices();
             if let Some(at) = self.orphans.iter().position(|orphan| orphan.pid == pid) {
                 // Its own children are ours now.
                 if let Some((number, run)) = self.orphans.swap_remove(at).of {
@@ -425,6 +428,15 @@ impl Supervisor {
         }
         self.ask_orphans();
         self.left_groups.retain(|group| !group.remove());
+    }
+
+    /// Hears what the dispatcher has told until now.
+    fn hear_notices(&mut self) {
+        for _ in 0..self.notices.len() {
+            if let Ok(notice) = self.notices.try_recv() {
+                self.noticed(notice);
+            }
+        }
     }
 
     /// What is kept of the instances, but for those that are about to go.

@@ -101,8 +101,7 @@ pub enum Event {
     },
     /// As many clients are connected as may be; others have to wait.
     Crowded { limit: usize },
-    /// Connections from this address are closed: it has as many as one address may have of so many
-    /// in all.
+    /// Connections from this address are closed: it has its full share of `limit` connections.
     TurnedAway { address: IpAddr, limit: usize },
     /// Connections were given up after they had waited too long; `total` so far.
     Refused { address: String, total: u64 },
@@ -154,10 +153,10 @@ pub enum Event {
         reason: String,
         /// The response had begun, so that its end alone told the client.
         cut: bool,
-        /// How many others before it were not told of.
+        /// How many failures before it were not reported.
         unsaid: u64,
     },
-    /// So many more have failed, and were not told of one by one.
+    /// How many more have failed, and were not reported one by one.
     RequestsFailed { count: u64 },
     /// A draining process has requests in progress: it gets the stop signal in so many milliseconds at
     /// the latest.

@@ -65,7 +65,7 @@ impl Member {
         }
     }
 
-    /// What it means that it has computed for so long, and still wants its processor.
+    /// Judges a member by how long it has computed while it still wants its processor.
     fn computes(&self, untaken_for: Nanos, computed: Nanos) -> Delay {
         if computed >= BLOCKED && computed >= untaken_for / 4 * 3 {
             Delay::Blocked

@@ -54,7 +54,7 @@ pub enum ConnectionPolicy {
     RoundRobin,
     /// The one with the fewest open connections, whatever it does.
     LeastConn,
-    /// The same client goes to the same member, while that is there.
+    /// A client goes to the same member as long as that member is there.
     IpHash,
 }
 
@@ -134,7 +134,8 @@ pub trait Channels {
     /// Puts a probe into the channel; `false` if this member cannot have one.
     fn probe(&mut self, member: MemberId) -> bool;
 
-    /// Whether [`ConnectionBalancer::turned`] shall be called whenever the member takes something.
+    /// From now on, or no longer, [`ConnectionBalancer::turned`] is called each time the member takes
+    /// something.
     fn watch(&mut self, member: MemberId, on: bool);
 
     /// Ends a connection that no worker gets.

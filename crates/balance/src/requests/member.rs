@@ -6,7 +6,7 @@ use crate::runs::{FOLLOWS, Runs};
 use crate::times::{MILLISECOND, READING, TURN};
 use crate::{MemberId, Nanos};
 
-/// A member that is quick, and has ended nothing for so long, may be at work on something else.
+/// A quick member that ends nothing for this time may be at work on something else.
 const STREAM: Nanos = 2 * MILLISECOND;
 
 /// A member whose way was full, or that left something lying, is tried again after this.

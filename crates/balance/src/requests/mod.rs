@@ -33,7 +33,7 @@ pub enum RequestPolicy {
     RoundRobin,
     /// The one with the fewest requests in progress; among equals in turn.
     LeastConn,
-    /// The same client goes to the same member, while that is there.
+    /// A client goes to the same member as long as that member is there.
     IpHash,
     /// A request that names a member goes there, any other as with `NextAvailable`.
     Sticky,

@@ -35,7 +35,7 @@ const BATCH: usize = 64;
 #[derive(Debug)]
 struct Queue {
     balancer: ConnectionBalancer<Workers>,
-    /// Refusals that have been told of.
+    /// Refusals that have been reported.
     refused: u64,
 }
 

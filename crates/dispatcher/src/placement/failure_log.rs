@@ -9,7 +9,7 @@ use crate::members::Members;
 use crate::notice::Notice;
 use crate::notices::Notices;
 
-/// As many failures in a second are told one by one.
+/// How many failures are reported one by one in a second.
 const TOLD: u32 = 10;
 const SECOND: Nanos = 1_000_000_000;
 

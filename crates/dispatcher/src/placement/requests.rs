@@ -22,7 +22,7 @@ use crate::notices::Notices;
 use crate::token::Token;
 use crate::workers::Workers;
 
-/// The proxy, and what is told of it.
+/// The proxy, and what is reported of it.
 #[derive(Debug)]
 pub(crate) struct Requests {
     pub(super) proxy: Proxy,

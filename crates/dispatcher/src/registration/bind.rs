@@ -155,7 +155,8 @@ impl Registrar {
                 let path = sockaddr.as_bytes().get(2..).unwrap_or(&[]);
                 let end = path.iter().position(|byte| *byte == 0);
                 let path = path.get(..end.unwrap_or(path.len())).unwrap_or(path);
-                own_socket::at_path(&question.socket, path, &question.peer, &claim.rights)
+                let links = &self.settings.links;
+                own_socket::at_path(&question.socket, path, &question.peer, &claim.rights, links)
             }
         };
         if let Err(error) = &made

@@ -9,6 +9,7 @@ use std::ffi::OsStr;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
 
 use rustix::fs::{AtFlags, Mode, OFlags, fchmod, fstat, linkat, openat, unlinkat};
 use rustix::io::Errno;
@@ -23,6 +24,9 @@ const FLAGS: SocketFlags = SocketFlags::CLOEXEC.union(SocketFlags::NONBLOCK);
 
 /// The longest path in a `sockaddr_un` that ends with a zero byte.
 const LONGEST_PATH: usize = 107;
+
+/// How often a path is bound again that another process removes before it can be looked at.
+const REMOVED: usize = 3;
 
 /// A socket of ours that is bound.
 #[derive(Debug)]
@@ -72,12 +76,13 @@ pub(super) fn abstract_name(sockaddr: &[u8]) -> io::Result<OwnSocket> {
 
 /// A Unix socket at a path, as the worker would have made it: found from its folder, with its
 /// rights, its umask, and the permissions of its own socket. `None` for a path that only the worker
-/// itself can say what it means.
+/// itself can say what it means. `links` is a folder of ours for the link that keeps it.
 pub(super) fn at_path(
     theirs: &OwnedFd,
     path: &[u8],
     peer: &Peer,
     rights: &Rights,
+    links: &Path,
 ) -> io::Result<Option<OwnSocket>> {
     let (folder, name) = match path.iter().rposition(|byte| *byte == b'/') {
         Some(0) => (&b"/"[..], path.get(1..).unwrap_or(&[])),
@@ -104,25 +109,37 @@ pub(super) fn at_path(
         Some(current) => current.join(path).into_os_string(),
         None => path.to_owned(),
     };
-    let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
     let mode = fstat(theirs)?.st_mode & 0o777 & !peer.umask().unwrap_or(0o022);
-    fchmod(&socket, Mode::from_raw_mode(mode))?;
+    let mode = Mode::from_raw_mode(mode);
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let (folder, name) = (OsStr::from_bytes(folder), OsStr::from_bytes(name));
-    let folder = rights.act(|| -> io::Result<OwnedFd> {
-        let start = start.as_ref().map_or(rustix::fs::CWD, AsFd::as_fd);
-        let folder = openat(start, folder, flags, Mode::empty())?;
-        bind_in(&folder, name, &socket, shown.as_bytes())?;
-        // Our own umask may have taken more.
-        let mode = Mode::from_raw_mode(mode);
-        let _ = rustix::fs::chmodat(&folder, name, mode, AtFlags::empty());
-        Ok(folder)
-    })??;
-    let path = UnixPath::new(folder, name, rights.clone())?;
-    Ok(Some(OwnSocket {
-        socket,
-        path: Some(path),
-    }))
+    let bind = || -> io::Result<OwnSocket> {
+        let socket = socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
+        fchmod(&socket, mode)?;
+        let folder = rights.act(|| -> io::Result<OwnedFd> {
+            let start = start.as_ref().map_or(rustix::fs::CWD, AsFd::as_fd);
+            let folder = openat(start, folder, flags, Mode::empty())?;
+            bind_in(&folder, name, &socket, shown.as_bytes())?;
+            // Our own umask may have taken more.
+            let _ = rustix::fs::chmodat(&folder, name, mode, AtFlags::empty());
+            Ok(folder)
+        })??;
+        let mut path = UnixPath::new(folder, name, rights.clone())?;
+        // From now on it can be put back: another instance that has found a leftover there may remove this
+        // one in its place.
+        path.keep(links);
+        let path = Some(path);
+        Ok(OwnSocket { socket, path })
+    };
+    let mut bound = bind();
+    for _ in 0..REMOVED {
+        // It was removed just now, or its folder is missing.
+        if !matches!(&bound, Err(error) if error.kind() == io::ErrorKind::NotFound) {
+            break;
+        }
+        bound = bind();
+    }
+    bound.map(Some)
 }
 
 /// Binds a socket to a name in a folder: by the path that is to be shown, or, where that is too long

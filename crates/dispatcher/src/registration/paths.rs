@@ -45,9 +45,8 @@ impl Registrar {
         &mut self,
         listener: ListenerId,
         address: ListenAddress,
-        mut path: UnixPath,
+        path: UnixPath,
     ) {
-        path.keep(&self.settings.links);
         // A folder that cannot be watched is one whose paths are mortal.
         let _ = self.watch_folder_of(&path);
         self.paths.insert(listener, KeptPath { address, path });

@@ -181,7 +181,7 @@ fn one_that_crashes_after_it_listens_leaves_the_old_ones() {
         let said = thread::scope(|scope| {
             scope.spawn(|| {
                 while !over.load(Ordering::Relaxed) {
-                    // What the process had read when it crashed is lost; but nobody is refused.
+                    // What the process had read when it crashed is lost, but no client is refused.
                     let mut stream = TcpStream::connect(address).unwrap();
                     let asked = stream.write_all(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n");
                     let _ = asked.and_then(|()| read_some(&mut stream, &mut [0; 4096]));

@@ -48,6 +48,16 @@ impl Agent {
         Agent(folder.join("agent.0"))
     }
 
+    /// That of another instance of the same app.
+    pub(crate) fn of_instance(&self, number: u32) -> Agent {
+        Agent(self.0.with_extension(number.to_string()))
+    }
+
+    /// A folder that the app may write to.
+    pub(crate) fn folder(&self) -> &Path {
+        self.0.parent().unwrap()
+    }
+
     /// A connection to the registration socket, of the agent's process.
     pub(crate) fn connect(&self) -> OwnedFd {
         let to_agent = connected(&self.0);

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::fs;
 use std::net::{TcpListener, UdpSocket};
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
+use std::os::unix::ffi::OsStrExt;
 use std::path::PathBuf;
 use std::time::Instant;
 
@@ -287,6 +288,46 @@ fn who_registers_while_no_descriptor_is_left_is_heard() {
         assert!(!run.events().iter().any(|event| event.is("stranger")));
         goes_on(&mut run);
     }
+}
+
+/// Another worker takes the path for a leftover, and removes it before the one that has bound it
+/// listens: once both listen it is there again.
+#[test]
+fn a_path_that_is_removed_before_its_worker_listens_is_put_back() {
+    let _turn = beside_others();
+    let (mut run, first) = start();
+    let second = first.of_instance(1);
+    let path = first.folder().join("app.sock");
+    let family = AddressFamily::UNIX;
+    let sockaddr = [
+        &family.as_raw().to_ne_bytes()[..],
+        path.as_os_str().as_bytes(),
+        &[0],
+    ]
+    .concat();
+    let ask = |agent: &Agent, verb, socket: &OwnedFd| {
+        let question = wire::Request {
+            address: Address::new(&sockaddr).unwrap(),
+            ..request(verb)
+        };
+        agent.call(&question.encode(), &[socket.try_clone().unwrap()])
+    };
+    let stream = || {
+        rustix::net::socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC, None).unwrap()
+    };
+    let sockets = [stream(), stream()];
+    let bound = ask(&first, Verb::Bind, &sockets[0]).unwrap();
+    assert!(
+        !matches!(bound.outcome, Outcome::Failed(_) | Outcome::Native),
+        "{bound:?}"
+    );
+    fs::remove_file(&path).unwrap();
+    for (agent, socket) in [(&first, &sockets[0]), (&second, &sockets[1])] {
+        let listens = ask(agent, Verb::Listen, socket).unwrap();
+        assert_eq!(listens.outcome, Outcome::Channel);
+    }
+    std::os::unix::net::UnixStream::connect(&path).unwrap();
+    goes_on(&mut run);
 }
 
 /// Asks for a listener at a free port.

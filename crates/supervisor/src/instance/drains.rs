@@ -1,5 +1,7 @@
 //! How a process ends: what causes it × what it still has to do.
 
+use config::Pause;
+
 use super::tests::{exited, listening, ms, rules, up};
 use super::*;
 

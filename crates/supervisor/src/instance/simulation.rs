@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use fastrand::Rng;
 
 use super::*;
-use config::Restart;
+use config::{Pause, Restart};
 
 /// What the world knows of the processes.
 #[derive(Default)]

@@ -13,7 +13,7 @@ const SETTLED: Duration = Duration::from_secs(1);
 /// The same for one of which nothing is to be heard: long enough for a mistake in it to show.
 const SETTLED_ALONE: Duration = Duration::from_millis(250);
 
-/// Somebody waits for a reload: a trial takes no longer than this.
+/// The longest trial: a user waits for the reload.
 const LONGEST_TRIAL: Duration = Duration::from_secs(10);
 
 /// Tells one process of an instance from all others.
@@ -230,7 +230,7 @@ pub(crate) enum Outcome {
     Stopped,
     /// The process has ended before it was up.
     Exited(Exit),
-    /// It has ended on trial, so long after it was up.
+    /// The successor has ended on trial, this long after it was up.
     Failed(Exit, Duration),
     /// It is not up in time.
     NotUp,

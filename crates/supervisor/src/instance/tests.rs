@@ -1,7 +1,7 @@
 //! What an instance does, event by event.
 
 use super::*;
-use config::Restart;
+use config::{Pause, Restart};
 use std::collections::BTreeSet;
 
 pub(super) fn rules() -> Rules {
