@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use rustix::io::fcntl_dupfd_cloexec;
 use wire::Request;
 
-/// What a question needs: what came along, the caller's handle and folder, a file of `/proc`, a socket
-/// of ours, both ends of a channel, a copy, and the two files through which the thread that accepts is
-/// looked at.
-pub(super) const NEEDED: usize = 10;
+/// What a question about a port needs: what came along, the caller's handle, its folder in `/proc`, a
+/// socket of ours, both ends of a channel, and a copy. More would be missing to all others: it is always
+/// held.
+pub(super) const NEEDED: usize = 7;
 
 /// The connection of the caller itself, where no other descriptor is left for that.
 const CALLER: usize = 1;

@@ -115,6 +115,9 @@ fn what_happens_is_counted() {
         "server.js",
         "-i",
         "2",
+        // Whoever starts on a busy machine is passed over by other policies.
+        "--balance",
+        "round_robin",
         "--name",
         "api",
         "--metrics",
