@@ -41,12 +41,12 @@ impl Holdings {
     fn new(managed: bool) -> Self {
         match managed {
             true => Self {
-                ours: 22,
+                ours: 23,
                 instance: 11,
                 commands: 8,
             },
             false => Self {
-                ours: 18,
+                ours: 19,
                 instance: 7,
                 commands: 0,
             },
@@ -216,16 +216,16 @@ mod tests {
     #[test]
     fn what_is_needed_grows_with_the_instances() {
         let managed = Holdings::new(true);
-        assert_eq!(managed.plenty(4), 234);
+        assert_eq!(managed.plenty(4), 235);
         assert!(managed.plenty(1) < 1024 && managed.plenty(50) < 1024);
         assert_eq!(
-            [57, 64, 1024].map(|limit| managed.room(limit, 1)),
-            [4, 11, 971]
+            [58, 65, 1024].map(|limit| managed.room(limit, 1)),
+            [4, 11, 970]
         );
         assert_eq!(managed.room(10, 1), 1);
         let least = [1, 2, 3, 4].map(|instances| managed.least(instances));
-        assert_eq!(least, [57, 68, 79, 90]);
-        assert_eq!(Holdings::new(false).least(4), 62);
+        assert_eq!(least, [58, 69, 80, 91]);
+        assert_eq!(Holdings::new(false).least(4), 63);
         assert!(managed.least(usize::MAX) > u64::from(u32::MAX));
     }
 

@@ -8,10 +8,10 @@ use std::time::{Duration, Instant};
 use rustix::io::fcntl_dupfd_cloexec;
 use wire::Request;
 
-/// What a question about a port needs: what came along, the caller's handle, its folder in `/proc`, a
-/// socket of ours, both ends of a channel, and a copy. More would be missing to all others: it is always
+/// What a question about a port needs: what came along, the caller's handle and a copy for the
+/// dispatcher, its folder in `/proc`, a socket of ours, both ends of a channel, and a copy. More would be missing to all others: it is always
 /// held.
-pub(super) const NEEDED: usize = 7;
+pub(super) const NEEDED: usize = 8;
 
 /// The connection of the caller itself, where no other descriptor is left for that.
 const CALLER: usize = 1;

@@ -64,7 +64,7 @@ fn commands_come_through_while_clients_take_all_descriptors() {
         assert_eq!(statuses, ["online"; 4]);
         let described = home.does(&["describe", "app"]);
         assert!(
-            described.contains("160 (ulimit -n), which is low: raise it to 234"),
+            described.contains("160 (ulimit -n), which is low: raise it to 235"),
             "{described}"
         );
         for command in [

@@ -220,7 +220,7 @@ fn numbers_of(supervisor: Pid) -> Vec<u64> {
 }
 
 /// How many descriptors a supervisor holds for one that registers and for its connection.
-const RESERVE: usize = 8;
+const RESERVE: usize = 9;
 
 /// The numbers that the reserve of a supervisor has: copies of one eventfd, and the eventfd.
 fn reserve_of(supervisor: Pid) -> Vec<u64> {
