@@ -123,6 +123,15 @@ fn give_up(id: ListenerId, cx: &mut Context) {
     }
 }
 
+/// Ends a listener that no process has. Whether it was one.
+pub(super) fn give_up_empty(id: ListenerId, cx: &mut Context) -> bool {
+    let is_empty = !cx.members.has_any_at(id);
+    if is_empty {
+        give_up(id, cx);
+    }
+    is_empty
+}
+
 /// Ends those listeners that their last worker has closed, and that it lives on without.
 pub(super) fn give_up_overdue(now: Nanos, cx: &mut Context) {
     for (id, closing) in cx.listeners.take_overdue(now) {
@@ -149,9 +158,10 @@ pub(super) fn close_unused(address: &ListenAddress, cx: &mut Context) {
     let Some(id) = cx.listeners.at(address) else {
         return;
     };
-    if !cx.members.has_any_at(id) {
-        give_up(id, cx);
-    } else if let Some(listener) = cx.listeners.all.get_mut(&id)
+    if give_up_empty(id, cx) {
+        return;
+    }
+    if let Some(listener) = cx.listeners.all.get_mut(&id)
         && listener.joined == 0
     {
         listener.unused = true;

@@ -57,6 +57,10 @@ pub(super) fn uses(
     theirs: OwnedFd,
     cx: &mut Context,
 ) -> Result<Adopted, OwnedFd> {
+    // Of one that has ended since it asked, nothing would tell any more.
+    if !cx.members.is_watched(caller.holder.pid) {
+        return Err(theirs);
+    }
     let Some(id) = registered::member_with(cookie, cx) else {
         return Err(theirs);
     };

@@ -180,6 +180,11 @@ impl Members {
         member.is_in(&self.retired)
     }
 
+    /// Whether a process is watched, so that its end is still to come, or to be heard.
+    pub(super) fn is_watched(&self, pid: i32) -> bool {
+        self.processes.contains_key(&pid)
+    }
+
     /// Whether a process is watched, so that its end is seen; of one that has ended, that it has.
     pub(super) fn watch_over(&self, pid: i32) -> Watch {
         match self.processes.get(&pid) {

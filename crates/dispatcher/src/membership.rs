@@ -23,7 +23,8 @@ const MOST_OF_ONE: usize = 256;
 /// Of the connections that may end with a worker, the clients of this many are named.
 const CUT_TOLD: usize = 256;
 
-/// Gives a worker a channel, and a place behind the listener, whose address comes along.
+/// Gives a worker a channel, and a place behind the listener, whose address comes along. One that has ended
+/// since it asked gets none: nothing would tell of its end any more.
 pub(super) fn take_in(
     listener: ListenerId,
     caller: Caller,
@@ -34,6 +35,9 @@ pub(super) fn take_in(
     };
     let sockaddr = it.sockaddr;
     let pid = caller.holder.pid;
+    if !cx.members.is_watched(pid) {
+        return Err(Errno::SRCH.into());
+    }
     let members = cx.members.all.values();
     let of_one = members.filter(|member| member.is_held_by(pid)).count();
     if of_one >= MOST_OF_ONE || !cx.has_room_for_workers() {

@@ -12,7 +12,7 @@ use super::super::ids::ListenerId;
 use super::super::listeners::Opened;
 use super::super::members::{Caller, Holder};
 use super::super::notice::Notice;
-use super::super::{linger, membership, registered};
+use super::super::{endings, linger, membership, registered};
 use super::claims::Claim;
 use super::own_socket::{self, OwnSocket};
 use super::{Answer, Question, Registrar, failed, options, own_ports};
@@ -69,7 +69,7 @@ impl Registrar {
             return self.take_in(question, listener);
         }
         match self.open(question, claim, false)? {
-            Ok(Some(listener)) => self.take_in(question, listener),
+            Ok(Some(listener)) => self.take_in_first(question, listener),
             Ok(None) => Ok(self.listens_natively(question)),
             Err(error) => Ok((failed(&error), None)),
         }
@@ -187,7 +187,7 @@ impl Registrar {
                 self.dispatcher.run(move |cx| {
                     cx.listeners.clusters.insert(key, listener);
                 })?;
-                self.take_in(question, listener)
+                self.take_in_first(question, listener)
             }
             Ok(None) => Ok(self.listens_natively(question)),
             Err(error) => Ok((failed(&error), None)),
@@ -203,6 +203,16 @@ impl Registrar {
             let _ = self.notices.try_send(Notice::ListensNatively { inode });
         }
         (Reply::plain(Outcome::Native), None)
+    }
+
+    /// Gives a channel to the worker for which a listener was opened. The listener ends if there is none.
+    fn take_in_first(&mut self, question: &Question, listener: ListenerId) -> Result<Answer, Gone> {
+        let answer = self.take_in(question, listener)?;
+        if answer.1.is_none() {
+            self.dispatcher
+                .run(move |cx| endings::give_up_empty(listener, cx))?;
+        }
+        Ok(answer)
     }
 
     /// Gives the worker a channel, and a place behind the listener.
