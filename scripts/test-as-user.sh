@@ -67,10 +67,15 @@ chmod -R a+rX "$place/bin" "$place/repo"
 
 # Fewer rounds than as root, to keep the whole run short: what differs between the two is what
 # is allowed, not what is dealt out.
+failed=()
 for name in "${tests[@]}"; do
     echo "As an ordinary user: $name"
     (cd "$place/tmp" && nobody \
         MAITRED_TEST_EXE="$place/bin/maitred" MAITRED_TEST_REPO="$place/repo" \
         MAITRED_TEST_ROUNDS="${MAITRED_TEST_ROUNDS:-10}" \
-        "$place/bin/test-$name" "$@")
+        "$place/bin/test-$name" "$@") || failed+=("$name")
 done
+[ ${#failed[@]} -eq 0 ] || {
+    echo "error: these fail as an ordinary user: ${failed[*]}" >&2
+    exit 1
+}
