@@ -144,11 +144,11 @@ fn a_listener_that_the_new_release_lacks_is_named() {
         if (require('fs').existsSync('lean')) service(); else open(process.env.METRICS, service);
     ";
     home.file("server.js", script);
-    start(&home, &["server.js", "--listen-timeout", "1500"], metrics);
+    start(&home, &["server.js", "--listen-timeout", "5000"], metrics);
     let before = home.pids();
     fs::write(home.folder().join("lean"), "").unwrap();
     let said = home.fails(&["reload", "app"]);
-    let expected = format!("does not listen on 127.0.0.1:{metrics} after 1500 ms (listen_timeout)");
+    let expected = format!("does not listen on 127.0.0.1:{metrics} after 5000 ms (listen_timeout)");
     assert!(said.contains(&expected), "{said}");
     assert_eq!(home.pids(), before);
     home.does(&["restart", "app"]);

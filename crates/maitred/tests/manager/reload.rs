@@ -73,7 +73,7 @@ fn one_that_does_not_listen_in_time_leaves_the_old_one() {
     let _turn = beside_others();
     let home = Home::new();
     home.file("server.js", FRAGILE);
-    home.does(&["start", "server.js", "-i", "1", "--listen-timeout", "1500"]);
+    home.does(&["start", "server.js", "-i", "1", "--listen-timeout", "5000"]);
     home.is_up("server", 1);
     let before = home.pids();
     fs::write(home.folder().join("mute"), "").unwrap();
