@@ -205,6 +205,14 @@ impl Supervisor {
 
     /// Looks at those that have not listened yet, as far as is known.
     fn look_at_silent(&mut self, now: Duration) {
+        let mut processes = self.slots.iter().flat_map(|slot| &slot.processes);
+        if !processes.any(|process| process.silence.as_ref().is_some_and(|it| it.at <= now)) {
+            return;
+        }
+        // The library asks before a process listens. So who listens now was told of before, and what is
+        // heard in between may be more than what listens, but never less.
+        let listening = silence::listeners();
+        self.hear_notices();
         let library = self.spawner.library().to_owned();
         let (listeners, native) = (&self.listeners, &self.native);
         let private = &self.app.private_ports;
@@ -212,6 +220,7 @@ impl Supervisor {
             let port = entry.local.port();
             native.has(entry.inode) || private.contains(&port) || listeners.has_port(port)
         };
+        let unknown: Vec<Entry> = listening.into_iter().filter(|it| !is_known(it)).collect();
         let mut events = Vec::new();
         let mut unfit = Vec::new();
         for slot in &mut self.slots {
@@ -223,7 +232,7 @@ impl Supervisor {
                 let tree = silence::tree(pid);
                 let wanted = silence::wanted(&tree);
                 let verdict = silence.look(wanted, silence::is_active(&tree), now);
-                if let Some(unseen) = silence::unseen_listener(&tree, &library, is_known) {
+                if let Some(unseen) = silence::unseen_listener(&tree, &library, &unknown) {
                     process.silence = None;
                     let reason = unseen.reason;
                     slot.not_preloaded = Some(reason.clone());

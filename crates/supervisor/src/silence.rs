@@ -127,22 +127,21 @@ pub(super) struct Unseen {
     pub(super) is_sure: bool,
 }
 
-/// A TCP listener of these processes that is none of those which `is_known`.
-pub(super) fn unseen_listener(
-    tree: &[Pid],
-    library: &Path,
-    is_known: impl Fn(&Entry) -> bool,
-) -> Option<Unseen> {
-    let mut listeners = read(Table::TcpListeners);
-    listeners.retain(|entry| !is_known(entry));
-    if listeners.is_empty() {
+/// Every TCP socket that listens.
+pub(super) fn listeners() -> Vec<Entry> {
+    read(Table::TcpListeners)
+}
+
+/// One of these processes that has one of these listeners, of which nothing is known.
+pub(super) fn unseen_listener(tree: &[Pid], library: &Path, unknown: &[Entry]) -> Option<Unseen> {
+    if unknown.is_empty() {
         return None;
     }
     tree.iter().find_map(|pid| {
         let pid = pid.as_raw_nonzero().get();
         let held = sockets_of(pid)?;
         let of_process = |entry: &&Entry| held.iter().any(|(_, inode)| *inode == entry.inode);
-        let address = listeners.iter().find(of_process)?.local;
+        let address = unknown.iter().find(of_process)?.local;
         let link = PathBuf::from(format!("/proc/{pid}/exe"));
         let shown = fs::read_link(&link).unwrap_or_default();
         let (why, is_sure) = match config::takes_no_library(&link) {
@@ -233,11 +232,12 @@ mod tests {
         assert!(wanted(&own) > Duration::ZERO);
         let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
-        let known = |entry: &Entry| entry.local != address;
-        let unseen = unseen_listener(&own, Path::new("/no/such"), known).unwrap();
+        let mut unknown = listeners();
+        unknown.retain(|entry| entry.local == address);
+        let unseen = unseen_listener(&own, Path::new("/no/such"), &unknown).unwrap();
         let expected = format!("listens on {address} and runs without LD_PRELOAD");
         assert!(unseen.reason.contains(&expected), "{}", unseen.reason);
         assert!(!unseen.is_sure);
-        assert!(unseen_listener(&own, Path::new("/no/such"), |_| true).is_none());
+        assert!(unseen_listener(&own, Path::new("/no/such"), &[]).is_none());
     }
 }

@@ -189,7 +189,7 @@ pub(crate) fn rounds_at_its_port(run: &mut Run, workers: usize, rounds: usize) {
 
 /// A worker that has just begun to listen may still be busy with its start. One that has answered
 /// is past that.
-fn until_all_have_answered(door: &Door, workers: usize) {
+pub(crate) fn until_all_have_answered(door: &Door, workers: usize) {
     let deadline = Instant::now() + PATIENCE;
     let mut seen = BTreeMap::<_, usize>::new();
     while seen.len() < workers {

@@ -17,6 +17,7 @@ pub(crate) use events::Event;
 pub(crate) use gate::Gate;
 pub(crate) use http::{
     Door, PATIENCE, Request, deal, read_some, rounds_at_its_port, rounds_of_simultaneous_requests,
+    until_all_have_answered,
 };
 pub(crate) use place::{free_port, path_with_tools, repository, rounds, tool};
 pub(crate) use processes::{Process, children_of, descendants_of, gone_within};
