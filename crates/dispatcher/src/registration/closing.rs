@@ -5,8 +5,9 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::mpsc::{self, SyncSender, TrySendError};
 
+use rustix::io::Errno;
 use rustix::net::sockopt::set_socket_linger;
-use rustix::net::{Shutdown, shutdown};
+use rustix::net::{Shutdown, getpeername, shutdown};
 
 /// How many descriptors may wait to be closed. Beyond that, whoever brings one waits, too.
 const WAITING: usize = 512;
@@ -36,6 +37,16 @@ impl Closer {
         // Of a connected socket this fails only when the caller has left.
         let _ = shutdown(&caller, Shutdown::Both);
         self.close([caller]);
+    }
+
+    /// Closes a socket before this returns, if it has no peer: one without a connection has nothing
+    /// to wait for. Anything else is closed by the thread.
+    pub(super) fn close_at_once(&self, socket: OwnedFd) {
+        if getpeername(&socket) == Err(Errno::NOTCONN) {
+            drop(socket);
+        } else {
+            self.close([socket]);
+        }
     }
 
     pub(super) fn close(&self, descriptors: impl IntoIterator<Item = OwnedFd>) {

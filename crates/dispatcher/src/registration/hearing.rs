@@ -236,15 +236,18 @@ impl Registrar {
                     peer,
                     socket,
                 };
-                if watched {
-                    let (reply, descriptor) = self.answer(&question)?;
-                    answer(caller, &reply, descriptor.as_ref().map(AsFd::as_fd));
-                    // A copy of our own, or of another instance's.
-                    self.closer.close(descriptor);
-                } else {
+                if !watched {
                     self.refuse(Notice::TooMuch { pid });
+                    self.closer.close([question.socket]);
+                    return Ok(());
                 }
-                self.closer.close([question.socket]);
+                let (reply, descriptor) = self.answer(&question)?;
+                // Once it has its answer, the caller may close its socket, or listen with it and close it
+                // then. A copy that lived on would keep the port, and take connections with it.
+                self.closer.close_at_once(question.socket);
+                answer(caller, &reply, descriptor.as_ref().map(AsFd::as_fd));
+                // A copy of our own, or of another instance's.
+                self.closer.close(descriptor);
                 Ok(())
             }
         }

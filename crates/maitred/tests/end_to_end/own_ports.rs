@@ -144,8 +144,14 @@ while True:
         for (id, port) in &ports {
             let port = port.parse().unwrap();
             let door = Door::Tcp(([127, 0, 0, 1], port).into());
-            for _ in 0..3 {
-                assert_eq!(Request::get(&door, "/").unwrap().body, *id);
+            for number in 0..3 {
+                match Request::get(&door, "/") {
+                    Ok(answer) => assert_eq!(answer.body, *id),
+                    Err(error) => panic!(
+                        "{level}, request {number} to {id} of {ports:?}: {error}\n{}",
+                        run.story()
+                    ),
+                }
             }
         }
     }
