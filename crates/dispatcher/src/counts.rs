@@ -73,8 +73,10 @@ pub(super) struct Counts {
     deaf_until: Option<Nanos>,
     /// Told to have ended, and not asked about yet.
     suspects: Vec<Endpoint>,
-    /// Whose connections have ended, for the balancers to be told.
-    ended: Vec<MemberId>,
+    /// The connections that the kernel is asked about; empty between two questions.
+    batch: Vec<Endpoint>,
+    /// The members whose connections have ended, for the balancers.
+    ended: VecDeque<MemberId>,
     /// Which ones have ended lately.
     lately: VecDeque<(Nanos, MemberId, Endpoint)>,
 }
@@ -96,7 +98,8 @@ impl Counts {
             flood_until: 0,
             deaf_until: None,
             suspects: Vec::new(),
-            ended: Vec::new(),
+            batch: Vec::with_capacity(BATCH),
+            ended: VecDeque::new(),
             lately: VecDeque::new(),
         }
     }
@@ -139,7 +142,7 @@ impl Counts {
     ) {
         let Some(endpoint) = endpoint.filter(|endpoint| self.is_proven(*endpoint, socket)) else {
             // Of what nobody can count the end, the beginning does not count either.
-            self.ended.push(member);
+            self.ended.push_back(member);
             return;
         };
         self.count_event();
@@ -151,7 +154,7 @@ impl Counts {
             First::Soon
         };
         if let Some(before) = self.ledger.open(self.now, endpoint, member, first) {
-            self.ended.push(before);
+            self.ended.push_back(before);
         }
     }
 
@@ -218,7 +221,7 @@ impl Counts {
 
     fn end(&mut self, endpoint: Endpoint) {
         if let Some(member) = self.ledger.strike(endpoint) {
-            self.ended.push(member);
+            self.ended.push_back(member);
             if self.lately.len() >= MANY_LATELY {
                 self.lately.pop_front();
             }
@@ -265,16 +268,16 @@ impl Counts {
         }
     }
 
-    /// Asks the kernel about whatever it is time for; with `urgent`, about others too. Whose
-    /// connections have ended.
-    pub(super) fn settle(&mut self, urgent: bool) -> Vec<MemberId> {
+    /// Asks the kernel about the connections whose time has come; with `urgent`, about others too.
+    /// The number of ends that [`Self::next_ended`] now gives out.
+    pub(super) fn settle(&mut self, urgent: bool) -> usize {
         if self.deaf_until.is_some_and(|until| until <= self.now) {
             self.deaf_until = None;
             self.hear_again();
             // Some have ended unheard.
             self.ledger.recheck(self.now);
         }
-        let mut batch = Vec::with_capacity(BATCH);
+        let mut batch = std::mem::take(&mut self.batch);
         let all_suspects = self.suspects.len() <= BATCH;
         batch.extend(self.suspects.drain(..self.suspects.len().min(BATCH)));
         while batch.len() < BATCH
@@ -293,7 +296,14 @@ impl Counts {
                 }
             }
         }
-        std::mem::take(&mut self.ended)
+        batch.clear();
+        self.batch = batch;
+        self.ended.len()
+    }
+
+    /// The member of the connection whose end was found first.
+    pub(super) fn next_ended(&mut self) -> Option<MemberId> {
+        self.ended.pop_front()
     }
 
     /// When something is to be asked.

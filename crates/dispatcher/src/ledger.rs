@@ -94,18 +94,17 @@ impl Ledger {
     }
 
     /// A connection that should be asked about now; with `urgent`, also before its time.
+    ///
+    /// A plan is compared with the time before it is looked up, for this is called in each turn of
+    /// the event loop. So an outdated plan stays until its time has come.
     pub(super) fn next_due(&mut self, now: Nanos, urgent: bool) -> Option<Endpoint> {
         for due in &mut self.due {
-            while let Some((at, number, endpoint)) = due.front().copied() {
-                let current = self
-                    .entries
-                    .get(&endpoint)
-                    .is_some_and(|entry| entry.number == number);
-                if current && at > now && !urgent {
-                    break;
-                }
+            while let Some((at, number, endpoint)) = due.front().copied()
+                && (urgent || at <= now)
+            {
                 due.pop_front();
-                if current {
+                let entry = self.entries.get(&endpoint);
+                if entry.is_some_and(|entry| entry.number == number) {
                     return Some(endpoint);
                 }
             }
@@ -212,6 +211,21 @@ mod tests {
         assert_eq!(ledger.deadline(), Some(160 * MS));
         assert_eq!(ledger.next_due(10 * MS, true), Some(endpoint(2)));
         assert!(ledger.knows(endpoint(2)) && !ledger.knows(endpoint(1)));
+    }
+
+    /// A plan whose connection has ended hides none that comes after it.
+    #[test]
+    fn an_outdated_plan_is_dropped_when_its_time_has_come() {
+        let mut ledger = Ledger::default();
+        ledger.open(0, endpoint(1), A, First::Soon);
+        ledger.open(MS, endpoint(2), A, First::Soon);
+        ledger.strike(endpoint(1));
+        assert_eq!(ledger.next_due(MS, false), None);
+        assert_eq!(ledger.deadline(), Some(5 * MS));
+        assert_eq!(ledger.next_due(4 * MS, false), None);
+        assert_eq!(ledger.deadline(), Some(6 * MS));
+        assert_eq!(ledger.next_due(5 * MS, false), Some(endpoint(2)));
+        assert_eq!(ledger.deadline(), None);
     }
 
     #[test]

@@ -198,7 +198,11 @@ impl Connections {
     ) {
         let mut queues = self.queues.values();
         let urgent = queues.any(|queue| queue.balancer.waits_for_an_end());
-        for id in workers.counts.settle(urgent) {
+        // An end that is noted meanwhile waits for the next turn.
+        for _ in 0..workers.counts.settle(urgent) {
+            let Some(id) = workers.counts.next_ended() else {
+                break;
+            };
             let listener = members.listener_of(id);
             if let Some(queue) = listener.and_then(|listener| self.queues.get_mut(&listener)) {
                 queue.balancer.ended(clock.now(), id, workers);
