@@ -35,6 +35,7 @@ mod kind;
 mod logs;
 mod metrics;
 mod names;
+mod paths;
 mod programs;
 #[cfg(test)]
 mod reference;

@@ -5,8 +5,7 @@ use std::collections::BTreeSet;
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
-use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -20,6 +19,7 @@ use super::identity;
 use super::interpreter::{self, Program};
 use super::kind::{Bytes, LogTarget, Millis, MinUptime, Patterns, Schedule, Watched};
 use super::metrics::metrics_address;
+use super::paths::{expand_home, plain_path, without_detours};
 use super::programs::{Places, takes_no_library};
 use super::requests::{Per, Requests};
 use super::words::told;
@@ -391,49 +391,6 @@ fn watch(
         delay,
         follow_links: follow_links.unwrap_or(true),
     })
-}
-
-/// A path that begins with `~` begins with the home folder of whoever starts the app.
-pub(super) fn expand_home(path: &Path, context: &Surroundings) -> PathBuf {
-    match (
-        path.strip_prefix("~"),
-        context.inherited.get(OsStr::new("HOME")),
-    ) {
-        (Ok(rest), Some(home)) if !home.is_empty() => Path::new(home).join(rest),
-        _ => path.to_owned(),
-    }
-}
-
-/// The path without `.` and, where they follow a name, `..`: it need not exist.
-fn plain_path(path: &Path) -> PathBuf {
-    use std::path::Component;
-
-    let mut plain = PathBuf::new();
-    for component in path.components() {
-        match component {
-            Component::CurDir => {}
-            Component::ParentDir => {
-                plain.pop();
-            }
-            other => plain.push(other),
-        }
-    }
-    plain
-}
-
-/// The path without `.` and `..`, if it leads to the same file then: where a link is on the way, `..`
-/// leads elsewhere.
-fn without_detours(path: PathBuf) -> PathBuf {
-    let file = |path: &Path| {
-        let meta = path.metadata().ok()?;
-        Some((meta.dev(), meta.ino()))
-    };
-    let plain = plain_path(&path);
-    if file(&plain) == file(&path) {
-        plain
-    } else {
-        path
-    }
 }
 
 /// The version in the nearest `package.json` at or above the script; empty where there is none.

@@ -8,7 +8,8 @@ use super::env_file;
 use super::environment::Environment;
 use super::fields::Entry;
 use super::kind::{Texts, Variables};
-use super::resolve::{Surroundings, expand_home};
+use super::paths::expand_home;
+use super::resolve::Surroundings;
 use super::signal::KillSignal;
 
 /// Variables by which pm2's daemon is told how to stop apps, where they do not say it themselves.

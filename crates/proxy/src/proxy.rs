@@ -25,7 +25,7 @@ use crate::listener::Listeners;
 use crate::outcome::{Outcomes, account};
 use crate::ready::Ready;
 use crate::slab::{Key, Slab};
-use crate::timeouts::{SWEEP, sweep};
+use crate::timeouts::{SWEEP, refuse_overdue, sweep};
 use crate::upstream::loops::View;
 use crate::upstream::pool::UpstreamPool;
 use crate::upstream::{Upstream, take_back};
@@ -438,24 +438,5 @@ impl Proxy {
     /// What is wrong with certificates that have changed since they were read; once.
     pub fn certificate_error(&mut self) -> Option<String> {
         self.cx.outcomes.certificate_error.take()
-    }
-}
-
-/// Refuses requests that have waited as long as one may.
-fn refuse_overdue(clients: &mut Slab<Client>, cx: &mut Context) {
-    let now = cx.io.now;
-    let mut refused = Vec::new();
-    for (id, listener) in cx.listeners.iter_mut() {
-        if listener.balancer.deadline().is_some_and(|at| at <= now) {
-            while let Some(arrival) = listener.balancer.overdue(now) {
-                refused.push(Key::of(arrival.ticket.0));
-            }
-            cx.ready.place_at(id);
-        }
-    }
-    for key in refused {
-        let client = clients.get_mut(key);
-        let trouble = client.and_then(Client::exchange).and_then(|it| it.trouble);
-        conclude(key, Refusal::NoWorker, trouble, clients, cx);
     }
 }

@@ -13,7 +13,7 @@ use crate::downstream::http2::session::{Activity, Session};
 use crate::downstream::leave::{conclude, drop_client};
 use crate::exchange::{Exchange, Stage, departure};
 use crate::limits::idle_eviction::make_room;
-use crate::slab::Slab;
+use crate::slab::{Key, Slab};
 use crate::upstream::Upstream;
 
 /// How often all connections are looked at: time limits are that exact.
@@ -160,5 +160,24 @@ impl Clock<'_> {
             Activity::Idle if passed(self.limits.idle_time) => Verdict::GoAway,
             Activity::Handshake | Activity::Idle | Activity::Busy => Verdict::Fine,
         }
+    }
+}
+
+/// Refuses requests that have waited as long as one may.
+pub(crate) fn refuse_overdue(clients: &mut Slab<Client>, cx: &mut Context) {
+    let now = cx.io.now;
+    let mut refused = Vec::new();
+    for (id, listener) in cx.listeners.iter_mut() {
+        if listener.balancer.deadline().is_some_and(|at| at <= now) {
+            while let Some(arrival) = listener.balancer.overdue(now) {
+                refused.push(Key::of(arrival.ticket.0));
+            }
+            cx.ready.place_at(id);
+        }
+    }
+    for key in refused {
+        let client = clients.get_mut(key);
+        let trouble = client.and_then(Client::exchange).and_then(|it| it.trouble);
+        conclude(key, Refusal::NoWorker, trouble, clients, cx);
     }
 }

@@ -27,6 +27,7 @@ mod pid_file;
 mod pipes;
 mod proxy_settings;
 mod readiness;
+mod reaping;
 mod renewal;
 mod silence;
 mod slot;
@@ -38,7 +39,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use rustix::process::{DumpableBehavior, Pid, Signal, WaitOptions, WaitStatus, getppid, wait};
+use rustix::process::{DumpableBehavior, Pid, Signal, getppid};
 use sys::Signalled;
 use tokio::sync::mpsc;
 
@@ -408,37 +409,6 @@ impl Supervisor {
         }
     }
 
-    /// Takes note of every child that has ended; as subreaper we have more than the instances.
-    fn reap(&mut self) {
-        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-            let Some(status) = final_status(status) else {
-                continue;
-            };
-            // What it did before it ended was told before it was answered: that it listened counts, also
-            // of one that ended a moment later.
-            self.hear_notices();
-            if let Some(at) = self.orphans.iter().position(|orphan| orphan.pid == pid) {
-                // Its own children are ours now.
-                if let Some((number, run)) = self.orphans.swap_remove(at).of {
-                    self.ask_what_is_left_of(number, run);
-                }
-            } else {
-                self.exited(pid, status);
-            }
-        }
-        self.ask_orphans();
-        self.left_groups.retain(|group| !group.remove());
-    }
-
-    /// Hears what the dispatcher has told until now.
-    fn hear_notices(&mut self) {
-        for _ in 0..self.notices.len() {
-            if let Ok(notice) = self.notices.try_recv() {
-                self.noticed(notice);
-            }
-        }
-    }
-
     /// What is kept of the instances, but for those that are about to go.
     fn kept(&self) -> Vec<Kept> {
         let triggers = self.renewal.is_waiting();
@@ -473,13 +443,5 @@ async fn sleep_until(started: Instant, wake: Option<Duration>) {
     match wake {
         Some(wake) => tokio::time::sleep_until((started + wake).into()).await,
         None => std::future::pending().await,
-    }
-}
-
-fn final_status(status: WaitStatus) -> Option<Exit> {
-    match (status.exit_status(), status.terminating_signal()) {
-        (Some(code), _) => Some(Exit::Code(code)),
-        (_, Some(signal)) => Some(Exit::Signal(signal)),
-        (None, None) => None,
     }
 }

@@ -36,6 +36,15 @@ impl Native {
 }
 
 impl Supervisor {
+    /// Hears what the dispatcher has told until now.
+    pub(super) fn hear_notices(&mut self) {
+        for _ in 0..self.notices.len() {
+            if let Ok(notice) = self.notices.try_recv() {
+                self.noticed(notice);
+            }
+        }
+    }
+
     pub(super) fn noticed(&mut self, notice: Notice) {
         let event = match notice {
             Notice::Loaded { pid } => {

@@ -23,6 +23,7 @@ mod help;
 mod init;
 mod interpreters;
 mod names;
+mod programs;
 mod schema;
 mod scripts;
 mod start;

@@ -13,6 +13,7 @@ mod harness;
 
 mod browser;
 mod chaos;
+mod children;
 mod clusters;
 mod contended;
 mod counts;

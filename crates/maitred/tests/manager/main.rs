@@ -17,6 +17,7 @@
 mod harness;
 mod home;
 
+mod at_once;
 mod beside_pm2;
 mod boot;
 mod changes;

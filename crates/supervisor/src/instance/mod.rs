@@ -22,6 +22,7 @@
 mod debt;
 #[cfg(test)]
 mod drains;
+mod exited;
 mod leaving;
 #[cfg(test)]
 mod simulation;
@@ -34,16 +35,13 @@ mod view;
 
 use std::time::Duration;
 
-use debt::{Debt, Lived};
+use debt::Debt;
 use leaving::Leaving;
-use telemetry::events::{Exit, Next};
+use telemetry::events::Next;
 use terms::Step;
 pub(crate) use terms::{Cause, Effect, Event, Generation, Outcome, Rest, Rules, Run, State};
 
-/// Where there was no room for a process, it is tried again after this.
-const NO_ROOM: Duration = Duration::from_secs(1);
-
-/// What whoever gave the last command waits for.
+/// What the last command waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Awaited {
     Nothing,
@@ -385,48 +383,6 @@ impl Instance {
             self.settle(Outcome::NotUp, step);
         }
         self.state
-    }
-
-    /// A process that was to run has ended.
-    fn ended(&mut self, run: Run, status: Exit, step: &mut Step<'_>) -> State {
-        let restart = &step.rules.restart;
-        let wanted = matches!(status, Exit::Code(code) if restart.stop_exit_codes.contains(&code));
-        if !restart.auto || wanted {
-            step.tell(run, status, Next::Ended);
-            return State::Resting(Rest::Ended(status));
-        }
-        let lived = Lived {
-            uptime: step.now.saturating_sub(run.since),
-            served: run.listens_since.map(|at| step.now.saturating_sub(at)),
-        };
-        let Some(delay) = self.debt.after(lived, restart, step.now) else {
-            let attempts = self.debt.runs();
-            step.tell(run, status, Next::Errored { attempts });
-            return State::Resting(Rest::Errored);
-        };
-        self.follows = true;
-        let next = Next::Restart {
-            delay: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
-            attempt: self.debt.runs(),
-            max: restart.max_unstable,
-        };
-        step.tell(run, status, next);
-        State::Waiting {
-            until: step.now.saturating_add(delay),
-        }
-    }
-
-    /// There was no room for a process. That counts for nothing: it may be started soon.
-    fn try_again(run: Run, status: Exit, step: &mut Step<'_>) -> State {
-        if !step.rules.restart.auto {
-            step.tell(run, status, Next::Ended);
-            return State::Resting(Rest::Ended(status));
-        }
-        let delay = u64::try_from(NO_ROOM.as_millis()).unwrap_or(u64::MAX);
-        step.tell(run, status, Next::Retry { delay });
-        State::Waiting {
-            until: step.now.saturating_add(NO_ROOM),
-        }
     }
 
     fn spawn(&mut self, step: &mut Step<'_>) -> Run {

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use fastrand::Rng;
+use telemetry::events::Exit;
 
 use super::*;
 use config::{Pause, Restart};

@@ -1,5 +1,7 @@
 //! What an instance does, event by event.
 
+use telemetry::events::Exit;
+
 use super::*;
 use config::{Pause, Restart};
 use std::collections::BTreeSet;

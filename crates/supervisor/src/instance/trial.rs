@@ -1,5 +1,7 @@
 //! Successors on trial: both serve until the new one has been up for a moment.
 
+use telemetry::events::Exit;
+
 use super::tests::{exited, listening, ms, rules, up};
 use super::*;
 

@@ -1,0 +1,38 @@
+//! Children that have ended: instances, and what they have left behind.
+
+use home::Exit;
+use rustix::process::{WaitOptions, WaitStatus, wait};
+
+use super::Supervisor;
+
+impl Supervisor {
+    /// Takes note of every child that has ended; a subreaper has more children than the instances.
+    pub(super) fn reap(&mut self) {
+        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+            let Some(status) = final_status(status) else {
+                continue;
+            };
+            // What it did before it ended was told before it was answered: that it listened counts, also
+            // of one that ended a moment later.
+            self.hear_notices();
+            if let Some(at) = self.orphans.iter().position(|orphan| orphan.pid == pid) {
+                // Its own children are ours now.
+                if let Some((number, run)) = self.orphans.swap_remove(at).of {
+                    self.ask_what_is_left_of(number, run);
+                }
+            } else {
+                self.exited(pid, status);
+            }
+        }
+        self.ask_orphans();
+        self.left_groups.retain(|group| !group.remove());
+    }
+}
+
+fn final_status(status: WaitStatus) -> Option<Exit> {
+    match (status.exit_status(), status.terminating_signal()) {
+        (Some(code), _) => Some(Exit::Code(code)),
+        (_, Some(signal)) => Some(Exit::Signal(signal)),
+        (None, None) => None,
+    }
+}
