@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::bail;
 
+use super::app::App;
 use super::fields::Entry;
 use super::words::told;
 
@@ -49,6 +50,15 @@ pub(super) fn namespace(entry: &Entry) -> anyhow::Result<String> {
     let namespace = written(entry.namespace.as_ref()).unwrap_or(NAMESPACE);
     check("namespace", namespace)?;
     Ok(namespace.to_owned())
+}
+
+/// Checks the names of an app that does not come from a config, as [`name`] and [`namespace`] do.
+///
+/// # Errors
+/// If commands and lines could not name it.
+pub fn check_names(app: &App) -> anyhow::Result<()> {
+    check("name", &app.name)?;
+    check("namespace", &app.namespace)
 }
 
 /// As in pm2, an empty text is none.

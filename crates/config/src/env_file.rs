@@ -1,6 +1,8 @@
 //! Files of variables (`.env`), as the dotenv package reads them. Node's `--env-file` reads the
 //! same, but for a few cases, in which dotenv is followed.
 
+use std::fs::File;
+use std::io::Read;
 use std::ops::Range;
 use std::path::Path;
 
@@ -59,10 +61,15 @@ fn text_of(path: &Path) -> anyhow::Result<String> {
     if meta.is_dir() {
         bail!("it is a directory");
     }
-    if meta.len() > MOST_BYTES {
+    // A device or a pipe does not say how much it holds.
+    let mut bytes = Vec::new();
+    File::open(path)?
+        .take(MOST_BYTES + 1)
+        .read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > MOST_BYTES {
         bail!("it is larger than {} MB", MOST_BYTES >> 20);
     }
-    String::from_utf8(std::fs::read(path)?).map_err(|error| {
+    String::from_utf8(bytes).map_err(|error| {
         let good = error.utf8_error().valid_up_to();
         let before = error.as_bytes().get(..good).unwrap_or_default();
         let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
@@ -130,4 +137,18 @@ impl Parsed {
 fn line_of(text: &str, at: usize) -> usize {
     let before = text.get(..at).unwrap_or(text);
     before.matches('\n').count() + 1
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_has_no_end_is_read_up_to_the_bound() {
+        let error = read(Path::new("/dev/zero"), &mut Vec::new()).unwrap_err();
+        assert!(
+            format!("{error:#}").contains("larger than 4 MB"),
+            "{error:#}"
+        );
+    }
 }

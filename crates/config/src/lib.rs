@@ -54,7 +54,7 @@ mod watch;
 mod words;
 
 pub use app::{App, Balance, ExecMode, Interpreter, Policy};
-pub use called::called;
+pub use called::{called, check_names};
 pub use change::changed;
 pub use cron::Cron;
 pub use environment::{Environment, FilterEnv, RUN_VAR, compose, with_own};

@@ -13,7 +13,7 @@ use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
 use super::record::Record;
-use super::{Home, atomic, private_folder, socket};
+use super::{Home, atomic, kept_file, private_folder, socket};
 
 /// The control socket's name.
 const CONTROL: &str = "control";
@@ -77,7 +77,7 @@ impl AppFolder {
     /// If there is none, or it cannot be read.
     pub fn record(&self) -> anyhow::Result<Record> {
         let path = self.record_path();
-        let text = fs::read(&path).with_context(|| format!("reading {}", path.display()))?;
+        let text = kept_file::read(&path).with_context(|| format!("reading {}", path.display()))?;
         serde_json::from_slice(&text).with_context(|| {
             format!(
                 "{} cannot be understood; it may be a newer maitred's",
@@ -127,7 +127,7 @@ impl AppFolder {
                 .create(true)
                 .truncate(false)
                 .mode(0o600)
-                .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+                .custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits().cast_signed())
                 .open(&path);
             let lock = match opened {
                 Ok(lock) => lock,
@@ -164,7 +164,7 @@ impl AppFolder {
 
     /// Whether a supervisor, or its guard, lives, or somebody is about to start one.
     pub fn is_claimed(&self) -> bool {
-        let Ok(lock) = File::open(self.path.join("lock")) else {
+        let Ok(lock) = kept_file::open(&self.path.join("lock")) else {
             return false;
         };
         // Shared, so that those who only look do not see each other.
@@ -174,7 +174,7 @@ impl AppFolder {
 
 /// Waits until no supervisor and no guard of it live any more.
 fn wait_for_lock(path: &Path) -> io::Result<()> {
-    let lock = File::open(path)?;
+    let lock = kept_file::open(path)?;
     loop {
         match flock(&lock, FlockOperation::LockShared) {
             Err(Errno::INTR) => {}
@@ -230,7 +230,7 @@ impl Claim {
             bail!("{} was removed", self.folder.path.display());
         }
         let text = serde_json::to_vec_pretty(record).context("encoding the app")?;
-        if fs::read(&path).is_ok_and(|now| now == text) {
+        if kept_file::read(&path).is_ok_and(|now| now == text) {
             return Ok(());
         }
         atomic::write(&path, &text, None).with_context(|| format!("writing {}", path.display()))

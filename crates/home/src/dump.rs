@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use serde::{Deserialize, Serialize};
 
-use super::{Home, Record, atomic};
+use super::{Home, Record, atomic, kept_file};
 
 /// All apps of a home at one moment.
 #[derive(Debug, Serialize, Deserialize)]
@@ -65,7 +65,7 @@ impl Dump {
     /// If none was ever written, or neither can be understood.
     pub fn read(home: &Home, which: Which) -> anyhow::Result<(Self, Option<String>)> {
         let path = Self::path(home, which);
-        let text = match fs::read(&path) {
+        let text = match kept_file::read(&path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => bail!(
                 "nothing was {} yet: {} is not there",
                 match which {
@@ -80,7 +80,9 @@ impl Dump {
             Ok(dump) => Ok((dump, None)),
             Err(error) => {
                 let backup = Self::backup(home, which);
-                let older = fs::read(&backup).ok().and_then(|it| Self::parse(&it).ok());
+                let older = kept_file::read(&backup)
+                    .ok()
+                    .and_then(|it| Self::parse(&it).ok());
                 let damage = format!("{} is damaged ({error:#})", path.display());
                 match older {
                     Some(dump) => Ok((dump, Some(damage))),

@@ -23,6 +23,7 @@ mod atomic;
 pub mod control;
 mod dump;
 mod environment;
+mod kept_file;
 mod numbers;
 mod places;
 mod record;

@@ -7,6 +7,9 @@ use crate::head::{HEADERS, is_token};
 /// How long a chunk's size line may be, its extensions included. Extensions are read and dropped.
 const LONGEST_LINE: u32 = 256;
 
+/// Up to this many digits a size is read at once.
+const SHORT: usize = 8;
+
 /// How many bytes the extensions of one body may have, beside a part of its data: they cost work that
 /// brings nothing. Who uses them signs chunks, with about 85 bytes for each of 64 KiB.
 const EXTENSIONS: u64 = 16 * 1024;
@@ -76,6 +79,9 @@ impl Chunked {
     /// the end, are data.
     pub(crate) fn read(&mut self, input: &[u8]) -> Result<(usize, usize), Refusal> {
         let mut at = 0;
+        if self.state == State::DataEnd {
+            at = self.begin_at_once(input).unwrap_or(0);
+        }
         while let Some(byte) = input.get(at) {
             match self.state {
                 State::Done => break,
@@ -98,6 +104,29 @@ impl Chunked {
             at += 1;
         }
         Ok((at, 0))
+    }
+
+    /// Reads from the end of a chunk's data to the begin of the next one's, where all of that has come and
+    /// the size stands alone; where the data begins. Small chunks are mostly that, and byte by byte it
+    /// would take three times as long.
+    fn begin_at_once(&mut self, input: &[u8]) -> Option<usize> {
+        let line = input.strip_prefix(b"\r\n")?;
+        let mut size = 0;
+        for (digits, byte) in line.iter().take(SHORT + 1).enumerate() {
+            if let Some(digit) = char::from(*byte).to_digit(16) {
+                size = size << 4 | u64::from(digit);
+            } else {
+                let ends = digits > 0 && line.get(digits..)?.starts_with(b"\r\n");
+                if !ends || size == 0 {
+                    return None;
+                }
+                self.left = size;
+                self.line = 0;
+                self.state = State::Data;
+                return Some(2 + digits + 2);
+            }
+        }
+        None
     }
 
     fn read_byte(&mut self, byte: u8) -> Result<(), Refusal> {

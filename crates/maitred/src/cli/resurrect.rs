@@ -41,6 +41,12 @@ impl Resurrect {
         let mut prepared = Vec::new();
         let mut code = 0;
         for record in dump.apps {
+            // What is named in lines may not change them, whatever has written the file.
+            if let Err(error) = config::check_names(&record.app) {
+                together::complain(&error.context("an app of the file"));
+                code = 1;
+                continue;
+            }
             let name = record.app.name.clone();
             match prepare(&home, &known, record) {
                 Ok(Some(one)) => prepared.push(Mutex::new(Some(one))),
