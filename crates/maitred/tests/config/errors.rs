@@ -42,7 +42,7 @@ pub(crate) const WRONG_KIND: &[(&str, &str)] = &[
 ];
 
 /// Values of the right kind that do not fit the other fields, or the machine.
-const UNFIT: &[(&str, &str)] = &[
+pub(crate) const UNFIT: &[(&str, &str)] = &[
     ("cwd: './gone'", "gone: No such file or directory"),
     (
         "interpreter: 'no-such-thing'",

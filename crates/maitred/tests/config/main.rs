@@ -28,3 +28,4 @@ mod schema;
 mod scripts;
 mod start;
 mod types;
+mod wording;
