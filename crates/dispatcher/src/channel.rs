@@ -9,7 +9,7 @@ use rustix::process::{Resource, getrlimit};
 use wire::{HANDOFF_LEN, Handoff, PROBE_LEN, channel_name};
 
 use super::endpoint::Endpoint;
-use super::oracle::Oracle;
+use super::loop_probe::LoopProbe;
 use telemetry::figures::LoopSeenBy;
 
 /// What lies in a channel takes no descriptor, until it is taken back from a worker that has ended.
@@ -26,7 +26,7 @@ pub(crate) struct Channel {
     /// is open the channel lives on when the worker dies. None while processes unknown to us
     /// hold the channel: then its hang-up must tell when the last of them is gone.
     pub(super) theirs: Option<OwnedFd>,
-    pub(crate) oracle: Oracle,
+    pub(crate) loop_probe: LoopProbe,
     /// How many processes are known to accept from it.
     pub(super) acceptors: usize,
     /// Whether something was sent, and whether something was taken. Before that it is not known
@@ -61,7 +61,7 @@ impl Channel {
             ours,
             cookie: sockopt::socket_cookie(&theirs)?,
             theirs: Some(theirs.try_clone()?),
-            oracle: Oracle::blind(),
+            loop_probe: LoopProbe::blind(),
             acceptors: 1,
             sent: false,
             taken: false,
@@ -87,7 +87,7 @@ impl Channel {
 
     /// Wakes whoever holds the channel now, so that it accepts, and thereby tells of itself.
     pub(crate) fn call_heirs(&mut self) {
-        self.oracle = Oracle::blind();
+        self.loop_probe = LoopProbe::blind();
         let (message, len) = Handoff::Probe.encode();
         // A full channel wakes them as well.
         let _ = sys::send(self.ours(), message.get(..len).unwrap_or(&[]), None);
@@ -129,7 +129,7 @@ impl Channel {
 
     /// Looks whether the worker's loop waits.
     pub(super) fn look(&mut self) -> Look {
-        let look = self.oracle.look();
+        let look = self.loop_probe.look();
         if look == Look::Away && !self.taken {
             self.taken = self.sent && self.untaken() == 0;
             if !self.taken {
@@ -154,7 +154,7 @@ impl Channel {
 
     /// What tells whether the worker's loop is free.
     pub(super) fn seen_by(&mut self) -> LoopSeenBy {
-        if self.oracle.is_readable() {
+        if self.loop_probe.is_readable() {
             LoopSeenBy::Kernel
         } else {
             LoopSeenBy::Taken

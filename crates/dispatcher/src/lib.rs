@@ -21,7 +21,7 @@
 //! | `given_back` | taking the connections that draining workers give back |
 //! | `registration`, `registered` | the thread that workers ask, and what it has the loop do |
 //! | `counts`, `ledger`, `sock_diag`, `reading` | which connections are open, and read from |
-//! | `oracle` | whether a worker's loop waits |
+//! | `loop_probe` | whether a worker's loop waits |
 //!
 //! Arrows lead from the loop to what is done (`accept`, `membership`, `endings`, `registered`), from
 //! there to the parts, and from those to names and the kernel.
@@ -50,12 +50,12 @@ mod ids;
 mod ledger;
 mod linger;
 mod listeners;
+mod loop_probe;
 mod members;
 mod membership;
 mod moderation;
 mod notice;
 mod notices;
-mod oracle;
 mod pidfd;
 mod placement;
 mod port_owner;

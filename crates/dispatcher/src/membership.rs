@@ -13,9 +13,9 @@ use super::context::Context;
 use super::endpoint::Endpoint;
 use super::given_back;
 use super::ids::ListenerId;
+use super::loop_probe::LoopProbe;
 use super::members::{Caller, Holder, Member};
 use super::notice::Notice;
-use super::oracle::Oracle;
 
 /// As many listening sockets as the library remembers of one process.
 const MOST_OF_ONE: usize = 256;
@@ -54,9 +54,9 @@ fn add(listener: ListenerId, caller: Caller, cx: &mut Context) -> io::Result<(Me
     let id = cx.members.next_id();
     let (mut channel, theirs) = Channel::new(id)?;
     let inode = rustix::fs::fstat(&theirs)?.st_ino;
-    channel.oracle = Oracle::new(pid, tid, caller.fd, inode);
-    let blind = !channel.oracle.is_readable();
-    let lacks_descriptor = channel.oracle.lacks_descriptor();
+    channel.loop_probe = LoopProbe::new(pid, tid, caller.fd, inode);
+    let blind = !channel.loop_probe.is_readable();
+    let lacks_descriptor = channel.loop_probe.lacks_descriptor();
     cx.workers.add(id, channel)?;
     cx.members.add(id, listener, caller);
     if lacks_descriptor {
@@ -105,13 +105,13 @@ fn hold(member: &mut Member, channel: &mut Channel, caller: Caller, others: bool
     if !others && member.holders.iter().all(same) {
         member.holders = vec![holder];
         let inode = rustix::fs::fstat(&theirs).map_or(0, |stat| stat.st_ino);
-        channel.oracle = Oracle::new(holder.pid, holder.tid, fd, inode);
+        channel.loop_probe = LoopProbe::new(holder.pid, holder.tid, fd, inode);
     } else {
         // Several accept: whether one of them is free tells nothing of the rest.
         if !member.holders.iter().any(same) {
             member.holders.push(holder);
         }
-        channel.oracle = Oracle::blind();
+        channel.loop_probe = LoopProbe::blind();
     }
     channel.acceptors = member.holders.len();
     channel.hold(theirs);

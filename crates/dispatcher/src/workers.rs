@@ -76,7 +76,7 @@ impl Channels for Workers {
     }
 
     fn computed(&mut self, member: MemberId) -> Option<Nanos> {
-        self.channels.get(&member)?.oracle.computed()
+        self.channels.get(&member)?.loop_probe.computed()
     }
 
     fn last(&mut self, member: MemberId) -> Last {
@@ -189,7 +189,7 @@ impl proxy::Workers for Workers {
 
     fn is_full(&mut self, member: MemberId) -> bool {
         let channel = self.channels.get(&member);
-        let pid = channel.and_then(|channel| channel.oracle.pid());
+        let pid = channel.and_then(|channel| channel.loop_probe.pid());
         pid.is_some_and(descriptors::are_used_up)
     }
 

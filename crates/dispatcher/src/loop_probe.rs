@@ -33,7 +33,7 @@ const SEARCHES: u32 = 16;
 
 /// Looks at one thread.
 #[derive(Debug)]
-pub(crate) struct Oracle {
+pub(crate) struct LoopProbe {
     pid: i32,
     syscall: Option<File>,
     schedstat: Option<File>,
@@ -47,7 +47,7 @@ pub(crate) struct Oracle {
     lacks_descriptor: bool,
 }
 
-impl Oracle {
+impl LoopProbe {
     /// Looks at the thread that accepts. Whether that is allowed, the first look tells.
     pub(crate) fn new(pid: i32, tid: i32, listener: i32, inode: u64) -> Self {
         let syscall = File::open(format!("/proc/{pid}/task/{tid}/syscall"));
@@ -67,7 +67,7 @@ impl Oracle {
         }
     }
 
-    /// An oracle that knows nothing: several threads accept, and none speaks for all.
+    /// A probe that knows nothing: several threads accept, and none speaks for all.
     pub(crate) fn blind() -> Self {
         Self {
             pid: 0,
@@ -233,8 +233,8 @@ mod tests {
         });
         let tid = told.recv().unwrap();
         let until = |socket: i32, other: u64, look: Look| {
-            let mut oracle = Oracle::new(pid, tid, socket, other);
-            while oracle.look() != look {
+            let mut loop_probe = LoopProbe::new(pid, tid, socket, other);
+            while loop_probe.look() != look {
                 std::thread::yield_now();
             }
         };
@@ -252,12 +252,12 @@ mod tests {
     fn this_thread_runs() {
         let pid = std::process::id() as i32;
         let tid = rustix::thread::gettid().as_raw_nonzero().get();
-        let mut oracle = Oracle::new(pid, tid, 0, 0);
-        assert!(matches!(oracle.look(), Look::Running | Look::Away));
+        let mut loop_probe = LoopProbe::new(pid, tid, 0, 0);
+        assert!(matches!(loop_probe.look(), Look::Running | Look::Away));
         // The kernel counts by ticks: a new thread has computed nothing at first.
-        while oracle.computed().unwrap() == 0 {}
-        assert_eq!(Oracle::blind().look(), Look::Unknown);
-        assert_eq!(Oracle::blind().computed(), None);
-        assert_eq!(Oracle::new(-5, 1, 0, 0).look(), Look::Unknown);
+        while loop_probe.computed().unwrap() == 0 {}
+        assert_eq!(LoopProbe::blind().look(), Look::Unknown);
+        assert_eq!(LoopProbe::blind().computed(), None);
+        assert_eq!(LoopProbe::new(-5, 1, 0, 0).look(), Look::Unknown);
     }
 }
