@@ -31,10 +31,17 @@ pub(super) fn check(
                 "{name} needs per: connection; with per: request, max_concurrency limits the requests \
                  that an instance has in progress"
             ),
-            Needs::Connections | Needs::Cluster if own_sockets => bail!(
-                "{name} needs shared sockets, and in fork mode each instance opens its own: write \
-                 instances, or exec_mode: cluster"
-            ),
+            Needs::Connections | Needs::Cluster if own_sockets => {
+                // Fork mode is the default without instances.
+                let also = match entry.exec_mode {
+                    Some(_) => "",
+                    None => "instances, or ",
+                };
+                bail!(
+                    "{name} needs shared sockets, and in fork mode each instance opens its own: write \
+                     {also}exec_mode: cluster"
+                )
+            }
             Needs::Nothing | Needs::Cluster | Needs::Connections | Needs::Requests => {}
         }
         let companion = field.with.and_then(names::field);

@@ -5,7 +5,7 @@ use std::ffi::OsStr;
 use std::io::{self, Read};
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -81,7 +81,14 @@ pub(crate) fn evaluate(
         );
     }
     if !ended.success {
-        bail!("{shown}: it failed:\n{}", relevant(&errors));
+        let said = relevant(&errors);
+        if said.is_empty() {
+            match ended.status.code() {
+                Some(code) => bail!("{shown}: it exited with code {code} and said nothing"),
+                None => bail!("{shown}: it was killed by a signal and said nothing"),
+            }
+        }
+        bail!("{shown}: it failed:\n{said}");
     }
     if ended.result.len() > MOST_RESULT {
         bail!(
@@ -161,6 +168,7 @@ struct Gathered {
 /// How it ended, and what it left.
 struct Ended {
     success: bool,
+    status: ExitStatus,
     timed_out: bool,
     result: Vec<u8>,
     output: Vec<u8>,
@@ -239,6 +247,7 @@ impl Run {
         let full = result.is_full();
         Ok(Ended {
             success: (status.success() || full) && !timed_out,
+            status,
             timed_out,
             result: std::mem::take(&mut result.bytes),
             output: std::mem::take(&mut output.bytes),
@@ -326,15 +335,11 @@ fn relevant(errors: &str) -> String {
     };
     let said = |line: &&str| !inside(line) && !line.trim().is_empty();
     let text = errors.lines().filter(said).collect::<Vec<_>>().join("\n");
-    if text.is_empty() {
-        "  it said nothing".to_owned()
-    } else {
-        text.lines()
-            .map(|line| format!("  {line}\n"))
-            .collect::<String>()
-            .trim_end()
-            .to_owned()
-    }
+    text.lines()
+        .map(|line| format!("  {line}\n"))
+        .collect::<String>()
+        .trim_end()
+        .to_owned()
 }
 
 #[cfg(test)]

@@ -171,8 +171,13 @@ fn parse(text: &str, format: Format) -> anyhow::Result<Value> {
             value
         }
         // Their errors would show the lines in question, in which there may be secrets.
-        Format::Yaml => serde_saphyr::from_str_with_options(text, yaml_options())
-            .map_err(|error: serde_saphyr::Error| anyhow!("{}", error.without_snippet()))?,
+        Format::Yaml => serde_saphyr::from_str_with_options(text, yaml_options()).map_err(
+            |error: serde_saphyr::Error| {
+                // The rest speaks to programmers.
+                let text = error.without_snippet().to_string();
+                anyhow!(text.replace(", set DuplicateKeyPolicy in Options if acceptable", ""))
+            },
+        )?,
         Format::Toml => {
             let table = toml::from_str(text).map_err(|error: toml::de::Error| {
                 let start = error.span().map_or(0, |span| span.start);

@@ -140,18 +140,15 @@ impl Requests {
             file: (file != "-").then(|| cwd.join(file)),
             format: entry.access_log_format.unwrap_or(AccessFormat::Combined),
         });
-        if entry
-            .max_head
-            .as_ref()
-            .is_some_and(|Bytes(bytes)| !HEADS.contains(bytes))
+        if let Some(Bytes(bytes)) = entry.max_head
+            && !HEADS.contains(&bytes)
         {
-            bail!("max_head: from 1k to 16M");
+            bail!("max_head: expected 1k to 16M, not {bytes} bytes");
         }
-        if entry
-            .max_fields
-            .is_some_and(|most| !ANY_FIELDS.contains(&most))
+        if let Some(most) = entry.max_fields
+            && !ANY_FIELDS.contains(&most)
         {
-            bail!("max_fields: from 10 to 100000");
+            bail!("max_fields: expected 10 to 100000, not {most}");
         }
         let (certificates, keys) = (files(&entry.tls_cert), files(&entry.tls_key));
         if certificates.len() != keys.len() {

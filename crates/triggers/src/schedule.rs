@@ -70,8 +70,8 @@ impl Schedule {
             .map_err(|error| {
                 BadSchedule(format!(
                     "\"{}\" is no cron pattern ({error}); expected five fields, as in \
-                     \"0 3 * * *\" for three in the morning, or six, of which the first are \
-                     seconds",
+                     \"0 3 * * *\" for three in the morning; a sixth in front of them is for seconds, \
+                     and a seventh behind them for years",
                     fields.escape_debug()
                 ))
             })?;

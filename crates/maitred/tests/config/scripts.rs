@@ -176,13 +176,16 @@ fn errors_are_shown_with_file_and_line() {
             );
         }
         for (text, expected) in [
-            ("process.exit(3)", "it failed"),
+            ("process.exit(3)", "it exited with code 3 and said nothing"),
             ("process.exit(0)", "process.exit"),
             (
                 "const a = {}; a.a = a; module.exports = a",
                 "written as json",
             ),
-            ("process.kill(process.pid, 'SIGKILL')", "it failed"),
+            (
+                "process.kill(process.pid, 'SIGKILL')",
+                "it was killed by a signal",
+            ),
             ("module.exports = 'x'.repeat(5 << 20)", "larger than 4 mb"),
             ("module.exports = undefined", "no apps"),
         ] {
