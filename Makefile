@@ -11,7 +11,7 @@ DENY ?= licenses bans sources
 # A part of a framework's name, for make frameworks.
 FRAMEWORKS ?=
 
-.PHONY: help run test test-machine frameworks package package-test lint lint-workflows bench bench-floods bench-rounds fuzz fmt clean \
+.PHONY: help run test test-machine docs manual-test kubernetes-test frameworks package package-test lint lint-workflows bench bench-floods bench-rounds fuzz fmt clean \
 	setup-run setup-test
 .DEFAULT_GOAL := help
 
@@ -28,10 +28,27 @@ test: setup-test lint lint-workflows ## Check and test everything, as this user 
 	cargo test --workspace --no-fail-fast
 	scripts/sanitize.sh
 	scripts/test-as-user.sh
+	$(MAKE) docs manual-test kubernetes-test
 	$(MAKE) package package-test
 
 test-machine: ## Test what needs systemd and cgroup v2, in an emulated machine (some minutes, 500 MB from Debian)
 	scripts/test-machine.sh
+
+docs: ## Make the manual, an mdBook, in target/manual
+	@scripts/setup-mdbook.sh
+	scripts/manual.py target/tools/bin/mdbook target/manual
+
+manual-test: setup-test ## Run the commands of the manual
+	@scripts/setup-python.sh tests/manual
+	cargo build --workspace
+	cd tests && PYTHONDONTWRITEBYTECODE=1 python3 -m manual ../target/debug/maitred
+
+kubernetes-test: setup-test ## Validate the manifests for Kubernetes, and replace one of their pods by another
+	@scripts/setup-kubernetes.sh
+	@scripts/setup-python.sh tests/kubernetes
+	cargo build --workspace
+	cd tests && PATH="$(CURDIR)/target/tools/bin:$(CURDIR)/tests/tools/node_modules/.bin:$$PATH" \
+		PYTHONDONTWRITEBYTECODE=1 python3 -m kubernetes ../target/debug/maitred
 
 frameworks: setup-test ## Run some thirty web frameworks with three workers each, at both levels (about 30 minutes, 600 MB from npm and PyPI)
 	@scripts/setup-debian.sh php javac
