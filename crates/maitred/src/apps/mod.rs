@@ -7,6 +7,7 @@ mod launch;
 mod lost;
 mod target;
 
+use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -116,7 +117,7 @@ pub(crate) fn all(home: &Home) -> anyhow::Result<Vec<Known>> {
     lost::bring_back(home);
     let mut known = Vec::new();
     for folder in home.apps()? {
-        match folder.record() {
+        match latest(&folder) {
             Ok(record) => known.push(Known { folder, record }),
             Err(error) if folder.exists() => match salvaged(folder, &error) {
                 Ok(known_still) => known.push(known_still),
@@ -134,6 +135,24 @@ pub(crate) fn all(home: &Home) -> anyhow::Result<Vec<Known>> {
         key(a).cmp(&key(b))
     });
     Ok(known)
+}
+
+/// The record of an app, also of one that another command adds just now: what was not there when it was
+/// read, and is there a moment later, is read again.
+fn latest(folder: &AppFolder) -> anyhow::Result<Record> {
+    // Each further reading takes a command that removes the app and one that adds it in between.
+    const READINGS: usize = 16;
+    for _ in 1..READINGS {
+        let was_missing = |error: &anyhow::Error| {
+            let cause = error.root_cause().downcast_ref::<io::Error>();
+            cause.is_some_and(|cause| cause.kind() == io::ErrorKind::NotFound)
+        };
+        match folder.record() {
+            Err(error) if was_missing(&error) && folder.exists() => {}
+            result => return result,
+        }
+    }
+    folder.record()
 }
 
 /// Another user's app in the same home cannot be asked; that it is there is said.
