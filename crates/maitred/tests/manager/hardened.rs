@@ -16,15 +16,20 @@ folder, command = sys.argv[1], sys.argv[2:]
 def mount(*arguments):
     subprocess.run(["mount", *arguments], check=True)
 if os.geteuid() == 0:
-    # The test's own folder stays where it is.
-    mount("--bind", folder, "/mnt")
+    # The test's own folder and maitred stay where they are, also if that is in /tmp.
+    kept = [folder, os.path.dirname(command[0])]
+    mount("-t", "tmpfs", "tmpfs", "/mnt")
+    for number, place in enumerate(kept):
+        os.mkdir(f"/mnt/{number}")
+        mount("--bind", place, f"/mnt/{number}")
     for place in filter(os.path.isdir, ["/usr", "/boot", "/etc"]):
         mount("--bind", place, place)
         mount("-o", "remount,bind,ro", place)
     for place in ["/tmp", "/var/tmp"]:
         mount("-t", "tmpfs", "-o", "mode=1777", "tmpfs", place)
-    os.makedirs(folder, exist_ok=True)
-    mount("--bind", "/mnt", folder)
+    for number, place in enumerate(kept):
+        os.makedirs(place, exist_ok=True)
+        mount("--bind", f"/mnt/{number}", place)
 os.chdir(folder)
 os.umask(0o077)
 libc = ctypes.CDLL(None, use_errno=True)
