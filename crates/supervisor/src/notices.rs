@@ -218,8 +218,8 @@ impl Supervisor {
         if !processes.any(|process| process.silence.as_ref().is_some_and(|it| it.at <= now)) {
             return;
         }
-        // The library asks before a process listens. So who listens now was told of before, and what is
-        // heard in between may be more than what listens, but never less.
+        // The library asks before a process listens, so the notice of each socket that listens now is on
+        // its way already. Read the other way round, a socket could listen before its notice is heard.
         let listening = silence::listeners();
         self.hear_notices();
         let library = self.spawner.library().to_owned();

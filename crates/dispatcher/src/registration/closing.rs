@@ -40,7 +40,8 @@ impl Closer {
     }
 
     /// Closes a socket before this returns, if it has no peer: one without a connection has nothing
-    /// to wait for. Anything else is closed by the thread.
+    /// to wait for. The thread closes anything else. A worker that connects the socket in this very
+    /// moment, and lets it linger, holds up the registration of its own app alone.
     pub(super) fn close_at_once(&self, socket: OwnedFd) {
         if getpeername(&socket) == Err(Errno::NOTCONN) {
             drop(socket);

@@ -1,12 +1,9 @@
 //! All help texts, in a file: a change of wording shows in review.
 
 use std::fmt::Write;
-use std::fs;
 
 use crate::harness::Place;
-use crate::place;
-
-const FILE: &str = "crates/maitred/tests/snapshots/help.txt";
+use crate::snapshot::is_as_kept;
 
 #[test]
 fn all_help_is_as_the_snapshot_has_it() {
@@ -34,17 +31,5 @@ fn all_help_is_as_the_snapshot_has_it() {
         }
     }
     assert!(count > 30, "{count} commands");
-    let path = place::repository().join(FILE);
-    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
-        fs::write(&path, &text).unwrap();
-    }
-    let kept = fs::read_to_string(&path).unwrap_or_default();
-    let differs = text
-        .lines()
-        .zip(kept.lines())
-        .find(|(now, then)| now != then);
-    assert!(
-        text == kept,
-        "{FILE} is out of date, first at {differs:?}: UPDATE_SNAPSHOTS=1 cargo test -p maitred --test config help"
-    );
+    is_as_kept("help.txt", &text, "help");
 }

@@ -26,6 +26,7 @@ mod names;
 mod programs;
 mod schema;
 mod scripts;
+mod snapshot;
 mod start;
 mod types;
 mod wording;

@@ -7,7 +7,7 @@ use config::FIELDS;
 
 use crate::errors::{UNFIT, WRONG_KIND};
 use crate::harness::Place;
-use crate::place;
+use crate::snapshot::is_as_kept;
 
 /// Files that hold no apps, or cannot be read: name and text.
 const FILES: &[(&str, &str)] = &[
@@ -160,25 +160,6 @@ fn add(text: &mut String, place: &Place, args: &[&str]) {
     let _ = writeln!(text, "{}", said.replace(here, "/app"));
 }
 
-/// Compares with what the file holds.
-fn is_as_kept(name: &str, text: &str) {
-    let file = format!("crates/maitred/tests/snapshots/{name}");
-    let path = place::repository().join(&file);
-    if std::env::var_os("UPDATE_SNAPSHOTS").is_some() {
-        fs::write(&path, text).unwrap();
-    }
-    let kept = fs::read_to_string(&path).unwrap_or_default();
-    let differs = text
-        .lines()
-        .zip(kept.lines())
-        .find(|(now, then)| now != then);
-    assert!(
-        text == kept,
-        "{file} is out of date, first at {differs:?}: UPDATE_SNAPSHOTS=1 cargo test -p maitred --test \
-         config wording"
-    );
-}
-
 #[test]
 fn errors_of_config_files_are_as_the_snapshot_has_them() {
     let mut text = String::new();
@@ -229,5 +210,5 @@ fn errors_of_config_files_are_as_the_snapshot_has_them() {
             .file("a.json", &format!("{{ {app} }}"));
         add(&mut text, &place, &["check", "a.json"]);
     }
-    is_as_kept("config_errors.txt", &text);
+    is_as_kept("config_errors.txt", &text, "wording");
 }

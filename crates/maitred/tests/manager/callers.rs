@@ -27,7 +27,7 @@ fn answer(home: &Home, said: &[u8], goes_on: bool) -> String {
     String::from_utf8(answer).unwrap()
 }
 
-/// Requests that are huge, cut short, or no requests: each is refused, and whoever asks next is answered.
+/// Requests that are huge, cut short, or no requests: each is refused, and the next caller is answered.
 #[test]
 fn whatever_is_said_at_a_control_socket_the_next_is_answered() {
     let _turn = beside_others();

@@ -114,7 +114,7 @@ fn values_that_no_config_has_do_no_harm() {
         let ended = home.run(&["resurrect"]);
         let shown = format!("{place}: {value:.40}: {ended:?}");
         assert!(matches!(ended.code, 0 | 1), "{shown}");
-        // A terminal is told nothing by it.
+        // No escape sequence reaches the terminal.
         assert!(!ended.errors.contains('\u{1b}'), "{shown}");
         assert_eq!(entries(home.folder()), before, "{shown}");
         home.does(&["ls"]);

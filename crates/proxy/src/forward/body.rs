@@ -38,8 +38,9 @@ impl Coded {
 }
 
 /// Reads a body on, until so many bytes of framing have been read, and writes it anew behind what is in
-/// `out`. Chunks that came together go on as one: a sender of small chunks costs the receiver no more than a sender of large ones. (Node reads
-/// 350,000 chunks of one byte in a turn of its loop, for a quarter of a second.)
+/// `out`. Chunks that came together go on as one: a sender of small chunks costs the receiver no more
+/// than a sender of large ones. (Node reads 350,000 chunks of one byte in a turn of its loop, for a
+/// quarter of a second.)
 pub(crate) fn recode(
     decoder: &mut BodyDecoder,
     encoder: BodyEncoder,

@@ -56,7 +56,7 @@ impl App<'_> {
         self.home.folder().join(name)
     }
 
-    /// Waits until the app has written a line with this text so many times.
+    /// Waits until this number of the app's lines have this text.
     pub(crate) fn writes(&self, text: &str, times: usize) -> String {
         let lines = self.home.follow(self.name);
         let mut last = String::new();
