@@ -7,11 +7,11 @@
 
 use std::ffi::OsStr;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, Mode, OFlags, fchmod, fstat, linkat, openat, unlinkat};
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, chmod, fchmod, fstat, linkat, openat, unlinkat};
 use rustix::io::Errno;
 use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, socket_with, sockopt};
 use sys::Rights;
@@ -121,7 +121,7 @@ pub(super) fn at_path(
             let folder = openat(start, folder, flags, Mode::empty())?;
             bind_in(&folder, name, &socket, shown.as_bytes())?;
             // Our own umask may have taken more.
-            let _ = rustix::fs::chmodat(&folder, name, mode, AtFlags::empty());
+            let _ = set_mode(&folder, name, mode);
             Ok(folder)
         })??;
         let mut path = UnixPath::new(folder, name, rights.clone())?;
@@ -146,7 +146,6 @@ pub(super) fn at_path(
 /// or leads through folders that are closed to the worker, by that of the folder's descriptor.
 /// Where the name does not fit behind that either, the socket gets it by a link.
 fn bind_in(folder: &OwnedFd, name: &OsStr, socket: &OwnedFd, shown: &[u8]) -> io::Result<()> {
-    use std::os::fd::AsRawFd;
     let bind = |path: &[u8]| {
         if path.len() > LONGEST_PATH {
             return Err(Errno::NAMETOOLONG);
@@ -172,6 +171,19 @@ fn bind_in(folder: &OwnedFd, name: &OsStr, socket: &OwnedFd, shown: &[u8]) -> io
         Err(Errno::EXIST) => Err(Errno::ADDRINUSE.into()),
         linked => Ok(linked?),
     }
+}
+
+/// Gives the socket at a name its permissions. Somebody else who may change the folder can have put a link
+/// to any file there by now: nothing but a socket is touched.
+fn set_mode(folder: &OwnedFd, name: &OsStr, mode: Mode) -> io::Result<()> {
+    let flags = OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let found = openat(folder, name, flags, Mode::empty())?;
+    let stat = fstat(&found)?;
+    let is_socket = FileType::from_raw_mode(stat.st_mode) == FileType::Socket;
+    if is_socket && Mode::from_raw_mode(stat.st_mode) != mode {
+        chmod(format!("/proc/self/fd/{}", found.as_raw_fd()), mode)?;
+    }
+    Ok(())
 }
 
 /// Whether a socket is of a kind that we could make ourselves, at an address of this family.

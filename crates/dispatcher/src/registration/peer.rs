@@ -105,19 +105,17 @@ impl Peer {
         }
     }
 
-    /// Its effective capabilities, if they are meant for our namespace of users.
+    /// The capabilities that count for it.
     fn capabilities(&self) -> CapabilitySet {
-        let same = statat(&self.folder, "ns/user", AtFlags::empty())
-            .and_then(|theirs| Ok((theirs, statat(CWD, "/proc/self/ns/user", AtFlags::empty())?)))
-            .is_ok_and(|(theirs, ours)| theirs.st_ino == ours.st_ino);
-        let held = || {
-            let digits = self.status("CapEff:")?;
-            u64::from_str_radix(digits.trim(), 16).ok()
+        let own = rustix::process::geteuid().as_raw();
+        let is_of_our_users = || {
+            statat(&self.folder, "ns/user", AtFlags::empty())
+                .and_then(|theirs| {
+                    Ok((theirs, statat(CWD, "/proc/self/ns/user", AtFlags::empty())?))
+                })
+                .is_ok_and(|(theirs, ours)| theirs.st_ino == ours.st_ino)
         };
-        match same.then(held).flatten() {
-            Some(bits) => CapabilitySet::from_bits_retain(bits),
-            None => CapabilitySet::empty(),
-        }
+        counted(self.identity.uid == own, || self.text(), is_of_our_users)
     }
 
     /// The permissions that it takes from files which it makes.
@@ -140,11 +138,14 @@ impl Peer {
 
     /// A line of its `status`.
     fn status(&self, field: &str) -> Option<String> {
+        line_of(&self.text()?, field).map(str::to_owned)
+    }
+
+    /// Its `status`.
+    fn text(&self) -> Option<String> {
         let flags = OFlags::RDONLY | OFlags::CLOEXEC;
         let file = openat(&self.folder, "status", flags, Mode::empty()).ok()?;
-        let text = io::read_to_string(std::fs::File::from(file)).ok()?;
-        let mut lines = text.lines();
-        lines.find_map(|line| line.strip_prefix(field).map(str::to_owned))
+        io::read_to_string(std::fs::File::from(file)).ok()
     }
 
     /// The folder that its relative paths start from, as a path; none where it may not be known.
@@ -180,6 +181,40 @@ const NO_SUCH_OPTION: i32 = rustix::io::Errno::NOPROTOOPT.raw_os_error();
 fn open_folder(at: BorrowedFd<'_>, path: &str) -> io::Result<OwnedFd> {
     let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
     Ok(openat(at, path, flags, Mode::empty())?)
+}
+
+/// What stands behind a field's name in a `status`.
+fn line_of<'a>(status: &'a str, field: &str) -> Option<&'a str> {
+    status.lines().find_map(|line| line.strip_prefix(field))
+}
+
+/// The capabilities of a process that count, by its `status`.
+///
+/// The kernel tells those of now, and the process may have become a program since it connected, to which
+/// the kernel gives more than to whoever executes it (the set-user-ID bit, capabilities of files). So of
+/// those of another user's process the ambient ones count alone: every such program begins without any.
+fn counted(
+    is_our_user: bool,
+    status: impl FnOnce() -> Option<String>,
+    is_of_our_users: impl FnOnce() -> bool,
+) -> CapabilitySet {
+    let status = status();
+    // Not before: a process that makes a namespace of users has all capabilities there from then on, and
+    // never comes back.
+    if !is_of_our_users() {
+        return CapabilitySet::empty();
+    }
+    let set = |field| {
+        let digits = line_of(status.as_deref()?, field)?;
+        let bits = u64::from_str_radix(digits.trim(), 16).ok()?;
+        Some(CapabilitySet::from_bits_retain(bits))
+    };
+    let [effective, ambient] =
+        ["CapEff:", "CapAmb:"].map(|it| set(it).unwrap_or(CapabilitySet::empty()));
+    match is_our_user {
+        true => effective,
+        false => effective & ambient,
+    }
 }
 
 /// Whether a chain of parents leads from one process to another. Between two looks at a process's
@@ -293,6 +328,45 @@ mod tests {
             let error = descends(9, 5, parent).unwrap_err();
             assert!(is_scarcity(&error), "{nth}");
         }
+    }
+
+    /// Whose process it is, its capabilities, effective and ambient, and those that count.
+    #[test]
+    fn another_user_s_process_has_what_no_program_gives_it() {
+        const ALL: u64 = (1 << 41) - 1;
+        for (is_our_user, effective, ambient, expected) in [
+            (true, 0x400, 0, 0x400),
+            (true, 0, 0x400, 0),
+            (false, ALL, 0, 0),
+            (false, 0x400, 0x400, 0x400),
+            (false, ALL, 0x400, 0x400),
+            (false, 0, 0x400, 0),
+        ] {
+            let status =
+                format!("Uid:\t0\t0\nCapEff:\t{effective:016x}\nCapAmb:\t{ambient:016x}\n");
+            let found = counted(is_our_user, || Some(status), || true);
+            assert_eq!(
+                found.bits(),
+                expected,
+                "{is_our_user} {effective:x} {ambient:x}"
+            );
+        }
+        let none = |status: Option<&str>| counted(true, || status.map(str::to_owned), || true);
+        for status in [None, Some(""), Some("CapEff:\tx"), Some("CapEff:")] {
+            assert_eq!(none(status), CapabilitySet::empty(), "{status:?}");
+        }
+    }
+
+    /// It enters a namespace of users while its `status` is read.
+    #[test]
+    fn capabilities_in_a_namespace_of_its_own_do_not_count() {
+        let is_ours = Cell::new(true);
+        let status = || {
+            is_ours.set(false);
+            Some("CapEff:\t000001ffffffffff\nCapAmb:\t000001ffffffffff\n".to_owned())
+        };
+        let found = counted(true, status, || is_ours.get());
+        assert_eq!(found, CapabilitySet::empty());
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::fs;
 use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
+use std::time::Instant;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::io::Errno;
@@ -20,7 +21,11 @@ use crate::victims::{PATIENCE, compile};
 
 /// Who connects for the test.
 #[derive(Clone, Debug)]
-pub(crate) struct Agent(PathBuf);
+pub(crate) struct Agent {
+    path: PathBuf,
+    /// Whoever has connected becomes a program that has capabilities.
+    is_raised: bool,
+}
 
 impl Agent {
     /// An app of this victim, with an agent beside each instance; this is the first one's.
@@ -45,26 +50,44 @@ impl Agent {
 
     /// The first instance's.
     pub(crate) fn in_folder(folder: &Path) -> Agent {
-        Agent(folder.join("agent.0"))
+        Agent {
+            path: folder.join("agent.0"),
+            is_raised: false,
+        }
     }
 
     /// That of another instance of the same app.
     pub(crate) fn of_instance(&self, number: u32) -> Agent {
-        Agent(self.0.with_extension(number.to_string()))
+        Agent {
+            path: self.path.with_extension(number.to_string()),
+            ..self.clone()
+        }
     }
 
     /// A folder that the app may write to.
     pub(crate) fn folder(&self) -> &Path {
-        self.0.parent().unwrap()
+        self.path.parent().unwrap()
+    }
+
+    /// Its connections are of processes that have more rights since (`AGENT_BECOMES` in `agent.c`).
+    pub(crate) fn raised(self) -> Agent {
+        Agent {
+            is_raised: true,
+            ..self
+        }
     }
 
     /// A connection to the registration socket, of the agent's process.
     pub(crate) fn connect(&self) -> OwnedFd {
-        let to_agent = connected(&self.0);
+        let to_agent = connected(&self.path);
         let limit = Timespec::try_from(PATIENCE).unwrap();
         let ready = poll(&mut [PollFd::new(&to_agent, PollFlags::IN)], Some(&limit));
         assert_eq!(ready, Ok(1), "the agent does not answer");
-        let (_, connection) = sys::receive(to_agent.as_fd(), &mut [0; 8]).unwrap();
+        let mut pid = [0; 4];
+        let (_, connection) = sys::receive(to_agent.as_fd(), &mut pid).unwrap();
+        if self.is_raised {
+            has_capabilities_soon(i32::from_ne_bytes(pid));
+        }
         connection.unwrap()
     }
 
@@ -85,6 +108,22 @@ fn setup_in(mut setup: Setup, folder: &Path, name: &str, arguments: &[&str]) -> 
     setup.set_script(&agent);
     let setup = setup.argument(folder.join("agent")).argument(victim);
     arguments.iter().fold(setup, Setup::argument)
+}
+
+/// The capabilities that a process can use.
+pub(crate) fn capabilities_of(pid: i32) -> u64 {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap();
+    let mut lines = status.lines();
+    let digits = lines.find_map(|line| line.strip_prefix("CapEff:")).unwrap();
+    u64::from_str_radix(digits.trim(), 16).unwrap()
+}
+
+fn has_capabilities_soon(pid: i32) {
+    let deadline = Instant::now() + PATIENCE;
+    while capabilities_of(pid) == 0 {
+        assert!(Instant::now() < deadline, "{pid} gets no capability");
+        std::thread::yield_now();
+    }
 }
 
 /// A socket that is connected to a Unix socket at a path.

@@ -5,6 +5,7 @@
 //! `-- --nocapture` shows how long others waited at most during each attack, beside a server that has
 //! nothing to do with maitred: it waits for processors, as they do.
 
+mod raised;
 mod things;
 mod unix_paths;
 
@@ -72,8 +73,19 @@ struct Bench {
     before: Vec<String>,
 }
 
+/// Whose rights the worker has.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Worker {
+    /// Another user's.
+    OfAnother,
+    /// Another user's, and whoever has connected becomes a program that the kernel gives root's.
+    Raised,
+    /// The supervisor's own.
+    Own,
+}
+
 impl Bench {
-    fn new() -> Bench {
+    fn new(worker: Worker) -> Bench {
         let other_port = free_port();
         let (setup, theirs) = Agent::of_another_user("ports", &[&other_port.to_string()]);
         let ours = setup.folder().join("ours");
@@ -83,10 +95,14 @@ impl Bench {
             fs::set_permissions(ours.join(name), fs::Permissions::from_mode(0o600)).unwrap();
         }
         drop(std::os::unix::net::UnixListener::bind(ours.join("root.sock")).unwrap());
-        let setup = if is_root() {
-            setup.option("--uid", NOBODY.to_string())
-        } else {
-            setup
+        let setup = match worker {
+            Worker::Own => setup,
+            _ if is_root() => setup.option("--uid", NOBODY.to_string()),
+            _ => setup,
+        };
+        let (setup, is_raised) = match worker {
+            Worker::Raised => raised::becoming(setup),
+            _ => (setup, false),
         };
         // 40,000 tries beside a racing renamer take minutes on a machine that does something else, too.
         let mut run = setup.limit(900).instances(1).start();
@@ -94,8 +110,9 @@ impl Bench {
         let mut other_app = setup_of_the_other_app();
         other_app.listening(1);
         reports(&other_app, "the other app in its loop", 1);
+        let agent = Agent::in_folder(&theirs);
         Bench {
-            agent: Agent::in_folder(&theirs),
+            agent: if is_raised { agent.raised() } else { agent },
             pulses: [other_port, other_app.port, server_without_maitred()]
                 .map(|port| Pulse::of(Place::Port(port))),
             before: snapshot(&ours),
@@ -354,7 +371,7 @@ const ATTACKS: &[Attack] = &[
 #[test]
 fn a_compromised_worker_harms_nobody() {
     let _turn = alone();
-    let mut bench = Bench::new();
+    let mut bench = Bench::new(Worker::OfAnother);
     for (name, attack) in ATTACKS {
         bench.longest_waits(1);
         attack(&bench);
@@ -379,6 +396,30 @@ fn a_compromised_worker_harms_nobody() {
         event.is("listening") && event.text("address").ends_with(&ending)
     });
     visits(&Place::Port(other_port), 10);
+}
+
+/// What a process may do goes by what it was when it connected.
+#[test]
+fn a_worker_that_becomes_a_program_of_root_s_gains_nothing() {
+    let _turn = alone();
+    let mut bench = Bench::new(Worker::Raised);
+    for (name, attack) in [
+        ("paths of root's", unix_paths::of_root as fn(&Bench)),
+        ("privileged ports", privileged_ports),
+        ("socket options", socket_options),
+    ] {
+        attack(&bench);
+        bench.is_unharmed(name);
+    }
+}
+
+/// Another user may change the folder in which a worker of the supervisor's own user binds.
+#[test]
+fn a_socket_that_another_user_swaps_leads_to_no_file_of_ours() {
+    let _turn = alone();
+    let mut bench = Bench::new(Worker::Own);
+    unix_paths::names_that_are_swapped(&bench);
+    bench.is_unharmed("a name that is swapped, racing");
 }
 
 /// Gives a path to the worker's user.
