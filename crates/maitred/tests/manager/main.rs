@@ -57,3 +57,4 @@ mod targets;
 mod tls_keys;
 mod trouble;
 mod truths;
+mod unix_paths;
