@@ -59,6 +59,11 @@ impl BodyDecoder {
         }
     }
 
+    /// Whether the rest of the body has exactly this length, and is known to.
+    pub fn is_all_of(&self, len: usize) -> bool {
+        matches!(self.0, Decoder::Left(left) if left > 0 && left == len as u64)
+    }
+
     /// Whether the connection's end is the body's.
     pub fn ends_with_connection(&self) -> bool {
         matches!(self.0, Decoder::Close)

@@ -61,11 +61,6 @@ fn a_worker_hears_at_once_that_its_client_has_left() {
             ),
             ("/half", "GET /half HTTP/1.1\r\nHost: a\r\n\r\n"),
         ] {
-            // Deno, with and without maitred, does not tell of it when a body came in a piece of its own,
-            // and here it may: see docs/requests.md.
-            if path == "/post" && runtime == Runtime::Deno {
-                continue;
-            }
             let mut client = Client::connect(&run);
             client.send(request);
             says(&run, &format!("asked {path}"));

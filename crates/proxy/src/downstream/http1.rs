@@ -30,24 +30,22 @@ pub(crate) fn read<W: Workers>(
     {
         return Ok((Step::On, used));
     }
-    // What could not be understood is for the log.
-    let refused = |refusal| Refused { refusal, used: 0 };
     let end = match http1::find_end(bytes, reading.searched.saturating_sub(1)) {
         Ok(End::At(end)) if end <= cx.settings.head => end,
         Ok(End::Beyond(next)) if bytes.len() < cx.settings.head => {
             reading.searched = next.max(1);
             return Ok((Step::On, 0));
         }
-        Ok(_) => return Err(refused(Refusal::HeadTooLarge(TOO_LARGE))),
-        Err(refusal) => return Err(refused(refusal)),
+        Ok(_) => return Err(Refusal::HeadTooLarge(TOO_LARGE).into()),
+        Err(refusal) => return Err(refusal.into()),
     };
-    let (head, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
-    match begin::begin(client, head, rest.len(), cx, workers) {
-        Ok(Some(step)) => Ok((step, end)),
-        // It comes back when more is there.
-        Ok(None) => Ok((Step::On, 0)),
-        Err(refusal) if matches!(client.phase, Phase::Reading(_)) => Err(refused(refusal)),
-        Err(refusal) => Err(Refused { refusal, used: end }),
+    begin::begin(client, bytes, end, cx, workers)
+}
+
+impl From<Refusal> for Refused {
+    /// What could not be understood is for the log: nothing of it is used.
+    fn from(refusal: Refusal) -> Self {
+        Self { refusal, used: 0 }
     }
 }
 

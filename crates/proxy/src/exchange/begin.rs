@@ -12,7 +12,9 @@ use http1::{Framing, HEADERS, Hop, Refusal, Request};
 use super::{Exchange, departure, placing};
 use crate::context::Context;
 use crate::downstream::client::{Client, Phase, Reading, Step};
+use crate::downstream::http1::Refused;
 use crate::forward::request::PORTION;
+use crate::listener::Listener;
 use crate::outcome::record::Record;
 use crate::upstream::connection::Origin;
 use crate::{Settings, Workers};
@@ -20,45 +22,42 @@ use crate::{Settings, Workers};
 /// The cookie by which a client says which worker it belongs to.
 pub(crate) const COOKIE: &str = "maitred_worker";
 
-/// A request's head is complete, and so much of what follows it is there. `None` if that must be
-/// more before a worker is asked for.
+/// A body no longer than this goes to the worker with its head, in one write. A buffer with both is
+/// still one that is kept for further requests.
+const WITH_HEAD: usize = 2048;
+
+/// A request's head is complete: it ends at `end`, and what follows it is there in part. Returns the
+/// outcome, and the number of bytes used; none if more of the body must be there before a worker is
+/// asked for.
 pub(crate) fn begin<W: Workers>(
     client: &mut Client,
-    head: &[u8],
-    rest: usize,
+    bytes: &[u8],
+    end: usize,
     cx: &mut Context,
     workers: &mut W,
-) -> Result<Option<Step>, Refusal> {
+) -> Result<(Step, usize), Refused> {
+    let (head, rest) = bytes.split_at_checked(end).unwrap_or((bytes, &[]));
     http1::check_fields(head, cx.settings.fields)?;
     let (mut few, mut many) = ([MaybeUninit::uninit(); HEADERS], Vec::new());
     let request = http1::parse_request(head, http1::room(head, &mut few, &mut many))?;
     let now = cx.io.now;
     let first = first_portion(&request, cx.settings.body);
-    if rest < first {
+    let Some(first) = rest.get(..first) else {
         client.phase = Phase::Reading(Reading {
             since: now,
             searched: 1,
             needs: head.len() + first,
             skipped: true,
         });
-        return Ok(None);
-    }
+        // It comes back when more is there.
+        return Ok((Step::On, 0));
+    };
     let Some(listener) = cx.listeners.get_mut(client.listener) else {
-        return Ok(Some(Step::Over));
+        return Ok((Step::Over, end));
     };
     cx.limits.retries.earn();
     let mut to_worker = cx.upstream.batch.buffer();
-    let authority = match request.host {
-        Some(_) => Cow::Borrowed(""),
-        None => listener.authority(client.local),
-    };
-    let hop = Hop {
-        peer: client.peer.address,
-        tls: client.link.is_tls(),
-        trusted: &cx.settings.trusted,
-        authority: &authority,
-    };
-    http1::write_request(&request, hop, &mut to_worker);
+    write_head(&request, client, listener, &cx.settings, &mut to_worker);
     let asker = Asker::of(&request, client, &cx.settings, &cx.upstream.named_by);
     let since = match &client.phase {
         Phase::Reading(reading) => reading.since,
@@ -74,19 +73,57 @@ pub(crate) fn begin<W: Workers>(
     let mut exchange = Exchange::of(&request, record, asker.origin, caller, to_worker, now);
     exchange.wants = wanted_member(&request);
     exchange.keep_alive &= client.carrier.has_next_request();
+    let used = end + take_small_body(&mut exchange, first)?;
     client.phase = Phase::Serving(Box::new(exchange));
     if departure::has_left(client, &cx.settings) {
         // No worker needs to know of it.
-        return Ok(Some(Step::Over));
+        return Ok((Step::Over, used));
     }
+    let refused = |refusal| Refused { refusal, used };
     if !has_place {
-        return Err(Refusal::TooMany);
+        return Err(refused(Refusal::TooMany));
     }
     let most = cx.settings.body;
     if most > 0 && matches!(request.framing, Framing::Length(length) if length > most) {
-        return Err(Refusal::BodyTooLarge);
+        return Err(refused(Refusal::BodyTooLarge));
     }
-    placing::arrive(client, cx, workers).map(Some)
+    let step = placing::arrive(client, cx, workers).map_err(refused)?;
+    Ok((step, used))
+}
+
+/// Writes the head that the worker gets.
+fn write_head(
+    request: &Request<'_, '_>,
+    client: &Client,
+    listener: &Listener,
+    settings: &Settings,
+    to: &mut Vec<u8>,
+) {
+    let authority = match request.host {
+        Some(_) => Cow::Borrowed(""),
+        None => listener.authority(client.local),
+    };
+    let hop = Hop {
+        peer: client.peer.address,
+        tls: client.link.is_tls(),
+        trusted: &settings.trusted,
+        authority: &authority,
+    };
+    http1::write_request(request, hop, to);
+}
+
+/// Puts a body behind its head, where it is all there and small: the two go to the worker in one write,
+/// and where the app is slow to read, it finds both. (Deno does not tell its app of a client that leaves
+/// if the body came by itself.) How many bytes that has taken.
+fn take_small_body(exchange: &mut Exchange, first: &[u8]) -> Result<usize, Refusal> {
+    if first.len() > WITH_HEAD || !exchange.request.is_all_of(first.len()) {
+        return Ok(0);
+    }
+    let piece = exchange.request.read(first)?;
+    exchange.head.extend_from_slice(first);
+    exchange.body = piece.read as u64;
+    exchange.request_done = exchange.request.is_done();
+    Ok(piece.read)
 }
 
 /// Who asks, as far as balancers in front are to be believed.

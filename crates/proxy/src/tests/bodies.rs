@@ -95,6 +95,39 @@ fn a_body_of_known_length_that_trickles_holds_no_worker() {
     assert!(world.channels.lying.is_empty());
 }
 
+/// A small body goes with its head: a worker finds both, or neither.
+#[test]
+fn a_small_body_goes_with_its_head() {
+    for (length, together) in [(1, true), (2048, true), (2049, false)] {
+        let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
+        let mut client = world.connect_from("192.0.2.1");
+        let body = "x".repeat(length);
+        let post = format!("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {length}\r\n\r\n{body}");
+        // Cut anywhere on its way, and followed by another request.
+        let (first, second) = post.split_at(post.len() - 1);
+        world.send(&mut client, first);
+        assert!(world.channels.lying.is_empty());
+        world.send(&mut client, format!("{second}{post}"));
+        let (_, mut worker) = world.take();
+        let said = arrived(&mut worker).0;
+        assert!(said.ends_with(&format!("\r\n\r\n{body}")), "{said}");
+        let found = usize::try_from(world.channels.handed_with).unwrap();
+        let expected = if together {
+            said.len()
+        } else {
+            said.len() - length
+        };
+        assert_eq!(found, expected, "{length}");
+        // The next one goes over the same connection, with all that is sent at the end of the turn.
+        worker.write_all(OK.as_bytes()).unwrap();
+        world.see_to_events();
+        let before = arrived(&mut worker).0;
+        assert_eq!(before.is_empty(), together, "{length}: {before}");
+        world.run();
+        assert_eq!(before + &arrived(&mut worker).0, said, "{length}");
+    }
+}
+
 /// Old clients send an empty line behind a body; one is passed over, however it is cut on its way.
 #[test]
 fn an_empty_line_behind_a_request_is_no_request() {

@@ -38,6 +38,8 @@ const SECOND: Nanos = 1_000_000_000;
 struct Channels {
     /// What lies in them, oldest first.
     lying: VecDeque<(MemberId, OwnedFd)>,
+    /// How many bytes the last one had in it when it was put there.
+    handed_with: u64,
     /// Whose takes nothing.
     full: Vec<MemberId>,
     busy: Vec<MemberId>,
@@ -64,6 +66,7 @@ impl Workers for Channels {
         if self.full.contains(&member) {
             return Err(end);
         }
+        self.handed_with = rustix::io::ioctl_fionread(&end).unwrap();
         self.lying.push_back((member, end));
         Ok(())
     }
