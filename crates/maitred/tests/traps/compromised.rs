@@ -5,29 +5,25 @@
 //! `-- --nocapture` shows how long others waited at most during each attack, beside a server that has
 //! nothing to do with maitred: it waits for processors, as they do.
 
+mod bench;
 mod raised;
 mod things;
 mod unix_paths;
 
 use std::fs;
-use std::io::Write;
-use std::net::{Ipv4Addr, TcpListener};
 use std::os::fd::{AsFd, OwnedFd};
-use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
-use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
+use std::os::unix::fs::chown;
+use std::path::Path;
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, socket_with};
 use rustix::process::{Signal, kill_process};
 use sys::{CapabilitySet, Identity, Rights};
 use wire::{Address, Outcome, Reply, Request, Verb};
 
-use crate::agent::{Agent, request};
+use crate::agent::request;
 use crate::client::{Place, visits};
-use crate::harness::{Run, alone, children_of, free_port};
-use crate::pulse::Pulse;
-use crate::victims::{reports, setup};
+use crate::harness::{alone, children_of, free_port};
+use bench::{Bench, Worker};
 
 const NOBODY: u32 = 65534;
 
@@ -56,135 +52,6 @@ fn rights_of_the_worker() -> Rights {
         identity,
         capabilities: CapabilitySet::empty(),
     }
-}
-
-/// The worker, what belongs to root beside it, and those who are to be served all the while.
-struct Bench {
-    // These end before those whom they visit.
-    pulses: [Pulse; 3],
-    agent: Agent,
-    run: Run,
-    other_app: Run,
-    other_port: u16,
-    /// Of the other user.
-    theirs: PathBuf,
-    /// Of root's, with files that only root may read.
-    ours: PathBuf,
-    before: Vec<String>,
-}
-
-/// Whose rights the worker has.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Worker {
-    /// Another user's.
-    OfAnother,
-    /// Another user's, and whoever has connected becomes a program that the kernel gives root's.
-    Raised,
-    /// The supervisor's own.
-    Own,
-}
-
-impl Bench {
-    fn new(worker: Worker) -> Bench {
-        let other_port = free_port();
-        let (setup, theirs) = Agent::of_another_user("ports", &[&other_port.to_string()]);
-        let ours = setup.folder().join("ours");
-        fs::create_dir(&ours).unwrap();
-        for name in ["secret", "app.log"] {
-            fs::write(ours.join(name), "secret").unwrap();
-            fs::set_permissions(ours.join(name), fs::Permissions::from_mode(0o600)).unwrap();
-        }
-        drop(std::os::unix::net::UnixListener::bind(ours.join("root.sock")).unwrap());
-        let setup = match worker {
-            Worker::Own => setup,
-            _ if is_root() => setup.option("--uid", NOBODY.to_string()),
-            _ => setup,
-        };
-        let (setup, is_raised) = match worker {
-            Worker::Raised => raised::becoming(setup),
-            _ => (setup, false),
-        };
-        // 40,000 tries beside a racing renamer take minutes on a machine that does something else, too.
-        let mut run = setup.limit(900).instances(1).start();
-        run.listening_on(&format!(":{other_port}"), 1);
-        let mut other_app = setup_of_the_other_app();
-        other_app.listening(1);
-        reports(&other_app, "the other app in its loop", 1);
-        let agent = Agent::in_folder(&theirs);
-        Bench {
-            agent: if is_raised { agent.raised() } else { agent },
-            pulses: [other_port, other_app.port, server_without_maitred()]
-                .map(|port| Pulse::of(Place::Port(port))),
-            before: snapshot(&ours),
-            run,
-            other_app,
-            other_port,
-            theirs,
-            ours,
-        }
-    }
-
-    /// A folder that only root can change.
-    fn folder_of_root(&self) -> &Path {
-        if is_root() {
-            &self.ours
-        } else {
-            Path::new("/etc")
-        }
-    }
-
-    fn ask(&self, request: Request, fds: &[OwnedFd]) -> Option<Reply> {
-        self.agent.call(&request.encode(), fds)
-    }
-
-    /// How long the others have waited at most since the last question, after some more visits.
-    fn longest_waits(&self, visits: u64) -> [Duration; 3] {
-        let pulses = self.pulses.each_ref();
-        pulses.map(|pulse| pulse.longest_after(visits))
-    }
-
-    /// What is root's is as it was, everybody else is served, and no worker has ended.
-    fn is_unharmed(&mut self, attack: &str) -> [Duration; 3] {
-        let waits = self.longest_waits(200);
-        assert_eq!(snapshot(&self.ours), self.before, "{attack}");
-        self.run.no_worker_has_ended();
-        self.other_app.no_worker_has_ended();
-        waits
-    }
-}
-
-/// Answers as the victims do, until the test ends.
-fn server_without_maitred() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let port = listener.local_addr().unwrap().port();
-    thread::spawn(move || {
-        for client in listener.incoming() {
-            client.unwrap().write_all(b"1\n").unwrap();
-        }
-    });
-    port
-}
-
-fn setup_of_the_other_app() -> Run {
-    setup("gcc", "acceptors", &["level"])
-        .limit(900)
-        .instances(1)
-        .start()
-}
-
-/// All that can be seen of a folder.
-fn snapshot(folder: &Path) -> Vec<String> {
-    let entries = fs::read_dir(folder).unwrap().flatten();
-    let describe = |path: PathBuf| {
-        let meta = fs::symlink_metadata(&path).unwrap();
-        let text = meta.is_file().then(|| fs::read(&path).unwrap());
-        let owner = (meta.uid(), meta.gid(), meta.mode(), meta.nlink());
-        format!("{path:?} {owner:?} {} {text:?}", meta.ino())
-    };
-    let mut all: Vec<_> = entries.map(|entry| describe(entry.path())).collect();
-    all.push(describe(folder.to_owned()));
-    all.sort();
-    all
 }
 
 fn tcp_address(port: u16) -> Address {
@@ -380,6 +247,8 @@ fn a_compromised_worker_harms_nobody() {
             "{name}: another listener waited {listener:?} at most, another app {app:?}, \
              without maitred {without:?}"
         );
+        let [own, other] = bench.nobody_is_held_up(name);
+        println!("  its dispatcher: {own:?}\n  the other app's: {other:?}");
     }
     // And a worker that starts now is heard.
     let Bench {

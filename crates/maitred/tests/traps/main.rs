@@ -24,6 +24,7 @@ mod processor;
 mod pulse;
 mod scripted;
 mod victims;
+mod watch;
 
 mod acceptors;
 mod addresses;
