@@ -51,6 +51,12 @@ impl Client {
         }
     }
 
+    pub(crate) fn bytes(&mut self, length: usize) -> io::Result<Vec<u8>> {
+        let mut bytes = vec![0; length];
+        self.stream.read_exact(&mut bytes)?;
+        Ok(bytes)
+    }
+
     /// Reads a response, which must have this body.
     pub(crate) fn receive(&mut self, expected: &[u8]) -> io::Result<()> {
         let status = self.line()?;
@@ -64,13 +70,10 @@ impl Client {
                 _ => {}
             }
         }
-        let mut body = vec![0; length];
-        self.stream.read_exact(&mut body)?;
+        let mut body = self.bytes(length)?;
         while chunked {
-            let size = usize::from_str_radix(&self.line()?, 16).unwrap();
-            let mut piece = vec![0; size];
-            self.stream.read_exact(&mut piece)?;
-            body.extend(piece);
+            let size = usize::from_str_radix(&self.line()?, 16).map_err(io::Error::other)?;
+            body.extend(self.bytes(size)?);
             self.line()?;
             chunked = size > 0;
         }

@@ -1,0 +1,31 @@
+// Without any signal handler.
+const http = require('http');
+const { WebSocketServer } = require(`${process.env.MODULES}/ws`);
+
+const pause = (ms) => new Promise((done) => setTimeout(done, ms));
+const kept = [];
+
+const server = http.createServer((request, response) => {
+    const got = [];
+    request.on('data', (piece) => got.push(piece)).on('end', async () => {
+        if (request.url === '/grow') kept.push(Buffer.alloc(450 << 20, 1));
+        if (request.url === '/slow') {
+            for (let n = 0; n < 10; n++) {
+                response.write('0123456789');
+                await pause(150);
+            }
+        }
+        if (request.url !== '/events') return response.end(Buffer.concat(got));
+        response.writeHead(200, { 'Content-Type': 'text/event-stream' });
+        for (let n = 0; !response.destroyed; n++) {
+            response.write(`data: ${n}\n\n`);
+            await pause(20);
+        }
+    });
+});
+
+new WebSocketServer({ server }).on('connection', (socket) => {
+    socket.on('message', (data, binary) => socket.send(data, { binary }));
+});
+
+server.listen(process.env.PORT, () => console.log('up'));
