@@ -1,8 +1,11 @@
 //! Reloading and scaling under clients that never retry: connections outlive their workers.
 
 mod kinds;
+mod lasting;
 mod load;
 mod websocket;
+
+use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
@@ -10,7 +13,8 @@ use crate::client::Client;
 use crate::harness::{PATIENCE, Process, beside_others, gone_within, repository, tool};
 use crate::home::Home;
 use kinds::{KINDS, Kind, UPLOADS};
-use load::{Step, address, under_load};
+use lasting::Lasting;
+use load::{address, under_load};
 
 /// A server without any signal handler. It echoes bodies; `/slow` takes a second and a half, `/events`
 /// has no end, `/grow` takes memory, and WebSockets echo.
@@ -119,7 +123,7 @@ const LEVELS: [&str; 2] = ["connection", "request"];
 fn reloads() -> usize {
     match std::env::var("MAITRED_TEST_RELOADS") {
         Ok(number) => number.parse().unwrap(),
-        Err(_) => 2,
+        Err(_) => 1,
     }
 }
 
@@ -132,40 +136,32 @@ fn are_replaced(home: &Home, before: &[i32]) {
     {}
 }
 
-/// What ends workers while others serve, one after the other.
-fn deploys(home: &Home, server: &Server, fields: &Value, step: &Step) {
+/// What ends workers while others serve, except for scaling, one after the other.
+fn deploys(home: &Home, server: &Server, fields: &Value, mut begins: impl FnMut(String)) {
     for number in 0..reloads() {
-        step.begins(format!("reload {number}"));
+        begins(format!("reload {number}"));
         home.does(&["reload", "app"]);
     }
 
-    step.begins("cron_restart");
-    let before = home.pids();
+    begins("cron_restart".to_owned());
     let mut each_second = fields.clone();
     each_second["cron_restart"] = json!("* * * * * *");
     server.write(home, &each_second);
     home.does(&["reload", "app.json"]);
-    are_replaced(home, &before);
-    let before = home.pids();
-    are_replaced(home, &before);
-    step.begins("a reload without cron_restart");
+    are_replaced(home, &home.pids());
+    begins("a reload without cron_restart".to_owned());
     server.write(home, fields);
     home.does(&["reload", "app.json"]);
 
-    step.begins("watch");
+    begins("watch".to_owned());
     let before = home.pids();
     home.file("changed", "");
     are_replaced(home, &before);
 
-    step.begins("max_memory_restart");
+    begins("max_memory_restart".to_owned());
     let before = home.pids();
     Client::new(address(home)).unwrap().receives(b"", "/grow");
     while home.pids().iter().all(|pid| before.contains(pid)) {}
-
-    for count in ["6", "1", "4"] {
-        step.begins(format!("scale {count}"));
-        home.does(&["scale", "app", count]);
-    }
 }
 
 fn loses_nothing(server: &Server, level: &str) {
@@ -185,10 +181,53 @@ fn loses_nothing(server: &Server, level: &str) {
     home.does(&["start", "app.json"]);
     home.is_up("app", 2);
     let first = processes(&home);
+    let mut lasting = server
+        .streams
+        .then(|| Lasting::open(address(&home)).unwrap());
     under_load(&home, &server.kinds(), |step| {
-        deploys(&home, server, &fields, step);
+        deploys(&home, server, &fields, |name| {
+            let gone_on = lasting.iter_mut().try_for_each(Lasting::go_on);
+            gone_on.unwrap_or_else(|error| panic!("before {name}: {error}"));
+            step.begins(name);
+        });
+        if let Some(lasting) = lasting {
+            assert!(first.iter().any(Process::is_alive));
+            lasting.close().unwrap();
+        }
+        for count in ["6", "1", "4"] {
+            step.begins(format!("scale {count}"));
+            home.does(&["scale", "app", count]);
+        }
         assert_eq!(gone_within(PATIENCE, &first), []);
     });
+}
+
+/// What cannot move lives until `drain_timeout`, and no longer.
+#[test]
+fn websockets_and_event_streams_live_until_drain_timeout() {
+    let _turn = beside_others();
+    let limit = Duration::from_secs(3);
+    for server in [node(), bun(), deno(), uvicorn()] {
+        for level in LEVELS {
+            let case = format!("{}, per {level}", server.file);
+            let home = Home::new();
+            let fields = json!({
+                "instances": 1, "per": level, "drain_timeout": limit.as_secs() * 1000,
+            });
+            server.write(&home, &fields);
+            home.does(&["start", "app.json"]);
+            home.is_up("app", 1);
+            let first = processes(&home);
+            let mut lasting = Lasting::open(address(&home)).unwrap();
+            let begin = Instant::now();
+            home.does(&["reload", "app"]);
+            while lasting.go_on().is_ok() {}
+            let lived = begin.elapsed();
+            assert!(lived >= limit, "{case}: {lived:?}");
+            assert_eq!(gone_within(PATIENCE, &first), [], "{case}");
+            Client::new(address(&home)).unwrap().receives(b"", "/");
+        }
+    }
 }
 
 /// What ends the only worker, under the same clients: at both levels nobody is refused, cut or closed.
@@ -274,7 +313,6 @@ lose_nothing! {
     deno_loses_nothing: deno, "connection";
     deno_loses_nothing_per_request: deno, "request";
     asyncio_loses_nothing: asyncio, "connection";
-    asyncio_loses_nothing_per_request: asyncio, "request";
     uvicorn_loses_nothing: uvicorn, "connection";
     uvicorn_loses_nothing_per_request: uvicorn, "request";
 }

@@ -61,4 +61,6 @@ class Server(uvicorn.Server):
         print("up", flush=True)
 
 
-Server(uvicorn.Config(app, port=int(os.environ["PORT"]), log_level="warning")).run()
+# Clients of WebSockets are silent for longer than it waits for a pong.
+config = uvicorn.Config(app, port=int(os.environ["PORT"]), log_level="warning", ws_ping_interval=None)
+Server(config).run()

@@ -2,6 +2,7 @@
 Bun.serve({
     port: process.env.PORT,
     fetch: (request, server) => server.upgrade(request) ? undefined : answer(request),
-    websocket: { message: (socket, message) => void socket.send(message) },
+    // Clients are silent for a while.
+    websocket: { idleTimeout: 900, message: (socket, message) => void socket.send(message) },
 });
 console.log('up');

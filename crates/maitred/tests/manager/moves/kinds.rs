@@ -67,20 +67,7 @@ pub(super) const KINDS: [Kind; 10] = [
     }),
     kept("event streams", |client| {
         client.write(b"GET /events HTTP/1.1\r\nHost: a\r\n\r\n")?;
-        for number in 0..10 {
-            let expected = format!("data: {number}");
-            // Between them stand fields, sizes of chunks, and empty lines.
-            let line = loop {
-                let line = client.line()?;
-                if line.starts_with("data: ") {
-                    break line;
-                }
-            };
-            if line != expected {
-                return Err(io::Error::other(format!("{line} is not {expected}")));
-            }
-        }
-        Ok(())
+        (0..10).try_for_each(|number| next_event(client, number))
     })
     .opaque(),
     kept("websockets", |client| {
@@ -115,4 +102,19 @@ fn upload(client: &mut Client, pause: fn()) -> io::Result<()> {
     }
     client.write(b"0\r\n\r\n")?;
     client.receive(&b"hello".repeat(5))
+}
+
+/// Reads an event, which must have this number.
+pub(super) fn next_event(client: &mut Client, number: u32) -> io::Result<()> {
+    let expected = format!("data: {number}");
+    loop {
+        // Between events stand the response's fields, sizes of chunks, and empty lines.
+        match client.line()? {
+            line if line == expected => return Ok(()),
+            line if line.starts_with("data: ") => {
+                return Err(io::Error::other(format!("{line} is not {expected}")));
+            }
+            _ => {}
+        }
+    }
 }

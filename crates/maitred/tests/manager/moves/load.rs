@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::thread;
+use std::time::Duration;
 
 use super::kinds::Kind;
 use crate::client::Client;
@@ -36,6 +37,8 @@ fn run(kind: Kind, address: SocketAddr, stop: &Receiver<()>, step: &Step) -> Res
         let acted = connected.and_then(|()| (kind.act)(&mut client));
         acted.map_err(|error| wrong(count, error))?;
         count += 1;
+        // So they leave the machine time for workers to start.
+        client.pause = client.pause.max(Duration::from_millis(5));
     }
     Ok(count)
 }

@@ -10,6 +10,8 @@ const ACCEPT: &str = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=";
 
 const TEXT: u8 = 0x81;
 const CLOSE: u8 = 0x88;
+const PING: u8 = 0x89;
+const PONG: u8 = 0x8a;
 
 /// Turns a connection into a WebSocket.
 pub(super) fn open(client: &mut Client, path: &str) -> io::Result<()> {
@@ -61,8 +63,14 @@ fn send(client: &mut Client, kind: u8, payload: &[u8]) -> io::Result<()> {
     client.write(&[&[kind, 0x80 | length, 0, 0, 0, 0], payload].concat())
 }
 
+/// The next frame that is no ping: those are answered.
 fn receive(client: &mut Client) -> io::Result<(u8, Vec<u8>)> {
-    let head = client.bytes(2)?;
-    let payload = client.bytes(usize::from(head[1]))?;
-    Ok((head[0], payload))
+    loop {
+        let head = client.bytes(2)?;
+        let payload = client.bytes(usize::from(head[1]))?;
+        if head[0] != PING {
+            return Ok((head[0], payload));
+        }
+        send(client, PONG, &payload)?;
+    }
 }
