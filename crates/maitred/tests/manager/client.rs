@@ -2,15 +2,23 @@
 
 use std::io::{self, BufRead, BufReader, ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
+use std::thread;
 use std::time::Duration;
 
+use rustix::net::sockopt::set_socket_recv_buffer_size;
+
 use crate::harness::PATIENCE;
+
+/// As much of a body is read at once.
+const PIECE: usize = 64 * 1024;
 
 /// A connection, and what its client does between two requests.
 pub(crate) struct Client {
     address: SocketAddr,
     stream: BufReader<TcpStream>,
     pub(crate) pause: Duration,
+    /// How long it waits before each piece of a body that it reads.
+    pub(crate) reading: Duration,
 }
 
 impl Client {
@@ -22,6 +30,7 @@ impl Client {
             address,
             stream: BufReader::new(stream),
             pause: Duration::ZERO,
+            reading: Duration::ZERO,
         })
     }
 
@@ -43,6 +52,11 @@ impl Client {
         self.write(&request)
     }
 
+    /// Has the kernel take in little that is not read.
+    pub(crate) fn takes_in_little(&self) -> io::Result<()> {
+        Ok(set_socket_recv_buffer_size(self.stream.get_ref(), PIECE)?)
+    }
+
     pub(crate) fn line(&mut self) -> io::Result<String> {
         let mut line = String::new();
         match self.stream.read_line(&mut line)? {
@@ -53,7 +67,10 @@ impl Client {
 
     pub(crate) fn bytes(&mut self, length: usize) -> io::Result<Vec<u8>> {
         let mut bytes = vec![0; length];
-        self.stream.read_exact(&mut bytes)?;
+        for piece in bytes.chunks_mut(PIECE) {
+            thread::sleep(self.reading);
+            self.stream.read_exact(piece)?;
+        }
         Ok(bytes)
     }
 

@@ -41,8 +41,25 @@ impl Kind {
     }
 }
 
-pub(super) const KINDS: [Kind; 10] = [
+pub(super) const KINDS: [Kind; 14] = [
     kept("new connections", |client| client.post("/", b"hello")).anew(),
+    kept("late requests", |client| {
+        thread::sleep(Duration::from_millis(200));
+        client.post("/", b"hello")
+    })
+    .anew(),
+    kept("slow heads", |client| {
+        for part in [
+            "POST / HT",
+            "TP/1.1\r\nHost: a\r\n",
+            "Content-Length: 5\r\n\r",
+        ] {
+            client.write(part.as_bytes())?;
+            thread::sleep(Duration::from_millis(50));
+        }
+        client.write(b"\nhello")?;
+        client.receive(b"hello")
+    }),
     kept("kept alive", |client| client.post("/", b"")),
     kept("mostly idle", |client| {
         client.post("/", b"x")?;
@@ -61,6 +78,8 @@ pub(super) const KINDS: [Kind; 10] = [
     LARGE_BODIES,
     CHUNKED_UPLOADS,
     SLOW_UPLOADS,
+    AFTER_CONTINUE,
+    SLOW_READERS,
     kept("slow downloads", |client| {
         client.send("/slow", b"")?;
         client.receive(&b"0123456789".repeat(10))
@@ -91,8 +110,32 @@ const SLOW_UPLOADS: Kind = kept("slow uploads", |client| {
     upload(client, || thread::sleep(Duration::from_millis(100)))
 });
 
+const AFTER_CONTINUE: Kind = kept("uploads after 100 Continue", |client| {
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\n";
+    client.write(head.as_bytes())?;
+    let status = client.line()?;
+    if !status.starts_with("http/1.1 100") {
+        return Err(io::Error::other(status));
+    }
+    while !client.line()?.is_empty() {}
+    client.write(b"hello")?;
+    client.receive(b"hello")
+});
+
+const SLOW_READERS: Kind = kept("slow readers", |client| {
+    client.takes_in_little()?;
+    client.reading = Duration::from_millis(50);
+    client.post("/", &[b'z'; 1_000_000])
+});
+
 /// Those whose bodies come later than their heads.
-pub(super) const UPLOADS: [&str; 3] = [LARGE_BODIES.name, CHUNKED_UPLOADS.name, SLOW_UPLOADS.name];
+pub(super) const UPLOADS: [&str; 5] = [
+    LARGE_BODIES.name,
+    CHUNKED_UPLOADS.name,
+    SLOW_UPLOADS.name,
+    AFTER_CONTINUE.name,
+    SLOW_READERS.name,
+];
 
 fn upload(client: &mut Client, pause: fn()) -> io::Result<()> {
     client.write(b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n")?;

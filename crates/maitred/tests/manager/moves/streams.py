@@ -24,6 +24,8 @@ async def serve(reader, writer):
             head = await reader.readuntil(b"\r\n\r\n")
         except asyncio.IncompleteReadError:
             return writer.close()
+        if b"Expect" in head:
+            writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         got = await body(reader, head)
         if b" /grow " in head:
             kept.append(b"1" * (450 << 20))
