@@ -60,6 +60,9 @@ pub struct App {
     /// How long a process that another one replaces may serve on before it is asked to end.
     #[serde(with = "millis", default = "super::resolve::drain_timeout")]
     pub drain_timeout: Duration,
+    /// How long newcomers are served after SIGTERM, while the app says that it is not ready.
+    #[serde(with = "millis", default)]
+    pub drain_delay: Duration,
     /// From the first signal to SIGKILL.
     #[serde(with = "millis")]
     pub kill_timeout: Duration,

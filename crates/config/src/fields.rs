@@ -471,6 +471,14 @@ fields! {
         examples: [r#""5s""#, r#""10m""#],
         flags: [flag("drain-timeout", Takes::Value("TIME")).also_of_run()],
     }
+    /// Time between SIGTERM to maitred and the end of the app. Meanwhile `/readyz` answers 503, and
+    /// newcomers are served as ever: a load balancer that looks at it sends elsewhere before the port
+    /// closes. Other signals, commands and a second SIGTERM do not wait. `/readyz` needs `metrics`.
+    drain_delay: Millis [Stopping, Nothing, Restart] {
+        default: "0",
+        examples: [r#""10s""#, r#""30s""#],
+        flags: [flag("drain-delay", Takes::Value("TIME")).also_of_run()],
+    }
     /// Time between the stop signal and SIGKILL.
     kill_timeout: Millis [Stopping, Nothing, Restart] {
         default: "1600ms",

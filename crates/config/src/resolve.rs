@@ -161,6 +161,7 @@ pub fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Resolved>
                 .map_or(BTreeSet::new(), |codes| codes.0),
         },
         drain_timeout: millis(entry.drain_timeout, DRAIN_TIMEOUT),
+        drain_delay: millis(entry.drain_delay, Duration::ZERO),
         kill_timeout: millis(entry.kill_timeout, KILL_TIMEOUT),
         kill_signal: match entry.kill_signal {
             Some(signal) => signal,

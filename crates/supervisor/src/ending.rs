@@ -24,6 +24,14 @@ pub(super) struct Ending {
     pub(super) signal: Option<Signalled>,
 }
 
+/// A signal ends the app at the end of its `drain_delay`; until then newcomers are served.
+#[derive(Debug)]
+pub(super) struct Delay {
+    pub(super) since: Duration,
+    pub(super) until: Duration,
+    pub(super) signal: Signalled,
+}
+
 /// What becomes of the app's folder when the supervisor ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Afterwards {
@@ -41,8 +49,7 @@ impl Supervisor {
         match arrived.signal {
             Signal::CHILD => self.reap(),
             Signal::INT | Signal::TERM | Signal::QUIT | Signal::HUP => {
-                self.afterwards = Afterwards::AsIfCrashed;
-                self.end(signal_name(arrived.signal), Some(arrived));
+                self.asked_to_end(arrived);
             }
             // In its own group a worker does not hear what the terminal sends.
             Signal::USR1 | Signal::USR2 | Signal::WINCH
@@ -56,10 +63,45 @@ impl Supervisor {
         }
     }
 
+    fn asked_to_end(&mut self, arrived: Signalled) {
+        if !self.is_delayed(arrived) {
+            self.end_by(arrived);
+        }
+    }
+
+    /// Whether the end of the app that the signal asks for is put off. Balancers need time to hear of
+    /// it; whoever types Ctrl-C does not want to wait.
+    fn is_delayed(&mut self, arrived: Signalled) -> bool {
+        let (now, delay) = (self.now(), self.app.drain_delay);
+        if let Some(delay) = &self.delay {
+            return now - delay.since <= SAME_SIGNAL;
+        }
+        if arrived.signal != Signal::TERM || delay.is_zero() || self.ending.is_some() {
+            return false;
+        }
+        self.delay = Some(Delay {
+            since: now,
+            until: now + delay,
+            signal: arrived,
+        });
+        self.event(Event::NotReady {
+            signal: signal_name(arrived.signal).to_owned(),
+            delay: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+        });
+        true
+    }
+
+    /// Ends the app for a signal.
+    pub(super) fn end_by(&mut self, signal: Signalled) {
+        self.afterwards = Afterwards::AsIfCrashed;
+        self.end(signal_name(signal.signal), Some(signal));
+    }
+
     /// Begins to end the app. A second signal does not wait for what is in progress, and the next one
     /// for no worker any more.
     pub(super) fn end(&mut self, reason: &str, signal: Option<Signalled>) {
         let now = self.now();
+        self.delay = None;
         if let Some(ending) = &mut self.ending {
             if now - ending.since <= SAME_SIGNAL {
                 return;

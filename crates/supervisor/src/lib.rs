@@ -47,7 +47,7 @@ use crate::output::Output;
 use config::{App, ExecMode};
 pub use descriptors::make_room;
 use dispatcher::{self, Dispatcher, Notice, RegistrationSettings};
-use ending::{Afterwards, Ending, listen_for_signals};
+use ending::{Afterwards, Delay, Ending, listen_for_signals};
 use endpoint::Endpoint;
 use home::control::{Call, Request, Server};
 use home::runtime_folder::RuntimeFolder;
@@ -113,6 +113,7 @@ pub struct Supervisor {
     /// What has happened, in numbers.
     tally: Tally,
     endpoint: Endpoint,
+    delay: Option<Delay>,
     ending: Option<Ending>,
     afterwards: Afterwards,
     started: Instant,
@@ -175,6 +176,7 @@ impl Supervisor {
             native: notices::Native::default(),
             starving: Starving::No,
             renewal: renewal::Renewal::default(),
+            delay: None,
             ending: None,
             tally: Tally::default(),
             endpoint: Endpoint::new(),

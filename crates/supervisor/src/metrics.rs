@@ -41,7 +41,7 @@ impl Supervisor {
 
     /// Whether the app can be sent work: an instance is ready, and the app is not being stopped.
     fn is_ready_for_work(&self) -> bool {
-        self.ending.is_none() && self.slots.iter().any(is_ready)
+        self.ending.is_none() && self.delay.is_none() && self.slots.iter().any(is_ready)
     }
 }
 

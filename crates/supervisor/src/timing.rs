@@ -25,7 +25,9 @@ impl Supervisor {
         });
         let orphans = self.orphans.iter().map(|orphan| orphan.kill_at);
         let stats = self.stats.map(|(_, at)| at);
+        let delay = self.delay.as_ref().map(|delay| delay.until);
         let others = [
+            delay,
             ending,
             self.renewal.memory_check,
             stats,
@@ -41,6 +43,9 @@ impl Supervisor {
         if ending.is_some_and(|ending| ending.kill_at <= now) {
             self.kill_everything();
             return;
+        }
+        if let Some(delay) = self.delay.take_if(|delay| delay.until <= now) {
+            self.end_by(delay.signal);
         }
         for orphan in &mut self.orphans {
             if orphan.kill_at.take_if(|at| *at <= now).is_some() {

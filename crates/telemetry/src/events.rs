@@ -167,6 +167,8 @@ pub enum Event {
         /// Connections of which it is not known whether a request is in progress are waited for, too.
         opaque: bool,
     },
+    /// A signal ends the app in so many milliseconds; until then it is not ready, and serves newcomers.
+    NotReady { signal: String, delay: u64 },
     /// The app is being stopped.
     Stopping { reason: String },
     /// The app has stopped; the supervisor ends with this exit code.

@@ -139,6 +139,8 @@ export interface App extends OtherNames {
   autostart?: true | false | "true" | "false" | null;
   /** Longest time that a worker has before the stop signal to finish its requests. It gets no new connections; those that are idle between two HTTP/1.x requests move to other workers, and at `stop` they are closed. The signal comes as soon as no request is in progress. At `reload`, `scale` and what reloads by itself, WebSockets, streams of events and what is no HTTP may last as long; `stop`, `restart` and signals do not wait for them. The same command or signal again ends the waiting. Default: 30s. Example: `"5s"` */
   drain_timeout?: number | Time | null;
+  /** Time between SIGTERM to maitred and the end of the app. Meanwhile `/readyz` answers 503, and newcomers are served as ever: a load balancer that looks at it sends elsewhere before the port closes. Other signals, commands and a second SIGTERM do not wait. `/readyz` needs `metrics`. Default: 0. Example: `"10s"` */
+  drain_delay?: number | Time | null;
   /** Time between the stop signal and SIGKILL. Default: 1600ms. Example: `"10s"` */
   kill_timeout?: number | Time | null;
   /** Stop signal: SIGTERM, TERM or 15. Default: $PM2_KILL_SIGNAL of the command that starts the app, or else SIGINT. Example: `"SIGTERM"` */
@@ -307,6 +309,8 @@ export interface OtherNames {
   "watchOptions"?: App["watch_options"];
   "drain-timeout"?: App["drain_timeout"];
   "drainTimeout"?: App["drain_timeout"];
+  "drain-delay"?: App["drain_delay"];
+  "drainDelay"?: App["drain_delay"];
   "kill-timeout"?: App["kill_timeout"];
   "killTimeout"?: App["kill_timeout"];
   "kill-signal"?: App["kill_signal"];

@@ -4,7 +4,8 @@ use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use clap::Args;
-use rustix::process::{Signal, kill_process};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{PidfdFlags, Signal, kill_process, pidfd_open};
 
 use super::{Manner, together};
 use crate::apps::{self, Claimed, Known};
@@ -19,7 +20,11 @@ const A_TRY: Duration = Duration::from_millis(100);
 
 /// End all apps, and empty the list. `resurrect` brings them back.
 #[derive(Debug, Args)]
-pub(super) struct Kill {}
+pub(super) struct Kill {
+    /// Let each app serve newcomers for its `drain_delay` first, while it says that it is not ready
+    #[arg(long)]
+    delay: bool,
+}
 
 impl Kill {
     pub(super) fn execute(self, manner: &Manner) -> anyhow::Result<u8> {
@@ -29,7 +34,12 @@ impl Kill {
             together::say(manner, "there are no apps");
             return Ok(0);
         }
-        let results = apps::side_by_side(&known, end);
+        let results = apps::side_by_side(&known, |known| {
+            if self.delay {
+                serve_on(known)?;
+            }
+            end(known)
+        });
         let (mut code, mut claims, mut records) = (0, Vec::new(), Vec::new());
         for (known, result) in known.into_iter().zip(results) {
             let name = known.record.app.name.clone();
@@ -71,6 +81,23 @@ impl Kill {
         together::say(manner, &sentence);
         Ok(code)
     }
+}
+
+/// Tells an app that has a `drain_delay` to end after it, and waits until it ends, or for so long.
+fn serve_on(known: &Known) -> anyhow::Result<()> {
+    let delay = known.record.app.drain_delay;
+    if !delay.is_zero()
+        && let Ok(socket) = known.folder.connect()
+        && let Ok(supervisor) = rustix::net::sockopt::socket_peercred(&socket)
+    {
+        let ends = pidfd_open(supervisor.pid, PidfdFlags::empty())?;
+        kill_process(supervisor.pid, Signal::TERM)?;
+        poll(
+            &mut [PollFd::new(&ends, PollFlags::IN)],
+            Some(&Timespec::try_from(delay)?),
+        )?;
+    }
+    Ok(())
 }
 
 /// Ends an app, and claims it so that it cannot start again; `None` if it is deleted, or another

@@ -219,7 +219,7 @@ fn unit(
          {hardening}\
          ExecStart=-\"{program}\" resurrect\n\
          ExecReload=\"{program}\" reload all\n\
-         ExecStop=\"{program}\" kill\n\
+         ExecStop=\"{program}\" kill --delay\n\
          \n\
          [Install]\n\
          WantedBy=multi-user.target\n"

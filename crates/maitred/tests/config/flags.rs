@@ -79,6 +79,7 @@ fn each_flag_sets_its_field() {
         ),
         ("-k 10", "kill_timeout", json!(10)),
         ("--drain-timeout 5s", "drain_timeout", json!(5000)),
+        ("--drain-delay 10s", "drain_delay", json!(10_000)),
         ("--kill-timeout 5s", "kill_timeout", json!(5000)),
         ("--listen-timeout 10", "listen_timeout", json!(10)),
         ("--wait-ready", "wait_ready", json!(true)),

@@ -8,6 +8,7 @@ use std::fs;
 use std::io::Read;
 use std::os::unix::net::UnixStream;
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::{Value, json};
 
 use crate::harness::{PATIENCE, Process, beside_others, repository};
@@ -166,6 +167,12 @@ fn of_ends() -> Vec<Row> {
             assert_eq!(client.read(&mut [0]).unwrap(), 0);
         })
         .beside(json!({ "script": "drain.cjs", "instances": 1 })),
+        row("drain_delay", json!(0), json!("1h"), |app| {
+            let supervisor = Pid::from_raw(app.home.supervisor(app.name)).unwrap();
+            kill_process(supervisor, Signal::TERM).unwrap();
+            app.shows("serves newcomers for another 3600.0 s (drain_delay)");
+            app.does("something");
+        }),
         row("kill_timeout", json!("1h"), json!("100ms"), |app| {
             app.home.does(&["stop", app.name]);
         })

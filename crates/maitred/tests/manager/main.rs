@@ -25,6 +25,7 @@ mod changes;
 mod client;
 mod described;
 mod descriptors;
+mod drain_delay;
 mod drains;
 mod environment;
 mod foreground;

@@ -52,7 +52,7 @@ fn sum(text: &str, name: &str, labels: &[&str]) -> f64 {
 }
 
 /// Asks the endpoint: the status, and the rest of the answer.
-fn ask(port: u16, method: &str, path: &str, accept: &str) -> (u16, String) {
+pub(crate) fn ask(port: u16, method: &str, path: &str, accept: &str) -> (u16, String) {
     ask_with(
         port,
         &format!("{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nAccept: {accept}"),

@@ -346,6 +346,13 @@ impl Sentences {
                     )
                 })
             }
+            Event::NotReady { signal, delay } => (!self.quiet).then(|| {
+                format!(
+                    "{signal}: {name} is not ready any more (/readyz), and serves newcomers for another \
+                     {} (drain_delay). A second signal stops it now",
+                    seconds(*delay)
+                )
+            }),
             Event::Stopping { reason } => {
                 (!self.quiet).then(|| format!("{reason}: stopping {name}"))
             }

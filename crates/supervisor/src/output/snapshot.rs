@@ -11,7 +11,7 @@ use super::sentences::tests::sentences;
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots/sentences.txt");
 
 /// How many kinds of events [`kind`] tells apart.
-const KINDS: usize = 41;
+const KINDS: usize = 42;
 
 /// Tells apart what has a sentence of its own. A new event has no number until it has one here, and
 /// then wants an example in [`examples`].
@@ -58,6 +58,7 @@ fn kind(event: &Event) -> usize {
         Event::MetricsFailing { .. } => 38,
         Event::Foreign { .. } => 39,
         Event::Draining { .. } => 40,
+        Event::NotReady { .. } => 41,
     }
 }
 
@@ -279,6 +280,10 @@ fn examples() -> Vec<Event> {
         Event::RequestsFailed { count: 20 },
         draining(true),
         draining(false),
+        Event::NotReady {
+            signal: "SIGTERM".into(),
+            delay: 10_000,
+        },
         Event::Stopping {
             reason: "received SIGTERM".into(),
         },

@@ -93,6 +93,11 @@ impl App<'_> {
     /// Lets the instance exit; waits until maitred says how long it pauses.
     pub(crate) fn pauses(&self) -> String {
         self.sends("exit 1");
+        self.shows("restarting in")
+    }
+
+    /// Waits until the app's log has this, in a line of maitred's perhaps; that line.
+    pub(crate) fn shows(&self, text: &str) -> String {
         let mut command = self.home.command(&["logs", self.name, "--lines", "1000"]);
         let mut child = command
             .stdout(std::process::Stdio::piped())
@@ -101,7 +106,7 @@ impl App<'_> {
             .unwrap();
         let out = std::io::BufReader::new(child.stdout.take().unwrap());
         let mut lines = std::io::BufRead::lines(out).map_while(Result::ok);
-        let line = lines.find(|line| line.contains("restarting in")).unwrap();
+        let line = lines.find(|line| line.contains(text)).unwrap();
         let _ = child.kill();
         let _ = child.wait();
         line
