@@ -250,7 +250,13 @@ impl Registrar {
                 if !self.settings.private_ports.contains(&socket.port()) =>
             {
                 let instance = question.request.instance;
-                let (socket, notice) = datagrams::find(socket, question.peer.pid, instance);
+                let (pid, identity) = (question.peer.pid, &question.peer.identity);
+                let own = rustix::process::geteuid().as_raw();
+                let user = (identity.uid != own).then_some(datagrams::User {
+                    uid: identity.uid,
+                    gid: identity.gid,
+                });
+                let (socket, notice) = datagrams::find(socket, pid, instance, user);
                 let _ = self.notices.try_send(notice);
                 socket
             }

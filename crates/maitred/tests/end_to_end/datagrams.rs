@@ -56,7 +56,7 @@ fn datagrams_are_shared(setup: Setup) {
 }
 
 const PYTHON_DATAGRAMS: &str = r#"
-import errno, os, socket, time
+import errno, os, pathlib, socket, time
 udp = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
 name = os.environ["NODE_APP_INSTANCE"]
 try:
@@ -65,6 +65,7 @@ except OSError as error:
     print(f"report {name}: {errno.errorcode[error.errno]}", flush=True)
     time.sleep(1e6)
 print(f"report {name}: bound", flush=True)
+pathlib.Path(__file__).with_name("bound").touch()
 while True:
     data, sender = udp.recvfrom(100)
     # Who has just answered lets others read.
@@ -122,6 +123,47 @@ fn datagrams_of_a_private_port_or_of_others_are_not_shared() {
     assert_eq!(event.text("address"), format!("udp:127.0.0.1:{port}"));
     let own = format!("(pid {})", std::process::id());
     assert!(event.text("by").ends_with(&own), "{}", run.story());
+}
+
+/// The first instance binds, then the second. Those whom `GIVES_UP` names have given up their rights
+/// before, where they are root's.
+const PYTHON_RIGHTS: &str = r#"
+# All modules now: another user may not read them.
+import errno, os, pathlib, socket, time
+name, bound = os.environ["NODE_APP_INSTANCE"], pathlib.Path(__file__).with_name("bound")
+while name == "1" and not bound.exists():
+    time.sleep(0.01)
+if os.getuid() == 0 and name in os.environ["GIVES_UP"]:
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+"#;
+/// The kernel lets nobody take a socket out of another user's process, and root's maitred does not do it
+/// for such a one either. (As an ordinary user, all instances are of that.)
+#[test]
+fn datagrams_of_another_user_are_not_shared() {
+    let _turn = beside_others();
+    let is_root = rustix::process::geteuid().is_root();
+    for (gives_up, is_shared) in [("", true), ("01", true), ("0", true), ("1", !is_root)] {
+        let text = format!("{PYTHON_RIGHTS}{PYTHON_DATAGRAMS}");
+        let setup = Setup::program("echo.py", &text).instances(2);
+        // Whoever has given up its rights tells the other one, too.
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o777);
+        std::fs::set_permissions(setup.folder(), mode).unwrap();
+        let mut run = setup.env("GIVES_UP", gives_up).start();
+        let second = if is_shared { "bound" } else { "EADDRINUSE" };
+        let seen = reports(&run, 2);
+        assert_eq!(
+            (seen["0"].as_str(), seen["1"].as_str()),
+            ("bound", second),
+            "{gives_up:?}"
+        );
+        let word = match is_shared {
+            true => "datagrams_shared",
+            false => "datagrams_not_shared",
+        };
+        run.event("what is said of it", |event| event.is(word));
+    }
 }
 
 /// One process cannot bind an address twice.
