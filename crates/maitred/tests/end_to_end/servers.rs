@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 use std::process::Command;
 
@@ -11,7 +11,7 @@ use crate::harness::{
     tool, until_all_have_answered,
 };
 
-/// nginx binds as root, and its workers, which accept, give up their rights. All of them serve.
+/// nginx binds as root, and its workers, which accept, give up their rights. All of them serve, evenly.
 #[test]
 fn the_workers_of_nginx_serve_with_fewer_rights() {
     let _turn = beside_others();
@@ -38,8 +38,14 @@ fn the_workers_of_nginx_serve_with_fewer_rights() {
         .argument("stderr")
         .argument("-c")
         .argument(&config)
+        .flag("--stats=1")
         .start();
     run.listening(1);
+    rounds_at_its_port(&mut run, 2, 10);
+    let pid = Request::get(&run.door(), "/").unwrap().json()["pid"].to_string();
+    let uid = fs::metadata(format!("/proc/{pid}")).unwrap().uid();
+    let own = rustix::process::geteuid().as_raw();
+    assert_eq!(uid, if own == 0 { 65534 } else { own });
     let shares = deal(&run.door(), "/", 200);
     assert_eq!(shares.values().sum::<usize>(), 200);
     assert_eq!(shares.len(), 2, "{shares:?}");
