@@ -12,9 +12,6 @@ use super::notice::Notice;
 use super::placement::{Arrived, Room};
 use super::registration_events::RegistrationEvent;
 
-/// How many connections are accepted from one listener before others have their turn.
-const BATCH: usize = 64;
-
 /// After the process has run out of descriptors, it accepts again after this.
 const BACKOFF: Nanos = 10_000_000;
 
@@ -27,7 +24,7 @@ pub(super) fn accept(id: ListenerId, cx: &mut Context) -> bool {
     let Some(listener) = listener.filter(|listener| !listener.shut) else {
         return false;
     };
-    for number in 0..BATCH {
+    for number in 0..cx.placement.batch() {
         match cx.placement.make_room(id) {
             Room::Free => {}
             Room::Full => {

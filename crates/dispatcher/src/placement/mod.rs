@@ -301,6 +301,15 @@ impl Placement {
         }
     }
 
+    /// How many connections are accepted from one listener before others have their turn.
+    pub(super) fn batch(&self) -> usize {
+        match self {
+            Self::Connections(_) => 64,
+            // The requests of clients who are there already wait meanwhile: for a millisecond, with 64.
+            Self::Requests(_) => 8,
+        }
+    }
+
     /// How long the event loop pauses before it takes the next lot.
     pub(super) fn pause(&mut self, now: Nanos) -> Option<Duration> {
         match self {
