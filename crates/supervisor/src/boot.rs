@@ -3,7 +3,7 @@
 //! One that has done what it does at its start goes to sleep, and waits for events: when its first
 //! thread has not run for a while, nor those of its children, it is taken for up. Where sockets are
 //! shared that while is longer, for there a program is expected to listen, and may wait for something
-//! before it does. Looked at only while it starts, and never for longer than a second.
+//! before it does. Looked at only while it starts, and never for longer than three seconds.
 
 use std::fs;
 use std::time::Duration;

@@ -3,14 +3,16 @@
 //! Operations do not wait for each other. A newer one takes an instance over; the older one goes on
 //! waiting where both want the same of it, and otherwise hears which command came in between.
 
+mod faults;
+
 use std::collections::VecDeque;
 use std::rc::Rc;
 use std::time::Duration;
 
 use super::Supervisor;
 use super::instance::{self, Outcome};
-use super::slot::Slot;
-use config::{App, signal_name};
+use config::App;
+use faults::{and, ended, fault, is_crash, seconds};
 use home::Exit;
 use home::control::{Answer, Refusal, Reply, Snapshot};
 use telemetry::events::Event;
@@ -39,6 +41,9 @@ pub(super) struct Operation {
     /// What they run from then on.
     app: Option<Rc<App>>,
     faults: Vec<String>,
+    /// So many instances were to be up, and so many of them have crashed instead.
+    meant: usize,
+    crashed: usize,
     /// It is over only when the supervisor is.
     to_the_end: bool,
 }
@@ -54,6 +59,8 @@ impl Operation {
             replaced: Vec::new(),
             app: None,
             faults: Vec::new(),
+            meant: 0,
+            crashed: 0,
             to_the_end: false,
         }
     }
@@ -74,6 +81,8 @@ impl Operation {
             replaced: Vec::new(),
             app: None,
             faults: Vec::new(),
+            meant: 0,
+            crashed: 0,
             to_the_end: false,
         }
     }
@@ -108,7 +117,8 @@ impl Operation {
         answer.send(if self.faults.is_empty() {
             Reply::Done(Box::new(snapshot.clone()))
         } else {
-            Reply::Failed(Refusal::new(self.faults.join("\n")))
+            let all_crashed = self.meant > 0 && self.crashed == self.meant;
+            Reply::Failed(Refusal::of_start(self.faults.join("\n"), all_crashed))
         });
     }
 
@@ -127,6 +137,7 @@ impl Supervisor {
     ) {
         // Those who waited for them hear first that they need not.
         operation.waiting = numbers.clone();
+        operation.meant = numbers.len();
         let older = self.operations.len();
         self.operations.push(operation);
         for number in &numbers {
@@ -203,9 +214,14 @@ impl Supervisor {
             match slot.outcome {
                 None if slot.instance.is_at_rest() => {}
                 None => operation.waiting.push(slot.number),
-                Some(outcome) => operation.faults.extend(fault(slot, &self.app, outcome)),
+                Some(outcome) => {
+                    operation.meant += 1;
+                    operation.crashed += usize::from(is_crash(&self.app, outcome));
+                    operation.faults.extend(fault(slot, &self.app, outcome));
+                }
             }
         }
+        operation.meant += operation.waiting.len();
         self.operations.push(operation);
         self.close_operations();
     }
@@ -289,6 +305,7 @@ impl Supervisor {
             if operation.waiting.contains(&number) {
                 operation.waiting.retain(|waiting| *waiting != number);
                 operation.faults.extend(fault.clone());
+                operation.crashed += usize::from(is_crash(&self.app, outcome));
                 if let Some(app) = &operation.app
                     && fault.is_none()
                 {
@@ -334,82 +351,5 @@ impl Supervisor {
     /// Whether there is anything left to supervise.
     fn goes_on(&self) -> bool {
         self.outcome().is_none()
-    }
-}
-
-/// What is wrong with an outcome, if anything.
-fn fault(slot: &Slot, app: &App, outcome: Outcome) -> Option<String> {
-    let name = format!("{}-{}", app.name, slot.number);
-    let still = match slot.instance.current() {
-        Some(run) if run.up => "; keeping the previous one",
-        _ => "",
-    };
-    // What it was waited for.
-    let awaited = slot.awaited();
-    let up = match &awaited[..] {
-        awaited if awaited.is_empty() || slot.waits_for_ready() => "before it was up".to_owned(),
-        awaited => format!("before it listened on {}", and(awaited)),
-    };
-    match outcome {
-        Outcome::Up { .. } | Outcome::Stopped | Outcome::Superseded => None,
-        Outcome::Exited(Exit::Code(0)) if !app.restart.auto => None,
-        Outcome::Exited(Exit::Code(code)) => Some(match &slot.not_started {
-            Some(reason) => format!("{name} could not be started: {reason}{still}"),
-            None => format!(
-                "{name} has exited with code {code} {up}{still}{}",
-                app.see_logs()
-            ),
-        }),
-        Outcome::Exited(Exit::Signal(signal)) => Some(format!(
-            "{name} was killed by {} {up}{still}{}",
-            signal_name(signal),
-            app.see_logs()
-        )),
-        Outcome::Failed(status, after) => Some(format!(
-            "{name} was up for {} and {}{still}{}",
-            seconds(after),
-            ended(status),
-            app.see_logs()
-        )),
-        Outcome::NotUp if slot.waits_for_ready() => Some(format!(
-            "{name} has not called process.send(\"ready\") after {} ms{still}: wait_ready waits for \
-             that, up to listen_timeout; call it when the app is ready, or leave wait_ready out",
-            app.listen_timeout.as_millis()
-        )),
-        Outcome::Unfit => slot.not_preloaded.as_ref().map(|reason| {
-            let wanted = app.needs_library().unwrap_or("sharing its sockets");
-            format!("{name} is stopped: {wanted} does not work with it: {reason}{still}")
-        }),
-        Outcome::NotUp if awaited.is_empty() => Some(format!(
-            "{name} is not up after {} ms (listen_timeout){still}",
-            app.listen_timeout.as_millis()
-        )),
-        Outcome::NotUp => Some(format!(
-            "{name} does not listen on {} after {} ms (listen_timeout), where the previous one \
-             listens{still}. If the app listens elsewhere now, `maitred restart` does not wait for \
-             that",
-            and(&awaited),
-            app.listen_timeout.as_millis()
-        )),
-    }
-}
-
-/// How a process has ended, in words.
-fn ended(status: Exit) -> String {
-    match status {
-        Exit::Code(code) => format!("has exited with code {code}"),
-        Exit::Signal(signal) => format!("was killed by {}", signal_name(signal)),
-    }
-}
-
-fn seconds(time: Duration) -> String {
-    format!("{:.1} s", time.as_secs_f64())
-}
-
-/// A list in words.
-fn and(items: &[String]) -> String {
-    match items {
-        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
-        _ => items.concat(),
     }
 }

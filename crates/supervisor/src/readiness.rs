@@ -7,14 +7,11 @@ use rustix::process::{Pid, getpgid};
 
 use super::Supervisor;
 use super::address_kind::{self, words};
-use super::instance::{self, Generation};
+use super::instance::{self, Generation, SETTLED};
 use super::listeners::RunOf;
 use super::listening::{Kind, Standing};
 use super::spawn::Ready;
 use dispatcher::ListenAddress;
-
-/// A process that starts is looked at for so long.
-const STARTS: Duration = Duration::from_secs(1);
 
 impl Supervisor {
     /// A process listens: an instance's own, or a child of it.
@@ -174,7 +171,7 @@ impl Supervisor {
                 let pid = process.pid;
                 let due = process.boot.as_mut().filter(|boot| boot.check <= now);
                 let over = due.is_some_and(|boot| boot.is_over(pid, now));
-                if over || now > process.started + STARTS {
+                if over || now > process.started + SETTLED {
                     process.boot = None;
                 }
                 if over && may_be_up(process.generation) {

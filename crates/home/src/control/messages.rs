@@ -93,6 +93,9 @@ pub struct Refusal {
     /// It is about to end: what takes its place can be asked.
     #[serde(default)]
     pub(crate) leaving: bool,
+    /// Every instance that was to be up has crashed instead.
+    #[serde(default)]
+    pub all_crashed: bool,
     /// The maitred that refuses.
     #[serde(default)]
     pub(crate) version: String,
@@ -104,6 +107,7 @@ impl Refusal {
             reason: reason.into(),
             unknown: false,
             leaving: false,
+            all_crashed: false,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -111,6 +115,14 @@ impl Refusal {
     pub fn leaving(reason: impl Into<String>) -> Self {
         Self {
             leaving: true,
+            ..Self::new(reason)
+        }
+    }
+
+    /// Not all of the instances that were to be up are; whether every one of them has crashed.
+    pub fn of_start(reason: impl Into<String>, all_crashed: bool) -> Self {
+        Self {
+            all_crashed,
             ..Self::new(reason)
         }
     }

@@ -338,34 +338,41 @@ impl Known {
     /// The app has ended by itself; whether that is as it should be. What is not is told as its
     /// supervisor would have told it.
     fn ended_well(&self) -> anyhow::Result<()> {
-        let refused = |reason: String| anyhow::Error::new(Fault::Refused(Refusal::new(reason)));
         let Ok(record) = self.folder.record() else {
             // Deleted in the meantime.
             return Ok(());
         };
-        let name = &record.app.name;
-        for kept in &record.instances {
-            if let Some(reason) = &kept.not_started {
-                let number = kept.number;
-                return Err(refused(format!(
-                    "{name}-{number} could not be started: {reason}"
-                )));
-            }
-            let how = match kept.exit {
-                None | Some(Exit::Code(0)) => continue,
-                Some(Exit::Code(code)) => format!("has exited with code {code}"),
-                Some(Exit::Signal(signal)) => format!("was killed by {}", signal_name(signal)),
-            };
-            if kept.rest != Rest::Runs {
-                let number = kept.number;
-                let see_logs = record.app.see_logs();
-                return Err(refused(format!(
-                    "{name}-{number} {how} before it was up{see_logs}"
-                )));
-            }
+        let faults: Vec<_> = record
+            .instances
+            .iter()
+            .map(|it| fault(&record, it))
+            .collect();
+        let all_crashed = faults.iter().all(Option::is_some);
+        let faults: Vec<_> = faults.into_iter().flatten().collect();
+        if faults.is_empty() {
+            return Ok(());
         }
-        Ok(())
+        let refusal = Refusal::of_start(faults.join("\n"), all_crashed);
+        Err(anyhow::Error::new(Fault::Refused(refusal)))
     }
+}
+
+/// What went wrong with an instance that runs no more.
+fn fault(record: &Record, kept: &Kept) -> Option<String> {
+    let (app, number) = (&record.app, kept.number);
+    let name = format!("{}-{number}", app.name);
+    if let Some(reason) = &kept.not_started {
+        return Some(format!("{name} could not be started: {reason}"));
+    }
+    let how = match kept.exit? {
+        Exit::Code(code) if code == 0 || app.restart.stop_exit_codes.contains(&code) => {
+            return None;
+        }
+        Exit::Code(code) => format!("has exited with code {code}"),
+        Exit::Signal(signal) => format!("was killed by {}", signal_name(signal)),
+    };
+    let see_logs = app.see_logs();
+    (kept.rest != Rest::Runs).then(|| format!("{name} {how} before it was up{see_logs}"))
 }
 
 /// How long a supervisor may be silent during what takes time.

@@ -11,9 +11,9 @@ use super::start_or::with_new_environment;
 use super::what::{self, What};
 use super::{Manner, attached, list, together};
 use crate::apps::{self, Action, Known, Selected, Standing};
-use config::{self, Resolved};
+use config::{self, App, ExecMode, Resolved};
 use home::Home;
-use home::control::Fault;
+use home::control::{Fault, State};
 use telemetry::events::Event;
 
 /// Start apps in the background, new ones or those that are stopped.
@@ -73,10 +73,14 @@ impl Start {
                 manner,
             )?;
         }
-        if code == 0 && self.no_daemon {
-            return attached::stay(home, names, manner);
+        // What runs is stayed with, whatever has become of the others.
+        if names.is_empty() {
+            return Ok(code);
         }
-        if code == 0 && self.attach {
+        if self.no_daemon {
+            return Ok(code.max(attached::stay(home, names, manner)?));
+        }
+        if self.attach {
             attached::follow(&names, manner)?;
         }
         Ok(code)
@@ -101,8 +105,9 @@ impl Start {
         } else {
             Mode::Script
         };
-        names.extend(apps.iter().map(|resolved| resolved.app.name.clone()));
-        Ok(code.max(start_all(home, apps, mode, self.update_env, manner)?))
+        let started = start_all(home, apps, mode, self.update_env, manner)?;
+        names.extend(started.names);
+        Ok(code.max(started.code))
     }
 
     /// Starts apps that are there already.
@@ -226,55 +231,89 @@ pub(super) fn change(
             resolved.app = with_new_environment(&resolved.app);
         }
     }
-    start_all(home, apps, mode, update_env, manner)
+    Ok(start_all(home, apps, mode, update_env, manner)?.code)
+}
+
+/// What has come of a start.
+#[derive(Debug, Default)]
+pub(super) struct Started {
+    /// The exit code.
+    pub(super) code: u8,
+    /// Apps that run now, or are tried.
+    pub(super) names: Vec<String>,
 }
 
 /// Starts apps side by side. Those that are there already keep the environment that they have
-/// inherited, unless it is to be updated. The exit code.
+/// inherited, unless it is to be updated.
 ///
 /// # Errors
-/// If one cannot be started at all.
+/// If the apps that are there cannot be found.
 pub(super) fn start_all(
     home: &Home,
     apps: Vec<Resolved>,
     mode: Mode,
     update_env: bool,
     manner: &Manner,
-) -> anyhow::Result<u8> {
+) -> anyhow::Result<Started> {
     let known = apps::all(home)?;
     let told = Mutex::new(());
     // In the order of the file, so that the numbers are too.
     let mut ways = Vec::new();
-    let mut code = 0;
+    let mut started = Started::default();
     for resolved in apps {
         let name = resolved.app.name.clone();
         let app = resolved.app.clone();
         match Way::of(home, &known, resolved, mode, update_env) {
-            Ok(way) => ways.push((app, way.done(mode), Mutex::new(Some(way)))),
+            Ok(way) => ways.push((app, way.done(mode), way.known(), Mutex::new(Some(way)))),
             Err(error) => {
                 together::complain(&error.context(name));
-                code = 1;
+                started.code = 1;
             }
         }
     }
-    let results = apps::side_by_side(&ways, |(app, _, way)| {
+    let results = apps::side_by_side(&ways, |(app, _, _, way)| {
         let way = way.lock().ok().and_then(|mut way| way.take());
         let mut progress = together::progress(app, &told, manner);
         way.map_or(Ok(()), |way| way.go(home, &mut progress))
     });
-    for ((app, done, _), result) in ways.iter().zip(results) {
+    for ((app, done, known, _), result) in ways.iter().zip(results) {
+        let fault = result.as_ref().err().and_then(|error| error.downcast_ref());
+        let refusal = match fault {
+            Some(Fault::Refused(refusal)) => Some(refusal),
+            _ => None,
+        };
+        if result.is_ok() || refusal.is_some() {
+            started.names.push(app.name.clone());
+        }
+        // A start of which something is up, or may come up yet, is no failure of the command, as
+        // with pm2; a reload that has kept the old one is.
+        let is_tried = mode != Mode::Reload && refusal.is_some_and(|it| !it.all_crashed);
         match result {
-            Ok(()) => together::say(manner, &format!("{}: {done}", app.name)),
+            Ok(()) => {
+                let silence = known.as_ref().map_or("", |known| silence(app, known));
+                together::say(manner, &format!("{}: {done}{silence}", app.name));
+            }
             Err(error) => {
                 together::complain(&error);
-                // A start that goes on being tried is no failure of the command, as with pm2; a
-                // reload that has kept the old one is.
-                let tried = matches!(error.downcast_ref(), Some(Fault::Refused(_)));
-                code = code.max(u8::from(mode == Mode::Reload || !tried));
+                started.code = started.code.max(u8::from(!is_tried));
             }
         }
     }
-    Ok(code)
+    Ok(started)
+}
+
+/// What there is to add of an app that runs, whose sockets would be shared, and which has none: it has
+/// come no further, or is no server.
+fn silence(app: &App, known: &Known) -> &'static str {
+    if app.exec_mode != ExecMode::Cluster {
+        return "";
+    }
+    let now = known.snapshot();
+    let runs = now.instances.iter().any(|it| it.state == State::Online);
+    match runs && now.listeners.is_empty() {
+        true => "; so far it listens on no address that maitred can share",
+        false => "",
+    }
 }
 
 /// How one app gets to run.
@@ -350,6 +389,15 @@ impl Way {
             actions.push(Action::Scale(scaled));
         }
         Ok(Self::Act(selected, actions))
+    }
+
+    /// The app that runs then.
+    fn known(&self) -> Option<Known> {
+        match self {
+            Self::Nothing => None,
+            Self::Begin(known, _) => Some(known.clone()),
+            Self::Act(selected, _) => Some(selected.known.clone()),
+        }
     }
 
     /// What has become of the app then.

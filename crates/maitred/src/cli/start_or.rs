@@ -69,7 +69,7 @@ impl Again {
             code = code.max(resolved);
             followed.extend(apps.iter().map(|resolved| resolved.app.name.clone()));
             let started = start::start_all(&home, apps, mode, self.update_env, manner)?;
-            code = code.max(started);
+            code = code.max(started.code);
         }
         if !names.is_empty() {
             code = code.max(self.by_name(&home, &names, mode, manner)?);

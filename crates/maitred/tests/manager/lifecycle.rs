@@ -229,7 +229,7 @@ fn the_whole_tree_ends_with_an_instance_that_crashes() {
         noted.display()
     );
     home.file("crash.sh", &text);
-    home.does(&["start", "crash.sh", "--kill-timeout", "100"]);
+    home.run(&["start", "crash.sh", "--kill-timeout", "100"]);
     let pids = appears(&noted);
     let left: Vec<_> = pids
         .split_whitespace()
@@ -247,7 +247,7 @@ fn without_treekill_the_children_of_an_instance_stay() {
     let text = "if [ -e child ]; then exec sleep 1000; fi\n\
                 sleep 1000 & echo $! > child.new; mv child.new child; exit 3\n";
     home.file("crash.sh", text);
-    home.does(&["start", "crash.sh", "--no-treekill"]);
+    home.run(&["start", "crash.sh", "--no-treekill"]);
     let child = appears(&home.folder().join("child"))
         .trim()
         .parse()

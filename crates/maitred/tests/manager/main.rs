@@ -52,6 +52,7 @@ mod reload;
 mod removed;
 mod renewal;
 mod settings;
+mod starts;
 mod states;
 mod strays;
 mod targets;

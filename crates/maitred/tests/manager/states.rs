@@ -73,7 +73,7 @@ const ERRORED: State = State {
     reads: false,
     make: |home| {
         home.file("job.sh", "exit 1\n");
-        home.does(&["start", "job.sh", "--max-restarts", "0", "--wait-ready"]);
+        home.fails(&["start", "job.sh", "--max-restarts", "0", "--wait-ready"]);
         becomes(home, "errored");
         Making::default()
     },
@@ -83,7 +83,7 @@ const ERRORED_WATCHED: State = State {
     make: |home| {
         home.file("job.sh", "exit 1\n");
         let flags = ["--max-restarts", "0", "--wait-ready", "--watch"];
-        home.does(&[&["start", "job.sh"], &flags[..]].concat());
+        home.fails(&[&["start", "job.sh"], &flags[..]].concat());
         becomes(home, "errored");
         Making::default()
     },
@@ -98,7 +98,7 @@ const WAITING: State = State {
     make: |home| {
         home.file("job.sh", "exit 1\n");
         let flags = ["--restart-delay", "1h", "--wait-ready"];
-        home.does(&[&["start", "job.sh"], &flags[..]].concat());
+        home.fails(&[&["start", "job.sh"], &flags[..]].concat());
         becomes(home, "waiting restart");
         Making::default()
     },

@@ -229,22 +229,6 @@ fn a_home_that_cannot_be_is_named() {
     }
 }
 
-#[test]
-fn an_app_that_crashes_at_boot_is_told_of() {
-    let _turn = beside_others();
-    let home = Home::new();
-    home.file("bad.sh", "exit 7\n");
-    // Whoever says nothing is taken for up after a while; these are waited for to the end.
-    let said = home.run(&["start", "bad.sh", "--max-restarts", "0", "--wait-ready"]);
-    // As with pm2: it was started.
-    assert_eq!(said.code, 0, "{said:?}");
-    assert!(said.errors.contains("exited with code 7"), "{said:?}");
-    assert_eq!(home.statuses(), [(0, "errored".to_owned())]);
-    home.file("job.sh", "exit 0\n");
-    home.does(&["start", "job.sh", "--no-autorestart", "--wait-ready"]);
-    assert_eq!(home.statuses()[1], (1, "stopped".to_owned()));
-}
-
 /// In the background nobody sees the supervisor; the command says why, and so do the logs.
 #[test]
 fn a_program_that_cannot_be_executed_is_told_of_with_the_reason() {
@@ -260,10 +244,10 @@ fn a_program_that_cannot_be_executed_is_told_of_with_the_reason() {
             "--max-restarts",
             restarts,
         ];
-        let said = home.run(&start);
+        let said = home.fails(&start);
         let reason = "bad-0 could not be started: executing ";
-        assert!(said.errors.contains(reason), "{said:?}");
-        assert!(said.errors.contains("first line names"), "{said:?}");
+        assert!(said.contains(reason), "{said}");
+        assert!(said.contains("first line names"), "{said}");
         let shown = home.does(&["describe", "bad"]);
         assert!(shown.contains("not started: executing"), "{shown}");
         let logs = home.does(&["logs", "bad", "--nostream"]);

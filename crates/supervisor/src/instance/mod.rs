@@ -39,7 +39,9 @@ use debt::Debt;
 use leaving::Leaving;
 use telemetry::events::Next;
 use terms::Step;
-pub(crate) use terms::{Cause, Effect, Event, Generation, Outcome, Rest, Rules, Run, State};
+pub(crate) use terms::{
+    Cause, Effect, Event, Generation, Outcome, Rest, Rules, Run, SETTLED, State,
+};
 
 /// What the last command waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

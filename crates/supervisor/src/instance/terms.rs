@@ -7,8 +7,8 @@ use config::Restart;
 use telemetry::events::{Exit, Next};
 
 /// One that could be heard of when it listens, and says nothing, is taken for up when it has run
-/// for so long.
-const SETTLED: Duration = Duration::from_secs(1);
+/// for so long: most programs have loaded all that they need by then. It is pm2's `listen_timeout`.
+pub(crate) const SETTLED: Duration = Duration::from_secs(3);
 
 /// The same for one of which nothing is to be heard: long enough for a mistake in it to show.
 const SETTLED_ALONE: Duration = Duration::from_millis(250);
@@ -56,7 +56,10 @@ impl Rules {
     /// After so long a process that says nothing of itself is taken for up.
     pub(super) fn settled(&self) -> Duration {
         // Where sockets are shared it is seen who listens, and two can run side by side.
-        if self.overlap { SETTLED } else { SETTLED_ALONE }
+        match self.overlap {
+            true => SETTLED.min(self.listen_timeout),
+            false => SETTLED_ALONE,
+        }
     }
 }
 

@@ -348,13 +348,23 @@ fn who_never_listened_need_not_on_a_reload() {
     let rules = rules();
     let mut instance = Instance::new(Rest::Stopped, 0, 0);
     instance.step(Event::Start, &rules, ms(0));
-    let effects = instance.step(Event::Time, &rules, ms(1000));
+    assert_eq!(instance.step(Event::Time, &rules, ms(2999)), []);
+    let effects = instance.step(Event::Time, &rules, ms(3000));
     let up = Effect::Settled(Outcome::Up { listens: false });
     assert_eq!(effects, std::slice::from_ref(&up));
-    instance.step(Event::Reload, &rules, ms(2000));
-    assert_eq!(instance.next_time(&rules), Some(ms(3000)));
-    let effects = instance.step(Event::Time, &rules, ms(3000));
-    assert_eq!(effects, with(up, &ends(1, Cause::Replaced)));
+    instance.step(Event::Reload, &rules, ms(4000));
+    assert_eq!(instance.next_time(&rules), Some(ms(7000)));
+    let effects = instance.step(Event::Time, &rules, ms(7000));
+    assert_eq!(effects, with(up.clone(), &ends(1, Cause::Replaced)));
+    // One that has less time is not late for that.
+    let rules = Rules {
+        listen_timeout: ms(500),
+        ..rules
+    };
+    instance.step(exited(1, 0), &rules, ms(7000));
+    instance.step(Event::Reload, &rules, ms(8000));
+    let effects = instance.step(Event::Time, &rules, ms(8500));
+    assert_eq!(effects, with(up, &ends(2, Cause::Replaced)));
 }
 
 #[test]

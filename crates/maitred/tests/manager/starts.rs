@@ -1,0 +1,178 @@
+//! What a start comes to: how long it waits, its exit code, and what it says.
+
+use std::net::{TcpListener, TcpStream};
+
+use crate::harness::beside_others;
+use crate::home::{Home, NODE_SERVER};
+
+/// A start, its exit code, and what it says.
+struct Start {
+    name: &'static str,
+    script: (&'static str, &'static str),
+    flags: &'static [&'static str],
+    code: i32,
+    says: &'static str,
+}
+
+/// Listens at a port that the test has taken.
+const SERVER: (&str, &str) = ("app.js", NODE_SERVER);
+
+const STARTS: [Start; 14] = [
+    Start {
+        name: "crashes, and is tried again",
+        script: ("app.sh", "exit 7\n"),
+        flags: &["--restart-delay", "1h"],
+        code: 1,
+        says: "app-0 has exited with code 7 before it was up; `maitred logs app`",
+    },
+    Start {
+        name: "crashes, and is given up",
+        script: ("app.sh", "exit 7\n"),
+        flags: &["--max-restarts", "0", "--wait-ready"],
+        code: 1,
+        says: "app-0 has exited with code 7 before it was up; `maitred logs app`",
+    },
+    Start {
+        name: "is killed",
+        script: ("app.sh", "kill -SEGV $$\n"),
+        flags: &["--restart-delay", "1h", "--wait-ready"],
+        code: 1,
+        says: "app-0 was killed by SIGSEGV before it was up",
+    },
+    Start {
+        name: "crashes without restarts",
+        script: ("app.sh", "exit 7\n"),
+        flags: &["--no-autorestart", "--wait-ready"],
+        code: 1,
+        says: "app-0 has exited with code 7",
+    },
+    Start {
+        name: "all crash",
+        script: ("app.sh", "exit 7\n"),
+        flags: &["-i", "3", "--restart-delay", "1h", "--wait-ready"],
+        code: 1,
+        says: "app-2 has exited with code 7",
+    },
+    Start {
+        name: "some crash",
+        script: (
+            "app.sh",
+            "[ $NODE_APP_INSTANCE = 0 ] || exit 7; exec sleep 1000\n",
+        ),
+        flags: &["-i", "3", "--restart-delay", "1h"],
+        code: 0,
+        says: "app-2 has exited with code 7",
+    },
+    Start {
+        name: "has done what it was started for",
+        script: ("app.sh", "exit 0\n"),
+        flags: &["--no-autorestart", "--wait-ready"],
+        code: 0,
+        says: "app: started",
+    },
+    Start {
+        name: "ends with a code that is to be so",
+        script: ("app.sh", "exit 7\n"),
+        flags: &["--stop-exit-codes", "7", "--wait-ready"],
+        code: 0,
+        says: "app: started",
+    },
+    Start {
+        name: "is not ready in time",
+        script: ("app.js", "setInterval(() => {}, 1e6)"),
+        flags: &["--wait-ready", "--listen-timeout", "300"],
+        code: 0,
+        says: "has not called process.send(\"ready\") after 300 ms",
+    },
+    Start {
+        name: "its port is in use, and shared",
+        script: SERVER,
+        flags: &["-i", "2", "--restart-delay", "1h"],
+        code: 1,
+        says: "it is in use by ",
+    },
+    Start {
+        name: "its port is in use, and its own",
+        script: SERVER,
+        flags: &["--restart-delay", "1h"],
+        code: 1,
+        says: "app-0 has exited with code 1 before it was up; `maitred logs app`",
+    },
+    Start {
+        name: "loads for longer than a second, and fails then",
+        script: (
+            "app.js",
+            "const end = Date.now() + 1500; while (Date.now() < end); process.exit(7)",
+        ),
+        flags: &["-i", "2", "--restart-delay", "1h"],
+        code: 1,
+        says: "app-1 has exited with code 7 before it was up",
+    },
+    Start {
+        name: "sleeps before it listens",
+        script: ("app.js", "setTimeout(() => {}, 1e6)"),
+        flags: &["-i", "2"],
+        code: 0,
+        says: "app: started; so far it listens on no address that maitred can share",
+    },
+    Start {
+        name: "opens its own sockets, or none",
+        script: ("app.js", "setTimeout(() => {}, 1e6)"),
+        flags: &[],
+        code: 0,
+        says: "app: started\n",
+    },
+];
+
+#[test]
+fn an_app_of_which_nothing_is_up_is_no_success() {
+    let _turn = beside_others();
+    for start in &STARTS {
+        let home = Home::new();
+        let _taken = TcpListener::bind(("::", home.port)).unwrap();
+        let (script, text) = start.script;
+        home.file(script, text);
+        let said = home.run(&[&["start", script], start.flags].concat());
+        assert_eq!(said.code, start.code, "{}: {said:?}", start.name);
+        assert!(said.errors.contains(start.says), "{}: {said:?}", start.name);
+    }
+}
+
+/// Whichever command starts it, and whatever becomes of others beside it.
+#[test]
+fn every_command_that_starts_an_app_says_so() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("good.sh", "exec sleep 1000\n");
+    home.file("bad.sh", "[ ! -e broken ] || exit 7; exec sleep 1000\n");
+    let app = "restart_delay: '1h', min_uptime: '1h'";
+    let apps = format!("[{{ script: 'good.sh' }}, {{ script: 'bad.sh', {app} }}]");
+    home.file("apps.json", &apps);
+    home.does(&["start", "apps.json"]);
+    home.file("broken", "");
+    for line in [
+        "start apps.json",
+        "restart apps.json",
+        "startOrRestart apps.json",
+        "restart bad",
+        "start bad.sh -f --restart-delay 1h",
+        "restart bad -k 100",
+    ] {
+        let line: Vec<_> = line.split(' ').collect();
+        let said = home.fails(&line);
+        assert!(said.contains("bad-0 has exited with code 7"), "{said}");
+        let online = (0, "online".to_owned());
+        assert_eq!(home.statuses()[0], online, "{line:?}");
+    }
+}
+
+/// It loads for longer than most programs do. What clients meet then is a server.
+#[test]
+fn a_start_waits_for_what_loads_for_long() {
+    let _turn = beside_others();
+    let home = Home::new();
+    let load = "const end = Date.now() + 1500; while (Date.now() < end);";
+    home.file("app.js", &format!("{load}{NODE_SERVER}"));
+    home.does(&["start", "app.js", "-i", "1"]);
+    TcpStream::connect(("127.0.0.1", home.port)).unwrap();
+}

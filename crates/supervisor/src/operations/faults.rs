@@ -1,0 +1,106 @@
+//! What a command is told of an instance that has not become what the command wants.
+
+use std::time::Duration;
+
+use crate::instance::Outcome;
+use crate::slot::Slot;
+use config::{App, signal_name};
+use home::Exit;
+
+/// Whether an outcome is that nothing of an instance works, however long one waits.
+pub(super) fn is_crash(app: &App, outcome: Outcome) -> bool {
+    match outcome {
+        Outcome::Exited(status) => status != Exit::Code(0) && !is_wanted(app, status),
+        Outcome::Unfit => true,
+        Outcome::Up { .. }
+        | Outcome::Stopped
+        | Outcome::Failed(..)
+        | Outcome::NotUp
+        | Outcome::Superseded => false,
+    }
+}
+
+/// Whether an app that ends so has done what it was started for.
+fn is_wanted(app: &App, status: Exit) -> bool {
+    let Exit::Code(code) = status else {
+        return false;
+    };
+    code == 0 && !app.restart.auto || app.restart.stop_exit_codes.contains(&code)
+}
+
+/// What is wrong with an outcome, if anything.
+pub(super) fn fault(slot: &Slot, app: &App, outcome: Outcome) -> Option<String> {
+    let name = format!("{}-{}", app.name, slot.number);
+    let still = match slot.instance.current() {
+        Some(run) if run.up => "; keeping the previous one",
+        _ => "",
+    };
+    // What it was waited for.
+    let awaited = slot.awaited();
+    let up = match &awaited[..] {
+        awaited if awaited.is_empty() || slot.waits_for_ready() => "before it was up".to_owned(),
+        awaited => format!("before it listened on {}", and(awaited)),
+    };
+    match outcome {
+        Outcome::Up { .. } | Outcome::Stopped | Outcome::Superseded => None,
+        Outcome::Exited(status) if is_wanted(app, status) => None,
+        Outcome::Exited(Exit::Code(code)) => Some(match &slot.not_started {
+            Some(reason) => format!("{name} could not be started: {reason}{still}"),
+            None => format!(
+                "{name} has exited with code {code} {up}{still}{}",
+                app.see_logs()
+            ),
+        }),
+        Outcome::Exited(Exit::Signal(signal)) => Some(format!(
+            "{name} was killed by {} {up}{still}{}",
+            signal_name(signal),
+            app.see_logs()
+        )),
+        Outcome::Failed(status, after) => Some(format!(
+            "{name} was up for {} and {}{still}{}",
+            seconds(after),
+            ended(status),
+            app.see_logs()
+        )),
+        Outcome::NotUp if slot.waits_for_ready() => Some(format!(
+            "{name} has not called process.send(\"ready\") after {} ms{still}: wait_ready waits for \
+             that, up to listen_timeout; call it when the app is ready, or leave wait_ready out",
+            app.listen_timeout.as_millis()
+        )),
+        Outcome::Unfit => slot.not_preloaded.as_ref().map(|reason| {
+            let wanted = app.needs_library().unwrap_or("sharing its sockets");
+            format!("{name} is stopped: {wanted} does not work with it: {reason}{still}")
+        }),
+        Outcome::NotUp if awaited.is_empty() => Some(format!(
+            "{name} is not up after {} ms (listen_timeout){still}",
+            app.listen_timeout.as_millis()
+        )),
+        Outcome::NotUp => Some(format!(
+            "{name} does not listen on {} after {} ms (listen_timeout), where the previous one \
+             listens{still}. If the app listens elsewhere now, `maitred restart` does not wait for \
+             that",
+            and(&awaited),
+            app.listen_timeout.as_millis()
+        )),
+    }
+}
+
+/// How a process has ended, in words.
+pub(super) fn ended(status: Exit) -> String {
+    match status {
+        Exit::Code(code) => format!("has exited with code {code}"),
+        Exit::Signal(signal) => format!("was killed by {}", signal_name(signal)),
+    }
+}
+
+pub(super) fn seconds(time: Duration) -> String {
+    format!("{:.1} s", time.as_secs_f64())
+}
+
+/// A list in words.
+pub(super) fn and(items: &[String]) -> String {
+    match items {
+        [first @ .., last] if !first.is_empty() => format!("{} and {last}", first.join(", ")),
+        _ => items.concat(),
+    }
+}
