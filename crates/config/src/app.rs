@@ -130,6 +130,16 @@ impl App {
         Rights::of(self.identity.as_ref().map(sys::Identity::from))
     }
 
+    /// The field in which the patterns stand that keep files from being watched.
+    pub fn ignoring_field(&self) -> &'static str {
+        let described = self.described.as_ref();
+        let options = described.and_then(|it| it.entry.watch_options.as_ref());
+        match options.and_then(|options| options.ignored.as_ref()) {
+            Some(_) => "watch_options.ignored",
+            None => "ignore_watch",
+        }
+    }
+
     /// Whether a supervisor that runs this app can take the other description of it over: these
     /// things it keeps as long as it lives.
     pub fn can_become(&self, other: &Self) -> bool {

@@ -3,6 +3,7 @@
 
 use serde_json::{Map, Value};
 
+use super::evaluate::ODD;
 use super::fields::Entry;
 use super::kind::{Kind, Variables, described};
 use super::names;
@@ -32,7 +33,7 @@ pub(crate) fn read(value: &Value) -> Result<Entries, Vec<String>> {
     }
     let mut errors = Vec::new();
     for (index, app) in apps.iter().enumerate() {
-        match app.as_object() {
+        match app.as_object().filter(|it| !it.contains_key(ODD)) {
             Some(object) => {
                 let at = place(index, apps.len(), object);
                 entries
@@ -62,7 +63,7 @@ pub(crate) fn read(value: &Value) -> Result<Entries, Vec<String>> {
 fn apps_of<'a>(value: &'a Value, warnings: &mut Vec<String>) -> Result<&'a [Value], String> {
     let object = match value {
         Value::Array(apps) => return Ok(apps),
-        Value::Object(object) => object,
+        Value::Object(object) if !object.contains_key(ODD) => object,
         Value::Null => {
             return Err(
                 "there is nothing in it: expected { apps: [...] }, a list of apps or one app"
@@ -100,7 +101,7 @@ fn apps_of<'a>(value: &'a Value, warnings: &mut Vec<String>) -> Result<&'a [Valu
     }
     match apps {
         Value::Array(apps) => Ok(apps),
-        Value::Object(_) => Ok(std::slice::from_ref(apps)),
+        Value::Object(object) if !object.contains_key(ODD) => Ok(std::slice::from_ref(apps)),
         other => Err(format!("{key}: expected a list, not {}", described(other))),
     }
 }

@@ -13,12 +13,15 @@ for (const name of ["module", "exports", "require"]) delete globalThis[name];
 
 const exported = await import(pathToFileURL(path).href);
 let config = exported.default ?? exported["module.exports"] ?? { ...exported };
-if (typeof config === "function") config = config(environment);
-config = await config;
+const computed = typeof config === "function";
+config = await (computed ? config(environment) : config);
 // A CommonJS file that was compiled from an ES module.
 if (config?.__esModule && config.default) config = await config.default;
 
 const odd = (what) => ({ "[odd]": what });
+if (computed && config === undefined) {
+  config = odd("a function that returns nothing: add `return`, or parentheses around the object after =>");
+}
 const plain = function (key, value) {
   const original = this[key];
   if (original instanceof RegExp) return `regex:${original.source}`;

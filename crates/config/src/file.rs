@@ -74,7 +74,15 @@ pub fn load(path: &Path, env_name: Option<&str>) -> anyhow::Result<ConfigFile> {
              .json, .yaml, .yml or .toml"
         );
     };
-    std::fs::metadata(path).with_context(|| format!("opening {shown}"))?;
+    if let Err(error) = std::fs::metadata(path) {
+        if error.kind() == std::io::ErrorKind::NotFound {
+            bail!(
+                "there is no file {shown} (looked for in {})",
+                told(&here()?)
+            );
+        }
+        return Err(error).context(format!("opening {shown}"));
+    }
     // Through links as the user wrote them: a deploy lets `current` lead elsewhere.
     let path =
         std::path::absolute(here()?.join(path)).with_context(|| format!("opening {shown}"))?;

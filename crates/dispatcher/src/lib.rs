@@ -98,7 +98,7 @@ pub struct Settings {
 pub struct Dispatcher {
     commands: Commands,
     thread: Option<JoinHandle<()>>,
-    farewell: registration::Farewell,
+    registration: registration::Thread,
 }
 
 impl Dispatcher {
@@ -111,7 +111,7 @@ impl Dispatcher {
         notices: tokio::sync::mpsc::Sender<Notice>,
     ) -> io::Result<Self> {
         let (commands, queue) = command::line()?;
-        let (registration, farewell) =
+        let (registration, registering) =
             registration::start(settings.registration, commands.clone(), notices.clone())?;
         let event_loop = EventLoop::new(Beginning {
             balance: settings.balance,
@@ -126,7 +126,7 @@ impl Dispatcher {
         Ok(Self {
             commands,
             thread: Some(thread),
-            farewell,
+            registration: registering,
         })
     }
 
@@ -155,6 +155,12 @@ impl Dispatcher {
         self.say(Command::Expect(awaited));
     }
 
+    /// Whether a worker may wait for the answer to a question of its own: whoever sleeps then has not
+    /// finished its start.
+    pub fn answers(&self) -> bool {
+        self.registration.works()
+    }
+
     /// What was counted so far, for each listener.
     pub async fn figures(&self) -> Vec<ListenerFigures> {
         let (answer, figures) = oneshot::channel();
@@ -174,6 +180,6 @@ impl Drop for Dispatcher {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
-        self.farewell.wait();
+        self.registration.wait();
     }
 }

@@ -37,9 +37,13 @@ impl Boot {
         }
     }
 
-    /// Looks at the process; whether it has finished its start.
-    pub(super) fn is_over(&mut self, pid: i32, now: Duration) -> bool {
+    /// Looks at the process; whether it has finished its start. One that waits for an answer of ours
+    /// has not.
+    pub(super) fn is_over(&mut self, pid: i32, waits: bool, now: Duration) -> bool {
         self.check = now + self.quiet / 3;
+        if waits {
+            return self.saw(None, now);
+        }
         let tree = silence::tree(pid);
         let all = tree.iter().map(|pid| asleep(pid.as_raw_nonzero().get()));
         self.saw(all.collect(), now)
@@ -59,12 +63,17 @@ impl Boot {
 }
 
 /// How often the first thread of a process that sleeps has run until now, in the words of the
-/// kernel; `None` if it runs or wants to.
+/// kernel; `None` if one of its threads runs or wants to: on a busy machine the first one waits long for
+/// what others have not come to do.
 fn asleep(pid: i32) -> Option<String> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    let (_, rest) = stat.rsplit_once(')')?;
-    if rest.split_whitespace().next() != Some("S") {
-        return None;
+    let threads = fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+    for thread in threads.flatten() {
+        // One that is gone runs no more.
+        let stat = fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+        let state = stat.rsplit_once(')').map(|(_, rest)| rest.trim_start());
+        if state.is_some_and(|state| !state.starts_with('S')) {
+            return None;
+        }
     }
     fs::read_to_string(format!("/proc/{pid}/task/{pid}/schedstat")).ok()
 }

@@ -161,6 +161,7 @@ impl Supervisor {
     /// Looks at those that start, and have not been heard of.
     pub(super) fn look_at_starts(&mut self, now: Duration) {
         let mut up = Vec::new();
+        let answers = self.dispatcher.as_ref().is_some_and(|it| it.answers());
         for slot in &mut self.slots {
             // A successor of one that listens is not up before it does so too.
             let current = slot.instance.current();
@@ -170,7 +171,7 @@ impl Supervisor {
             for process in &mut slot.processes {
                 let pid = process.pid;
                 let due = process.boot.as_mut().filter(|boot| boot.check <= now);
-                let over = due.is_some_and(|boot| boot.is_over(pid, now));
+                let over = due.is_some_and(|boot| boot.is_over(pid, answers, now));
                 if over || now > process.started + SETTLED {
                     process.boot = None;
                 }

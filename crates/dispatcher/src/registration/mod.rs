@@ -27,7 +27,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
-use std::sync::mpsc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::time::{Duration, Instant, SystemTime};
 
 use rustix::event::{Timespec, epoll};
@@ -67,15 +68,23 @@ pub struct Settings {
     pub links: PathBuf,
 }
 
-/// The thread's end.
+/// The thread, seen by others.
 #[derive(Debug)]
-pub(super) struct Farewell(mpsc::Receiver<()>);
+pub(super) struct Thread {
+    ended: mpsc::Receiver<()>,
+    works: Arc<AtomicBool>,
+}
 
-impl Farewell {
+impl Thread {
+    /// Whether it does something now, so that a process may wait for its answer.
+    pub(super) fn works(&self) -> bool {
+        self.works.load(Ordering::Acquire)
+    }
+
     /// Waits for the thread to remove what it has made. One that a worker holds up is left to the end
     /// of this process.
     pub(super) fn wait(&self) {
-        let _ = self.0.recv_timeout(FAREWELL);
+        let _ = self.ended.recv_timeout(FAREWELL);
     }
 }
 
@@ -84,10 +93,11 @@ pub(super) fn start(
     settings: Settings,
     commands: Commands,
     notices: tokio::sync::mpsc::Sender<Notice>,
-) -> io::Result<(RegistrationEvents, Farewell)> {
+) -> io::Result<(RegistrationEvents, Thread)> {
     let (registration, inbox) = registration_events::line()?;
     let (alive, over) = mpsc::channel();
     let mut registrar = Registrar::new(settings, commands, notices, inbox)?;
+    let works = registrar.works.clone();
     std::thread::Builder::new()
         .name("registration".into())
         .spawn(move || {
@@ -95,7 +105,8 @@ pub(super) fn start(
             drop(registrar);
             drop::<mpsc::Sender<()>>(alive);
         })?;
-    Ok((registration, Farewell(over)))
+    let thread = Thread { ended: over, works };
+    Ok((registration, thread))
 }
 
 /// A question, with all that came along.
@@ -120,6 +131,8 @@ struct Registrar {
     dispatcher: Commands,
     notices: tokio::sync::mpsc::Sender<Notice>,
     inbox: Inbox,
+    /// It does not wait for anybody now.
+    works: Arc<AtomicBool>,
     epoll: OwnedFd,
     /// Those who are connected, and since when, in the order in which they came.
     callers: BTreeMap<u64, (OwnedFd, Instant)>,
@@ -155,6 +168,7 @@ impl Registrar {
             dispatcher,
             notices,
             inbox,
+            works: Arc::default(),
             epoll,
             callers: BTreeMap::new(),
             last_caller: 0,
@@ -196,6 +210,7 @@ impl Registrar {
                 // Only a bug could break the epoll itself; without it nothing can be done.
                 Err(_) => return,
             }
+            self.works.store(true, Ordering::Release);
             for event in &events {
                 let handled = match event.data.u64() {
                     SOCKET => self.let_in(),
@@ -213,6 +228,7 @@ impl Registrar {
             if self.hear_again().is_err() {
                 return;
             }
+            self.works.store(false, Ordering::Release);
         }
     }
 

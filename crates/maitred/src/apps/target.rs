@@ -103,7 +103,8 @@ pub(crate) fn find(known: &[Known], target: &str) -> anyhow::Result<Vec<Selected
         .strip_prefix('/')
         .and_then(|rest| rest.strip_suffix('/'));
     if let Some(pattern) = pattern.filter(|pattern| !pattern.is_empty()) {
-        let regex = Regex::new(pattern).with_context(|| format!("understanding {target}"))?;
+        let regex = Regex::new(pattern);
+        let regex = regex.with_context(|| format!("{target} is no regular expression"))?;
         let matching = known
             .iter()
             .filter(|it| regex.is_match(&it.record.app.name));

@@ -48,7 +48,7 @@ impl Check {
         };
         eprint!("{}", apps.printed);
         for warning in &apps.warnings {
-            eprintln!("maitred: {warning}");
+            together::complain(warning);
         }
         if !apps.faults.is_empty() {
             apps.faults.iter().for_each(together::complain);

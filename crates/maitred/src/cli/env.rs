@@ -13,6 +13,7 @@ use home::{self, Home};
 #[derive(Debug, Args)]
 pub(super) struct Env {
     /// The instance's number.
+    #[arg(value_parser = together::instance_number)]
     id: u32,
 }
 

@@ -144,7 +144,9 @@ fn argument(field: &'static Field, flag: &'static Flag) -> Arg {
             .value_name(name)
             .value_parser(parser)
             // An interpreter's arguments begin with a hyphen, and so does -1.
-            .allow_hyphen_values(matches!(name, "ARGS" | "N|max|-K")),
+            .allow_hyphen_values(matches!(name, "ARGS" | "N|max|-K"))
+            // A wrong value is told from an unknown flag.
+            .allow_negative_numbers(true),
         Takes::Optional(name) => arg
             .value_name(name)
             .value_parser(parser)

@@ -71,12 +71,19 @@ pub(super) fn parse_sort(text: &str) -> anyhow::Result<Order> {
             .iter()
             .filter_map(Key::to_possible_value);
         let names: Vec<_> = keys.map(|key| key.get_name().to_owned()).collect();
-        anyhow::anyhow!("--sort takes one of {}", names.join(", "))
+        anyhow::anyhow!(
+            "--sort: there is no column \"{}\"; expected one of {}",
+            key.escape_debug(),
+            names.join(", ")
+        )
     })?;
     match order {
         "asc" => Ok((key, false)),
         "desc" => Ok((key, true)),
-        _ => anyhow::bail!("--sort: after the colon stands asc or desc"),
+        _ => anyhow::bail!(
+            "--sort: expected asc or desc after the colon, not \"{}\"",
+            order.escape_debug()
+        ),
     }
 }
 

@@ -27,7 +27,8 @@ pub(super) struct Logs {
         long,
         value_name = "N",
         default_value_t = 15,
-        allow_hyphen_values = true
+        allow_hyphen_values = true,
+        value_parser = super::together::whole_number
     )]
     lines: i64,
 

@@ -11,6 +11,7 @@ use home::Home;
 #[derive(Debug, Args)]
 pub(super) struct Send {
     /// The instance's number.
+    #[arg(value_parser = together::instance_number)]
     id: u32,
 
     /// What to write.

@@ -89,17 +89,22 @@ fn of_config(
         file.warnings.iter().for_each(|it| say(manner, it));
         return Ok(Vec::new());
     }
-    let called: Vec<_> = file
-        .apps
-        .iter()
-        .filter_map(config::called)
-        .filter(|(name, _)| only.is_empty() || only.contains(name))
-        .collect();
+    let all: Vec<_> = file.apps.iter().filter_map(config::called).collect();
+    let is_meant = |(name, _): &&(String, String)| only.is_empty() || only.contains(name);
+    let called: Vec<_> = all.iter().filter(is_meant).collect();
+    if called.is_empty() && !only.is_empty() {
+        let names: Vec<_> = all.iter().map(|(name, _)| name.as_str()).collect();
+        bail!(
+            "{name}: no app is called {}; its apps are: {}",
+            only.join(", "),
+            names.join(", ")
+        );
+    }
     let found: Vec<_> = known
         .iter()
         .filter(|known| {
             let app = &known.record.app;
-            let is_app = |(name, namespace): &(String, String)| {
+            let is_app = |(name, namespace): &&(String, String)| {
                 *name == app.name && *namespace == app.namespace
             };
             called.iter().any(is_app)
@@ -186,15 +191,52 @@ pub(super) fn print(text: impl AsRef<[u8]>) -> anyhow::Result<()> {
 /// A sentence for the user, on standard error so that what was asked for stands alone.
 pub(super) fn say(manner: &Manner, sentence: &str) {
     if !manner.silent {
-        eprintln!("maitred: {sentence}");
+        eprintln!("maitred: {}", without_numbers(sentence));
     }
 }
 
 /// What went wrong, on standard error; each line says who speaks.
 pub(super) fn complain(fault: &impl std::fmt::Display) {
     for line in format!("{fault:#}").lines() {
-        eprintln!("maitred: {line}");
+        eprintln!("maitred: {}", without_numbers(line));
     }
+}
+
+/// The same without the numbers that Rust puts behind the system's reasons: "(os error 2)".
+fn without_numbers(text: &str) -> String {
+    let mut parts = text.split(" (os error ");
+    let mut plain = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        match part.split_once(')') {
+            Some((number, rest)) if number.bytes().all(|byte| byte.is_ascii_digit()) => {
+                plain.push_str(rest);
+            }
+            _ => plain.extend([" (os error ", part]),
+        }
+    }
+    plain
+}
+
+/// A number that may be below 0.
+///
+/// # Errors
+/// If it is none; says so.
+pub(super) fn whole_number(text: &str) -> Result<i64, String> {
+    let number = text.parse();
+    number.map_err(|_| format!("expected a whole number, not \"{}\"", text.escape_debug()))
+}
+
+/// The number of an instance, as the list has it.
+///
+/// # Errors
+/// If it is none; says what is expected.
+pub(super) fn instance_number(text: &str) -> Result<u32, String> {
+    text.parse().map_err(|_| {
+        format!(
+            "expected the number of an instance, as `maitred ls` shows it, not \"{}\"",
+            text.escape_debug()
+        )
+    })
 }
 
 /// Tells what happens on the way.
@@ -226,4 +268,21 @@ pub(super) fn find<'a>(known: &'a [Known], app: &App) -> Option<&'a Known> {
     known.iter().find(|known| {
         known.record.app.name == app.name && known.record.app.namespace == app.namespace
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::without_numbers;
+
+    #[test]
+    fn reasons_have_no_numbers() {
+        for (text, plain) in [
+            ("it: No such file (os error 2)", "it: No such file"),
+            ("a (os error 2), b (os error 13).", "a, b."),
+            ("a (os error x) (os error", "a (os error x) (os error"),
+            ("", ""),
+        ] {
+            assert_eq!(without_numbers(text), plain);
+        }
+    }
 }

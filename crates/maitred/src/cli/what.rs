@@ -10,7 +10,7 @@ use clap::Args;
 use super::flags::StartFlags;
 use crate::apps::Selected;
 use config::{self, App, ConfigFile, Entry, Environment, Resolved, Surroundings};
-use triggers::watch;
+use triggers::watch::{self, Problem};
 
 /// The flags of everything that takes apps from a command line or a config file.
 #[derive(Clone, Debug, Args)]
@@ -176,8 +176,9 @@ impl What {
             };
             let mut warnings = std::mem::take(&mut resolved.warnings);
             warnings.extend(not_watched(&resolved.app));
+            let at = name.map_or_else(|| called.clone(), |file| format!("{file}: {called}"));
             apps.warnings
-                .extend(warnings.iter().map(|it| format!("{called}: {it}")));
+                .extend(warnings.iter().map(|it| format!("{at}: {it}")));
             apps.apps.push(resolved);
         }
         if let Some(name) = twice(&apps.apps) {
@@ -209,7 +210,13 @@ fn not_watched(app: &App) -> Vec<String> {
         .iter()
         .flat_map(|it| watch::foreseen(&it.paths, &it.ignore, &app.cwd));
     foreseen
-        .map(|problem| format!("watch: {problem}"))
+        .map(|problem| {
+            let field = match problem {
+                Problem::BadPattern { .. } => app.ignoring_field(),
+                Problem::NotWatched { .. } | Problem::Limit { .. } => "watch",
+            };
+            format!("{field}: {problem}")
+        })
         .collect()
 }
 

@@ -194,15 +194,15 @@ fn what_is_not_watched_as_written_is_warned_of() {
         ("watch: 'src/**/*.js'", "*.js is not watched"),
         (
             "watch: true, ignore_watch: ['a[', 'ok']",
-            "\"a[\" is no pattern",
+            ": ignore_watch: \"a[\" is no pattern",
         ),
         (
             "watch: true, ignore_watch: ['regex:(']",
-            "\"regex:(\" is no pattern",
+            ": ignore_watch: \"regex:(\" is no pattern",
         ),
         (
             "watch: true, watch_options: { ignored: ['a['] }",
-            "\"a[\" is no pattern",
+            ": watch_options.ignored: \"a[\" is no pattern",
         ),
     ] {
         let text = format!("{{ script: 'app.sh', {fields} }}");

@@ -14,6 +14,7 @@ mod harness;
 mod place;
 
 mod bm2;
+mod command_line;
 mod env_file;
 mod errors;
 mod fields;

@@ -42,6 +42,13 @@ const PROGRAMS: &[(&str, &str, &[&str])] = &[
     ("a.config.js", "module.exports = 5", &["node"]),
     ("a.config.js", "module.exports = undefined", &["node"]),
     ("a.config.js", "module.exports = () => {}", &["node"]),
+    ("a.config.js", "module.exports = async () => {}", &["node"]),
+    (
+        "a.config.js",
+        "module.exports = { apps: () => [] }",
+        &["node"],
+    ),
+    ("a.config.js", "module.exports = [() => {}]", &["node"]),
     (
         "a.config.js",
         "module.exports = 'x'.repeat(5 << 20)",
@@ -117,6 +124,7 @@ const WARNED: &[&str] = &[
     "watch: ['gone', '.']",
     "watch: true, ignore_watch: ['a[']",
     "watch: true, ignore_watch: ['regex:(']",
+    "watch: true, watch_options: { ignored: ['a['] }",
     "env_file: 'odd.env'",
     "cron_timezone: 'UTC'",
     "script: 'echo a b', interpreter: 'node'",

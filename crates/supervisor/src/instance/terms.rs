@@ -6,12 +6,10 @@ use std::time::Duration;
 use config::Restart;
 use telemetry::events::{Exit, Next};
 
-/// One that could be heard of when it listens, and says nothing, is taken for up when it has run
-/// for so long: most programs have loaded all that they need by then. It is pm2's `listen_timeout`.
+/// One that neither listens nor sleeps is taken for up when it has run for so long: most programs have
+/// loaded all that they need by then, also on a busy machine, and mistakes in them have shown. It is
+/// pm2's `listen_timeout`.
 pub(crate) const SETTLED: Duration = Duration::from_secs(3);
-
-/// The same for one of which nothing is to be heard: long enough for a mistake in it to show.
-const SETTLED_ALONE: Duration = Duration::from_millis(250);
 
 /// The longest trial: a user waits for the reload.
 const LONGEST_TRIAL: Duration = Duration::from_secs(10);
@@ -55,11 +53,7 @@ impl Rules {
 
     /// After so long a process that says nothing of itself is taken for up.
     pub(super) fn settled(&self) -> Duration {
-        // Where sockets are shared it is seen who listens, and two can run side by side.
-        match self.overlap {
-            true => SETTLED.min(self.listen_timeout),
-            false => SETTLED_ALONE,
-        }
+        SETTLED.min(self.listen_timeout)
     }
 }
 
