@@ -4,6 +4,7 @@
 //! waiting where both want the same of it, and otherwise hears which command came in between.
 
 mod faults;
+mod renewals;
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -46,6 +47,8 @@ pub(super) struct Operation {
     crashed: usize,
     /// It is over only when the supervisor is.
     to_the_end: bool,
+    /// It does not wait for a successor that another reload has started already.
+    urgent: bool,
 }
 
 impl Operation {
@@ -62,29 +65,13 @@ impl Operation {
             meant: 0,
             crashed: 0,
             to_the_end: false,
+            urgent: false,
         }
     }
 
     /// A reload that somebody has asked for.
     fn is_reload(&self) -> bool {
         self.name == "reload" && self.answer.is_some()
-    }
-
-    /// The reload of instances that no command has asked for.
-    pub(super) fn internal(numbers: Vec<u32>) -> Self {
-        Self {
-            name: "reload",
-            goal: Goal::Up,
-            answer: None,
-            waiting: Vec::new(),
-            queue: numbers.into(),
-            replaced: Vec::new(),
-            app: None,
-            faults: Vec::new(),
-            meant: 0,
-            crashed: 0,
-            to_the_end: false,
-        }
     }
 
     /// One after the other, with another configuration if there is one.
@@ -189,13 +176,6 @@ impl Supervisor {
         }
     }
 
-    /// Instances whose turn is still to come in a reload that no command has asked for are left alone.
-    pub(super) fn give_up_renewals(&mut self) {
-        for operation in self.operations.iter_mut().filter(|it| it.answer.is_none()) {
-            operation.queue.clear();
-        }
-    }
-
     /// The app ends: what was to be up will not be.
     pub(super) fn give_up_operations(&mut self) {
         for operation in &mut self.operations {
@@ -228,12 +208,13 @@ impl Supervisor {
 
     /// Lets the next one of a queue have its turn.
     fn next_turn(&mut self, index: usize) -> bool {
+        let waits = |it: &Operation| !it.waiting.is_empty() || self.has_to_wait(it);
+        if self.operations.get(index).is_none_or(waits) {
+            return false;
+        }
         let Some(operation) = self.operations.get_mut(index) else {
             return false;
         };
-        if !operation.waiting.is_empty() {
-            return false;
-        }
         if !operation.faults.is_empty() {
             operation.queue.clear();
         }
@@ -256,7 +237,9 @@ impl Supervisor {
         }
         // All run the same: the first one shows whether it is any good.
         let is_first = operation.answer.is_some() && operation.replaced.is_empty();
-        operation.replaced.push(number);
+        if !operation.replaced.contains(&number) {
+            operation.replaced.push(number);
+        }
         self.step(
             number,
             match is_first {

@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use rustix::process::Pid;
 
+use super::Supervisor;
 use super::instance::{self, Rest, State};
-use super::{Supervisor, operations::Operation};
 use config::App;
 use process::memory;
 use process::tree;
@@ -153,9 +153,8 @@ impl Supervisor {
     /// Restarts every instance that no command has stopped. Those that serve clients go on until their
     /// successors do, one after the other.
     fn renew_all(&mut self, trigger: Trigger) {
+        let urgent = matches!(trigger, Trigger::Change { .. });
         self.event(Event::Renewing { trigger });
-        // What an earlier trigger has not come to, this one does.
-        self.give_up_renewals();
         let mut serve = Vec::new();
         for number in self.numbers() {
             let stopped = self
@@ -173,7 +172,7 @@ impl Supervisor {
                 self.step(number, instance::Event::Renew);
             }
         }
-        self.operations.push(Operation::internal(serve));
+        self.renew_in_turn(serve, urgent);
     }
 
     /// Looks for instances that use too much memory; they are reloaded.
@@ -207,8 +206,7 @@ impl Supervisor {
                         limit,
                     },
                 });
-                let operation = Operation::internal(vec![number]);
-                self.operations.push(operation);
+                self.renew_in_turn(vec![number], false);
             }
         }
     }

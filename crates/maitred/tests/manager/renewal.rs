@@ -3,6 +3,8 @@
 use std::fs;
 use std::os::unix::fs::symlink;
 
+use serde_json::json;
+
 use crate::harness::{PATIENCE, beside_others, gone_within};
 use crate::home::Home;
 
@@ -75,6 +77,43 @@ fn a_start_that_the_calendar_meets_succeeds() {
     let flags = ["--wait-ready", "--listen-timeout", "60000"];
     home.does(&[&["start", "app.js", "--cron", "* * * * * *"], &flags[..]].concat());
     home.does(&["stop", "app"]);
+}
+
+/// The calendar comes more often than a worker starts: all are replaced nevertheless, and a reload with
+/// another configuration meanwhile puts that into effect everywhere.
+#[test]
+fn the_calendar_cuts_no_reload_short() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file(
+        "app.js",
+        "const server = require('http').createServer((_, answer) => answer.end('.'));
+        setTimeout(() => server.listen(process.env.PORT, () => console.log('up')), 1500);",
+    );
+    let config = |word: &str, cron: &str| {
+        let app = json!({
+            "script": "app.js", "instances": 2, "listen_timeout": 60_000, "cron_restart": cron,
+            "env": { "WORD": word },
+        });
+        home.file("app.json", &app.to_string());
+    };
+    config("one", "0");
+    home.does(&["start", "app.json"]);
+    home.is_up("app", 2);
+    config("one", "* * * * * *");
+    home.does(&["reload", "app.json"]);
+    let before = home.pids();
+    while home.pids().iter().any(|pid| before.contains(pid)) {}
+    config("two", "* * * * * *");
+    home.does(&["reload", "app.json"]);
+    for pid in home.pids() {
+        // One that the calendar has replaced at this moment runs the same.
+        let Ok(environment) = fs::read(format!("/proc/{pid}/environ")) else {
+            continue;
+        };
+        let mut variables = environment.split(|byte| *byte == 0);
+        assert!(variables.any(|it| it == b"WORD=two"), "{pid}");
+    }
 }
 
 #[test]

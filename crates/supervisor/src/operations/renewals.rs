@@ -1,0 +1,71 @@
+//! Reloads that no command has asked for, beside those that commands have asked for.
+
+use super::{Goal, Operation};
+use crate::Supervisor;
+use crate::instance::State;
+use crate::slot::Slot;
+
+impl Operation {
+    fn internal(numbers: Vec<u32>, urgent: bool) -> Self {
+        Self {
+            name: "reload",
+            goal: Goal::Up,
+            answer: None,
+            waiting: Vec::new(),
+            queue: numbers.into(),
+            replaced: Vec::new(),
+            app: None,
+            faults: Vec::new(),
+            meant: 0,
+            crashed: 0,
+            to_the_end: false,
+            urgent,
+        }
+    }
+
+    fn is_internal(&self) -> bool {
+        self.answer.is_none()
+    }
+
+    /// Whether an instance has its turn, or will have it.
+    fn comes_to(&self, number: u32) -> bool {
+        self.queue.contains(&number) || self.waiting.contains(&number)
+    }
+}
+
+impl Supervisor {
+    /// Reloads instances that no command has asked for.
+    ///
+    /// A changed file is urgent: a successor that starts may have read the file as it was. Otherwise a
+    /// successor on its way is new enough; were it dropped, a calendar that comes more often than a
+    /// worker starts would let none come up.
+    pub(crate) fn renew_in_turn(&mut self, mut numbers: Vec<u32>, urgent: bool) {
+        let mut earlier: Vec<_> = self.operations.iter_mut().collect();
+        earlier.retain(|it| it.is_internal());
+        if urgent {
+            // What an earlier trigger has not come to, this one does.
+            for renewal in earlier {
+                renewal.queue.clear();
+            }
+        } else {
+            numbers.retain(|number| !earlier.iter().any(|it| it.comes_to(*number)));
+            if let Some(renewal) = earlier.into_iter().find(|it| !it.is_over()) {
+                renewal.queue.extend(numbers);
+                return;
+            }
+        }
+        self.operations.push(Operation::internal(numbers, urgent));
+    }
+
+    /// Whether the next turn of a reload that no command has asked for would cut short what another one
+    /// has begun. A command's own process must stay: it may try out another configuration.
+    pub(super) fn has_to_wait(&self, renewal: &Operation) -> bool {
+        let Some(number) = renewal.queue.front().filter(|_| renewal.is_internal()) else {
+            return false;
+        };
+        let mut commands = self.operations.iter().filter(|it| !it.is_internal());
+        let mut slots = self.slots.iter().filter(|it| it.number == *number);
+        let replaces = |slot: &Slot| matches!(slot.instance.state(), State::Replacing { .. });
+        commands.any(|it| it.waiting.contains(number)) || !renewal.urgent && slots.any(replaces)
+    }
+}
