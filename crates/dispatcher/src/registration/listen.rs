@@ -94,7 +94,15 @@ impl Registrar {
             ListenAddress::Path(_) | ListenAddress::Abstract(_) => {
                 match self.claims.take_bound(address) {
                     Some(own) => Ok(Some(own)),
-                    None => self.bind_name(question, address, &claim)?,
+                    None => {
+                        // What was bound is over: it is made anew for whoever listens, which may have
+                        // fewer rights than the process that has bound it.
+                        let claim = Claim {
+                            rights: question.peer.rights(),
+                            ..claim.clone()
+                        };
+                        self.bind_name(question, address, &claim)?
+                    }
                 }
             }
         };

@@ -1,6 +1,7 @@
 //! Programs whose children listen or accept: forked, or programs of their own.
 
 use crate::harness::{Setup, beside_others};
+use crate::listeners::reports;
 use crate::programs::{balances, python, side_by_side};
 
 /// A server that forks after it has begun to listen: its children share what it had.
@@ -122,6 +123,55 @@ os.wait()
         assert_eq!(who.len(), 2, "round {round}: {who:?}");
     }
     run.no_worker_has_ended();
+}
+
+/// Root binds a path in a folder of another user's, and a child listens there again, which has become
+/// that user and has put a link to root's own folder in that place since: what it may not make there, is
+/// not made for it.
+#[test]
+fn a_child_that_listens_again_has_its_own_rights() {
+    let _turn = beside_others();
+    let text = r#"
+import os, pathlib, socket, time
+place = pathlib.Path(__file__).parent
+ours, theirs = place / "ours", place / "theirs"
+(theirs / "sub").mkdir(parents=True)
+ours.mkdir(mode=0o755)
+if os.getuid() == 0:
+    os.chown(theirs, 65534, 65534)
+    os.chown(theirs / "sub", 65534, 65534)
+bound = socket.socket(socket.AF_UNIX)
+bound.bind(str(theirs / "sub/app.sock"))
+if os.fork() == 0:
+    if os.getuid() == 0:
+        os.setgroups([])
+        os.setgid(65534)
+        os.setuid(65534)
+    again = bound.dup()
+    bound.listen()
+    bound.close()
+    # The listener is over, and its path with it.
+    while (theirs / "sub/app.sock").exists():
+        time.sleep(0.01)
+    os.rename(theirs / "sub", theirs / "away")
+    os.symlink(ours, theirs / "sub")
+    try:
+        again.listen()
+        print("report again: listens", flush=True)
+    except OSError as error:
+        print(f"report again: {error.errno}", flush=True)
+time.sleep(1e6)
+"#;
+    let setup = Setup::program("app.py", text).instances(1);
+    let mode = std::os::unix::fs::PermissionsExt::from_mode(0o755);
+    std::fs::set_permissions(setup.folder(), mode).unwrap();
+    let made = setup.folder().join("ours/app.sock");
+    let run = setup.start();
+    let answer = reports(&run, 1)["again"].clone();
+    let is_root = rustix::process::geteuid().is_root();
+    let expected = if is_root { "13" } else { "listens" };
+    assert_eq!(answer, expected, "{}", run.story());
+    assert_eq!(made.exists(), !is_root, "{}", run.story());
 }
 
 /// One process binds to keep the port, and never listens; its children bind it for themselves, as
