@@ -33,6 +33,10 @@ pub(crate) struct Channel {
     /// that the process which listened is the one that accepts: it may have forked others for it.
     pub(super) sent: bool,
     taken: bool,
+    /// How many bytes were put into it, less those that were taken back.
+    put: u64,
+    /// Its worker may stand still, and what lies in the channel shows whether it does.
+    pub(super) is_watched: bool,
     /// What the kernel knows the connection by that was sent last.
     pub(super) last: Option<Endpoint>,
 }
@@ -65,6 +69,8 @@ impl Channel {
             acceptors: 1,
             sent: false,
             taken: false,
+            put: 0,
+            is_watched: false,
             last: None,
         };
         Ok((channel, theirs))
@@ -90,7 +96,7 @@ impl Channel {
         self.loop_probe = LoopProbe::blind();
         let (message, len) = Handoff::Probe.encode();
         // A full channel wakes them as well.
-        let _ = sys::send(self.ours(), message.get(..len).unwrap_or(&[]), None);
+        let _ = self.put(message.get(..len).unwrap_or(&[]), None);
     }
 
     /// Wakes a process that accepts from the channel, if that does not block; returns whether it was
@@ -102,13 +108,11 @@ impl Channel {
         }
         if let Some(theirs) = &self.theirs {
             let mut message = [0; HANDOFF_LEN];
-            while matches!(
-                sys::receive(theirs.as_fd(), &mut message),
-                Ok((PROBE_LEN, None))
-            ) {}
+            while let Ok((PROBE_LEN, None)) = sys::receive(theirs.as_fd(), &mut message) {
+                self.put = self.put.wrapping_sub(PROBE_LEN as u64);
+            }
         }
-        let (message, len) = Handoff::Probe.encode();
-        sys::send(self.ours(), message.get(..len).unwrap_or(&[]), None).is_ok()
+        self.probe()
     }
 
     /// Whether the probe of [`Self::call`] was taken.
@@ -137,6 +141,57 @@ impl Channel {
             }
         }
         look
+    }
+
+    /// Looks whether the worker's loop stands still. Where nothing was ever taken, another process
+    /// may be the one that accepts; and one whose `accept` blocks waits for its client at times.
+    pub(super) fn look_closely(&mut self) -> Look {
+        match self.loop_probe.look_closely() {
+            Look::Away if !self.takes_probes() || self.taken() == Some(0) => Look::Unknown,
+            look => look,
+        }
+    }
+
+    /// How many bytes the worker has taken, as long as that can be told.
+    pub(super) fn taken(&self) -> Option<u64> {
+        self.theirs.as_ref()?;
+        let lie = u64::try_from(self.untaken()).unwrap_or(0);
+        Some(self.put.wrapping_sub(lie))
+    }
+
+    /// Puts a message into the channel.
+    pub(super) fn put(&mut self, message: &[u8], fd: Option<BorrowedFd<'_>>) -> io::Result<()> {
+        sys::send(self.ours(), message, fd)?;
+        self.put = self.put.wrapping_add(message.len() as u64);
+        Ok(())
+    }
+
+    /// Puts a probe into the channel, if the worker can have one.
+    pub(super) fn probe(&mut self) -> bool {
+        let (message, len) = Handoff::Probe.encode();
+        self.takes_probes() && self.put(message.get(..len).unwrap_or(&[]), None).is_ok()
+    }
+
+    /// Takes the oldest connection back, with its message, and any probe before it.
+    pub(super) fn take_back(&mut self) -> Option<(OwnedFd, [u8; HANDOFF_LEN])> {
+        loop {
+            let theirs = self.theirs.as_ref()?;
+            // A connection that finds no free descriptor on its way back would be lost.
+            drop(theirs.try_clone().ok()?);
+            let mut message = [0; HANDOFF_LEN];
+            let Ok((len @ 1.., socket)) = sys::receive(theirs.as_fd(), &mut message) else {
+                break;
+            };
+            self.put = self.put.wrapping_sub(len as u64);
+            if let (HANDOFF_LEN, Some(socket)) = (len, socket) {
+                return Some((socket, message));
+            }
+        }
+        if self.is_watched {
+            // Nothing else is left that would show whether the worker's loop turns.
+            self.probe();
+        }
+        None
     }
 
     /// How many bytes lie in the channel.

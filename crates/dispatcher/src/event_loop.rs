@@ -23,6 +23,7 @@ use super::notice::Notice;
 use super::notices::Notices;
 use super::placement::Placement;
 use super::registration_events::RegistrationEvents;
+use super::standstill::Standstills;
 use super::starving::Starving;
 use super::token::{KIND, Token};
 use super::workers::Workers;
@@ -46,6 +47,7 @@ pub(super) struct EventLoop {
     commands: CommandQueue,
     cx: Context,
     starving: Starving,
+    standstills: Standstills,
     ended: bool,
 }
 
@@ -85,6 +87,7 @@ impl EventLoop {
             epoll,
             commands,
             starving: Starving::default(),
+            standstills: Standstills::default(),
             ended: false,
         })
     }
@@ -119,6 +122,7 @@ impl EventLoop {
             cx.placement.deadline(),
             cx.workers.counts.deadline(),
             cx.draining.deadline(),
+            self.standstills.deadline(),
         ];
         let next = deadlines.into_iter().flatten().min()?;
         let left = next.saturating_sub(cx.clock.now());
@@ -150,6 +154,13 @@ impl EventLoop {
             &cx.members,
             &mut cx.workers,
             &mut cx.placement,
+            notices,
+        );
+        self.standstills.look(
+            clock.now(),
+            &cx.members,
+            &mut cx.workers,
+            &cx.placement,
             notices,
         );
         self.starving.watch(&cx.listeners, &cx.placement, notices);

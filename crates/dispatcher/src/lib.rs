@@ -21,7 +21,7 @@
 //! | `given_back` | taking the connections that draining workers give back |
 //! | `registration`, `registered` | the thread that workers ask, and what it has the loop do |
 //! | `counts`, `ledger`, `sock_diag`, `reading` | which connections are open, and read from |
-//! | `loop_probe` | whether a worker's loop waits |
+//! | `loop_probe`, `standstill` | whether a worker's loop waits, and which ones stand still |
 //!
 //! Arrows lead from the loop to what is done (`accept`, `membership`, `endings`, `registered`), from
 //! there to the parts, and from those to names and the kernel.
@@ -64,6 +64,7 @@ mod registered;
 mod registration;
 mod registration_events;
 mod sock_diag;
+mod standstill;
 mod starving;
 mod token;
 mod workers;

@@ -98,6 +98,16 @@ impl LoopProbe {
 
     /// Looks: one read, about a microsecond.
     pub(crate) fn look(&mut self) -> Look {
+        self.look_how(false)
+    }
+
+    /// The same for a thread that may stand still: where an epoll is known to hold the listener, a wait
+    /// for other descriptors is not that of the loop, but of a call within it (a database's, say).
+    pub(crate) fn look_closely(&mut self) -> Look {
+        self.look_how(true)
+    }
+
+    fn look_how(&mut self, closely: bool) -> Look {
         let mut text = [0; 128];
         let Some(file) = &self.syscall else {
             return Look::Unknown;
@@ -118,9 +128,13 @@ impl LoopProbe {
             } else {
                 Look::Away
             }
-        } else if OTHER_WAITS.contains(&call)
-            || (SOCKET_WAITS.contains(&call) && self.is_listener(first))
-        {
+        } else if OTHER_WAITS.contains(&call) {
+            let is_elsewhere = closely && self.epoll.is_some_and(|epoll| self.registers(epoll));
+            match is_elsewhere {
+                true => Look::Away,
+                false => Look::Waiting,
+            }
+        } else if SOCKET_WAITS.contains(&call) && self.is_listener(first) {
             Look::Waiting
         } else {
             Look::Away

@@ -1,6 +1,7 @@
 //! What the supervisor hears of the dispatcher.
 
 use std::net::{IpAddr, SocketAddr};
+use std::time::Duration;
 
 use telemetry::figures::Foreign;
 
@@ -97,6 +98,16 @@ pub enum Notice {
     },
     /// How many more have failed, and were not reported one by one.
     RequestsFailed { count: u64 },
+    /// A worker's event loop stands still.
+    Blocked {
+        member: u64,
+        pid: i32,
+        instance: u32,
+        /// For so long, at least.
+        lasts: Duration,
+    },
+    /// It does not any more: it has turned, or the worker listens no more.
+    Unblocked { member: u64, turned: bool },
     /// Whether clients wait while no worker is up.
     Starving(bool),
     /// Connections were given up after they had waited too long.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use balance::{Channels, Last, Look, MemberId, Nanos, Refusal, Untaken};
 use rustix::event::epoll;
-use wire::{HANDOFF_LEN, Handoff, PROBE_LEN};
+use wire::{HANDOFF_LEN, Handoff};
 
 use super::channel::Channel;
 use super::connection::Connection;
@@ -32,23 +32,6 @@ impl Workers {
             counts,
             epoll,
             token,
-        }
-    }
-
-    /// Takes the oldest connection out of a member's channel, with its message, and any probe
-    /// before it.
-    pub(super) fn take_out(&self, member: MemberId) -> Option<(OwnedFd, [u8; HANDOFF_LEN])> {
-        let theirs = self.channels.get(&member)?.theirs.as_ref()?;
-        loop {
-            // A connection that finds no free descriptor on its way back would be lost.
-            drop(theirs.try_clone().ok()?);
-            let mut message = [0; HANDOFF_LEN];
-            match sys::receive(theirs.as_fd(), &mut message) {
-                Ok((HANDOFF_LEN, Some(socket))) => return Some((socket, message)),
-                Ok((PROBE_LEN, None)) => {}
-                Ok((0, _)) | Err(_) => return None,
-                Ok(_) => {}
-            }
         }
     }
 
@@ -100,7 +83,7 @@ impl Channels for Workers {
         if connection.linger.is_some() {
             linger::set(socket, connection.linger);
         }
-        if sys::send(channel.ours(), &connection.message, Some(socket)).is_err() {
+        if channel.put(&connection.message, Some(socket)).is_err() {
             if connection.linger.is_some() {
                 linger::set(socket, None);
             }
@@ -113,11 +96,10 @@ impl Channels for Workers {
     }
 
     fn take_back(&mut self, member: MemberId) -> Option<Connection> {
-        let (socket, message) = self.take_out(member)?;
+        let channel = self.channels.get_mut(&member)?;
+        let (socket, message) = channel.take_back()?;
         let connection = Connection::returned(socket, message);
-        if let Some(channel) = self.channels.get_mut(&member) {
-            channel.last = None;
-        }
+        channel.last = None;
         if let Some(endpoint) = connection.endpoint {
             self.counts.taken_back(endpoint);
         }
@@ -125,11 +107,7 @@ impl Channels for Workers {
     }
 
     fn probe(&mut self, member: MemberId) -> bool {
-        let (message, len) = Handoff::Probe.encode();
-        let message = message.get(..len).unwrap_or(&[]);
-        self.channels.get(&member).is_some_and(|channel| {
-            channel.takes_probes() && sys::send(channel.ours(), message, None).is_ok()
-        })
+        self.channels.get_mut(&member).is_some_and(Channel::probe)
     }
 
     fn watch(&mut self, member: MemberId, on: bool) {
@@ -175,11 +153,10 @@ impl proxy::Workers for Workers {
 
     fn hand(&mut self, member: MemberId, end: OwnedFd, peer: &[u8]) -> Result<(), OwnedFd> {
         let (message, _) = Handoff::pair(peer).encode();
-        match self.channels.get(&member) {
-            Some(channel) if sys::send(channel.ours(), &message, Some(end.as_fd())).is_ok() => {
-                Ok(())
-            }
-            _ => Err(end),
+        let channel = self.channels.get_mut(&member);
+        match channel.map(|channel| channel.put(&message, Some(end.as_fd()))) {
+            Some(Ok(())) => Ok(()),
+            Some(Err(_)) | None => Err(end),
         }
     }
 
@@ -194,7 +171,7 @@ impl proxy::Workers for Workers {
     }
 
     fn take_back(&mut self, member: MemberId) -> Option<OwnedFd> {
-        Some(self.take_out(member)?.0)
+        Some(self.channels.get_mut(&member)?.take_back()?.0)
     }
 }
 
@@ -247,6 +224,30 @@ mod tests {
             .map(|c| sockopt::socket_cookie(&c.socket).unwrap())
             .collect();
         assert_eq!(back, sockets[1..]);
+        assert_eq!(workers.untaken(id), untaken(0, false));
+    }
+
+    /// Whatever is put in and taken back, it is known how much the worker has taken; and while it is
+    /// watched, something is left that it would take.
+    #[test]
+    fn what_a_worker_takes_is_told_from_what_is_taken_back() {
+        let (mut workers, id, theirs) = workers();
+        let taken = |workers: &Workers| workers.channels[&id].taken();
+        let mut message = [0; HANDOFF_LEN];
+        for _ in 0..3 {
+            workers.send(id, connection()).unwrap();
+        }
+        assert!(workers.probe(id));
+        assert_eq!(taken(&workers), Some(0));
+        sys::receive(theirs.as_fd(), &mut message).unwrap();
+        assert_eq!(taken(&workers), Some(40));
+        workers.channels.get_mut(&id).unwrap().is_watched = true;
+        while workers.take_back(id).is_some() {}
+        assert_eq!(taken(&workers), Some(40));
+        let untaken = |connections, probe| Untaken { connections, probe };
+        assert_eq!(workers.untaken(id), untaken(0, true));
+        sys::receive(theirs.as_fd(), &mut message).unwrap();
+        assert_eq!(taken(&workers), Some(41));
         assert_eq!(workers.untaken(id), untaken(0, false));
     }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
+use super::blocked::Blocked;
 use super::boot::Boot;
 use super::instance::{self, Cause, Effect, Generation, Outcome};
 use super::listeners::RunOf;
@@ -81,6 +82,7 @@ impl Supervisor {
                     silence: shares.then(|| Silence::new(now)),
                     app: app.clone(),
                     boot: (!app.wait_ready).then(|| Boot::new(now, shares)),
+                    blocked: Blocked::default(),
                 });
                 let id = slot.id;
                 if let Some((out, err)) = spawned.output {
@@ -216,6 +218,9 @@ impl Supervisor {
         let mut all = slot.processes.iter();
         let ended = all.position(|process| process.generation == run);
         let ended = ended.map(|index| slot.processes.remove(index));
+        if let Some(ended) = &ended {
+            self.count_blocked(number, ended);
+        }
         let pid = ended.as_ref().map_or(0, |process| process.pid);
         let (group, ended) = match ended {
             Some(process) => (process.group, Some(process.app)),
@@ -224,7 +229,9 @@ impl Supervisor {
         let killed = matches!(status, Exit::Signal(_));
         let killed = group.as_ref().filter(|group| killed && group.was_killed());
         let out_of_memory = killed.map(Group::bound);
-        if next != Next::Kept {
+        if next != Next::Kept
+            && let Some(slot) = self.slot(number)
+        {
             slot.exit = Some(status);
             slot.out_of_memory = out_of_memory;
         }

@@ -9,6 +9,7 @@
 #![forbid(unsafe_code)]
 
 mod address_kind;
+mod blocked;
 mod boot;
 mod calls;
 mod deeds;

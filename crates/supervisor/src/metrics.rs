@@ -1,5 +1,7 @@
 //! What is measured of the app, when somebody asks.
 
+use std::time::Duration;
+
 use process::usage;
 use telemetry::events::Event;
 use telemetry::metrics::{AppMetrics, InstanceMetrics, ProcessMetrics};
@@ -33,9 +35,25 @@ impl Supervisor {
             namespace: self.app.namespace.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             supervisor: used_by(i32::try_from(std::process::id()).unwrap_or(0)),
-            instances: self.slots.iter().map(measured).collect(),
+            instances: self.slots.iter().map(|slot| self.measured(slot)).collect(),
             listeners: self.figures.clone(),
             tally: self.tally.clone(),
+        }
+    }
+
+    fn measured(&self, slot: &Slot) -> InstanceMetrics {
+        let process = slot.current();
+        let now = self.now();
+        let lasts = slot.processes.iter().map(|it| it.blocked.counts(now));
+        let before = self.tally.blocked.get(&slot.number);
+        InstanceMetrics {
+            number: slot.number,
+            up: process.is_some(),
+            ready: is_ready(slot),
+            blocked: process.is_some_and(|process| process.blocked.lasts(now).is_some()),
+            blocked_for: before.copied().unwrap_or_default() + lasts.sum::<Duration>(),
+            started_at: process.map(|process| process.started_at),
+            process: process.map_or_else(ProcessMetrics::default, |process| used_by(process.pid)),
         }
     }
 
@@ -47,17 +65,6 @@ impl Supervisor {
 
 fn is_ready(slot: &Slot) -> bool {
     slot.instance.current().is_some_and(|run| run.up)
-}
-
-fn measured(slot: &Slot) -> InstanceMetrics {
-    let process = slot.current();
-    InstanceMetrics {
-        number: slot.number,
-        up: process.is_some(),
-        ready: is_ready(slot),
-        started_at: process.map(|process| process.started_at),
-        process: process.map_or_else(ProcessMetrics::default, |process| used_by(process.pid)),
-    }
 }
 
 fn used_by(pid: i32) -> ProcessMetrics {

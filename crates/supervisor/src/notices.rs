@@ -60,6 +60,15 @@ impl Supervisor {
             }
             Notice::Drained { group } => return self.drained(group),
             Notice::Starving(starves) => return self.set_starving(starves),
+            Notice::Blocked {
+                member,
+                pid,
+                instance,
+                lasts,
+            } => return self.is_blocked(member, (pid, instance), lasts),
+            Notice::Unblocked { member, turned } => {
+                return self.is_blocked_no_more(member, turned);
+            }
             Notice::ListensNatively { inode } => return self.native.add(inode),
             Notice::Listening {
                 member,

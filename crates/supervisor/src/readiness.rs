@@ -134,7 +134,7 @@ impl Supervisor {
     }
 
     /// To which process of an instance another one belongs.
-    fn run_of(&self, number: u32, pid: i32) -> Option<Generation> {
+    pub(super) fn run_of(&self, number: u32, pid: i32) -> Option<Generation> {
         let slot = self.slots.iter().find(|slot| slot.number == number)?;
         let group = Pid::from_raw(pid).and_then(|pid| getpgid(Some(pid)).ok());
         let group = group.map(|group| group.as_raw_nonzero().get());

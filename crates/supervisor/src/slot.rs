@@ -7,6 +7,7 @@ use std::time::Duration;
 use rustix::process::Pid;
 
 use super::address_kind::{is_given, words};
+use super::blocked::{self, Blocked};
 use super::boot::Boot;
 use super::instance::{Effect, Event, Generation, Instance, Outcome, Rest, Rules, State};
 use super::listening::{Expected, Listening, Standing};
@@ -46,6 +47,8 @@ pub(super) struct Process {
     pub(super) app: Rc<App>,
     /// Until it is heard or seen to be up.
     pub(super) boot: Option<Boot>,
+    /// Which of its workers stand still.
+    pub(super) blocked: Blocked,
 }
 
 /// One instance, and what is known of it.
@@ -306,6 +309,9 @@ impl Slot {
             since: process.map(|process| process.started_at),
             waits: self.waits(triggers),
             waits_for: self.waits_for(),
+            blocked: process
+                .and_then(|process| process.blocked.lasts(now))
+                .map(blocked::millis),
             restarts: self.instance.restarts(),
             unstable: self.instance.unstable(),
             exit: self.exit,

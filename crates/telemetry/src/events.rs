@@ -158,6 +158,14 @@ pub enum Event {
     },
     /// How many more have failed, and were not reported one by one.
     RequestsFailed { count: u64 },
+    /// A worker's event loop has stood still for so many milliseconds, and still does.
+    Blocked { instance: u32, pid: i32, lasts: u64 },
+    /// It goes on, after so many milliseconds.
+    Unblocked {
+        instance: u32,
+        pid: i32,
+        lasted: u64,
+    },
     /// A draining process has requests in progress: it gets the stop signal in so many milliseconds at
     /// the latest.
     Draining {

@@ -230,8 +230,8 @@ impl Connections {
             return false;
         }
         workers.counts.recheck(member);
-        let channel = workers.channels.get(&member);
-        let is_busy = self.ways_back.may_be_busy(member, channel) || opaque;
+        let channel = workers.channels.get_mut(&member);
+        let is_busy = self.ways_back.may_be_busy(member, channel.as_deref()) || opaque;
         if is_busy && let Some(channel) = channel {
             self.ways_back.ask(member, channel);
         }

@@ -59,7 +59,7 @@ impl WaysBack {
 
     /// Asks a member for all connections on which no request is in progress, and on which none is
     /// from now on.
-    pub(super) fn ask(&mut self, id: MemberId, channel: &Channel) {
+    pub(super) fn ask(&mut self, id: MemberId, channel: &mut Channel) {
         if !channel.hears_requests() {
             return;
         }
@@ -77,7 +77,7 @@ impl WaysBack {
             let (message, len) = Handoff::GiveBack(u32::MAX).encode();
             let message = message.get(..len).unwrap_or(&[]);
             // A full channel has a request in it already.
-            let _ = sys::send(channel.ours(), message, Some(way.theirs.as_fd()));
+            let _ = channel.put(message, Some(way.theirs.as_fd()));
         }
     }
 

@@ -45,6 +45,9 @@ pub struct InstanceView {
     /// What its newest process has still to do to be up, in words; none where it is up.
     #[serde(default)]
     pub waits_for: Option<String>,
+    /// For how long its event loop has stood still, in milliseconds, if it does.
+    #[serde(default)]
+    pub blocked: Option<u64>,
     pub restarts: u32,
     pub unstable: u32,
     /// How its last process ended.
@@ -198,6 +201,7 @@ impl InstanceView {
             since: None,
             waits: false,
             waits_for: None,
+            blocked: None,
             restarts: kept.restarts,
             unstable: kept.unstable,
             exit: kept.exit,

@@ -127,12 +127,15 @@ fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool
     let rows = [
         (
             "status",
-            match view.waits {
-                true => format!(
+            match (view.waits, view.blocked) {
+                (true, _) => format!(
                     "{}; its schedule or a changed file starts it",
                     view.state.word()
                 ),
-                false => view.state.word().to_owned(),
+                (false, Some(_)) => {
+                    format!("{}: its event loop stands still", shown::status(view))
+                }
+                (false, None) => shown::status(view),
             },
         ),
         ("waits for", or_none(view.waits_for.clone())),

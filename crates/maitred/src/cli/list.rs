@@ -180,8 +180,11 @@ fn cells(row: &Row<'_>) -> Vec<Cell> {
         or_none(runs.then(|| shown::duration(row.uptime))),
         instance.restarts.to_string().into(),
         Cell {
-            text: instance.state.word().to_owned(),
-            style: style(instance.state),
+            text: shown::status(instance),
+            style: match instance.blocked {
+                Some(_) => Style::new().fg_color(Some(AnsiColor::Red.into())),
+                None => style(instance.state),
+            },
         },
         or_none(runs.then(|| format!("{}%", row.usage.cpu))),
         or_none(runs.then(|| shown::bytes(row.usage.memory))),

@@ -1,5 +1,24 @@
 //! How values are shown to people: durations, sizes, and text that comes from elsewhere.
 
+use home::control::InstanceView;
+
+/// The word for what an instance does, and for how long its event loop has stood still if it does.
+pub(super) fn status(instance: &InstanceView) -> String {
+    instance.blocked.map_or_else(
+        || instance.state.word().to_owned(),
+        |ms| format!("blocked {}", span(ms)),
+    )
+}
+
+/// A time in its largest unit, in words of a sentence: `12 s`, `3 min`, `5 h`.
+fn span(ms: u64) -> String {
+    match ms / 1000 {
+        seconds @ 0..100 => format!("{seconds} s"),
+        seconds @ 100..6000 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3600),
+    }
+}
+
 /// A duration in its largest unit, as pm2 shows it: `42s`, `3m`, `5h`, `2D`.
 pub(super) fn duration(ms: u64) -> String {
     const UNITS: [(u64, &str); 4] = [
@@ -64,6 +83,20 @@ mod tests {
             (5 << 30, "5.0gb"),
         ] {
             assert_eq!(bytes(size), text);
+        }
+    }
+
+    #[test]
+    fn spans() {
+        for (ms, text) in [
+            (1999, "1 s"),
+            (99_999, "99 s"),
+            (100_000, "1 min"),
+            (5_999_999, "99 min"),
+            (6_000_000, "1 h"),
+            (u64::MAX, "5124095576030 h"),
+        ] {
+            assert_eq!(span(ms), text);
         }
     }
 

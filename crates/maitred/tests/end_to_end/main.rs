@@ -11,6 +11,7 @@
 
 mod harness;
 
+mod blocked;
 mod browser;
 mod chaos;
 mod children;

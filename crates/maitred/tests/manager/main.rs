@@ -19,6 +19,7 @@ mod home;
 
 mod at_once;
 mod beside_pm2;
+mod blocked;
 mod boot;
 mod callers;
 mod changes;

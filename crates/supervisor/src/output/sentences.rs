@@ -8,6 +8,7 @@ use config::App;
 use telemetry::events::{Event, Trigger};
 use telemetry::figures::Foreign;
 
+mod blocked;
 mod exits;
 
 const MB: u64 = 1024 * 1024;
@@ -57,6 +58,8 @@ pub struct Sentences {
     rejection: bool,
     /// Instances whose newest process could not be started: it has no exit to tell of.
     not_started: BTreeSet<u32>,
+    /// Blocked processes that have been told of.
+    blocked: BTreeSet<i32>,
     /// How long a connection may wait for a worker, in milliseconds.
     patience: u64,
 }
@@ -75,6 +78,7 @@ impl Sentences {
             blind: false,
             rejection: false,
             not_started: BTreeSet::new(),
+            blocked: BTreeSet::new(),
             patience: patience(app),
         }
     }
@@ -353,6 +357,12 @@ impl Sentences {
                     seconds(*delay)
                 )
             }),
+            Event::Blocked { instance, pid, .. } => self.blocked(*instance, *pid),
+            Event::Unblocked {
+                instance,
+                pid,
+                lasted,
+            } => self.unblocked(*instance, *pid, *lasted),
             Event::Stopping { reason } => {
                 (!self.quiet).then(|| format!("{reason}: stopping {name}"))
             }

@@ -11,7 +11,7 @@ use super::sentences::tests::sentences;
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots/sentences.txt");
 
 /// How many kinds of events [`kind`] tells apart.
-const KINDS: usize = 42;
+const KINDS: usize = 44;
 
 /// Tells apart what has a sentence of its own. A new event has no number until it has one here, and
 /// then wants an example in [`examples`].
@@ -59,6 +59,8 @@ fn kind(event: &Event) -> usize {
         Event::Foreign { .. } => 39,
         Event::Draining { .. } => 40,
         Event::NotReady { .. } => 41,
+        Event::Blocked { .. } => 42,
+        Event::Unblocked { .. } => 43,
     }
 }
 
@@ -290,12 +292,27 @@ fn examples() -> Vec<Event> {
         Event::Stopped { code: 0 },
         Event::Stopped { code: 1 },
     ];
+    all.extend(blocked());
     all.extend(exits());
     all.extend(triggers());
     all.extend(log_events());
     all.extend(socket_events());
     all.sort_by_key(kind);
     all
+}
+
+fn blocked() -> [Event; 3] {
+    let unblocked = |lasted| Event::Unblocked {
+        instance: 1,
+        pid: 7,
+        lasted,
+    };
+    let blocked = Event::Blocked {
+        instance: 1,
+        pid: 7,
+        lasts: 1000,
+    };
+    [blocked, unblocked(1500), unblocked(12_000)]
 }
 
 fn draining(opaque: bool) -> Event {

@@ -132,6 +132,18 @@ fn of_instances() -> Vec<Family> {
             |app| each(app, |it| Some(Value::Count(u64::from(it.ready)))),
         ),
         gauge(
+            "instance_blocked",
+            "Whether the instance's event loop stands still, for a second or longer.",
+            |app| each(app, |it| Some(Value::Count(u64::from(it.blocked)))),
+        ),
+        counter(
+            "instance_blocked",
+            "How long the instance's event loop has stood still, of the times that it did so for a \
+             second or longer.",
+            |app| each(app, |it| Some(Value::Number(it.blocked_for.as_secs_f64()))),
+        )
+        .seconds(),
+        gauge(
             "instance_start_time",
             "When the instance's process was started, since 1970.",
             |app| {

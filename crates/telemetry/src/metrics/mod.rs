@@ -8,6 +8,7 @@ mod families;
 mod tally;
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -39,6 +40,12 @@ pub struct InstanceMetrics {
     pub up: bool,
     /// It is ready for work: it listens where it should, and has said so where it is to say so.
     pub ready: bool,
+    /// Its event loop stands still.
+    #[serde(default)]
+    pub blocked: bool,
+    /// For how long it has, with those of the processes before it.
+    #[serde(default)]
+    pub blocked_for: Duration,
     /// When its process was started, in milliseconds since 1970.
     pub started_at: Option<u64>,
     /// What the process uses, while there is one.

@@ -1,6 +1,7 @@
 //! What a supervisor counts of what happens.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -60,6 +61,9 @@ pub struct Tally {
     pub restarts: BTreeMap<u32, BTreeMap<Cause, u64>>,
     /// Reloads by their outcome: `completed` or `failed`.
     pub reloads: ByWord,
+    /// For how long event loops of each instance stood still, of the times that are over.
+    #[serde(skip)]
+    pub blocked: BTreeMap<u32, Duration>,
     /// Lines of output that could not be written to a log.
     pub lines_lost: u64,
     /// Instances that have been started before.
@@ -116,6 +120,11 @@ impl Tally {
     pub fn reloaded(&mut self, well: bool) {
         let outcome = if well { "completed" } else { "failed" };
         *self.reloads.entry(outcome.to_owned()).or_default() += 1;
+    }
+
+    /// An event loop of an instance has stood still for so long.
+    pub fn blocked(&mut self, instance: u32, time: Duration) {
+        *self.blocked.entry(instance).or_default() += time;
     }
 
     fn started(&mut self, instance: u32) {

@@ -17,6 +17,7 @@ pub(in crate::output) fn sentences() -> Sentences {
         blind: false,
         rejection: false,
         not_started: BTreeSet::new(),
+        blocked: BTreeSet::new(),
         patience: 30_000,
     }
 }

@@ -1,0 +1,94 @@
+//! An instance whose event loop stands still, as commands show it.
+
+use std::fs;
+use std::time::Instant;
+
+use crate::harness::{Gate, PATIENCE, Request, beside_others};
+use crate::home::Home;
+
+/// A server that reads from a gate where it is asked to.
+const SERVER: &str = "
+const fs = require('fs');
+require('http').createServer(({ url }, answer) => {
+    if (url === '/hang') fs.readSync(fs.openSync(process.env.GATE), new Uint8Array(1));
+    answer.end(String(process.pid));
+}).listen(process.env.PORT, () => console.log('up'));
+";
+
+/// Asks a command again until it says this.
+fn says(home: &Home, args: &[&str], enough: impl Fn(&str) -> bool) -> String {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let said = home.does(args);
+        if enough(&said) {
+            return said;
+        }
+        assert!(Instant::now() < deadline, "{args:?}: {said}");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+}
+
+/// The value of a metric of an instance.
+fn metric(text: &str, name: &str, instance: u32) -> f64 {
+    let its = format!("instance_number=\"{instance}\"}} ");
+    let line = text
+        .lines()
+        .find(|line| line.starts_with(&format!("{name}{{")) && line.contains(&its));
+    let (_, value) = line.unwrap().rsplit_once(' ').unwrap();
+    value.parse().unwrap()
+}
+
+#[test]
+fn a_blocked_instance_is_shown() {
+    let _turn = beside_others();
+    let home = Home::new();
+    let gate = Gate::new(home.folder());
+    home.file("server.js", SERVER);
+    let mut start = home.command(&["start", "server.js", "-i", "2", "--name", "api"]);
+    start.env("GATE", gate.path());
+    assert_eq!(crate::home::ended(start).code, 0);
+    home.is_up("api", 2);
+    let both = home.pids();
+    let mut hung = Request::connect(&home.door()).unwrap();
+    hung.send("/hang").unwrap();
+    let list = says(&home, &["ls"], |list| list.contains("blocked "));
+    // The other one is well, and answers.
+    assert_eq!(list.matches("online").count(), 1, "{list}");
+    let other: i32 = Request::get(&home.door(), "/")
+        .unwrap()
+        .body
+        .parse()
+        .unwrap();
+    let number = u32::from(other == both[0]);
+    let row = list.lines().find(|line| line.contains("blocked")).unwrap();
+    assert!(row.contains(&both[number as usize].to_string()), "{list}");
+    let shown = home.does(&["describe", "api"]);
+    assert_eq!(
+        shown.matches("event loop stands still").count(),
+        1,
+        "{shown}"
+    );
+    // Programs that know pm2 know no such status.
+    let online = [0, 1].map(|id| (id, "online".to_owned()));
+    assert_eq!(home.statuses(), online);
+    let metrics = home.does(&["metrics"]);
+    const NOW: &str = "maitred_instance_blocked";
+    const ALL: &str = "maitred_instance_blocked_seconds_total";
+    assert_eq!(metric(&metrics, NOW, number), 1.0);
+    let before = metric(&metrics, ALL, number);
+    assert!(before >= 1.0, "{metrics}");
+    gate.lets_pass(1);
+    assert_eq!(
+        hung.receive().unwrap().body,
+        both[number as usize].to_string()
+    );
+    says(&home, &["ls"], |list| list.matches("online").count() == 2);
+    // What has been counted stays, also when the process is another one.
+    home.does(&["restart", "api"]);
+    let metrics = home.does(&["metrics"]);
+    assert_eq!(metric(&metrics, NOW, number), 0.0);
+    assert!(metric(&metrics, ALL, number) >= before, "{metrics}");
+    assert_eq!(metric(&metrics, ALL, 1 - number), 0.0);
+    let log = fs::read_to_string(home.path().join("apps/api/supervisor.log")).unwrap();
+    assert_eq!(log.matches("is blocked").count(), 1, "{log}");
+}
