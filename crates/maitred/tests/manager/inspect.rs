@@ -121,6 +121,16 @@ fn programs_get_the_fields_that_they_know() {
         assert_eq!(env["PORT"], home.port.to_string());
         assert_eq!(env["username"], user);
     }
+    // With `instance_var` that variable is one of the app's.
+    let app = r#"{ "name": "named", "script": "server.js", "instances": 2, "instance_var": "ID" }"#;
+    home.file("named.json", app);
+    let mut command = home.command(&["start", "named.json"]);
+    command.env("PORT", crate::harness::free_port().to_string());
+    assert_eq!(ended(command).code, 0);
+    for (number, instance) in home.instances().iter().skip(2).enumerate() {
+        assert_eq!(instance["pm2_env"]["env"]["ID"], number.to_string());
+    }
+    home.does(&["delete", "named"]);
     let pretty = home.does(&["prettylist"]);
     assert!(pretty.starts_with("[\n  {"), "{pretty}");
     assert!(pretty.contains("name: 'server'"), "{pretty}");

@@ -3,7 +3,8 @@
 use serde_json::Value;
 
 use crate::harness::{Request, beside_others};
-use crate::home::Home;
+use crate::home::{Home, NODE_SERVER};
+use crate::metrics::ask;
 
 /// One of pm2's fields of the first instance.
 fn field(home: &Home, name: &str) -> Value {
@@ -60,6 +61,25 @@ fn a_reload_changes_settings_without_a_gap() {
     assert_eq!(home.pids().len(), 3);
     assert_eq!(Request::get(&home.door(), "/").unwrap().body, "two");
     home.does(&["reload", "server"]);
+}
+
+/// A flag changes one field; what it needs is found in those that stay.
+#[test]
+fn a_policy_of_requests_stays_with_requests() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("server.js", NODE_SERVER);
+    home.does(&["start", "server.js", "-i", "2", "--per", "request"]);
+    home.does(&["restart", "server", "--balance", "sticky"]);
+    let is_sticky = || {
+        let (_, answer) = ask(home.port, "GET", "/", "*/*");
+        assert!(answer.contains("maitred_worker="), "{answer}");
+    };
+    is_sticky();
+    // Without requests there is no such policy: nothing changes.
+    let said = home.fails(&["restart", "server", "--per", "connection"]);
+    assert!(said.contains("sticky"), "{said}");
+    is_sticky();
 }
 
 #[test]
