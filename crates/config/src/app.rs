@@ -80,6 +80,9 @@ pub struct App {
     pub listen_timeout: Duration,
     /// An instance that uses more bytes than this is restarted.
     pub max_memory: Option<u64>,
+    /// An instance whose event loop stands still for longer than this is replaced; none is if it is zero.
+    #[serde(with = "millis", default)]
+    pub hang_timeout: Duration,
     /// When all instances are restarted.
     pub cron: Option<Cron>,
     pub watch: Option<Watch>,

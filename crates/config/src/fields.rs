@@ -410,6 +410,14 @@ fields! {
         examples: [r#""200M""#, r#""1G""#],
         flags: [flag("max-memory-restart", Takes::Value("SIZE")).common().also_of_run()],
     }
+    /// Replaces an instance whose event loop stands still for so long. It counts as blocked after a
+    /// second, so shorter times mean that. Its successor starts first; the blocked process then has
+    /// `drain_timeout` to come back and answer, the stop signal, and `kill_timeout`. 0 switches it off.
+    hang_timeout: Millis [Restarts, Cluster, Restart] {
+        default: "0",
+        examples: [r#""30s""#, r#""2m""#],
+        flags: [flag("hang-timeout", Takes::Value("TIME")).also_of_run()],
+    }
     /// Restarts the app at these times: a cron pattern of five fields, or of six with seconds
     /// first. "TZ=Europe/Berlin" in front chooses a time zone. 0 switches it off.
     cron_restart: Schedule [Restarts, Nothing, Restart] {

@@ -174,6 +174,7 @@ pub fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Resolved>
         wait_ready: entry.wait_ready.unwrap_or(false),
         listen_timeout: millis(entry.listen_timeout, LISTEN_TIMEOUT),
         // As in pm2, 0 is no limit.
+        hang_timeout: millis(entry.hang_timeout, Duration::ZERO),
         max_memory: entry
             .max_memory_restart
             .map(|Bytes(bytes)| bytes)

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::Supervisor;
+use super::instance::State;
 use super::slot::Process;
-use telemetry::events::Event;
+use telemetry::events::{Event, Trigger};
 
 /// Which workers of a process are blocked.
 #[derive(Debug, Default)]
@@ -14,6 +15,8 @@ pub(super) struct Blocked {
     members: BTreeMap<u64, Duration>,
     /// The process that was the first of them, and since when at least one is.
     first: Option<(i32, Duration)>,
+    /// When the instance is to be replaced for it.
+    replace_at: Option<Duration>,
 }
 
 impl Blocked {
@@ -29,6 +32,20 @@ impl Blocked {
             .map_or(Duration::ZERO, |(_, since)| now.saturating_sub(since))
     }
 
+    /// When the instance is to be replaced for it, if it is.
+    pub(super) fn replace_at(&self) -> Option<Duration> {
+        self.replace_at
+    }
+
+    /// Whether that is due; it will be again after so long, if it did not help.
+    fn is_due(&mut self, now: Duration, again: Duration) -> bool {
+        let due = self.replace_at.take_if(|at| *at <= now).is_some();
+        if due && !again.is_zero() {
+            self.replace_at = Some(now + again);
+        }
+        due
+    }
+
     /// One is blocked; whether it is the first one.
     fn begin(&mut self, member: u64, pid: i32, since: Duration) -> bool {
         self.members.entry(member).or_insert(since);
@@ -40,6 +57,9 @@ impl Blocked {
     /// One is blocked no more: the first one's process, if this was the last one.
     fn end(&mut self, member: u64) -> Option<(i32, Duration)> {
         self.members.remove(&member)?;
+        if self.members.is_empty() {
+            self.replace_at = None;
+        }
         self.first.take_if(|_| self.members.is_empty())
     }
 }
@@ -48,11 +68,19 @@ impl Supervisor {
     /// A worker's loop has stood still for so long.
     pub(super) fn is_blocked(&mut self, member: u64, (pid, number): (i32, u32), lasts: Duration) {
         let since = self.now().saturating_sub(lasts);
+        let limit = self.app.hang_timeout;
         let process = self
             .run_of(number, pid)
             .and_then(|run| self.slot(number)?.process(run));
         // One that listens at several addresses is told of once.
-        if process.is_some_and(|process| process.blocked.begin(member, pid, since)) {
+        let is_first = process.is_some_and(|process| {
+            let is_first = process.blocked.begin(member, pid, since);
+            if is_first && !limit.is_zero() {
+                process.blocked.replace_at = Some(since + limit);
+            }
+            is_first
+        });
+        if is_first {
             self.event(Event::Blocked {
                 instance: number,
                 pid,
@@ -82,6 +110,35 @@ impl Supervisor {
         }
     }
 
+    /// Replaces instances that have been blocked for too long.
+    pub(super) fn check_hangs(&mut self, now: Duration) {
+        let limit = self.app.hang_timeout;
+        for number in self.numbers() {
+            let Some(slot) = self.slot(number) else {
+                continue;
+            };
+            // One that is being replaced, or has been, is gone soon.
+            let serves = match slot.instance.state() {
+                State::Running(run) => Some(run.generation),
+                _ => None,
+            };
+            let mut hung = None;
+            for process in &mut slot.processes {
+                if process.blocked.is_due(now, limit) && Some(process.generation) == serves {
+                    hung = Some(millis(process.blocked.counts(now)));
+                }
+            }
+            if let Some(lasts) = hung {
+                let trigger = Trigger::Hang {
+                    instance: number,
+                    lasts,
+                };
+                self.event(Event::Renewing { trigger });
+                self.renew_in_turn(vec![number], false);
+            }
+        }
+    }
+
     /// A process has ended, and was blocked until then if it was.
     pub(super) fn count_blocked(&mut self, number: u32, ended: &Process) {
         let lasted = ended.blocked.counts(self.now());
@@ -99,6 +156,26 @@ mod tests {
 
     fn s(seconds: u64) -> Duration {
         Duration::from_secs(seconds)
+    }
+
+    /// It is replaced once, and again where that did not help, as long as it is blocked.
+    #[test]
+    fn one_that_is_blocked_for_long_is_replaced() {
+        let mut blocked = Blocked::default();
+        assert!(!blocked.is_due(s(99), s(5)));
+        blocked.begin(1, 7, s(10));
+        blocked.replace_at = Some(s(15));
+        assert!(!blocked.is_due(s(14), s(5)));
+        assert!(blocked.is_due(s(15), s(5)));
+        assert_eq!(blocked.replace_at(), Some(s(20)));
+        assert!(!blocked.is_due(s(19), s(5)));
+        assert!(blocked.is_due(s(20), s(5)));
+        blocked.end(1);
+        assert_eq!(blocked.replace_at(), None);
+        // Another config switches it off.
+        blocked.replace_at = Some(s(30));
+        assert!(blocked.is_due(s(30), s(0)));
+        assert_eq!(blocked.replace_at(), None);
     }
 
     /// However many workers of a process are blocked, and whichever comes back first, it is told of

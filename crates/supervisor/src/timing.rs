@@ -19,6 +19,7 @@ impl Supervisor {
                     process.silence.as_ref().map(|silence| silence.at),
                     process.up_at,
                     boot,
+                    process.blocked.replace_at(),
                 ]
             });
             checks.chain([slot.next_time()])
@@ -60,5 +61,6 @@ impl Supervisor {
         self.look_at_processes(now);
         self.look_at_starts(now);
         self.check_memory(now);
+        self.check_hangs(now);
     }
 }

@@ -197,6 +197,8 @@ pub enum Trigger {
         used: u64,
         limit: u64,
     },
+    /// An event loop that has stood still for so many milliseconds.
+    Hang { instance: u32, lasts: u64 },
 }
 
 /// How a process ended.

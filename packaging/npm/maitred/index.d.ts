@@ -123,6 +123,8 @@ export interface App extends OtherNames {
   exp_backoff_restart_delay?: number | Time | null;
   /** Replaces an instance that uses more memory than this, its child processes included. In a systemd unit with `Delegate=memory`, as `startup` writes it, the kernel kills an instance at twice as much, or at 256 MB more if that is more. Default: no limit. Example: `"200M"` */
   max_memory_restart?: number | Size | null;
+  /** Replaces an instance whose event loop stands still for so long. It counts as blocked after a second, so shorter times mean that. Its successor starts first; the blocked process then has `drain_timeout` to come back and answer, the stop signal, and `kill_timeout`. 0 switches it off. Default: 0. Example: `"30s"` */
+  hang_timeout?: number | Time | null;
   /** Restarts the app at these times: a cron pattern of five fields, or of six with seconds first. "TZ=Europe/Berlin" in front chooses a time zone. 0 switches it off. Default: never. Example: `"0 3 * * *"` */
   cron_restart?: string | 0 | false | null;
   /** Time zone of `cron_restart`, by its IANA name. Default: the machine's. Example: `"Europe/Berlin"` */
@@ -289,6 +291,8 @@ export interface OtherNames {
   "maxMemory"?: App["max_memory_restart"];
   "maxMemoryRestart"?: App["max_memory_restart"];
   "max_memory"?: App["max_memory_restart"];
+  "hang-timeout"?: App["hang_timeout"];
+  "hangTimeout"?: App["hang_timeout"];
   "cron"?: App["cron_restart"];
   "cron-restart"?: App["cron_restart"];
   "cronRestart"?: App["cron_restart"];

@@ -77,6 +77,12 @@ fn values_become_settings() {
         ),
         ("drain_timeout: 100", "drain_timeout", json!(100)),
         ("", "drain_timeout", json!(30_000)),
+        (
+            "hang_timeout: '30s', instances: 1",
+            "hang_timeout",
+            json!(30_000),
+        ),
+        ("", "hang_timeout", json!(0)),
         ("drain_delay: '10s'", "drain_delay", json!(10_000)),
         ("", "drain_delay", json!(0)),
         ("kill_timeout: 100", "kill_timeout", json!(100)),

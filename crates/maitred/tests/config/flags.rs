@@ -69,6 +69,7 @@ fn each_flag_sets_its_field() {
         ("--watch --watch-delay 4", "watch.delay", json!(4000)),
         ("--watch --watch-delay 4000ms", "watch.delay", json!(4000)),
         ("--max-memory-restart 200M", "max_memory", json!(200 << 20)),
+        ("-i 1 --hang-timeout 30s", "hang_timeout", json!(30_000)),
         ("--max-restarts 3", "restart.max_unstable", json!(3)),
         ("--min-uptime 5000", "restart.min_uptime", json!(5000)),
         ("--restart-delay 10", "restart.pause.fixed", json!(10)),

@@ -3,7 +3,7 @@
 use std::fs;
 use std::time::Instant;
 
-use crate::harness::{Gate, PATIENCE, Request, beside_others};
+use crate::harness::{Gate, PATIENCE, Process, Request, beside_others};
 use crate::home::Home;
 
 /// A server that reads from a gate where it is asked to.
@@ -91,4 +91,88 @@ fn a_blocked_instance_is_shown() {
     assert_eq!(metric(&metrics, ALL, 1 - number), 0.0);
     let log = fs::read_to_string(home.path().join("apps/api/supervisor.log")).unwrap();
     assert_eq!(log.matches("is blocked").count(), 1, "{log}");
+}
+
+/// Servers that hang for ever when they are asked to. The first one hears signals in its loop alone, so it
+/// has to be killed.
+const HANGS: [(&str, &str); 3] = [
+    (
+        "app.cjs",
+        "process.on('SIGINT', () => process.exit());
+         require('http').createServer(({ url }, answer) => {
+             if (url === '/hang') for (;;);
+             answer.end(String(process.pid));
+         }).listen(process.env.PORT, () => console.log('up'));",
+    ),
+    (
+        "app.ts",
+        "Bun.serve({ port: process.env.PORT, fetch: ({ url }) => {
+             if (url.endsWith('/hang')) for (;;);
+             return new Response(String(process.pid));
+         } });
+         console.log('up');",
+    ),
+    (
+        "app.py",
+        "
+import asyncio, os
+async def serve(reader, writer):
+    head = await reader.readuntil(b'\\r\\n\\r\\n')
+    while b'/hang' in head: pass
+    body = str(os.getpid()).encode()
+    writer.write(b'HTTP/1.1 200 OK\\r\\nConnection: close\\r\\nContent-Length: %d\\r\\n\\r\\n' % len(body) + body)
+    await writer.drain()
+    writer.close()
+async def main():
+    server = await asyncio.start_server(serve, '127.0.0.1', int(os.environ['PORT']))
+    print('up', flush=True)
+    await server.serve_forever()
+asyncio.run(main())
+",
+    ),
+];
+
+/// A worker that hangs is replaced, and nobody else notices: the other one serves, and then its successor.
+#[test]
+fn a_hung_instance_is_replaced() {
+    let _turn = beside_others();
+    for level in ["connection", "request"] {
+        for (file, text) in HANGS {
+            let home = Home::new();
+            home.file(file, text);
+            let start = ["start", file, "--name", "api", "-i", "2", "--per", level];
+            let limits = ["--hang-timeout", "1s", "--drain-timeout", "100ms"];
+            home.does(&[&start[..], &limits].concat());
+            home.is_up("api", 2);
+            let before = home.pids();
+            let mut hung = Request::connect(&home.door()).unwrap();
+            hung.send("/hang").unwrap();
+            let deadline = Instant::now() + PATIENCE;
+            let mut after = before.clone();
+            // Until another process has taken its place, and the hung one has gone.
+            while after == before || before.iter().all(|pid| Process::find(*pid).is_some()) {
+                assert!(Instant::now() < deadline, "{file} {level}: {after:?}");
+                for _ in 0..10 {
+                    let answer = Request::get(&home.door(), "/").unwrap();
+                    assert_eq!(answer.status, 200, "{file} {level}");
+                }
+                after = home.pids();
+            }
+            let kept = after.iter().filter(|pid| before.contains(pid)).count();
+            assert_eq!((after.len(), kept), (2, 1), "{file} {level}");
+            // Its client hears that it has gone.
+            let ended = hung.receive().map(|answer| answer.status);
+            assert!(
+                ended.as_ref().map_or(true, |status| *status == 502),
+                "{ended:?}"
+            );
+            let metrics = home.does(&["metrics"]);
+            let restarts: Vec<_> = metrics
+                .lines()
+                .filter(|line| line.starts_with("maitred_instance_restarts_total{"))
+                .filter(|line| line.contains("hang_timeout") && line.ends_with(" 1"))
+                .collect();
+            assert_eq!(restarts.len(), 1, "{metrics}");
+        }
+    }
 }

@@ -57,6 +57,12 @@ pub(crate) const OF_SUPERVISORS: [&str; 28] = [
     "gid",
 ];
 
+/// Whatever it is sent, its loop stands still from then on.
+const HANGS: &str = "
+require('http').createServer().listen('hang.sock', () => console.log('hello'));
+process.stdin.on('data', () => { for (;;); });
+";
+
 /// Writes to both streams, does what it is sent, and says which signal it got.
 const JOB: &str = r#"
 trap 'echo got INT; exit 0' INT
@@ -211,6 +217,12 @@ fn of_triggers() -> Vec<Row> {
     let hour = jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::get("Asia/Tokyo").unwrap());
     let hours = format!("* * {},{} * * *", hour.hour(), (hour.hour() + 1) % 24);
     vec![
+        row("hang_timeout", json!("1h"), json!("1s"), |app| {
+            app.sends("hang");
+            app.shows("(hang_timeout)");
+            app.writes("hello", 3);
+        })
+        .beside(json!({ "script": "hang.cjs", "instances": 1 })),
         row("max_memory_restart", json!("1G"), json!("1K"), |app| {
             app.writes("hello", 3);
         }),
@@ -356,6 +368,7 @@ fn changed(rows: &[Row], command: &str) {
     }
     home.file("stubborn.sh", STUBBORN);
     home.file("drain.cjs", SPEAKS_FIRST);
+    home.file("hang.cjs", HANGS);
     home.file("job.js", NODE);
     home.file(
         "late.js",

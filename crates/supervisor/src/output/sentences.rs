@@ -420,6 +420,10 @@ fn renewing(name: &str, trigger: &Trigger) -> String {
             used / MB,
             limit / MB
         ),
+        Trigger::Hang { instance, lasts } => {
+            let time = seconds(*lasts);
+            format!("replacing {name}-{instance}: it has been blocked for {time} (hang_timeout)")
+        }
     }
 }
 

@@ -135,7 +135,11 @@ fn triggers() -> Vec<Event> {
         used: 300 << 20,
         limit: 200 << 20,
     };
-    [Trigger::Schedule, change(0), change(3), memory]
+    let hang = Trigger::Hang {
+        instance: 1,
+        lasts: 30_050,
+    };
+    [Trigger::Schedule, change(0), change(3), memory, hang]
         .map(|trigger| Event::Renewing { trigger })
         .into()
 }

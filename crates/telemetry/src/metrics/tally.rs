@@ -20,6 +20,8 @@ pub enum Cause {
     OutOfMemory,
     /// `max_memory_restart`.
     Memory,
+    /// `hang_timeout`.
+    Hang,
     /// `cron_restart`.
     Schedule,
     /// `watch`.
@@ -30,11 +32,12 @@ pub enum Cause {
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Exit,
         Self::Signal,
         Self::OutOfMemory,
         Self::Memory,
+        Self::Hang,
         Self::Schedule,
         Self::Change,
         Self::Command,
@@ -47,6 +50,7 @@ impl Cause {
             Self::Signal => "signal",
             Self::OutOfMemory => "out_of_memory",
             Self::Memory => "max_memory_restart",
+            Self::Hang => "hang_timeout",
             Self::Schedule => "cron_restart",
             Self::Change => "watch",
             Self::Command => "command",
@@ -101,6 +105,9 @@ impl Tally {
                 Trigger::Change { .. } => self.trigger = Some(Cause::Change),
                 Trigger::Memory { instance, .. } => {
                     self.causes.insert(*instance, Cause::Memory);
+                }
+                Trigger::Hang { instance, .. } => {
+                    self.causes.insert(*instance, Cause::Hang);
                 }
             },
             Event::LogLost { lines, .. } | Event::LogOverrun { lines, .. } => {
@@ -189,11 +196,16 @@ mod tests {
             used: 2,
             limit: 1,
         };
+        let hang = Trigger::Hang {
+            instance: 0,
+            lasts: 1000,
+        };
         let rows = [
             (vec![exited(None, None)], Cause::Exit),
             (vec![exited(Some(9), None)], Cause::Signal),
             (vec![exited(Some(9), Some(1))], Cause::OutOfMemory),
             (vec![renewing(memory)], Cause::Memory),
+            (vec![renewing(hang)], Cause::Hang),
             (vec![renewing(Trigger::Schedule)], Cause::Schedule),
             (vec![renewing(change)], Cause::Change),
             (vec![], Cause::Command),
