@@ -142,23 +142,44 @@ fn files_are_read_as_dotenv_reads_them() {
     }
 }
 
-/// The table says the truth of Node.
-#[test]
-fn node_reads_files_as_the_table_says() {
-    let alike = ALIKE.iter().map(|(text, variables)| (*text, *variables));
-    let different = DIFFERENT.iter().map(|(text, _, node)| (*text, *node));
-    let (texts, expected): (Vec<_>, Vec<_>) = alike.chain(different).unzip();
-    let script = "const texts = JSON.parse(process.argv[1]);
-        console.log(JSON.stringify(texts.map((text) => require('util').parseEnv(text))));";
+/// What this script makes of the texts in its argument is what the table says.
+fn is_true(script: &str, rows: impl Iterator<Item = (&'static str, Variables)>) {
+    let (texts, expected): (Vec<_>, Vec<_>) = rows.unzip();
     let node = std::process::Command::new(place::tool("node"))
         .args(["-e", script, "--", &json!(texts).to_string()])
+        .current_dir(place::repository().join("tests/tools"))
         .output()
         .unwrap();
+    let said = String::from_utf8_lossy(&node.stderr);
+    assert!(
+        node.status.success(),
+        "`make test` installs what the tests need: {said}"
+    );
     let found: Vec<Value> = serde_json::from_slice(&node.stdout).unwrap();
     for ((text, found), expected) in texts.iter().zip(&found).zip(expected) {
         assert_eq!(*found, object(expected), "{text:?}");
     }
     assert_eq!(found.len(), texts.len());
+}
+
+/// The table says the truth of Node.
+#[test]
+fn node_reads_files_as_the_table_says() {
+    let alike = ALIKE.iter().map(|(text, variables)| (*text, *variables));
+    let different = DIFFERENT.iter().map(|(text, _, node)| (*text, *node));
+    let script = "const texts = JSON.parse(process.argv[1]);
+        console.log(JSON.stringify(texts.map((text) => require('util').parseEnv(text))));";
+    is_true(script, alike.chain(different));
+}
+
+/// And of the dotenv package.
+#[test]
+fn dotenv_reads_files_as_the_table_says() {
+    let alike = ALIKE.iter().map(|(text, variables)| (*text, *variables));
+    let different = DIFFERENT.iter().map(|(text, dotenv, _)| (*text, *dotenv));
+    let script = "const texts = JSON.parse(process.argv[1]);
+        console.log(JSON.stringify(texts.map((text) => require('dotenv').parse(text))));";
+    is_true(script, alike.chain(different));
 }
 
 #[test]
