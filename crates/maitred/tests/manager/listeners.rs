@@ -86,6 +86,29 @@ fn start(home: &Home, args: &[&str], metrics: u16) {
     home.is_up("app", 1);
 }
 
+/// Each listener that the instances share is named before the command returns.
+#[test]
+fn a_start_names_the_listeners_that_it_has_waited_for() {
+    let _turn = beside_others();
+    for (file, text) in APPS {
+        let home = Home::new();
+        let metrics = free_port();
+        home.file(file, text);
+        let mut start = home.command(&["start", file, "-i", "2", "--name", "app"]);
+        start.env("METRICS", metrics.to_string());
+        let ended = crate::home::ended(start);
+        assert_eq!(ended.code, 0, "{ended:?}");
+        for port in [metrics, home.port] {
+            let named = format!("2 workers of app share http://localhost:{port}");
+            assert!(ended.errors.contains(&named), "{file}: {ended:?}");
+        }
+        assert!(
+            ended.errors.ends_with("app: started\n"),
+            "{file}: {ended:?}"
+        );
+    }
+}
+
 #[test]
 fn a_release_that_listens_somewhere_and_then_fails_leaves_the_old_one() {
     let _turn = beside_others();
