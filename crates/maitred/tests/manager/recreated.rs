@@ -303,7 +303,9 @@ fn changed(rows: &[Row], command: &str) {
     };
     write(|row| &row.before);
     let said = home.run(&["start", "apps.json"]);
-    assert_eq!(said.code, 0, "{said:?}");
+    // One that may not listen yet ends before it is up.
+    let fails = rows.iter().any(|row| row.field == "privileged_ports");
+    assert_eq!(said.code, i32::from(fails), "{said:?}");
     let app = |row: &Row, said| App {
         home: &home,
         name: row.field,
