@@ -11,13 +11,13 @@ use crate::home::{Home, ended};
 const JOB: &str = "console.log('up'); setInterval(() => {}, 1e6);";
 
 /// One of the two programs, in a home of its own.
-struct Manager<'a> {
-    home: &'a Home,
-    pm2: bool,
+pub(crate) struct Manager<'a> {
+    pub(crate) home: &'a Home,
+    pub(crate) pm2: bool,
 }
 
 impl Manager<'_> {
-    fn command(&self, args: &[&str]) -> Command {
+    pub(crate) fn command(&self, args: &[&str]) -> Command {
         if !self.pm2 {
             return self.home.command(args);
         }
@@ -32,24 +32,26 @@ impl Manager<'_> {
         command.env_clear();
         pm2.args(args)
             .current_dir(self.home.folder())
+            // Where it writes files, as from a shell.
+            .env("PWD", self.home.folder())
             .env("PM2_HOME", self.home.folder().join("pm2"))
             .stdin(std::process::Stdio::null());
         pm2
     }
 
-    fn does(&self, args: &[&str]) {
+    pub(crate) fn does(&self, args: &[&str]) {
         let ended = ended(self.command(args));
         assert_eq!(ended.code, 0, "{args:?}: {ended:?}");
     }
 
-    fn app(&self) -> Value {
+    pub(crate) fn app(&self) -> Value {
         let ended = ended(self.command(&["jlist"]));
         let start = ended.output.find("[{").unwrap();
         let list: Value = serde_json::from_str(&ended.output[start..]).unwrap();
         list[0].clone()
     }
 
-    fn restarts(&self) -> u64 {
+    pub(crate) fn restarts(&self) -> u64 {
         self.app()["pm2_env"]["restart_time"].as_u64().unwrap()
     }
 

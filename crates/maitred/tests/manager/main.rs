@@ -47,6 +47,7 @@ mod moves;
 mod names;
 mod neighbours;
 mod newcomer;
+mod pm2_page;
 mod rebinding;
 mod recreated;
 mod reload;
