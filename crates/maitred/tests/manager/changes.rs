@@ -2,6 +2,7 @@
 //! reloaded or started with the file, while its supervisor goes on.
 
 mod app;
+mod scripts;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -14,6 +15,7 @@ use serde_json::{Value, json};
 use crate::harness::{PATIENCE, Process, beside_others, repository};
 use crate::home::Home;
 pub(crate) use app::{App, Row, row};
+use scripts::{HANGS, JOB, NODE, SPEAKS_FIRST, STUBBORN};
 
 /// Fields that name an app or say what becomes of a new one: nothing that runs has them.
 const OF_NEW_APPS: [&str; 5] = [
@@ -56,40 +58,6 @@ pub(crate) const OF_SUPERVISORS: [&str; 28] = [
     "uid",
     "gid",
 ];
-
-/// Whatever it is sent, its loop stands still from then on.
-const HANGS: &str = "
-require('http').createServer().listen('hang.sock', () => console.log('hello'));
-process.stdin.on('data', () => { for (;;); });
-";
-
-/// Writes to both streams, does what it is sent, and says which signal it got.
-const JOB: &str = r#"
-trap 'echo got INT; exit 0' INT
-trap 'echo got TERM; exit 0' TERM
-sleep 1000 & echo "child $!"
-echo oops >&2
-echo hello
-while read -r line; do
-    case $line in
-        exit*) exit "${line#exit }" ;;
-        fill) for _ in {1..100}; do echo 0123456789012345678901234567890123456789; done ;;
-    esac
-    echo "did $line"
-done
-sleep 1000
-"#;
-
-const STUBBORN: &str = "trap '' INT; echo hello; while :; do sleep 1; done";
-
-const SPEAKS_FIRST: &str = "require('net').createServer(client => client.write('x')).listen('drain.sock', () => console.log('hello'))";
-
-const NODE: &str = "
-process.on('message', (message) => { console.log(message); if (message === 'shutdown') process.exit(); });
-if (process.env.READY) process.send('ready');
-console.log('hello');
-setInterval(() => {}, 1e6);
-";
 
 fn of_processes() -> Vec<Row> {
     vec![
