@@ -622,8 +622,8 @@ fields! {
         examples: [r#""127.0.0.1:9616""#, r#""9617""#],
         flags: [flag("metrics", Takes::Value("ADDRESS")).also_of_run()],
     }
-    /// File for the PID of each instance, readable for all (mode 0644). With `uid`, maitred writes
-    /// it with that user's rights where those suffice.
+    /// File for the PID of each instance, readable for all (mode 0644) unless the umask says
+    /// otherwise. With `uid`, maitred writes it with that user's rights where those suffice.
     pid_file: LogTarget [Rights, Nothing, Restart] {
         aliases: ["pid"],
         default: "in the home folder",

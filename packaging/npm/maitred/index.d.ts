@@ -185,7 +185,7 @@ export interface App extends OtherNames {
   log_rotate_interval?: number | Time | null;
   /** Address at which the app's metrics are served for Prometheus (`/metrics`), and whether it runs and is ready (`/livez`, `/readyz`). A port alone is one of 127.0.0.1. Default: none. Example: `"127.0.0.1:9616"` */
   metrics?: string | null;
-  /** File for the PID of each instance, readable for all (mode 0644). With `uid`, maitred writes it with that user's rights where those suffice. Default: in the home folder. Example: `"api.pid"` */
+  /** File for the PID of each instance, readable for all (mode 0644) unless the umask says otherwise. With `uid`, maitred writes it with that user's rights where those suffice. Default: in the home folder. Example: `"api.pid"` */
   pid_file?: string | boolean | null;
   /** User that the processes run as. Only root can choose another one. Default: the user who starts the app. Example: `"nobody"` */
   uid?: string | number | null;

@@ -169,6 +169,39 @@ fn what_is_saved_is_the_owners_and_there_is_always_a_good_one() {
     assert!(home.fails(&["resurrect"]).contains("nothing was saved"));
 }
 
+/// No umask opens a file that is the owner's, and each counts for what is for all.
+#[test]
+fn a_umask_takes_rights_away_and_gives_none() {
+    let _turn = beside_others();
+    for (umask, of_pid_file) in [("000", 0o644), ("022", 0o644), ("077", 0o600)] {
+        let home = Home::new();
+        home.file("job.sh", "echo hello; sleep 1000\n");
+        let plain = home.command(&["start", "job.sh", "-o", "out.log", "-p", "job.pid"]);
+        let script = format!("umask {umask}; exec \"$@\"");
+        let mut start = std::process::Command::new("sh");
+        start.args(["-c", &script, "sh"]).arg(plain.get_program());
+        start.args(plain.get_args()).current_dir(home.folder());
+        for (name, value) in plain.get_envs() {
+            match value {
+                Some(value) => start.env(name, value),
+                None => start.env_remove(name),
+            };
+        }
+        assert_eq!(crate::home::ended(start).code, 0);
+        for (path, expected) in [
+            (home.path().to_owned(), 0o700),
+            (home.path().join("apps/job/app.json"), 0o600),
+            (home.path().join("apps/job/supervisor.log"), 0o600),
+            (home.log("job-error.log"), 0o600),
+            (home.folder().join("out.log"), 0o600),
+            (home.folder().join("job-0.pid"), of_pid_file),
+        ] {
+            let mode = fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+            assert_eq!(mode, expected, "umask {umask}: {}", path.display());
+        }
+    }
+}
+
 #[test]
 fn files_are_the_owners_alone() {
     let _turn = beside_others();
