@@ -156,8 +156,8 @@ impl Dispatcher {
         self.say(Command::Expect(awaited));
     }
 
-    /// Whether a worker may wait for the answer to a question of its own: whoever sleeps then has not
-    /// finished its start.
+    /// Whether a worker may be waiting for the registration thread's answer. A worker that sleeps for
+    /// that reason has not finished its start.
     pub fn answers(&self) -> bool {
         self.registration.works()
     }

@@ -179,7 +179,7 @@ fn look_at(
     if let Some(after) = before.and_then(|before| before.after(now, seen)) {
         return Some(after);
     }
-    // One that was told of has turned: its end is told before anything new begins.
+    // A reported standstill has ended: that is reported before a new one begins.
     if before.is_some_and(|before| before.is_told) || !lies && !channel.probe() {
         return None;
     }

@@ -95,8 +95,8 @@ impl Registrar {
                 match self.claims.take_bound(address) {
                     Some(own) => Ok(Some(own)),
                     None => {
-                        // What was bound is over: it is made anew for whoever listens, which may have
-                        // fewer rights than the process that has bound it.
+                        // The bound socket cannot be used any more. A new one is bound with the rights
+                        // of the process that listens, which may be fewer than the binder's.
                         let claim = Claim {
                             rights: question.peer.rights(),
                             ..claim.clone()

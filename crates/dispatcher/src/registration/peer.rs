@@ -190,9 +190,9 @@ fn line_of<'a>(status: &'a str, field: &str) -> Option<&'a str> {
 
 /// The capabilities of a process that count, by its `status`.
 ///
-/// The kernel tells those of now, and the process may have become a program since it connected, to which
-/// the kernel gives more than to whoever executes it (the set-user-ID bit, capabilities of files). So of
-/// those of another user's process the ambient ones count alone: every such program begins without any.
+/// The kernel reports the current capabilities. Since it connected, the process may have executed a
+/// program that gets more than its caller has (the set-user-ID bit, file capabilities). So only the
+/// ambient capabilities of another user's process count: every such program begins without any.
 fn counted(
     is_our_user: bool,
     status: impl FnOnce() -> Option<String>,

@@ -145,7 +145,7 @@ fn argument(field: &'static Field, flag: &'static Flag) -> Arg {
             .value_parser(parser)
             // An interpreter's arguments begin with a hyphen, and so does -1.
             .allow_hyphen_values(matches!(name, "ARGS" | "N|max|-K"))
-            // A wrong value is told from an unknown flag.
+            // So `-1` is reported as a wrong value and not as an unknown flag.
             .allow_negative_numbers(true),
         Takes::Optional(name) => arg
             .value_name(name)

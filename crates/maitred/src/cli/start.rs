@@ -243,8 +243,8 @@ pub(super) struct Started {
     pub(super) names: Vec<String>,
 }
 
-/// Starts apps side by side. Those that are there already keep the environment that they have
-/// inherited, unless it is to be updated.
+/// Starts apps side by side. Apps that exist already keep the environment that they were started
+/// with, unless the command updates it (`--update-env`).
 ///
 /// # Errors
 /// If the apps that are there cannot be found.

@@ -16,7 +16,7 @@ const hang = (how) => {
   if (how === "/compute") while (!fs.existsSync(GO));
   if (how === "/read") fs.readSync(fs.openSync(GATE), new Uint8Array(1));
   if (how === "/child") spawnSync("head", ["-c1", GATE]);
-  // By itself, when nobody is connected any more.
+  // From a timer, when no client is connected any more.
   if (how === "/later") setTimeout(() => hang("/read"), 100);
   // Its loop has much to do, and turns.
   if (how === "/busy") (function work() {
