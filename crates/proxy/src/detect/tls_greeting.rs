@@ -1,9 +1,7 @@
 //! Workers that speak TLS close on plain HTTP without a word: they are greeted in TLS, to be named
 //! for what they are.
 
-use std::os::fd::OwnedFd;
-
-use balance::{MemberId, Nanos};
+use balance::Nanos;
 use telemetry::figures::Foreign;
 
 use super::{Spoken, foreign, other_protocol};
@@ -62,24 +60,6 @@ fn set_greeted(listener: u64, on: bool, cx: &mut Context) -> bool {
         Some(Spoken::Unknown { greeted, .. }) => std::mem::replace(greeted, on) != on,
         _ => false,
     }
-}
-
-/// What came back from the worker may have been a greeting, which is for this worker and no other:
-/// it goes there again. Whether it did.
-pub(crate) fn hand_again<W: Workers>(
-    connection: Key,
-    member: MemberId,
-    end: OwnedFd,
-    cx: &mut Context,
-    workers: &mut W,
-) -> bool {
-    let peer = cx.upstream.connections.get(connection);
-    let peer = peer.and_then(|connection| connection.greeting);
-    let goes = peer.is_some_and(|peer| workers.hand(member, end, peer.sockaddr()).is_ok());
-    if !goes {
-        lose(connection, cx);
-    }
-    goes
 }
 
 /// A connection that carries no request does not come to its worker. If it held a greeting, the next

@@ -1,6 +1,6 @@
 //! Protocols in which the server speaks first: a client that says nothing may wait for that.
 
-use balance::Nanos;
+use balance::{Look, Nanos};
 use telemetry::figures::Foreign;
 
 use super::{Spoken, begins_as_http, foreign};
@@ -63,9 +63,10 @@ fn hear_worker<W: Workers>(client: &mut Client, cx: &mut Context, workers: &mut 
     let Some(listener) = cx.listeners.get(client.listener) else {
         return;
     };
-    // It is no request, so the balancer does not count it.
+    // It is no request, so the balancer does not count it. One whose loop waits takes it at once.
     let members = listener.balancer.members();
-    let least = members.min_by_key(|(_, _, it)| it.in_progress);
+    let least =
+        members.min_by_key(|(id, _, it)| (it.in_progress, workers.look(*id) != Look::Waiting));
     let Some((member, ..)) = least else {
         return;
     };

@@ -4,7 +4,7 @@ use balance::MemberId;
 
 use crate::context::Context;
 use crate::downstream::client::{Client, Phase, Step};
-use crate::exchange::Tunnel;
+use crate::exchange::{Exchange, Tunnel};
 use crate::io::Io;
 use crate::link::{Link, Read};
 use crate::listener::Listeners;
@@ -38,6 +38,21 @@ pub(crate) fn open(
         told_worker: false,
         told_client: false,
     });
+}
+
+/// Undoes [`open`] for a connection that its worker has not taken: it waits for another worker, as a request
+/// does. What the client has said lies in it, and goes along.
+pub(crate) fn undo(client: &mut Client) {
+    let gone = Phase::Closing { until: 0 };
+    client.phase = match std::mem::replace(&mut client.phase, gone) {
+        Phase::Tunnel(tunnel) => {
+            // It has waited since it came.
+            let (caller, since) = (client.peer.caller, tunnel.record.since);
+            let exchange = Exchange::whole(tunnel.record, client.key, caller, since);
+            Phase::Serving(Box::new(exchange))
+        }
+        other => other,
+    };
 }
 
 /// Passes on what a tunnel carries.

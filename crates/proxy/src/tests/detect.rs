@@ -170,6 +170,67 @@ fn a_worker_that_speaks_first_gets_whole_connections() {
     assert!(world.channels.lying.is_empty());
 }
 
+/// A connection that passes whole, and that its worker does not take, goes to another one like a request, with
+/// all that its client has said: twice here.
+#[test]
+fn a_whole_connection_that_is_not_taken_goes_to_another_worker() {
+    let busy = |world: &mut World, at| world.channels.busy.push(at);
+    let full = |world: &mut World, at| world.channels.without_descriptors.push(at);
+    let leaves = |world: &mut World, at| world.proxy.leave(at, &mut world.channels);
+    for hinder in [busy, full, leaves] {
+        let mut world = unknown(3);
+        let foreign = crate::detect::Spoken::Foreign(Foreign::WorkerFirst);
+        world.proxy.cx.listeners.get_mut(GATE).unwrap().spoken = foreign;
+        let mut client = world.connect();
+        world.send(&mut client, "one ");
+        for said in ["two ", "three "] {
+            let at = world.channels.lying[0].0;
+            hinder(&mut world, at);
+            world.pass(SECOND / 100);
+            assert_ne!(world.channels.lying[0].0, at);
+            world.send(&mut client, said);
+        }
+        let (_, mut worker) = world.take();
+        world.send(&mut worker, "hello");
+        assert_eq!(arrived(&mut client), ("hello".to_owned(), false));
+        assert_eq!(arrived(&mut worker), ("one two three ".to_owned(), false));
+        assert!(world.channels.lying.is_empty());
+        // Each side's end reaches the other one.
+        drop(client);
+        world.run();
+        assert_eq!(arrived(&mut worker), (String::new(), true));
+        drop(worker);
+        world.run();
+        let figures = world.proxy.figures(GATE).unwrap();
+        assert_eq!(
+            (figures.total, figures.upgraded, figures.in_progress),
+            (1, 1, 0)
+        );
+    }
+}
+
+/// What finds out whether a worker speaks first waits for that worker, and another one's is not lost for it.
+#[test]
+fn a_first_word_is_waited_for_at_one_worker() {
+    let mut world = unknown(2);
+    let mut client = world.connect();
+    world.pass(SECOND / 2 + SECOND / 10);
+    let at = world.channels.lying[0].0;
+    world.channels.busy.push(at);
+    world.pass(SECOND / 2);
+    assert_eq!(world.channels.lying[0].0, at);
+    let (_, mut worker) = world.take();
+    world.send(&mut worker, "hello");
+    assert_eq!(arrived(&mut client).0, "hello");
+    assert_eq!(world.proxy.foreign(), [(GATE, Foreign::WorkerFirst)]);
+    // Where its loop does not wait, the other one is asked.
+    let mut world = unknown(2);
+    world.channels.busy.push(at);
+    let _client = world.connect();
+    world.pass(SECOND);
+    assert_ne!(world.channels.lying[0].0, at);
+}
+
 /// Who says nothing for a while may only come early.
 #[test]
 fn a_client_that_is_silent_for_a_while_is_served_as_any() {

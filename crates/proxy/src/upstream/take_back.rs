@@ -6,22 +6,28 @@ use std::os::fd::OwnedFd;
 use balance::{Look, MemberId};
 
 use super::OVERDUE;
+use super::connection::UpstreamConnection;
 use crate::Workers;
 use crate::context::Context;
 use crate::detect::tls_greeting;
-use crate::downstream::client::Client;
+use crate::downstream::client::{Client, Phase};
+use crate::downstream::peer::Peer;
 use crate::exchange::Stage;
+use crate::forward::tunnel;
 use crate::slab::{Key, Slab};
 
 /// Why a request may have to wait, where a worker is to blame.
 const FULL: &str = "the worker has too many open files; raise its limit (ulimit -n)";
 
-/// What becomes of the time that a request may wait, when it comes back from a worker.
+/// Why a request comes back from a worker.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum QueueTimeout {
-    BeginsAnew,
-    /// The worker could not have taken it.
-    GoesOn,
+enum Why {
+    /// The worker has not taken it in time. Its time in the queue begins anew.
+    Overdue,
+    /// Another worker is free, or the worker's channel takes it no more.
+    Recalled,
+    /// The worker has no descriptor left to take it with.
+    Full,
 }
 
 /// Looks after what lies untaken in channels.
@@ -61,10 +67,11 @@ fn look_after<W: Workers>(
     }
     let upstream = &cx.upstream;
     let untaken = upstream.pools.get(&member).map(|pool| pool.untaken.iter());
-    // No client waits for a greeting.
+    // What is for this worker alone does not go to another.
     let asks = |key: &Key| {
         let connection = upstream.connections.get(*key)?;
-        connection.client.is_some().then_some(connection)
+        let waits = connection.client.is_some() && asked_of(connection, clients).is_none();
+        waits.then_some(connection)
     };
     let Some(oldest) = untaken.into_iter().flatten().find_map(asks) else {
         return;
@@ -79,6 +86,14 @@ fn look_after<W: Workers>(
     } else if another_is_free(member, cx, workers) {
         take_back(member, clients, cx, workers);
     }
+}
+
+/// The peer of a connection that finds out what this worker speaks: it is for no other worker.
+fn asked_of(connection: &UpstreamConnection, clients: &Slab<Client>) -> Option<Peer> {
+    let client = || clients.get(connection.client?);
+    let waits = |client: &&Client| matches!(client.phase, Phase::FirstWord(_));
+    let first_word = || client().filter(waits).map(|client| client.peer);
+    connection.greeting.or_else(first_word)
 }
 
 /// Whether another worker behind the same listener could have a request now, and may.
@@ -108,16 +123,7 @@ fn take_back_from_full<W: Workers>(
         return;
     };
     let listener = pool.listener;
-    for key in &pool.untaken {
-        let connection = cx.upstream.connections.get(*key);
-        let client = connection.and_then(|connection| connection.client);
-        let client = client.and_then(|client| clients.get_mut(client));
-        if let Some(exchange) = client.and_then(Client::exchange) {
-            exchange.failed = Some(member);
-            exchange.trouble = Some(FULL);
-        }
-    }
-    take_out(member, QueueTimeout::GoesOn, clients, cx, workers);
+    take_out(member, Why::Full, clients, cx, workers);
     if let Some(listener) = cx.listeners.get_mut(listener) {
         listener.balancer.full(cx.io.now, member);
     }
@@ -130,7 +136,7 @@ pub(crate) fn take_back<W: Workers>(
     cx: &mut Context,
     workers: &mut W,
 ) {
-    take_out(member, QueueTimeout::BeginsAnew, clients, cx, workers);
+    take_out(member, Why::Overdue, clients, cx, workers);
 }
 
 /// Takes back what is staged at a worker, for another one.
@@ -141,7 +147,7 @@ pub(crate) fn recall<W: Workers>(
     cx: &mut Context,
     workers: &mut W,
 ) {
-    take_out(member, QueueTimeout::GoesOn, clients, cx, workers);
+    take_out(member, Why::Recalled, clients, cx, workers);
     // If it did not come back, the worker has just taken it.
     let listener = cx.listeners.get_mut(listener);
     if let Some(taken) = listener.and_then(|it| it.balancer.taken(cx.io.now, member)) {
@@ -171,7 +177,7 @@ pub(crate) fn begins(client: Key, clients: &mut Slab<Client>, cx: &mut Context) 
 
 fn take_out<W: Workers>(
     member: MemberId,
-    timeout: QueueTimeout,
+    why: Why,
     clients: &mut Slab<Client>,
     cx: &mut Context,
     workers: &mut W,
@@ -193,15 +199,19 @@ fn take_out<W: Workers>(
         if pool.last == Some(key) {
             pool.last = None;
         }
-        let connection = upstream.connections.get(key);
-        match connection.and_then(|connection| connection.client) {
-            Some(client) => wait_again(client, member, (key, end), timeout, clients, cx),
-            None if tls_greeting::hand_again(key, member, end, cx, workers) => {
-                if let Some(pool) = cx.upstream.pools.get_mut(&member) {
-                    pool.untaken.push_back(key);
-                }
+        let Some(connection) = upstream.connections.get(key) else {
+            continue;
+        };
+        let client = connection.client;
+        if let Some(peer) = asked_of(connection, clients) {
+            match workers.hand(member, end, peer.sockaddr()) {
+                Ok(()) => pool.untaken.push_back(key),
+                Err(_) => tls_greeting::lose(key, cx),
             }
-            None => {}
+        } else if let Some(client) = client {
+            wait_again(client, member, (key, end), why, clients, cx);
+        } else {
+            upstream.connections.remove(key);
         }
     }
     // What is untaken still, the worker has taken meanwhile, or there was no descriptor to take it
@@ -251,7 +261,7 @@ fn remove_deserted<W: Workers>(
         match client {
             Some(client) => {
                 let returned = (key, end);
-                wait_again(client, member, returned, QueueTimeout::GoesOn, clients, cx);
+                wait_again(client, member, returned, Why::Recalled, clients, cx);
             }
             None => tls_greeting::lose(key, cx),
         }
@@ -268,7 +278,7 @@ fn wait_again(
     client: Key,
     member: MemberId,
     (connection, end): (Key, OwnedFd),
-    timeout: QueueTimeout,
+    why: Why,
     clients: &mut Slab<Client>,
     cx: &mut Context,
 ) {
@@ -276,13 +286,18 @@ fn wait_again(
     let Some(client) = clients.get_mut(client) else {
         return;
     };
+    tunnel::undo(client);
     let Some(exchange) = client.exchange() else {
         return;
     };
     exchange.stage = Stage::Returned(connection, end);
     exchange.record.worker = None;
-    if timeout == QueueTimeout::GoesOn {
+    if why != Why::Overdue {
         since = exchange.waits_since;
+    }
+    if why == Why::Full {
+        exchange.failed = Some(member);
+        exchange.trouble = Some(FULL);
     }
     exchange.waits_since = since;
     if let (Some(arrival), Some(listener)) =
