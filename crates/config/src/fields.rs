@@ -17,6 +17,7 @@ use super::kind::{
     Account, Bytes, ExitCodes, Kind, LogTarget, Millis, MinUptime, Patterns, Ports, Schedule,
     Texts, Variables, WatchDelay, WatchOptions, Watched, Words,
 };
+use super::metrics::MetricsAddress;
 use super::requests::{AccessFormat, Per, Retry};
 use super::{ExecMode, FilterEnv, Instances, KillSignal, LogFormat, Policy};
 
@@ -410,9 +411,9 @@ fields! {
         examples: [r#""200M""#, r#""1G""#],
         flags: [flag("max-memory-restart", Takes::Value("SIZE")).common().also_of_run()],
     }
-    /// Replaces an instance whose event loop stands still for so long. It counts as blocked after a
-    /// second, so shorter times mean that. Its successor starts first; the blocked process then has
-    /// `drain_timeout` to come back and answer, the stop signal, and `kill_timeout`. 0 switches it off.
+    /// Replaces an instance whose event loop stands still for this time, at least a second. The
+    /// successor starts first; the blocked process then has `drain_timeout` to come back and answer
+    /// before it gets the stop signal. 0 switches it off.
     hang_timeout: Millis [Restarts, Cluster, Restart] {
         default: "0",
         examples: [r#""30s""#, r#""2m""#],
@@ -479,9 +480,9 @@ fields! {
         examples: [r#""5s""#, r#""10m""#],
         flags: [flag("drain-timeout", Takes::Value("TIME")).also_of_run()],
     }
-    /// Time between SIGTERM to maitred and the end of the app. Meanwhile `/readyz` answers 503, and
-    /// newcomers are served as ever: a load balancer that looks at it sends elsewhere before the port
-    /// closes. Other signals, commands and a second SIGTERM do not wait. `/readyz` needs `metrics`.
+    /// After SIGTERM, maitred serves new clients for this time while `/readyz` (see `metrics`) answers
+    /// 503, so that a load balancer sends clients elsewhere before the port closes. Other signals,
+    /// commands and a second SIGTERM end the wait.
     drain_delay: Millis [Stopping, Nothing, Restart] {
         default: "0",
         examples: [r#""10s""#, r#""30s""#],
@@ -617,9 +618,9 @@ fields! {
     }
     /// Address at which the app's metrics are served for Prometheus (`/metrics`), and whether it
     /// runs and is ready (`/livez`, `/readyz`). A port alone is one of 127.0.0.1.
-    metrics: String [Metrics, Nothing, Restart] {
+    metrics: MetricsAddress [Metrics, Nothing, Restart] {
         default: "none",
-        examples: [r#""127.0.0.1:9616""#, r#""9617""#],
+        examples: [r#""127.0.0.1:9616""#, r#"9617"#],
         flags: [flag("metrics", Takes::Value("ADDRESS")).also_of_run()],
     }
     /// File for the PID of each instance, readable for all (mode 0644) unless the umask says

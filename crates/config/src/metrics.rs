@@ -2,24 +2,56 @@
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
-use anyhow::bail;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-/// Reads the address; a port alone is one of 127.0.0.1, as what is measured is nobody else's
-/// business unless somebody says so.
-///
-/// # Errors
-/// If it is neither.
-pub(super) fn metrics_address(text: &str) -> anyhow::Result<SocketAddr> {
-    let local = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
-    let address = text.parse().ok().or_else(|| text.parse().ok().map(local));
-    match address {
-        Some(address) if address.port() != 0 => Ok(address),
-        Some(_) => bail!("metrics: port 0 is none that Prometheus could ask; choose another"),
-        None => bail!(
-            "metrics: expected an IP address with a port, as in \"127.0.0.1:9616\", or a port, \
-             not {:?}",
-            text.chars().take(40).collect::<String>()
-        ),
+use super::kind::{Kind, number};
+
+/// An address for metrics. A port alone is one of 127.0.0.1, as what is measured is nobody else's
+/// business unless somebody says so. Records hold it as text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct MetricsAddress(pub(crate) SocketAddr);
+
+impl MetricsAddress {
+    /// Port 0 is none that Prometheus could ask.
+    fn parse(text: &str) -> Option<Self> {
+        let local = |port| SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), port);
+        let address = text.parse().ok().or_else(|| text.parse().ok().map(local))?;
+        (address.port() != 0).then_some(Self(address))
+    }
+}
+
+impl TryFrom<String> for MetricsAddress {
+    type Error = &'static str;
+
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        Self::parse(&text).ok_or("no address for metrics")
+    }
+}
+
+impl From<MetricsAddress> for String {
+    fn from(MetricsAddress(address): MetricsAddress) -> Self {
+        address.to_string()
+    }
+}
+
+impl Kind for MetricsAddress {
+    const EXPECTS: &'static str =
+        "an IP address with a port, as in \"127.0.0.1:9616\", or a port (1 to 65535)";
+
+    fn schema() -> Value {
+        json!({ "anyOf": [
+            { "type": "integer", "minimum": 1, "maximum": u16::MAX },
+            { "type": "string", "pattern": "^([0-9]+|.+:[0-9]+)$" },
+        ] })
+    }
+
+    fn read(value: &Value) -> Option<Self> {
+        match value {
+            Value::String(text) => Self::parse(text),
+            _ => Self::parse(&number::<u16>(value)?.to_string()),
+        }
     }
 }
 
@@ -29,20 +61,26 @@ mod tests {
 
     #[test]
     fn an_address_has_a_port_or_is_one() {
-        for (text, address) in [
-            ("127.0.0.1:9616", Some("127.0.0.1:9616")),
-            ("0.0.0.0:9616", Some("0.0.0.0:9616")),
-            ("[::1]:9616", Some("[::1]:9616")),
-            ("9616", Some("127.0.0.1:9616")),
-            ("0", None),
-            ("127.0.0.1:0", None),
-            ("127.0.0.1", None),
-            ("localhost:9616", None),
-            ("65536", None),
-            ("", None),
+        for (value, address) in [
+            (json!("127.0.0.1:9616"), Some("127.0.0.1:9616")),
+            (json!("0.0.0.0:9616"), Some("0.0.0.0:9616")),
+            (json!("[::1]:9616"), Some("[::1]:9616")),
+            (json!("9616"), Some("127.0.0.1:9616")),
+            (json!(9616), Some("127.0.0.1:9616")),
+            (json!("0"), None),
+            (json!(0), None),
+            (json!(-1), None),
+            (json!(9616.5), None),
+            (json!(65536), None),
+            (json!(true), None),
+            (json!("127.0.0.1:0"), None),
+            (json!("127.0.0.1"), None),
+            (json!("localhost:9616"), None),
+            (json!("65536"), None),
+            (json!(""), None),
         ] {
-            let read = metrics_address(text).ok().map(|it| it.to_string());
-            assert_eq!(read.as_deref(), address, "{text}");
+            let read = MetricsAddress::read(&value).map(String::from);
+            assert_eq!(read.as_deref(), address, "{value}");
         }
     }
 }

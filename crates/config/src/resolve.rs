@@ -18,7 +18,7 @@ use super::fields::Entry;
 use super::identity;
 use super::interpreter::{self, Program};
 use super::kind::{Bytes, LogTarget, Millis, MinUptime, Patterns, Schedule, Watched};
-use super::metrics::metrics_address;
+use super::metrics::MetricsAddress;
 use super::paths::{expand_home, plain_path, without_detours};
 use super::programs::{Places, takes_no_library};
 use super::requests::{Per, Requests};
@@ -173,8 +173,8 @@ pub fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Resolved>
             .unwrap_or_else(|| variables::kill_by_message(context)),
         wait_ready: entry.wait_ready.unwrap_or(false),
         listen_timeout: millis(entry.listen_timeout, LISTEN_TIMEOUT),
-        // As in pm2, 0 is no limit.
         hang_timeout: millis(entry.hang_timeout, Duration::ZERO),
+        // As in pm2, 0 is no limit.
         max_memory: entry
             .max_memory_restart
             .map(|Bytes(bytes)| bytes)
@@ -215,7 +215,7 @@ pub fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Resolved>
             }),
         },
         pid_file: place(&entry.pid_file, Place::Home),
-        metrics: entry.metrics.as_deref().map(metrics_address).transpose()?,
+        metrics: entry.metrics.map(|MetricsAddress(address)| address),
         identity: rights.map(|rights| rights.identity),
         balance: Balance {
             policy: entry.balance.unwrap_or(Policy::NextAvailable),

@@ -53,10 +53,14 @@ pub(super) struct Operation {
 
 impl Operation {
     pub(super) fn new(name: &'static str, goal: Goal, answer: Answer) -> Self {
+        Self::of(name, goal, Some(answer))
+    }
+
+    fn of(name: &'static str, goal: Goal, answer: Option<Answer>) -> Self {
         Self {
             name,
             goal,
-            answer: Some(answer),
+            answer,
             waiting: Vec::new(),
             queue: VecDeque::new(),
             replaced: Vec::new(),

@@ -156,19 +156,20 @@ impl Supervisor {
         let urgent = matches!(trigger, Trigger::Change { .. });
         self.event(Event::Renewing { trigger });
         let mut serve = Vec::new();
+        let now = self.now();
         for number in self.numbers() {
-            let stopped = self
-                .slot(number)
-                .is_none_or(|slot| matches!(slot.instance.state(), State::Resting(Rest::Stopped)));
-            let serves = self.slot(number).is_some_and(|slot| slot.serves());
-            if serves {
+            let Some(slot) = self.slot(number) else {
+                continue;
+            };
+            let stopped = matches!(slot.instance.state(), State::Resting(Rest::Stopped));
+            // A process that starts now is new enough, as in `renew_in_turn`.
+            let is_new = !urgent && slot.is_starting(now);
+            if slot.serves() {
                 serve.push(number);
-            } else if !stopped {
+            } else if !stopped && !is_new {
                 // A command that waits for this instance to be up hears of the process that starts
                 // now.
-                if let Some(slot) = self.slot(number) {
-                    slot.outcome = None;
-                }
+                slot.outcome = None;
                 self.step(number, instance::Event::Renew);
             }
         }

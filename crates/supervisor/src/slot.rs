@@ -160,6 +160,12 @@ impl Slot {
         self.processes.iter().find(|it| it.generation == current)
     }
 
+    /// Whether its process is not up yet, and still has time for that.
+    pub(super) fn is_starting(&self, now: Duration) -> bool {
+        let run = self.instance.current();
+        run.is_some_and(|run| !run.up && now < run.since + self.rules.listen_timeout)
+    }
+
     /// Whether its process serves clients, and a successor can come up beside it.
     pub(super) fn serves(&self) -> bool {
         self.rules.overlap && self.instance.current().is_some_and(|run| run.listens)

@@ -123,7 +123,7 @@ export interface App extends OtherNames {
   exp_backoff_restart_delay?: number | Time | null;
   /** Replaces an instance that uses more memory than this, its child processes included. In a systemd unit with `Delegate=memory`, as `startup` writes it, the kernel kills an instance at twice as much, or at 256 MB more if that is more. Default: no limit. Example: `"200M"` */
   max_memory_restart?: number | Size | null;
-  /** Replaces an instance whose event loop stands still for so long. It counts as blocked after a second, so shorter times mean that. Its successor starts first; the blocked process then has `drain_timeout` to come back and answer, the stop signal, and `kill_timeout`. 0 switches it off. Default: 0. Example: `"30s"` */
+  /** Replaces an instance whose event loop stands still for this time, at least a second. The successor starts first; the blocked process then has `drain_timeout` to come back and answer before it gets the stop signal. 0 switches it off. Default: 0. Example: `"30s"` */
   hang_timeout?: number | Time | null;
   /** Restarts the app at these times: a cron pattern of five fields, or of six with seconds first. "TZ=Europe/Berlin" in front chooses a time zone. 0 switches it off. Default: never. Example: `"0 3 * * *"` */
   cron_restart?: string | 0 | false | null;
@@ -141,7 +141,7 @@ export interface App extends OtherNames {
   autostart?: true | false | "true" | "false" | null;
   /** Longest time that a worker has before the stop signal to finish its requests. It gets no new connections; those that are idle between two HTTP/1.x requests move to other workers, and at `stop` they are closed. The signal comes as soon as no request is in progress. At `reload`, `scale` and what reloads by itself, WebSockets, streams of events and what is no HTTP may last as long; `stop`, `restart` and signals do not wait for them. The same command or signal again ends the waiting. Default: 30s. Example: `"5s"` */
   drain_timeout?: number | Time | null;
-  /** Time between SIGTERM to maitred and the end of the app. Meanwhile `/readyz` answers 503, and newcomers are served as ever: a load balancer that looks at it sends elsewhere before the port closes. Other signals, commands and a second SIGTERM do not wait. `/readyz` needs `metrics`. Default: 0. Example: `"10s"` */
+  /** After SIGTERM, maitred serves new clients for this time while `/readyz` (see `metrics`) answers 503, so that a load balancer sends clients elsewhere before the port closes. Other signals, commands and a second SIGTERM end the wait. Default: 0. Example: `"10s"` */
   drain_delay?: number | Time | null;
   /** Time between the stop signal and SIGKILL. Default: 1600ms. Example: `"10s"` */
   kill_timeout?: number | Time | null;
@@ -184,7 +184,7 @@ export interface App extends OtherNames {
   /** Rotates log files also at this interval: 1d for each day. Default: by size alone. Example: `"1d"` */
   log_rotate_interval?: number | Time | null;
   /** Address at which the app's metrics are served for Prometheus (`/metrics`), and whether it runs and is ready (`/livez`, `/readyz`). A port alone is one of 127.0.0.1. Default: none. Example: `"127.0.0.1:9616"` */
-  metrics?: string | null;
+  metrics?: number | string | null;
   /** File for the PID of each instance, readable for all (mode 0644) unless the umask says otherwise. With `uid`, maitred writes it with that user's rights where those suffice. Default: in the home folder. Example: `"api.pid"` */
   pid_file?: string | boolean | null;
   /** User that the processes run as. Only root can choose another one. Default: the user who starts the app. Example: `"nobody"` */

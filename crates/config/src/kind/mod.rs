@@ -50,7 +50,7 @@ pub(crate) fn described(value: &Value) -> String {
 }
 
 /// A whole number, also as text.
-fn number<T: FromStr>(value: &Value) -> Option<T> {
+pub(crate) fn number<T: FromStr>(value: &Value) -> Option<T> {
     match value {
         // 3.0 is 3, as in JavaScript.
         Value::Number(number) => match number.as_f64() {

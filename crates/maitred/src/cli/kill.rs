@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use clap::Args;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use rustix::process::{PidfdFlags, Signal, kill_process, pidfd_open};
+use rustix::process::{PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
 use super::{Manner, together};
 use crate::apps::{self, Claimed, Known};
@@ -21,7 +21,7 @@ const A_TRY: Duration = Duration::from_millis(100);
 /// End all apps, and empty the list. `resurrect` brings them back.
 #[derive(Debug, Args)]
 pub(super) struct Kill {
-    /// Let each app serve newcomers for its `drain_delay` first, while it says that it is not ready
+    /// Serve new clients for each app's `drain_delay` first, while its `/readyz` answers 503
     #[arg(long)]
     delay: bool,
 }
@@ -90,8 +90,11 @@ fn serve_on(known: &Known) -> anyhow::Result<()> {
         && let Ok(socket) = known.folder.connect()
         && let Ok(supervisor) = rustix::net::sockopt::socket_peercred(&socket)
     {
-        let ends = pidfd_open(supervisor.pid, PidfdFlags::empty())?;
-        kill_process(supervisor.pid, Signal::TERM)?;
+        // One that has ended meanwhile serves nobody.
+        let Ok(ends) = pidfd_open(supervisor.pid, PidfdFlags::empty()) else {
+            return Ok(());
+        };
+        let _ = pidfd_send_signal(&ends, Signal::TERM);
         poll(
             &mut [PollFd::new(&ends, PollFlags::IN)],
             Some(&Timespec::try_from(delay)?),

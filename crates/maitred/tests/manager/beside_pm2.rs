@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{beside_others, tool};
 use crate::home::{Home, ended};
+use crate::wait::until_it_is;
 
 const JOB: &str = "console.log('up'); setInterval(() => {}, 1e6);";
 
@@ -60,13 +61,11 @@ impl Manager<'_> {
         let before = self.app()["pid"].as_i64().unwrap();
         let pid = Pid::from_raw(i32::try_from(before).unwrap()).unwrap();
         kill_process(pid, Signal::KILL).unwrap();
-        loop {
+        until_it_is("another process runs", || {
             let app = self.app();
-            let runs = app["pm2_env"]["status"] == "online";
-            if runs && app["pid"] != before {
-                return self.restarts();
-            }
-        }
+            app["pm2_env"]["status"] == "online" && app["pid"] != before
+        });
+        self.restarts()
     }
 
     fn counts(&self) -> Vec<u64> {

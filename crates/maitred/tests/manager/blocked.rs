@@ -1,10 +1,10 @@
 //! An instance whose event loop stands still, as commands show it.
 
 use std::fs;
-use std::time::Instant;
 
-use crate::harness::{Gate, PATIENCE, Process, Request, beside_others};
+use crate::harness::{Gate, Process, Request, beside_others};
 use crate::home::Home;
+use crate::wait::until;
 
 /// A server that reads from a gate where it is asked to.
 const SERVER: &str = "
@@ -17,15 +17,9 @@ require('http').createServer(({ url }, answer) => {
 
 /// Asks a command again until it says this.
 fn says(home: &Home, args: &[&str], enough: impl Fn(&str) -> bool) -> String {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let said = home.does(args);
-        if enough(&said) {
-            return said;
-        }
-        assert!(Instant::now() < deadline, "{args:?}: {said}");
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
+    until(&args.join(" "), || {
+        Some(home.does(args)).filter(|said| enough(said))
+    })
 }
 
 /// The value of a metric of an instance.
@@ -147,17 +141,16 @@ fn a_hung_instance_is_replaced() {
             let before = home.pids();
             let mut hung = Request::connect(&home.door()).unwrap();
             hung.send("/hang").unwrap();
-            let deadline = Instant::now() + PATIENCE;
-            let mut after = before.clone();
-            // Until another process has taken its place, and the hung one has gone.
-            while after == before || before.iter().all(|pid| Process::find(*pid).is_some()) {
-                assert!(Instant::now() < deadline, "{file} {level}: {after:?}");
+            // Another process takes its place, and the hung one goes.
+            let after = until(&format!("{file} per {level} is replaced"), || {
                 for _ in 0..10 {
                     let answer = Request::get(&home.door(), "/").unwrap();
                     assert_eq!(answer.status, 200, "{file} {level}");
                 }
-                after = home.pids();
-            }
+                let after = home.pids();
+                let is_gone = before.iter().any(|pid| Process::find(*pid).is_none());
+                (after != before && is_gone).then_some(after)
+            });
             let kept = after.iter().filter(|pid| before.contains(pid)).count();
             assert_eq!((after.len(), kept), (2, 1), "{file} {level}");
             // Its client hears that it has gone.

@@ -144,7 +144,7 @@ fn of_ends() -> Vec<Row> {
         row("drain_delay", json!(0), json!("1h"), |app| {
             let supervisor = Pid::from_raw(app.home.supervisor(app.name)).unwrap();
             kill_process(supervisor, Signal::TERM).unwrap();
-            app.shows("serves newcomers for another 3600.0 s (drain_delay)");
+            app.shows("serves new clients for another 3600.0 s (drain_delay)");
             app.does("something");
         }),
         row("kill_timeout", json!("1h"), json!("100ms"), |app| {

@@ -1,13 +1,13 @@
 //! SIGTERM with `drain_delay`: first the app is not ready, then its port closes.
 
 use std::process::Stdio;
-use std::time::Instant;
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{Door, PATIENCE, Process, Request, beside_others, free_port, gone_within};
 use crate::home::{Home, NODE_SERVER};
 use crate::metrics::{ask, opens};
+use crate::wait::until_it_is;
 
 /// An app that is ready, its supervisor, and the port of its probes.
 fn ready(delay: &str) -> (Home, Process, u16) {
@@ -34,10 +34,9 @@ fn lines(home: &Home) -> String {
 }
 
 fn is_not_ready(probes: u16) {
-    let since = Instant::now();
-    while ask(probes, "GET", "/readyz", "*/*").0 != 503 {
-        assert!(since.elapsed() < PATIENCE, "still ready");
-    }
+    until_it_is("it is not ready", || {
+        ask(probes, "GET", "/readyz", "*/*").0 == 503
+    });
     assert_eq!(ask(probes, "GET", "/livez", "*/*").0, 200);
 }
 
@@ -75,9 +74,13 @@ fn newcomers_are_served_while_the_app_is_not_ready() {
         is_served(&home.door());
         match command {
             None => {
-                // Two at the same time are one: a terminal sends it to all, and the guard passes it on.
-                std::thread::sleep(std::time::Duration::from_millis(600));
-                send(&home, Signal::INT);
+                // One that follows the first one at once is the same: a terminal sends it to all, and the
+                // guard passes it on.
+                until_it_is("the supervisor has ended", || {
+                    let pid = Pid::from_raw(supervisor.pid).unwrap();
+                    let _ = kill_process(pid, Signal::INT);
+                    !supervisor.is_alive()
+                });
                 assert!(waits.unwrap().wait().unwrap().success());
             }
             Some("kill") => drop(home.does(&["kill"])),
@@ -95,7 +98,9 @@ fn an_app_ends_when_its_delay_is_over() {
     send(&home, Signal::TERM);
     assert_eq!(gone_within(PATIENCE, &[supervisor]), []);
     let log = lines(&home);
-    let told = log.find("SIGTERM: app is not ready any more (/readyz), and serves newcomers");
+    let told = log.find(
+        "SIGTERM: app serves new clients for another 0.3 s (drain_delay), and /readyz answers 503",
+    );
     assert!(
         told.is_some() && told < log.find("SIGTERM: stopping app"),
         "{log}"

@@ -10,6 +10,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use crate::client::Client;
 use crate::harness::{Door, PATIENCE, Process, beside_others, gone_within};
 use crate::home::Home;
+use crate::wait::{until, until_it_is};
 
 /// A server without any signal handler. `/held` is answered when there is a file `go`; an upgraded
 /// connection echoes.
@@ -158,18 +159,15 @@ fn echoes(client: &mut Client) -> bool {
 
 /// Waits until nobody listens at the port any more.
 fn is_refused(address: SocketAddr) {
-    while TcpStream::connect(address).is_ok() {
-        std::thread::yield_now();
-    }
+    until_it_is("the port is closed", || {
+        TcpStream::connect(address).is_err()
+    });
 }
 
 /// Waits until the workers have successors.
 fn are_replaced(home: &Home, before: &[Process]) {
-    while home
-        .pids()
-        .iter()
-        .any(|pid| *pid == 0 || before.iter().any(|it| it.pid == *pid))
-    {}
+    let stays = |pid: &i32| *pid == 0 || before.iter().any(|it| it.pid == *pid);
+    until_it_is("all are replaced", || !home.pids().iter().any(stays));
 }
 
 #[test]
@@ -255,7 +253,9 @@ fn a_second_command_does_not_wait_for_what_is_in_progress() {
                 }
                 // The next one comes when this one has begun.
                 let begun = || home.statuses().iter().all(|(_, status)| status != "online");
-                while *word != "reload" && before.iter().all(Process::is_alive) && !begun() {}
+                until_it_is("it has begun", || {
+                    *word == "reload" || !before.iter().all(Process::is_alive) || begun()
+                });
                 commands.push(command);
             }
             assert!(commands.pop().unwrap().wait().unwrap().success(), "{case}");
@@ -283,10 +283,11 @@ fn a_second_signal_does_not_wait_for_what_is_in_progress() {
         terminate(&home);
         is_refused(address(&home));
         assert!(before.iter().all(Process::is_alive));
-        while supervisor.is_alive() {
+        until_it_is("the supervisor has ended", || {
             let pid = Pid::from_raw(supervisor.pid).unwrap();
             let _ = kill_process(pid, Signal::TERM);
-        }
+            !supervisor.is_alive()
+        });
         assert_eq!(gone_within(PATIENCE, &before), []);
         assert!(held.receive(b"done").is_err(), "it is cut");
     }
@@ -310,13 +311,9 @@ fn a_start_while_a_stop_waits_serves_beside_it() {
                 .iter()
                 .any(|(_, status)| status == "stopped")
         };
-        while !rests(&home) {}
+        until_it_is("one is stopped", || rests(&home));
         let mut start = spawn(home.command(&["start", "app"]));
-        let mut client = loop {
-            if let Ok(client) = Client::new(address(&home)) {
-                break client;
-            }
-        };
+        let mut client = until("a client is let in", || Client::new(address(&home)).ok());
         client.receives(b"done", "/");
         home.file("go", "");
         held.receive(b"done").unwrap();

@@ -62,3 +62,4 @@ mod tls_keys;
 mod trouble;
 mod truths;
 mod unix_paths;
+mod wait;

@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::harness::{Door, PATIENCE, Request, beside_others, free_port, repository, tool};
 use crate::home::{Home, NODE_SERVER};
+use crate::wait::until_it_is;
 
 /// Two free ports, the same ones each time.
 pub(crate) fn two_ports() -> [u16; 2] {
@@ -22,11 +23,9 @@ pub(crate) fn two_ports() -> [u16; 2] {
 
 /// Waits until something listens at this port.
 pub(crate) fn opens(port: u16) {
-    let deadline = Instant::now() + PATIENCE;
-    while TcpStream::connect(("127.0.0.1", port)).is_err() {
-        assert!(Instant::now() < deadline, "nothing listens at {port}");
-        std::thread::sleep(Duration::from_millis(20));
-    }
+    until_it_is("the port is open", || {
+        TcpStream::connect(("127.0.0.1", port)).is_ok()
+    });
 }
 
 /// The samples of a text: each name with its labels, and its value.

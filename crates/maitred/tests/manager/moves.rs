@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use crate::client::Client;
 use crate::harness::{PATIENCE, Process, beside_others, gone_within, repository, tool};
 use crate::home::Home;
+use crate::wait::until_it_is;
 use kinds::{KINDS, Kind, UPLOADS};
 use lasting::Lasting;
 use load::{address, under_load};
@@ -129,11 +130,8 @@ fn reloads() -> usize {
 
 /// Waits until each of these has a successor that is up.
 fn are_replaced(home: &Home, before: &[i32]) {
-    while home
-        .pids()
-        .iter()
-        .any(|pid| *pid == 0 || before.contains(pid))
-    {}
+    let stays = |pid: &i32| *pid == 0 || before.contains(pid);
+    until_it_is("all are replaced", || !home.pids().iter().any(stays));
 }
 
 /// What ends workers while others serve, except for scaling, one after the other.
@@ -161,7 +159,9 @@ fn deploys(home: &Home, server: &Server, fields: &Value, mut begins: impl FnMut(
     begins("max_memory_restart".to_owned());
     let before = home.pids();
     Client::new(address(home)).unwrap().receives(b"", "/grow");
-    while home.pids().iter().all(|pid| before.contains(pid)) {}
+    until_it_is("one is replaced", || {
+        home.pids().iter().any(|pid| !before.contains(pid))
+    });
 }
 
 fn loses_nothing(server: &Server, level: &str) {

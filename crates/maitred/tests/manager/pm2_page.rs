@@ -7,13 +7,13 @@ mod habits;
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
 use crate::beside_pm2::Manager;
-use crate::harness::{PATIENCE, beside_others, repository};
+use crate::harness::{beside_others, repository};
 use crate::home::{Home, ended};
+use crate::wait::until;
 
 /// A row of the page, by its first cell, and what comes of the same steps.
 pub(crate) struct Row {
@@ -62,8 +62,7 @@ impl Manager<'_> {
 
     /// Waits until the first app's status is one of these; which, and its restarts.
     fn becomes(&self, statuses: &[&str]) -> Value {
-        let what = || format!("{statuses:?}, not {}", self.list());
-        until(what, || {
+        until(&format!("{statuses:?}"), || {
             let app = self.app();
             let is = app["pm2_env"]["status"].as_str().unwrap();
             let restarts = &app["pm2_env"]["restart_time"];
@@ -74,25 +73,10 @@ impl Manager<'_> {
     /// What a file of the folder has when it is not empty any more.
     fn file(&self, name: &str) -> String {
         let path = self.home.folder().join(name);
-        until(
-            || format!("a line in {name}"),
-            || {
-                let text = fs::read_to_string(&path).ok();
-                text.filter(|text| text.ends_with('\n'))
-            },
-        )
-    }
-}
-
-/// Looks again and again until there is something.
-fn until<T>(what: impl Fn() -> String, look: impl Fn() -> Option<T>) -> T {
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        if let Some(found) = look() {
-            return found;
-        }
-        assert!(Instant::now() < deadline, "there is no {}", what());
-        std::thread::sleep(Duration::from_millis(20));
+        until(&format!("a line in {name}"), || {
+            let text = fs::read_to_string(&path).ok();
+            text.filter(|text| text.ends_with('\n'))
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use serde_json::json;
 
 use crate::harness::{PATIENCE, beside_others, gone_within};
 use crate::home::Home;
+use crate::wait::until_it_is;
 
 #[test]
 fn a_changed_file_restarts_the_app_and_an_ignored_one_does_not() {
@@ -79,6 +80,35 @@ fn a_start_that_the_calendar_meets_succeeds() {
     home.does(&["stop", "app"]);
 }
 
+/// The calendar comes more often than the app starts: it comes up nevertheless, and is restarted then.
+#[test]
+fn a_start_that_takes_longer_than_the_calendars_period_succeeds() {
+    let _turn = beside_others();
+    for flags in [&[][..], &["-i", "2"]] {
+        let home = Home::new();
+        home.file(
+            "app.js",
+            "console.log('begun');
+            setTimeout(() => { console.log('ready'); process.send('ready'); }, 2500);
+            setInterval(() => {}, 1000);",
+        );
+        let start = ["start", "app.js", "--cron", "* * * * * *"];
+        let ready = ["--wait-ready", "--listen-timeout", "60000"];
+        home.does(&[&start[..], &ready, flags].concat());
+        let lines = home.follow("app");
+        // The second run of one begins only after its first was ready.
+        let mut ready = false;
+        for line in (0..).map(|_| lines.next()) {
+            match line.as_str() {
+                "ready" => ready = true,
+                _ if ready => break,
+                _ => {}
+            }
+        }
+        home.does(&["stop", "app"]);
+    }
+}
+
 /// The calendar comes more often than a worker starts: all are replaced nevertheless, and a reload with
 /// another configuration meanwhile puts that into effect everywhere.
 #[test]
@@ -103,7 +133,9 @@ fn the_calendar_cuts_no_reload_short() {
     config("one", "* * * * * *");
     home.does(&["reload", "app.json"]);
     let before = home.pids();
-    while home.pids().iter().any(|pid| before.contains(pid)) {}
+    until_it_is("all are replaced", || {
+        !home.pids().iter().any(|pid| before.contains(pid))
+    });
     config("two", "* * * * * *");
     home.does(&["reload", "app.json"]);
     for pid in home.pids() {

@@ -8,18 +8,8 @@ use crate::slot::Slot;
 impl Operation {
     fn internal(numbers: Vec<u32>, urgent: bool) -> Self {
         Self {
-            name: "reload",
-            goal: Goal::Up,
-            answer: None,
-            waiting: Vec::new(),
-            queue: numbers.into(),
-            replaced: Vec::new(),
-            app: None,
-            faults: Vec::new(),
-            meant: 0,
-            crashed: 0,
-            to_the_end: false,
             urgent,
+            ..Self::of("reload", Goal::Up, None).in_turn(numbers, None)
         }
     }
 

@@ -352,8 +352,8 @@ impl Sentences {
             }
             Event::NotReady { signal, delay } => (!self.quiet).then(|| {
                 format!(
-                    "{signal}: {name} is not ready any more (/readyz), and serves newcomers for another \
-                     {} (drain_delay). A second signal stops it now",
+                    "{signal}: {name} serves new clients for another {} (drain_delay), and /readyz \
+                     answers 503. A second signal stops it now",
                     seconds(*delay)
                 )
             }),

@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use super::ComesTo::{Different, Same};
 use super::Row;
 use crate::beside_pm2::Manager;
+use crate::wait::{until, until_it_is};
 
 /// Tells what it was given, and stays.
 const TELLS: &str = "
@@ -87,14 +88,11 @@ fn processes() -> Vec<Row> {
                 let mut command = it.command(&["start", "it.json", "--env", "x"]);
                 command.env("FILTERED_X", "1");
                 assert_eq!(crate::home::ended(command).code, 0);
-                let mut lines: Vec<Value> = super::until(
-                    || "line of each instance".to_owned(),
-                    || {
-                        let told = it.file("told.log");
-                        let lines = told.lines().map(|it| serde_json::from_str(it).unwrap());
-                        Some(lines.collect::<Vec<_>>()).filter(|it| it.len() == 2)
-                    },
-                );
+                let mut lines: Vec<Value> = until("a line of each instance", || {
+                    let told = it.file("told.log");
+                    let lines = told.lines().map(|it| serde_json::from_str(it).unwrap());
+                    Some(lines.collect::<Vec<_>>()).filter(|it| it.len() == 2)
+                });
                 lines.sort_by_key(ToString::to_string);
                 fs::remove_file(it.home.folder().join("told.log")).unwrap();
                 json!([lines[0], lines[1], it.app()["name"]])
@@ -236,13 +234,10 @@ fn output() -> Vec<Row> {
             talks(
                 json!({ "log_file": "both.log", "pid_file": "it.pid", "out_file": "o2.log", "error_file": "e2.log" }),
             );
-            super::until(
-                || "line of both outputs in both.log".to_owned(),
-                || {
-                    let text = it.file("both.log");
-                    (text.contains("out") && text.contains("err")).then_some(())
-                },
-            );
+            until_it_is("a line of both outputs in both.log", || {
+                let text = it.file("both.log");
+                text.contains("out") && text.contains("err")
+            });
             for name in [
                 "o.log", "e.log", "j.log", "k.log", "both.log", "o2.log", "e2.log",
             ] {
