@@ -15,7 +15,8 @@ from .blocks import COMMANDS, Wrong, blocks, pattern
 # For a machine that is busy; a command that hangs is what they are for.
 COMMAND_LIMIT = 60
 
-# Commands after which instances begin to listen. They return before that, if one sleeps before it listens, or takes longer than three seconds.
+# Commands after which instances begin to listen. They return before that, if one sleeps before it listens, or takes
+# longer than three seconds.
 STARTS = ("maitred start", "maitred reload", "maitred restart", "maitred scale")
 
 

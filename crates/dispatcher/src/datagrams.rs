@@ -12,17 +12,11 @@ use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, getpgid, getpid, pidfd_g
 use super::notice::Notice;
 use process::sockets::{Table, holder_of, read, sockets_of};
 use process::tree;
-
-/// The user and the group of a process that may have sockets of its like alone.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct User {
-    pub(super) uid: u32,
-    pub(super) gid: u32,
-}
+use process::user::User;
 
 /// The socket of another instance that has this address, and can be shared; and what there is to say
-/// of it. Nobody gets one out of another user's process, from which it could not take it by itself: `user`
-/// is who asks, and none where that is our own.
+/// of it. The socket of another user's process is not given away, for the caller could not take it itself.
+/// `user` is the caller's, or none where that is our own.
 pub(super) fn find(
     address: SocketAddr,
     pid: i32,
@@ -61,7 +55,7 @@ impl Holder {
     fn socket_for(&self, user: Option<User>) -> Option<OwnedFd> {
         let process = pidfd_open(self.pid, PidfdFlags::empty()).ok()?;
         // Looked at now, for a process that has taken over the number has no descriptor to give.
-        if !user.is_none_or(|user| self.is_of(user)) {
+        if !user.is_none_or(|user| user.has(self.pid)) {
             return None;
         }
         let socket = pidfd_getfd(process, self.fd, PidfdGetfdFlags::empty()).ok()?;
@@ -69,26 +63,6 @@ impl Holder {
         let is_datagram = sockopt::socket_type(&socket) == Ok(SocketType::DGRAM);
         (same && is_datagram).then_some(socket)
     }
-
-    /// Whether it is a process of this user.
-    fn is_of(&self, user: User) -> bool {
-        let status = format!("/proc/{}/status", self.pid.as_raw_nonzero());
-        std::fs::read_to_string(status).is_ok_and(|status| tells_of(&status, user))
-    }
-}
-
-/// Whether a `status` says that a process is of this user alone: neither its real, nor its effective, nor its
-/// saved user or group is another one.
-fn tells_of(status: &str, user: User) -> bool {
-    let all_are = |field, expected: u32| {
-        let numbers = status.lines().find_map(|line| line.strip_prefix(field));
-        let mut numbers = numbers
-            .into_iter()
-            .flat_map(str::split_whitespace)
-            .peekable();
-        numbers.peek().is_some() && numbers.all(|number| number.parse() == Ok(expected))
-    };
-    all_are("Uid:", user.uid) && all_are("Gid:", user.gid)
 }
 
 /// Those who hold one of these sockets, among the processes of other instances than the one that a
@@ -109,26 +83,4 @@ fn holders(inodes: &[u64], pid: i32) -> Vec<Holder> {
         }
     }
     found
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_process_is_of_a_user_if_it_is_of_no_other() {
-        let user = User { uid: 7, gid: 8 };
-        for (status, expected) in [
-            ("Name:\ta\nUid:\t7\t7\t7\t7\nGid:\t8\t8\t8\t8\n", true),
-            ("Uid:\t7\t0\t7\t7\nGid:\t8\t8\t8\t8\n", false),
-            ("Uid:\t0\t7\t7\t7\nGid:\t8\t8\t8\t8\n", false),
-            ("Uid:\t7\t7\t0\t7\nGid:\t8\t8\t8\t8\n", false),
-            ("Uid:\t7\t7\t7\t7\nGid:\t8\t0\t8\t8\n", false),
-            ("Uid:\nGid:\n", false),
-            ("Uid:\t7\t7\t7\t7\n", false),
-            ("", false),
-        ] {
-            assert_eq!(tells_of(status, user), expected, "{status}");
-        }
-    }
 }

@@ -9,7 +9,7 @@
 //! - where the kernel does not tell: other users' processes, several threads that accept, a process that
 //!   was stopped,
 //! - as long as it gets no processor: it has computed for less than half of the second,
-//! - where no probe can be sent, for `accept` blocks, and no client waits.
+//! - where its `accept` blocks, so that it can get no probe, and no client waits.
 
 use std::time::Duration;
 
@@ -28,10 +28,10 @@ const LOOK: Nanos = 750_000_000;
 /// How often, while one of them does not wait.
 const CLOSE_LOOK: Nanos = 200_000_000;
 
-/// A loop that has stood still for so long is blocked.
+/// A loop that has stood still for this time is blocked.
 const AFTER: Nanos = 1_000_000_000;
 
-/// One that runs has computed for so long by then: else it waits for a processor.
+/// One that runs has computed for this time by then, or it waits for a processor.
 const COMPUTED: Nanos = AFTER / 2;
 
 /// What a look at a worker has found.
@@ -195,7 +195,7 @@ fn blocked(id: MemberId, member: &Member, standstill: Standstill) -> Notice {
     }
 }
 
-/// A loop does not stand still any more. Whether those know who have to.
+/// A loop does not stand still any more. Returns whether the supervisor knows, if it has to.
 fn ends(id: MemberId, standstill: Standstill, turned: bool, notices: &Notices) -> bool {
     let member = id.0;
     !standstill.is_told || notices.is_heard(Notice::Unblocked { member, turned })

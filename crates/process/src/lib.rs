@@ -1,4 +1,4 @@
-//! What the kernel says of processes: their trees, control groups, memory and sockets; and the
+//! What the kernel says of processes: their users, trees, control groups, memory and sockets; and the
 //! channel that Node keeps to a parent.
 
 #![forbid(unsafe_code)]
@@ -9,3 +9,4 @@ pub mod node_ipc;
 pub mod sockets;
 pub mod tree;
 pub mod usage;
+pub mod user;

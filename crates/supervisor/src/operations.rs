@@ -42,7 +42,7 @@ pub(super) struct Operation {
     /// What they run from then on.
     app: Option<Rc<App>>,
     faults: Vec<String>,
-    /// So many instances were to be up, and so many of them have crashed instead.
+    /// How many instances were to be up, and how many of them have crashed instead.
     meant: usize,
     crashed: usize,
     /// It is over only when the supervisor is.

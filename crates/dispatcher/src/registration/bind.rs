@@ -19,6 +19,7 @@ use super::claims::{Bound, Claim};
 use super::own_socket::{self, OwnSocket};
 use super::{Answer, Question, Registrar, failed};
 use process::sockets::sockets_of;
+use process::user::User;
 
 impl Registrar {
     /// The address that a question names, if workers share it.
@@ -252,7 +253,7 @@ impl Registrar {
                 let instance = question.request.instance;
                 let (pid, identity) = (question.peer.pid, &question.peer.identity);
                 let own = rustix::process::geteuid().as_raw();
-                let user = (identity.uid != own).then_some(datagrams::User {
+                let user = (identity.uid != own).then_some(User {
                     uid: identity.uid,
                     gid: identity.gid,
                 });

@@ -1,6 +1,7 @@
 //! SIGTERM with `drain_delay`: first the app is not ready, then its port closes.
 
-use std::process::Stdio;
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -23,9 +24,8 @@ fn ready(delay: &str) -> (Home, Process, u16) {
     (home, supervisor, probes)
 }
 
-fn send(home: &Home, signal: Signal) {
-    let supervisor = Pid::from_raw(home.supervisor("app")).unwrap();
-    kill_process(supervisor, signal).unwrap();
+fn send(supervisor: &Process, signal: Signal) {
+    let _ = kill_process(Pid::from_raw(supervisor.pid).unwrap(), signal);
 }
 
 /// What the app's log holds, maitred's lines among it.
@@ -63,13 +63,13 @@ fn newcomers_are_served_while_the_app_is_not_ready() {
                         .unwrap(),
                 )
             }
-            Some(_) => send(&home, Signal::TERM),
+            Some(_) => send(&supervisor, Signal::TERM),
         }
         is_not_ready(probes);
         is_served(&home.door());
         // Workers that end are brought back: it is an app as ever.
         let worker = Process::find(home.pids()[0]).unwrap();
-        kill_process(Pid::from_raw(worker.pid).unwrap(), Signal::KILL).unwrap();
+        send(&worker, Signal::KILL);
         home.is_up("app", 3);
         is_served(&home.door());
         match command {
@@ -77,8 +77,7 @@ fn newcomers_are_served_while_the_app_is_not_ready() {
                 // One that follows the first one at once is the same: a terminal sends it to all, and the
                 // guard passes it on.
                 until_it_is("the supervisor has ended", || {
-                    let pid = Pid::from_raw(supervisor.pid).unwrap();
-                    let _ = kill_process(pid, Signal::INT);
+                    send(&supervisor, Signal::INT);
                     !supervisor.is_alive()
                 });
                 assert!(waits.unwrap().wait().unwrap().success());
@@ -91,11 +90,77 @@ fn newcomers_are_served_while_the_app_is_not_ready() {
     }
 }
 
+/// HAProxy asks `/readyz` of two machines, and sends clients, who never try again, to those that are ready. The
+/// one that is to go gets none any more before its port closes: nobody is refused.
+#[test]
+fn a_balancer_that_asks_sends_nobody_to_a_closed_port() {
+    let _turn = beside_others();
+    let [one, two] = [ready("1h"), ready("1h")];
+    let servers: String = [&one, &two]
+        .iter()
+        .map(|(home, _, probes)| {
+            format!("  server s{probes} 127.0.0.1:{} port {probes}\n", home.port)
+        })
+        .collect();
+    let port = free_port();
+    let config = one.0.file(
+        "haproxy.cfg",
+        &format!(
+            "defaults\n  mode http\n  timeout connect 30s\n  timeout client 30s\n  timeout server 30s\n  \
+             retries 0\n\
+             listen web\n  bind 127.0.0.1:{port}\n  option httpchk GET /readyz\n  \
+             default-server check inter 50ms fall 2 rise 1\n{servers}"
+        ),
+    );
+    let mut balancer = Command::new(haproxy());
+    balancer
+        .arg("-db")
+        .arg("-f")
+        .arg(config)
+        .stderr(Stdio::null());
+    let _balancer = Balancer(balancer.spawn().unwrap());
+    opens(port);
+    let door = Door::Tcp(([127, 0, 0, 1], port).into());
+    let serves = |home: &Home| {
+        let answer = Request::get(&door, "/").unwrap();
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        home.pids().contains(&answer.body.parse().unwrap())
+    };
+    until_it_is("both serve", || serves(&one.0) && serves(&two.0));
+    send(&one.1, Signal::TERM);
+    until_it_is("the other one serves alone", || {
+        (0..20).all(|_| serves(&two.0))
+    });
+    until_it_is("the first one has ended", || {
+        send(&one.1, Signal::INT);
+        assert!((0..20).all(|_| serves(&two.0)));
+        !one.1.is_alive()
+    });
+    assert!((0..20).all(|_| serves(&two.0)));
+}
+
+/// It ends with the test.
+struct Balancer(Child);
+
+impl Drop for Balancer {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Debian keeps it where ordinary users do not look.
+fn haproxy() -> &'static str {
+    let places = ["/usr/sbin/haproxy", "/usr/local/sbin/haproxy"];
+    let found = places.into_iter().find(|path| Path::new(path).is_file());
+    found.unwrap_or("haproxy")
+}
+
 #[test]
 fn an_app_ends_when_its_delay_is_over() {
     let _turn = beside_others();
     let (home, supervisor, _) = ready("300ms");
-    send(&home, Signal::TERM);
+    send(&supervisor, Signal::TERM);
     assert_eq!(gone_within(PATIENCE, &[supervisor]), []);
     let log = lines(&home);
     let told = log.find(
@@ -110,6 +175,6 @@ fn an_app_ends_when_its_delay_is_over() {
     is_served(&home.door());
     // Ctrl-C does not wait.
     let supervisor = Process::find(home.supervisor("app")).unwrap();
-    send(&home, Signal::INT);
+    send(&supervisor, Signal::INT);
     assert_eq!(gone_within(PATIENCE, &[supervisor]), []);
 }
