@@ -35,6 +35,7 @@ const WITHOUT_APPS: &[&str] = &[
     "start app.sh --log-type xml",
     "start app.sh --per thing",
     "start app.sh --port 70000",
+    "start app.sh --metrics somewhere",
     "start app.sh --stop-exit-codes x",
     "start app.sh --uid no-such-user",
     "start app.sh --interpreter no-such-program",

@@ -287,18 +287,6 @@ fn an_address_that_is_taken_is_named_and_tried_again() {
     drop(taken);
     opens(port);
     assert_eq!(sum(&scrape(port), "maitred_instance_up", &[]), 1.0);
-    let said = home.fails(&[
-        "start",
-        "server.js",
-        "--name",
-        "b",
-        "--metrics",
-        "somewhere",
-    ]);
-    assert!(
-        said.contains("expected an IP address with a port"),
-        "{said}"
-    );
 }
 
 /// A Prometheus, which ends with the test.

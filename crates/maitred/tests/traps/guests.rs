@@ -222,7 +222,9 @@ fn the_door_is_not_told_what_it_can_see() {
         scripted.request(verb);
     }
     assert_eq!(victim.line(), "report listening");
-    assert_eq!(answer(scripted.channel().send_connection()), victim.pid());
+    // To the end: a victim whose channel closes closes its listener, and says so.
+    let channel = scripted.channel();
+    assert_eq!(answer(channel.send_connection()), victim.pid());
     assert!(scripted.requests.try_recv().is_err());
 }
 

@@ -88,7 +88,9 @@ pub(super) fn rows() -> Vec<Row> {
             |it| {
                 it.home.file("server.js", NODE_SERVER);
                 it.code("start server.js -n one -i 1");
-                it.code("start server.js -n two -i 1 --max-restarts 0 --wait-ready --listen-timeout 2000");
+                // pm2 waits as long as it may for a word that never comes.
+                let patience = if it.pm2 { 2_000 } else { 60_000 };
+                it.code(&format!("start server.js -n two -i 1 --max-restarts 0 --wait-ready --listen-timeout {patience}"));
                 let all = it.all();
                 let status = |number: usize| all[number]["pm2_env"]["status"].clone();
                 json!([status(0), status(1)])
