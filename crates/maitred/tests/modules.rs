@@ -8,7 +8,7 @@ use std::path::Path;
 const MUST_NOT_NAME: [(&str, &[&str]); 18] = [
     // The machine itself decides without I/O: only the words of configuration and events.
     (
-        "supervisor/src/instance/mod.rs",
+        "supervisor/src/instance",
         &[
             "dispatcher::",
             "home::",

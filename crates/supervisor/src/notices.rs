@@ -46,30 +46,18 @@ impl Supervisor {
     }
 
     pub(super) fn noticed(&mut self, notice: Notice) {
-        let event = match notice {
-            Notice::Loaded { pid } => {
-                for slot in &mut self.slots {
-                    for process in slot.processes.iter_mut().filter(|it| it.pid == pid) {
-                        process.loaded = true;
-                        process.load_check = None;
-                        // Where processors are scarce this may come after all.
-                        slot.not_preloaded = None;
-                    }
-                }
-                return;
-            }
-            Notice::Drained { group } => return self.drained(group),
-            Notice::Starving(starves) => return self.set_starving(starves),
+        match notice {
+            Notice::Loaded { pid } => self.has_loaded(pid),
+            Notice::Drained { group } => self.drained(group),
+            Notice::Starving(starves) => self.set_starving(starves),
             Notice::Blocked {
                 member,
                 pid,
                 instance,
                 lasts,
-            } => return self.is_blocked(member, (pid, instance), lasts),
-            Notice::Unblocked { member, turned } => {
-                return self.is_blocked_no_more(member, turned);
-            }
-            Notice::ListensNatively { inode } => return self.native.add(inode),
+            } => self.is_blocked(member, (pid, instance), lasts),
+            Notice::Unblocked { member, turned } => self.is_blocked_no_more(member, turned),
+            Notice::ListensNatively { inode } => self.native.add(inode),
             Notice::Listening {
                 member,
                 pid,
@@ -85,7 +73,7 @@ impl Supervisor {
                     members,
                 });
                 let address = (&address, chosen);
-                return self.listens((pid, instance), member, address, members);
+                self.listens((pid, instance), member, address, members);
             }
             Notice::Left {
                 member,
@@ -102,78 +90,32 @@ impl Supervisor {
                     members,
                     cut: cut.iter().map(ToString::to_string).collect(),
                 });
-                return self.listens_no_more(member, &address, members);
+                self.listens_no_more(member, &address, members);
             }
-            Notice::InUse {
-                instance,
-                address,
-                by,
-            } => Event::InUse {
-                instance,
-                address: address.to_string(),
-                by,
-            },
-            Notice::DatagramsShared { instance, address } => Event::DatagramsShared {
-                instance,
-                address: udp(address),
-            },
-            Notice::DatagramsNotShared { instance, address } => Event::DatagramsNotShared {
-                instance,
-                address: udp(address),
-            },
-            Notice::DatagramsInUse {
-                instance,
-                address,
-                by,
-            } => Event::InUse {
-                instance,
-                address: udp(address),
-                by,
-            },
-            Notice::PrivilegedPort { instance, address } => Event::PrivilegedPort {
-                instance,
-                address: address.to_string(),
-                port: address.port().unwrap_or(0),
-            },
-            Notice::Stranger { pid, uid } => Event::Stranger { pid, uid },
-            Notice::TooMuch { pid } => Event::TooMuch { pid },
-            Notice::Blind { pid } => Event::Blind { pid },
-            Notice::Uncounted => Event::Uncounted,
-            Notice::OutOfDescriptors { limit, reason } => Event::OutOfDescriptors { limit, reason },
-            Notice::Crowded { limit } => Event::Crowded { limit },
-            Notice::TurnedAway { address, limit } => Event::TurnedAway { address, limit },
-            Notice::Certificate { reason } => Event::Certificate { reason },
             Notice::Foreign { address, what } => {
                 self.listeners.is_foreign(&address, what);
-                Event::Foreign {
+                self.event(Event::Foreign {
                     address: address.to_string(),
                     what,
+                });
+            }
+            other => {
+                if let Some(event) = event_of(other) {
+                    self.event(event);
                 }
             }
-            Notice::RequestFailed {
-                address,
-                id,
-                instance,
-                status,
-                reason,
-                cut,
-                unsaid,
-            } => Event::RequestFailed {
-                address: address.to_string(),
-                id: format!("{id:016x}"),
-                instance,
-                status,
-                reason: reason.to_owned(),
-                cut,
-                unsaid,
-            },
-            Notice::RequestsFailed { count } => Event::RequestsFailed { count },
-            Notice::Refused { address, total } => Event::Refused {
-                address: address.to_string(),
-                total,
-            },
-        };
-        self.event(event);
+        }
+    }
+
+    fn has_loaded(&mut self, pid: i32) {
+        for slot in &mut self.slots {
+            for process in slot.processes.iter_mut().filter(|it| it.pid == pid) {
+                process.loaded = true;
+                process.load_check = None;
+                // Where processors are scarce this may come after all.
+                slot.not_preloaded = None;
+            }
+        }
     }
 
     /// A program that no library can give its sockets is told of before it runs.
@@ -296,6 +238,83 @@ impl Supervisor {
             self.step(number, instance::Event::Drained { run });
         }
     }
+}
+
+/// The event of a notice from which nothing else follows.
+fn event_of(notice: Notice) -> Option<Event> {
+    Some(match notice {
+        Notice::InUse {
+            instance,
+            address,
+            by,
+        } => Event::InUse {
+            instance,
+            address: address.to_string(),
+            by,
+        },
+        Notice::DatagramsShared { instance, address } => Event::DatagramsShared {
+            instance,
+            address: udp(address),
+        },
+        Notice::DatagramsNotShared { instance, address } => Event::DatagramsNotShared {
+            instance,
+            address: udp(address),
+        },
+        Notice::DatagramsInUse {
+            instance,
+            address,
+            by,
+        } => Event::InUse {
+            instance,
+            address: udp(address),
+            by,
+        },
+        Notice::PrivilegedPort { instance, address } => Event::PrivilegedPort {
+            instance,
+            address: address.to_string(),
+            port: address.port().unwrap_or(0),
+        },
+        Notice::Stranger { pid, uid } => Event::Stranger { pid, uid },
+        Notice::TooMuch { pid } => Event::TooMuch { pid },
+        Notice::Blind { pid } => Event::Blind { pid },
+        Notice::Uncounted => Event::Uncounted,
+        Notice::OutOfDescriptors { limit, reason } => Event::OutOfDescriptors { limit, reason },
+        Notice::Crowded { limit } => Event::Crowded { limit },
+        Notice::TurnedAway { address, limit } => Event::TurnedAway { address, limit },
+        Notice::Certificate { reason } => Event::Certificate { reason },
+        Notice::RequestFailed {
+            address,
+            id,
+            instance,
+            status,
+            reason,
+            cut,
+            unsaid,
+        } => Event::RequestFailed {
+            address: address.to_string(),
+            id: format!("{id:016x}"),
+            instance,
+            status,
+            reason: reason.to_owned(),
+            cut,
+            unsaid,
+        },
+        Notice::RequestsFailed { count } => Event::RequestsFailed { count },
+        Notice::Refused { address, total } => Event::Refused {
+            address: address.to_string(),
+            total,
+        },
+        // More follows from these.
+        Notice::Loaded { .. }
+        | Notice::Drained { .. }
+        | Notice::Starving(_)
+        | Notice::Blocked { .. }
+        | Notice::Unblocked { .. }
+        | Notice::ListensNatively { .. }
+        | Notice::Listening { .. }
+        | Notice::Left { .. }
+        | Notice::Foreign { .. } => return None,
+    })
 }
 
 /// How a UDP address is shown.
