@@ -261,109 +261,111 @@ mod tests {
     type Names<'a> = &'a [(&'a str, Kind)];
 
     /// Old listeners, new ones, those that the configuration has given up, and what follows.
+    type Case<'a> = (Names<'a>, Names<'a>, &'a [&'a str], Standing);
+
+    const SUCCESSORS: &[Case<'_>] = &[
+        // The metrics are there, and the service is not.
+        (
+            &[("80", Named), ("90", Named)],
+            &[("90", Named)],
+            &[],
+            Waits,
+        ),
+        (
+            &[("80", Named), ("90", Named)],
+            &[("90", Named), ("80", Named)],
+            &[],
+            Up,
+        ),
+        (&[("80", Named)], &[], &[], Waits),
+        (&[("80", Named)], &[("81", Named)], &[], Waits),
+        (&[("80", Named)], &[("81", Uncertain)], &[], Waits),
+        (&[("80", Named)], &[("81", Named)], &["80"], UpAt(ELSEWHERE)),
+        (
+            &[("80", Named), ("90", Named)],
+            &[("81", Named)],
+            &["80"],
+            Waits,
+        ),
+        (
+            &[("80", Named), ("90", Named)],
+            &[("90", Named)],
+            &["80"],
+            Waits,
+        ),
+        (
+            &[("80", Named), ("90", Named)],
+            &[("81", Named), ("90", Named)],
+            &["80"],
+            UpAt(ELSEWHERE),
+        ),
+        // tsx opens a socket of its own before the program runs.
+        (
+            &[("/tmp/1.pipe", OneRun), ("80", Named)],
+            &[("/tmp/2.pipe", OneRun)],
+            &[],
+            Waits,
+        ),
+        (
+            &[("/tmp/1.pipe", OneRun), ("80", Named)],
+            &[("/tmp/2.pipe", OneRun), ("80", Named)],
+            &[],
+            Up,
+        ),
+        // A random port beside that of the service.
+        (
+            &[("80", Named), ("50001", Uncertain)],
+            &[("50002", Uncertain)],
+            &[],
+            Waits,
+        ),
+        (
+            &[("80", Named), ("50001", Uncertain)],
+            &[("50002", Uncertain), ("80", Named)],
+            &[],
+            UpAt(ELSEWHERE),
+        ),
+        (
+            &[("80", Named), ("50001", Uncertain)],
+            &[("80", Named)],
+            &[],
+            Waits,
+        ),
+        // A Unix socket with a random name, and one that was opened once.
+        (
+            &[("80", Named), ("/a", Uncertain)],
+            &[("/b", Uncertain)],
+            &[],
+            Waits,
+        ),
+        (
+            &[("80", Named), ("/a", Uncertain)],
+            &[("80", Named), ("/b", Uncertain)],
+            &[],
+            UpAt(ELSEWHERE),
+        ),
+        (
+            &[("80", Named), ("/a", Uncertain)],
+            &[("80", Named)],
+            &[],
+            UpAt(ELSEWHERE),
+        ),
+        (
+            &[("80", Named), ("/a", Named)],
+            &[("80", Named)],
+            &[],
+            Waits,
+        ),
+        (&[("/a", Uncertain)], &[("90", Uncertain)], &[], Waits),
+        // Nothing is known of what to expect.
+        (&[], &[("80", Named)], &[], UpAt(MOMENT)),
+        (&[], &[], &[], Waits),
+        (&[("/1.sock", OneRun)], &[("/2.sock", OneRun)], &[], Waits),
+    ];
+
     #[test]
     fn a_successor_is_up_when_it_listens_on_what_its_predecessor_has() {
-        let later = UpAt(ELSEWHERE);
-        let cases: &[(Names<'_>, Names<'_>, &[&str], Standing)] = &[
-            // The metrics are there, and the service is not.
-            (
-                &[("80", Named), ("90", Named)],
-                &[("90", Named)],
-                &[],
-                Waits,
-            ),
-            (
-                &[("80", Named), ("90", Named)],
-                &[("90", Named), ("80", Named)],
-                &[],
-                Up,
-            ),
-            (&[("80", Named)], &[], &[], Waits),
-            (&[("80", Named)], &[("81", Named)], &[], Waits),
-            (&[("80", Named)], &[("81", Uncertain)], &[], Waits),
-            (&[("80", Named)], &[("81", Named)], &["80"], later),
-            (
-                &[("80", Named), ("90", Named)],
-                &[("81", Named)],
-                &["80"],
-                Waits,
-            ),
-            (
-                &[("80", Named), ("90", Named)],
-                &[("90", Named)],
-                &["80"],
-                Waits,
-            ),
-            (
-                &[("80", Named), ("90", Named)],
-                &[("81", Named), ("90", Named)],
-                &["80"],
-                later,
-            ),
-            // tsx opens a socket of its own before the program runs.
-            (
-                &[("/tmp/1.pipe", OneRun), ("80", Named)],
-                &[("/tmp/2.pipe", OneRun)],
-                &[],
-                Waits,
-            ),
-            (
-                &[("/tmp/1.pipe", OneRun), ("80", Named)],
-                &[("/tmp/2.pipe", OneRun), ("80", Named)],
-                &[],
-                Up,
-            ),
-            // A random port beside that of the service.
-            (
-                &[("80", Named), ("50001", Uncertain)],
-                &[("50002", Uncertain)],
-                &[],
-                Waits,
-            ),
-            (
-                &[("80", Named), ("50001", Uncertain)],
-                &[("50002", Uncertain), ("80", Named)],
-                &[],
-                later,
-            ),
-            (
-                &[("80", Named), ("50001", Uncertain)],
-                &[("80", Named)],
-                &[],
-                Waits,
-            ),
-            // A Unix socket with a random name, and one that was opened once.
-            (
-                &[("80", Named), ("/a", Uncertain)],
-                &[("/b", Uncertain)],
-                &[],
-                Waits,
-            ),
-            (
-                &[("80", Named), ("/a", Uncertain)],
-                &[("80", Named), ("/b", Uncertain)],
-                &[],
-                later,
-            ),
-            (
-                &[("80", Named), ("/a", Uncertain)],
-                &[("80", Named)],
-                &[],
-                later,
-            ),
-            (
-                &[("80", Named), ("/a", Named)],
-                &[("80", Named)],
-                &[],
-                Waits,
-            ),
-            (&[("/a", Uncertain)], &[("90", Uncertain)], &[], Waits),
-            // Nothing is known of what to expect.
-            (&[], &[("80", Named)], &[], UpAt(MOMENT)),
-            (&[], &[], &[], Waits),
-            (&[("/1.sock", OneRun)], &[("/2.sock", OneRun)], &[], Waits),
-        ];
-        for (old, new, given_up, standing) in cases {
+        for (old, new, given_up, standing) in SUCCESSORS {
             let expected = process(old).expected();
             let given_up: Vec<_> = given_up.iter().map(|name| address(name)).collect();
             let found = process(new).beside(&expected, |address| given_up.contains(address));

@@ -84,148 +84,20 @@ fn passes_connections_on(snapshot: &Snapshot, view: &InstanceView) -> bool {
 
 fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool, to: &mut String) {
     let app = &snapshot.app;
-    let usage = usage::of(std::iter::once(view));
-    let usage = view.pid.and_then(|pid| usage.get(&pid).copied());
-    let or_none = |text: Option<String>| text.unwrap_or_else(|| "-".to_owned());
-    let joined = |words: &[std::ffi::OsString]| {
-        let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
-        words.join(" ")
-    };
-    let sharing = match (&view.not_preloaded, app.exec_mode) {
-        (Some(reason), _) => format!("no: {reason}"),
-        (None, ExecMode::Fork) => "no: fork mode, each instance opens its own".to_owned(),
-        (None, ExecMode::Cluster) => {
-            let addresses = snapshot.listeners.iter();
-            let addresses: Vec<_> = addresses
-                .map(|listener| {
-                    let foreign = listener.foreign.map(|what| format!(": {}", what.text()));
-                    let (address, workers) = (&listener.address, listener.workers);
-                    format!("{address} ({workers}){}", foreign.unwrap_or_default())
-                })
-                .collect();
-            if addresses.is_empty() {
-                "nothing listens".to_owned()
-            } else if passes_connections_on(snapshot, view) {
-                format!(
-                    "{}; a node:cluster primary passes connections on itself (cluster.schedulingPolicy \
-                     or NODE_CLUSTER_SCHED_POLICY): its workers are not seen",
-                    addresses.join(", ")
-                )
-            } else {
-                addresses.join(", ")
-            }
-        }
-    };
-    let (what, failed) = match view.failed {
-        Some(failed) => ("requests", format!(", {failed} failed")),
-        None => ("connections", String::new()),
-    };
-    let counted = view.open.zip(view.given);
-    let counted = counted.map(|(open, given)| format!("{open} open, {given} in all{failed}"));
-    let logs = home.log_files(app, view.id);
-    let shown_path = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
-    let rows = [
-        (
-            "status",
-            match (view.waits, view.blocked) {
-                (true, _) => format!(
-                    "{}; its schedule or a changed file starts it",
-                    view.state.word()
-                ),
-                (false, Some(_)) => {
-                    format!("{}: its event loop stands still", shown::status(view))
-                }
-                (false, None) => shown::status(view),
-            },
-        ),
-        ("waits for", or_none(view.waits_for.clone())),
-        ("name", app.name.clone()),
-        ("namespace", app.namespace.clone()),
-        (
-            "version",
-            or_none(Some(app.version.clone()).filter(|it| !it.is_empty())),
-        ),
-        ("instance", format!("{} of {}", view.number, app.instances)),
-        ("restarts", view.restarts.to_string()),
-        ("unstable restarts", view.unstable.to_string()),
-        ("pid", or_none(view.pid.map(|pid| pid.to_string()))),
-        (
-            "uptime",
-            or_none(
-                view.since
-                    .map(|at| shown::duration(now_ms().saturating_sub(at))),
-            ),
-        ),
-        ("cpu", or_none(usage.map(|usage| format!("{}%", usage.cpu)))),
-        ("memory", or_none(usage.map(|it| shown::bytes(it.memory)))),
-        ("memory limit", or_none(memory_limit(app, view))),
-        (
-            "last exit",
-            match (&view.not_started, view.exit) {
-                (Some(reason), _) => format!("not started: {reason}"),
-                (None, Some(Exit::Code(code))) => format!("code {code}"),
-                (None, Some(Exit::Signal(signal))) => match view.out_of_memory {
-                    Some(bound) => format!("killed at {} of memory", shown::bytes(bound)),
-                    None => config::signal_name(signal),
-                },
-                (None, None) => or_none(None),
-            },
-        ),
-        ("script", app.script.to_string_lossy().into_owned()),
-        (
-            "arguments",
-            or_none(Some(joined(&app.args)).filter(|it| !it.is_empty())),
-        ),
-        (
-            "interpreter",
-            or_none(app.interpreter.as_ref().map(|interpreter| {
-                format!(
-                    "{} {}",
-                    interpreter.path.display(),
-                    joined(&interpreter.args)
-                )
-            })),
-        ),
-        ("folder", app.cwd.to_string_lossy().into_owned()),
-        (
-            "mode",
-            match app.exec_mode {
-                ExecMode::Fork => "fork".to_owned(),
-                ExecMode::Cluster => "cluster".to_owned(),
-            },
-        ),
-        ("shared sockets", sharing),
-        (what, or_none(counted)),
-        ("output", or_none(logs.out.map(shown_path))),
-        ("errors", or_none(logs.err.map(shown_path))),
-        (
-            "supervisor",
-            or_none(
-                (snapshot.supervisor != 0)
-                    .then(|| format!("pid {}, maitred {}", snapshot.supervisor, snapshot.version)),
-            ),
-        ),
-        (
-            "open files limit",
-            match snapshot.descriptors {
-                Some((limit, needed)) => {
-                    format!("{limit} (ulimit -n), which is low: raise it to {needed} or more")
-                }
-                None => "sufficient".to_owned(),
-            },
-        ),
-        ("watched", or_none(app.watch.as_ref().map(watched))),
-        ("cron restart", or_none(app.cron.as_ref().map(planned))),
-    ];
-    let bold = Style::new().bold();
     let title = format!("instance {} ({}-{})", view.id, app.name, view.number);
     let title = shown::plain(&title);
+    let bold = Style::new().bold();
     to.push_str(&if colours {
         format!("{bold}{title}{bold:#}\n")
     } else {
         format!("{title}\n")
     });
-    for (name, value) in rows {
+    let rows = [
+        of_instance(snapshot, view),
+        of_app(app),
+        of_service(home, snapshot, view),
+    ];
+    for (name, value) in rows.into_iter().flatten() {
         to.push_str(&format!(
             "  {name:<18}  {}\n",
             shown::plain(value.trim_end())
@@ -243,4 +115,142 @@ fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool
         }
     }
     to.push('\n');
+}
+
+/// A row's name and what stands in it.
+type Row = (&'static str, String);
+
+fn or_none(text: Option<String>) -> String {
+    text.unwrap_or_else(|| "-".to_owned())
+}
+
+/// How one instance does.
+fn of_instance(snapshot: &Snapshot, view: &InstanceView) -> Vec<Row> {
+    let app = &snapshot.app;
+    let usage = usage::of(std::iter::once(view));
+    let usage = view.pid.and_then(|pid| usage.get(&pid).copied());
+    let version = Some(app.version.clone()).filter(|it| !it.is_empty());
+    let uptime = view
+        .since
+        .map(|at| shown::duration(now_ms().saturating_sub(at)));
+    vec![
+        ("status", status(view)),
+        ("waits for", or_none(view.waits_for.clone())),
+        ("name", app.name.clone()),
+        ("namespace", app.namespace.clone()),
+        ("version", or_none(version)),
+        ("instance", format!("{} of {}", view.number, app.instances)),
+        ("restarts", view.restarts.to_string()),
+        ("unstable restarts", view.unstable.to_string()),
+        ("pid", or_none(view.pid.map(|pid| pid.to_string()))),
+        ("uptime", or_none(uptime)),
+        ("cpu", or_none(usage.map(|usage| format!("{}%", usage.cpu)))),
+        ("memory", or_none(usage.map(|it| shown::bytes(it.memory)))),
+        ("memory limit", or_none(memory_limit(app, view))),
+        ("last exit", last_exit(view)),
+    ]
+}
+
+fn status(view: &InstanceView) -> String {
+    match (view.waits, view.blocked) {
+        (true, _) => format!(
+            "{}; its schedule or a changed file starts it",
+            view.state.word()
+        ),
+        (false, Some(_)) => format!("{}: its event loop stands still", shown::status(view)),
+        (false, None) => shown::status(view),
+    }
+}
+
+fn last_exit(view: &InstanceView) -> String {
+    match (&view.not_started, view.exit) {
+        (Some(reason), _) => format!("not started: {reason}"),
+        (None, Some(Exit::Code(code))) => format!("code {code}"),
+        (None, Some(Exit::Signal(signal))) => match view.out_of_memory {
+            Some(bound) => format!("killed at {} of memory", shown::bytes(bound)),
+            None => config::signal_name(signal),
+        },
+        (None, None) => or_none(None),
+    }
+}
+
+/// What an app is.
+fn of_app(app: &App) -> Vec<Row> {
+    let joined = |words: &[std::ffi::OsString]| {
+        let words: Vec<_> = words.iter().map(|word| word.to_string_lossy()).collect();
+        words.join(" ")
+    };
+    let arguments = Some(joined(&app.args)).filter(|it| !it.is_empty());
+    let interpreter = app
+        .interpreter
+        .as_ref()
+        .map(|it| format!("{} {}", it.path.display(), joined(&it.args)));
+    let mode = match app.exec_mode {
+        ExecMode::Fork => "fork",
+        ExecMode::Cluster => "cluster",
+    };
+    vec![
+        ("script", app.script.to_string_lossy().into_owned()),
+        ("arguments", or_none(arguments)),
+        ("interpreter", or_none(interpreter)),
+        ("folder", app.cwd.to_string_lossy().into_owned()),
+        ("mode", mode.to_owned()),
+    ]
+}
+
+/// How an instance is served, by whom, and when it is restarted.
+fn of_service(home: &Home, snapshot: &Snapshot, view: &InstanceView) -> Vec<Row> {
+    let app = &snapshot.app;
+    let (what, failed) = match view.failed {
+        Some(failed) => ("requests", format!(", {failed} failed")),
+        None => ("connections", String::new()),
+    };
+    let counted = view.open.zip(view.given);
+    let counted = counted.map(|(open, given)| format!("{open} open, {given} in all{failed}"));
+    let logs = home.log_files(app, view.id);
+    let shown_path = |path: std::path::PathBuf| path.to_string_lossy().into_owned();
+    let supervisor = (snapshot.supervisor != 0)
+        .then(|| format!("pid {}, maitred {}", snapshot.supervisor, snapshot.version));
+    let descriptors = match snapshot.descriptors {
+        Some((limit, needed)) => {
+            format!("{limit} (ulimit -n), which is low: raise it to {needed} or more")
+        }
+        None => "sufficient".to_owned(),
+    };
+    vec![
+        ("shared sockets", sharing(snapshot, view)),
+        (what, or_none(counted)),
+        ("output", or_none(logs.out.map(shown_path))),
+        ("errors", or_none(logs.err.map(shown_path))),
+        ("supervisor", or_none(supervisor)),
+        ("open files limit", descriptors),
+        ("watched", or_none(app.watch.as_ref().map(watched))),
+        ("cron restart", or_none(app.cron.as_ref().map(planned))),
+    ]
+}
+
+/// Whether an instance's sockets are shared, and where they listen.
+fn sharing(snapshot: &Snapshot, view: &InstanceView) -> String {
+    match (&view.not_preloaded, snapshot.app.exec_mode) {
+        (Some(reason), _) => return format!("no: {reason}"),
+        (None, ExecMode::Fork) => return "no: fork mode, each instance opens its own".to_owned(),
+        (None, ExecMode::Cluster) => {}
+    }
+    let addresses = snapshot.listeners.iter().map(|listener| {
+        let foreign = listener.foreign.map(|what| format!(": {}", what.text()));
+        let (address, workers) = (&listener.address, listener.workers);
+        format!("{address} ({workers}){}", foreign.unwrap_or_default())
+    });
+    let addresses: Vec<_> = addresses.collect();
+    let addresses = addresses.join(", ");
+    if addresses.is_empty() {
+        "nothing listens".to_owned()
+    } else if passes_connections_on(snapshot, view) {
+        format!(
+            "{addresses}; a node:cluster primary passes connections on itself (cluster.schedulingPolicy \
+             or NODE_CLUSTER_SCHED_POLICY): its workers are not seen"
+        )
+    } else {
+        addresses
+    }
 }
