@@ -22,6 +22,7 @@ mod entry;
 mod env_file;
 mod environment;
 mod evaluate;
+mod execution;
 mod field;
 mod fields;
 mod file;
