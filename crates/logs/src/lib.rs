@@ -25,6 +25,7 @@ mod rejection;
 mod rotation;
 mod thread;
 pub mod view;
+mod volume;
 mod writer;
 
 use std::io;
@@ -43,6 +44,7 @@ pub use own::stamped;
 pub use paths::Files;
 pub use rejection::tells_of_rejection;
 pub use rotation::Rotation;
+pub use volume::Volume;
 pub(crate) use writer::Writer;
 
 use safe_files::Rights;
@@ -56,7 +58,7 @@ pub enum Stream {
 
 impl Stream {
     /// pm2's name.
-    pub(crate) fn name(self) -> &'static str {
+    pub fn name(self) -> &'static str {
         match self {
             Self::Out => "out",
             Self::Err => "err",
@@ -120,17 +122,18 @@ pub struct Capture {
 }
 
 impl Capture {
-    /// Starts the thread. Notices that find `notices` full are dropped.
+    /// Starts the thread. What is read is counted in `volume`; notices that find `notices` full are dropped.
     ///
     /// # Errors
     /// If the system refuses a thread or descriptors.
     pub fn start(
         settings: Settings,
+        volume: Arc<Volume>,
         notices: tokio::sync::mpsc::Sender<Notice>,
     ) -> io::Result<Self> {
         let wake = Arc::new(eventfd(0, EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK)?);
         let (orders, orders_out) = channel();
-        let keeper = thread::Keeper::new(settings, notices, orders_out, Arc::clone(&wake))?;
+        let keeper = thread::Keeper::new(settings, volume, notices, orders_out, Arc::clone(&wake))?;
         let thread = std::thread::Builder::new()
             .name("logs".into())
             .spawn(|| keeper.run())?;

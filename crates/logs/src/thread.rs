@@ -22,7 +22,7 @@ use super::format::{Format, Origin};
 use super::gather::Gather;
 use super::pace::Pace;
 use super::rejection::tells_of_rejection;
-use super::{Notice, Settings, Source, Stream};
+use super::{Notice, Settings, Source, Stream, Volume};
 
 /// What is read from a pipe at once.
 const READ: usize = 256 * 1024;
@@ -72,6 +72,7 @@ struct Shared {
 /// Everything that the thread owns.
 pub(super) struct Keeper {
     settings: Settings,
+    volume: Arc<Volume>,
     notices: tokio::sync::mpsc::Sender<Notice>,
     orders: Receiver<Order>,
     wake: Arc<OwnedFd>,
@@ -91,6 +92,7 @@ pub(super) struct Keeper {
 impl Keeper {
     pub(super) fn new(
         settings: Settings,
+        volume: Arc<Volume>,
         notices: tokio::sync::mpsc::Sender<Notice>,
         orders: Receiver<Order>,
         wake: Arc<OwnedFd>,
@@ -99,6 +101,7 @@ impl Keeper {
         epoll::add(&epoll, &*wake, EventData::new_u64(WAKE), EventFlags::IN)?;
         Ok(Self {
             settings,
+            volume,
             notices,
             orders,
             wake,
@@ -244,6 +247,7 @@ impl Keeper {
                 return 0;
             }
         };
+        self.volume.add(pipe.origin.stream, read);
         if read >= NARROW && !pipe.wide {
             pipe.wide = true;
             // The user's share of pipe memory may be used up; then it stays as it is.

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use process::usage;
 use telemetry::events::Event;
-use telemetry::metrics::{AppMetrics, InstanceMetrics, ProcessMetrics};
+use telemetry::metrics::{AppMetrics, ByWord, InstanceMetrics, ProcessMetrics};
 
 use super::Supervisor;
 use super::endpoint::{Answer, Question};
@@ -37,8 +37,17 @@ impl Supervisor {
             supervisor: used_by(i32::try_from(std::process::id()).unwrap_or(0)),
             instances: self.slots.iter().map(|slot| self.measured(slot)).collect(),
             listeners: self.figures.clone(),
+            output: self.volume(),
             tally: self.tally.clone(),
         }
+    }
+
+    /// What instances have written; nothing is known of one that writes to our own outputs itself.
+    fn volume(&self) -> ByWord {
+        if self.app.pass_through {
+            return ByWord::new();
+        }
+        self.output.volume()
     }
 
     fn measured(&self, slot: &Slot) -> InstanceMetrics {

@@ -38,7 +38,7 @@ fn start_with(format: Format, rotation: Option<Rotation>) -> Capture {
         rights: Rights::default(),
     };
     let (notices, _) = tokio::sync::mpsc::channel(8);
-    Capture::start(settings, notices).unwrap()
+    Capture::start(settings, Arc::default(), notices).unwrap()
 }
 
 #[test]
@@ -196,7 +196,8 @@ fn memory_for_unfinished_lines_is_bounded() {
         rotation: Some(Rotation::default()),
         rights: Rights::default(),
     };
-    let mut keeper = Keeper::new(settings, notices, orders, Arc::new(wake)).unwrap();
+    let mut keeper =
+        Keeper::new(settings, Arc::default(), notices, orders, Arc::new(wake)).unwrap();
     let piece = vec![b'x'; 32 * 1024];
     let mut writers = Vec::new();
     for instance in 0..6 {

@@ -9,6 +9,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::harness::{Door, PATIENCE, Request, beside_others, free_port, repository, tool};
@@ -254,6 +255,39 @@ fn silent_clients_keep_no_probe_out() {
     last.set_nonblocking(true).unwrap();
     let error = (&*last).read(&mut [0]).unwrap_err();
     assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
+}
+
+/// In the background, where logs are kept, even if nobody wants them, and in the foreground, where lines are
+/// shown.
+#[test]
+fn what_instances_write_is_counted_by_the_byte() {
+    let _turn = beside_others();
+    let talks =
+        "process.stdout.write('12345\\n'); console.error('12'); setInterval(() => {}, 1e6);";
+    let ways: [&[&str]; 3] = [&["start"], &["start", "--disable-logs"], &["run"]];
+    for way in ways {
+        let home = Home::new();
+        home.file("talks.js", talks);
+        let port = free_port();
+        let address = port.to_string();
+        let flags = ["talks.js", "-i", "2", "--metrics", &address];
+        let mut command = home.command(&[way, &flags].concat());
+        command.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut child = command.spawn().unwrap();
+        opens(port);
+        until_it_is("all output is counted", || {
+            let text = scrape(port);
+            ["out", "err"].map(|stream| {
+                let label = format!("stream=\"{stream}\"");
+                sum(&text, "maitred_log_bytes_total", &[&label])
+            }) == [12.0, 6.0]
+        });
+        if way == ["run"] {
+            let pid = Pid::from_raw(child.id().cast_signed()).unwrap();
+            kill_process(pid, Signal::TERM).unwrap();
+        }
+        child.wait().unwrap();
+    }
 }
 
 #[test]

@@ -17,6 +17,7 @@ mod stream;
 use std::io::IsTerminal;
 use std::os::fd::OwnedFd;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
@@ -30,6 +31,7 @@ use screen::Screen;
 pub use sentences::Sentences;
 use stream::Stream;
 use telemetry::events::{Event, EventFile};
+use telemetry::metrics::ByWord;
 
 /// At the end, what the workers have written last is waited for so long: a process that they
 /// detached may hold their output open.
@@ -54,6 +56,7 @@ pub struct Output {
     lines: Workers,
     /// Where each request gets its line.
     access: Option<access::Log>,
+    volume: Arc<logs::Volume>,
     tell: mpsc::Sender<logs::Notice>,
     notices: mpsc::Receiver<logs::Notice>,
 }
@@ -86,9 +89,10 @@ impl Output {
     /// # Errors
     /// If the system refuses threads.
     pub fn shown(app: &App, events: Option<EventFile>, shared: bool) -> anyhow::Result<Self> {
-        let screen = Screen::new(&app.name, shared).context("writing to stdout")?;
-        let (tell, notices) = mpsc::channel(NOTICES);
-        Self::new(app, events, (Workers::Shown(screen), shared), tell, notices)
+        let volume = Arc::new(logs::Volume::default());
+        let screen = Screen::new(&app.name, Arc::clone(&volume), shared);
+        let lines = Workers::Shown(screen.context("writing to stdout")?);
+        Self::new(app, events, (lines, shared), volume, mpsc::channel(NOTICES))
     }
 
     /// Keeps lines in files.
@@ -96,17 +100,19 @@ impl Output {
     /// # Errors
     /// If the system refuses threads or descriptors.
     pub fn kept(app: &App) -> anyhow::Result<Self> {
-        let (tell, notices) = mpsc::channel(NOTICES);
-        let capture = Capture::start(settings(app), tell.clone()).context("keeping logs")?;
-        Self::new(app, None, (Workers::Kept(capture), false), tell, notices)
+        let volume = Arc::new(logs::Volume::default());
+        let channel = mpsc::channel(NOTICES);
+        let capture = Capture::start(settings(app), Arc::clone(&volume), channel.0.clone());
+        let lines = Workers::Kept(capture.context("keeping logs")?);
+        Self::new(app, None, (lines, false), volume, channel)
     }
 
     fn new(
         app: &App,
         events: Option<EventFile>,
         (lines, shared): (Workers, bool),
-        tell: mpsc::Sender<logs::Notice>,
-        notices: mpsc::Receiver<logs::Notice>,
+        volume: Arc<logs::Volume>,
+        (tell, notices): (mpsc::Sender<logs::Notice>, mpsc::Receiver<logs::Notice>),
     ) -> anyhow::Result<Self> {
         let err = Stream::new("stderr", std::io::stderr(), shared).context("writing to stderr")?;
         Ok(Self {
@@ -115,6 +121,7 @@ impl Output {
             events,
             lines,
             access: None,
+            volume,
             tell,
             notices,
         })
@@ -157,6 +164,13 @@ impl Output {
         let queue = log.queue();
         self.access = Some(log);
         Ok(Some(queue))
+    }
+
+    /// How many bytes the workers have written, by the stream's name.
+    pub(crate) fn volume(&self) -> ByWord {
+        [logs::Stream::Out, logs::Stream::Err]
+            .map(|stream| (stream.name().to_owned(), self.volume.bytes(stream)))
+            .into()
     }
 
     /// Notes what has happened, and tells the user if it is worth a sentence.

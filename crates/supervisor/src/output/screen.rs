@@ -2,6 +2,7 @@
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::AsyncReadExt;
@@ -28,14 +29,16 @@ type Notices = Sender<logs::Notice>;
 pub(super) struct Screen {
     name: String,
     out: Stream,
+    volume: Arc<logs::Volume>,
     captures: JoinSet<()>,
 }
 
 impl Screen {
-    pub(super) fn new(name: &str, shared: bool) -> io::Result<Self> {
+    pub(super) fn new(name: &str, volume: Arc<logs::Volume>, shared: bool) -> io::Result<Self> {
         Ok(Self {
             name: name.to_owned(),
             out: Stream::new("stdout", io::stdout(), shared)?,
+            volume,
             captures: JoinSet::new(),
         })
     }
@@ -48,6 +51,7 @@ impl Screen {
             worker.out,
             prefix(self.out.colours()),
             self.out.chunks(),
+            (Arc::clone(&self.volume), logs::Stream::Out),
             |_| {},
         );
         let notices = notices.clone();
@@ -55,6 +59,7 @@ impl Screen {
             worker.err,
             prefix(errors.colours()),
             errors.chunks(),
+            (Arc::clone(&self.volume), logs::Stream::Err),
             move |lines| {
                 if logs::tells_of_rejection(lines) {
                     let _ = notices.try_send(logs::Notice::Rejection { instance });
@@ -76,8 +81,14 @@ impl Screen {
     }
 }
 
-/// Copies whole lines from a worker's pipe to a stream; each is looked at on the way.
-async fn copy_lines(pipe: OwnedFd, mut lines: Lines, chunks: Chunks, look: impl Fn(&[u8])) {
+/// Copies whole lines from a worker's pipe to a stream; each is counted and looked at on the way.
+async fn copy_lines(
+    pipe: OwnedFd,
+    mut lines: Lines,
+    chunks: Chunks,
+    (volume, stream): (Arc<logs::Volume>, logs::Stream),
+    look: impl Fn(&[u8]),
+) {
     let Ok(mut pipe) = pipe::Receiver::from_owned_fd(pipe) else {
         return;
     };
@@ -87,6 +98,7 @@ async fn copy_lines(pipe: OwnedFd, mut lines: Lines, chunks: Chunks, look: impl 
             Ok(0) | Err(_) => break,
             Ok(read) => bytes.get(..read).unwrap_or(&[]),
         };
+        volume.add(stream, read.len());
         if let Some(chunk) = lines.push(read) {
             look(&chunk);
             chunks.send(chunk).await;

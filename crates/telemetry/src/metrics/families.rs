@@ -87,6 +87,17 @@ fn of_apps() -> Vec<Family> {
                 .collect()
         }),
         counter(
+            "log",
+            "Bytes that the instances have written to their outputs, by the stream.",
+            |app| {
+                let streams = app.output.iter();
+                streams
+                    .map(|(stream, bytes)| sample(vec![("stream", stream.clone())], *bytes))
+                    .collect()
+            },
+        )
+        .bytes(),
+        counter(
             "log_lines_lost",
             "Lines of output that could not be written to a log file.",
             |app| one(Vec::new(), Value::Count(app.tally.lines_lost)),

@@ -27,6 +27,9 @@ pub struct AppMetrics {
     pub supervisor: ProcessMetrics,
     pub instances: Vec<InstanceMetrics>,
     pub listeners: Vec<ListenerFigures>,
+    /// Bytes that its instances have written, by the stream.
+    #[serde(default)]
+    pub output: ByWord,
     /// What its supervisor has counted.
     #[serde(default)]
     pub tally: Tally,
