@@ -8,13 +8,13 @@ import time
 import traceback
 from pathlib import Path
 
-from . import archives, deb, npm
+from . import archives, deb, image, npm
 
 
 def main(dist, wanted=""):
     dist = Path(dist).resolve()
     failed = passed = 0
-    for test in (*archives.TESTS, *npm.TESTS, *deb.TESTS):
+    for test in (*archives.TESTS, *npm.TESTS, *deb.TESTS, *image.TESTS):
         if wanted not in test.__name__:
             continue
         start = time.monotonic()

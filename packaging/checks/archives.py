@@ -1,12 +1,10 @@
-"""The tarball, the wheel, the image and the bill of materials."""
+"""The tarball, the wheel and the bill of materials."""
 
-import hashlib
 import json
 import os
 import re
 import subprocess
 import sys
-import tarfile
 
 from .place import TOP, Place
 
@@ -71,30 +69,6 @@ def wheel(stack, dist):
     assert not (at.folder / "venv/bin/maitred").exists()
 
 
-def image(stack, dist):
-    """The layout says of each blob what it is, and the layer holds the executable alone."""
-    at = Place(stack)
-    at.run("tar", "-xf", only(dist, "*-oci.tar"))
-
-    def blob(described):
-        data = (at.folder / "blobs/sha256" / described["digest"].removeprefix("sha256:")).read_bytes()
-        assert len(data) == described["size"], described
-        assert "sha256:" + hashlib.sha256(data).hexdigest() == described["digest"], described
-        return data
-
-    index = json.loads((at.folder / "index.json").read_text())
-    manifest = json.loads(blob(index["manifests"][0]))
-    config = json.loads(blob(manifest["config"]))
-    (layer,) = manifest["layers"]
-    (at.folder / "layer.tar.gz").write_bytes(blob(layer))
-    at.run("gzip", "-d", "layer.tar.gz")
-    unpacked = (at.folder / "layer.tar").read_bytes()
-    assert config["rootfs"]["diff_ids"] == ["sha256:" + hashlib.sha256(unpacked).hexdigest()]
-    with tarfile.open(at.folder / "layer.tar") as archive:
-        names = archive.getnames()
-    assert [it for it in names if not it.startswith("licenses")] == ["maitred"], names
-
-
 def bill_of_materials(stack, dist):
     """It names what the notices name."""
     del stack
@@ -106,4 +80,4 @@ def bill_of_materials(stack, dist):
     assert all(it["hashes"] for it in bill["components"])
 
 
-TESTS = (sums, tarball, same_bytes_again, wheel, image, bill_of_materials)
+TESTS = (sums, tarball, same_bytes_again, wheel, bill_of_materials)

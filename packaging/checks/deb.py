@@ -40,19 +40,25 @@ def unit(stack, dist):
         assert (at.folder / "root/usr/share/man" / page).exists(), page
 
 
+def small_debian(stack, release):
+    """The folder of a small Debian, from a tar that is made once."""
+    tar = ROOTS / f"{release}.tar"
+    if not tar.exists():
+        ROOTS.mkdir(parents=True, exist_ok=True)
+        made = tar.with_name(f"{release}.new.tar")
+        subprocess.run(["mmdebstrap", "--quiet", "--variant=essential", "--include=adduser,python3",
+                        release, made], check=True, timeout=900)
+        made.rename(tar)
+    folder = Place(stack).folder
+    subprocess.run(["tar", "-xf", tar, "-C", folder], check=True)
+    return folder
+
+
 class Root:
-    """A small Debian, from a tar that is made once."""
+    """A small Debian that runs."""
 
     def __init__(self, stack, release):
-        tar = ROOTS / f"{release}.tar"
-        if not tar.exists():
-            ROOTS.mkdir(parents=True, exist_ok=True)
-            made = tar.with_name(f"{release}.new.tar")
-            subprocess.run(["mmdebstrap", "--quiet", "--variant=essential", "--include=adduser,python3",
-                            release, made], check=True, timeout=900)
-            made.rename(tar)
-        self.folder = Place(stack).folder
-        subprocess.run(["tar", "-xf", tar, "-C", self.folder], check=True)
+        self.folder = small_debian(stack, release)
         # This process is process 1 of the system, and its end is the end of all that runs in it.
         self.shell = subprocess.Popen(
             ["unshare", "--fork", "--pid", "--kill-child", "--mount", f"--mount-proc={self.folder}/proc",

@@ -220,7 +220,7 @@ fn output() -> Vec<Row> {
             it.code("delete it");
             talks(json!({ "log_type": "json", "out_file": "j.log", "error_file": "k.log" }));
             let line: Value = serde_json::from_str(it.file("j.log").trim()).unwrap();
-            let keys: Vec<_> = line.as_object().unwrap().keys().cloned().collect();
+            let keys: std::collections::BTreeSet<_> = line.as_object().unwrap().keys().collect();
             texts.push(json!(keys));
             it.code("delete it");
             talks(
