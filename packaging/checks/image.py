@@ -88,7 +88,7 @@ print("strict")
 
 
 def container_is_strict(stack, dist):
-    """What the next tests run in refuses what it should."""
+    """The container of the next tests refuses what it should."""
     command = contained(root_of(stack, dist), "/usr/bin/python3", "-c", STRICT)
     done = subprocess.run(command, env=os.environ | {"PORT": "0"}, stdin=subprocess.DEVNULL, capture_output=True,
                           text=True, timeout=LIMIT)

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::kind::{Kind, number};
 
-/// An address for metrics. A port alone is one of 127.0.0.1, as what is measured is nobody else's
-/// business unless somebody says so. Records hold it as text.
+/// The address that serves metrics. A port alone is one of 127.0.0.1: nobody else reads metrics unless the config
+/// says so. Records hold the address as text.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct MetricsAddress(pub(crate) SocketAddr);

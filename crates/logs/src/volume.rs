@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::Stream;
 
-/// Counts the bytes that an app's workers write, of each stream. Threads that read share it.
+/// Counts the bytes that an app's workers write to each stream. The threads that read them share it.
 #[derive(Debug, Default)]
 pub struct Volume {
     out: AtomicU64,
@@ -12,7 +12,7 @@ pub struct Volume {
 }
 
 impl Volume {
-    /// So many bytes more were read.
+    /// Adds what was read at once.
     pub fn add(&self, stream: Stream, bytes: usize) {
         let bytes = u64::try_from(bytes).unwrap_or(u64::MAX);
         self.of(stream).fetch_add(bytes, Ordering::Relaxed);

@@ -53,7 +53,8 @@ impl Supervisor {
     }
 
     fn start(&mut self, number: u32, generation: Generation) {
-        // Before the process runs: after a stop its listener would be closed at once.
+        // The dispatcher hears it before the process runs: after a stop, it would close the new listener
+        // at once.
         self.tell_what_is_awaited();
         let now = self.now();
         let Some(slot) = self.slots.iter_mut().find(|slot| slot.number == number) else {

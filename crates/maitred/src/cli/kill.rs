@@ -90,7 +90,7 @@ fn serve_on(known: &Known) -> anyhow::Result<()> {
         && let Ok(socket) = known.folder.connect()
         && let Ok(supervisor) = rustix::net::sockopt::socket_peercred(&socket)
     {
-        // One that has ended meanwhile serves nobody.
+        // A supervisor that has ended meanwhile needs no signal.
         let Ok(ends) = pidfd_open(supervisor.pid, PidfdFlags::empty()) else {
             return Ok(());
         };

@@ -90,8 +90,8 @@ fn newcomers_are_served_while_the_app_is_not_ready() {
     }
 }
 
-/// HAProxy asks `/readyz` of two machines, and sends clients, who never try again, to those that are ready. The
-/// one that is to go gets none any more before its port closes: nobody is refused.
+/// HAProxy asks `/readyz` of two machines, and sends clients, who never try again, to those that are ready. It
+/// stops sending clients to a machine that drains before that machine's port closes: nobody is refused.
 #[test]
 fn a_balancer_that_asks_sends_nobody_to_a_closed_port() {
     let _turn = beside_others();

@@ -257,8 +257,7 @@ fn silent_clients_keep_no_probe_out() {
     assert_eq!(error.kind(), std::io::ErrorKind::WouldBlock);
 }
 
-/// In the background, where logs are kept, even if nobody wants them, and in the foreground, where lines are
-/// shown.
+/// In the background, with logs and without, and in the foreground.
 #[test]
 fn what_instances_write_is_counted_by_the_byte() {
     let _turn = beside_others();
