@@ -54,8 +54,8 @@ pub(crate) enum Presence {
     Unknown,
 }
 
-/// Writes the query for a connection, with a number to know the answer by. `extensions` are asked for of
-/// a TCP connection.
+/// Writes the query for a connection, with a number to know the answer by. `extensions` are what is asked for
+/// besides, as bits.
 pub(super) fn write_query(endpoint: Endpoint, number: u32, extensions: u8, out: &mut Vec<u8>) {
     match endpoint {
         Endpoint::Tcp { local, peer } => {
@@ -85,6 +85,7 @@ pub(super) fn write_query(endpoint: Endpoint, number: u32, extensions: u8, out: 
             put(&mut body, 0, &[AF_UNIX]);
             put(&mut body, 4, &u32::MAX.to_ne_bytes());
             put(&mut body, 8, &inode.to_ne_bytes());
+            put(&mut body, 12, &u32::from(extensions).to_ne_bytes());
             put(&mut body, 16, &NO_COOKIE);
             write_header(number, body.len(), out);
             out.extend(body);

@@ -117,7 +117,11 @@ fn look_around<C: Channels>(
             }
             // Among equals the one whose turn is the longest ago.
             Rank::Ahead => found.ahead = found.ahead.or(Some(at)),
-            Rank::Silent => silent = silent.or(Some(at)),
+            // What was sent last is the likeliest to be unread.
+            Rank::Silent => {
+                let took = (member.took_at, at);
+                silent = silent.min(Some(took)).or(Some(took));
+            }
             Rank::Busy => busy = true,
         }
         member.seen_busy(now);
@@ -126,7 +130,7 @@ fn look_around<C: Channels>(
     // Rather than to one that may be about to begin something else, the connection goes to whichever
     // is free first: that is known within a moment.
     if !busy || pressed {
-        found.ahead = found.ahead.or(silent);
+        found.ahead = found.ahead.or(silent.map(|(_, at)| at));
     }
     found
 }
