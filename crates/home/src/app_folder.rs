@@ -16,7 +16,7 @@ use super::record::Record;
 use super::{Home, atomic, kept_file, private_folder, socket};
 
 /// The control socket's name.
-const CONTROL: &str = "control";
+pub const CONTROL: &str = "control";
 
 /// What a folder that is being removed is called, before the pid of who does it.
 const REMOVED: &str = ".removed-";

@@ -36,7 +36,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
 
-pub use app_folder::{AppFolder, Claim};
+pub use app_folder::{AppFolder, CONTROL, Claim};
 pub use dump::{Dump, Which};
 pub use environment::environment;
 pub use numbers::Numbers;
@@ -96,7 +96,7 @@ impl Home {
     ///
     /// # Errors
     /// If it cannot be made or written to, or belongs to somebody else.
-    pub(crate) fn create(&self) -> anyhow::Result<()> {
+    pub fn create(&self) -> anyhow::Result<()> {
         for path in [self.path.clone(), self.apps_folder()] {
             private_folder(&path).with_context(|| {
                 format!(
@@ -113,7 +113,8 @@ impl Home {
         &self.path
     }
 
-    fn apps_folder(&self) -> PathBuf {
+    /// The folder in which each app has its own.
+    pub fn apps_folder(&self) -> PathBuf {
         self.path.join("apps")
     }
 

@@ -23,7 +23,10 @@ impl Supervisor {
         if let Some(refusal) = self.leaves(&request) {
             return answer.send(Reply::Failed(refusal));
         }
-        if !matches!(request, Request::Status | Request::Metrics | Request::Await) {
+        if !matches!(
+            request,
+            Request::Status | Request::Metrics | Request::Await | Request::Events { .. }
+        ) {
             self.tally.commanded();
         }
         match request {
@@ -35,6 +38,7 @@ impl Supervisor {
                 let metrics = self.metrics().await;
                 answer.send(Reply::Metrics(Box::new(metrics)));
             }
+            Request::Events { since } => self.followers.add(since, answer),
             Request::Await => self.wait_for_all(answer),
             Request::Start { ids } => {
                 let operation = Operation::new("start", Goal::Up, answer);
@@ -114,7 +118,7 @@ impl Supervisor {
     /// Why a request has to wait until this supervisor has ended, if it has to.
     fn leaves(&self, request: &Request) -> Option<Refusal> {
         let joins = match request {
-            Request::Status | Request::Metrics | Request::Kill => true,
+            Request::Status | Request::Metrics | Request::Events { .. } | Request::Kill => true,
             Request::Delete { .. } => self.ending.is_none(),
             _ => false,
         };

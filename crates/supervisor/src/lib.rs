@@ -16,6 +16,7 @@ mod deeds;
 mod descriptors;
 mod ending;
 mod endpoint;
+mod followers;
 pub mod guard;
 mod instance;
 mod listeners;
@@ -50,6 +51,7 @@ pub use descriptors::make_room;
 use dispatcher::{self, Dispatcher, Notice, RegistrationSettings};
 use ending::{Afterwards, Delay, Ending, listen_for_signals};
 use endpoint::Endpoint;
+use followers::Followers;
 use home::control::{Call, Request, Server};
 use home::runtime_folder::RuntimeFolder;
 use home::{AppFolder, Claim, Exit, Home, Kept, Record, Rest};
@@ -113,6 +115,7 @@ pub struct Supervisor {
     renewal: renewal::Renewal,
     /// What has happened, in numbers.
     tally: Tally,
+    followers: Followers,
     endpoint: Endpoint,
     delay: Option<Delay>,
     ending: Option<Ending>,
@@ -180,6 +183,7 @@ impl Supervisor {
             delay: None,
             ending: None,
             tally: Tally::default(),
+            followers: Followers::default(),
             endpoint: Endpoint::new(),
             afterwards: Afterwards::Kept,
             started: Instant::now(),
@@ -262,6 +266,7 @@ impl Supervisor {
             ready();
             let code = self.supervise(signals, &mut server).await?;
             self.output.event(&Event::Stopped { code });
+            self.followers.end(code);
             // With it go the listeners: who hears that the app has stopped may use its ports. And
             // what it has still to say of requests is to be written.
             self.dispatcher = None;
@@ -401,15 +406,6 @@ impl Supervisor {
 
     fn numbers(&self) -> Vec<u32> {
         self.slots.iter().map(|slot| slot.number).collect()
-    }
-
-    /// Notes what has happened, and tells all who want to know.
-    fn event(&mut self, event: Event) {
-        self.tally.event(&event);
-        self.output.event(&event);
-        for operation in &self.operations {
-            operation.progress(&event);
-        }
     }
 
     /// What is kept of the instances, but for those that are about to go.

@@ -149,7 +149,9 @@ impl Connection {
                     return Err(Fault::Leaving(refusal));
                 }
                 Some(Reply::Failed(refusal)) => return Err(Fault::Refused(refusal)),
-                Some(Reply::Metrics(_)) => return Err(unexpected()),
+                Some(Reply::Metrics(_) | Reply::Happened(_) | Reply::Missed(_)) => {
+                    return Err(unexpected());
+                }
                 None => {}
             }
         }
@@ -167,7 +169,9 @@ impl Connection {
                     return Err(Fault::Leaving(refusal));
                 }
                 Some(Reply::Failed(refusal)) => return Err(Fault::Refused(refusal)),
-                Some(Reply::Done(_)) => return Err(unexpected()),
+                Some(Reply::Done(_) | Reply::Happened(_) | Reply::Missed(_)) => {
+                    return Err(unexpected());
+                }
                 Some(Reply::Progress(_)) | None => {}
             }
         }
@@ -186,18 +190,24 @@ impl Connection {
                 Fault::Broken("its answer is cut off".to_owned())
             });
         }
-        match serde_json::from_slice(&line) {
-            Ok(reply) => Ok(Some(reply)),
-            // A newer one may tell of things that are not known here.
-            Err(_) if line.starts_with(br#"{"progress""#) => Ok(None),
-            Err(error) => Err(Fault::Broken(format!(
-                "its answer is not understood ({error}); it may be another version of maitred"
-            ))),
-        }
+        reply(&line)
     }
 }
 
-fn unexpected() -> Fault {
+/// What a line says; `None` if it is not understood, and not the last.
+pub(super) fn reply(line: &[u8]) -> Result<Option<Reply>, Fault> {
+    // A newer supervisor may tell of things that are not known here.
+    let newer = [&br#"{"progress""#[..], br#"{"happened""#];
+    match serde_json::from_slice(line) {
+        Ok(reply) => Ok(Some(reply)),
+        Err(_) if newer.iter().any(|it| line.starts_with(it)) => Ok(None),
+        Err(error) => Err(Fault::Broken(format!(
+            "its answer is not understood ({error}); it may be another version of maitred"
+        ))),
+    }
+}
+
+pub(super) fn unexpected() -> Fault {
     Fault::Broken("it answered another question".to_owned())
 }
 

@@ -33,6 +33,9 @@ pub enum Request {
     Status,
     /// Tell what is measured.
     Metrics,
+    /// Tell of what happens from now on, and of what is still known to have happened since then, in
+    /// milliseconds since 1970. It ends with either side.
+    Events { since: u64 },
     /// Answer when all that is being started is up, or is known not to be.
     Await,
     /// Let these run.
@@ -79,8 +82,20 @@ pub enum Reply {
     Done(Box<Snapshot>),
     /// What is measured.
     Metrics(Box<AppMetrics>),
+    /// Something has happened to the app, for one who follows that.
+    Happened(Happened),
+    /// So many events are missing here, for they were not read fast enough.
+    Missed(u64),
     /// It was not done, or came to nothing good.
     Failed(Refusal),
+}
+
+/// Something that has happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Happened {
+    /// When, in milliseconds since 1970.
+    pub at: u64,
+    pub event: Event,
 }
 
 /// Why something was not done.

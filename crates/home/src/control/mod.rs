@@ -5,18 +5,23 @@
 //! other side's user is checked by both, and whoever does not know a request says so, with its
 //! version: command line and supervisor need not be of the same one. What a version adds has a
 //! default for reading, and what is not known is skipped.
+//!
+//! One request has no last line: who asks for events gets each as it happens. Such a caller takes none
+//! of the places that commands need, and one that does not read loses events, and hears how many.
 
 mod client;
 mod messages;
 mod server;
 mod snapshot;
+mod subscription;
 
 pub use client::{Connection, Fault};
 #[cfg(feature = "fuzzing")]
 pub use messages::read_any_line;
-pub use messages::{Refusal, Reply, Request};
+pub use messages::{Happened, Refusal, Reply, Request};
 pub use server::{Answer, Call, Server};
 pub use snapshot::{InstanceView, ListenerView, Snapshot, State};
+pub use subscription::{Subscription, Told};
 
 use rustix::net::sockopt;
 use std::os::fd::AsFd;

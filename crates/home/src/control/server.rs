@@ -6,18 +6,25 @@
 use std::io;
 use std::os::unix::net::UnixListener as Listener;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::{UnixListener, UnixStream};
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::AbortHandle;
 
 use super::messages::Envelope;
-use super::{LONGEST_LINE, Refusal, Reply, Request, is_trusted};
+use super::{Happened, LONGEST_LINE, Refusal, Reply, Request, is_trusted};
 
 /// So many may be connected at once; others wait.
 const CALLERS: usize = 32;
+
+/// So many more may follow what happens; others are refused.
+const FOLLOWERS: usize = 16;
+
+/// Followers who do not read are not waited for at the end: this is for those who do.
+const LAST_EVENTS: Duration = Duration::from_millis(100);
 
 /// So many requests may wait for the supervisor.
 const CALLS: usize = 32;
@@ -31,6 +38,9 @@ const RESERVED: usize = 8;
 /// Who does not say within this time what they want are sent away, and so is who does not read.
 const PATIENCE: Duration = Duration::from_secs(10);
 
+/// What a follower hears who is one too many.
+const TOO_MANY: &str = "as many as may follow its events do already; end one of them";
+
 /// A request, and where its answer goes.
 #[derive(Debug)]
 pub struct Call {
@@ -40,16 +50,40 @@ pub struct Call {
 
 /// Where an answer goes. When it is dropped the caller hears that nobody answers.
 #[derive(Clone, Debug)]
-pub struct Answer(mpsc::Sender<Reply>);
+pub struct Answer {
+    replies: mpsc::Sender<Reply>,
+    /// How many events were lost, and have not been told of yet.
+    missed: Arc<AtomicU64>,
+}
 
 impl Answer {
     /// Adds a line. Never waits: a caller who does not read misses progress.
     pub fn send(&self, reply: Reply) {
         // There is always room for the last line.
-        if matches!(reply, Reply::Progress(_)) && self.0.capacity() < RESERVED {
+        if matches!(reply, Reply::Progress(_)) && self.replies.capacity() < RESERVED {
             return;
         }
-        let _ = self.0.try_send(reply);
+        let _ = self.replies.try_send(reply);
+    }
+
+    /// Tells a follower of an event. Never waits: one who does not read hears later how many it has
+    /// missed.
+    pub fn tell(&self, happened: Happened) {
+        let missed = self.missed.swap(0, Ordering::Relaxed);
+        if self.replies.capacity() < 1 + usize::from(missed > 0) {
+            self.missed.fetch_add(missed + 1, Ordering::Relaxed);
+            return;
+        }
+        if missed > 0 {
+            // Where they are missing.
+            let _ = self.replies.try_send(Reply::Missed(missed));
+        }
+        let _ = self.replies.try_send(Reply::Happened(happened));
+    }
+
+    /// Whether nobody hears it any more.
+    pub fn is_closed(&self) -> bool {
+        self.replies.is_closed()
     }
 
     pub fn fail(&self, reason: impl Into<String>) {
@@ -67,8 +101,14 @@ pub struct Server {
     calls: mpsc::Receiver<Call>,
     /// Ends the one that serves in the app's folder.
     in_app_folder: AbortHandle,
-    /// Each writer holds one until it has written all.
-    writers: Arc<Semaphore>,
+    places: Places,
+}
+
+/// Each who is answered holds one until all is written.
+#[derive(Clone, Debug)]
+struct Places {
+    callers: Arc<Semaphore>,
+    followers: Arc<Semaphore>,
 }
 
 impl Server {
@@ -78,14 +118,17 @@ impl Server {
     /// If a socket cannot be used.
     pub fn start(in_app_folder: Listener, in_runtime_folder: Listener) -> io::Result<Self> {
         let (sender, calls) = mpsc::channel(CALLS);
-        let writers = Arc::new(Semaphore::new(CALLERS));
-        let in_app_folder = listen(in_app_folder, &sender, &writers)?;
-        listen(in_runtime_folder, &sender, &writers)?;
+        let places = Places {
+            callers: Arc::new(Semaphore::new(CALLERS)),
+            followers: Arc::new(Semaphore::new(FOLLOWERS)),
+        };
+        let in_app_folder = listen(in_app_folder, &sender, &places)?;
+        listen(in_runtime_folder, &sender, &places)?;
         Ok(Self {
             sender,
             calls,
             in_app_folder,
-            writers,
+            places,
         })
     }
 
@@ -94,7 +137,7 @@ impl Server {
     /// # Errors
     /// If the socket cannot be used.
     pub fn serve_anew(&mut self, in_app_folder: Listener) -> io::Result<()> {
-        let new = listen(in_app_folder, &self.sender, &self.writers)?;
+        let new = listen(in_app_folder, &self.sender, &self.places)?;
         std::mem::replace(&mut self.in_app_folder, new).abort();
         Ok(())
     }
@@ -110,8 +153,11 @@ impl Server {
         drop(self.calls);
         let count = u32::try_from(CALLERS - SOCKETS).unwrap_or(u32::MAX);
         // At each socket one place waits for the next caller.
-        let all = self.writers.acquire_many(count);
+        let all = self.places.callers.acquire_many(count);
         let _ = tokio::time::timeout(Duration::from_secs(1), all).await;
+        let count = u32::try_from(FOLLOWERS).unwrap_or(u32::MAX);
+        let all = self.places.followers.acquire_many(count);
+        let _ = tokio::time::timeout(LAST_EVENTS, all).await;
     }
 }
 
@@ -119,23 +165,20 @@ impl Server {
 fn listen(
     socket: Listener,
     calls: &mpsc::Sender<Call>,
-    writers: &Arc<Semaphore>,
+    places: &Places,
 ) -> io::Result<AbortHandle> {
     socket.set_nonblocking(true)?;
     let socket = UnixListener::from_std(socket)?;
-    let (calls, places) = (calls.clone(), writers.clone());
+    let (calls, places) = (calls.clone(), places.clone());
     let task = tokio::spawn(async move {
         loop {
-            let Ok(place) = places.clone().acquire_owned().await else {
+            let Ok(place) = places.callers.clone().acquire_owned().await else {
                 return;
             };
             match socket.accept().await {
                 Ok((caller, _)) if is_trusted(&caller) => {
-                    let calls = calls.clone();
-                    tokio::spawn(async move {
-                        serve(caller, calls).await;
-                        drop(place);
-                    });
+                    let followers = places.followers.clone();
+                    tokio::spawn(serve(caller, calls.clone(), place, followers));
                 }
                 Ok(_) => {}
                 // Without descriptors no caller can be accepted; callers wait.
@@ -146,7 +189,12 @@ fn listen(
     Ok(task.abort_handle())
 }
 
-async fn serve(caller: UnixStream, calls: mpsc::Sender<Call>) {
+async fn serve(
+    caller: UnixStream,
+    calls: mpsc::Sender<Call>,
+    mut place: OwnedSemaphorePermit,
+    followers: Arc<Semaphore>,
+) {
     let mut caller = BufReader::new(caller);
     let mut line = Vec::new();
     let mut bounded = (&mut caller).take(LONGEST_LINE);
@@ -155,27 +203,78 @@ async fn serve(caller: UnixStream, calls: mpsc::Sender<Call>) {
         return;
     }
     let (sender, mut replies) = mpsc::channel(REPLIES);
-    let answer = Answer(sender);
-    match serde_json::from_slice::<Envelope>(&line) {
-        Ok(Envelope { request, .. }) => {
+    let missed = Arc::new(AtomicU64::new(0));
+    let answer = Answer {
+        replies: sender,
+        missed: missed.clone(),
+    };
+    let parsed = serde_json::from_slice::<Envelope>(&line).map(|it| it.request);
+    drop(line);
+    let follows = matches!(parsed, Ok(Request::Events { .. }));
+    let own = follows.then(|| followers.try_acquire_owned());
+    match (parsed, own) {
+        (Err(_), _) => refuse(answer, Refusal::unknown()),
+        (Ok(_), Some(Err(_))) => refuse(answer, Refusal::new(TOO_MANY)),
+        (Ok(request), own) => {
+            if let Some(Ok(own)) = own {
+                place = own;
+            }
             if calls.send(Call { request, answer }).await.is_err() {
                 return;
             }
         }
-        Err(_) => {
-            answer.send(Reply::Failed(Refusal::unknown()));
-            drop(answer);
+    }
+    if follows {
+        pass_on(&mut caller, &mut replies, &missed).await;
+        drop(place);
+        return;
+    }
+    while let Some(reply) = replies.recv().await {
+        let write = write(&mut caller, &reply);
+        if !matches!(tokio::time::timeout(PATIENCE, write).await, Ok(Ok(()))) {
+            break;
         }
     }
-    drop(line);
-    while let Some(reply) = replies.recv().await {
-        let Ok(mut text) = serde_json::to_vec(&reply) else {
+    drop(place);
+}
+
+/// The only line of an answer.
+fn refuse(answer: Answer, refusal: Refusal) {
+    answer.send(Reply::Failed(refusal));
+}
+
+/// Writes events for one who follows them, until either side ends it.
+async fn pass_on(
+    caller: &mut BufReader<UnixStream>,
+    replies: &mut mpsc::Receiver<Reply>,
+    missed: &AtomicU64,
+) {
+    loop {
+        let reply = tokio::select! {
+            reply = replies.recv() => reply,
+            // A follower says nothing more: it has gone.
+            _ = caller.fill_buf() => return,
+        };
+        let Some(reply) = reply else {
             return;
         };
-        text.push(b'\n');
-        let write = caller.write_all(&text);
-        if !matches!(tokio::time::timeout(PATIENCE, write).await, Ok(Ok(()))) {
+        if write(caller, &reply).await.is_err() {
             return;
+        }
+        if replies.is_empty() {
+            let missed = missed.swap(0, Ordering::Relaxed);
+            if missed > 0 && write(caller, &Reply::Missed(missed)).await.is_err() {
+                return;
+            }
         }
     }
 }
+
+async fn write(caller: &mut BufReader<UnixStream>, reply: &Reply) -> io::Result<()> {
+    let mut text = serde_json::to_vec(reply)?;
+    text.push(b'\n');
+    caller.write_all(&text).await
+}
+
+#[cfg(test)]
+mod tests;

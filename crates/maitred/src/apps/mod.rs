@@ -3,6 +3,7 @@
 
 mod act;
 mod add;
+mod following;
 mod launch;
 mod lost;
 mod target;
@@ -17,6 +18,7 @@ use rustix::process::Signal;
 
 pub(crate) use act::{Action, Change, Standing};
 pub(crate) use add::{add, add_again};
+pub(crate) use following::{Following, News};
 pub(crate) use home::Claim as Claimed;
 pub(crate) use launch::{READY, launch};
 pub(crate) use target::{Selected, add_selected, find, select};

@@ -8,6 +8,7 @@ mod completion;
 mod delete;
 mod describe;
 mod env;
+mod events;
 mod flags;
 mod flush;
 mod foreground;
@@ -131,6 +132,7 @@ enum Command {
     Ping(ping::Ping),
     #[command(alias = "log")]
     Logs(logs::Logs),
+    Events(events::Events),
     Metrics(metrics::Metrics),
     Flush(flush::Flush),
     #[command(name = "reloadLogs", alias = "reload-logs")]
@@ -216,6 +218,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Id(id) => id.execute(),
         Command::Ping(ping) => ping.execute(),
         Command::Logs(logs) => logs.execute(),
+        Command::Events(events) => events.execute(&manner),
         Command::Metrics(metrics) => metrics.execute(),
         Command::Flush(flush) => flush.execute(&manner),
         Command::ReloadLogs(reload) => reload.execute(&manner),

@@ -29,6 +29,7 @@ mod descriptors;
 mod drain_delay;
 mod drains;
 mod environment;
+mod events;
 mod foreground;
 mod from_pm2;
 mod hardened;

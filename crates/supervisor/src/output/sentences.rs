@@ -10,6 +10,7 @@ use telemetry::figures::Foreign;
 
 mod blocked;
 mod exits;
+mod plain;
 
 const MB: u64 = 1024 * 1024;
 

@@ -356,3 +356,13 @@ fn all_sentences_are_as_the_snapshot_has_them() {
         "{FILE} is out of date, first at {differs:?}: UPDATE_SNAPSHOTS=1 cargo test -p supervisor snapshot"
     );
 }
+
+/// Who follows all that happens hears of each, in words that are no riddle.
+#[test]
+fn every_event_can_be_said_in_words() {
+    for event in examples() {
+        let words = sentences().in_words(&event);
+        let words = words.unwrap_or_else(|| panic!("nothing is said of {event:?}"));
+        assert!(!words.trim().is_empty() && !words.contains('{'), "{words}");
+    }
+}
