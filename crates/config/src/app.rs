@@ -14,7 +14,7 @@ use super::change::recreating;
 use super::encode::{millis, os, os_list, os_map};
 use super::environment::FilterEnv;
 use super::fields::Entry;
-use super::{Cron, KillSignal, Logs, Place, Requests, Restart, Watch};
+use super::{Cron, Dependency, KillSignal, Logs, Place, Requests, Restart, Watch};
 use safe_files::Rights;
 
 /// One app, ready to run. Paths are absolute, and nothing here means "default" any more.
@@ -57,6 +57,9 @@ pub struct App {
     /// The variable that holds an instance's number.
     pub instance_var: String,
     pub restart: Restart,
+    /// What has to be there before it starts.
+    #[serde(default)]
+    pub depends_on: Vec<Dependency>,
     /// How long a process that another one replaces may serve on before it is asked to end.
     #[serde(with = "millis", default = "super::resolve::drain_timeout")]
     pub drain_timeout: Duration,

@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::depends::DependsOn;
 use super::encode::os_option;
 use super::field::{Category, Change, Field, Needs, Takes, companion, flag};
 use super::kind::{
@@ -468,6 +469,15 @@ fields! {
         default: "true",
         examples: [r#"false"#, r#"true"#],
         flags: [flag("no-autostart", Takes::Nothing(false))],
+    }
+    /// Apps that have to be there first, by their names: those of the same file, or others that are
+    /// managed already. `until` says how far: `started` (it is up, as `start` waits for it; the
+    /// default), or `completed` (its processes have ended with exit code 0, as of a migration).
+    /// Apps start as far side by side as this allows, and stop in reverse order. What depends on an
+    /// app that fails is not started.
+    depends_on: DependsOn [Stopping, Nothing, Restart] {
+        default: "none",
+        examples: [r#"["db"]"#, r#"[{ "app": "migrate", "until": "completed" }]"#],
     }
     /// Longest time that a worker has before the stop signal to finish its requests. It gets no new
     /// connections; those that are idle between two HTTP/1.x requests move to other workers, and at

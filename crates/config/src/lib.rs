@@ -14,6 +14,7 @@ mod called;
 mod change;
 mod concerns;
 mod cron;
+mod depends;
 mod duplicates;
 #[cfg(test)]
 mod effects;
@@ -58,6 +59,7 @@ pub use app::{App, Balance, ExecMode, Interpreter, Policy};
 pub use called::{called, check_names};
 pub use change::changed;
 pub use cron::Cron;
+pub use depends::{Dependency, Until};
 pub use environment::{Environment, FilterEnv, RUN_VAR, compose, with_own};
 pub use field::{Category, Field, Flag, Takes};
 pub use fields::{Entry, FIELDS};

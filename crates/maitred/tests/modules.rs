@@ -5,7 +5,7 @@ use std::fs;
 use std::path::Path;
 
 /// A module, and what it must not name.
-const MUST_NOT_NAME: [(&str, &[&str]); 18] = [
+const MUST_NOT_NAME: [(&str, &[&str]); 19] = [
     // The machine itself decides without I/O: only the words of configuration and events.
     (
         "supervisor/src/instance",
@@ -25,6 +25,11 @@ const MUST_NOT_NAME: [(&str, &[&str]); 18] = [
     ),
     // What other programs see of an app is known without its supervisor.
     ("maitred/src/apps", &["supervisor::", "crate::cli"]),
+    // Which app waits for which is decided without I/O.
+    (
+        "maitred/src/dependencies",
+        &["home::", "supervisor::", "crate::apps", "crate::cli"],
+    ),
     // The folder of apps holds records; who speaks with supervisors reads them.
     ("home/src/record.rs", &["crate::control"]),
     ("logs/src/thread.rs", &["crate::access", "crate::view"]),

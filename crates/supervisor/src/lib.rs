@@ -35,6 +35,7 @@ mod silence;
 mod slot;
 mod spawn;
 mod starving;
+mod stats;
 mod timing;
 
 use std::rc::Rc;
@@ -52,7 +53,7 @@ use dispatcher::{self, Dispatcher, Notice, RegistrationSettings};
 use ending::{Afterwards, Delay, Ending, listen_for_signals};
 use endpoint::Endpoint;
 use followers::Followers;
-use home::control::{Call, Request, Server};
+use home::control::{Answer, Call, Request, Server};
 use home::runtime_folder::RuntimeFolder;
 use home::{AppFolder, Claim, Exit, Home, Kept, Record, Rest};
 use instance::{Generation, State};
@@ -125,6 +126,8 @@ pub struct Supervisor {
     figures: Vec<ListenerFigures>,
     /// How often to show what was counted, and when next.
     stats: Option<(Duration, Duration)>,
+    /// Who wants to hear when all is up that is started at the beginning.
+    awaits_start: Option<Answer>,
 }
 
 impl Supervisor {
@@ -189,6 +192,7 @@ impl Supervisor {
             started: Instant::now(),
             figures: Vec::new(),
             stats: None,
+            awaits_start: None,
         };
         let enough = supervisor.has_descriptors_for(supervisor.slots.len());
         enough.map_err(anyhow::Error::msg)?;
@@ -231,12 +235,6 @@ impl Supervisor {
         );
         self.dispatcher = Some(dispatcher.context("starting the dispatcher")?);
         Ok(())
-    }
-
-    /// Shows what was counted, so often and at the end.
-    pub fn with_stats(mut self, every: Option<Duration>) -> Self {
-        self.stats = every.map(|every| (every, every));
-        self
     }
 
     /// Runs the app to its end; the exit code. When everything is ready to be asked, `ready` is
@@ -293,6 +291,9 @@ impl Supervisor {
         for number in std::mem::take(&mut self.wanted) {
             self.step(number, instance::Event::Start);
         }
+        if let Some(answer) = self.awaits_start.take() {
+            self.wait_for_all(answer);
+        }
         loop {
             // Who hears that an instance is up may see at once what that changes.
             self.tell_what_is_awaited();
@@ -327,13 +328,7 @@ impl Supervisor {
                 call = self.renewal.next() => self.renew(call),
                 () = sleep_until(self.started, wake) => self.check(),
             }
-            let now = self.now();
-            if let Some((every, at)) = &mut self.stats
-                && *at <= now
-            {
-                *at = now + *every;
-                self.show_figures().await;
-            }
+            self.show_figures_in_time().await;
         }
     }
 
@@ -345,19 +340,6 @@ impl Supervisor {
         {
             dispatcher.expect_workers(awaited);
         }
-    }
-
-    /// Asks the dispatcher what was counted so far.
-    async fn count(&mut self) {
-        if let Some(dispatcher) = &self.dispatcher {
-            self.figures = dispatcher.figures().await;
-        }
-    }
-
-    async fn show_figures(&mut self) {
-        self.count().await;
-        let listeners = self.figures.clone();
-        self.output.event(&Event::Figures { listeners });
     }
 
     fn now(&self) -> Duration {

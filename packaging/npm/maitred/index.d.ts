@@ -139,6 +139,8 @@ export interface App extends OtherNames {
   watch_options?: { followSymlinks?: boolean; ignored?: string | (string)[]; } | null;
   /** Starts the app when it is added; otherwise it is added as stopped. Default: true. Example: `false` */
   autostart?: true | false | "true" | "false" | null;
+  /** Apps that have to be there first, by their names: those of the same file, or others that are managed already. `until` says how far: `started` (it is up, as `start` waits for it; the default), or `completed` (its processes have ended with exit code 0, as of a migration). Apps start as far side by side as this allows, and stop in reverse order. What depends on an app that fails is not started. Default: none. Example: `["db"]` */
+  depends_on?: string | { app?: string; until?: "started" | "completed"; } | (string | { app?: string; until?: "started" | "completed"; })[] | null;
   /** Longest time that a worker has before the stop signal to finish its requests. It gets no new connections; those that are idle between two HTTP/1.x requests move to other workers, and at `stop` they are closed. The signal comes as soon as no request is in progress. At `reload`, `scale` and what reloads by itself, WebSockets, streams of events and what is no HTTP may last as long; `stop`, `restart` and signals do not wait for them. The same command or signal again ends the waiting. Default: 30s. Example: `"5s"` */
   drain_timeout?: number | Time | null;
   /** After SIGTERM, maitred serves new clients for this time while `/readyz` (see `metrics`) answers 503, so that a load balancer sends clients elsewhere before the port closes. Other signals, commands and a second SIGTERM end the wait. Default: 0. Example: `"10s"` */
@@ -311,6 +313,8 @@ export interface OtherNames {
   "watchDelay"?: App["watch_delay"];
   "watch-options"?: App["watch_options"];
   "watchOptions"?: App["watch_options"];
+  "depends-on"?: App["depends_on"];
+  "dependsOn"?: App["depends_on"];
   "drain-timeout"?: App["drain_timeout"];
   "drainTimeout"?: App["drain_timeout"];
   "drain-delay"?: App["drain_delay"];

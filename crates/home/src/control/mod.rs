@@ -19,7 +19,7 @@ pub use client::{Connection, Fault};
 #[cfg(feature = "fuzzing")]
 pub use messages::read_any_line;
 pub use messages::{Happened, Refusal, Reply, Request};
-pub use server::{Answer, Call, Server};
+pub use server::{Answer, Call, Outcome, Server};
 pub use snapshot::{InstanceView, ListenerView, Snapshot, State};
 pub use subscription::{Subscription, Told};
 

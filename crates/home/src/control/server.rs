@@ -57,6 +57,16 @@ pub struct Answer {
 }
 
 impl Answer {
+    /// An answer that stays in this process, and where it is heard.
+    pub fn pair() -> (Self, Outcome) {
+        let (sender, replies) = mpsc::channel(REPLIES);
+        let answer = Self {
+            replies: sender,
+            missed: Arc::default(),
+        };
+        (answer, Outcome(replies))
+    }
+
     /// Adds a line. Never waits: a caller who does not read misses progress.
     pub fn send(&self, reply: Reply) {
         // There is always room for the last line.
@@ -88,6 +98,23 @@ impl Answer {
 
     pub fn fail(&self, reason: impl Into<String>) {
         self.send(Reply::Failed(Refusal::new(reason)));
+    }
+}
+
+/// What comes of something that this process has asked itself for.
+#[derive(Debug)]
+pub struct Outcome(mpsc::Receiver<Reply>);
+
+impl Outcome {
+    /// Waits for the end of it, outside of tokio; whether it is a good one.
+    pub fn wait(mut self) -> bool {
+        loop {
+            match self.0.blocking_recv() {
+                Some(Reply::Progress(_) | Reply::Happened(_) | Reply::Missed(_)) => {}
+                Some(Reply::Done(_)) => return true,
+                Some(Reply::Metrics(_) | Reply::Failed(_)) | None => return false,
+            }
+        }
     }
 }
 

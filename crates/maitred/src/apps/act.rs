@@ -376,7 +376,7 @@ fn fault(record: &Record, kept: &Kept) -> Option<String> {
 }
 
 /// How long a supervisor may be silent during what takes time.
-fn patience(record: &Record) -> Duration {
+pub(super) fn patience(record: &Record) -> Duration {
     let app = &record.app;
     let one = app.drain_timeout + app.kill_timeout + app.listen_timeout;
     let count = u32::try_from(record.instances.len()).unwrap_or(1).max(1);

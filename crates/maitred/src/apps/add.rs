@@ -31,6 +31,19 @@ pub(crate) fn add(home: &Home, app: App) -> anyhow::Result<(Known, Claim)> {
     } else {
         Rest::Stopped
     };
+    add_resting(home, app, rest)
+}
+
+/// The same, but stopped: it waits for others before it is started.
+///
+/// # Errors
+/// As for [`add`].
+pub(crate) fn add_stopped(home: &Home, app: App) -> anyhow::Result<Known> {
+    let (known, _) = add_resting(home, app, Rest::Stopped)?;
+    Ok(known)
+}
+
+fn add_resting(home: &Home, app: App, rest: Rest) -> anyhow::Result<(Known, Claim)> {
     let count = usize::try_from(app.instances).unwrap_or(1);
     let wanted = vec![
         Wanted {

@@ -3,7 +3,9 @@
 
 mod act;
 mod add;
+mod completed;
 mod following;
+mod in_order;
 mod launch;
 mod lost;
 mod target;
@@ -17,9 +19,10 @@ use anyhow::bail;
 use rustix::process::Signal;
 
 pub(crate) use act::{Action, Change, Standing};
-pub(crate) use add::{add, add_again};
+pub(crate) use add::{add, add_again, add_stopped};
 pub(crate) use following::{Following, News};
 pub(crate) use home::Claim as Claimed;
+pub(crate) use in_order::{Culprit, Work, Worked, in_order};
 pub(crate) use launch::{READY, launch};
 pub(crate) use target::{Selected, add_selected, find, select};
 

@@ -8,6 +8,7 @@ use anyhow::Context;
 use rustix::process::{Signal, WaitOptions, wait};
 
 use super::app_logs::AppLogs;
+use super::order::Order;
 use super::{Manner, together};
 use crate::apps::{self, Action};
 use home::Home;
@@ -107,18 +108,21 @@ fn stop(home: &Home, names: &[String], manner: &Manner) -> i32 {
             return 1;
         }
     };
-    let results = apps::side_by_side(&selected, |selected| {
-        selected.act(home, &Action::Stop, &mut |_| {})
+    let own: Vec<_> = selected.iter().map(|one| &one.known.record.app).collect();
+    let results = Order::among(&own).backward(&|number| {
+        let one = selected.get(number)?;
+        Some(one.act(home, &Action::Stop, &mut |_| {}))
     });
     let mut code = 0;
     for (selected, result) in selected.iter().zip(results) {
         let name = &selected.known.record.app.name;
-        match result {
-            Ok(()) => together::say(manner, &format!("{name}: stopped")),
-            Err(error) => {
+        match result.flatten() {
+            Some(Ok(())) => together::say(manner, &format!("{name}: stopped")),
+            Some(Err(error)) => {
                 together::complain(&error);
                 code = 1;
             }
+            None => {}
         }
     }
     code

@@ -6,8 +6,10 @@ use anyhow::{Context, bail};
 use clap::Args;
 use serde_json::{Map, Value};
 
+use super::order::Order;
 use super::together;
 use super::what::What;
+use crate::dependencies::Wrong;
 use config::{self, Resolved};
 
 /// Show what a script or a config file would be run as, and what is wrong with it.
@@ -52,6 +54,14 @@ impl Check {
         }
         if !apps.faults.is_empty() {
             apps.faults.iter().for_each(together::complain);
+            return Ok(1);
+        }
+        let own: Vec<_> = apps.apps.iter().map(|it| &it.app).collect();
+        let needed: Vec<_> = apps.needed.iter().map(|it| &it.app).collect();
+        let (_, wrongs) = Order::of(&[own, needed].concat(), &[], &[]);
+        wrongs.iter().for_each(together::complain);
+        // One that is not in the file may be managed when it is started.
+        if wrongs.iter().any(|it| !matches!(it, Wrong::Unknown { .. })) {
             return Ok(1);
         }
         let shown = apps.apps.iter().map(shown);

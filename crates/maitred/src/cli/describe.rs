@@ -6,7 +6,7 @@ use clap::Args;
 use rustix::process::Pid;
 
 use super::{Manner, shown, together, usage};
-pub(super) use config::{self, App, Cron, ExecMode};
+pub(super) use config::{self, App, Cron, ExecMode, Until};
 use home::control::{InstanceView, Snapshot};
 use home::{Exit, Home, now_ms};
 
@@ -195,7 +195,18 @@ fn of_app(app: &App) -> Vec<Row> {
         ("interpreter", or_none(interpreter)),
         ("folder", app.cwd.to_string_lossy().into_owned()),
         ("mode", mode.to_owned()),
+        ("depends on", or_none(depends_on(app))),
     ]
+}
+
+/// The apps that it depends on, and how far they have to have come where that is not the usual.
+fn depends_on(app: &App) -> Option<String> {
+    let shown = app.depends_on.iter().map(|it| match it.until {
+        Until::Started => it.app.clone(),
+        Until::Completed => format!("{} (completed)", it.app),
+    });
+    let shown: Vec<_> = shown.collect();
+    (!shown.is_empty()).then(|| shown.join(", "))
 }
 
 /// How an instance is served, by whom, and when it is restarted.

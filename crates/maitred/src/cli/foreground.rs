@@ -4,16 +4,19 @@ use std::ffi::OsString;
 use std::fs::{File, OpenOptions};
 use std::io::Read;
 use std::num::NonZeroU32;
+use std::os::fd::{AsFd, OwnedFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
 use rustix::fs::{Mode, OFlags, open};
+use rustix::net::SendFlags;
 use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use rustix::stdio;
 use serde::{Deserialize, Serialize};
 
 use config::App;
+use home::control::Answer;
 use home::runtime_folder::{self, RuntimeFolder};
 use home::{Kept, Record, Rest, now_ms};
 use process::cgroup::Branch;
@@ -53,6 +56,9 @@ pub(super) fn run_from_input() -> anyhow::Result<u8> {
     let foreground: Foreground = serde_json::from_slice(&text).context("reading what to run")?;
     let nothing = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
         .context("opening /dev/null")?;
+    // Our standard input is a socket: who waits hears over it that the app is up.
+    let caller = std::io::stdin().as_fd().try_clone_to_owned();
+    let caller = caller.context("keeping the socket of who has started it")?;
     stdio::dup2_stdin(&nothing)?;
     if let Some(parent) = foreground.beside_others {
         // With the process that runs all of them, each ends as if it were asked to.
@@ -62,7 +68,7 @@ pub(super) fn run_from_input() -> anyhow::Result<u8> {
             bail!("the command that runs it has ended");
         }
     }
-    run(foreground)
+    supervise(foreground, Some(caller))
 }
 
 /// Runs the app until it ends or is stopped; the exit code.
@@ -70,6 +76,11 @@ pub(super) fn run_from_input() -> anyhow::Result<u8> {
 /// # Errors
 /// If it cannot be run at all.
 pub(super) fn run(foreground: Foreground) -> anyhow::Result<u8> {
+    supervise(foreground, None)
+}
+
+/// The same; `caller` hears when it is up.
+fn supervise(foreground: Foreground, caller: Option<OwnedFd>) -> anyhow::Result<u8> {
     let Foreground {
         app,
         stats,
@@ -102,9 +113,28 @@ pub(super) fn run(foreground: Foreground) -> anyhow::Result<u8> {
         };
         Supervisor::new(record, None, folder, branch, output)?
             .with_stats(stats.map(|seconds| Duration::from_secs(seconds.get().into())))
+            .with_answer(caller.map(tell_when_up).transpose()?)
             .run(|| {})
     };
     let ended = supervised();
     runtime_folder::remove(&path);
     ended
+}
+
+/// What is said when all is up, and when it is known not to come up.
+pub(super) const UP: &[u8] = b"up\n";
+pub(super) const NOT_UP: &[u8] = b"not up\n";
+
+/// Lets the caller hear of it when the answer comes.
+fn tell_when_up(caller: OwnedFd) -> anyhow::Result<Answer> {
+    let (answer, outcome) = Answer::pair();
+    std::thread::Builder::new()
+        .name("up".into())
+        .spawn(move || {
+            let said = if outcome.wait() { UP } else { NOT_UP };
+            // A caller that is gone does not wait for it.
+            let _ = rustix::net::send(&caller, said, SendFlags::NOSIGNAL);
+        })
+        .context("starting a thread that tells when it is up")?;
+    Ok(answer)
 }

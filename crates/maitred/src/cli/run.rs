@@ -9,9 +9,12 @@ use clap::Args;
 
 use super::flags::{RunFlags, StartFlags};
 use super::foreground::{self, Foreground};
+use super::order::{Order, STARTED_TOO};
 use super::what::What;
 use super::{Manner, foreground_together, start, together};
+use crate::apps::{self, Known};
 use config::{App, Instances, Place};
+use home::Home;
 
 /// Run apps in the foreground: N copies of each, with its connections divided over them.
 ///
@@ -59,7 +62,7 @@ pub(super) struct Run {
 impl Run {
     /// Runs the apps until they end or are stopped; the exit code.
     pub(super) fn execute(self, manner: &Manner) -> anyhow::Result<u8> {
-        let apps = self.apps(manner)?;
+        let (apps, order) = self.apps(manner)?;
         let events = self.events.map(std::path::absolute).transpose();
         let events = events.context("finding the current folder")?;
         let foreground = |app| Foreground {
@@ -69,15 +72,17 @@ impl Run {
             beside_others: None,
         };
         match <[App; 1]>::try_from(apps) {
-            Ok([app]) => foreground::run(foreground(app)),
+            Ok([app]) if !order.waits(0) => foreground::run(foreground(app)),
+            Ok([app]) => foreground_together::run(vec![foreground(app)], order, manner),
             Err(apps) => {
-                foreground_together::run(apps.into_iter().map(foreground).collect(), manner)
+                let apps = apps.into_iter().map(foreground).collect();
+                foreground_together::run(apps, order, manner)
             }
         }
     }
 
-    /// The apps that are to run; what there is to say of them is said.
-    fn apps(&self, manner: &Manner) -> anyhow::Result<Vec<App>> {
+    /// The apps that are to run, and in which order; what there is to say of them is said.
+    fn apps(&self, manner: &Manner) -> anyhow::Result<(Vec<App>, Order)> {
         let usual = match self.targets.is_empty() {
             true => Some(start::usual()?),
             false => None,
@@ -97,11 +102,15 @@ impl Run {
                 flags: StartFlags { entry },
                 args: self.args.clone(),
             };
-            let (resolved, code) = start::resolve(&what, target, manner)?;
-            if code != 0 {
+            let meant = start::resolve(&what, target, manner)?;
+            if meant.code != 0 {
                 bail!("nothing is run; correct what is wrong, or choose apps with --only");
             }
-            for resolved in resolved {
+            let needed = meant.needed.into_iter().inspect(|resolved| {
+                let name = &resolved.app.name;
+                together::say(manner, &format!("{name}: {STARTED_TOO}"));
+            });
+            for resolved in meant.apps.into_iter().chain(needed) {
                 let app = resolved.app;
                 if !app.restart.autostart {
                     let note = format!("{}: not started, for its autostart is false", app.name);
@@ -128,8 +137,20 @@ impl Run {
         for app in &mut apps {
             app.pass_through = alone && app.instances == 1 && !app.restart.auto;
         }
-        Ok(apps)
+        let own: Vec<_> = apps.iter().collect();
+        let order = Order::strict(&own, &[], &managed(&own))?;
+        Ok((apps, order))
     }
+}
+
+/// The apps that run in the background, if any of these may depend on one.
+fn managed(apps: &[&App]) -> Vec<Known> {
+    let (_, wrongs) = Order::of(apps, &[], &[]);
+    if wrongs.is_empty() {
+        return Vec::new();
+    }
+    let known = Home::find().and_then(|home| apps::all(&home));
+    known.unwrap_or_default()
 }
 
 /// What is said of an app whose file names logs.

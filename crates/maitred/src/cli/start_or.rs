@@ -6,7 +6,9 @@ use std::ffi::OsString;
 
 use clap::Args;
 
+use super::order::Order;
 use super::start::{self, Mode};
+use super::start_all::start_all;
 use super::what::What;
 use super::{Manner, attached, together};
 use crate::apps::{self, Action};
@@ -65,10 +67,9 @@ impl Again {
         }
         let mut followed = names_of(&names);
         for file in files {
-            let (apps, resolved) = start::resolve(&self.what, file, manner)?;
-            code = code.max(resolved);
-            followed.extend(apps.iter().map(|resolved| resolved.app.name.clone()));
-            let started = start::start_all(&home, apps, mode, self.update_env, manner)?;
+            let meant = start::resolve(&self.what, file, manner)?;
+            followed.extend(meant.apps.iter().map(|it| it.app.name.clone()));
+            let started = start_all(&home, meant, mode, self.update_env, manner)?;
             code = code.max(started.code);
         }
         if !names.is_empty() {
@@ -96,17 +97,14 @@ impl Again {
             Mode::Script | Mode::File => (Action::Restart, "restarted"),
             Mode::Reload => (Action::Reload, "reloaded"),
         };
-        if !self.update_env {
-            return Ok(together::each(home, &selected, &action(None), done, manner));
-        }
-        let mut code = 0;
-        for one in &selected {
-            let app = with_new_environment(&one.known.record.app);
-            let action = action(Some(Box::new(app)));
-            let one = std::slice::from_ref(one);
-            code = code.max(together::each(home, one, &action, done, manner));
-        }
-        Ok(code)
+        let own: Vec<_> = selected.iter().map(|one| &one.known.record.app).collect();
+        let with = |app: &&App| Some(Box::new(with_new_environment(app)));
+        let new = |app| if self.update_env { with(app) } else { None };
+        let actions: Vec<_> = own.iter().map(|app| action(new(app))).collect();
+        let order = Order::among(&own);
+        Ok(together::in_order(
+            home, &selected, &order, &actions, done, manner,
+        ))
     }
 }
 

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use anyhow::{Context, bail};
 
+use super::order::{self, Order};
 use super::{Manner, list};
 use crate::apps::{self, Action, Known, Selected};
 use config::{self, App, ConfigFile};
@@ -143,24 +144,60 @@ pub(super) fn each(
     done: &str,
     manner: &Manner,
 ) -> u8 {
+    let own: Vec<_> = selected.iter().map(|one| &one.known.record.app).collect();
+    let order = match action {
+        Action::Start | Action::Stop | Action::Delete => Order::among(&own),
+        _ => Order::none(selected.len()),
+    };
+    let actions = vec![action.clone(); selected.len()];
+    in_order(home, selected, &order, &actions, done, manner)
+}
+
+/// Does something with each of them, in an order. The exit code.
+pub(super) fn in_order(
+    home: &Home,
+    selected: &[Selected],
+    order: &Order,
+    actions: &[Action],
+    done: &str,
+    manner: &Manner,
+) -> u8 {
     if selected.is_empty() {
         complain(&NO_APPS);
         return 1;
     }
     let told = Mutex::new(());
-    let results = apps::side_by_side(selected, |selected| {
-        let mut progress = progress(&selected.known.record.app, &told, manner);
-        selected.act(home, action, &mut progress)
-    });
+    let act = |number: usize| {
+        let (one, action) = (selected.get(number)?, actions.get(number)?);
+        let mut progress = progress(&one.known.record.app, &told, manner);
+        Some(one.act(home, action, &mut progress))
+    };
     let mut code = 0;
+    let results = match actions.first() {
+        Some(Action::Stop | Action::Delete) => order.backward(&act),
+        _ => {
+            let begin = |number: usize| {
+                let result = act(number);
+                let error = result.as_ref().and_then(|result| result.as_ref().err());
+                let fault = error.map(order::reason);
+                (result, fault)
+            };
+            let known = |number: usize| Some(selected.get(number)?.known.clone());
+            let worked = order.forward(&known, &begin);
+            let held = if done == "runs" { "started" } else { done };
+            code = order.complain(&worked.culprits, held);
+            worked.results
+        }
+    };
     for (selected, result) in selected.iter().zip(results) {
         let name = &selected.known.record.app.name;
-        match result {
-            Ok(()) => say(manner, &format!("{name}: {done}")),
-            Err(error) => {
+        match result.flatten() {
+            Some(Ok(())) => say(manner, &format!("{name}: {done}")),
+            Some(Err(error)) => {
                 complain(&error);
                 code = 1;
             }
+            None => {}
         }
     }
     code

@@ -8,6 +8,8 @@ use anyhow::{Context, bail};
 use clap::Args;
 
 use super::flags::StartFlags;
+use super::needed;
+use super::order::Called;
 use crate::apps::Selected;
 use config::{self, App, ConfigFile, Entry, Environment, Resolved, Surroundings};
 use triggers::watch::{self, Problem};
@@ -35,6 +37,10 @@ pub(super) struct What {
 #[derive(Debug)]
 pub(super) struct Apps {
     pub(super) apps: Vec<Resolved>,
+    /// Others of the file, on which those that were chosen depend.
+    pub(super) needed: Vec<Resolved>,
+    /// Those of the file that cannot be run.
+    pub(super) broken: Vec<Called>,
     /// What is wrong with others of the same file, which cannot be run.
     pub(super) faults: Vec<anyhow::Error>,
     /// Warnings and notes, each a line.
@@ -120,40 +126,31 @@ impl What {
         changed.collect::<anyhow::Result<_>>().map(Some)
     }
 
-    /// What the flags say goes over what the file says.
-    fn of_file(&self, mut file: ConfigFile, name: &str) -> anyhow::Result<Apps> {
-        for app in &mut file.apps {
-            app.overlay(self.flags.entry.clone());
-        }
+    fn of_file(&self, file: ConfigFile, name: &str) -> anyhow::Result<Apps> {
         self.resolve(file, Some(name))
     }
 
     fn resolve(&self, file: ConfigFile, name: Option<&str>) -> anyhow::Result<Apps> {
         let inherited: Environment = std::env::vars_os().collect();
-        // A relative --cwd starts from here, not from the file.
-        let here = config::here()?;
         let mut apps = Apps {
             apps: Vec::new(),
+            needed: Vec::new(),
+            broken: Vec::new(),
             faults: Vec::new(),
             warnings: file.warnings,
             printed: file.printed,
         };
+        let surroundings = Surroundings {
+            folder: &file.folder,
+            inherited: &inherited,
+            env_name: self.env.as_deref(),
+            processors: config::processors(),
+        };
         let count = file.apps.len();
-        let mut others = Vec::new();
-        for (number, mut entry) in (1..).zip(file.apps) {
-            if let (Some(cwd), true) = (&self.flags.entry.cwd, name.is_some()) {
-                entry.cwd = Some(here.join(cwd));
-            }
-            if !self.args.is_empty() {
-                entry.args = Some(config::Words(self.args.clone()));
-            }
+        let (mut others, mut not_chosen) = (Vec::new(), Vec::new());
+        for (number, plain) in (1..).zip(file.apps) {
+            let entry = self.with_flags(plain.clone(), name.is_some())?;
             let called = called(&entry, number, count);
-            let surroundings = Surroundings {
-                folder: &file.folder,
-                inherited: &inherited,
-                env_name: self.env.as_deref(),
-                processors: config::processors(),
-            };
             // An app that was not chosen need not be right.
             let resolved = config::resolve(entry.clone(), &surroundings);
             let names = [
@@ -163,24 +160,47 @@ impl What {
             if !self.only.is_empty() && !names.iter().flatten().any(|name| self.only.contains(name))
             {
                 others.extend(names.into_iter().flatten().next_back());
+                not_chosen.push(plain);
                 continue;
             }
-            let mut resolved = match (name, resolved) {
+            let at = name.map_or_else(|| called.clone(), |file| format!("{file}: {called}"));
+            let resolved = match (name, resolved) {
                 (_, Ok(resolved)) => resolved,
                 (None, Err(error)) => return Err(error),
                 // The others of the file are run all the same.
-                (Some(file), Err(error)) => {
-                    apps.faults.push(error.context(format!("{file}: {called}")));
+                (Some(_), Err(error)) => {
+                    apps.broken.extend(config::called(&entry));
+                    apps.faults.push(error.context(at));
                     continue;
                 }
             };
-            let mut warnings = std::mem::take(&mut resolved.warnings);
-            warnings.extend(not_watched(&resolved.app));
-            let at = name.map_or_else(|| called.clone(), |file| format!("{file}: {called}"));
-            apps.warnings
-                .extend(warnings.iter().map(|it| format!("{at}: {it}")));
+            let resolved = warned(resolved, &at, &mut apps.warnings);
             apps.apps.push(resolved);
         }
+        self.are_told_apart(&apps, &others)?;
+        apps.add_needed(not_chosen, &surroundings, name.unwrap_or_default());
+        Ok(apps)
+    }
+
+    /// What the flags say goes over what the file says.
+    fn with_flags(&self, mut entry: Entry, of_file: bool) -> anyhow::Result<Entry> {
+        if of_file {
+            entry.overlay(self.flags.entry.clone());
+        }
+        if let (Some(cwd), true) = (&self.flags.entry.cwd, of_file) {
+            // A relative --cwd starts from here, not from the file.
+            entry.cwd = Some(config::here()?.join(cwd));
+        }
+        if !self.args.is_empty() {
+            entry.args = Some(config::Words(self.args.clone()));
+        }
+        Ok(entry)
+    }
+
+    /// # Errors
+    /// If two apps have one name, or none is called as one that was to be chosen; `others` are the
+    /// names of those that were not.
+    fn are_told_apart(&self, apps: &Apps, others: &[String]) -> anyhow::Result<()> {
         if let Some(name) = twice(&apps.apps) {
             bail!(
                 "two apps are called {}; each needs a name or a namespace of its own (copies of \
@@ -192,15 +212,40 @@ impl What {
             bail!(
                 "no app is called {}; there {}",
                 self.only.join(", "),
-                match others.as_slice() {
+                match others {
                     [] => "are none".to_owned(),
                     [one] => format!("is {one}"),
                     many => format!("are {}", many.join(", ")),
                 }
             );
         }
-        Ok(apps)
+        Ok(())
     }
+}
+
+impl Apps {
+    /// Adds those of the file's other apps that the chosen ones depend on.
+    fn add_needed(&mut self, others: Vec<Entry>, context: &Surroundings, file: &str) {
+        let needed = needed::of(&self.apps, others, context);
+        let at = |name: &str| format!("{file}: app {}", shown(name.as_ref()));
+        for resolved in needed.apps {
+            let at = at(&resolved.app.name);
+            let resolved = warned(resolved, &at, &mut self.warnings);
+            self.needed.push(resolved);
+        }
+        for (called, error) in needed.broken {
+            self.faults.push(error.context(at(&called.0)));
+            self.broken.push(called);
+        }
+    }
+}
+
+/// The app, after its warnings have gone to the others.
+fn warned(mut resolved: Resolved, at: &str, to: &mut Vec<String>) -> Resolved {
+    let mut warnings = std::mem::take(&mut resolved.warnings);
+    warnings.extend(not_watched(&resolved.app));
+    to.extend(warnings.iter().map(|it| format!("{at}: {it}")));
+    resolved
 }
 
 /// What of an app will not be watched as it was written.

@@ -69,6 +69,7 @@ fn values_become_settings() {
         ("autorestart: false", "restart.auto", json!(false)),
         ("autoRestart: 'false'", "restart.auto", json!(false)),
         ("autostart: false", "restart.autostart", json!(false)),
+        ("", "depends_on", json!([])),
         ("stop_exit_codes: 3", "restart.stop_exit_codes", json!([3])),
         (
             "stop_exit_codes: [4, '3', 3]",

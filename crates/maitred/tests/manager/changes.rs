@@ -103,6 +103,13 @@ fn of_processes() -> Vec<Row> {
             assert_eq!(app.arguments()[1], "--enable-source-maps");
         })
         .beside(json!({ "script": "job.js" })),
+        row("depends_on", json!([]), json!(["args"]), |app| {
+            let described = app.home.does(&["describe", app.name]);
+            assert!(
+                described.contains("depends on          args\n"),
+                "{described}"
+            );
+        }),
     ]
 }
 

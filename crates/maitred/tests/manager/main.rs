@@ -24,6 +24,7 @@ mod boot;
 mod callers;
 mod changes;
 mod client;
+mod dependencies;
 mod described;
 mod descriptors;
 mod drain_delay;

@@ -1,0 +1,143 @@
+//! Apps that an app needs before it starts: `depends_on`.
+
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+
+use super::App;
+use super::kind::Kind;
+
+/// An app that has to be there first.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Dependency {
+    /// Its name, in the same namespace if there is one of this name, or else in any.
+    pub app: String,
+    pub until: Until,
+}
+
+/// How far a dependency has to have come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Until {
+    /// It is up, as `start` waits for it.
+    Started,
+    /// Its processes have ended with exit code 0.
+    Completed,
+}
+
+/// The dependencies as the user wrote them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DependsOn(pub(crate) Vec<Dependency>);
+
+impl Dependency {
+    fn read(value: &Value) -> Option<Self> {
+        let (app, until) = match value {
+            Value::String(app) => (app, Until::Started),
+            Value::Object(object) => {
+                let known = |key: &String| key == "app" || key == "until";
+                if !object.keys().all(known) {
+                    return None;
+                }
+                let Some(Value::String(app)) = object.get("app") else {
+                    return None;
+                };
+                let until = match object.get("until").map(Value::as_str) {
+                    None | Some(Some("started")) => Until::Started,
+                    Some(Some("completed")) => Until::Completed,
+                    Some(_) => return None,
+                };
+                (app, until)
+            }
+            _ => return None,
+        };
+        let visible = !app.trim().is_empty() && !app.chars().any(char::is_control);
+        visible.then(|| Self {
+            app: app.clone(),
+            until,
+        })
+    }
+}
+
+impl Kind for DependsOn {
+    const EXPECTS: &'static str = "names of apps, or { app: \"NAME\", until: \"started\" or \
+                                   \"completed\" }";
+
+    fn schema() -> Value {
+        let one = json!({ "anyOf": [
+            { "type": "string" },
+            {
+                "type": "object",
+                "required": ["app"],
+                "additionalProperties": false,
+                "properties": {
+                    "app": { "type": "string" },
+                    "until": { "enum": ["started", "completed"] },
+                },
+            },
+        ] });
+        json!({ "anyOf": [one, { "type": "array", "items": one }] })
+    }
+
+    fn read(value: &Value) -> Option<Self> {
+        let all = match value {
+            Value::Array(list) => list.iter().map(Dependency::read).collect(),
+            one => Dependency::read(one).map(|one| vec![one]),
+        };
+        all.map(Self)
+    }
+}
+
+impl App {
+    /// Its name as it stands in the config, where `append_env_to_name` may have added something.
+    pub fn written_name(&self) -> Option<&str> {
+        let described = self.described.as_ref();
+        described.and_then(|described| described.entry.name.as_deref())
+    }
+
+    /// Whether a run with exit code 0 is its last one, until something starts it again.
+    pub fn can_complete(&self) -> bool {
+        !self.restart.auto || self.restart.stop_exit_codes.contains(&0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_objects_are_read() {
+        let one = |app: &str, until| Dependency {
+            app: app.to_owned(),
+            until,
+        };
+        for (value, expected) in [
+            (json!("db"), Some(vec![one("db", Until::Started)])),
+            (
+                json!(["db", { "app": "migrate", "until": "completed" }]),
+                Some(vec![
+                    one("db", Until::Started),
+                    one("migrate", Until::Completed),
+                ]),
+            ),
+            (
+                json!({ "app": "db", "until": "started" }),
+                Some(vec![one("db", Until::Started)]),
+            ),
+            (
+                json!([{ "app": "db" }]),
+                Some(vec![one("db", Until::Started)]),
+            ),
+            (json!([]), Some(vec![])),
+            (json!(""), None),
+            (json!(5), None),
+            (json!([["db"]]), None),
+            (json!({ "until": "completed" }), None),
+            (json!({ "app": "db", "until": "later" }), None),
+            (json!({ "app": "db", "until": null }), None),
+            (json!({ "app": "db", "when": "completed" }), None),
+            (json!("a\u{1b}[2J"), None),
+        ] {
+            let read = DependsOn::read(&value).map(|it| it.0);
+            assert_eq!(read, expected, "{value}");
+        }
+    }
+}

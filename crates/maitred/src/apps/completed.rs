@@ -1,0 +1,71 @@
+//! Whether an app is as far as others need it.
+
+use std::time::Duration;
+
+use super::Known;
+use super::act::patience;
+use config::signal_name;
+use home::Exit;
+use home::control::{Connection, Fault, InstanceView, Request, Snapshot, State};
+
+/// How often is looked whether an app has ended whose supervisor stays.
+const LOOK: Duration = Duration::from_millis(100);
+
+impl Known {
+    /// Waits until the app is up, if it is being started. One that has done what it had to do is there,
+    /// too.
+    ///
+    /// # Errors
+    /// If it does not run, or does not come up; says so.
+    pub(crate) fn wait_until_there(&self) -> Result<(), String> {
+        let asked = || -> Result<Snapshot, Fault> {
+            let socket = self.folder.connect().map_err(|_| Fault::Gone)?;
+            Connection::ask(socket, Request::Await)?
+                .wait_for(patience(&self.record))?
+                .finish(|_| {})
+        };
+        match { asked }() {
+            Ok(snapshot) if snapshot.is_to_run() => Ok(()),
+            Ok(_) | Err(Fault::Gone | Fault::Leaving(_)) => {
+                let done = self.record.app.can_complete() && self.wait_until_completed().is_ok();
+                done.then_some(()).ok_or_else(|| "does not run".to_owned())
+            }
+            Err(_) => Err("is not up".to_owned()),
+        }
+    }
+
+    /// Waits until no process of it runs, and none is about to.
+    ///
+    /// # Errors
+    /// If they have not all ended with exit code 0; says how instead.
+    pub(crate) fn wait_until_completed(&self) -> Result<(), String> {
+        loop {
+            let now = self.snapshot();
+            if now.instances.iter().all(is_at_rest) {
+                return now.instances.iter().try_for_each(ended_well);
+            }
+            std::thread::sleep(LOOK);
+        }
+    }
+}
+
+fn is_at_rest(instance: &InstanceView) -> bool {
+    match instance.state {
+        State::Stopped | State::Errored | State::Crashed | State::Unknown => true,
+        State::Online | State::Launching | State::Waiting | State::Stopping => false,
+    }
+}
+
+fn ended_well(instance: &InstanceView) -> Result<(), String> {
+    match (&instance.not_started, instance.exit) {
+        (Some(reason), _) => Err(format!("could not be started ({reason})")),
+        _ if instance.state == State::Crashed => Err("has lost its supervisor".to_owned()),
+        _ if instance.state == State::Unknown => {
+            Err("has a supervisor that does not answer".to_owned())
+        }
+        (None, Some(Exit::Code(0))) => Ok(()),
+        (None, Some(Exit::Code(code))) => Err(format!("has exited with code {code}")),
+        (None, Some(Exit::Signal(signal))) => Err(format!("was killed by {}", signal_name(signal))),
+        (None, None) => Err("has not run".to_owned()),
+    }
+}

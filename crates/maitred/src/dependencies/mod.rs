@@ -1,0 +1,7 @@
+//! Which app waits for which, without I/O: `depends_on` as a graph, and whose turn it is.
+
+mod graph;
+mod schedule;
+
+pub(crate) use graph::{Graph, Node, Wrong};
+pub(crate) use schedule::{Direction, Schedule};

@@ -1,0 +1,45 @@
+//! What the user of a supervisor wants to hear of it from time to time, or once.
+
+use std::time::Duration;
+
+use super::Supervisor;
+use home::control::Answer;
+use telemetry::events::Event;
+
+impl Supervisor {
+    /// Shows what was counted, so often and at the end.
+    pub fn with_stats(mut self, every: Option<Duration>) -> Self {
+        self.stats = every.map(|every| (every, every));
+        self
+    }
+
+    /// Answers when all is up that is started at the beginning, or is known not to be.
+    pub fn with_answer(mut self, answer: Option<Answer>) -> Self {
+        self.awaits_start = answer;
+        self
+    }
+
+    /// Asks the dispatcher what was counted so far.
+    pub(super) async fn count(&mut self) {
+        if let Some(dispatcher) = &self.dispatcher {
+            self.figures = dispatcher.figures().await;
+        }
+    }
+
+    pub(super) async fn show_figures(&mut self) {
+        self.count().await;
+        let listeners = self.figures.clone();
+        self.output.event(&Event::Figures { listeners });
+    }
+
+    /// Shows what was counted, if it is time.
+    pub(super) async fn show_figures_in_time(&mut self) {
+        let now = self.now();
+        if let Some((every, at)) = &mut self.stats
+            && *at <= now
+        {
+            *at = now + *every;
+            self.show_figures().await;
+        }
+    }
+}
