@@ -16,6 +16,7 @@
 //! | `draining` | workers that come to their end |
 //! | `notices` | the way to the supervisor |
 //! | `accept` | accepting, and when not to |
+//! | `adopted` | listening sockets of an earlier supervisor |
 //! | `membership`, `endings` | how workers join and leave; what becomes of listeners without them |
 //! | `heirs` | processes that accept from what another one has opened |
 //! | `given_back` | taking the connections that draining workers give back |
@@ -30,6 +31,7 @@
 
 mod accept;
 mod address;
+mod adopted;
 mod bound;
 mod channel;
 mod clock;
@@ -70,6 +72,7 @@ mod token;
 mod workers;
 
 use std::io;
+use std::os::fd::OwnedFd;
 use std::thread::JoinHandle;
 
 pub use address::ListenAddress;
@@ -129,6 +132,17 @@ impl Dispatcher {
             thread: Some(thread),
             registration: registering,
         })
+    }
+
+    /// Makes listeners of TCP sockets that listen already, which an earlier supervisor has left. Clients
+    /// wait for workers there. Their addresses; other sockets are closed.
+    pub fn adopt(&self, sockets: Vec<OwnedFd>) -> Vec<ListenAddress> {
+        let adopt = move |cx: &mut context::Context| {
+            let sockets = sockets.into_iter();
+            sockets.filter_map(|it| adopted::adopt(it, cx)).collect()
+        };
+        // If the thread has ended there is nothing left to adopt them.
+        self.commands.run(adopt).unwrap_or_default()
     }
 
     /// Stops accepting. What has been accepted is still handed out.

@@ -18,6 +18,16 @@ pub struct Record {
     pub instances: Vec<Kept>,
 }
 
+impl Record {
+    /// The supervisor was killed, and its processes with it: those that are to run are restarted.
+    pub fn count_crash(&mut self) {
+        for kept in &mut self.instances {
+            let ran = kept.rest == Rest::Runs && !kept.waits;
+            kept.restarts = kept.restarts.saturating_add(ran.into());
+        }
+    }
+}
+
 /// What is kept of one instance.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {

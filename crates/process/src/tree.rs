@@ -87,6 +87,13 @@ fn children_by_parent() -> Vec<Pid> {
         .collect()
 }
 
+/// The parent of a process; `None` for one that is gone, or has none here.
+pub fn parent(of: Pid) -> Option<Pid> {
+    let stat = fs::read_to_string(format!("/proc/{}/stat", of.as_raw_nonzero())).ok()?;
+    let (_, rest) = stat.rsplit_once(") ")?;
+    parse_pid(rest.split_whitespace().nth(1)?)
+}
+
 /// Whether a process is stopped, by a signal or a debugger.
 pub fn is_suspended(pid: Pid) -> bool {
     let path = format!("/proc/{}/stat", pid.as_raw_nonzero());

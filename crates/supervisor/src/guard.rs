@@ -7,17 +7,33 @@
 //! Only when both are killed in the same moment nobody is left to tidy up; then the workers still
 //! end by their parent-death signal, but what they have started themselves is ended only by the
 //! next start (`runtime_folder`).
+//!
+//! Above an app in the background it is a [`Keeper`]: it starts a supervisor that was killed again, at
+//! once the first time, then after growing pauses. Both have one table of descriptors, so the
+//! app's ports stay open in between, without a word between the two: clients wait in the kernel's
+//! backlog, and the next supervisor finds the listening sockets.
 
+use std::fs;
+use std::os::fd::OwnedFd;
 use std::path::Path;
+use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use rustix::net::{AddressFamily, sockopt};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
-use sys::Forked;
+use sys::{Forked, ForkedSharing, Signalled};
 
 use config::signal_name;
 use home::runtime_folder;
 use process::cgroup::Branch;
 use process::tree;
+
+/// A supervisor that has run for so long was well: one that is killed then is started again at once.
+const WELL: Duration = Duration::from_secs(60);
+
+/// The first pause before a supervisor is started again, and the longest: commands wait for 30 seconds.
+const PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// Splits this process in two. The guard's half does not return; the supervisor's half does. When
 /// the supervisor was killed, the guard says so.
@@ -25,67 +41,278 @@ use process::tree;
 /// # Errors
 /// If the kernel refuses.
 pub fn split(folder: &Path, branch: Option<&Branch>, say: impl Fn(&str)) -> anyhow::Result<()> {
-    sys::block_signals().context("blocking signals")?;
-    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
-        .context("becoming subreaper")?;
+    become_guard()?;
     match sys::fork().context("starting the supervisor")? {
-        Forked::Child => {
-            rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
-                .context("becoming subreaper")?;
-            Ok(())
+        Forked::Child => become_subreaper(),
+        Forked::Parent(supervisor) => {
+            let end = watch(supervisor);
+            tidy_up(folder, branch);
+            if let End::Killed { signal, .. } = end {
+                say(&format!(
+                    "maitred: the supervisor was killed by {}; its workers are ended with it",
+                    signal_name(signal)
+                ));
+            }
+            sys::exit_now(end.code())
         }
-        Forked::Parent(supervisor) => sys::exit_now(watch(supervisor, folder, branch, say)),
     }
 }
 
-/// Watches over the supervisor until it ends; the exit code to end with.
-fn watch(supervisor: Pid, folder: &Path, branch: Option<&Branch>, say: impl Fn(&str)) -> i32 {
-    let code = loop {
-        let Ok(arrived) = sys::next_signal() else {
-            continue;
-        };
-        match arrived.signal {
-            Signal::CHILD => {
-                if let Some(code) = reap(supervisor, &say) {
-                    break code;
+/// A guard that starts a supervisor again when it was killed.
+#[derive(Debug, Default)]
+pub struct Keeper {
+    /// How many supervisors in a row were killed before they were well.
+    killed: u32,
+    /// The sockets at which the last one that was killed listened for the app.
+    listening: Vec<OwnedFd>,
+}
+
+impl Keeper {
+    /// Makes this process a guard.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn new() -> anyhow::Result<Self> {
+        become_guard()?;
+        Ok(Self::default())
+    }
+
+    /// Whether a supervisor was killed, so that the next one is another's successor.
+    pub fn has_lost_one(&self) -> bool {
+        self.killed > 0
+    }
+
+    /// Splits this process in two. The supervisor's half gets the listening sockets that the one before
+    /// has left. The guard's half returns only when the supervisor was killed, and it is time for another
+    /// one: with none.
+    ///
+    /// # Errors
+    /// If the kernel refuses.
+    pub fn split(
+        &mut self,
+        folder: &Path,
+        branch: Option<&Branch>,
+        say: impl Fn(&str),
+    ) -> anyhow::Result<Option<Vec<OwnedFd>>> {
+        let started = Instant::now();
+        let listening = std::mem::take(&mut self.listening);
+        match sys::fork_sharing_descriptors(listening).context("starting the supervisor")? {
+            ForkedSharing::Child(listening) => become_subreaper().map(|()| Some(listening)),
+            ForkedSharing::Parent(supervisor) => {
+                let end = watch(supervisor.pid());
+                let brings_back = end.is_accident();
+                // Whatever else it has left is closed.
+                let mut left = supervisor.left_open().unwrap_or_default();
+                left.retain(|it| brings_back && is_tcp_listener(it));
+                self.listening = left;
+                tidy_up(folder, branch);
+                let End::Killed { signal, .. } = end else {
+                    sys::exit_now(end.code());
+                };
+                let killed = signal_name(signal);
+                if !brings_back {
+                    say(&format!(
+                        "maitred: the supervisor was killed by {killed}; its workers are ended with it"
+                    ));
+                    sys::exit_now(end.code());
                 }
-            }
-            // What the terminal sends has reached the supervisor too.
-            _ if arrived.by_kernel => {}
-            Signal::CONT | Signal::PIPE => {}
-            signal => {
-                // If it has just ended, the next signal is its end.
-                let _ = kill_process(supervisor, signal);
+                if started.elapsed() >= WELL {
+                    self.killed = 0;
+                }
+                let pause = pause_after(self.killed);
+                self.killed = self.killed.saturating_add(1);
+                say(&format!(
+                    "maitred: the supervisor was killed by {killed}; its workers are ended with it, and \
+                     the app starts again {}",
+                    when(pause)
+                ));
+                if let Some(signal) = wait_for(pause) {
+                    say(&format!(
+                        "maitred: asked to end by {}, before the app has started again",
+                        signal_name(signal.as_raw())
+                    ));
+                    sys::exit_now(128 + signal.as_raw());
+                }
+                Ok(None)
             }
         }
-    };
+    }
+}
+
+/// The guard of a supervisor, which is asked to end to keep it from starting another one.
+pub fn of(supervisor: Pid) -> Option<Pid> {
+    let guard = tree::parent(supervisor)?;
+    // They are one program with the same arguments. Where the guard is gone, the parent is another one.
+    let words = |pid: Pid| fs::read(format!("/proc/{}/cmdline", pid.as_raw_nonzero()));
+    let are_same =
+        matches!((words(guard), words(supervisor)), (Ok(one), Ok(other)) if one == other);
+    are_same.then_some(guard)
+}
+
+fn become_guard() -> anyhow::Result<()> {
+    sys::block_signals().context("blocking signals")?;
+    become_subreaper()
+}
+
+fn become_subreaper() -> anyhow::Result<()> {
+    rustix::process::set_child_subreaper(Some(rustix::process::getpid()))
+        .context("becoming subreaper")
+}
+
+/// How a supervisor has ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    Exited(i32),
+    Killed {
+        signal: i32,
+        /// It, or its guard, was asked to end before.
+        asked: bool,
+    },
+}
+
+impl End {
+    fn code(self) -> i32 {
+        match self {
+            Self::Exited(code) => code,
+            Self::Killed { signal, .. } => 128 + signal,
+        }
+    }
+
+    /// Whether nobody has asked it to end.
+    fn is_accident(self) -> bool {
+        match self {
+            Self::Exited(_) => false,
+            Self::Killed { signal, asked } => {
+                !asked && !Signal::from_named_raw(signal).is_some_and(asks_to_end)
+            }
+        }
+    }
+}
+
+fn asks_to_end(signal: Signal) -> bool {
+    [Signal::TERM, Signal::INT, Signal::QUIT, Signal::HUP].contains(&signal)
+}
+
+/// How long to wait after so many supervisors in a row were killed.
+fn pause_after(killed: u32) -> Duration {
+    let steps = killed.checked_sub(1);
+    let factor = steps.map_or(0, |steps| 2u32.saturating_pow(steps));
+    PAUSE.saturating_mul(factor).min(LONGEST_PAUSE)
+}
+
+fn when(pause: Duration) -> String {
+    if pause.is_zero() {
+        return "at once".to_owned();
+    }
+    format!("in {:.1} s", pause.as_secs_f64())
+}
+
+/// Waits, and reaps meanwhile; the signal, if one asks this process to end.
+fn wait_for(pause: Duration) -> Option<Signal> {
+    let until = Instant::now() + pause;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        match sys::next_signal_within(left) {
+            Ok(Some(Signalled { signal, .. })) => match signal {
+                Signal::CHILD => while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {},
+                signal if asks_to_end(signal) => return Some(signal),
+                _ => {}
+            },
+            Ok(None) | Err(_) if left.is_zero() => return None,
+            Ok(None) => {}
+            Err(_) => std::thread::sleep(left),
+        }
+    }
+}
+
+fn is_tcp_listener(socket: &OwnedFd) -> bool {
+    let family = sockopt::socket_domain(socket);
+    let is_tcp = family.is_ok_and(|it| matches!(it, AddressFamily::INET | AddressFamily::INET6));
+    is_tcp && sockopt::socket_acceptconn(socket).unwrap_or(false)
+}
+
+/// Ends what the supervisor has left behind.
+fn tidy_up(folder: &Path, branch: Option<&Branch>) {
     tree::kill_all();
     // The supervisor removes both; one that was killed could not.
     if let (Some(branch), Some(name)) = (branch, folder.file_name()) {
         branch.remove_groups_of(&name.to_string_lossy());
     }
     runtime_folder::remove(folder);
-    code
 }
 
-/// Reaps whatever has ended; the exit code if the supervisor is among it.
-fn reap(supervisor: Pid, say: impl Fn(&str)) -> Option<i32> {
-    let mut code = None;
-    while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-        if pid != supervisor {
+/// Watches over the supervisor until it ends.
+fn watch(supervisor: Pid) -> End {
+    let mut asked = false;
+    loop {
+        let Ok(arrived) = sys::next_signal() else {
             continue;
-        }
-        code = Some(match status.exit_status() {
-            Some(code) => code,
-            None => {
-                let signal = status.terminating_signal().unwrap_or(0);
-                say(&format!(
-                    "maitred: the supervisor was killed by {}; its workers are ended with it",
-                    signal_name(signal)
-                ));
-                128 + signal
+        };
+        match arrived.signal {
+            Signal::CHILD => {
+                if let Some(end) = reap(supervisor, asked) {
+                    return end;
+                }
             }
-        });
+            // What the terminal sends has reached the supervisor too.
+            _ if arrived.by_kernel => {}
+            Signal::CONT | Signal::PIPE => {}
+            signal => {
+                asked |= asks_to_end(signal);
+                // If it has just ended, the next signal is its end.
+                let _ = kill_process(supervisor, signal);
+            }
+        }
     }
-    code
+}
+
+/// Reaps whatever has ended; how the supervisor has, if it is among it.
+fn reap(supervisor: Pid, asked: bool) -> Option<End> {
+    let mut end = None;
+    while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+        if pid == supervisor {
+            end = Some(match status.exit_status() {
+                Some(code) => End::Exited(code),
+                None => End::Killed {
+                    signal: status.terminating_signal().unwrap_or(0),
+                    asked,
+                },
+            });
+        }
+    }
+    end
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_and_stay_within_what_commands_wait_for() {
+        let pauses: Vec<_> = (0..12).map(|it| pause_after(it).as_millis()).collect();
+        assert_eq!(pauses[..5], [0, 100, 200, 400, 800]);
+        assert!(pauses.is_sorted());
+        assert_eq!(pause_after(u32::MAX), LONGEST_PAUSE);
+    }
+
+    #[test]
+    fn whoever_was_asked_to_end_is_not_brought_back() {
+        for (signal, is_accident) in [
+            (Signal::KILL, true),
+            (Signal::ABORT, true),
+            (Signal::SEGV, true),
+            (Signal::TERM, false),
+            (Signal::INT, false),
+        ] {
+            let end = |asked| End::Killed {
+                signal: signal.as_raw(),
+                asked,
+            };
+            assert_eq!(end(false).is_accident(), is_accident, "{signal:?}");
+            assert!(!end(true).is_accident(), "{signal:?}");
+        }
+        for code in [0, 1, 101] {
+            assert!(!End::Exited(code).is_accident());
+        }
+    }
 }

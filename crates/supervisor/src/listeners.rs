@@ -2,6 +2,8 @@
 //! have outlived all who would use them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::os::fd::OwnedFd;
 use std::time::Duration;
 
 use super::Supervisor;
@@ -44,6 +46,20 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
+    /// An earlier supervisor has left a listener open: whichever of these instances wants it, until each
+    /// is up and does not, or rests.
+    fn adopted(&mut self, address: ListenAddress, instances: &[u32]) {
+        // The first run of an instance is 1.
+        let owners = instances.iter().map(|number| (*number, 0)).collect();
+        let listener = Listener {
+            workers: 0,
+            owners,
+            kind: Kind::Named,
+            foreign: None,
+        };
+        self.all.insert(address, listener);
+    }
+
     /// A worker listens; whether several runs have done so there.
     pub(super) fn joined(
         &mut self,
@@ -122,6 +138,23 @@ enum Want {
 }
 
 impl Supervisor {
+    /// Takes over listening sockets that an earlier supervisor of the app has left when it was killed.
+    #[must_use]
+    pub fn with_listening(mut self, mut sockets: Vec<OwnedFd>) -> Self {
+        // The metrics endpoint opens its own again.
+        sockets.retain(|socket| {
+            let address = rustix::net::getsockname(socket).map(SocketAddr::try_from);
+            !matches!(address, Ok(Ok(address)) if Some(address) == self.app.metrics)
+        });
+        let instances = self.numbers();
+        if let Some(dispatcher) = &self.dispatcher {
+            for address in dispatcher.adopt(sockets) {
+                self.listeners.adopted(address, &instances);
+            }
+        }
+        self
+    }
+
     /// Closes the listeners without workers whose owners have ended, and whose successors listen
     /// elsewhere.
     pub(super) fn close_unclaimed(&mut self) {

@@ -11,6 +11,7 @@ mod peer;
 mod process;
 mod readable;
 mod rights;
+mod shared_fork;
 mod signals;
 mod socket;
 mod tied;
@@ -26,7 +27,8 @@ pub use process::{
 pub use readable::Readable;
 pub use rights::Rights;
 pub use rustix::thread::CapabilitySet;
-pub use signals::{Signalled, block_signals, next_signal};
+pub use shared_fork::{ForkedSharing, SharingChild, fork_sharing_descriptors};
+pub use signals::{Signalled, block_signals, next_signal, next_signal_within};
 pub use socket::{
     RawAddress, accept, accept_ports_at, bind, bind_random, connect_unix, local_address,
     peer_address, read_option, receive, refuse_descriptors, send, unread, write_option,

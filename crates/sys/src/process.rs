@@ -22,9 +22,7 @@ pub enum Forked {
 /// # Errors
 /// `Unsupported` if it has more than one thread, else those of `fork(2)`.
 pub fn fork() -> io::Result<Forked> {
-    if std::fs::read_dir("/proc/self/task").is_ok_and(|threads| threads.count() > 1) {
-        return Err(io::ErrorKind::Unsupported.into());
-    }
+    only_thread()?;
     // SAFETY: there is one thread, checked above, so no lock can be left held in the child.
     match unsafe { libc::fork() } {
         -1 => Err(io::Error::last_os_error()),
@@ -34,6 +32,16 @@ pub fn fork() -> io::Result<Forked> {
             None => Err(io::ErrorKind::Other.into()),
         },
     }
+}
+
+/// # Errors
+/// `Unsupported` if this process has more than one thread.
+pub(crate) fn only_thread() -> io::Result<()> {
+    let threads = std::fs::read_dir("/proc/self/task");
+    if threads.is_ok_and(|threads| threads.count() > 1) {
+        return Err(io::ErrorKind::Unsupported.into());
+    }
+    Ok(())
 }
 
 /// Whether descriptors of two processes are the same open file.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::mem::MaybeUninit;
+use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 
@@ -61,27 +62,53 @@ pub fn block_signals() -> io::Result<()> {
 /// # Errors
 /// Those of `sigwaitinfo(2)`, but for interruption.
 pub fn next_signal() -> io::Result<Signalled> {
-    let set = wanted();
     loop {
-        let mut info = MaybeUninit::<libc::siginfo_t>::uninit();
-        // SAFETY: reads the set, and writes a siginfo_t.
-        let number = unsafe { libc::sigwaitinfo(&set, info.as_mut_ptr()) };
-        if number < 0 {
-            let error = io::Error::last_os_error();
-            if error.kind() == io::ErrorKind::Interrupted {
-                continue;
-            }
-            return Err(error);
-        }
-        // SAFETY: the call succeeded, so it has written the structure.
-        let info = unsafe { info.assume_init() };
-        if let Some(signal) = Signal::from_named_raw(number) {
-            return Ok(Signalled {
-                signal,
-                by_kernel: info.si_code == libc::SI_KERNEL,
-            });
+        if let Some(signalled) = wait_for_signal(None)? {
+            return Ok(signalled);
         }
     }
+}
+
+/// Waits for the next signal, for so long at the most.
+///
+/// # Errors
+/// Those of `sigtimedwait(2)`, but for interruption.
+pub fn next_signal_within(time: Duration) -> io::Result<Option<Signalled>> {
+    let until = Instant::now() + time;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let signalled = wait_for_signal(Some(left))?;
+        if signalled.is_some() || left.is_zero() {
+            return Ok(signalled);
+        }
+    }
+}
+
+/// `None` if the wait was interrupted or took too long.
+fn wait_for_signal(time: Option<Duration>) -> io::Result<Option<Signalled>> {
+    let set = wanted();
+    let time = time.map(|time| libc::timespec {
+        tv_sec: libc::time_t::try_from(time.as_secs()).unwrap_or(libc::time_t::MAX),
+        tv_nsec: time.subsec_nanos().into(),
+    });
+    let time = time.as_ref().map_or(std::ptr::null(), std::ptr::from_ref);
+    let mut info = MaybeUninit::<libc::siginfo_t>::uninit();
+    // SAFETY: reads the set and, if there is one, the time, and writes a siginfo_t.
+    let number = unsafe { libc::sigtimedwait(&set, info.as_mut_ptr(), time) };
+    if number < 0 {
+        let error = io::Error::last_os_error();
+        return match error.kind() {
+            io::ErrorKind::Interrupted | io::ErrorKind::WouldBlock => Ok(None),
+            _ => Err(error),
+        };
+    }
+    // SAFETY: the call succeeded, so it has written the structure.
+    let info = unsafe { info.assume_init() };
+    let signal = Signal::from_named_raw(number);
+    Ok(signal.map(|signal| Signalled {
+        signal,
+        by_kernel: info.si_code == libc::SI_KERNEL,
+    }))
 }
 
 /// In a child before exec: no signal is blocked, a broken pipe ends the program, as a program

@@ -11,6 +11,7 @@ use super::{Manner, together};
 use crate::apps::{self, Claimed, Known};
 use home::control::{Connection, Fault, Request, Snapshot};
 use home::{Dump, Home, Which};
+use supervisor::guard;
 
 /// The guard of a supervisor leaves last. It is waited for so long.
 const LEAVING: Duration = Duration::from_secs(10);
@@ -120,8 +121,11 @@ fn end(known: &Known) -> anyhow::Result<Option<Claimed>> {
         match { asked }() {
             Ok(_) | Err(Fault::Gone) => {}
             Err(fault) => {
-                // Its guard ends what is left of the app.
+                // Its guard ends what is left of the app. Asked to end, it starts no other supervisor.
                 if let Some(peer) = supervisor {
+                    if let Some(guard) = guard::of(peer.pid) {
+                        let _ = kill_process(guard, Signal::TERM);
+                    }
                     kill_process(peer.pid, Signal::KILL)?;
                 } else {
                     return Err(fault.into());

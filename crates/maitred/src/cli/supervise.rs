@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs::File;
 use std::io::Write;
+use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -54,24 +55,34 @@ impl Supervise {
         })
     }
 
-    fn supervise(self, lock: std::os::fd::OwnedFd, starter: &File) -> anyhow::Result<u8> {
-        let claim = Claim::inherited(AppFolder::new(self.folder), lock)?;
-        let record = claim.folder().record()?;
-        let folder = RuntimeFolder::create()?;
+    fn supervise(self, lock: OwnedFd, starter: &File) -> anyhow::Result<u8> {
+        let mut keeper = guard::Keeper::new()?;
         let branch = Branch::claim();
-        guard::split(folder.path(), branch.as_ref(), note)?;
-        let supervised = || -> anyhow::Result<u8> {
+        loop {
+            let claim = Claim::inherited(AppFolder::new(self.folder.clone()), lock.try_clone()?)?;
+            let mut record = claim.folder().record()?;
+            if keeper.has_lost_one() {
+                record.count_crash();
+            }
+            let folder = RuntimeFolder::create()?;
+            let Some(listening) = keeper.split(folder.path(), branch.as_ref(), note)? else {
+                continue;
+            };
+            // The guard's, in a table of descriptors that is both's.
+            std::mem::forget(lock);
             supervisor::make_room();
             let output = output::Output::kept(&record.app)?;
             let path = folder.path().to_owned();
             let ready = || {
+                // Who has started the app has heard it already, if another supervisor was killed.
                 let _ = (&*starter).write_all(READY.as_bytes());
             };
-            let code = Supervisor::new(record, Some(claim), folder, branch, output)?.run(ready);
+            let code = Supervisor::new(record, Some(claim), folder, branch, output)?
+                .with_listening(listening)
+                .run(ready);
             runtime_folder::remove(&path);
-            code
-        };
-        supervised()
+            return code;
+        }
     }
 }
 

@@ -170,6 +170,24 @@ impl Home {
         i32::try_from(pid).unwrap()
     }
 
+    /// Ends an app as a machine does that runs out of memory at the worst moment: its guard is killed,
+    /// and with it all that is left. Waits until nothing of the app is.
+    pub(crate) fn crash(&self, name: &str) {
+        let supervisor = self.supervisor(name);
+        let guard = parent_of(supervisor);
+        let of_app = |process: &Process| {
+            let mut pid = process.pid;
+            while pid > 1 && pid != guard {
+                pid = parent_of(pid);
+            }
+            pid == guard
+        };
+        let mut all = self.processes();
+        all.retain(of_app);
+        kill_process(Pid::from_raw(guard).unwrap(), Signal::KILL).unwrap();
+        assert_eq!(gone_within(PATIENCE, &all), []);
+    }
+
     /// The app's port, on IPv4's own address.
     pub(crate) fn door(&self) -> Door {
         Door::Tcp(SocketAddr::from(([127, 0, 0, 1], self.port)))
@@ -198,6 +216,15 @@ impl Home {
         }
         found
     }
+}
+
+/// The parent of a process; 0 of one that is gone.
+pub(crate) fn parent_of(pid: i32) -> i32 {
+    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    let parent = stat
+        .rsplit_once(')')
+        .map(|(_, rest)| rest.split_whitespace().nth(1));
+    parent.flatten().map_or(0, |pid| pid.parse().unwrap())
 }
 
 impl Drop for Home {

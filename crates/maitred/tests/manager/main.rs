@@ -21,6 +21,7 @@ mod at_once;
 mod beside_pm2;
 mod blocked;
 mod boot;
+mod brought_back;
 mod callers;
 mod changes;
 mod client;

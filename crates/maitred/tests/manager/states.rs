@@ -171,22 +171,18 @@ const CRASHED: State = State {
     is: "crashed",
     make: |home| {
         let made = (ONLINE.make)(home);
-        let all = home.processes();
-        send(home.supervisor("job"), Signal::KILL);
-        assert_eq!(gone_within(PATIENCE, &all), []);
+        home.crash("job");
         made
     },
     ..STOPPED
 };
 
-/// Its schedule was to start it, and its supervisor was killed.
+/// Its schedule was to start it, and its guard was killed.
 const IDLE_CRASHED: State = State {
     is: "crashed",
     make: |home| {
         let made = (IDLE.make)(home);
-        let all = home.processes();
-        send(home.supervisor("job"), Signal::KILL);
-        assert_eq!(gone_within(PATIENCE, &all), []);
+        home.crash("job");
         made
     },
     ..IDLE

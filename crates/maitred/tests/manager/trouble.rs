@@ -7,21 +7,15 @@ use std::process::{Command, Stdio};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::{PATIENCE, Process, Request, beside_others, gone_within};
-use crate::home::{Home, NODE_SERVER, ended};
+use crate::harness::{PATIENCE, Request, beside_others, gone_within};
+use crate::home::{Home, NODE_SERVER, ended, parent_of};
 
 fn kill(pid: i32) {
     kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
 }
 
-fn parent_of(pid: i32) -> i32 {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap();
-    let (_, rest) = stat.rsplit_once(')').unwrap();
-    rest.split_whitespace().nth(1).unwrap().parse().unwrap()
-}
-
 #[test]
-fn a_supervisor_that_is_killed_leaves_nothing_and_is_replaced() {
+fn a_guard_that_is_killed_leaves_nothing_and_is_replaced() {
     let _turn = beside_others();
     let home = Home::new();
     home.file("server.js", NODE_SERVER);
@@ -30,9 +24,10 @@ fn a_supervisor_that_is_killed_leaves_nothing_and_is_replaced() {
         let all = home.processes();
         let supervisor = home.supervisor("server");
         let guard = parent_of(supervisor);
-        kill(supervisor);
+        kill(guard);
         if both {
-            kill(guard);
+            // It may have seen the guard's end already.
+            let _ = kill_process(Pid::from_raw(supervisor).unwrap(), Signal::KILL);
         }
         assert_eq!(gone_within(PATIENCE, &all), []);
         let crashed = [0, 1].map(|id| (id, "crashed".to_owned()));
@@ -44,7 +39,7 @@ fn a_supervisor_that_is_killed_leaves_nothing_and_is_replaced() {
         home.is_up("server", ups);
         Request::get(&home.door(), "/").unwrap();
     }
-    kill(home.supervisor("server"));
+    home.crash("server");
     home.does(&["stop", "server"]);
     let stopped = [0, 1].map(|id| (id, "stopped".to_owned()));
     assert_eq!(home.statuses(), stopped);
@@ -52,7 +47,7 @@ fn a_supervisor_that_is_killed_leaves_nothing_and_is_replaced() {
 
 /// An app that has not finished its start is to run too.
 #[test]
-fn a_supervisor_that_is_killed_during_a_start_leaves_a_crashed_app() {
+fn a_guard_that_is_killed_during_a_start_leaves_a_crashed_app() {
     let _turn = beside_others();
     let home = Home::new();
     let script = "setInterval(() => {}, 1e6); require('net').connect(process.env.PORT)";
@@ -63,14 +58,12 @@ fn a_supervisor_that_is_killed_during_a_start_leaves_a_crashed_app() {
     start.stdout(Stdio::null()).stderr(Stdio::null());
     let mut start = start.spawn().unwrap();
     begun.accept().unwrap();
-    let all = home.processes();
-    kill(home.supervisor("slow"));
+    home.crash("slow");
     start.wait().unwrap();
-    assert_eq!(gone_within(PATIENCE, &all), []);
     assert_eq!(home.statuses(), [(0, "crashed".to_owned())]);
 }
 
-/// Whoever of the two is killed, also both in the same moment: the next start begins with nothing.
+/// Also when supervisor and guard are killed in the same moment, the next start begins with nothing.
 #[test]
 fn what_is_left_of_those_that_are_killed_is_removed() {
     let _turn = beside_others();
@@ -87,21 +80,19 @@ fn what_is_left_of_those_that_are_killed_is_removed() {
     let folders = || fs::read_dir(&place).unwrap().count();
     let unfinished = home.path().join("apps/job/app.json.new-1");
     run(&["start", "job.sh"]);
-    for (supervisor, guard, left) in [(true, false, 0), (false, true, 0), (true, true, 1)] {
+    for (both, left) in [(false, 0), (true, 1)] {
         assert_eq!(folders(), 1);
         let all = home.processes();
         let pid = home.supervisor("job");
-        let parent = parent_of(pid);
+        let guard = parent_of(pid);
         // Both are stopped first, so that neither sees the other's end.
-        for pid in [pid, parent] {
-            if supervisor && guard {
+        for pid in [pid, guard] {
+            if both {
                 kill_process(Pid::from_raw(pid).unwrap(), Signal::STOP).unwrap();
             }
         }
-        if guard {
-            kill(parent);
-        }
-        if supervisor {
+        kill(guard);
+        if both {
             kill(pid);
         }
         assert_eq!(gone_within(PATIENCE, &all), []);
@@ -169,9 +160,7 @@ fn one_apps_trouble_is_not_anothers() {
     home.does(&["start", "job.sh", "-n", "a"]);
     home.does(&["start", "job.sh", "-n", "b"]);
     let before = home.pids();
-    let killed = Process::find(before[0]).unwrap();
-    kill(home.supervisor("a"));
-    assert_eq!(gone_within(PATIENCE, &[killed]), []);
+    home.crash("a");
     assert_eq!(home.pids()[1], before[1]);
     home.does(&["save"]);
     home.does(&["resurrect"]);

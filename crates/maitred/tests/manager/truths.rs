@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::CommandExt;
 
-use crate::harness::beside_others;
+use crate::harness::{PATIENCE, Process, beside_others, gone_within};
 use crate::home::{Ended, Home, NODE_SERVER, ended};
 
 /// A situation, what is said in it, and what is not.
@@ -95,17 +95,19 @@ const SITUATIONS: [Situation; 6] = [
         comes_to: |home| {
             home.file("job.sh", "exec sleep 1000\n");
             home.does(&["start", "job.sh"]);
-            let all = home.processes();
+            let worker = Process::find(home.pids()[0]).unwrap();
             let supervisor = rustix::process::Pid::from_raw(home.supervisor("job")).unwrap();
             let kill = rustix::process::Signal::KILL;
             rustix::process::kill_process(supervisor, kill).unwrap();
-            assert_eq!(
-                crate::harness::gone_within(crate::harness::PATIENCE, &all),
-                []
-            );
+            assert_eq!(gone_within(PATIENCE, &[worker]), []);
+            // It is back when that is known.
+            home.does(&["restart", "job"]);
             with_logs(home, home.run(&["ls"]))
         },
-        says: &["the supervisor was killed by SIGKILL"],
+        says: &[
+            "the supervisor was killed by SIGKILL",
+            "starts again at once",
+        ],
         says_not: &["signal 9"],
     },
 ];

@@ -1,0 +1,38 @@
+//! Listening sockets that an earlier supervisor has left open: clients wait at them for workers.
+
+use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
+
+use balance::Nanos;
+use wire::Address;
+
+use super::address::ListenAddress;
+use super::context::Context;
+use super::listeners::{Closing, Opened, only_v6};
+use super::registered;
+
+/// Makes a listener of a TCP socket that listens already. Workers join it as they join one whose workers
+/// have all ended. `None` if it cannot be one: then it is closed.
+pub(super) fn adopt(socket: OwnedFd, cx: &mut Context) -> Option<ListenAddress> {
+    let local = sys::local_address(socket.as_fd()).ok()?;
+    let address = ListenAddress::parse(local.as_bytes(), only_v6(&socket), Path::new("/"));
+    let address =
+        address.filter(|address| address.is_tcp() && cx.listeners.at(address).is_none())?;
+    let opened = Opened {
+        socket,
+        cookie: None,
+        address: address.clone(),
+        sockaddr: Address::new(local.as_bytes())?,
+        linger: None,
+        chosen: false,
+    };
+    let id = registered::open(opened, cx).ok()?;
+    if let Some(listener) = cx.listeners.all.get_mut(&id) {
+        // Kept for a successor: one that wants the port at another address may have it.
+        listener.closing = Some(Closing {
+            at: Nanos::MAX,
+            by: 0,
+        });
+    }
+    Some(address)
+}

@@ -1,0 +1,221 @@
+//! A supervisor that is killed comes back, with its app: nobody is refused meanwhile.
+
+use std::io::ErrorKind;
+use std::net::TcpStream;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::harness::{PATIENCE, Process, Request, beside_others, gone_within};
+use crate::home::{Home, NODE_SERVER, parent_of};
+
+fn send(pid: i32, signal: Signal) {
+    kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
+}
+
+/// Kills the supervisor of an app, and waits for the next one; it is a child of the same guard.
+fn kill_supervisor(home: &Home, name: &str) -> i32 {
+    let supervisor = home.supervisor(name);
+    let guard = parent_of(supervisor);
+    let killed = Process::find(supervisor).unwrap();
+    send(supervisor, Signal::KILL);
+    assert_eq!(gone_within(PATIENCE, &[killed]), []);
+    // What comes back is waited for by each command.
+    home.does(&["start", name]);
+    let next = home.supervisor(name);
+    assert_ne!(next, supervisor);
+    assert_eq!(parent_of(next), guard);
+    next
+}
+
+fn online(home: &Home) -> bool {
+    home.statuses().iter().all(|(_, status)| status == "online")
+}
+
+/// Each client opens a new connection for each request, and never tries again. Whoever was at work with
+/// a worker loses that; whoever comes meanwhile waits in the kernel's backlog.
+fn nobody_is_refused(flags: &[&str], kills: usize) {
+    const CLIENTS: usize = 4;
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("server.js", NODE_SERVER);
+    home.does(&[&["start", "server.js", "-i", "2"], flags].concat());
+    home.is_up("server", 2);
+    let door = home.door();
+    let over = AtomicBool::new(false);
+    let (answered, lost) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..CLIENTS {
+            scope.spawn(|| {
+                while !over.load(Ordering::Relaxed) {
+                    match Request::get(&door, "/") {
+                        Ok(answer) => {
+                            assert_eq!(answer.status, 200);
+                            answered.fetch_add(1, Ordering::Relaxed);
+                        }
+                        Err(error) => {
+                            assert_ne!(error.kind(), ErrorKind::ConnectionRefused);
+                            lost.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                }
+            });
+        }
+        for killed in 1..=kills {
+            let before = answered.load(Ordering::Relaxed);
+            kill_supervisor(&home, "server");
+            // Some that came after that are answered.
+            while answered.load(Ordering::Relaxed) < before + 100 {
+                std::thread::yield_now();
+            }
+            let instances = home.instances();
+            let restarts = instances
+                .iter()
+                .map(|it| it["pm2_env"]["restart_time"].clone());
+            assert_eq!(restarts.collect::<Vec<_>>(), [killed, killed]);
+        }
+        over.store(true, Ordering::Relaxed);
+    });
+    let lost = lost.into_inner();
+    assert!(lost <= CLIENTS * kills, "{lost} lost in {kills} kills");
+    assert!(online(&home));
+    let logs = home.does(&["logs", "server", "--nostream"]);
+    assert!(
+        logs.contains("the supervisor was killed by SIGKILL"),
+        "{logs}"
+    );
+    home.does(&["delete", "server"]);
+    assert!(home.port_is_free());
+}
+
+#[test]
+fn nobody_is_refused_while_a_supervisor_comes_back() {
+    nobody_is_refused(&[], 4);
+}
+
+#[test]
+fn nobody_is_refused_while_a_supervisor_with_a_proxy_comes_back() {
+    nobody_is_refused(&["--per", "request"], 4);
+}
+
+/// In fork mode the app has its port itself.
+#[test]
+fn what_shares_no_sockets_comes_back_too() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("server.js", NODE_SERVER);
+    home.does(&["start", "server.js", "-x"]);
+    let worker = home.pids()[0];
+    kill_supervisor(&home, "server");
+    home.is_up("server", 2);
+    Request::get(&home.door(), "/").unwrap();
+    assert_ne!(home.pids()[0], worker);
+    assert!(online(&home));
+}
+
+/// What was stopped stays so, and what waits for its schedule waits again.
+#[test]
+fn what_does_not_run_does_not_start_with_its_supervisor() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "exec sleep 1000\n");
+    home.does(&["start", "job.sh", "-i", "2"]);
+    home.does(&["stop", "1"]);
+    let supervisor = Process::find(home.supervisor("job")).unwrap();
+    send(supervisor.pid, Signal::KILL);
+    assert_eq!(gone_within(PATIENCE, &[supervisor]), []);
+    home.does(&["restart", "0"]);
+    let statuses = [(0, "online".to_owned()), (1, "stopped".to_owned())];
+    assert_eq!(home.statuses(), statuses);
+}
+
+/// The metrics endpoint and the control socket are there again, at their addresses.
+#[test]
+fn its_own_sockets_come_back_with_it() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("server.js", NODE_SERVER);
+    let metrics = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = metrics.local_addr().unwrap();
+    drop(metrics);
+    home.does(&[
+        "start",
+        "server.js",
+        "-i",
+        "2",
+        "--metrics",
+        &address.to_string(),
+    ]);
+    for _ in 0..2 {
+        kill_supervisor(&home, "server");
+        let answer = loop {
+            // It is opened when the app is about to start.
+            match TcpStream::connect(address).and_then(|it| Request::over(it, "/livez")) {
+                Ok(answer) => break answer,
+                Err(_) => std::thread::yield_now(),
+            }
+        };
+        assert_eq!(answer.status, 200);
+    }
+    home.does(&["delete", "server"]);
+    assert!(std::net::TcpListener::bind(address).is_ok());
+}
+
+/// What nobody listens on any more is closed, though the port was open when the supervisor was killed.
+#[test]
+fn a_listener_that_is_not_wanted_any_more_is_closed() {
+    let _turn = beside_others();
+    let home = Home::new();
+    let other = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = other.local_addr().unwrap();
+    drop(other);
+    let two = format!(
+        "{NODE_SERVER}require('http').createServer().listen({}, '127.0.0.1', () => console.log('two'));",
+        address.port()
+    );
+    home.file("server.js", &two);
+    home.does(&["start", "server.js", "-i", "1"]);
+    TcpStream::connect(address).unwrap();
+    home.file("server.js", NODE_SERVER);
+    kill_supervisor(&home, "server");
+    let start = std::time::Instant::now();
+    while TcpStream::connect(address).is_ok() {
+        assert!(start.elapsed() < PATIENCE, "it stays open");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
+    Request::get(&home.door(), "/").unwrap();
+}
+
+/// While the guard waits before it starts another supervisor, commands wait for that one; and the guard
+/// itself can be asked to end.
+#[test]
+fn commands_wait_for_one_that_is_killed_again_and_again() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "exec sleep 1000\n");
+    home.does(&["start", "job.sh"]);
+    for _ in 0..4 {
+        kill_supervisor(&home, "job");
+    }
+    // The next pause is 0.8 seconds.
+    let kill = || {
+        let all = home.processes();
+        let supervisor = home.supervisor("job");
+        let guard = parent_of(supervisor);
+        let gone: Vec<_> = all.into_iter().filter(|it| it.pid != guard).collect();
+        send(supervisor, Signal::KILL);
+        assert_eq!(gone_within(PATIENCE, &gone), []);
+        Process::find(guard).unwrap()
+    };
+    kill();
+    home.does(&["stop", "job"]);
+    assert_eq!(home.statuses(), [(0, "stopped".to_owned())]);
+    home.does(&["start", "job"]);
+    for _ in 0..4 {
+        kill_supervisor(&home, "job");
+    }
+    let guard = kill();
+    send(guard.pid, Signal::TERM);
+    assert_eq!(gone_within(PATIENCE, &[guard]), []);
+    assert_eq!(home.statuses(), [(0, "crashed".to_owned())]);
+}
