@@ -1,4 +1,8 @@
-//! Listening sockets that an earlier supervisor has left open: clients wait at them for workers.
+//! Listening sockets that an earlier supervisor has left open.
+//!
+//! Those at TCP addresses become listeners: clients wait there for workers. Of a Unix socket the path
+//! remains, which is kept with the rights of the worker that has bound it, and nobody knows these any more:
+//! the socket is closed, and the next worker that wants the path removes what is left there.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
@@ -10,14 +14,19 @@ use super::address::ListenAddress;
 use super::context::Context;
 use super::listeners::{Closing, Opened, only_v6};
 use super::registered;
+use super::registration_events::RegistrationEvent;
 
 /// Makes a listener of a TCP socket that listens already. Workers join it as they join one whose workers
 /// have all ended. `None` if it cannot be one: then it is closed.
 pub(super) fn adopt(socket: OwnedFd, cx: &mut Context) -> Option<ListenAddress> {
     let local = sys::local_address(socket.as_fd()).ok()?;
     let address = ListenAddress::parse(local.as_bytes(), only_v6(&socket), Path::new("/"));
-    let address =
-        address.filter(|address| address.is_tcp() && cx.listeners.at(address).is_none())?;
+    let address = address.filter(|address| cx.listeners.at(address).is_none())?;
+    if !address.is_tcp() {
+        drop(socket);
+        cx.registration.tell(RegistrationEvent::Left(address));
+        return None;
+    }
     let opened = Opened {
         socket,
         cookie: None,

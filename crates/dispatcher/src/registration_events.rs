@@ -8,6 +8,7 @@ use std::sync::{Arc, mpsc};
 
 use rustix::event::{EventfdFlags, eventfd};
 
+use super::address::ListenAddress;
 use super::ids::ListenerId;
 
 /// How many descriptors of workers may wait to be put away.
@@ -20,6 +21,8 @@ pub(super) enum RegistrationEvent {
     Ended(i32),
     /// A listener is over.
     Closed(ListenerId),
+    /// An earlier supervisor listened at this name of a Unix socket, and was killed.
+    Left(ListenAddress),
     /// A worker has sent this, and it is of no use.
     PutAway(OwnedFd),
 }

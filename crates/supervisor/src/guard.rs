@@ -19,7 +19,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use rustix::net::{AddressFamily, sockopt};
+use rustix::net::sockopt;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 use sys::{Forked, ForkedSharing, Signalled};
 
@@ -103,7 +103,7 @@ impl Keeper {
                 let brings_back = end.is_accident();
                 // Whatever else it has left is closed.
                 let mut left = supervisor.left_open().unwrap_or_default();
-                left.retain(|it| brings_back && is_tcp_listener(it));
+                left.retain(|it| brings_back && is_listener(it));
                 self.listening = left;
                 tidy_up(folder, branch);
                 let End::Killed { signal, .. } = end else {
@@ -225,10 +225,8 @@ fn wait_for(pause: Duration) -> Option<Signal> {
     }
 }
 
-fn is_tcp_listener(socket: &OwnedFd) -> bool {
-    let family = sockopt::socket_domain(socket);
-    let is_tcp = family.is_ok_and(|it| matches!(it, AddressFamily::INET | AddressFamily::INET6));
-    is_tcp && sockopt::socket_acceptconn(socket).unwrap_or(false)
+fn is_listener(left: &OwnedFd) -> bool {
+    sockopt::socket_acceptconn(left).unwrap_or(false)
 }
 
 /// Ends what the supervisor has left behind.

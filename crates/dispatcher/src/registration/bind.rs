@@ -157,7 +157,20 @@ impl Registrar {
                 let end = path.iter().position(|byte| *byte == 0);
                 let path = path.get(..end.unwrap_or(path.len())).unwrap_or(path);
                 let links = &self.settings.links;
-                own_socket::at_path(&question.socket, path, &question.peer, &claim.rights, links)
+                let bind = || {
+                    let theirs = &question.socket;
+                    own_socket::at_path(theirs, path, &question.peer, &claim.rights, links)
+                };
+                match bind() {
+                    Err(error)
+                        if error.kind() == io::ErrorKind::AddrInUse
+                            && self.left.remove(address)
+                            && own_socket::remove_dead(address, &claim.rights) =>
+                    {
+                        bind()
+                    }
+                    bound => bound,
+                }
             }
         };
         if let Err(error) = &made

@@ -35,6 +35,7 @@ use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
 use wire::{Reply, Request, Verb};
 
+use super::address::ListenAddress;
 use super::command::{Commands, Gone};
 use super::ids::ListenerId;
 use super::notice::Notice;
@@ -142,6 +143,8 @@ struct Registrar {
     claims: Claims,
     /// The paths of Unix listeners.
     paths: HashMap<ListenerId, KeptPath>,
+    /// Where an earlier supervisor has left a path without a listener.
+    left: HashSet<ListenAddress>,
     /// Tells when something changes in a folder with such a path.
     inotify: Option<OwnedFd>,
     reminded: Option<Instant>,
@@ -176,6 +179,7 @@ impl Registrar {
             reserve: Reserve::default(),
             claims: Claims::default(),
             paths: HashMap::new(),
+            left: HashSet::new(),
             inotify: None,
             reminded: None,
             own_ports: HashSet::new(),
@@ -241,6 +245,9 @@ impl Registrar {
                     self.closer.close(left);
                 }
                 Ok(RegistrationEvent::Closed(listener)) => drop(self.paths.remove(&listener)),
+                Ok(RegistrationEvent::Left(address)) => {
+                    self.left.insert(address);
+                }
                 Ok(RegistrationEvent::PutAway(descriptor)) => self.closer.close([descriptor]),
                 Err(mpsc::TryRecvError::Empty) => return Ok(()),
                 Err(mpsc::TryRecvError::Disconnected) => return Err(Gone),

@@ -11,11 +11,16 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 
-use rustix::fs::{AtFlags, FileType, Mode, OFlags, chmod, fchmod, fstat, linkat, openat, unlinkat};
+use rustix::fs::{
+    AtFlags, FileType, Mode, OFlags, chmod, fchmod, fstat, linkat, openat, statat, unlinkat,
+};
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, Protocol, SocketFlags, SocketType, socket_with, sockopt};
+use rustix::net::{
+    AddressFamily, Protocol, SocketAddrUnix, SocketFlags, SocketType, connect, socket_with, sockopt,
+};
 use sys::Rights;
 
+use super::super::address::ListenAddress;
 use super::options;
 use super::peer::Peer;
 use super::unix_path::UnixPath;
@@ -142,6 +147,34 @@ pub(super) fn at_path(
     bound.map(Some)
 }
 
+/// Removes the path of a Unix socket that nobody listens at any more, with a worker's rights. Whether it
+/// was one.
+pub(super) fn remove_dead(address: &ListenAddress, rights: &Rights) -> bool {
+    let ListenAddress::Path(path) = address else {
+        return false;
+    };
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name()) else {
+        return false;
+    };
+    let remove = || -> io::Result<bool> {
+        let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let folder = openat(rustix::fs::CWD, folder, flags, Mode::empty())?;
+        let found = statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW)?;
+        if FileType::from_raw_mode(found.st_mode) != FileType::Socket {
+            return Ok(false);
+        }
+        let within = Path::new("/proc/self/fd").join(folder.as_raw_fd().to_string());
+        let client = socket_with(AddressFamily::UNIX, SocketType::STREAM, FLAGS, None)?;
+        let served = connect(&client, &SocketAddrUnix::new(within.join(name))?);
+        if served != Err(Errno::CONNREFUSED) {
+            return Ok(false);
+        }
+        unlinkat(&folder, name, AtFlags::empty())?;
+        Ok(true)
+    };
+    matches!(rights.act(remove), Ok(Ok(true)))
+}
+
 /// Binds a socket to a name in a folder: by the path that is to be shown, or, where that is too long
 /// or leads through folders that are closed to the worker, by that of the folder's descriptor.
 /// Where the name does not fit behind that either, the socket gets it by a link.
@@ -203,5 +236,41 @@ pub(super) fn is_supported(theirs: &OwnedFd, sockaddr: &[u8]) -> bool {
             it == rustix::net::ipproto::TCP || Protocol::as_raw(it).get() == MPTCP
         }),
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+
+    #[test]
+    fn only_a_socket_that_nobody_listens_at_is_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app.sock");
+        let address = ListenAddress::Path(path.clone());
+        let rights = Rights {
+            identity: sys::Identity::own().unwrap(),
+            capabilities: rustix::thread::capabilities(None).unwrap().effective,
+        };
+        assert!(!remove_dead(&address, &rights), "there is nothing");
+        let listener = UnixListener::bind(&path).unwrap();
+        assert!(!remove_dead(&address, &rights), "somebody listens");
+        assert!(path.exists());
+        drop(listener);
+        let link = folder.path().join("link.sock");
+        std::os::unix::fs::symlink(&path, &link).unwrap();
+        assert!(
+            !remove_dead(&ListenAddress::Path(link.clone()), &rights),
+            "a link"
+        );
+        assert!(link.is_symlink() && path.exists());
+        assert!(remove_dead(&address, &rights));
+        assert!(!path.exists());
+        fs::write(&path, "mine").unwrap();
+        assert!(!remove_dead(&address, &rights), "a file");
+        assert!(path.exists());
     }
 }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::harness::{PATIENCE, Process, Request, beside_others, gone_within};
+use crate::harness::{Door, PATIENCE, Process, Request, beside_others, gone_within};
 use crate::home::{Home, NODE_SERVER, parent_of};
 
 fn send(pid: i32, signal: Signal) {
@@ -184,6 +184,35 @@ fn a_listener_that_is_not_wanted_any_more_is_closed() {
         std::thread::sleep(std::time::Duration::from_millis(50));
     }
     Request::get(&home.door(), "/").unwrap();
+}
+
+/// The path of a Unix socket lies there still. Node would not listen at it.
+#[test]
+fn a_unix_socket_that_was_left_is_in_nobodys_way() {
+    let _turn = beside_others();
+    let home = Home::new();
+    let path = home.folder().join("app.sock");
+    let server = NODE_SERVER.replace("process.env.PORT", "process.env.SOCKET");
+    home.file("server.js", &server);
+    let app = |per: &str| {
+        format!(
+            r#"{{ "script": "server.js", "instances": 2, "per": "{per}", "env": {{ "SOCKET": "{}" }} }}"#,
+            path.display()
+        )
+    };
+    for per in ["connection", "request"] {
+        home.file("app.json", &app(per));
+        home.does(&["start", "app.json"]);
+        for _ in 0..2 {
+            kill_supervisor(&home, "server");
+            let answer = Request::get(&Door::Unix(path.clone()), "/").unwrap();
+            assert_eq!(answer.status, 200);
+            let restarts = &home.instances()[0]["pm2_env"]["unstable_restarts"];
+            assert_eq!(restarts, 0);
+        }
+        home.does(&["delete", "server"]);
+        assert!(!path.exists());
+    }
 }
 
 /// While the guard waits before it starts another supervisor, commands wait for that one; and the guard
