@@ -26,6 +26,16 @@ const OURS: [&str; 4] = [
     RUN_VAR,
 ];
 
+/// What systemd tells the process that it starts, which is maitred, and no worker of it.
+const OF_SERVICE_MANAGER: [&str; 6] = [
+    "NOTIFY_SOCKET",
+    "LISTEN_PID",
+    "LISTEN_FDS",
+    "LISTEN_FDNAMES",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+];
+
 /// Tells to which process of which instance a process belongs, also when it has left that one's
 /// group and session.
 pub const RUN_VAR: &str = "MAITRED_RUN";
@@ -42,7 +52,10 @@ pub fn compose(
             FilterEnv::All => true,
             FilterEnv::Containing(parts) => parts.iter().any(|part| name.contains(part.as_str())),
         };
-        !filtered && !OURS.contains(&name.as_ref())
+        let is_ours = [&OURS[..], &OF_SERVICE_MANAGER]
+            .concat()
+            .contains(&name.as_ref());
+        !filtered && !is_ours
     };
     let inherited = inherited.into_iter().filter(|(name, _)| kept(name));
     let own = own

@@ -1,4 +1,4 @@
-//! Listening sockets that an earlier supervisor has left open.
+//! Listening sockets that an earlier supervisor has left open, or that whoever starts the app lends.
 //!
 //! Those at TCP addresses become listeners: clients wait there for workers. Of a Unix socket the path
 //! remains, which is kept with the rights of the worker that has bound it, and nobody knows these any more:
@@ -18,7 +18,8 @@ use super::registration_events::RegistrationEvent;
 
 /// Makes a listener of a TCP socket that listens already. Workers join it as they join one whose workers
 /// have all ended. `None` if it cannot be one: then it is closed.
-pub(super) fn adopt(socket: OwnedFd, cx: &mut Context) -> Option<ListenAddress> {
+pub(super) fn adopt(socket: OwnedFd, lent: bool, cx: &mut Context) -> Option<ListenAddress> {
+    rustix::io::ioctl_fionbio(&socket, true).ok()?;
     let local = sys::local_address(socket.as_fd()).ok()?;
     let address = ListenAddress::parse(local.as_bytes(), only_v6(&socket), Path::new("/"));
     let address = address.filter(|address| cx.listeners.at(address).is_none())?;
@@ -34,6 +35,7 @@ pub(super) fn adopt(socket: OwnedFd, cx: &mut Context) -> Option<ListenAddress> 
         sockaddr: Address::new(local.as_bytes())?,
         linger: None,
         chosen: false,
+        lent,
     };
     let id = registered::open(opened, cx).ok()?;
     if let Some(listener) = cx.listeners.all.get_mut(&id) {

@@ -134,12 +134,15 @@ impl Dispatcher {
         })
     }
 
-    /// Makes listeners of TCP sockets that listen already, which an earlier supervisor has left. Clients
-    /// wait for workers there. Their addresses; other sockets are closed.
-    pub fn adopt(&self, sockets: Vec<OwnedFd>) -> Vec<ListenAddress> {
+    /// Makes listeners of TCP sockets that listen already: an earlier supervisor has left them, or they are
+    /// `lent` by a process that goes on listening. Clients wait for workers there. Their addresses; other
+    /// sockets are closed.
+    pub fn adopt(&self, sockets: Vec<OwnedFd>, lent: bool) -> Vec<ListenAddress> {
         let adopt = move |cx: &mut context::Context| {
             let sockets = sockets.into_iter();
-            sockets.filter_map(|it| adopted::adopt(it, cx)).collect()
+            sockets
+                .filter_map(|it| adopted::adopt(it, lent, cx))
+                .collect()
         };
         // If the thread has ended there is nothing left to adopt them.
         self.commands.run(adopt).unwrap_or_default()

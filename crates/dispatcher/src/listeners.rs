@@ -25,6 +25,8 @@ pub(super) struct Opened {
     pub(super) linger: Option<[u8; 8]>,
     /// The kernel chose the port.
     pub(super) chosen: bool,
+    /// Whoever has started the app listens there, too, and goes on when we do not.
+    pub(super) lent: bool,
 }
 
 /// A listening socket that the supervisor owns, and no other process has.
@@ -43,6 +45,8 @@ pub(super) struct Listener {
     accepting: bool,
     /// The app stops: it accepts no more, and its workers serve what it has accepted.
     pub(super) shut: bool,
+    /// Another process listens with the same socket, and goes on.
+    lent: bool,
     /// Its last worker has closed it.
     pub(super) closing: Option<Closing>,
     /// The kernel chose its port.
@@ -67,6 +71,7 @@ impl Listener {
             sockaddr: opened.sockaddr,
             accepting: true,
             shut: false,
+            lent: opened.lent,
             closing: None,
             chosen: opened.chosen,
             unused: false,
@@ -100,7 +105,9 @@ impl Listener {
         self.accepting = false;
         self.shut = true;
         // Shut down it refuses newcomers, also while a process that we know nothing of has a copy.
-        let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
+        if !self.lent {
+            let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
+        }
         // Without a descriptor for another socket it is closed with the listener.
         if let Ok(other) = rustix::net::socket_with(
             AddressFamily::UNIX,

@@ -18,6 +18,7 @@ mod ending;
 mod endpoint;
 mod followers;
 pub mod guard;
+mod heartbeat;
 mod instance;
 mod listeners;
 mod listening;
@@ -126,6 +127,7 @@ pub struct Supervisor {
     figures: Vec<ListenerFigures>,
     /// How often to show what was counted, and when next.
     stats: Option<(Duration, Duration)>,
+    heartbeat: Option<heartbeat::Heartbeat>,
     /// Who wants to hear when all is up that is started at the beginning.
     awaits_start: Option<Answer>,
 }
@@ -192,6 +194,7 @@ impl Supervisor {
             started: Instant::now(),
             figures: Vec::new(),
             stats: None,
+            heartbeat: None,
             awaits_start: None,
         };
         let enough = supervisor.has_descriptors_for(supervisor.slots.len());

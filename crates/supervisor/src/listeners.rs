@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
+use anyhow::bail;
+
 use super::Supervisor;
 use super::instance::{Generation, State};
 use super::listening::Kind;
@@ -140,15 +142,30 @@ enum Want {
 impl Supervisor {
     /// Takes over listening sockets that an earlier supervisor of the app has left when it was killed.
     #[must_use]
-    pub fn with_listening(mut self, mut sockets: Vec<OwnedFd>) -> Self {
+    pub fn with_left(self, mut sockets: Vec<OwnedFd>) -> Self {
         // The metrics endpoint opens its own again.
         sockets.retain(|socket| {
             let address = rustix::net::getsockname(socket).map(SocketAddr::try_from);
             !matches!(address, Ok(Ok(address)) if Some(address) == self.app.metrics)
         });
+        self.adopt(sockets, false)
+    }
+
+    /// Listens with sockets of whoever starts the app, which goes on listening when the app does not.
+    ///
+    /// # Errors
+    /// If the app shares no sockets.
+    pub fn with_lent(self, sockets: Vec<OwnedFd>) -> anyhow::Result<Self> {
+        if !sockets.is_empty() && self.dispatcher.is_none() {
+            bail!("sockets were passed (LISTEN_FDS), and an app in fork mode gets none of them");
+        }
+        Ok(self.adopt(sockets, true))
+    }
+
+    fn adopt(mut self, sockets: Vec<OwnedFd>, lent: bool) -> Self {
         let instances = self.numbers();
         if let Some(dispatcher) = &self.dispatcher {
-            for address in dispatcher.adopt(sockets) {
+            for address in dispatcher.adopt(sockets, lent) {
                 self.listeners.adopted(address, &instances);
             }
         }

@@ -27,7 +27,9 @@ impl Supervisor {
         let orphans = self.orphans.iter().map(|orphan| orphan.kill_at);
         let stats = self.stats.map(|(_, at)| at);
         let delay = self.delay.as_ref().map(|delay| delay.until);
+        let heartbeat = self.heartbeat.as_ref().map(|it| it.at);
         let others = [
+            heartbeat,
             delay,
             ending,
             self.renewal.memory_check,
@@ -40,6 +42,7 @@ impl Supervisor {
     /// Looks at what is due.
     pub(super) fn check(&mut self) {
         let now = self.now();
+        self.give_sign_of_life(now);
         let ending = self.ending.as_ref();
         if ending.is_some_and(|ending| ending.kill_at <= now) {
             self.kill_everything();

@@ -7,6 +7,7 @@
 mod alarm;
 mod batch;
 mod channel;
+mod passed;
 mod peer;
 mod process;
 mod readable;
@@ -19,6 +20,7 @@ mod tied;
 pub use alarm::Alarm;
 pub use batch::Batch;
 pub use channel::{CHANNEL, ChannelPlace};
+pub use passed::take_passed;
 pub use peer::{peer_pidfd, receive_all};
 pub use process::{
     ChildSetup, Forked, Identity, cpu_time, exit_now, fork, is_same_file, set_up_child,

@@ -148,6 +148,7 @@ impl Registrar {
             sockaddr,
             linger: linger::of(&question.socket),
             chosen,
+            lent: false,
         };
         let listener = match self
             .dispatcher

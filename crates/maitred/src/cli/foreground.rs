@@ -15,6 +15,7 @@ use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use rustix::stdio;
 use serde::{Deserialize, Serialize};
 
+use super::service_manager;
 use config::App;
 use home::control::Answer;
 use home::runtime_folder::{self, RuntimeFolder};
@@ -68,7 +69,7 @@ pub(super) fn run_from_input() -> anyhow::Result<u8> {
             bail!("the command that runs it has ended");
         }
     }
-    supervise(foreground, Some(caller))
+    supervise(foreground, Some(caller), Vec::new())
 }
 
 /// Runs the app until it ends or is stopped; the exit code.
@@ -76,11 +77,16 @@ pub(super) fn run_from_input() -> anyhow::Result<u8> {
 /// # Errors
 /// If it cannot be run at all.
 pub(super) fn run(foreground: Foreground) -> anyhow::Result<u8> {
-    supervise(foreground, None)
+    let lent = service_manager::passed_sockets()?;
+    supervise(foreground, None, lent)
 }
 
-/// The same; `caller` hears when it is up.
-fn supervise(foreground: Foreground, caller: Option<OwnedFd>) -> anyhow::Result<u8> {
+/// The same; `caller` hears when it is up. `lent` are sockets at which whoever has started it listens.
+fn supervise(
+    foreground: Foreground,
+    caller: Option<OwnedFd>,
+    lent: Vec<OwnedFd>,
+) -> anyhow::Result<u8> {
     let Foreground {
         app,
         stats,
@@ -99,6 +105,7 @@ fn supervise(foreground: Foreground, caller: Option<OwnedFd>) -> anyhow::Result<
     let folder = RuntimeFolder::create()?;
     let path = folder.path().to_owned();
     let branch = Branch::claim();
+    let watchdog = caller.is_none().then(service_manager::watchdog).flatten();
     let supervised = || -> anyhow::Result<u8> {
         guard::split(folder.path(), branch.as_ref(), |sentence| {
             eprintln!("{sentence}");
@@ -113,7 +120,9 @@ fn supervise(foreground: Foreground, caller: Option<OwnedFd>) -> anyhow::Result<
         };
         Supervisor::new(record, None, folder, branch, output)?
             .with_stats(stats.map(|seconds| Duration::from_secs(seconds.get().into())))
-            .with_answer(caller.map(tell_when_up).transpose()?)
+            .with_answer(tell_when_up(caller)?)
+            .with_heartbeat(watchdog, service_manager::lives)
+            .with_lent(lent)?
             .run(|| {})
     };
     let ended = supervised();
@@ -125,16 +134,26 @@ fn supervise(foreground: Foreground, caller: Option<OwnedFd>) -> anyhow::Result<
 pub(super) const UP: &[u8] = b"up\n";
 pub(super) const NOT_UP: &[u8] = b"not up\n";
 
-/// Lets the caller hear of it when the answer comes.
-fn tell_when_up(caller: OwnedFd) -> anyhow::Result<Answer> {
+/// Lets the caller or, without one, the service manager hear of it when the answer comes.
+fn tell_when_up(caller: Option<OwnedFd>) -> anyhow::Result<Option<Answer>> {
+    if caller.is_none() && !service_manager::waits() {
+        return Ok(None);
+    }
     let (answer, outcome) = Answer::pair();
     std::thread::Builder::new()
         .name("up".into())
         .spawn(move || {
-            let said = if outcome.wait() { UP } else { NOT_UP };
+            let is_up = outcome.wait();
+            let Some(caller) = caller else {
+                if is_up {
+                    service_manager::is_ready();
+                }
+                return;
+            };
+            let said = if is_up { UP } else { NOT_UP };
             // A caller that is gone does not wait for it.
             let _ = rustix::net::send(&caller, said, SendFlags::NOSIGNAL);
         })
         .context("starting a thread that tells when it is up")?;
-    Ok(answer)
+    Ok(Some(answer))
 }

@@ -2,13 +2,14 @@
 //! this process over them. It starts each when what it depends on is there, passes signals on, and
 //! ends when all of them have ended.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::{Read, Write};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixStream;
 use std::process::{Command, Stdio};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
@@ -16,7 +17,7 @@ use sys::Signalled;
 
 use super::foreground::{COMMAND, Foreground, UP};
 use super::order::Order;
-use super::{Manner, together};
+use super::{Manner, service_manager, together};
 use crate::apps::{Culprit, Known};
 use crate::dependencies::Schedule;
 
@@ -38,6 +39,8 @@ struct Together<'a> {
     schedule: Schedule,
     /// The numbers of those that run, by their pids.
     running: BTreeMap<i32, usize>,
+    /// Those that are up, or have been.
+    there: BTreeSet<usize>,
     /// Managed apps that others wait for.
     awaited: usize,
     /// A signal has asked to end: no other one is started.
@@ -52,6 +55,9 @@ struct Together<'a> {
 /// # Errors
 /// If none of them can be started.
 pub(super) fn run(apps: Vec<Foreground>, order: Order, manner: &Manner) -> anyhow::Result<u8> {
+    if !service_manager::passed_sockets()?.is_empty() {
+        bail!("sockets were passed (LISTEN_FDS) to several apps: run each in a unit of its own");
+    }
     sys::block_signals().context("blocking signals")?;
     let (news, heard) = channel();
     let signals = news.clone();
@@ -70,6 +76,7 @@ pub(super) fn run(apps: Vec<Foreground>, order: Order, manner: &Manner) -> anyho
         order: &order,
         apps,
         running: BTreeMap::new(),
+        there: BTreeSet::new(),
         awaited: 0,
         ends: false,
         highest: 0,
@@ -80,12 +87,19 @@ pub(super) fn run(apps: Vec<Foreground>, order: Order, manner: &Manner) -> anyho
     if together.running.is_empty() && together.awaited == 0 {
         bail!("none of the apps could be started");
     }
+    let watchdog = service_manager::watchdog();
     while !together.is_over() {
-        let Ok(news) = heard.recv() else {
-            break;
-        };
-        together.hear(news);
-        together.begin_who_can();
+        match heard.recv_timeout(watchdog.unwrap_or(Duration::MAX)) {
+            Ok(news) => {
+                together.hear(news);
+                together.begin_who_can();
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => break,
+        }
+        if watchdog.is_some() {
+            service_manager::lives();
+        }
     }
     Ok(together.highest)
 }
@@ -129,12 +143,27 @@ impl Together<'_> {
             News::Signal(arrived) => self.signalled(arrived),
             // Its end may have been heard of first.
             News::Up(number, _) if !self.schedule.is_begun(number) => {}
-            News::Up(number, Ok(())) => self.schedule.started(number),
-            News::Completed(number, Ok(())) => self.schedule.completed(number),
+            News::Up(number, Ok(())) => {
+                self.schedule.started(number);
+                self.is_there(number);
+            }
+            News::Completed(number, Ok(())) => {
+                self.schedule.completed(number);
+                self.is_there(number);
+            }
             News::Up(number, Err(reason)) | News::Completed(number, Err(reason)) => {
                 self.has_failed(number, reason);
             }
             News::Waited => self.awaited -= 1,
+        }
+    }
+
+    /// One is up, or has completed; when all of them are, the service manager hears of it.
+    fn is_there(&mut self, number: usize) {
+        let is_last = self.there.insert(number)
+            && (0..self.apps.len()).all(|number| self.there.contains(&number));
+        if is_last && service_manager::waits() {
+            service_manager::is_ready();
         }
     }
 
@@ -174,6 +203,7 @@ impl Together<'_> {
             self.highest = self.highest.max(u8::try_from(code).unwrap_or(u8::MAX));
             if code == 0 {
                 self.schedule.completed(number);
+                self.is_there(number);
             } else if !self.ends {
                 self.has_failed(number, reason);
             }

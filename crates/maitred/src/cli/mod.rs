@@ -39,6 +39,7 @@ mod scale;
 mod schema;
 mod send;
 mod send_signal;
+mod service_manager;
 mod shown;
 mod start;
 mod start_all;

@@ -78,7 +78,7 @@ impl Supervise {
                 let _ = (&*starter).write_all(READY.as_bytes());
             };
             let code = Supervisor::new(record, Some(claim), folder, branch, output)?
-                .with_listening(listening)
+                .with_left(listening)
                 .run(ready);
             runtime_folder::remove(&path);
             return code;

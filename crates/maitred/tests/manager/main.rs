@@ -56,6 +56,7 @@ mod recreated;
 mod reload;
 mod removed;
 mod renewal;
+mod service_manager;
 mod settings;
 mod starts;
 mod states;
