@@ -14,7 +14,7 @@ use super::change::recreating;
 use super::encode::{millis, os, os_list, os_map};
 use super::environment::FilterEnv;
 use super::fields::Entry;
-use super::{Cron, Dependency, KillSignal, Logs, Place, Requests, Restart, Watch};
+use super::{Cron, Dependency, KillSignal, Logs, Overlap, Place, Requests, Restart, Watch};
 use safe_files::Rights;
 
 /// One app, ready to run. Paths are absolute, and nothing here means "default" any more.
@@ -88,6 +88,9 @@ pub struct App {
     pub hang_timeout: Duration,
     /// When all instances are restarted.
     pub cron: Option<Cron>,
+    /// What the calendar does with a job that still runs.
+    #[serde(default)]
+    pub cron_overlap: Overlap,
     pub watch: Option<Watch>,
     pub logs: Logs,
     /// Where each instance's pid is written.
@@ -131,6 +134,12 @@ pub struct Description {
 }
 
 impl App {
+    /// What the calendar does while a run goes on, if the app is a job: the calendar starts its runs, and
+    /// nothing follows when one ends.
+    pub fn job(&self) -> Option<Overlap> {
+        (self.cron.is_some() && !self.restart.auto).then_some(self.cron_overlap)
+    }
+
     /// With whose rights the files that it names are used.
     pub fn file_rights(&self) -> Rights {
         Rights::of(self.identity.as_ref().map(sys::Identity::from))

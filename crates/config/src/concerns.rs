@@ -5,6 +5,7 @@ use anyhow::bail;
 use super::ExecMode;
 use super::field::Needs;
 use super::fields::{Entry, FIELDS};
+use super::kind::Schedule;
 use super::names;
 use super::requests::Per;
 
@@ -26,6 +27,10 @@ pub(super) fn check(
     for field in FIELDS.iter().filter(|field| (field.is_set)(entry)) {
         let name = field.name;
         match field.needs {
+            Needs::Job if !is_job(entry) => bail!(
+                "{name} needs a job, whose runs the calendar alone starts: write cron_restart and \
+                 autorestart: false"
+            ),
             Needs::Requests if !by_request => bail!("{name} needs per: request"),
             Needs::Connections if by_request => bail!(
                 "{name} needs per: connection; with per: request, max_concurrency limits the requests \
@@ -42,7 +47,8 @@ pub(super) fn check(
                      {also}exec_mode: cluster"
                 )
             }
-            Needs::Nothing | Needs::Cluster | Needs::Connections | Needs::Requests => {}
+            Needs::Nothing | Needs::Cluster | Needs::Connections | Needs::Requests | Needs::Job => {
+            }
         }
         let companion = field.with.and_then(names::field);
         if let Some(companion) = companion.filter(|it| !(it.is_set)(entry)) {
@@ -50,4 +56,9 @@ pub(super) fn check(
         }
     }
     Ok(())
+}
+
+/// Whether its runs are those of a job.
+fn is_job(entry: &Entry) -> bool {
+    matches!(entry.cron_restart, Some(Schedule::At(_))) && entry.autorestart == Some(false)
 }

@@ -3,7 +3,9 @@
 use anyhow::bail;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
+use super::kind::Kind;
 use triggers::schedule::Schedule;
 
 /// A schedule, known to be valid.
@@ -13,6 +15,46 @@ pub struct Cron {
     pub pattern: String,
     /// The time zone by its IANA name; empty for the machine's own.
     pub zone: String,
+}
+
+/// What happens at its time while the last run of a job goes on.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Overlap {
+    /// The time passes.
+    #[default]
+    Skip,
+    /// The next run follows when the last one has ended.
+    Wait,
+    /// The last one is stopped.
+    Replace,
+}
+
+impl Overlap {
+    const ALL: [(&str, Self); 3] = [
+        ("skip", Self::Skip),
+        ("wait", Self::Wait),
+        ("replace", Self::Replace),
+    ];
+
+    /// The word for it in a config.
+    pub fn word(self) -> &'static str {
+        let found = Self::ALL.iter().find(|(_, overlap)| *overlap == self);
+        found.map_or("", |(word, _)| word)
+    }
+}
+
+impl Kind for Overlap {
+    const EXPECTS: &'static str = "\"skip\", \"wait\" or \"replace\"";
+
+    fn schema() -> Value {
+        json!({ "enum": Self::ALL.map(|(word, _)| word) })
+    }
+
+    fn read(value: &Value) -> Option<Self> {
+        let found = Self::ALL.iter().find(|(word, _)| value == word);
+        found.map(|(_, overlap)| *overlap)
+    }
 }
 
 /// Bytes; a list of all minutes has 169.

@@ -80,6 +80,10 @@ fn described(field: &Field, nth: usize, mode: &Value) -> Map<String, Value> {
     if field.name != "append_env_to_name" {
         fields.insert("name".to_owned(), json!("app"));
     }
+    if field.needs == Needs::Job {
+        fields.insert("cron_restart".to_owned(), json!("0 3 * * *"));
+        fields.insert("autorestart".to_owned(), json!(false));
+    }
     if let Some(companion) = field.with.and_then(names::field) {
         fields.insert(companion.name.to_owned(), example(companion.examples[0]));
     }
@@ -109,6 +113,8 @@ fn is_met(needs: Needs, mode: &str) -> bool {
         Needs::Cluster => mode != "fork",
         Needs::Connections => mode == "connection",
         Needs::Requests => mode == "request",
+        // A job is one in each mode; without, `what_is_for_jobs_needs_one`.
+        Needs::Job => true,
     }
 }
 
@@ -152,6 +158,28 @@ fn every_field_takes_effect_in_every_mode_or_is_refused() {
             assert!(one.warnings.is_empty(), "{at}: {:?}", one.warnings);
             let differ = without_words(one.app) != without_words(other.app);
             assert!(differ || one.force != other.force, "{at}: no effect");
+        }
+    }
+}
+
+#[test]
+fn what_is_for_jobs_needs_one() {
+    let place = Place::new();
+    for field in FIELDS.iter().filter(|field| field.needs == Needs::Job) {
+        for (lacking, other) in [
+            ("cron_restart", None),
+            ("cron_restart", Some(json!(0))),
+            ("autorestart", None),
+            ("autorestart", Some(json!(true))),
+        ] {
+            let mut fields = described(field, 0, &json!({}));
+            fields.remove(lacking);
+            if let Some(other) = other {
+                fields.insert(lacking.to_owned(), other);
+            }
+            let error = place.resolve(&fields).unwrap_err().to_string();
+            let start = format!("{} needs a job", field.name);
+            assert!(error.starts_with(&start), "{error}");
         }
     }
 }

@@ -85,6 +85,8 @@ pub(crate) enum Needs {
     Connections,
     /// `per: request`.
     Requests,
+    /// `cron_restart` and `autorestart: false`: the app is a job.
+    Job,
 }
 
 /// How a changed value takes effect.

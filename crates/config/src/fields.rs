@@ -11,6 +11,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+use super::cron::Overlap;
 use super::depends::DependsOn;
 use super::encode::os_option;
 use super::field::{Category, Change, Field, Needs, Takes, companion, flag};
@@ -435,6 +436,14 @@ fields! {
         examples: [r#""Europe/Berlin""#, r#""UTC""#],
         with: "cron_restart",
         flags: [flag("cron-timezone", Takes::Value("ZONE")).also_of_run()],
+    }
+    /// What happens at a time of `cron_restart` while the last run of a job goes on: `skip` (that time
+    /// passes), `wait` (the next run follows when the last one has ended, once), or `replace` (the last
+    /// one is stopped). Runs of a job never overlap.
+    cron_overlap: Overlap [Restarts, Job, Restart] {
+        default: "skip",
+        examples: [r#""wait""#, r#""replace""#],
+        flags: [flag("cron-overlap", Takes::Value("WHAT")).also_of_run()],
     }
     /// Restarts the app when files change: in its working directory (true), or in these paths.
     watch: Watched [Restarts, Nothing, Restart] {

@@ -58,7 +58,7 @@ mod words;
 pub use app::{App, Balance, ExecMode, Interpreter, Policy};
 pub use called::{called, check_names};
 pub use change::changed;
-pub use cron::Cron;
+pub use cron::{Cron, Overlap};
 pub use depends::{Dependency, Until};
 pub use environment::{Environment, FilterEnv, RUN_VAR, compose, with_own};
 pub use field::{Category, Field, Flag, Takes};

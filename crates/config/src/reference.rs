@@ -40,6 +40,7 @@ fn entry(field: &Field) -> String {
         Needs::Cluster => Some("`exec_mode: cluster`"),
         Needs::Connections => Some("`exec_mode: cluster` and `per: connection`"),
         Needs::Requests => Some("`per: request`"),
+        Needs::Job => Some("`cron_restart` and `autorestart: false`"),
     };
     let with = field.with.map(|with| format!("`{with}`"));
     let needs: Vec<_> = needs.map(str::to_owned).into_iter().chain(with).collect();

@@ -147,6 +147,7 @@ pub fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Resolved>
             .map(|Bytes(bytes)| bytes)
             .filter(|it| *it > 0),
         cron: cron(&entry)?,
+        cron_overlap: entry.cron_overlap.unwrap_or_default(),
         logs: logs(
             &entry,
             &files,

@@ -40,7 +40,7 @@ pub use app_folder::{AppFolder, CONTROL, Claim};
 pub use dump::{Dump, Which};
 pub use environment::environment;
 pub use numbers::Numbers;
-pub use record::{Kept, Record, Rest, now_ms};
+pub use record::{Kept, LastRun, Record, Rest, now_ms};
 pub use telemetry::events::Exit;
 
 /// The folder of all apps.

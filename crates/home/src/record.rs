@@ -55,6 +55,16 @@ pub struct Kept {
     /// Why its last process could not be started, if it could not.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub not_started: Option<String>,
+    /// When its last process ran that has ended.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_run: Option<LastRun>,
+}
+
+/// A run that is over, in milliseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastRun {
+    pub started: u64,
+    pub ended: u64,
 }
 
 impl Kept {
@@ -70,6 +80,7 @@ impl Kept {
             exit: None,
             out_of_memory: None,
             not_started: None,
+            last_run: None,
         }
     }
 

@@ -15,7 +15,7 @@ use super::{Orphan, Supervisor};
 use crate::output::Worker;
 use config::KillSignal;
 use dispatcher::Drain;
-use home::{self, Exit, now_ms};
+use home::{self, Exit, LastRun, now_ms};
 use process::cgroup::Group;
 use process::tree;
 use telemetry::events::{Event, Next};
@@ -225,6 +225,7 @@ impl Supervisor {
             self.count_blocked(number, ended);
         }
         let pid = ended.as_ref().map_or(0, |process| process.pid);
+        let started = ended.as_ref().map(|process| process.started_at);
         let (group, ended) = match ended {
             Some(process) => (process.group, Some(process.app)),
             None => (None, None),
@@ -236,6 +237,8 @@ impl Supervisor {
             && let Some(slot) = self.slot(number)
         {
             slot.exit = Some(status);
+            let ended = now_ms();
+            slot.last_run = started.map(|started| LastRun { started, ended });
             slot.out_of_memory = out_of_memory;
         }
         self.left_groups

@@ -20,6 +20,7 @@ mod followers;
 pub mod guard;
 mod heartbeat;
 mod instance;
+mod jobs;
 mod listeners;
 mod listening;
 mod metrics;

@@ -136,7 +136,10 @@ impl Supervisor {
             return;
         }
         match call {
-            Call::Scheduled => self.renew_all(Trigger::Schedule),
+            Call::Scheduled => match self.app.job() {
+                Some(overlap) => self.run_job(overlap),
+                None => self.renew_all(Trigger::Schedule),
+            },
             Call::Changed(change) => {
                 self.tell_of_watching();
                 let path = change.path.display().to_string();

@@ -14,7 +14,7 @@ use super::listening::{Expected, Listening, Standing};
 use super::silence::Silence;
 use config::{App, ExecMode};
 use home::control::{self, InstanceView};
-use home::{self, Exit, Kept};
+use home::{self, Exit, Kept, LastRun};
 use process::cgroup::Group;
 use process::node_ipc::Channel;
 use telemetry::figures::{ListenerFigures, WorkerFigures};
@@ -77,6 +77,10 @@ pub(super) struct Slot {
     pub(super) removed: bool,
     /// Why its connections are not distributed.
     pub(super) not_preloaded: Option<String>,
+    /// The run of a job that has been told of as going on at its next time.
+    pub(super) still_runs: Option<Generation>,
+    /// When its last process was started, and when it had ended.
+    pub(super) last_run: Option<LastRun>,
     /// What its last process listened on.
     known: Expected,
 }
@@ -103,6 +107,8 @@ impl Slot {
             outcome: None,
             removed: false,
             not_preloaded: None,
+            still_runs: None,
+            last_run: kept.last_run,
             known: Expected::new(),
         }
     }
@@ -272,6 +278,7 @@ impl Slot {
             exit: self.exit,
             out_of_memory: self.out_of_memory,
             not_started: self.not_started.clone(),
+            last_run: self.last_run,
         }
     }
 
@@ -324,6 +331,7 @@ impl Slot {
             out_of_memory: self.out_of_memory,
             bound: process.and_then(|process| Some(process.group.as_ref()?.bound())),
             not_started: self.not_started.clone(),
+            last_run: self.last_run,
             not_preloaded: self.not_preloaded.clone(),
             open: any.then(|| own().map(open).sum()),
             given: any.then(|| own().map(given).sum()),
@@ -343,6 +351,7 @@ fn rules(app: &App) -> Rules {
         kill_timeout: app.kill_timeout,
         listen_timeout: app.listen_timeout,
         wait_ready: app.wait_ready,
-        overlap: app.exec_mode == ExecMode::Cluster,
+        // Runs of a job never overlap.
+        overlap: app.exec_mode == ExecMode::Cluster && app.job().is_none(),
     }
 }

@@ -112,6 +112,9 @@ pub enum Event {
         #[serde(flatten)]
         trigger: Trigger,
     },
+    /// The last run of a job goes on at a time of its calendar; the next one `waits` for its end, or is
+    /// left out.
+    StillRuns { instance: u32, waits: bool },
     /// What should restart instances by itself does not.
     NoTrigger { trigger: String, reason: String },
     /// Lines cannot be written to a log, and are dropped from now on.

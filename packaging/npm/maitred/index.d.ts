@@ -129,6 +129,8 @@ export interface App extends OtherNames {
   cron_restart?: string | 0 | false | null;
   /** Time zone of `cron_restart`, by its IANA name. Default: the machine's. Example: `"Europe/Berlin"` */
   cron_timezone?: string | null;
+  /** What happens at a time of `cron_restart` while the last run of a job goes on: `skip` (that time passes), `wait` (the next run follows when the last one has ended, once), or `replace` (the last one is stopped). Runs of a job never overlap. Default: skip. Example: `"wait"` */
+  cron_overlap?: "skip" | "wait" | "replace" | null;
   /** Restarts the app when files change: in its working directory (true), or in these paths. Default: false. Example: `true` */
   watch?: boolean | string | (string)[] | null;
   /** What is not watched: names, paths, globs, or "regex:" with a regular expression. A text is split at spaces. Default: node_modules, and names that begin with a dot. Example: `["logs"]` */
@@ -304,6 +306,8 @@ export interface OtherNames {
   "cronTz"?: App["cron_timezone"];
   "cron_tz"?: App["cron_timezone"];
   "timezone"?: App["cron_timezone"];
+  "cron-overlap"?: App["cron_overlap"];
+  "cronOverlap"?: App["cron_overlap"];
   "ignore-watch"?: App["ignore_watch"];
   "ignoreWatch"?: App["ignore_watch"];
   "watch-ignore"?: App["ignore_watch"];

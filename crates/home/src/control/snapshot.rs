@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Exit, Kept, Record, Rest};
+use crate::{Exit, Kept, LastRun, Record, Rest};
 use config::App;
 use telemetry::figures::Foreign;
 
@@ -61,6 +61,9 @@ pub struct InstanceView {
     /// Why its last process could not be started, if it could not.
     #[serde(default)]
     pub not_started: Option<String>,
+    /// When its last process ran that has ended.
+    #[serde(default)]
+    pub last_run: Option<LastRun>,
     /// Why its connections are not distributed, if they are not and could be expected to.
     #[serde(default)]
     pub not_preloaded: Option<String>,
@@ -182,6 +185,7 @@ impl InstanceView {
             unstable: self.unstable,
             exit: self.exit,
             out_of_memory: self.out_of_memory,
+            last_run: self.last_run,
             ..Kept::new(self.id, self.number, Rest::Runs)
         }
     }
@@ -208,6 +212,7 @@ impl InstanceView {
             out_of_memory: kept.out_of_memory,
             bound: None,
             not_started: kept.not_started.clone(),
+            last_run: kept.last_run,
             not_preloaded: None,
             open: None,
             given: None,

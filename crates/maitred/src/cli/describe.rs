@@ -5,7 +5,7 @@ use anyhow::bail;
 use clap::Args;
 use rustix::process::Pid;
 
-use super::{Manner, shown, together, usage};
+use super::{Manner, last_run, shown, together, usage};
 pub(super) use config::{self, App, Cron, ExecMode, Until};
 use home::control::{InstanceView, Snapshot};
 use home::{Exit, Home, now_ms};
@@ -148,6 +148,7 @@ fn of_instance(snapshot: &Snapshot, view: &InstanceView) -> Vec<Row> {
         ("memory", or_none(usage.map(|it| shown::bytes(it.memory)))),
         ("memory limit", or_none(memory_limit(app, view))),
         ("last exit", last_exit(view)),
+        ("last run", or_none(view.last_run.map(last_run::told))),
     ]
 }
 
@@ -228,6 +229,7 @@ fn of_service(home: &Home, snapshot: &Snapshot, view: &InstanceView) -> Vec<Row>
         }
         None => "sufficient".to_owned(),
     };
+    let overlap = app.job().map(|overlap| overlap.word().to_owned());
     vec![
         ("shared sockets", sharing(snapshot, view)),
         (what, or_none(counted)),
@@ -237,6 +239,7 @@ fn of_service(home: &Home, snapshot: &Snapshot, view: &InstanceView) -> Vec<Row>
         ("open files limit", descriptors),
         ("watched", or_none(app.watch.as_ref().map(watched))),
         ("cron restart", or_none(app.cron.as_ref().map(planned))),
+        ("cron overlap", or_none(overlap)),
     ]
 }
 

@@ -4,7 +4,7 @@ use anstyle::{AnsiColor, Style};
 use clap::{Args, ValueEnum};
 
 use super::table::{Cell, Column, print};
-use super::{Manner, mini_list, shown, together, usage};
+use super::{Manner, last_run, mini_list, shown, together, usage};
 use crate::apps::{self, Known};
 use config::ExecMode;
 use home::control::{InstanceView, Snapshot, State};
@@ -179,13 +179,13 @@ fn cells(row: &Row<'_>) -> Vec<Cell> {
         or_none(instance.pid.map(|pid| pid.to_string())),
         or_none(runs.then(|| shown::duration(row.uptime))),
         instance.restarts.to_string().into(),
-        Cell {
+        last_run::status(app, instance).unwrap_or_else(|| Cell {
             text: shown::status(instance),
             style: match instance.blocked {
                 Some(_) => Style::new().fg_color(Some(AnsiColor::Red.into())),
                 None => style(instance.state),
             },
-        },
+        }),
         or_none(runs.then(|| format!("{}%", row.usage.cpu))),
         or_none(runs.then(|| shown::bytes(row.usage.memory))),
         or_none(instance.open.map(|open| open.to_string())),

@@ -17,6 +17,7 @@ mod id;
 mod init;
 mod jlist;
 mod kill;
+mod last_run;
 mod list;
 mod logs;
 mod man;

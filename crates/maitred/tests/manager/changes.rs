@@ -213,6 +213,10 @@ fn of_triggers() -> Vec<Row> {
             app.writes("hello", 3);
         })
         .beside(json!({ "cron_restart": hours })),
+        row("cron_overlap", json!("skip"), json!("replace"), |app| {
+            app.writes("hello", 4);
+        })
+        .beside(json!({ "cron_restart": "* * * * * *", "autorestart": false })),
         row("watch", json!(false), json!(["w1"]), |app| {
             app.home.file("w1/changed", "");
             app.writes("hello", 3);

@@ -39,6 +39,7 @@ mod hostile_dumps;
 mod identity;
 mod inspect;
 mod intruder;
+mod jobs;
 mod kill_signal;
 mod lifecycle;
 mod listeners;

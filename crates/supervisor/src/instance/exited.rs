@@ -18,6 +18,9 @@ impl Instance {
         let wanted = matches!(status, Exit::Code(code) if restart.stop_exit_codes.contains(&code));
         if !restart.auto || wanted {
             step.tell(run, status, Next::Ended);
+            if std::mem::take(&mut self.due) {
+                return self.begin(step.now);
+            }
             return State::Resting(Rest::Ended(status));
         }
         let lived = Lived {
@@ -26,6 +29,7 @@ impl Instance {
         };
         let Some(delay) = self.debt.after(lived, restart, step.now) else {
             let attempts = self.debt.runs();
+            self.due = false;
             step.tell(run, status, Next::Errored { attempts });
             return State::Resting(Rest::Errored);
         };

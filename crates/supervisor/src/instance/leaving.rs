@@ -173,6 +173,7 @@ impl Instance {
             | Event::Reload
             | Event::TryOut
             | Event::NoRoom { .. }
+            | Event::Due
             | Event::Hurry { .. } => false,
         }
     }

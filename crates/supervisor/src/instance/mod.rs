@@ -22,6 +22,8 @@
 mod debt;
 #[cfg(test)]
 mod drains;
+#[cfg(test)]
+mod due;
 mod exited;
 mod leaving;
 #[cfg(test)]
@@ -63,6 +65,8 @@ pub(crate) struct Instance {
     restarts: u32,
     /// The next process is one of them.
     follows: bool,
+    /// A further run begins when the present one has ended.
+    due: bool,
     debt: Debt,
 }
 
@@ -76,6 +80,7 @@ impl Instance {
             last: 0,
             restarts,
             follows: false,
+            due: false,
             debt: Debt::of(unstable),
         }
     }
@@ -104,6 +109,7 @@ impl Instance {
                 | Event::TryOut
         ) {
             self.settle(Outcome::Superseded, &mut step);
+            self.due = false;
             self.awaited = match event {
                 Event::Stop | Event::Remove => Awaited::Stopped,
                 _ => Awaited::Up,

@@ -133,6 +133,7 @@ fn live(seed: u64) {
             },
             9 => Event::Unfit { run },
             10 => Event::Hurry { by: now },
+            12 => Event::Due,
             11 => Event::Listens {
                 run,
                 listening: random.bool(),

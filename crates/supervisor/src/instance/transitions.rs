@@ -23,6 +23,7 @@ impl Instance {
             Event::Unfit { run } => self.is_unfit(run, step),
             Event::Time => self.look_at_time(step),
             Event::Hurry { by } => self.hurry(by),
+            Event::Due => self.is_due(),
             // Of processes that leave alone.
             Event::Drained { .. } | Event::Cut => self.state,
         }
@@ -240,8 +241,14 @@ impl Instance {
         }
     }
 
+    /// A further run follows the present one.
+    fn is_due(&mut self) -> State {
+        self.due = self.current().is_some();
+        self.state
+    }
+
     /// To be started as soon as may be, with a clean slate.
-    fn begin(&mut self, now: Duration) -> State {
+    pub(super) fn begin(&mut self, now: Duration) -> State {
         self.debt = Debt::default();
         // What has crashed and waits for its restart is started instead.
         self.follows &= self.is_leaving();

@@ -5,12 +5,14 @@ use std::collections::BTreeSet;
 use anstyle::{AnsiColor, Style};
 
 use config::App;
-use telemetry::events::{Event, Trigger};
+use renewals::{renewing, still_runs};
+use telemetry::events::Event;
 use telemetry::figures::Foreign;
 
 mod blocked;
 mod exits;
 mod plain;
+mod renewals;
 
 const MB: u64 = 1024 * 1024;
 
@@ -257,6 +259,7 @@ impl Sentences {
                 "clients wait and no worker of {name} is up: trying to start one each second"
             )),
             Event::Renewing { trigger } => Some(renewing(&name, trigger)),
+            Event::StillRuns { instance, waits } => Some(still_runs(&name, *instance, *waits)),
             Event::NoTrigger { trigger, reason } => {
                 Some(format!("{name} is not restarted by {trigger}: {reason}"))
             }
@@ -400,32 +403,6 @@ impl Sentences {
 
 fn patience(app: &App) -> u64 {
     u64::try_from(app.balance.patience.as_millis()).unwrap_or(u64::MAX)
-}
-
-fn renewing(name: &str, trigger: &Trigger) -> String {
-    match trigger {
-        Trigger::Schedule => format!("restarting {name} (cron_restart)"),
-        Trigger::Change { path, others: 0 } => {
-            format!("restarting {name}: {} has changed", path.escape_debug())
-        }
-        Trigger::Change { path, others } => format!(
-            "restarting {name}: {} and {others} more have changed",
-            path.escape_debug()
-        ),
-        Trigger::Memory {
-            instance,
-            used,
-            limit,
-        } => format!(
-            "replacing {name}-{instance}: it uses {} MB, more than {} MB (max_memory_restart)",
-            used / MB,
-            limit / MB
-        ),
-        Trigger::Hang { instance, lasts } => {
-            let time = seconds(*lasts);
-            format!("replacing {name}-{instance}: it has been blocked for {time} (hang_timeout)")
-        }
-    }
 }
 
 fn seconds(ms: u64) -> String {

@@ -11,7 +11,7 @@ use super::sentences::tests::sentences;
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots/sentences.txt");
 
 /// How many kinds of events [`kind`] tells apart.
-const KINDS: usize = 44;
+const KINDS: usize = 45;
 
 /// Tells apart what has a sentence of its own. A new event has no number until it has one here, and
 /// then wants an example in [`examples`].
@@ -61,6 +61,7 @@ fn kind(event: &Event) -> usize {
         Event::NotReady { .. } => 41,
         Event::Blocked { .. } => 42,
         Event::Unblocked { .. } => 43,
+        Event::StillRuns { .. } => 44,
     }
 }
 
@@ -141,7 +142,9 @@ fn triggers() -> Vec<Event> {
     };
     [Trigger::Schedule, change(0), change(3), memory, hang]
         .map(|trigger| Event::Renewing { trigger })
-        .into()
+        .into_iter()
+        .chain([false, true].map(|waits| Event::StillRuns { instance: 1, waits }))
+        .collect()
 }
 
 fn log_events() -> Vec<Event> {

@@ -1,0 +1,53 @@
+//! Jobs: apps whose runs the calendar starts, and which nothing follows when they end. Their runs never
+//! overlap.
+
+use super::Supervisor;
+use super::instance::{self, Rest, State};
+use config::Overlap;
+use telemetry::events::{Event, Trigger};
+
+impl Supervisor {
+    /// The time of a job has come: each instance that no command has stopped runs once more, unless its last
+    /// run goes on.
+    pub(super) fn run_job(&mut self, overlap: Overlap) {
+        let (mut due, now) = (Vec::new(), self.now());
+        for number in self.numbers() {
+            let Some(slot) = self.slot(number) else {
+                continue;
+            };
+            let state = slot.instance.state();
+            if matches!(state, State::Resting(Rest::Stopped)) {
+                continue;
+            }
+            match slot.instance.current() {
+                Some(run) if overlap != Overlap::Replace => {
+                    // Once a run: its calendar may have a time each second.
+                    let is_new = slot.still_runs.replace(run.generation) != Some(run.generation);
+                    let waits = overlap == Overlap::Wait;
+                    if waits {
+                        self.step(number, instance::Event::Due);
+                    }
+                    if is_new {
+                        let instance = number;
+                        self.event(Event::StillRuns { instance, waits });
+                    }
+                }
+                // As in `renew_all`, a process that starts now is new enough: a command may wait for it.
+                _ if slot.is_starting(now) => {}
+                _ => due.push(number),
+            }
+        }
+        if due.is_empty() {
+            return;
+        }
+        let trigger = Trigger::Schedule;
+        self.event(Event::Renewing { trigger });
+        for number in due {
+            if let Some(slot) = self.slot(number) {
+                // A command that waits for this instance to be up hears of the process that starts now.
+                slot.outcome = None;
+            }
+            self.step(number, instance::Event::Renew);
+        }
+    }
+}

@@ -1,0 +1,40 @@
+//! What restarts instances, or starts a job, without anybody asking.
+
+use telemetry::events::Trigger;
+
+use super::{MB, seconds};
+
+pub(super) fn renewing(name: &str, trigger: &Trigger) -> String {
+    match trigger {
+        Trigger::Schedule => format!("restarting {name} (cron_restart)"),
+        Trigger::Change { path, others: 0 } => {
+            format!("restarting {name}: {} has changed", path.escape_debug())
+        }
+        Trigger::Change { path, others } => format!(
+            "restarting {name}: {} and {others} more have changed",
+            path.escape_debug()
+        ),
+        Trigger::Memory {
+            instance,
+            used,
+            limit,
+        } => format!(
+            "replacing {name}-{instance}: it uses {} MB, more than {} MB (max_memory_restart)",
+            used / MB,
+            limit / MB
+        ),
+        Trigger::Hang { instance, lasts } => {
+            let time = seconds(*lasts);
+            format!("replacing {name}-{instance}: it has been blocked for {time} (hang_timeout)")
+        }
+    }
+}
+
+/// A job whose time has come while its last run goes on.
+pub(super) fn still_runs(name: &str, instance: u32, waits: bool) -> String {
+    let follows = match waits {
+        true => "the next run follows when this one has ended (cron_overlap: wait)",
+        false => "the calendar waits for its end (cron_overlap: skip)",
+    };
+    format!("{name}-{instance} still runs at the next time of its cron_restart: {follows}")
+}
