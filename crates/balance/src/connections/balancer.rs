@@ -2,7 +2,7 @@
 
 use std::num::NonZeroUsize;
 
-use super::choose::{choose, free};
+use super::choose::{choose, fewest_open, free};
 use super::delay::Delay;
 use super::member::{Basis, ConnectionFigures, Member};
 use super::memory::Memory;
@@ -109,14 +109,7 @@ impl<C: Channels> ConnectionBalancer<C> {
         connection: C::Connection,
         channels: &mut C,
     ) {
-        let ticket = self.ticket;
-        self.ticket += 1;
-        let mut arrived = Waiting {
-            ticket,
-            arrived: now,
-            client,
-            connection,
-        };
+        let mut arrived = self.ticketed(now, client, connection);
         if self.waiting.is_empty()
             && !self.has_staged()
             && let Some((at, basis)) = self.choose(now, client, channels)
@@ -130,6 +123,29 @@ impl<C: Channels> ConnectionBalancer<C> {
         self.waiting.insert(arrived);
         // Behind others, it can have nothing that they could not have, and all is awaited already.
         if is_first {
+            self.serve(now, channels);
+        }
+    }
+
+    /// A connection has come back on which nothing is to be done now. While nothing waits, whoever has the
+    /// fewest gets it, busy or not. Clients that stick to members go where they belong.
+    pub fn arrive_idle(
+        &mut self,
+        now: Nanos,
+        client: Client,
+        connection: C::Connection,
+        channels: &mut C,
+    ) {
+        let sticks = self.settings.policy == ConnectionPolicy::IpHash;
+        if sticks || !self.waiting.is_empty() {
+            return self.arrive(now, client, connection, channels);
+        }
+        let Some(at) = fewest_open(now, &mut self.members, &mut self.memory, channels) else {
+            return self.arrive(now, client, connection, channels);
+        };
+        let waiting = self.ticketed(now, client, connection);
+        if let Err(back) = self.give(now, at, Basis::Ahead, waiting, channels) {
+            self.waiting.insert(back);
             self.serve(now, channels);
         }
     }
@@ -209,6 +225,22 @@ impl<C: Channels> ConnectionBalancer<C> {
         std::iter::from_fn(|| self.waiting.pop())
             .map(|waiting| waiting.connection)
             .collect()
+    }
+
+    fn ticketed(
+        &mut self,
+        now: Nanos,
+        client: Client,
+        connection: C::Connection,
+    ) -> Waiting<C::Connection> {
+        let ticket = self.ticket;
+        self.ticket += 1;
+        Waiting {
+            ticket,
+            arrived: now,
+            client,
+            connection,
+        }
     }
 
     fn place(&self, id: MemberId) -> Option<usize> {

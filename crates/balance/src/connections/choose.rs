@@ -213,7 +213,7 @@ fn likeliest(now: Nanos, members: &[Member]) -> [Option<usize>; LOOKS] {
 
 /// The member with the fewest open connections, of those whose channels take anything; among
 /// equals the one whose turn is the longest ago.
-fn fewest_open<C: Channels>(
+pub(crate) fn fewest_open<C: Channels>(
     now: Nanos,
     members: &mut [Member],
     memory: &mut Memory,

@@ -332,8 +332,15 @@ impl World {
         self.arrived += 1;
         self.floor.central.insert(connection);
         let client = Client::unknown(self.floor.random.u64(..20));
-        self.balancer
-            .arrive(self.floor.now, client, connection, &mut self.floor);
+        let now = self.floor.now;
+        // In worlds with any trouble, some come back from workers that have more than others.
+        if self.floor.refusing && self.floor.random.u8(..8) == 0 {
+            self.balancer
+                .arrive_idle(now, client, connection, &mut self.floor);
+        } else {
+            self.balancer
+                .arrive(now, client, connection, &mut self.floor);
+        }
         self.plan_tick();
     }
 

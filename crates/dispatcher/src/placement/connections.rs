@@ -12,6 +12,7 @@ use balance::{
 use rustix::io::fcntl_dupfd_cloexec;
 use wire::Passed;
 
+use super::evening::{Evening, excess};
 use super::terms::{Arrived, Returned, Waiting};
 use super::way_back::{Sent, WaysBack};
 use crate::address::client;
@@ -37,6 +38,7 @@ struct Queue {
     balancer: ConnectionBalancer<Workers>,
     /// Refusals that have been reported.
     refused: u64,
+    evening: Evening,
 }
 
 /// Balancers of connections, one for each listener.
@@ -77,6 +79,7 @@ impl Connections {
         let queue = Queue {
             balancer: ConnectionBalancer::new(self.settings),
             refused: 0,
+            evening: Evening::default(),
         };
         self.queues.insert(id, queue);
     }
@@ -96,6 +99,10 @@ impl Connections {
         if let Some(queue) = self.queues.get_mut(&listener) {
             let open = workers.counts.of(member).count();
             queue.balancer.join(now, member, key, open, workers);
+            // Where clients stick to their workers, connections stay.
+            if self.settings.policy != ConnectionPolicy::IpHash {
+                queue.evening.begin(now);
+            }
         }
     }
 
@@ -162,7 +169,9 @@ impl Connections {
 
     pub(super) fn deadline(&self) -> Option<Nanos> {
         let queues = self.queues.values();
-        queues.filter_map(|queue| queue.balancer.deadline()).min()
+        let deadlines =
+            queues.flat_map(|queue| [queue.balancer.deadline(), queue.evening.deadline()]);
+        deadlines.flatten().min()
     }
 
     pub(super) fn tick(
@@ -173,6 +182,17 @@ impl Connections {
         notices: &Notices,
     ) {
         for (id, queue) in &mut self.queues {
+            if queue.evening.is_due(now) {
+                let excess = excess(queue.balancer.members());
+                if excess.is_empty() {
+                    queue.evening.end();
+                }
+                for (member, most) in excess {
+                    if let Some(channel) = workers.channels.get_mut(&member) {
+                        self.ways_back.ask(member, most, channel);
+                    }
+                }
+            }
             if queue.balancer.deadline().is_none_or(|at| at > now) {
                 continue;
             }
@@ -233,7 +253,7 @@ impl Connections {
         let channel = workers.channels.get_mut(&member);
         let is_busy = self.ways_back.may_be_busy(member, channel.as_deref()) || opaque;
         if is_busy && let Some(channel) = channel {
-            self.ways_back.ask(member, channel);
+            self.ways_back.ask(member, u32::MAX, channel);
         }
         is_busy
     }
@@ -303,7 +323,11 @@ impl Connections {
         }
         let connection = Connection::given_back(socket, peer, passed);
         let client = client(peer, returned.number);
-        queue.balancer.arrive(now, client, connection, workers);
+        if unread {
+            queue.balancer.arrive(now, client, connection, workers);
+        } else {
+            queue.balancer.arrive_idle(now, client, connection, workers);
+        }
         None
     }
 

@@ -6,6 +6,7 @@
 //! to the other.
 
 mod connections;
+mod evening;
 mod failure_log;
 mod requests;
 mod terms;

@@ -1,4 +1,5 @@
-//! Connections that workers give back while they drain, so that others go on with them.
+//! Connections that workers give back, while they drain or when they have more than others, so that
+//! others go on with them.
 //!
 //! The worker's library knows on which connections no request is in progress. It is asked over the
 //! channel, and sends them up over a socket pair of the member's own; each goes to another worker
@@ -57,9 +58,9 @@ impl WaysBack {
         }
     }
 
-    /// Asks a member for all connections on which no request is in progress, and on which none is
+    /// Asks a member for so many connections on which no request is in progress, and on which none is
     /// from now on.
-    pub(super) fn ask(&mut self, id: MemberId, channel: &mut Channel) {
+    pub(super) fn ask(&mut self, id: MemberId, most: u32, channel: &mut Channel) {
         if !channel.hears_requests() {
             return;
         }
@@ -74,7 +75,7 @@ impl WaysBack {
         }
         if let Some(Some(way)) = self.ways.get(&id) {
             way.hear(id, true, &self.epoll);
-            let (message, len) = Handoff::GiveBack(u32::MAX).encode();
+            let (message, len) = Handoff::GiveBack(most).encode();
             let message = message.get(..len).unwrap_or(&[]);
             // A full channel has a request in it already.
             let _ = channel.put(message, Some(way.theirs.as_fd()));

@@ -12,7 +12,7 @@ use serde_json::{Value, json};
 use crate::client::Client;
 use crate::harness::{PATIENCE, Process, beside_others, gone_within, repository, tool};
 use crate::home::Home;
-use crate::wait::until_it_is;
+use crate::wait::{until, until_it_is};
 use kinds::{KINDS, Kind, UPLOADS};
 use lasting::Lasting;
 use load::{address, under_load};
@@ -296,6 +296,67 @@ fn what_cannot_move_is_waited_for() {
     assert!(first.iter().all(Process::is_alive));
     drop(client);
     assert_eq!(gone_within(PATIENCE, &first), []);
+}
+
+/// How many connections each worker has open, as the metrics tell.
+fn open(home: &Home) -> Vec<u32> {
+    let metrics = home.does(&["metrics", "app"]);
+    let lines = metrics.lines();
+    let open = lines.filter_map(|line| line.strip_prefix("maitred_worker_connections_open{"));
+    let mut open: Vec<_> = open
+        .map(|line| line.rsplit_once(' ').unwrap().1.parse().unwrap())
+        .collect();
+    open.sort_unstable();
+    open
+}
+
+/// Clients that keep their connections come to have workers that have come after them. Who sticks to a
+/// worker stays there.
+#[test]
+fn connections_even_out_after_workers_have_come() {
+    let _turn = beside_others();
+    for server in [node(), bun(), deno(), uvicorn(), asyncio()] {
+        for balance in ["next_available", "round_robin", "ip_hash"] {
+            let case = format!("{}, {balance}", server.file);
+            let home = Home::new();
+            let fields = json!({ "instances": 2, "balance": balance });
+            server.write(&home, &fields);
+            home.does(&["start", "app.json"]);
+            home.is_up("app", 2);
+            let clients = (0..40).map(|_| Client::new(address(&home)).unwrap());
+            let mut clients: Vec<_> = clients.collect();
+            // Each sends a request now and then, as long as it takes.
+            let mut go_on = || {
+                for (number, client) in clients.iter_mut().enumerate() {
+                    let answered = client.send("/", b"").and_then(|()| client.receive(b""));
+                    answered.unwrap_or_else(|error| panic!("{case}: client {number}: {error}"));
+                }
+            };
+            go_on();
+            let before = open(&home);
+            // Meanwhile they go on: servers close connections that are idle for five seconds.
+            let mut scale = home.command(&["scale", "app", "4", "--silent"]);
+            let mut scale = scale.spawn().unwrap();
+            let done = until(&case, || {
+                go_on();
+                scale.try_wait().unwrap()
+            });
+            assert!(done.success(), "{case}: {done}");
+            if balance == "ip_hash" {
+                let begin = Instant::now();
+                while begin.elapsed() < Duration::from_secs(2) {
+                    go_on();
+                    assert_eq!(open(&home)[2..], before, "{case}");
+                }
+            } else {
+                until_it_is(&case, || {
+                    go_on();
+                    open(&home) == [10, 10, 10, 10]
+                });
+            }
+            go_on();
+        }
+    }
 }
 
 /// Each server at each level.
