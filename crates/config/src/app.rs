@@ -14,6 +14,7 @@ use super::change::recreating;
 use super::encode::{millis, os, os_list, os_map};
 use super::environment::FilterEnv;
 use super::fields::Entry;
+use super::health::Health;
 use super::{Cron, Dependency, KillSignal, Logs, Overlap, Place, Requests, Restart, Watch};
 use safe_files::Rights;
 
@@ -86,6 +87,9 @@ pub struct App {
     /// An instance whose event loop stands still for longer than this is replaced; none is if it is zero.
     #[serde(with = "millis", default)]
     pub hang_timeout: Duration,
+    /// How each instance is checked.
+    #[serde(default)]
+    pub health: Option<Health>,
     /// When all instances are restarted.
     pub cron: Option<Cron>,
     /// What the calendar does with a job that still runs.
@@ -218,6 +222,12 @@ impl App {
             None
         } else if self.requests.is_some() {
             Some("per: request")
+        } else if self
+            .health
+            .as_ref()
+            .is_some_and(Health::goes_over_listeners)
+        {
+            Some("health")
         } else {
             let limited = self.balance.max_connections.is_some();
             limited.then_some("max_connections")

@@ -15,6 +15,7 @@ use super::cron::Overlap;
 use super::depends::DependsOn;
 use super::encode::os_option;
 use super::field::{Category, Change, Field, Needs, Takes, companion, flag};
+use super::health::HealthCheck;
 use super::kind::{
     Account, Bytes, ExitCodes, Kind, LogTarget, Millis, MinUptime, Patterns, Ports, Schedule,
     Texts, Variables, WatchDelay, WatchOptions, Watched, Words,
@@ -420,6 +421,14 @@ fields! {
         default: "0",
         examples: [r#""30s""#, r#""2m""#],
         flags: [flag("hang-timeout", Takes::Value("TIME")).also_of_run()],
+    }
+    /// Checks each instance by itself: asks it for a path over HTTP, connects to it, or runs a command.
+    /// One that fails `failures` times in a row is replaced, its successor first; `start` and `reload`
+    /// wait until a first check has passed. The page "Health of instances" tells all parts.
+    health: HealthCheck [Restarts, Cluster, Restart] {
+        default: "none",
+        examples: [r#"{ "http": "/healthz" }"#, r#"{ "tcp": true, "interval": "2s" }"#],
+        flags: [flag("health", Takes::Value("PATH|tcp")).also_of_run()],
     }
     /// Restarts the app at these times: a cron pattern of five fields, or of six with seconds
     /// first. "TZ=Europe/Berlin" in front chooses a time zone. 0 switches it off.

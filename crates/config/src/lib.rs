@@ -27,6 +27,7 @@ mod execution;
 mod field;
 mod fields;
 mod file;
+mod health;
 mod here;
 mod identity;
 mod instance_env;
@@ -66,6 +67,7 @@ pub use fields::{Entry, FIELDS};
 #[cfg(feature = "fuzzing")]
 pub use file::read_any_text;
 pub use file::{ConfigFile, is_config, load, load_json, usual};
+pub use health::{Check, Health};
 pub use here::here;
 pub use identity::user_name;
 pub use instances::{Instances, processors};

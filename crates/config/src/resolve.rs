@@ -14,6 +14,7 @@ use super::concerns;
 use super::environment::{self, Environment, FilterEnv};
 use super::execution::{is_called, program, version};
 use super::fields::Entry;
+use super::health::HealthCheck;
 use super::identity;
 use super::kind::{Bytes, LogTarget, Millis, MinUptime, Patterns, Schedule, Watched};
 use super::metrics::MetricsAddress;
@@ -141,6 +142,7 @@ pub fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Resolved>
         wait_ready: entry.wait_ready.unwrap_or(false),
         listen_timeout: millis(entry.listen_timeout, LISTEN_TIMEOUT),
         hang_timeout: millis(entry.hang_timeout, Duration::ZERO),
+        health: entry.health.as_ref().and_then(HealthCheck::resolved),
         // As in pm2, 0 is no limit.
         max_memory: entry
             .max_memory_restart

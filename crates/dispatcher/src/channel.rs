@@ -16,6 +16,9 @@ use telemetry::figures::LoopSeenBy;
 /// So where fewer than these may be open, no more than a handful may lie there.
 const SHALLOW: u64 = 256;
 
+/// A message with the descriptor that goes along.
+type Message = (OwnedFd, [u8; HANDOFF_LEN]);
+
 /// One worker's channel.
 #[derive(Debug)]
 pub(crate) struct Channel {
@@ -35,6 +38,8 @@ pub(crate) struct Channel {
     taken: bool,
     /// How many bytes were put into it, less those that were taken back.
     put: u64,
+    /// A health check lies in it until the worker has taken so many bytes.
+    check: Option<u64>,
     /// Its worker may stand still, and what lies in the channel shows whether it does.
     pub(super) is_watched: bool,
     /// What the kernel knows the connection by that was sent last.
@@ -70,6 +75,7 @@ impl Channel {
             sent: false,
             taken: false,
             put: 0,
+            check: None,
             is_watched: false,
             last: None,
         };
@@ -109,7 +115,9 @@ impl Channel {
         if let Some(theirs) = &self.theirs {
             let mut message = [0; HANDOFF_LEN];
             while let Ok((PROBE_LEN, None)) = sys::receive(theirs.as_fd(), &mut message) {
-                self.put = self.put.wrapping_sub(PROBE_LEN as u64);
+                let len = PROBE_LEN as u64;
+                self.put = self.put.wrapping_sub(len);
+                self.check = self.check.map(|at| at.saturating_sub(len));
             }
         }
         self.probe()
@@ -166,32 +174,71 @@ impl Channel {
         Ok(())
     }
 
+    /// Puts a health check into the channel, in which there is none.
+    pub(super) fn put_check(&mut self, message: &[u8], fd: BorrowedFd<'_>) -> io::Result<()> {
+        self.put(message, Some(fd))?;
+        self.check = Some(self.put);
+        Ok(())
+    }
+
+    /// Whether a health check lies in it.
+    pub(super) fn has_check(&self) -> bool {
+        self.has_check_of(self.untaken())
+    }
+
+    /// The same, where so many bytes lie in it.
+    fn has_check_of(&self, bytes: usize) -> bool {
+        let lie = u64::try_from(bytes).unwrap_or(0);
+        self.check.is_some_and(|at| self.put.wrapping_sub(lie) < at)
+    }
+
+    /// Something has come back out of the channel from before what lies there still.
+    fn came_back(&mut self, len: usize) {
+        self.put = self.put.wrapping_sub(len as u64);
+        // Of one that was taken long ago there may be no more left.
+        self.check = self.check.map(|at| at.saturating_sub(len as u64));
+    }
+
     /// Puts a probe into the channel, if the worker can have one.
     pub(super) fn probe(&mut self) -> bool {
         let (message, len) = Handoff::Probe.encode();
         self.takes_probes() && self.put(message.get(..len).unwrap_or(&[]), None).is_ok()
     }
 
-    /// Takes the oldest connection back, with its message, and any probe before it.
-    pub(super) fn take_back(&mut self) -> Option<(OwnedFd, [u8; HANDOFF_LEN])> {
+    /// Takes the oldest connection back, with its message, and any probe before it. A health check is
+    /// for this worker alone, and stays.
+    pub(super) fn take_back(&mut self) -> Option<Message> {
+        let mut check = None;
+        let taken = self.take_back_beside(&mut check);
+        if let Some((socket, message)) = check {
+            // What was taken out has left room for it.
+            let _ = self.put_check(&message, socket.as_fd());
+        }
+        if taken.is_none() && self.is_watched {
+            // Nothing else is left that would show whether the worker's loop turns.
+            self.probe();
+        }
+        taken
+    }
+
+    fn take_back_beside(&mut self, check: &mut Option<Message>) -> Option<Message> {
         loop {
             let theirs = self.theirs.as_ref()?;
             // A connection that finds no free descriptor on its way back would be lost.
             drop(theirs.try_clone().ok()?);
             let mut message = [0; HANDOFF_LEN];
             let Ok((len @ 1.., socket)) = sys::receive(theirs.as_fd(), &mut message) else {
-                break;
+                return None;
             };
-            self.put = self.put.wrapping_sub(len as u64);
+            self.came_back(len);
             if let (HANDOFF_LEN, Some(socket)) = (len, socket) {
-                return Some((socket, message));
+                if !Handoff::is_check(&message) {
+                    return Some((socket, message));
+                }
+                self.check = None;
+                *check = Some((socket, message));
             }
         }
-        if self.is_watched {
-            // Nothing else is left that would show whether the worker's loop turns.
-            self.probe();
-        }
-        None
     }
 
     /// How many bytes lie in the channel.
@@ -202,9 +249,17 @@ impl Channel {
             .map_or(0, |bytes| usize::try_from(bytes).unwrap_or(0))
     }
 
-    /// How many connections lie in the channel.
+    /// How many connections of clients lie in the channel, and whether something else does.
+    pub(super) fn lies(&self) -> (usize, bool) {
+        let bytes = self.untaken();
+        let checks = usize::from(self.has_check_of(bytes));
+        let connections = (bytes / HANDOFF_LEN).saturating_sub(checks);
+        (connections, !bytes.is_multiple_of(HANDOFF_LEN))
+    }
+
+    /// How many connections of clients lie in the channel.
     pub(super) fn connections(&self) -> usize {
-        self.untaken() / HANDOFF_LEN
+        self.lies().0
     }
 
     /// What tells whether the worker's loop is free.

@@ -13,6 +13,7 @@
 //! | `members` | which processes hold which channels |
 //! | `workers`, `channel` | the channels, and what they and the kernel tell of workers |
 //! | `placement` | what accepted connections become: `connections` or `requests` |
+//! | `check` | connections of health checks |
 //! | `draining` | workers that come to their end |
 //! | `notices` | the way to the supervisor |
 //! | `accept` | accepting, and when not to |
@@ -34,6 +35,7 @@ mod address;
 mod adopted;
 mod bound;
 mod channel;
+mod check;
 mod clock;
 mod command;
 mod connection;
@@ -76,6 +78,7 @@ use std::os::fd::OwnedFd;
 use std::thread::JoinHandle;
 
 pub use address::ListenAddress;
+pub use check::{CheckConnection, Checks};
 pub use descriptors::LEAST as LEAST_RESERVE;
 pub use draining::Drain;
 pub use notice::Notice;
@@ -177,6 +180,11 @@ impl Dispatcher {
     /// that reason has not finished its start.
     pub fn answers(&self) -> bool {
         self.registration.works()
+    }
+
+    /// The way for health checks.
+    pub fn checks(&self) -> Checks {
+        Checks::new(self.commands.clone())
     }
 
     /// What was counted so far, for each listener.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use balance::{Channels, Last, Look, MemberId, Nanos, Refusal, Untaken};
 use rustix::event::epoll;
-use wire::{HANDOFF_LEN, Handoff};
+use wire::Handoff;
 
 use super::channel::Channel;
 use super::connection::Connection;
@@ -68,11 +68,9 @@ impl Channels for Workers {
     }
 
     fn untaken(&mut self, member: MemberId) -> Untaken {
-        let bytes = self.channels.get(&member).map_or(0, Channel::untaken);
-        Untaken {
-            connections: bytes / HANDOFF_LEN,
-            probe: !bytes.is_multiple_of(HANDOFF_LEN),
-        }
+        let channel = self.channels.get(&member);
+        let (connections, probe) = channel.map_or((0, false), Channel::lies);
+        Untaken { connections, probe }
     }
 
     fn send(&mut self, member: MemberId, connection: Connection) -> Result<(), Connection> {
@@ -180,6 +178,7 @@ mod tests {
     use std::sync::atomic::{AtomicU64, Ordering};
 
     use rustix::net::{AddressFamily, SocketType, sockopt};
+    use wire::HANDOFF_LEN;
 
     use super::*;
 
@@ -249,6 +248,47 @@ mod tests {
         sys::receive(theirs.as_fd(), &mut message).unwrap();
         assert_eq!(taken(&workers), Some(41));
         assert_eq!(workers.untaken(id), untaken(0, false));
+    }
+
+    /// A check is no connection of a client's, stays with its worker whatever is taken back around it,
+    /// and is known to lie there until the worker has taken it.
+    #[test]
+    fn a_check_stays_with_its_worker() {
+        for before in 0..3 {
+            for after in 0..3 {
+                let (mut workers, id, theirs) = workers();
+                (0..before).for_each(|_| workers.send(id, connection()).unwrap());
+                let (message, _) = Handoff::check(&[2, 0]);
+                let socket = connection().socket;
+                let channel = workers.channels.get_mut(&id).unwrap();
+                channel.put_check(&message, socket.as_fd()).unwrap();
+                (0..after).for_each(|_| workers.send(id, connection()).unwrap());
+                assert!(workers.probe(id));
+                assert_eq!(workers.untaken(id).connections, before + after);
+                let mut back = 0;
+                while let Some(taken) = workers.take_back(id) {
+                    assert!(!Handoff::is_check(&taken.message));
+                    back += 1;
+                    assert_eq!(workers.untaken(id).connections, before + after - back);
+                    assert!(workers.channels[&id].has_check());
+                }
+                assert_eq!(back, before + after);
+                assert_eq!(workers.channels[&id].taken(), Some(0));
+                let mut message = [0; HANDOFF_LEN];
+                let (len, taken) = sys::receive(theirs.as_fd(), &mut message).unwrap();
+                assert!(taken.is_some() && Handoff::is_check(&message[..len]));
+                assert!(!workers.channels[&id].has_check());
+                assert_eq!(workers.channels[&id].taken(), Some(HANDOFF_LEN as u64));
+                // What comes later is known as what it is, however much of it is taken back.
+                for _ in 0..5 {
+                    workers.send(id, connection()).unwrap();
+                    assert!(!workers.channels[&id].has_check());
+                    assert_eq!(workers.untaken(id).connections, 1);
+                    assert!(workers.take_back(id).is_some());
+                    assert!(!workers.channels[&id].has_check());
+                }
+            }
+        }
     }
 
     #[test]

@@ -86,6 +86,7 @@ impl Supervisor {
                     app: app.clone(),
                     boot: (!app.wait_ready).then(|| Boot::new(now, shares)),
                     blocked: Blocked::default(),
+                    health: super::health::of(&app, now),
                 });
                 let id = slot.id;
                 if let Some((out, err)) = spawned.output {

@@ -7,8 +7,11 @@ use rustix::process::{Signal, kill_process};
 use sys::Signalled;
 use tokio::sync::mpsc;
 
+use super::instance::State;
 use super::slot::Slot;
 use super::{Supervisor, instance};
+use home::Exit;
+use process::tree;
 use telemetry::events::Event;
 
 /// A terminal sends its signals to all of us, and the guard may pass one on that was sent to all:
@@ -44,6 +47,42 @@ pub(super) enum Afterwards {
 }
 
 impl Supervisor {
+    /// The exit code, if everything has ended.
+    pub(super) fn outcome(&self) -> Option<u8> {
+        if !self.slots.iter().all(|slot| slot.instance.is_at_rest()) {
+            return None;
+        }
+        let code = |slot: &Slot| slot.exit.map_or(0, Exit::exit_code);
+        if self.ending.is_some() {
+            if !tree::children().is_empty() {
+                return None;
+            }
+            let highest = self.slots.iter().map(code).max().unwrap_or(0);
+            return Some(if self.app.pass_through { highest } else { 0 });
+        }
+        let is_stopped = |slot: &&Slot| {
+            matches!(
+                slot.instance.state(),
+                State::Resting(instance::Rest::Stopped)
+            )
+        };
+        let all_stopped = self.slots.iter().all(|slot| is_stopped(&slot));
+        let kept_ready = self.renewal.is_waiting() && self.afterwards != Afterwards::Removed;
+        if !self.orphans.is_empty() || kept_ready && !all_stopped {
+            return None;
+        }
+        let errored = self.slots.iter().any(|slot| {
+            matches!(
+                slot.instance.state(),
+                State::Resting(instance::Rest::Errored)
+            )
+        });
+        // How one ends that was asked to says nothing about the app.
+        let of_themselves = self.slots.iter().filter(|slot| !is_stopped(slot));
+        let highest = of_themselves.map(code).max().unwrap_or(0);
+        Some(if errored { 1 } else { highest })
+    }
+
     /// Does what a signal means for the app.
     pub(super) fn signalled(&mut self, arrived: Signalled) {
         match arrived.signal {

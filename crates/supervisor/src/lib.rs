@@ -18,6 +18,7 @@ mod ending;
 mod endpoint;
 mod followers;
 pub mod guard;
+mod health;
 mod heartbeat;
 mod instance;
 mod jobs;
@@ -58,7 +59,7 @@ use followers::Followers;
 use home::control::{Answer, Call, Request, Server};
 use home::runtime_folder::RuntimeFolder;
 use home::{AppFolder, Claim, Exit, Home, Kept, Record, Rest};
-use instance::{Generation, State};
+use instance::Generation;
 use operations::Operation;
 use process::cgroup::{Branch, Group};
 use process::tree;
@@ -116,6 +117,7 @@ pub struct Supervisor {
     /// Clients wait, and no worker is up.
     starving: Starving,
     renewal: renewal::Renewal,
+    checks: health::Checks,
     /// What has happened, in numbers.
     tally: Tally,
     followers: Followers,
@@ -186,6 +188,7 @@ impl Supervisor {
             native: notices::Native::default(),
             starving: Starving::No,
             renewal: renewal::Renewal::default(),
+            checks: health::Checks::new(),
             delay: None,
             ending: None,
             tally: Tally::default(),
@@ -329,6 +332,7 @@ impl Supervisor {
                 },
                 event = self.output.notice() => self.event(event),
                 Some(question) = self.endpoint.next() => self.asked(question).await,
+                Some(checked) = self.checks.next() => self.checked(checked),
                 call = self.renewal.next() => self.renew(call),
                 () = sleep_until(self.started, wake) => self.check(),
             }
@@ -348,42 +352,6 @@ impl Supervisor {
 
     fn now(&self) -> Duration {
         self.started.elapsed()
-    }
-
-    /// The exit code, if everything has ended.
-    fn outcome(&self) -> Option<u8> {
-        if !self.slots.iter().all(|slot| slot.instance.is_at_rest()) {
-            return None;
-        }
-        let code = |slot: &Slot| slot.exit.map_or(0, Exit::exit_code);
-        if self.ending.is_some() {
-            if !tree::children().is_empty() {
-                return None;
-            }
-            let highest = self.slots.iter().map(code).max().unwrap_or(0);
-            return Some(if self.app.pass_through { highest } else { 0 });
-        }
-        let is_stopped = |slot: &&Slot| {
-            matches!(
-                slot.instance.state(),
-                State::Resting(instance::Rest::Stopped)
-            )
-        };
-        let all_stopped = self.slots.iter().all(|slot| is_stopped(&slot));
-        let kept_ready = self.renewal.is_waiting() && self.afterwards != Afterwards::Removed;
-        if !self.orphans.is_empty() || kept_ready && !all_stopped {
-            return None;
-        }
-        let errored = self.slots.iter().any(|slot| {
-            matches!(
-                slot.instance.state(),
-                State::Resting(instance::Rest::Errored)
-            )
-        });
-        // How one ends that was asked to says nothing about the app.
-        let of_themselves = self.slots.iter().filter(|slot| !is_stopped(slot));
-        let highest = of_themselves.map(code).max().unwrap_or(0);
-        Some(if errored { 1 } else { highest })
     }
 
     fn slot(&mut self, number: u32) -> Option<&mut Slot> {

@@ -103,6 +103,13 @@ impl Listeners {
         self.members.remove(&member)
     }
 
+    /// The workers of a run.
+    pub(super) fn workers_of(&self, run: RunOf) -> Vec<u64> {
+        let members = self.members.iter();
+        let its = members.filter(|(_, of)| **of == run);
+        its.map(|(member, _)| *member).collect()
+    }
+
     /// A process of a run has been reaped.
     pub(super) fn forget(&mut self, ended: RunOf) {
         self.members.retain(|_, of| *of != ended);

@@ -59,6 +59,7 @@ impl Supervisor {
             number: slot.number,
             up: process.is_some(),
             ready: is_ready(slot),
+            healthy: slot.healthy(),
             blocked: process.is_some_and(|process| process.blocked.lasts(now).is_some()),
             blocked_for: before.copied().unwrap_or_default() + lasts.sum::<Duration>(),
             started_at: process.map(|process| process.started_at),
@@ -73,7 +74,7 @@ impl Supervisor {
 }
 
 fn is_ready(slot: &Slot) -> bool {
-    slot.instance.current().is_some_and(|run| run.up)
+    slot.instance.current().is_some_and(|run| run.up) && slot.unhealthy().is_none()
 }
 
 fn used_by(pid: i32) -> ProcessMetrics {

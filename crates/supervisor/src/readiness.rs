@@ -110,8 +110,7 @@ impl Supervisor {
             self.step(number, instance::Event::Listens { run, listening });
         }
         if let Some(run) = over {
-            let listening = true;
-            self.step(number, instance::Event::Up { run, listening });
+            self.comes_up(number, run, true);
         }
     }
 
@@ -129,7 +128,7 @@ impl Supervisor {
             .process(run)
             .is_some_and(|process| process.listening.listens());
         if waits {
-            self.step(number, instance::Event::Up { run, listening });
+            self.comes_up(number, run, listening);
         }
     }
 
@@ -181,8 +180,7 @@ impl Supervisor {
             }
         }
         for (number, run) in up {
-            let listening = false;
-            self.step(number, instance::Event::Up { run, listening });
+            self.comes_up(number, run, false);
         }
     }
 }

@@ -9,6 +9,7 @@ use rustix::process::Pid;
 use super::address_kind::{is_given, words};
 use super::blocked::{self, Blocked};
 use super::boot::Boot;
+use super::health::Health;
 use super::instance::{Effect, Event, Generation, Instance, Outcome, Rest, Rules, State};
 use super::listening::{Expected, Listening, Standing};
 use super::silence::Silence;
@@ -49,6 +50,8 @@ pub(super) struct Process {
     pub(super) boot: Option<Boot>,
     /// Which of its workers stand still.
     pub(super) blocked: Blocked,
+    /// How it does by its checks, where there are any.
+    pub(super) health: Option<Health>,
 }
 
 /// One instance, and what is known of it.
@@ -166,6 +169,25 @@ impl Slot {
         self.processes.iter().find(|it| it.generation == current)
     }
 
+    /// Why its process that serves is unhealthy, if it is.
+    pub(super) fn unhealthy(&self) -> Option<&str> {
+        self.current()?.health.as_ref()?.unhealthy()
+    }
+
+    /// Whether its process that serves is healthy: a check has passed, and not enough have failed since.
+    /// `None` where there is no process, or no check.
+    pub(super) fn healthy(&self) -> Option<bool> {
+        let health = self.current()?.health.as_ref()?;
+        Some(health.has_passed() && health.unhealthy().is_none())
+    }
+
+    /// What the check has found on which its newest process waits, if it does.
+    pub(super) fn lacks_health(&self) -> Option<&str> {
+        let newest = self.processes.iter().max_by_key(|it| it.generation)?;
+        let health = newest.health.as_ref().filter(|it| it.awaited.is_some())?;
+        Some(health.reason().unwrap_or("the first check is not over"))
+    }
+
     /// Whether its process is not up yet, and still has time for that.
     pub(super) fn is_starting(&self, now: Duration) -> bool {
         let run = self.instance.current();
@@ -235,6 +257,16 @@ impl Slot {
         let process = self.processes.iter().find(|it| it.generation == run)?;
         let lacking = process.listening.lacks(&expected);
         let lacking: Vec<_> = lacking.map(|(address, _)| address.to_string()).collect();
+        if process
+            .health
+            .as_ref()
+            .is_some_and(|it| it.awaited.is_some())
+        {
+            return Some(match process.health.as_ref().and_then(Health::reason) {
+                Some(reason) => format!("a health check that passes: {reason}"),
+                None => "its first health check".to_owned(),
+            });
+        }
         Some(match &lacking[..] {
             [] if process.listening.listens() => "a moment without a new listener".to_owned(),
             [] => "a listener".to_owned(),
@@ -325,6 +357,7 @@ impl Slot {
             blocked: process
                 .and_then(|process| process.blocked.lasts(now))
                 .map(blocked::millis),
+            unhealthy: self.unhealthy().map(str::to_owned),
             restarts: self.instance.restarts(),
             unstable: self.instance.unstable(),
             exit: self.exit,
@@ -350,7 +383,8 @@ fn rules(app: &App) -> Rules {
         drain_timeout: app.drain_timeout,
         kill_timeout: app.kill_timeout,
         listen_timeout: app.listen_timeout,
-        wait_ready: app.wait_ready,
+        // That a check has passed tells it, too.
+        wait_ready: app.wait_ready || app.health.is_some(),
         // Runs of a job never overlap.
         overlap: app.exec_mode == ExecMode::Cluster && app.job().is_none(),
     }

@@ -89,6 +89,11 @@ impl Spawner {
         &self.library
     }
 
+    /// How many descriptors what we start may have open.
+    pub(super) fn descriptors(&self) -> Option<u64> {
+        self.descriptors
+    }
+
     /// What the variable is set to by which the processes of a run are known, on the whole machine.
     fn mark(&self, instance: u32, run: Generation) -> String {
         format!("{instance}.{run}.{}", self.name)

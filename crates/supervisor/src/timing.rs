@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use rustix::process::{Signal, kill_process};
 
+use super::health::Health;
 use super::{Supervisor, instance};
 
 impl Supervisor {
@@ -20,6 +21,7 @@ impl Supervisor {
                     process.up_at,
                     boot,
                     process.blocked.replace_at(),
+                    process.health.as_ref().and_then(Health::due),
                 ]
             });
             checks.chain([slot.next_time()])
@@ -65,5 +67,6 @@ impl Supervisor {
         self.look_at_starts(now);
         self.check_memory(now);
         self.check_hangs(now);
+        self.check_health(now);
     }
 }

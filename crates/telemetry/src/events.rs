@@ -169,6 +169,14 @@ pub enum Event {
         pid: i32,
         lasted: u64,
     },
+    /// A process is unhealthy by its check, for this reason in words.
+    HealthFailed {
+        instance: u32,
+        pid: i32,
+        reason: String,
+    },
+    /// It is healthy again.
+    HealthPassed { instance: u32, pid: i32 },
     /// A draining process has requests in progress: it gets the stop signal in so many milliseconds at
     /// the latest.
     Draining {
@@ -202,6 +210,12 @@ pub enum Trigger {
     },
     /// An event loop that has stood still for so many milliseconds.
     Hang { instance: u32, lasts: u64 },
+    /// So many health checks in a row that failed, the last one for this reason in words.
+    Health {
+        instance: u32,
+        failures: u32,
+        reason: String,
+    },
 }
 
 /// How a process ended.

@@ -10,6 +10,9 @@ pub const PROBE_LEN: usize = 1;
 /// Bytes of a request for connections: neither those of a connection nor those of a probe.
 pub const GIVE_BACK_LEN: usize = 5;
 
+/// Where the message of a connection tells that it is a health check.
+const CHECK_AT: usize = 3;
+
 /// Bytes of the message that goes with a connection which a worker gives back.
 pub const RETURNED_LEN: usize = 8;
 
@@ -178,6 +181,18 @@ impl Handoff {
         }
     }
 
+    /// The message with one end of a pair, which is for this worker alone.
+    pub fn check(peer: &[u8]) -> ([u8; HANDOFF_LEN], usize) {
+        let (mut message, len) = Self::pair(peer).encode();
+        message[CHECK_AT] = 1;
+        (message, len)
+    }
+
+    /// Whether a message is one of [`Self::check`]; for the worker it is like any other.
+    pub fn is_check(message: &[u8]) -> bool {
+        message.len() == HANDOFF_LEN && message.get(CHECK_AT).is_some_and(|it| *it != 0)
+    }
+
     /// The message, and how many of the bytes are sent.
     pub fn encode(&self) -> ([u8; HANDOFF_LEN], usize) {
         let mut to = [0; HANDOFF_LEN];
@@ -237,6 +252,19 @@ impl Handoff {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_check_is_a_pair_for_the_worker() {
+        let (message, len) = Handoff::check(&[2, 0, 1]);
+        assert_eq!(
+            Handoff::decode(&message[..len]),
+            Some(Handoff::pair(&[2, 0, 1]))
+        );
+        assert!(Handoff::is_check(&message));
+        for other in [Handoff::pair(&[2, 0, 1]), Handoff::connection(&[2, 0])] {
+            assert!(!Handoff::is_check(&other.encode().0));
+        }
+    }
 
     #[test]
     fn what_is_written_is_read() {

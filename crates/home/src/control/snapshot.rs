@@ -48,6 +48,9 @@ pub struct InstanceView {
     /// For how long its event loop has stood still, in milliseconds, if it does.
     #[serde(default)]
     pub blocked: Option<u64>,
+    /// Why it is unhealthy by its check, in words, if it is.
+    #[serde(default)]
+    pub unhealthy: Option<String>,
     pub restarts: u32,
     pub unstable: u32,
     /// How its last process ended.
@@ -206,6 +209,7 @@ impl InstanceView {
             waits: false,
             waits_for: None,
             blocked: None,
+            unhealthy: None,
             restarts: kept.restarts,
             unstable: kept.unstable,
             exit: kept.exit,

@@ -135,7 +135,10 @@ fn of_instance(snapshot: &Snapshot, view: &InstanceView) -> Vec<Row> {
         .map(|at| shown::duration(now_ms().saturating_sub(at)));
     vec![
         ("status", status(view)),
-        ("waits for", or_none(view.waits_for.clone())),
+        (
+            "waits for",
+            or_none(view.waits_for.as_deref().map(shown::plain)),
+        ),
         ("name", app.name.clone()),
         ("namespace", app.namespace.clone()),
         ("version", or_none(version)),
@@ -159,7 +162,10 @@ fn status(view: &InstanceView) -> String {
             view.state.word()
         ),
         (false, Some(_)) => format!("{}: its event loop stands still", shown::status(view)),
-        (false, None) => shown::status(view),
+        (false, None) => match &view.unhealthy {
+            Some(reason) => format!("{}: {}", shown::status(view), shown::plain(reason)),
+            None => shown::status(view),
+        },
     }
 }
 

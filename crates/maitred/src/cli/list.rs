@@ -181,9 +181,9 @@ fn cells(row: &Row<'_>) -> Vec<Cell> {
         instance.restarts.to_string().into(),
         last_run::status(app, instance).unwrap_or_else(|| Cell {
             text: shown::status(instance),
-            style: match instance.blocked {
-                Some(_) => Style::new().fg_color(Some(AnsiColor::Red.into())),
-                None => style(instance.state),
+            style: match instance.blocked.is_some() || instance.unhealthy.is_some() {
+                true => Style::new().fg_color(Some(AnsiColor::Red.into())),
+                false => style(instance.state),
             },
         }),
         or_none(runs.then(|| format!("{}%", row.usage.cpu))),

@@ -4,10 +4,11 @@ use home::control::InstanceView;
 
 /// The word for what an instance does, and for how long its event loop has stood still if it does.
 pub(super) fn status(instance: &InstanceView) -> String {
-    instance.blocked.map_or_else(
-        || instance.state.word().to_owned(),
-        |ms| format!("blocked {}", span(ms)),
-    )
+    match (instance.blocked, &instance.unhealthy) {
+        (Some(ms), _) => format!("blocked {}", span(ms)),
+        (None, Some(_)) => "unhealthy".to_owned(),
+        (None, None) => instance.state.word().to_owned(),
+    }
 }
 
 /// A time in its largest unit, in words of a sentence: `12 s`, `3 min`, `5 h`.

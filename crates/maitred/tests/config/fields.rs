@@ -84,6 +84,18 @@ fn values_become_settings() {
             json!(30_000),
         ),
         ("", "hang_timeout", json!(0)),
+        (
+            "health: '/healthz', instances: 1",
+            "health.check.http.path",
+            json!("/healthz"),
+        ),
+        (
+            "health: { tcp: true, interval: '2s' }, instances: 1",
+            "health.interval",
+            json!(2000),
+        ),
+        ("health: false, instances: 1", "health", Value::Null),
+        ("", "health", Value::Null),
         ("drain_delay: '10s'", "drain_delay", json!(10_000)),
         ("", "drain_delay", json!(0)),
         ("kill_timeout: 100", "kill_timeout", json!(100)),

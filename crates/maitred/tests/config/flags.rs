@@ -70,6 +70,12 @@ fn each_flag_sets_its_field() {
         ("--watch --watch-delay 4000ms", "watch.delay", json!(4000)),
         ("--max-memory-restart 200M", "max_memory", json!(200 << 20)),
         ("-i 1 --hang-timeout 30s", "hang_timeout", json!(30_000)),
+        (
+            "-i 1 --health /healthz",
+            "health.check.http.path",
+            json!("/healthz"),
+        ),
+        ("-i 1 --health tcp", "health.check.tcp.port", Value::Null),
         ("--max-restarts 3", "restart.max_unstable", json!(3)),
         ("--min-uptime 5000", "restart.min_uptime", json!(5000)),
         ("--restart-delay 10", "restart.pause.fixed", json!(10)),

@@ -185,6 +185,18 @@ fn of_ends() -> Vec<Row> {
             assert!(errors.contains(expected), "{errors}");
         })
         .beside(json!({ "script": "late.js", "wait_ready": true })),
+        row(
+            "health",
+            json!({ "command": "true" }),
+            json!({ "command": ["sh", "-c", "echo no luck; exit 7"] }),
+            |app| {
+                let errors = &app.said.errors;
+                let expected = "health-0 has passed no health check after 5000 ms (listen_timeout): \
+                                its check exits with code 7: no luck";
+                assert!(errors.contains(expected), "{errors}");
+            },
+        )
+        .beside(json!({ "instances": 1, "listen_timeout": "5s" })),
     ]
 }
 

@@ -35,6 +35,7 @@ mod events;
 mod foreground;
 mod from_pm2;
 mod hardened;
+mod health;
 mod hostile_dumps;
 mod identity;
 mod inspect;

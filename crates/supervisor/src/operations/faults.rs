@@ -62,6 +62,11 @@ pub(super) fn fault(slot: &Slot, app: &App, outcome: Outcome) -> Option<String> 
             ended(status),
             app.see_logs()
         )),
+        Outcome::NotUp if slot.lacks_health().is_some() => Some(format!(
+            "{name} has passed no health check after {} ms (listen_timeout){still}: {}",
+            app.listen_timeout.as_millis(),
+            slot.lacks_health().unwrap_or_default()
+        )),
         Outcome::NotUp if slot.waits_for_ready() => Some(format!(
             "{name} has not called process.send(\"ready\") after {} ms{still}: wait_ready waits for \
              that, up to listen_timeout; call it when the app is ready, or leave wait_ready out",

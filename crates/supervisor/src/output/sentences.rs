@@ -11,6 +11,7 @@ use telemetry::figures::Foreign;
 
 mod blocked;
 mod exits;
+mod health;
 mod plain;
 mod renewals;
 
@@ -367,6 +368,12 @@ impl Sentences {
                 pid,
                 lasted,
             } => self.unblocked(*instance, *pid, *lasted),
+            Event::HealthFailed {
+                instance,
+                pid,
+                reason,
+            } => Some(health::failed(&name, *instance, *pid, reason)),
+            Event::HealthPassed { instance, pid } => Some(health::passed(&name, *instance, *pid)),
             Event::Stopping { reason } => {
                 (!self.quiet).then(|| format!("{reason}: stopping {name}"))
             }

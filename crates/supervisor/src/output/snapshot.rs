@@ -11,7 +11,7 @@ use super::sentences::tests::sentences;
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots/sentences.txt");
 
 /// How many kinds of events [`kind`] tells apart.
-const KINDS: usize = 45;
+const KINDS: usize = 47;
 
 /// Tells apart what has a sentence of its own. A new event has no number until it has one here, and
 /// then wants an example in [`examples`].
@@ -62,6 +62,8 @@ fn kind(event: &Event) -> usize {
         Event::Blocked { .. } => 42,
         Event::Unblocked { .. } => 43,
         Event::StillRuns { .. } => 44,
+        Event::HealthFailed { .. } => 45,
+        Event::HealthPassed { .. } => 46,
     }
 }
 
@@ -140,11 +142,16 @@ fn triggers() -> Vec<Event> {
         instance: 1,
         lasts: 30_050,
     };
-    [Trigger::Schedule, change(0), change(3), memory, hang]
-        .map(|trigger| Event::Renewing { trigger })
-        .into_iter()
-        .chain([false, true].map(|waits| Event::StillRuns { instance: 1, waits }))
-        .collect()
+    let health = |failures| Trigger::Health {
+        instance: 1,
+        failures,
+        reason: "it answers 500 to GET /healthz".into(),
+    };
+    let mut all = vec![Trigger::Schedule, change(0), change(3), memory, hang];
+    all.extend([health(1), health(3)]);
+    let renewing = |trigger| Event::Renewing { trigger };
+    let still_runs = [false, true].map(|waits| Event::StillRuns { instance: 1, waits });
+    all.into_iter().map(renewing).chain(still_runs).collect()
 }
 
 fn log_events() -> Vec<Event> {
@@ -300,6 +307,7 @@ fn examples() -> Vec<Event> {
         Event::Stopped { code: 1 },
     ];
     all.extend(blocked());
+    all.extend(health());
     all.extend(exits());
     all.extend(triggers());
     all.extend(log_events());
@@ -320,6 +328,19 @@ fn blocked() -> [Event; 3] {
         lasts: 1000,
     };
     [blocked, unblocked(1500), unblocked(12_000)]
+}
+
+fn health() -> [Event; 2] {
+    let failed = Event::HealthFailed {
+        instance: 1,
+        pid: 7,
+        reason: "its check exits with code 1: \u{1b}[2Jno database".into(),
+    };
+    let passed = Event::HealthPassed {
+        instance: 1,
+        pid: 7,
+    };
+    [failed, passed]
 }
 
 fn draining(opaque: bool) -> Event {

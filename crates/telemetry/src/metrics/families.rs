@@ -143,6 +143,11 @@ fn of_instances() -> Vec<Family> {
             |app| each(app, |it| Some(Value::Count(u64::from(it.ready)))),
         ),
         gauge(
+            "instance_healthy",
+            "Whether the instance passes its health check, where it has one.",
+            |app| each(app, |it| Some(Value::Count(u64::from(it.healthy?)))),
+        ),
+        gauge(
             "instance_blocked",
             "Whether the instance's event loop stands still, for a second or longer.",
             |app| each(app, |it| Some(Value::Count(u64::from(it.blocked)))),

@@ -43,6 +43,9 @@ pub struct InstanceMetrics {
     pub up: bool,
     /// It is ready for work: it listens where it should, and has said so where it is to say so.
     pub ready: bool,
+    /// Its health check passes; `None` where there is no check or no process.
+    #[serde(default)]
+    pub healthy: Option<bool>,
     /// Its event loop stands still.
     #[serde(default)]
     pub blocked: bool,

@@ -22,6 +22,8 @@ pub enum Cause {
     Memory,
     /// `hang_timeout`.
     Hang,
+    /// `health`.
+    Health,
     /// `cron_restart`.
     Schedule,
     /// `watch`.
@@ -32,12 +34,13 @@ pub enum Cause {
 
 impl Cause {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Exit,
         Self::Signal,
         Self::OutOfMemory,
         Self::Memory,
         Self::Hang,
+        Self::Health,
         Self::Schedule,
         Self::Change,
         Self::Command,
@@ -51,6 +54,7 @@ impl Cause {
             Self::OutOfMemory => "out_of_memory",
             Self::Memory => "max_memory_restart",
             Self::Hang => "hang_timeout",
+            Self::Health => "health",
             Self::Schedule => "cron_restart",
             Self::Change => "watch",
             Self::Command => "command",
@@ -108,6 +112,9 @@ impl Tally {
                 }
                 Trigger::Hang { instance, .. } => {
                     self.causes.insert(*instance, Cause::Hang);
+                }
+                Trigger::Health { instance, .. } => {
+                    self.causes.insert(*instance, Cause::Health);
                 }
             },
             Event::LogLost { lines, .. } | Event::LogOverrun { lines, .. } => {
@@ -200,12 +207,18 @@ mod tests {
             instance: 0,
             lasts: 1000,
         };
+        let health = Trigger::Health {
+            instance: 0,
+            failures: 3,
+            reason: "it does not listen".into(),
+        };
         let rows = [
             (vec![exited(None, None)], Cause::Exit),
             (vec![exited(Some(9), None)], Cause::Signal),
             (vec![exited(Some(9), Some(1))], Cause::OutOfMemory),
             (vec![renewing(memory)], Cause::Memory),
             (vec![renewing(hang)], Cause::Hang),
+            (vec![renewing(health)], Cause::Health),
             (vec![renewing(Trigger::Schedule)], Cause::Schedule),
             (vec![renewing(change)], Cause::Change),
             (vec![], Cause::Command),

@@ -2,7 +2,7 @@
 
 use telemetry::events::Trigger;
 
-use super::{MB, seconds};
+use super::{MB, health, seconds};
 
 pub(super) fn renewing(name: &str, trigger: &Trigger) -> String {
     match trigger {
@@ -26,6 +26,18 @@ pub(super) fn renewing(name: &str, trigger: &Trigger) -> String {
         Trigger::Hang { instance, lasts } => {
             let time = seconds(*lasts);
             format!("replacing {name}-{instance}: it has been blocked for {time} (hang_timeout)")
+        }
+        Trigger::Health {
+            instance,
+            failures,
+            reason,
+        } => {
+            let checks = match failures {
+                1 => "a health check has failed".to_owned(),
+                several => format!("{several} health checks in a row have failed"),
+            };
+            let reason = health::plain(reason);
+            format!("replacing {name}-{instance}: {checks}: {reason} (health)")
         }
     }
 }

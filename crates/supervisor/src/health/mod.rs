@@ -1,0 +1,204 @@
+//! Health checks of instances: when a process is checked, and what follows from it.
+//!
+//! Each process is checked by itself, one check at a time, in a task of its own (`connection`,
+//! `command`), so that nothing here waits for a worker. What it finds is heard by [`standing`], which
+//! decides. Where there is a check a process is up when it would be up without, and one has passed.
+
+mod command;
+mod connection;
+mod standing;
+
+use std::time::Duration;
+
+use tokio::sync::mpsc;
+
+use super::Supervisor;
+use super::instance::{self, Generation, SETTLED, State};
+use super::listeners::RunOf;
+use config::{App, Check};
+use connection::Asked;
+pub(crate) use standing::Health;
+use telemetry::events::{Event, Trigger};
+
+/// How many results may wait to be heard.
+const RESULTS: usize = 64;
+
+/// What a check has found.
+#[derive(Debug)]
+pub(super) struct Checked {
+    of: RunOf,
+    verdict: Result<(), String>,
+}
+
+/// The checks that are under way.
+#[derive(Debug)]
+pub(super) struct Checks {
+    results_in: mpsc::Sender<Checked>,
+    results: mpsc::Receiver<Checked>,
+    pub(super) commands: command::Commands,
+}
+
+impl Checks {
+    /// None.
+    pub(super) fn new() -> Self {
+        let (results_in, results) = mpsc::channel(RESULTS);
+        Self {
+            results_in,
+            results,
+            commands: command::Commands::default(),
+        }
+    }
+
+    /// The next result.
+    pub(super) async fn next(&mut self) -> Option<Checked> {
+        self.results.recv().await
+    }
+
+    /// Has a check done beside everything else.
+    fn begin(&self, of: RunOf, check: impl Future<Output = Result<(), String>> + Send + 'static) {
+        let results = self.results_in.clone();
+        tokio::spawn(async move {
+            let verdict = check.await;
+            // The supervisor may have ended meanwhile.
+            let _ = results.send(Checked { of, verdict }).await;
+        });
+    }
+}
+
+/// How the health of a process that starts now is checked, if it is. One that does not tell when it
+/// is up is checked when it has had time enough for that.
+pub(super) fn of(app: &App, now: Duration) -> Option<Health> {
+    let first = (!app.wait_ready).then_some(now + SETTLED);
+    let rules = app.health.clone()?;
+    Some(Health::new(rules, now, first))
+}
+
+impl Supervisor {
+    /// A process is up, as far as is seen of it. With a check it is when one has passed.
+    pub(super) fn comes_up(&mut self, number: u32, run: Generation, listening: bool) {
+        let now = self.now();
+        let process = self.slot(number).and_then(|slot| slot.process(run));
+        if let Some(health) = process.and_then(|process| process.health.as_mut())
+            && !health.has_passed()
+        {
+            health.awaits(listening, now);
+            return;
+        }
+        self.step(number, instance::Event::Up { run, listening });
+    }
+
+    /// Begins the checks that are due.
+    pub(super) fn check_health(&mut self, now: Duration) {
+        for number in self.numbers() {
+            let Some(slot) = self.slot(number) else {
+                continue;
+            };
+            let serves = slot.instance.current().map(|run| run.generation);
+            let starts = slot.instance.starting();
+            let waits_for_ready = slot.waits_for_ready();
+            let mut due = Vec::new();
+            for process in &mut slot.processes {
+                let run = process.generation;
+                let Some(health) = process.health.as_mut() else {
+                    continue;
+                };
+                if health.due().is_none_or(|at| at > now) {
+                    continue;
+                }
+                if serves != Some(run) && starts.is_none_or(|(new, _)| new != run) {
+                    // It is on its way out.
+                    health.ends();
+                    continue;
+                }
+                if starts == Some((run, None)) && !waits_for_ready {
+                    // There is none before it to tell what it should listen on.
+                    let listening = process.listening.listens();
+                    health.awaited.get_or_insert(listening);
+                }
+                health.begins();
+                due.push((run, health.rules().clone()));
+            }
+            for (run, rules) in due {
+                let instance = number;
+                self.begin_check(RunOf { instance, run }, rules);
+            }
+        }
+    }
+
+    fn begin_check(&mut self, of: RunOf, rules: config::Health) {
+        let asked = match rules.check {
+            Check::Http { path, port } => (Asked::Path(path), port),
+            Check::Tcp { port } => (Asked::Connection, port),
+            Check::Command(words) => return self.begin_command(of, &words, rules.timeout),
+        };
+        let Some(dispatcher) = &self.dispatcher else {
+            // The config refuses such a check where no listeners are held.
+            return;
+        };
+        let check = connection::Check {
+            workers: self.listeners.workers_of(of),
+            port: asked.1,
+            asked: asked.0,
+            timeout: rules.timeout,
+        };
+        self.checks
+            .begin(of, connection::check(dispatcher.checks(), check));
+    }
+
+    /// A check is over.
+    pub(super) fn checked(&mut self, checked: Checked) {
+        let now = self.now();
+        let Checked { of, verdict } = checked;
+        let number = of.instance;
+        let Some(slot) = self.slot(number) else {
+            return;
+        };
+        let runs = match slot.instance.state() {
+            State::Running(run) => run.generation == of.run,
+            _ => false,
+        };
+        let waits_for_ready = slot.waits_for_ready();
+        let Some(process) = slot.process(of.run) else {
+            return;
+        };
+        let pid = process.pid;
+        let Some(health) = process.health.as_mut() else {
+            return;
+        };
+        let follows = health.hears(verdict, now);
+        let reason = health.reason().unwrap_or_default().to_owned();
+        let failures = health.rules().failures;
+        let is_unhealthy = health.unhealthy().is_some();
+        let awaited = health.awaited.take_if(|_| follows.first);
+        if follows.changed {
+            self.event(match is_unhealthy {
+                true => Event::HealthFailed {
+                    instance: number,
+                    pid,
+                    reason: reason.clone(),
+                },
+                false => Event::HealthPassed {
+                    instance: number,
+                    pid,
+                },
+            });
+        }
+        match awaited {
+            // What it listens on may have changed since.
+            Some(true) if !waits_for_ready => self.judge(number),
+            Some(listening) => self.comes_up(number, of.run, listening),
+            None => {}
+        }
+        // One that is being replaced is gone soon.
+        if follows.replace && runs {
+            self.event(Event::Renewing {
+                trigger: Trigger::Health {
+                    instance: number,
+                    failures,
+                    reason,
+                },
+            });
+            self.renew_in_turn(vec![number], false);
+        }
+    }
+}
