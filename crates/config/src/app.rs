@@ -61,6 +61,12 @@ pub struct App {
     /// What has to be there before it starts.
     #[serde(default)]
     pub depends_on: Vec<Dependency>,
+    /// A command line that runs before the first instance starts.
+    #[serde(default)]
+    pub before_start: Option<String>,
+    /// One that runs before a reload.
+    #[serde(default)]
+    pub before_reload: Option<String>,
     /// How long a process that another one replaces may serve on before it is asked to end.
     #[serde(with = "millis", default = "super::resolve::drain_timeout")]
     pub drain_timeout: Duration,

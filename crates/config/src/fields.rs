@@ -497,6 +497,21 @@ fields! {
         default: "none",
         examples: [r#"["db"]"#, r#"[{ "app": "migrate", "until": "completed" }]"#],
     }
+    /// Command line that a shell runs once before the app's first instance starts, and at a `restart` of
+    /// the whole app before its processes are stopped: a migration, for example. If it fails, nothing is
+    /// started, what runs goes on, and its last lines are shown. (A changed field that needs another
+    /// supervisor has the app stopped before.) It has the app's user, folder and variables.
+    before_start: String [Stopping, Nothing, Restart] {
+        default: "none",
+        examples: [r#""npm run migrate""#, r#""python manage.py migrate""#],
+        flags: [flag("before-start", Takes::Value("COMMAND")).also_of_run()],
+    }
+    /// The same before a `reload` by a command. If it fails, the old processes serve on.
+    before_reload: String [Stopping, Nothing, Restart] {
+        default: "none",
+        examples: [r#""npm run migrate""#, r#""python manage.py migrate""#],
+        flags: [flag("before-reload", Takes::Value("COMMAND"))],
+    }
     /// Longest time that a worker has before the stop signal to finish its requests. It gets no new
     /// connections; those that are idle between two HTTP/1.x requests move to other workers, and at
     /// `stop` they are closed. The signal comes as soon as no request is in progress. At `reload`,

@@ -128,6 +128,8 @@ pub fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Resolved>
             .unwrap_or_else(|| INSTANCE_VAR.to_owned()),
         restart: restart(&entry),
         depends_on: entry.depends_on.clone().map_or(Vec::new(), |it| it.0),
+        before_start: entry.before_start.clone().filter(|it| !it.is_empty()),
+        before_reload: entry.before_reload.clone().filter(|it| !it.is_empty()),
         drain_timeout: millis(entry.drain_timeout, DRAIN_TIMEOUT),
         drain_delay: millis(entry.drain_delay, Duration::ZERO),
         kill_timeout: millis(entry.kill_timeout, KILL_TIMEOUT),

@@ -145,6 +145,10 @@ export interface App extends OtherNames {
   autostart?: true | false | "true" | "false" | null;
   /** Apps that have to be there first, by their names: those of the same file, or others that are managed already. `until` says how far: `started` (it is up, as `start` waits for it; the default), or `completed` (its processes have ended with exit code 0, as of a migration). Apps start as far side by side as this allows, and stop in reverse order. What depends on an app that fails is not started. Default: none. Example: `["db"]` */
   depends_on?: string | { app?: string; until?: "started" | "completed"; } | (string | { app?: string; until?: "started" | "completed"; })[] | null;
+  /** Command line that a shell runs once before the app's first instance starts, and at a `restart` of the whole app before its processes are stopped: a migration, for example. If it fails, nothing is started, what runs goes on, and its last lines are shown. (A changed field that needs another supervisor has the app stopped before.) It has the app's user, folder and variables. Default: none. Example: `"npm run migrate"` */
+  before_start?: string | null;
+  /** The same before a `reload` by a command. If it fails, the old processes serve on. Default: none. Example: `"npm run migrate"` */
+  before_reload?: string | null;
   /** Longest time that a worker has before the stop signal to finish its requests. It gets no new connections; those that are idle between two HTTP/1.x requests move to other workers, and at `stop` they are closed. The signal comes as soon as no request is in progress. At `reload`, `scale` and what reloads by itself, WebSockets, streams of events and what is no HTTP may last as long; `stop`, `restart` and signals do not wait for them. The same command or signal again ends the waiting. Default: 30s. Example: `"5s"` */
   drain_timeout?: number | Time | null;
   /** After SIGTERM, maitred serves new clients for this time while `/readyz` (see `metrics`) answers 503, so that a load balancer sends clients elsewhere before the port closes. Other signals, commands and a second SIGTERM end the wait. Default: 0. Example: `"10s"` */
@@ -321,6 +325,10 @@ export interface OtherNames {
   "watchOptions"?: App["watch_options"];
   "depends-on"?: App["depends_on"];
   "dependsOn"?: App["depends_on"];
+  "before-start"?: App["before_start"];
+  "beforeStart"?: App["before_start"];
+  "before-reload"?: App["before_reload"];
+  "beforeReload"?: App["before_reload"];
   "drain-timeout"?: App["drain_timeout"];
   "drainTimeout"?: App["drain_timeout"];
   "drain-delay"?: App["drain_delay"];

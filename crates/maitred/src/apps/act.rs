@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use super::{Known, Selected, launch};
+use super::{Known, Selected, hook, launch};
 use config::{App, signal_name};
 use home::control::{Connection, Fault, Refusal, Request, Snapshot};
 use home::{Claim, Exit, Home, Kept, Numbers, Record, Rest};
@@ -78,6 +78,7 @@ impl Selected {
         let mut until = Instant::now() + IN_BETWEEN;
         let name = &self.known.record.app.name;
         let mut leaves = false;
+        let mut is_prepared = false;
         loop {
             // What takes long is waited for; but not for one that says nothing at all.
             if let Err(fault @ (Fault::Hangs | Fault::Suspended(_))) = self.known.ask() {
@@ -86,6 +87,13 @@ impl Selected {
             if let Ok(socket) = self.known.folder.connect() {
                 let record = self.known.folder.record();
                 let record = record.unwrap_or_else(|_| self.known.record.clone());
+                if !std::mem::replace(&mut is_prepared, true) {
+                    self.prepare(action, &record)
+                        .with_context(|| name.clone())?;
+                    // That may have taken long.
+                    until = Instant::now() + IN_BETWEEN;
+                    continue;
+                }
                 let request = self.request(home, action, &record)?;
                 let patience = patience(&record);
                 let answer = Connection::ask(socket, request)
@@ -130,6 +138,23 @@ impl Selected {
                 "{} was deleted in the meantime, by another command",
                 self.known.record.app.name
             ),
+        }
+    }
+
+    /// Runs what the app wants to have run before its supervisor does this.
+    fn prepare(&self, action: &Action, record: &Record) -> anyhow::Result<()> {
+        let whole = self.ids.is_none();
+        match action {
+            Action::Restart(app) if whole => {
+                hook::before_start(app.as_deref().unwrap_or(&record.app))
+            }
+            Action::Start if whole && !self.known.snapshot().is_to_run() => {
+                hook::before_start(&record.app)
+            }
+            Action::Reload(app) if whole => {
+                hook::before_reload(app.as_deref().unwrap_or(&record.app))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -279,6 +304,7 @@ impl Known {
         claim: Claim,
         progress: &mut dyn FnMut(Event),
     ) -> anyhow::Result<()> {
+        self.prepare(&claim)?;
         launch(claim)?;
         let answer = || -> Result<Snapshot, Fault> {
             let socket = self.folder.connect().map_err(|_| Fault::Gone)?;
@@ -296,6 +322,23 @@ impl Known {
 }
 
 impl Known {
+    /// Runs what the app wants to have run before its first instance starts. Meanwhile, and if it fails,
+    /// the app is stopped.
+    fn prepare(&self, claim: &Claim) -> anyhow::Result<()> {
+        let starts = |kept: &Kept| kept.rest == Rest::Runs && !kept.waits;
+        let starts = self.record.instances.iter().any(starts);
+        if !starts || self.record.app.before_start.is_none() {
+            return Ok(());
+        }
+        let mut stopped = self.record.clone();
+        for kept in &mut stopped.instances {
+            kept.set_rest(Rest::Stopped);
+        }
+        claim.write(&stopped)?;
+        hook::before_start(&self.record.app)?;
+        claim.write(&self.record)
+    }
+
     /// The app as it is when no command ends or starts its supervisor any more; `None` if it is
     /// deleted then.
     ///

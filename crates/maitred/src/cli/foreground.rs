@@ -16,6 +16,7 @@ use rustix::stdio;
 use serde::{Deserialize, Serialize};
 
 use super::service_manager;
+use crate::apps;
 use config::App;
 use home::control::Answer;
 use home::runtime_folder::{self, RuntimeFolder};
@@ -102,6 +103,7 @@ fn supervise(
         }
         None => None,
     };
+    apps::before_start(&app).with_context(|| app.name.clone())?;
     let folder = RuntimeFolder::create()?;
     let path = folder.path().to_owned();
     let branch = Branch::claim();

@@ -103,6 +103,14 @@ fn of_processes() -> Vec<Row> {
             assert_eq!(app.arguments()[1], "--enable-source-maps");
         })
         .beside(json!({ "script": "job.js" })),
+        row("before_start", json!("true"), json!("echo > h1"), |app| {
+            assert!(app.path("h1").exists());
+        }),
+        row("before_reload", json!("true"), json!("echo > h2"), |app| {
+            assert!(!app.path("h2").exists());
+            app.home.does(&["reload", app.name]);
+            assert!(app.path("h2").exists());
+        }),
         row("depends_on", json!([]), json!(["args"]), |app| {
             let described = app.home.does(&["describe", app.name]);
             assert!(

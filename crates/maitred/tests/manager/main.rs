@@ -36,6 +36,7 @@ mod foreground;
 mod from_pm2;
 mod hardened;
 mod health;
+mod hooks;
 mod hostile_dumps;
 mod identity;
 mod inspect;
