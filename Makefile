@@ -119,5 +119,5 @@ setup-run:
 
 setup-test:
 	@scripts/setup-npm.sh tests/tools bun deno playwright-core tsx tsc pnpm yarn
-	@scripts/setup-debian.sh chromium nginx haproxy musl-gcc gcc python3 curl openssl h2load systemd-analyze pip3 promtool
+	@scripts/setup-debian.sh chromium nginx haproxy musl-gcc gcc python3 curl openssl h2load systemd-analyze pip3 promtool tmux
 	@scripts/setup-python.sh tests/tools

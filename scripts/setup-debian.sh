@@ -23,6 +23,7 @@ package_of() {
     h2load) echo "nghttp2-client" ;;
     systemd-analyze) echo "systemd" ;;
     promtool) echo "prometheus" ;;
+    tmux) echo "tmux" ;;
     qemu-system-x86_64) echo "qemu-system-x86" ;;
     mmdebstrap) echo "mmdebstrap" ;;
     mke2fs) echo "e2fsprogs" ;;
@@ -48,6 +49,7 @@ purpose_of() {
     h2load) echo "asks the servers of the tests many things at once" ;;
     systemd-analyze) echo "checks the unit that startup writes" ;;
     promtool) echo "reads the metrics" ;;
+    tmux) echo "is the terminal that monit draws on" ;;
     qemu-system-x86_64) echo "emulates the test machine" ;;
     mmdebstrap) echo "makes the systems that packages are tried in" ;;
     mke2fs) echo "makes the disks of the test machine" ;;

@@ -110,7 +110,7 @@ impl Supervisor {
                 .iter()
                 .map(|slot| slot.view(now, self.renewal.is_waiting(), &self.figures))
                 .collect(),
-            listeners: self.listeners.view(),
+            listeners: self.listeners.view(&self.figures),
             descriptors: self.lacking_descriptors(),
         }
     }

@@ -13,7 +13,7 @@ use super::instance::{Generation, State};
 use super::listening::Kind;
 use dispatcher::ListenAddress;
 use home::control::ListenerView;
-use telemetry::figures::Foreign;
+use telemetry::figures::{Foreign, ListenerFigures};
 
 /// A listener that a successor has not taken over is closed when that one listens elsewhere, and has
 /// not changed that for so long: what it opens late in its start finds its clients waiting.
@@ -127,12 +127,21 @@ impl Listeners {
         used.any(|(address, _)| address.port() == Some(port))
     }
 
-    pub(super) fn view(&self) -> Vec<ListenerView> {
+    pub(super) fn view(&self, figures: &[ListenerFigures]) -> Vec<ListenerView> {
+        let waiting = |address: &str| {
+            let figures = figures.iter().filter(|it| it.address == address);
+            let waiting = figures.map(|it| match &it.requests {
+                Some(requests) => requests.waiting,
+                None => it.waiting,
+            });
+            waiting.sum::<usize>() as u64
+        };
         let used = self.all.iter().filter(|(_, it)| it.workers > 0);
         let views = used.map(|(address, listener)| ListenerView {
             address: address.to_string(),
             workers: listener.workers,
             foreign: listener.foreign,
+            waiting: waiting(&address.to_string()),
         });
         views.collect()
     }

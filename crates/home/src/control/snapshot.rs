@@ -91,6 +91,9 @@ pub struct ListenerView {
     /// What is spoken there, where it is not the HTTP that it should be.
     #[serde(default)]
     pub foreign: Option<Foreign>,
+    /// Connections, or requests, that wait for a worker now.
+    #[serde(default)]
+    pub waiting: u64,
 }
 
 /// What an instance does.

@@ -29,6 +29,8 @@ pub enum Form {
 #[derive(Clone, Debug)]
 pub struct View {
     pub form: Form,
+    /// Whether the pretty form has a title, and the name of each log above its last lines.
+    pub headers: bool,
     /// Shown before lines that are written now, and before a supervisor's; of older ones of a worker
     /// it is not known.
     pub timestamp: Option<DateFormat>,
@@ -115,7 +117,7 @@ impl View {
 
     /// Whether there are headers.
     pub(super) fn has_headers(&self) -> bool {
-        self.form == Form::Pretty
+        self.form == Form::Pretty && self.headers
     }
 
     fn message(&self, line: &[u8], out: &mut Vec<u8>) {
@@ -270,6 +272,7 @@ mod tests {
     fn view(form: Form) -> View {
         View {
             form,
+            headers: true,
             timestamp: None,
             highlight: None,
             terminal: true,

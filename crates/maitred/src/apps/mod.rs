@@ -121,17 +121,25 @@ fn exit_code(record: &Record) -> u8 {
 /// # Errors
 /// If the home cannot be read.
 pub(crate) fn all(home: &Home) -> anyhow::Result<Vec<Known>> {
-    lost::bring_back(home);
+    all_telling(home, &mut |said| eprintln!("maitred: {said}"))
+}
+
+/// The same where what cannot be read is told of elsewhere than on standard error.
+///
+/// # Errors
+/// If the home cannot be read.
+pub(crate) fn all_telling(home: &Home, tell: &mut dyn FnMut(String)) -> anyhow::Result<Vec<Known>> {
+    lost::bring_back(home, tell);
     let mut known = Vec::new();
     for folder in home.apps()? {
         match latest(&folder) {
             Ok(record) => known.push(Known { folder, record }),
-            Err(error) if folder.exists() => match salvaged(folder, &error) {
+            Err(error) if folder.exists() => match salvaged(folder, &error, tell) {
                 Ok(known_still) => known.push(known_still),
-                Err(error) => eprintln!("maitred: {error:#}"),
+                Err(error) => tell(format!("{error:#}")),
             },
             // One that is being added or removed just now.
-            Err(_) => tell_of_other_owner(&folder),
+            Err(_) => tell_of_other_owner(&folder, tell),
         }
     }
     known.sort_by(|a, b| {
@@ -163,14 +171,13 @@ fn latest(folder: &AppFolder) -> anyhow::Result<Record> {
 }
 
 /// Another user's app in the same home cannot be asked; that it is there is said.
-fn tell_of_other_owner(folder: &AppFolder) {
+fn tell_of_other_owner(folder: &AppFolder, tell: &mut dyn FnMut(String)) {
     if let Some(owner) = folder.other_owner() {
-        eprintln!(
-            "maitred: {} is the app of another user ({}), who alone can see and stop it: it is \
-             left out here",
+        tell(format!(
+            "{} is the app of another user ({}), who alone can see and stop it: it is left out here",
             folder.path().display(),
             config::user_name(Some(owner))
-        );
+        ));
     }
 }
 
@@ -178,7 +185,11 @@ fn tell_of_other_owner(folder: &AppFolder) {
 ///
 /// # Errors
 /// If there is none that answers; says what to do.
-fn salvaged(folder: AppFolder, error: &anyhow::Error) -> anyhow::Result<Known> {
+fn salvaged(
+    folder: AppFolder,
+    error: &anyhow::Error,
+    tell: &mut dyn FnMut(String),
+) -> anyhow::Result<Known> {
     let path = folder.path().display();
     let Ok(snapshot) = ask(&folder) else {
         // It may be about to end.
@@ -190,10 +201,10 @@ fn salvaged(folder: AppFolder, error: &anyhow::Error) -> anyhow::Result<Known> {
              ends it"
         );
     };
-    eprintln!(
-        "maitred: {error:#}. The app runs, and its supervisor knows it still: it writes the file \
-         anew when the app is stopped or changed"
-    );
+    tell(format!(
+        "{error:#}. The app runs, and its supervisor knows it still: it writes the file anew when \
+         the app is stopped or changed"
+    ));
     let record = snapshot.into();
     Ok(Known { folder, record })
 }

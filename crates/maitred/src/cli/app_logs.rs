@@ -1,16 +1,23 @@
 //! Which logs there are, by the apps of the home.
 
 use super::together;
-use home::Home;
+use crate::apps::{Known, Selected};
+use home::{AppFolder, Home};
 use logs::Stream;
 pub(super) use logs::view::{Catalog, Entry, Voice};
 use safe_files::Rights;
 
-/// The logs of those apps that the targets mean.
+/// The logs of those apps that the targets mean, or of one app.
 #[derive(Debug)]
 pub(super) struct AppLogs {
     home: Home,
-    targets: Vec<String>,
+    which: Which,
+}
+
+#[derive(Debug)]
+enum Which {
+    Targets(Vec<String>),
+    One(AppFolder),
 }
 
 impl AppLogs {
@@ -21,15 +28,33 @@ impl AppLogs {
         together::selected(&home, targets)?;
         Ok(Self {
             home,
-            targets: targets.to_vec(),
+            which: Which::Targets(targets.to_vec()),
         })
+    }
+
+    /// Those of the app in a folder, whatever it is called.
+    pub(super) fn of_one(home: Home, folder: AppFolder) -> Self {
+        let which = Which::One(folder);
+        Self { home, which }
+    }
+
+    fn selected(&self) -> anyhow::Result<Vec<Selected>> {
+        match &self.which {
+            Which::Targets(targets) => together::selected(&self.home, targets),
+            Which::One(folder) => {
+                let folder = folder.clone();
+                let record = folder.record()?;
+                let known = Known { folder, record };
+                Ok(vec![Selected { known, ids: None }])
+            }
+        }
     }
 }
 
 impl Catalog for AppLogs {
     fn entries(&mut self) -> anyhow::Result<Vec<Entry>> {
         // An app that is gone in the meantime has no logs any more.
-        let selected = together::selected(&self.home, &self.targets).unwrap_or_default();
+        let selected = self.selected().unwrap_or_default();
         let mut entries: Vec<Entry> = Vec::new();
         for selected in selected {
             let app = &selected.known.record.app;

@@ -43,6 +43,7 @@ fn follow_until(
         target: names.join(" "),
         view: View {
             form: Form::Pretty,
+            headers: true,
             timestamp: None,
             highlight: None,
             terminal: terminal || stderr().is_terminal(),

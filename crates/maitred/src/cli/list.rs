@@ -193,7 +193,7 @@ fn cells(row: &Row<'_>) -> Vec<Cell> {
     ]
 }
 
-fn style(state: State) -> Style {
+pub(super) fn style(state: State) -> Style {
     let colour = match state {
         State::Online => AnsiColor::Green,
         State::Launching | State::Waiting | State::Stopping => AnsiColor::Yellow,

@@ -108,6 +108,7 @@ impl Logs {
             target: self.target.clone(),
             view: View {
                 form,
+                headers: true,
                 timestamp: self.timestamp.as_deref().map(DateFormat::parse),
                 highlight: self.highlight.clone(),
                 terminal: terminal || stderr().is_terminal(),

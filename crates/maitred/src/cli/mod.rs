@@ -23,6 +23,7 @@ mod logs;
 mod man;
 mod metrics;
 mod mini_list;
+mod monit;
 mod needed;
 mod order;
 mod pid;
@@ -138,6 +139,7 @@ enum Command {
     #[command(alias = "log")]
     Logs(logs::Logs),
     Events(events::Events),
+    Monit(monit::Monit),
     Metrics(metrics::Metrics),
     Flush(flush::Flush),
     #[command(name = "reloadLogs", alias = "reload-logs")]
@@ -224,6 +226,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Ping(ping) => ping.execute(),
         Command::Logs(logs) => logs.execute(),
         Command::Events(events) => events.execute(&manner),
+        Command::Monit(monit) => monit.execute(&manner),
         Command::Metrics(metrics) => metrics.execute(),
         Command::Flush(flush) => flush.execute(&manner),
         Command::ReloadLogs(reload) => reload.execute(&manner),

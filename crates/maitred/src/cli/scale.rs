@@ -4,7 +4,7 @@ use anyhow::bail;
 use clap::Args;
 
 use super::{Manner, together};
-use crate::apps::{Action, Change};
+use crate::apps::{Action, Change, Known};
 use home::Home;
 
 /// Run more or fewer instances of an app.
@@ -28,22 +28,7 @@ impl Scale {
         let targets = [self.name];
         let mut code = 0;
         for mut one in together::selected(&home, &targets)? {
-            let now = u32::try_from(one.known.record.instances.len()).unwrap_or(u32::MAX);
-            let count = change.of(now);
-            let name = one.known.record.app.name.clone();
-            if count == 0 {
-                bail!(
-                    "{name} would have no instances left; `maitred stop` stops it, `maitred delete` \
-                     removes it"
-                );
-            }
-            if count > MOST {
-                bail!("at most {MOST} instances can be run");
-            }
-            if count == now {
-                let instances = if now == 1 { "instance" } else { "instances" };
-                bail!("{name} has {now} {instances} already: nothing to do");
-            }
+            let (now, count) = scaled(&one.known, change)?;
             // An app is scaled as a whole, whichever of its instances is named.
             one.ids = None;
             // What is told on the way is told of so many.
@@ -55,6 +40,29 @@ impl Scale {
         }
         Ok(code)
     }
+}
+
+/// How many instances an app has, and how many it would have.
+///
+/// # Errors
+/// If it cannot have so many; says why.
+pub(super) fn scaled(known: &Known, change: Change) -> anyhow::Result<(u32, u32)> {
+    let now = u32::try_from(known.record.instances.len()).unwrap_or(u32::MAX);
+    let count = change.of(now);
+    let name = &known.record.app.name;
+    if count == 0 {
+        bail!(
+            "{name} would have no instances left; `maitred stop` stops it, `maitred delete` removes it"
+        );
+    }
+    if count > MOST {
+        bail!("at most {MOST} instances can be run");
+    }
+    if count == now {
+        let instances = if now == 1 { "instance" } else { "instances" };
+        bail!("{name} has {now} {instances} already: nothing to do");
+    }
+    Ok((now, count))
 }
 
 fn parse(text: &str) -> anyhow::Result<Change> {

@@ -54,6 +54,24 @@ pub(super) fn print(columns: &[Column], rows: &[Vec<Cell>], colours: bool) -> an
 }
 
 fn render(columns: &[Column], rows: &[Vec<Cell>], room: Option<usize>, colours: bool) -> String {
+    let mut text = String::new();
+    for pieces in lines(columns, rows, room) {
+        let mut line = String::new();
+        for Cell { text, style } in pieces {
+            if colours {
+                line.push_str(&format!("{style}{text}{style:#}"));
+            } else {
+                line.push_str(&text);
+            }
+        }
+        text.push_str(line.trim_end());
+        text.push('\n');
+    }
+    text
+}
+
+/// The table, its titles first: the pieces of each line, from left to right.
+pub(super) fn lines(columns: &[Column], rows: &[Vec<Cell>], room: Option<usize>) -> Vec<Vec<Cell>> {
     let mut widths: Vec<_> = (0..columns.len())
         .map(|index| {
             let cells = rows.iter().filter_map(|row| row.get(index));
@@ -74,15 +92,15 @@ fn render(columns: &[Column], rows: &[Vec<Cell>], room: Option<usize>, colours: 
         }
         shorten(columns, &kept, &mut widths, room, SHORT);
     }
-    let mut text = String::new();
     let title = Style::new().bold();
     let titles = columns.iter().map(|column| Cell {
         text: column.title.to_owned(),
         style: title,
     });
     let titles = [titles.collect::<Vec<_>>()];
+    let mut lines = Vec::with_capacity(rows.len() + 1);
     for row in titles.iter().chain(rows) {
-        let mut line = String::new();
+        let mut line: Vec<Cell> = Vec::new();
         for index in &kept {
             let (Some(cell), Some(column)) = (row.get(*index), columns.get(*index)) else {
                 continue;
@@ -90,26 +108,21 @@ fn render(columns: &[Column], rows: &[Vec<Cell>], room: Option<usize>, colours: 
             let width = widths.get(*index).copied().unwrap_or(0);
             let shown = cut(&cell.text, width);
             if !line.is_empty() {
-                line.push_str(GAP);
+                line.push(GAP.to_owned().into());
             }
             let padding = " ".repeat(width.saturating_sub(shown.width()));
-            let (before, after) = if column.right {
-                (padding.as_str(), "")
-            } else {
-                ("", padding.as_str())
+            let text = Cell {
+                text: shown.into_owned(),
+                style: cell.style,
             };
-            line.push_str(before);
-            if colours {
-                line.push_str(&format!("{}{shown}{:#}", cell.style, cell.style));
-            } else {
-                line.push_str(&shown);
-            }
-            line.push_str(after);
+            line.extend(match column.right {
+                true => [padding.into(), text],
+                false => [text, padding.into()],
+            });
         }
-        text.push_str(line.trim_end());
-        text.push('\n');
+        lines.push(line);
     }
-    text
+    lines
 }
 
 /// How wide a table of these columns is.

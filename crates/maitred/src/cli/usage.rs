@@ -23,6 +23,9 @@ pub(super) struct Usage {
 /// The time between the two looks. The clocks count nanoseconds, so a short one will do.
 const BETWEEN: Duration = Duration::from_millis(15);
 
+/// No time between two looks counts as shorter.
+const SHORTEST: Duration = Duration::from_millis(1);
+
 /// For a process that is not older, its whole life counts, in milliseconds.
 const YOUNG: u64 = 2000;
 
@@ -41,6 +44,46 @@ pub(super) fn of<'a>(instances: impl Iterator<Item = &'a InstanceView>) -> HashM
         usages.extend(sampled(&old));
     }
     usages
+}
+
+/// Looks at processes again and again: what they have used since the last look.
+#[derive(Debug, Default)]
+pub(super) struct Meter {
+    last: HashMap<(i32, u64), (Instant, u64)>,
+}
+
+impl Meter {
+    /// What the processes of instances use.
+    pub(super) fn look<'a>(
+        &mut self,
+        instances: impl Iterator<Item = &'a InstanceView>,
+    ) -> HashMap<i32, Usage> {
+        let (mut usages, mut looks, mut new) = (HashMap::new(), HashMap::new(), Vec::new());
+        for view in instances {
+            let (Some(pid), Some(since)) = (view.pid, view.since) else {
+                continue;
+            };
+            // A number that is given again is another process.
+            let key = (pid, since);
+            let Some(used) = nanoseconds(pid) else {
+                continue;
+            };
+            let now = Instant::now();
+            looks.insert(key, (now, used));
+            match self.last.get(&key) {
+                Some((before, earlier)) => {
+                    let used = used.saturating_sub(*earlier);
+                    usages.extend(Usage::new(pid, used, now - *before).map(|it| (pid, it)));
+                }
+                None => new.push(view),
+            }
+        }
+        self.last = looks;
+        if !new.is_empty() {
+            usages.extend(of(new.into_iter()));
+        }
+        usages
+    }
 }
 
 /// What a process has used since it was started, so many milliseconds ago.
@@ -71,7 +114,7 @@ fn sampled(pids: &[i32]) -> HashMap<i32, Usage> {
 impl Usage {
     /// That of a process that has computed for so many nanoseconds of a time.
     fn new(pid: i32, used: u64, elapsed: Duration) -> Option<Self> {
-        let share = used as f64 / (elapsed.as_secs_f64() * 1e9);
+        let share = used as f64 / (elapsed.max(SHORTEST).as_secs_f64() * 1e9);
         Some(Self {
             memory: usage::memory(pid)?,
             cpu: (share * 1000.0).round() / 10.0,

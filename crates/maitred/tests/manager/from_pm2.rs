@@ -50,7 +50,7 @@ const COMMANDS: [&str; 41] = [
 ];
 
 /// Those that are not.
-const LEFT_OUT: [&str; 56] = [
+const LEFT_OUT: [&str; 55] = [
     "trigger",
     "deploy",
     "create",
@@ -88,7 +88,6 @@ const LEFT_OUT: [&str; 56] = [
     "logrotate",
     "slist",
     "sysinfos",
-    "monit",
     "imonit",
     "dashboard",
     "dash",

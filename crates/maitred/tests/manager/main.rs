@@ -49,6 +49,7 @@ mod local_users;
 mod logs;
 mod messages;
 mod metrics;
+mod monit;
 mod moves;
 mod names;
 mod neighbours;

@@ -137,10 +137,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("`start --no-daemon`", "foreground"),
     ("–", "new here"),
     ("`attach`", "from_pm2"),
-    (
-        "`monit`, `imonit`, `dashboard`, `dash`, `sysmonit`",
-        "from_pm2",
-    ),
+    ("`monit`", "monit"),
+    ("`imonit`, `dashboard`, `dash`, `sysmonit`", "from_pm2"),
     ("`update`, `updatePM2`, `deepUpdate`", "from_pm2"),
     ("`deploy`", "from_pm2"),
     ("`serve`, `expose`", "from_pm2"),

@@ -38,6 +38,7 @@ fn request(follow: bool) -> Request {
         until: None,
         target: "all".into(),
         view: View {
+            headers: true,
             form: Form::Pretty,
             timestamp: None,
             highlight: None,

@@ -13,8 +13,8 @@ const INSTEAD: [(&[&str], &str); 14] = [
         "`maitred reload` is graceful",
     ),
     (
-        &["monit", "imonit", "dashboard", "dash", "sysmonit"],
-        "`maitred list` shows what apps use and serve, `maitred logs` what they write",
+        &["imonit", "dashboard", "dash", "sysmonit"],
+        "`maitred monit` shows apps, what they use and serve, and what they write",
     ),
     (
         &["attach"],
