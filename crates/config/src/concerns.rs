@@ -5,6 +5,7 @@ use anyhow::bail;
 use super::ExecMode;
 use super::field::Needs;
 use super::fields::{Entry, FIELDS};
+use super::health::HealthCheck;
 use super::kind::Schedule;
 use super::names;
 use super::requests::Per;
@@ -23,6 +24,13 @@ pub(super) fn check(
     let own_sockets = exec_mode == ExecMode::Fork;
     if by_request && own_sockets {
         bail!("per: request needs shared sockets: write exec_mode: cluster");
+    }
+    let check = entry.health.as_ref().and_then(HealthCheck::resolved);
+    if own_sockets && check.is_some_and(|check| check.goes_over_listeners()) {
+        bail!(
+            "health: http and tcp go over the shared sockets, and in fork mode each instance opens its \
+             own: write exec_mode: cluster, or name a command"
+        );
     }
     for field in FIELDS.iter().filter(|field| (field.is_set)(entry)) {
         let name = field.name;

@@ -261,6 +261,30 @@ fn the_port_of_another_users_app_is_its_supervisors() {
     }
 }
 
+/// A check that goes over shared sockets is refused where there are none, and told what would do.
+#[test]
+fn a_check_over_listeners_needs_them() {
+    let place = Place::new();
+    for (mode, base) in MODES {
+        for check in [
+            json!("/healthz"),
+            json!({ "tcp": true }),
+            json!({ "command": "./check" }),
+        ] {
+            let mut fields = base().as_object().unwrap().clone();
+            fields.insert("script".to_owned(), json!("server.js"));
+            fields.insert("health".to_owned(), check.clone());
+            let resolved = place.resolve(&fields);
+            if mode == "fork" && check.get("command").is_none() {
+                let error = resolved.unwrap_err().to_string();
+                assert!(error.starts_with("health: ") && error.ends_with("or name a command"));
+            } else {
+                assert!(resolved.unwrap().app.health.is_some(), "{mode}, {check}");
+            }
+        }
+    }
+}
+
 /// The chapters stand one after the other, and companions are fields.
 #[test]
 fn the_table_is_in_order() {

@@ -422,12 +422,12 @@ fields! {
         examples: [r#""30s""#, r#""2m""#],
         flags: [flag("hang-timeout", Takes::Value("TIME")).also_of_run()],
     }
-    /// Checks each instance by itself: asks it for a path over HTTP, connects to it, or runs a command.
-    /// One that fails `failures` times in a row is replaced, its successor first; `start` and `reload`
+    /// Checks each instance by itself: asks it for a path over HTTP ({ "http": "/healthz" }), connects
+    /// to it ({ "tcp": true }), both in cluster mode alone, or runs a command. One that fails `failures` times in a row is replaced, its successor first; `start` and `reload`
     /// wait until a first check has passed. The page "Health of instances" tells all parts.
-    health: HealthCheck [Restarts, Cluster, Restart] {
+    health: HealthCheck [Restarts, Nothing, Restart] {
         default: "none",
-        examples: [r#"{ "http": "/healthz" }"#, r#"{ "tcp": true, "interval": "2s" }"#],
+        examples: [r#"{ "command": "./check" }"#, r#"{ "command": ["./check", "--fast"], "interval": "2s" }"#],
         flags: [flag("health", Takes::Value("PATH|tcp")).also_of_run()],
     }
     /// Restarts the app at these times: a cron pattern of five fields, or of six with seconds

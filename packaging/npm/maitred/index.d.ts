@@ -125,7 +125,7 @@ export interface App extends OtherNames {
   max_memory_restart?: number | Size | null;
   /** Replaces an instance whose event loop stands still for this time, at least a second. The successor starts first; the blocked process then has `drain_timeout` to come back and answer before it gets the stop signal. 0 switches it off. Default: 0. Example: `"30s"` */
   hang_timeout?: number | Time | null;
-  /** Checks each instance by itself: asks it for a path over HTTP, connects to it, or runs a command. One that fails `failures` times in a row is replaced, its successor first; `start` and `reload` wait until a first check has passed. The page "Health of instances" tells all parts. Default: none. Example: `{ "http": "/healthz" }` */
+  /** Checks each instance by itself: asks it for a path over HTTP ({ "http": "/healthz" }), connects to it ({ "tcp": true }), both in cluster mode alone, or runs a command. One that fails `failures` times in a row is replaced, its successor first; `start` and `reload` wait until a first check has passed. The page "Health of instances" tells all parts. Default: none. Example: `{ "command": "./check" }` */
   health?: false | "false" | "tcp" | string | { command?: string | (string | number | boolean)[]; failures?: number; grace?: number | Time; http?: string; interval?: number | Time; port?: number; successes?: number; tcp?: true; timeout?: number | Time; } | null;
   /** Restarts the app at these times: a cron pattern of five fields, or of six with seconds first. "TZ=Europe/Berlin" in front chooses a time zone. 0 switches it off. Default: never. Example: `"0 3 * * *"` */
   cron_restart?: string | 0 | false | null;

@@ -204,7 +204,7 @@ fn of_ends() -> Vec<Row> {
                 assert!(errors.contains(expected), "{errors}");
             },
         )
-        .beside(json!({ "instances": 1, "listen_timeout": "5s" })),
+        .beside(json!({ "listen_timeout": "5s" })),
     ]
 }
 

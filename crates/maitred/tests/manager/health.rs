@@ -6,7 +6,7 @@ use std::thread;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Door, Process, Request, beside_others};
+use crate::harness::{Door, Process, Request, beside_others, descendants_of};
 use crate::home::Home;
 use crate::wait::{until, until_it_is};
 
@@ -278,4 +278,60 @@ fn who_never_passes_is_not_up() {
         errors.contains("it answers 503 to GET /healthz"),
         "{errors}"
     );
+}
+
+/// What a check by command does, as a file says.
+const CHECK: &str = "
+case $(cat \"how-$NODE_APP_INSTANCE\" 2>/dev/null) in
+    hang) sleep 987654 ;;
+    flood) yes ;;
+    no) echo first; echo last words; exit 3 ;;
+esac
+";
+
+/// A command that hangs or floods its output is killed with all that it has started; what it has written
+/// last is told. In fork mode, too, an instance that fails is replaced.
+#[test]
+fn a_command_tells_health() {
+    let _turn = beside_others();
+    for mode in ["cluster", "fork"] {
+        let home = Home::new();
+        home.file("check.sh", CHECK);
+        home.file("job.sh", "echo up; while :; do sleep 1; done");
+        let check = json!({ "command": "sh check.sh", "interval": "100ms", "timeout": "2s" });
+        let app =
+            json!([{ "name": "api", "script": "job.sh", "exec_mode": mode, "health": check }]);
+        home.file("apps.json", &app.to_string());
+        home.does(&["start", "apps.json"]);
+        for (how, words) in [
+            ("hang", "its check has not ended within 2.0 s"),
+            ("flood", "its check has not ended within 2.0 s: y"),
+            ("no", "its check exits with code 3: last words"),
+        ] {
+            let file = home.file("how-0", how);
+            until_it_is(&format!("{mode}, {how} is told"), || {
+                said(&home).contains(&format!("is unhealthy: {words}"))
+            });
+            fs::remove_file(file).unwrap();
+            until_it_is("it is healthy again", || {
+                home.does(&["ls"]).contains("online")
+            });
+        }
+        let all = descendants_of(home.supervisor("api"));
+        let is_of_a_check =
+            |it: &&Process| it.command.contains("987654") || it.command.starts_with("yes");
+        let left = all.iter().filter(is_of_a_check);
+        assert_eq!(left.count(), 0);
+        let before = home.pids();
+        home.file("how-0", "no");
+        until_it_is("it is replaced", || restarts_for_health(&home) > 0);
+        assert!(
+            said(&home).contains("3 health checks in a row have failed"),
+            "{mode}"
+        );
+        fs::remove_file(home.folder().join("how-0")).unwrap();
+        until_it_is("another one is healthy", || {
+            home.pids() != before && home.does(&["ls"]).contains("online")
+        });
+    }
 }
