@@ -19,6 +19,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
+use rustix::event::{EventfdFlags, eventfd};
 use rustix::net::sockopt;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
 use sys::{Forked, ForkedSharing, Signalled};
@@ -59,8 +60,11 @@ pub fn split(folder: &Path, branch: Option<&Branch>, say: impl Fn(&str)) -> anyh
 }
 
 /// A guard that starts a supervisor again when it was killed.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Keeper {
+    /// Counts supervisors that could be asked. Before the first one has been, whoever starts the app hears
+    /// of the end.
+    asked: OwnedFd,
     /// How many supervisors in a row were killed before they were well.
     killed: u32,
     /// The sockets at which the last one that was killed listened for the app.
@@ -74,7 +78,22 @@ impl Keeper {
     /// If the kernel refuses.
     pub fn new() -> anyhow::Result<Self> {
         become_guard()?;
-        Ok(Self::default())
+        let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
+        Ok(Self {
+            asked: eventfd(0, flags).context("making an eventfd")?,
+            killed: 0,
+            listening: Vec::new(),
+        })
+    }
+
+    /// In the supervisor's half: it can be asked now. What the guard needs of this stays open.
+    pub fn can_be_asked(self) {
+        let _ = rustix::io::write(&self.asked, &1u64.to_ne_bytes());
+        std::mem::forget(self.asked);
+    }
+
+    fn has_been_asked(&self) -> bool {
+        self.killed > 0 || rustix::io::read(&self.asked, &mut [0; 8]).is_ok()
     }
 
     /// Whether a supervisor was killed, so that the next one is another's successor.
@@ -100,7 +119,7 @@ impl Keeper {
             ForkedSharing::Child(listening) => become_subreaper().map(|()| Some(listening)),
             ForkedSharing::Parent(supervisor) => {
                 let end = watch(supervisor.pid());
-                let brings_back = end.is_accident();
+                let brings_back = end.is_accident() && self.has_been_asked();
                 // Whatever else it has left is closed.
                 let mut left = supervisor.left_open().unwrap_or_default();
                 left.retain(|it| brings_back && is_listener(it));

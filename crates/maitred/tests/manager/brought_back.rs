@@ -2,12 +2,14 @@
 
 use std::io::ErrorKind;
 use std::net::TcpStream;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{Door, PATIENCE, Process, Request, beside_others, gone_within};
 use crate::home::{Home, NODE_SERVER, parent_of};
+use crate::wait::{until, until_it_is};
 
 fn send(pid: i32, signal: Signal) {
     kill_process(Pid::from_raw(pid).unwrap(), signal).unwrap();
@@ -212,6 +214,34 @@ fn a_unix_socket_that_was_left_is_in_nobodys_way() {
         }
         home.does(&["delete", "server"]);
         assert!(!path.exists());
+    }
+}
+
+/// One that is killed before it can be asked is not brought back: who starts the app hears of it. However
+/// far it has come, the command ends.
+#[test]
+fn a_start_whose_supervisor_is_killed_ends() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "exec sleep 1000\n");
+    for _ in 0..5 {
+        let mut start = home.command(&["start", "job.sh"]);
+        start.stdout(Stdio::null()).stderr(Stdio::null());
+        let mut start = start.spawn().unwrap();
+        let supervisor = until("a supervisor starts", || {
+            let mut all = home.processes().into_iter();
+            all.find(|it| {
+                let parent = Process::find(parent_of(it.pid));
+                let is_its = |it: &Process| it.command.starts_with("maitred supervise");
+                is_its(it) && parent.is_some_and(|parent| is_its(&parent))
+            })
+        });
+        // It may have ended in the meantime.
+        let _ = kill_process(Pid::from_raw(supervisor.pid).unwrap(), Signal::KILL);
+        until_it_is("the start ends", || start.try_wait().unwrap().is_some());
+        home.does(&["start", "job.sh", "-f"]);
+        assert!(online(&home));
+        home.does(&["delete", "all"]);
     }
 }
 

@@ -9,6 +9,7 @@ use rustix::process::{Pid, Signal, kill_process};
 
 use crate::harness::{PATIENCE, Request, beside_others, gone_within};
 use crate::home::{Home, NODE_SERVER, ended, parent_of};
+use crate::wait::until_it_is;
 
 fn kill(pid: i32) {
     kill_process(Pid::from_raw(pid).unwrap(), Signal::KILL).unwrap();
@@ -190,7 +191,10 @@ fn an_app_that_has_just_crashed_is_brought_back() {
         kill_process(guard, Signal::CONT).unwrap();
         resurrect.join().unwrap();
     });
-    assert_eq!(home.statuses(), [(0, "online".to_owned())]);
+    // One that runs again already is not waited for.
+    until_it_is("it is back", || {
+        home.statuses() == [(0, "online".to_owned())]
+    });
 }
 
 #[test]
