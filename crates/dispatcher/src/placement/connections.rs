@@ -182,7 +182,8 @@ impl Connections {
         notices: &Notices,
     ) {
         for (id, queue) in &mut self.queues {
-            if queue.evening.is_due(now) {
+            // Who waits comes first.
+            if queue.evening.is_due(now) && queue.balancer.waiting() == 0 {
                 let excess = excess(queue.balancer.members());
                 if excess.is_empty() {
                     queue.evening.end();

@@ -16,6 +16,9 @@ const EVERY: Nanos = 100_000_000;
 /// How many connections are asked for at a time: to move one takes a worker some ten microseconds.
 const AT_ONCE: usize = 64;
 
+/// A share counts as even up to this part more: what comes and goes is never quite even.
+const SLACK: usize = 10;
+
 /// How often they are asked after a worker has come: for ten seconds.
 const TIMES: u32 = 100;
 
@@ -63,8 +66,9 @@ pub(super) fn excess(
     let total: usize = members.iter().map(|(_, open)| open).sum();
     let share = total.div_ceil(members.len().max(1));
     let excess = members.into_iter().map(|(id, open)| {
-        let most = open.saturating_sub(share).min(AT_ONCE);
-        (id, u32::try_from(most).unwrap_or(0))
+        let excess = open.saturating_sub(share);
+        let most = if excess > share / SLACK { excess } else { 0 };
+        (id, u32::try_from(most.min(AT_ONCE)).unwrap_or(0))
     });
     excess.filter(|(_, most)| *most > 0).collect()
 }
@@ -93,6 +97,8 @@ mod tests {
         assert_eq!(asked(&[3, 2, 2]), []);
         assert_eq!(asked(&[10, 10, 0, 0]), [(0, 5), (1, 5)]);
         assert_eq!(asked(&[1, 9]), [(1, 4)]);
+        assert_eq!(asked(&[1450, 1550]), []);
+        assert_eq!(asked(&[13, 10, 8, 9]), [(0, 3)]);
         assert_eq!(asked(&[5000, 0]), [(0, 64)]);
     }
 
