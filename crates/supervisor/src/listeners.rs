@@ -13,6 +13,7 @@ use super::instance::{Generation, State};
 use super::listening::Kind;
 use dispatcher::ListenAddress;
 use home::control::ListenerView;
+use telemetry::events::Event;
 use telemetry::figures::{Foreign, ListenerFigures};
 
 /// A listener that a successor has not taken over is closed when that one listens elsewhere, and has
@@ -186,6 +187,28 @@ impl Supervisor {
             }
         }
         self
+    }
+
+    /// Where workers listen now, as it was told when they began.
+    pub(super) fn listening(&self) -> Vec<Event> {
+        let used = self.listeners.all.iter().filter(|(_, it)| it.workers > 0);
+        let events = used.flat_map(|(address, listener)| {
+            let owners = listener.owners.iter();
+            let processes = owners.filter_map(|(instance, run)| {
+                let slot = self.slots.iter().find(|slot| slot.number == *instance)?;
+                let process = slot.processes.iter().find(|it| it.generation == *run)?;
+                Some((*instance, process.pid))
+            });
+            processes
+                .zip(1..)
+                .map(|((instance, pid), members)| Event::Listening {
+                    instance,
+                    pid,
+                    address: address.to_string(),
+                    members,
+                })
+        });
+        events.collect()
     }
 
     /// Closes the listeners without workers whose owners have ended, and whose successors listen

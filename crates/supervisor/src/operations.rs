@@ -206,6 +206,10 @@ impl Supervisor {
             }
         }
         operation.meant += operation.waiting.len();
+        // Some may have been up before anybody asked.
+        for event in self.listening() {
+            operation.progress(&event);
+        }
         self.operations.push(operation);
         self.close_operations();
     }
