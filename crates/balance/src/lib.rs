@@ -23,6 +23,7 @@
 mod client;
 mod connections;
 mod ids;
+mod passed_over;
 mod requests;
 mod runs;
 mod times;

@@ -152,7 +152,13 @@ fn nothing_is_lost_and_limits_hold() {
         let mut world = World::default();
         for _ in 0..300 {
             world.now += random.u64(..400_000);
-            match random.u64(..10) {
+            match random.u64(..11) {
+                10 => {
+                    let at = random.usize(..world.members.len().max(1));
+                    if let Some(id) = world.members.get(at) {
+                        balancer.set_well(world.now, MemberId(*id), random.bool());
+                    }
+                }
                 0 if world.members.len() < 4 => {
                     let id = world.now << 8 | world.members.len() as u64;
                     world.members.push(id);

@@ -17,6 +17,8 @@ pub(super) enum Command {
     Close,
     /// Let these workers come to their end.
     Drain(Drain),
+    /// The workers of a process group are well, or not.
+    Well { group: i32, well: bool },
     /// Close the listener at this address, if no worker comes to use it.
     CloseUnused(ListenAddress),
     /// Workers are awaited that may listen where no worker does now, or are not.

@@ -204,6 +204,7 @@ impl EventLoop {
                         cx.placement.reopen();
                     }
                 }
+                Command::Well { group, well } => membership::set_well(group, well, cx),
                 Command::CloseUnused(address) => endings::close_unused(&address, cx),
                 Command::Run(act) => act(cx),
                 // What asked may have gone.

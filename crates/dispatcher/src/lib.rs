@@ -163,6 +163,12 @@ impl Dispatcher {
         self.say(Command::Drain(drain));
     }
 
+    /// The workers of a process group are well, or not, those that listen from now on too. Who is not well gets
+    /// nothing new as long as another one that listens at the same address is.
+    pub fn set_well(&self, group: i32, well: bool) {
+        self.say(Command::Well { group, well });
+    }
+
     /// Closes the listener at an address when no process holds it, unless a worker comes to listen
     /// there before.
     pub fn close_unused(&self, address: ListenAddress) {

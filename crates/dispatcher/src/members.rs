@@ -80,6 +80,8 @@ pub(super) struct Members {
     pub(super) processes: HashMap<i32, Process>,
     /// Process groups whose workers get no more connections.
     retired: HashSet<i32>,
+    /// Process groups whose workers are not well.
+    unwell: HashSet<i32>,
     epoll: Arc<OwnedFd>,
     last_id: u64,
 }
@@ -92,6 +94,7 @@ impl Members {
             all: IdMap::default(),
             processes: HashMap::new(),
             retired: HashSet::new(),
+            unwell: HashSet::new(),
             epoll,
             last_id: first,
         }
@@ -173,6 +176,22 @@ impl Members {
             .retain(|group| Pid::from_raw(*group).is_some_and(has_members));
         self.retired.insert(group);
         self.in_groups(&self.retired)
+    }
+
+    /// Workers of this process group are well, or not. Those that are concerned.
+    pub(super) fn set_well(&mut self, group: i32, well: bool) -> Vec<MemberId> {
+        self.unwell
+            .retain(|group| Pid::from_raw(*group).is_some_and(has_members));
+        match well {
+            true => self.unwell.remove(&group),
+            false => self.unwell.insert(group),
+        };
+        self.in_groups(&HashSet::from([group]))
+    }
+
+    /// Whether one of its processes is not well.
+    pub(super) fn is_unwell(&self, member: &Member) -> bool {
+        member.is_in(&self.unwell)
     }
 
     /// Whether one of its processes gets nothing any more.

@@ -147,10 +147,14 @@ fn join(id: MemberId, cx: &mut Context) {
         return;
     }
     let (at, key) = (member.listener, member.place.key());
+    let is_unwell = cx.members.is_unwell(member);
     listener.closing = None;
     listener.unused = false;
     listener.joined += 1;
     cx.placement.join(now, at, id, key, &mut cx.workers);
+    if is_unwell {
+        cx.placement.set_well(now, at, id, false, &mut cx.workers);
+    }
     cx.notices.tell(Notice::Listening {
         member: id.0,
         pid: member.pid().unwrap_or(0),
@@ -199,6 +203,18 @@ pub(super) fn leave(id: MemberId, cx: &mut Context) {
         && !cx.members.has_heirs(origin)
     {
         rise(origin, cx);
+    }
+}
+
+/// The workers of a process group are well, or not.
+pub(super) fn set_well(group: i32, well: bool, cx: &mut Context) {
+    let now = cx.clock.now();
+    for id in cx.members.set_well(group, well) {
+        let joined = cx.members.all.get(&id).filter(|member| member.joined);
+        if let Some(listener) = joined.map(|member| member.listener) {
+            cx.placement
+                .set_well(now, listener, id, well, &mut cx.workers);
+        }
     }
 }
 

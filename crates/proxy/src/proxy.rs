@@ -122,6 +122,23 @@ impl Proxy {
         }
     }
 
+    /// A worker is well, or not. One that is not gets nothing as long as another one is, and what it has not
+    /// taken goes to others.
+    pub fn set_well<W: Workers>(&mut self, member: MemberId, well: bool, workers: &mut W) {
+        let cx = &mut self.cx;
+        let Some(listener) = cx.upstream.pools.get(&member).map(|pool| pool.listener) else {
+            return;
+        };
+        if let Some(at) = cx.listeners.get_mut(listener) {
+            at.balancer.set_well(cx.io.now, member, well);
+            cx.ready.place_at(listener);
+        }
+        if !well {
+            take_back::take_back(member, &mut self.clients, cx, workers);
+        }
+        self.settle(workers);
+    }
+
     /// A worker listens no more: what it has not taken goes to others; what it has in progress it
     /// may complete.
     pub fn leave<W: Workers>(&mut self, member: MemberId, workers: &mut W) {

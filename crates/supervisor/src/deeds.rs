@@ -88,6 +88,11 @@ impl Supervisor {
                     blocked: Blocked::default(),
                     health: super::health::of(&app, now),
                 });
+                if let Some(dispatcher) = self.dispatcher.as_ref().filter(|_| app.health.is_some())
+                {
+                    // Nobody knows whether it is well before its first check has passed.
+                    dispatcher.set_well(spawned.pid, false);
+                }
                 let id = slot.id;
                 if let Some((out, err)) = spawned.output {
                     let files = self.home.as_ref().map(|home| home.log_files(&app, id));

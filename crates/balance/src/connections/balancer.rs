@@ -8,6 +8,7 @@ use super::member::{Basis, ConnectionFigures, Member};
 use super::memory::Memory;
 use super::queue::{Queue, Waiting};
 use super::{Channels, ConnectionPolicy, ConnectionSettings, Refusal};
+use crate::passed_over;
 use crate::times::OVERDUE;
 use crate::{Client, MemberId, Nanos, Waits};
 
@@ -80,7 +81,30 @@ impl<C: Channels> ConnectionBalancer<C> {
         let limit = self.settings.max_connections;
         let limit = limit.map_or(usize::MAX, NonZeroUsize::get);
         self.members.push(Member::new(id, key, open, limit));
+        self.pass_over(None, false);
         self.serve(now, channels);
+    }
+
+    /// A member is well, or not. One that is not gets nothing as long as another one is, and what it has not
+    /// taken goes to others.
+    pub fn set_well(&mut self, now: Nanos, id: MemberId, well: bool, channels: &mut C) {
+        let at = self.place(id);
+        if !self.pass_over(at, !well) {
+            return;
+        }
+        for member in &mut self.members {
+            if member.passed_over.now() {
+                for waiting in member.take_back(now, channels) {
+                    self.waiting.insert(waiting);
+                }
+            }
+        }
+        self.serve(now, channels);
+    }
+
+    fn pass_over(&mut self, at: Option<usize>, unwell: bool) -> bool {
+        let all = self.members.iter_mut().map(|it| &mut it.passed_over);
+        passed_over::set(all, at, unwell)
     }
 
     /// A worker has died, or listens no more. What it has not taken goes to others. What was
@@ -94,6 +118,7 @@ impl<C: Channels> ConnectionBalancer<C> {
         let at = self.place(id)?;
         let mut member = self.members.remove(at);
         self.memory.turns.left(at);
+        self.pass_over(None, false);
         for waiting in member.take_back(now, channels) {
             self.waiting.insert(waiting);
         }

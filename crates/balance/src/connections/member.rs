@@ -6,6 +6,7 @@ use super::memory::Memory;
 use super::pace::Pace;
 use super::queue::Waiting;
 use super::{Channels, Last};
+use crate::passed_over::PassedOver;
 use crate::times::{MILLISECOND, OVERDUE, READING, TURN};
 use crate::{Client, MemberId, Nanos};
 
@@ -114,6 +115,7 @@ pub(crate) struct Member {
     busy_until: Nanos,
     /// The smaller, the longer ago it had its turn.
     pub(crate) turn: u64,
+    pub(crate) passed_over: PassedOver,
     pub(crate) figures: ConnectionFigures,
 }
 
@@ -141,6 +143,7 @@ impl Member {
             pace: Pace::default(),
             several: 1,
             turn: 0,
+            passed_over: PassedOver::default(),
             figures: ConnectionFigures {
                 open,
                 ..ConnectionFigures::default()
@@ -207,7 +210,8 @@ impl Member {
     }
 
     pub(crate) fn has_room(&self, now: Nanos) -> bool {
-        self.sent.len() < DEPTH && now >= self.full_until && !self.is_at_limit()
+        let is_open = !self.is_at_limit() && !self.passed_over.now();
+        self.sent.len() < DEPTH && now >= self.full_until && is_open
     }
 
     /// Compares what was sent with what still lies in the channel.

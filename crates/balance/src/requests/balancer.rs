@@ -4,6 +4,7 @@ use super::choose::choose;
 use super::member::{Member, RequestFigures};
 use super::queue::{Queue, Waiting};
 use super::{Arrival, Loops, Next, Placed, RequestPolicy, RequestSettings, Ticket};
+use crate::passed_over;
 use crate::runs::Runs;
 use crate::times::MILLISECOND;
 use crate::turns::Turns;
@@ -69,6 +70,21 @@ impl RequestBalancer {
     /// A worker begins to listen. A successor in the same place has the same key.
     pub fn join(&mut self, id: MemberId, key: u64) {
         self.members.push(Member::new(id, key));
+        self.pass_over(None, false);
+    }
+
+    /// A member is well, or not. One that is not gets nothing as long as another one is; what is staged there
+    /// is recalled.
+    pub fn set_well(&mut self, now: Nanos, id: MemberId, well: bool) {
+        let at = self.members.iter().position(|member| member.id == id);
+        if self.pass_over(at, !well) && self.has_more() {
+            self.wake_by(now);
+        }
+    }
+
+    fn pass_over(&mut self, at: Option<usize>, unwell: bool) -> bool {
+        let all = self.members.iter_mut().map(|it| &mut it.passed_over);
+        passed_over::set(all, at, unwell)
     }
 
     /// A worker listens no more. What it has in progress is no longer counted.
@@ -76,6 +92,7 @@ impl RequestBalancer {
         if let Some(at) = self.members.iter().position(|member| member.id == id) {
             self.members.remove(at);
             self.turns.left(at);
+            self.pass_over(None, false);
         }
     }
 

@@ -45,14 +45,14 @@ struct Field<'a> {
     now: Nanos,
     /// How many requests one may have.
     most: usize,
-    /// The one that has failed the request, and gets it no more.
+    /// The one that has failed the request, and gets it no more, as one that is passed over gets none.
     failed: Option<MemberId>,
     members: &'a [Member],
 }
 
 impl Field<'_> {
     fn has_failed(&self, member: &Member) -> bool {
-        Some(member.id) == self.failed
+        Some(member.id) == self.failed || member.passed_over.now()
     }
 
     fn has_room(&self, member: &Member) -> bool {

@@ -2,6 +2,7 @@
 
 use super::queue::{Place, Waiting};
 use super::{Loops, Ticket};
+use crate::passed_over::PassedOver;
 use crate::runs::{FOLLOWS, Runs};
 use crate::times::{MILLISECOND, READING, TURN};
 use crate::{MemberId, Nanos};
@@ -61,6 +62,7 @@ pub(super) struct Member {
     ask_at: Nanos,
     /// Its loop stands still for longer than loops usually do.
     pub(super) stands_long: bool,
+    pub(super) passed_over: PassedOver,
 }
 
 impl Member {
@@ -81,6 +83,7 @@ impl Member {
             settled: true,
             ask_at: 0,
             stands_long: false,
+            passed_over: PassedOver::default(),
         }
     }
 
@@ -200,6 +203,7 @@ impl Member {
 
     pub(super) fn has_room(&self, now: Nanos, most: usize) -> bool {
         // What is staged is taken before anything else can be.
-        self.figures.in_progress < most && now >= self.paused_until && self.staged.is_none()
+        let is_open = now >= self.paused_until && !self.passed_over.now();
+        self.figures.in_progress < most && is_open && self.staged.is_none()
     }
 }

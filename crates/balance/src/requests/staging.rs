@@ -32,8 +32,8 @@ impl RequestBalancer {
         is_before.then_some((id, oldest.waiting))
     }
 
-    /// A member whose loop stands still for longer than usual, with something staged before it; or
-    /// where that has waited for too long, and is given up in the queue.
+    /// A member whose loop stands still for longer than usual, with something staged before it, or that is
+    /// passed over; or where that has waited for too long, and is given up in the queue.
     pub(super) fn stands_long(&mut self, now: Nanos) -> Option<MemberId> {
         let usual = self.runs.usual();
         let queue_timeout = self.settings.queue_timeout;
@@ -43,7 +43,7 @@ impl RequestBalancer {
             member
                 .staged
                 .as_ref()
-                .is_some_and(|it| stands_long || is_late(it))
+                .is_some_and(|it| stands_long || is_late(it) || member.passed_over.now())
         })?;
         member.stands_long = true;
         Some(member.id)

@@ -106,6 +106,19 @@ impl Connections {
         }
     }
 
+    pub(super) fn set_well(
+        &mut self,
+        now: Nanos,
+        listener: ListenerId,
+        member: MemberId,
+        well: bool,
+        workers: &mut Workers,
+    ) {
+        if let Some(queue) = self.queues.get_mut(&listener) {
+            queue.balancer.set_well(now, member, well, workers);
+        }
+    }
+
     pub(super) fn leave(
         &mut self,
         now: Nanos,

@@ -125,6 +125,23 @@ impl Placement {
         }
     }
 
+    /// A worker is well, or not. One that is not gets nothing as long as another one is.
+    pub(super) fn set_well(
+        &mut self,
+        now: Nanos,
+        listener: ListenerId,
+        member: MemberId,
+        well: bool,
+        workers: &mut Workers,
+    ) {
+        match self {
+            Self::Connections(connections) => {
+                connections.set_well(now, listener, member, well, workers);
+            }
+            Self::Requests(requests) => requests.proxy.set_well(member, well, workers),
+        }
+    }
+
     /// A worker listens no more: what it has not taken goes to others. What was counted of it comes
     /// back.
     pub(super) fn leave(

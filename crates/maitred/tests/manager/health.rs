@@ -1,5 +1,6 @@
 //! Health checks: who fails one is told of and replaced, and nobody else notices.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
@@ -96,9 +97,8 @@ fn restarts_for_health(home: &Home) -> usize {
 }
 
 /// Makes one of the two instances fail its check, and waits until it is replaced. A steady load loses
-/// nothing; where the loop hangs it begins when that is known, for who is served by it is lost. Per
-/// request an idle worker that hangs still gets a request before that shows.
-fn one_is_replaced(home: &Home, how: &str, level: &str, at: &str) {
+/// nothing; where the loop hangs it begins when that is known, for who is served by it is lost.
+fn one_is_replaced(home: &Home, how: &str, at: &str) {
     let sick = home.pids()[0];
     let ends = AtomicBool::new(false);
     let is_told = || {
@@ -113,7 +113,7 @@ fn one_is_replaced(home: &Home, how: &str, level: &str, at: &str) {
         let early = (how != "hang").then(spawn);
         home.file(&format!("sick-{sick}"), how);
         until_it_is(&format!("{at} is told of: {}", words(how)), is_told);
-        let late = (how == "hang" && level == "connection").then(spawn);
+        let late = (how == "hang").then(spawn);
         until_it_is(&format!("{at} is replaced"), is_gone);
         drop(until_then);
         if let Some(running) = early.or(late) {
@@ -139,7 +139,7 @@ fn each_failure_is_told_and_mended(server: Server, level: &str) {
         assert!(lines.any(is_healthy), "{metrics}");
     }
     for how in failures {
-        one_is_replaced(&home, how, level, &format!("{file} per {level}, {how}"));
+        one_is_replaced(&home, how, &format!("{file} per {level}, {how}"));
     }
 }
 
@@ -246,6 +246,61 @@ fn a_check_is_no_client() {
                 _ => "maitred_worker_requests_total",
             };
             assert_eq!(total(&home, given), mine, "{given}");
+        }
+    }
+}
+
+/// An app that answers its check as a file says, and everything else with its process.
+const PIDS: &str = "
+const sick = () => require('fs').existsSync(`${__dirname}/sick-${process.pid}`);
+require('http').createServer((request, answer) => {
+    answer.statusCode = request.url === '/healthz' && sick() ? 500 : 200;
+    answer.end(String(process.pid));
+}).listen(process.env.PORT);
+";
+
+/// Who is unhealthy gets nothing new, whatever the policy, until it is healthy again. Where all are, all
+/// serve: none would be worse.
+#[test]
+fn an_unhealthy_instance_gets_nothing_new() {
+    let _turn = beside_others();
+    for level in ["connection", "request"] {
+        for balance in ["next_available", "round_robin", "least_conn", "ip_hash"] {
+            let at = format!("per {level}, {balance}");
+            let home = Home::new();
+            home.file("pids.cjs", PIDS);
+            let check = json!({ "http": "/healthz", "interval": "100ms", "failures": 1_000_000 });
+            let more = json!({ "per": level, "balance": balance, "health": check });
+            config(&home, "pids.cjs", &more);
+            home.does(&["start", "apps.json"]);
+            let pids = home.pids();
+            let sick = |pid: i32| home.folder().join(format!("sick-{pid}"));
+            let becomes = |pid: i32, how: &str| {
+                let told = format!("(PID {pid}) is {how}");
+                let told = || said(&home).matches(&told).count();
+                let before = told();
+                match how {
+                    "unhealthy" => fs::write(sick(pid), "").unwrap(),
+                    _ => fs::remove_file(sick(pid)).unwrap(),
+                }
+                until_it_is(&format!("{at}: {pid} is {how}"), || told() > before);
+            };
+            let served_by = || -> BTreeSet<i32> {
+                let answers = (0..20).map(|_| Request::get(&home.door(), "/").unwrap());
+                answers.map(|it| it.body.parse().unwrap()).collect()
+            };
+            for [one, other] in [[pids[0], pids[1]], [pids[1], pids[0]]] {
+                becomes(one, "unhealthy");
+                assert_eq!(served_by(), BTreeSet::from([other]), "{at}");
+                becomes(other, "unhealthy");
+                assert!(!served_by().is_empty(), "{at}");
+                becomes(one, "healthy");
+                assert_eq!(served_by(), BTreeSet::from([one]), "{at}");
+                becomes(other, "healthy");
+            }
+            if balance == "round_robin" {
+                assert_eq!(served_by(), pids.iter().copied().collect(), "{at}");
+            }
         }
     }
 }

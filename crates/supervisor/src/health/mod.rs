@@ -170,6 +170,12 @@ impl Supervisor {
         let failures = health.rules().failures;
         let is_unhealthy = health.unhealthy().is_some();
         let awaited = health.awaited.take_if(|_| follows.first);
+        let is_well = health.has_passed() && !is_unhealthy;
+        if (follows.changed || follows.first)
+            && let Some(dispatcher) = &self.dispatcher
+        {
+            dispatcher.set_well(pid, is_well);
+        }
         if follows.changed {
             self.event(match is_unhealthy {
                 true => Event::HealthFailed {
