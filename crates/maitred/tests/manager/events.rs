@@ -1,7 +1,7 @@
 //! `maitred events`: what happens to apps, seen as it happens.
 
 use std::io::{BufRead, BufReader};
-use std::process::{Child, ChildStdout, Stdio};
+use std::process::{Child, ChildStdout, Command, Stdio};
 use std::sync::mpsc::{Receiver, channel};
 use std::thread;
 
@@ -61,7 +61,19 @@ impl Drop for Events {
 
 /// Starts the command, and waits until it says that it follows.
 fn spawned(home: &Home, args: &[&str]) -> (Child, BufReader<ChildStdout>) {
-    let mut command = home.command(&[&["events"], args].concat());
+    let events = home.command(&[&["events"], args].concat());
+    // A shell lets what it runs in the background ignore SIGINT, and so these tests perhaps.
+    let mut command = Command::new("env");
+    command
+        .arg("--default-signal=INT")
+        .arg(events.get_program());
+    command.args(events.get_args()).current_dir(home.folder());
+    for (name, value) in events.get_envs() {
+        match value {
+            Some(value) => command.env(name, value),
+            None => command.env_remove(name),
+        };
+    }
     let command = command.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = command.env("TZ", "UTC").spawn().unwrap();
     let mut said = String::new();
