@@ -180,9 +180,19 @@ impl Connection {
     /// The next line; `None` for one that is not understood, and not the last.
     fn next(&mut self) -> Result<Option<Reply>, Fault> {
         let mut line = Vec::new();
-        (&mut self.replies)
+        let read = (&mut self.replies)
             .take(LONGEST_LINE)
-            .read_until(b'\n', &mut line)?;
+            .read_until(b'\n', &mut line);
+        if let Err(error) = read {
+            return Err(match Fault::from(error) {
+                // One that was being stopped when it was asked was not seen to be.
+                Fault::Hangs => {
+                    let stopped = suspended_peer(self.replies.get_ref());
+                    stopped.map_or(Fault::Hangs, Fault::Suspended)
+                }
+                fault => fault,
+            });
+        }
         if line.last() != Some(&b'\n') {
             return Err(if line.is_empty() {
                 Fault::Gone
