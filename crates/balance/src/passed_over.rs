@@ -1,11 +1,11 @@
-//! Members that get nothing as long as others can have it: those that are not well.
+//! Members that get nothing while another one is well: the unwell ones.
 
 /// Whether a member is passed over.
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct PassedOver {
-    /// It is not well.
+    /// Its health check fails, or has not passed yet.
     unwell: bool,
-    /// It is passed over: some other one is well.
+    /// Another one is well, so this one gets nothing.
     now: bool,
 }
 
@@ -15,8 +15,8 @@ impl PassedOver {
     }
 }
 
-/// Sets whether one of all members is well. Where none is, all are served: none would be worse. Whether
-/// something changes for any of them.
+/// Sets whether the member at a place is unwell, and which members are passed over. Where all are unwell
+/// none is: some service is better than none. Returns whether that has changed for any of them.
 pub(crate) fn set<'a>(
     all: impl Iterator<Item = &'a mut PassedOver>,
     at: Option<usize>,

@@ -14,7 +14,7 @@ const TIMEOUT: Duration = Duration::from_secs(5);
 const FAILURES: u32 = 3;
 const SUCCESSES: u32 = 1;
 const GRACE: Duration = Duration::from_secs(30);
-/// More often than this a check is work that nobody wants.
+/// The shortest interval. More checks than that cost more than they tell.
 const SHORTEST: Duration = Duration::from_millis(100);
 
 /// How the health of an app's instances is checked.

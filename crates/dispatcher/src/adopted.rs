@@ -1,8 +1,8 @@
-//! Listening sockets that an earlier supervisor has left open, or that whoever starts the app lends.
+//! Listening sockets from outside: a killed supervisor has left them, or systemd passes them.
 //!
-//! Those at TCP addresses become listeners: clients wait there for workers. Of a Unix socket the path
-//! remains, which is kept with the rights of the worker that has bound it, and nobody knows these any more:
-//! the socket is closed, and the next worker that wants the path removes what is left there.
+//! A TCP socket becomes a listener, at which clients wait for workers. A Unix socket is closed, and its path
+//! stays: the dispatcher may not remove it, for the rights of the worker that bound it are not known any
+//! more. The next worker that binds the path removes it, with rights of its own.
 
 use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;

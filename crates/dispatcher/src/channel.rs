@@ -38,7 +38,7 @@ pub(crate) struct Channel {
     taken: bool,
     /// How many bytes were put into it, less those that were taken back.
     put: u64,
-    /// A health check lies in it until the worker has taken so many bytes.
+    /// Until the worker has taken so many bytes, a health check is in the channel.
     check: Option<u64>,
     /// Its worker may stand still, and what lies in the channel shows whether it does.
     pub(super) is_watched: bool,
@@ -181,12 +181,12 @@ impl Channel {
         Ok(())
     }
 
-    /// Whether a health check lies in it.
+    /// Whether a health check is in the channel.
     pub(super) fn has_check(&self) -> bool {
         self.has_check_of(self.untaken())
     }
 
-    /// The same, where so many bytes lie in it.
+    /// The same, for a channel with so many bytes in it.
     fn has_check_of(&self, bytes: usize) -> bool {
         let lie = u64::try_from(bytes).unwrap_or(0);
         self.check.is_some_and(|at| self.put.wrapping_sub(lie) < at)

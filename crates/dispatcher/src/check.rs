@@ -2,16 +2,16 @@
 //! client's connection would. The other end is for the supervisor, which speaks over it in its own
 //! thread.
 //!
-//! A check is nobody's connection: the balancers do not hear of it, it takes no place of a client's,
-//! and it does not move to another worker. One that its worker has not taken lies where it is, and
-//! until it is taken no second one is put beside it.
+//! The balancers do not know of a check: it counts nowhere, takes no client's place and does not move to
+//! another worker. One that its worker has not taken stays in the channel, and no second one joins it
+//! there.
 
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
 use balance::MemberId;
 use rustix::io::Errno;
-use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::net::AddressFamily;
 use tokio::sync::oneshot;
 use wire::{Address, Handoff};
 
@@ -132,7 +132,7 @@ fn connect_to(
     }
     let local = local(&listener.sockaddr);
     let peer = without_port(&local);
-    let (ours, theirs) = pair(id.0, peer.as_bytes(), local.as_bytes())?;
+    let (ours, theirs) = proxy::make_pair(id.0, peer.as_bytes(), local.as_bytes())?;
     let (message, _) = Handoff::check(peer.as_bytes());
     match channel.put_check(&message, theirs.as_fd()) {
         Ok(()) => connection.socket = Some(ours),
@@ -147,21 +147,6 @@ fn connect_to(
 fn was_taken(worker: u64, cx: &Context) -> bool {
     let channel = cx.workers.channels.get(&MemberId(worker));
     channel.is_none_or(|channel| !channel.has_check())
-}
-
-/// A socket pair: our end, and the worker's, which sees these two addresses.
-fn pair(number: u64, peer: &[u8], local: &[u8]) -> io::Result<(OwnedFd, OwnedFd)> {
-    let (ours, theirs) = rustix::net::socketpair(
-        AddressFamily::UNIX,
-        SocketType::STREAM,
-        SocketFlags::CLOEXEC | SocketFlags::NONBLOCK,
-        None,
-    )?;
-    sys::refuse_descriptors(ours.as_fd());
-    for (end, address) in [(&ours, peer), (&theirs, local)] {
-        sys::bind_random(end.as_fd(), |nonce| wire::pair_name(number, nonce, address))?;
-    }
-    Ok((ours, theirs))
 }
 
 /// The address at which a client on this machine would find a listener.

@@ -17,7 +17,7 @@ pub(super) enum Command {
     Close,
     /// Let these workers come to their end.
     Drain(Drain),
-    /// The workers of a process group are well, or not.
+    /// Set whether the workers of a process group are well.
     Well { group: i32, well: bool },
     /// Close the listener at this address, if no worker comes to use it.
     CloseUnused(ListenAddress),

@@ -137,9 +137,8 @@ impl Dispatcher {
         })
     }
 
-    /// Makes listeners of TCP sockets that listen already: an earlier supervisor has left them, or they are
-    /// `lent` by a process that goes on listening. Clients wait for workers there. Their addresses; other
-    /// sockets are closed.
+    /// Makes listeners of TCP sockets that listen already, and returns their addresses. `lent` sockets stay
+    /// open in another process. Other sockets are closed.
     pub fn adopt(&self, sockets: Vec<OwnedFd>, lent: bool) -> Vec<ListenAddress> {
         let adopt = move |cx: &mut context::Context| {
             let sockets = sockets.into_iter();
@@ -163,8 +162,8 @@ impl Dispatcher {
         self.say(Command::Drain(drain));
     }
 
-    /// The workers of a process group are well, or not, those that listen from now on too. Who is not well gets
-    /// nothing new as long as another one that listens at the same address is.
+    /// Sets whether the workers of a process group are well, also those that listen later. An unwell worker
+    /// gets nothing new while another one at the same address is well.
     pub fn set_well(&self, group: i32, well: bool) {
         self.say(Command::Well { group, well });
     }

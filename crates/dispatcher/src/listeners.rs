@@ -25,7 +25,7 @@ pub(super) struct Opened {
     pub(super) linger: Option<[u8; 8]>,
     /// The kernel chose the port.
     pub(super) chosen: bool,
-    /// Whoever has started the app listens there, too, and goes on when we do not.
+    /// Another process holds the socket, and listens on when the app has stopped.
     pub(super) lent: bool,
 }
 
@@ -45,7 +45,7 @@ pub(super) struct Listener {
     accepting: bool,
     /// The app stops: it accepts no more, and its workers serve what it has accepted.
     pub(super) shut: bool,
-    /// Another process listens with the same socket, and goes on.
+    /// Another process holds the socket, and listens on: it is closed here, and not shut down.
     lent: bool,
     /// Its last worker has closed it.
     pub(super) closing: Option<Closing>,

@@ -80,7 +80,7 @@ pub(super) struct Members {
     pub(super) processes: HashMap<i32, Process>,
     /// Process groups whose workers get no more connections.
     retired: HashSet<i32>,
-    /// Process groups whose workers are not well.
+    /// Process groups whose workers are unwell.
     unwell: HashSet<i32>,
     epoll: Arc<OwnedFd>,
     last_id: u64,
@@ -178,7 +178,7 @@ impl Members {
         self.in_groups(&self.retired)
     }
 
-    /// Workers of this process group are well, or not. Those that are concerned.
+    /// Sets whether the workers of this process group are well; returns them.
     pub(super) fn set_well(&mut self, group: i32, well: bool) -> Vec<MemberId> {
         self.unwell
             .retain(|group| Pid::from_raw(*group).is_some_and(has_members));
@@ -189,7 +189,7 @@ impl Members {
         self.in_groups(&HashSet::from([group]))
     }
 
-    /// Whether one of its processes is not well.
+    /// Whether one of its processes is unwell.
     pub(super) fn is_unwell(&self, member: &Member) -> bool {
         member.is_in(&self.unwell)
     }

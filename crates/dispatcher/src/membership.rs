@@ -206,7 +206,7 @@ pub(super) fn leave(id: MemberId, cx: &mut Context) {
     }
 }
 
-/// The workers of a process group are well, or not.
+/// Sets whether the workers of a process group are well.
 pub(super) fn set_well(group: i32, well: bool, cx: &mut Context) {
     let now = cx.clock.now();
     for id in cx.members.set_well(group, well) {

@@ -1,8 +1,8 @@
 //! Whether a worker has read what a client sent: the kernel's `sock_diag`, with the connection's
 //! `tcp_info`. One question costs two to three microseconds.
 //!
-//! Of a Unix socket the kernel tells what lies unread, and not how much has come: of one that is
-//! open, with nothing unread, nobody knows whether its client has sent anything.
+//! For a Unix socket the kernel tells how much is unread, and not how much has come. So an open one with
+//! nothing unread may have been read, or its client may have sent nothing.
 
 use std::os::fd::AsFd;
 

@@ -35,6 +35,7 @@ mod io;
 mod limits;
 mod link;
 mod listener;
+mod membership;
 mod outcome;
 mod proxy;
 mod ready;
@@ -51,6 +52,7 @@ pub use downstream::tls::Files;
 pub use outcome::Report;
 pub use proxy::{Awaited, Proxy};
 pub use settings::Settings;
+pub use upstream::connection::make as make_pair;
 pub use workers::Workers;
 
 /// In an epoll event's data, below its kind: whether it is about a connection to a worker.

@@ -27,7 +27,6 @@ use crate::ready::Ready;
 use crate::slab::{Key, Slab};
 use crate::timeouts::{SWEEP, refuse_overdue, sweep};
 use crate::upstream::loops::View;
-use crate::upstream::pool::UpstreamPool;
 use crate::upstream::{Upstream, take_back};
 use crate::{Peer, Report, Settings, UPSTREAM, Workers, is_upstream};
 
@@ -110,50 +109,6 @@ impl Proxy {
                 self.cx.listeners.remove(listener);
             }
         }
-    }
-
-    /// A worker listens there.
-    pub fn join(&mut self, listener: u64, member: MemberId, key: u64) {
-        if let Some(at) = self.cx.listeners.get_mut(listener) {
-            at.join(member, key);
-            let pool = UpstreamPool::new(listener);
-            self.cx.upstream.pools.insert(member, pool);
-            self.cx.ready.place_at(listener);
-        }
-    }
-
-    /// A worker is well, or not. One that is not gets nothing as long as another one is, and what it has not
-    /// taken goes to others.
-    pub fn set_well<W: Workers>(&mut self, member: MemberId, well: bool, workers: &mut W) {
-        let cx = &mut self.cx;
-        let Some(listener) = cx.upstream.pools.get(&member).map(|pool| pool.listener) else {
-            return;
-        };
-        if let Some(at) = cx.listeners.get_mut(listener) {
-            at.balancer.set_well(cx.io.now, member, well);
-            cx.ready.place_at(listener);
-        }
-        if !well {
-            take_back::take_back(member, &mut self.clients, cx, workers);
-        }
-        self.settle(workers);
-    }
-
-    /// A worker listens no more: what it has not taken goes to others; what it has in progress it
-    /// may complete.
-    pub fn leave<W: Workers>(&mut self, member: MemberId, workers: &mut W) {
-        let cx = &mut self.cx;
-        take_back::take_back(member, &mut self.clients, cx, workers);
-        let Some(pool) = cx.upstream.pools.remove(&member) else {
-            return;
-        };
-        for connection in pool.idle() {
-            cx.upstream.connections.remove(connection);
-        }
-        if let Some(listener) = cx.listeners.get_mut(pool.listener) {
-            listener.balancer.leave(member);
-        }
-        self.settle(workers);
     }
 
     /// A turn of the event loop begins, at this time in nanoseconds since any fixed moment.

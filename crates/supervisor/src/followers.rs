@@ -30,6 +30,11 @@ impl Supervisor {
 }
 
 impl Followers {
+    /// What has happened lately, oldest first.
+    pub(super) fn recent(&self) -> impl Iterator<Item = &Event> {
+        self.recent.iter().map(|it| &it.event)
+    }
+
     /// One more, who hears first what has happened since then.
     pub(super) fn add(&mut self, since: u64, answer: Answer) {
         self.answers.retain(|answer| !answer.is_closed());

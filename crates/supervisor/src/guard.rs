@@ -8,10 +8,10 @@
 //! end by their parent-death signal, but what they have started themselves is ended only by the
 //! next start (`runtime_folder`).
 //!
-//! Above an app in the background it is a [`Keeper`]: it starts a supervisor that was killed again, at
-//! once the first time, then after growing pauses. Both have one table of descriptors, so the
-//! app's ports stay open in between, without a word between the two: clients wait in the kernel's
-//! backlog, and the next supervisor finds the listening sockets.
+//! Above an app in the background it is a [`Keeper`]: when the supervisor was killed, it starts another one,
+//! at once the first time, then after growing pauses. Guard and supervisor share one table of
+//! descriptors, so the app's ports stay open in between: clients wait in the kernel's backlog, and the
+//! next supervisor takes over the listening sockets.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -22,7 +22,7 @@ use anyhow::Context;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::net::sockopt;
 use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
-use sys::{Forked, ForkedSharing, Signalled};
+use sys::{Forked, ForkedSharing, SharingChild, Signalled};
 
 use config::signal_name;
 use home::runtime_folder;
@@ -48,11 +48,8 @@ pub fn split(folder: &Path, branch: Option<&Branch>, say: impl Fn(&str)) -> anyh
         Forked::Parent(supervisor) => {
             let end = watch(supervisor);
             tidy_up(folder, branch);
-            if let End::Killed { signal, .. } = end {
-                say(&format!(
-                    "maitred: the supervisor was killed by {}; its workers are ended with it",
-                    signal_name(signal)
-                ));
+            if let Some(killed) = end.killed() {
+                say(&format!("maitred: {killed}"));
             }
             sys::exit_now(end.code())
         }
@@ -62,12 +59,12 @@ pub fn split(folder: &Path, branch: Option<&Branch>, say: impl Fn(&str)) -> anyh
 /// A guard that starts a supervisor again when it was killed.
 #[derive(Debug)]
 pub struct Keeper {
-    /// Counts supervisors that could be asked. Before the first one has been, whoever starts the app hears
-    /// of the end.
-    asked: OwnedFd,
+    /// An eventfd that a supervisor writes to when it is ready. Before the first one is, no other follows:
+    /// whoever starts the app waits for the first, and hears of its end.
+    ready: OwnedFd,
     /// How many supervisors in a row were killed before they were well.
     killed: u32,
-    /// The sockets at which the last one that was killed listened for the app.
+    /// The sockets at which the last one that was killed listened.
     listening: Vec<OwnedFd>,
 }
 
@@ -80,30 +77,32 @@ impl Keeper {
         become_guard()?;
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
         Ok(Self {
-            asked: eventfd(0, flags).context("making an eventfd")?,
+            ready: eventfd(0, flags).context("making an eventfd")?,
             killed: 0,
             listening: Vec::new(),
         })
     }
 
-    /// In the supervisor's half: it can be asked now. What the guard needs of this stays open.
-    pub fn can_be_asked(self) {
-        let _ = rustix::io::write(&self.asked, &1u64.to_ne_bytes());
-        std::mem::forget(self.asked);
+    /// In the supervisor's half: tells the guard that the supervisor takes commands.
+    pub fn is_ready(self) {
+        let _ = rustix::io::write(&self.ready, &1u64.to_ne_bytes());
+        // The table of descriptors is the guard's too: closed here, it would be closed there.
+        std::mem::forget(self.ready);
     }
 
-    fn has_been_asked(&self) -> bool {
-        self.killed > 0 || rustix::io::read(&self.asked, &mut [0; 8]).is_ok()
+    /// Whether a supervisor has ever been ready.
+    fn has_been_ready(&self) -> bool {
+        self.killed > 0 || rustix::io::read(&self.ready, &mut [0; 8]).is_ok()
     }
 
-    /// Whether a supervisor was killed, so that the next one is another's successor.
+    /// Whether a supervisor was killed, and the next one follows it.
     pub fn has_lost_one(&self) -> bool {
         self.killed > 0
     }
 
     /// Splits this process in two. The supervisor's half gets the listening sockets that the one before
-    /// has left. The guard's half returns only when the supervisor was killed, and it is time for another
-    /// one: with none.
+    /// has left. The guard's half returns `None`, and only when the supervisor was killed and it is time
+    /// for another one.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -118,42 +117,57 @@ impl Keeper {
         match sys::fork_sharing_descriptors(listening).context("starting the supervisor")? {
             ForkedSharing::Child(listening) => become_subreaper().map(|()| Some(listening)),
             ForkedSharing::Parent(supervisor) => {
-                let end = watch(supervisor.pid());
-                let brings_back = end.is_accident() && self.has_been_asked();
-                // Whatever else it has left is closed.
-                let mut left = supervisor.left_open().unwrap_or_default();
-                left.retain(|it| brings_back && is_listener(it));
-                self.listening = left;
-                tidy_up(folder, branch);
-                let End::Killed { signal, .. } = end else {
-                    sys::exit_now(end.code());
-                };
-                let killed = signal_name(signal);
-                if !brings_back {
-                    say(&format!(
-                        "maitred: the supervisor was killed by {killed}; its workers are ended with it"
-                    ));
-                    sys::exit_now(end.code());
-                }
+                self.outlive(supervisor, folder, branch, &say);
                 if started.elapsed() >= WELL {
                     self.killed = 0;
                 }
-                let pause = pause_after(self.killed);
-                self.killed = self.killed.saturating_add(1);
-                say(&format!(
-                    "maitred: the supervisor was killed by {killed}; its workers are ended with it, and \
-                     the app starts again {}",
-                    when(pause)
-                ));
-                if let Some(signal) = wait_for(pause) {
-                    say(&format!(
-                        "maitred: asked to end by {}, before the app has started again",
-                        signal_name(signal.as_raw())
-                    ));
-                    sys::exit_now(128 + signal.as_raw());
-                }
+                self.pause(&say);
                 Ok(None)
             }
+        }
+    }
+
+    /// Waits for the supervisor's end, and tidies up. Ends with it, unless it was killed and another one
+    /// is to follow.
+    fn outlive(
+        &mut self,
+        supervisor: SharingChild,
+        folder: &Path,
+        branch: Option<&Branch>,
+        say: &impl Fn(&str),
+    ) {
+        let end = watch(supervisor.pid());
+        let another_follows = end.is_accident() && self.has_been_ready();
+        match supervisor.left_open() {
+            // Whatever else it has left is closed.
+            Ok(mut left) => {
+                left.retain(|it| another_follows && is_listener(it));
+                self.listening = left;
+            }
+            Err(error) => say(&format!(
+                "maitred: the ports do not stay open, for /proc cannot be read: {error}"
+            )),
+        }
+        tidy_up(folder, branch);
+        if let Some(killed) = end.killed() {
+            say(&format!("maitred: {killed}"));
+        }
+        if !another_follows {
+            sys::exit_now(end.code());
+        }
+    }
+
+    /// Waits until it is time for another supervisor. Ends if it is asked to before.
+    fn pause(&mut self, say: &impl Fn(&str)) {
+        let pause = pause_after(self.killed);
+        self.killed = self.killed.saturating_add(1);
+        say(&format!("maitred: the app starts again {}", when(pause)));
+        if let Some(signal) = wait_for(pause) {
+            say(&format!(
+                "maitred: {} ends the app before it has started again",
+                signal_name(signal.as_raw())
+            ));
+            sys::exit_now(128 + signal.as_raw());
         }
     }
 }
@@ -195,6 +209,17 @@ impl End {
             Self::Exited(code) => code,
             Self::Killed { signal, .. } => 128 + signal,
         }
+    }
+
+    /// What is said of one that was killed.
+    fn killed(self) -> Option<String> {
+        let Self::Killed { signal, .. } = self else {
+            return None;
+        };
+        let signal = signal_name(signal);
+        Some(format!(
+            "the supervisor was killed by {signal}; its workers are ended with it"
+        ))
     }
 
     /// Whether nobody has asked it to end.

@@ -1,10 +1,10 @@
-//! A sign of life for whoever restarts a process that hangs: the supervisor's loop gives it.
+//! A heartbeat for the service manager's watchdog, from the supervisor's loop.
 
 use std::time::Duration;
 
 use super::Supervisor;
 
-/// When to give the next sign.
+/// What to call, and when.
 #[derive(Debug)]
 pub(super) struct Heartbeat {
     every: Duration,
@@ -13,7 +13,7 @@ pub(super) struct Heartbeat {
 }
 
 impl Supervisor {
-    /// Calls a function each time that so much time has passed, as long as the supervisor does its work.
+    /// Calls `beat` at this interval while the supervisor's loop turns.
     #[must_use]
     pub fn with_heartbeat(mut self, every: Option<Duration>, beat: fn()) -> Self {
         self.heartbeat = every.map(|every| Heartbeat {
@@ -24,8 +24,8 @@ impl Supervisor {
         self
     }
 
-    /// Gives a sign if one is due.
-    pub(super) fn give_sign_of_life(&mut self, now: Duration) {
+    /// Calls it if it is due.
+    pub(super) fn send_heartbeat(&mut self, now: Duration) {
         if let Some(heartbeat) = self.heartbeat.as_mut().filter(|it| it.at <= now) {
             heartbeat.at = now + heartbeat.every;
             (heartbeat.beat)();

@@ -131,7 +131,7 @@ pub struct Supervisor {
     /// How often to show what was counted, and when next.
     stats: Option<(Duration, Duration)>,
     heartbeat: Option<heartbeat::Heartbeat>,
-    /// Who wants to hear when all is up that is started at the beginning.
+    /// Hears when the first start of all instances is over.
     awaits_start: Option<Answer>,
 }
 

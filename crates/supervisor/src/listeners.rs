@@ -13,7 +13,6 @@ use super::instance::{Generation, State};
 use super::listening::Kind;
 use dispatcher::ListenAddress;
 use home::control::ListenerView;
-use telemetry::events::Event;
 use telemetry::figures::{Foreign, ListenerFigures};
 
 /// A listener that a successor has not taken over is closed when that one listens elsewhere, and has
@@ -49,8 +48,8 @@ pub(super) struct Listeners {
 }
 
 impl Listeners {
-    /// An earlier supervisor has left a listener open: whichever of these instances wants it, until each
-    /// is up and does not, or rests.
+    /// Notes a listener without workers, for these instances. It is closed when each of them is up and
+    /// listens elsewhere, or rests.
     fn adopted(&mut self, address: ListenAddress, instances: &[u32]) {
         // The first run of an instance is 1.
         let owners = instances.iter().map(|number| (*number, 0)).collect();
@@ -157,7 +156,7 @@ enum Want {
 }
 
 impl Supervisor {
-    /// Takes over listening sockets that an earlier supervisor of the app has left when it was killed.
+    /// Takes over the listening sockets that a killed supervisor of the app has left.
     #[must_use]
     pub fn with_left(self, mut sockets: Vec<OwnedFd>) -> Self {
         // The metrics endpoint opens its own again.
@@ -168,7 +167,7 @@ impl Supervisor {
         self.adopt(sockets, false)
     }
 
-    /// Listens with sockets of whoever starts the app, which goes on listening when the app does not.
+    /// Listens at sockets that another process, such as systemd, holds and listens on with later.
     ///
     /// # Errors
     /// If the app shares no sockets.
@@ -187,28 +186,6 @@ impl Supervisor {
             }
         }
         self
-    }
-
-    /// Where workers listen now, as it was told when they began.
-    pub(super) fn listening(&self) -> Vec<Event> {
-        let used = self.listeners.all.iter().filter(|(_, it)| it.workers > 0);
-        let events = used.flat_map(|(address, listener)| {
-            let owners = listener.owners.iter();
-            let processes = owners.filter_map(|(instance, run)| {
-                let slot = self.slots.iter().find(|slot| slot.number == *instance)?;
-                let process = slot.processes.iter().find(|it| it.generation == *run)?;
-                Some((*instance, process.pid))
-            });
-            processes
-                .zip(1..)
-                .map(|((instance, pid), members)| Event::Listening {
-                    instance,
-                    pid,
-                    address: address.to_string(),
-                    members,
-                })
-        });
-        events.collect()
     }
 
     /// Closes the listeners without workers whose owners have ended, and whose successors listen

@@ -206,9 +206,9 @@ impl Supervisor {
             }
         }
         operation.meant += operation.waiting.len();
-        // Some may have been up before anybody asked.
-        for event in self.listening() {
-            operation.progress(&event);
+        // Who starts a supervisor asks when that is ready: by then much may have happened.
+        for event in self.followers.recent() {
+            operation.progress(event);
         }
         self.operations.push(operation);
         self.close_operations();

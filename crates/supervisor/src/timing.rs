@@ -44,7 +44,7 @@ impl Supervisor {
     /// Looks at what is due.
     pub(super) fn check(&mut self) {
         let now = self.now();
-        self.give_sign_of_life(now);
+        self.send_heartbeat(now);
         let ending = self.ending.as_ref();
         if ending.is_some_and(|ending| ending.kill_at <= now) {
             self.kill_everything();

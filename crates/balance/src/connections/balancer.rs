@@ -85,8 +85,8 @@ impl<C: Channels> ConnectionBalancer<C> {
         self.serve(now, channels);
     }
 
-    /// A member is well, or not. One that is not gets nothing as long as another one is, and what it has not
-    /// taken goes to others.
+    /// Sets whether a member is well. An unwell member gets nothing while another one is well, and what it has
+    /// not taken goes to others.
     pub fn set_well(&mut self, now: Nanos, id: MemberId, well: bool, channels: &mut C) {
         let at = self.place(id);
         if !self.pass_over(at, !well) {
@@ -152,8 +152,8 @@ impl<C: Channels> ConnectionBalancer<C> {
         }
     }
 
-    /// A connection has come back on which nothing is to be done now. While nothing waits, whoever has the
-    /// fewest gets it, busy or not. Clients that stick to members go where they belong.
+    /// A member has given back an idle connection. The member with the fewest open connections gets it, busy
+    /// or not. Where something waits, or clients stick to members, it arrives as a new one does.
     pub fn arrive_idle(
         &mut self,
         now: Nanos,

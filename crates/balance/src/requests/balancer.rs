@@ -73,8 +73,8 @@ impl RequestBalancer {
         self.pass_over(None, false);
     }
 
-    /// A member is well, or not. One that is not gets nothing as long as another one is; what is staged there
-    /// is recalled.
+    /// Sets whether a member is well. An unwell member gets nothing while another one is well; what is staged
+    /// there is recalled.
     pub fn set_well(&mut self, now: Nanos, id: MemberId, well: bool) {
         let at = self.members.iter().position(|member| member.id == id);
         if self.pass_over(at, !well) && self.has_more() {

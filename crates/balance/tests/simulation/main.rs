@@ -4,6 +4,7 @@
 //! A seed that fails is printed; `SIMULATION_SEED=n cargo test -p balance` runs it alone.
 
 mod floor;
+mod invariants;
 mod world;
 
 use fastrand::Rng;

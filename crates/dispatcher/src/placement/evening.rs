@@ -1,8 +1,8 @@
-//! After workers have come, kept-alive connections move to them from those that have more.
+//! Evening out: after new workers have joined, kept-alive connections move to them from the others.
 //!
-//! A client that keeps its connection would stay with the worker that it has, however many come later.
-//! So some time after the last worker has come, those with more than their share are asked for what is
-//! idle, a few at a time, until all have as many, or enough was asked.
+//! A client that keeps its connection would stay with its worker, however many join later. So a second
+//! after the last one has joined, workers with more than their share are asked for idle connections, a few
+//! at a time, until all have about as many, or for ten seconds.
 
 use balance::{ConnectionFigures, MemberId, Nanos};
 

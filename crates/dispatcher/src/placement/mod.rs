@@ -125,7 +125,7 @@ impl Placement {
         }
     }
 
-    /// A worker is well, or not. One that is not gets nothing as long as another one is.
+    /// Sets whether a worker is well. An unwell one gets nothing while another one is well.
     pub(super) fn set_well(
         &mut self,
         now: Nanos,

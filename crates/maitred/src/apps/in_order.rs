@@ -116,10 +116,8 @@ mod tests {
     use std::sync::Barrier;
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use config::{Dependency, Until};
-
     use super::*;
-    use crate::dependencies::{Direction, Graph, Node};
+    use crate::dependencies::{Direction, numbered};
 
     /// Thirty apps in five layers. Each app waits for the others of its layer, so that they come to an
     /// end only if all of them are begun at once; none is begun before the layer below is done.
@@ -127,24 +125,15 @@ mod tests {
     fn a_layer_is_begun_at_once_and_after_the_one_below() {
         const LAYERS: usize = 5;
         const WIDTH: usize = 6;
-        let names: Vec<_> = (0..LAYERS * WIDTH).map(|it| it.to_string()).collect();
-        let below = |number: usize| {
+        // Each needs all of the layer below, until they have completed.
+        let below = |number: usize| -> Vec<isize> {
             let below = (number / WIDTH).checked_sub(1);
             let below = below.map_or(0..0, |layer| layer * WIDTH..(layer + 1) * WIDTH);
-            below.map(|it| Dependency {
-                app: it.to_string(),
-                until: Until::Completed,
-            })
+            below.map(|it| -1 - it.cast_signed()).collect()
         };
-        let needs: Vec<Vec<_>> = (0..names.len()).map(|it| below(it).collect()).collect();
-        let nodes = names.iter().zip(&needs).map(|(name, needs)| Node {
-            name,
-            written: None,
-            namespace: "default",
-            needs,
-            can_complete: true,
-        });
-        let (graph, _) = Graph::of(&nodes.collect::<Vec<_>>(), &[]);
+        let needs: Vec<_> = (0..LAYERS * WIDTH).map(below).collect();
+        let needs: Vec<_> = needs.iter().map(Vec::as_slice).collect();
+        let graph = numbered(&needs);
         let barriers: Vec<_> = (0..LAYERS).map(|_| Barrier::new(WIDTH)).collect();
         let completed = AtomicUsize::new(0);
         let work = Work {

@@ -14,7 +14,7 @@ mod target;
 use std::io;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::bail;
 use rustix::process::Signal;
@@ -38,6 +38,9 @@ const AT_ONCE: usize = 32;
 
 /// A supervisor that hears nobody any more is gone after so long.
 const LEAVING: Duration = Duration::from_secs(2);
+
+/// The pause between two looks at a supervisor that has ended, while its guard is there.
+const A_LOOK: Duration = Duration::from_millis(10);
 
 /// An app that was added to the home.
 #[derive(Clone, Debug)]
@@ -215,11 +218,21 @@ fn ask(folder: &AppFolder) -> Result<Snapshot, Fault> {
     Connection::ask(socket, Request::Status)?.finish(|_| {})
 }
 
-/// What is measured of these apps, asked side by side.
-pub(crate) fn metrics(known: &[Known]) -> Vec<Result<AppMetrics, Fault>> {
+/// What is measured of these apps, asked side by side; `None` for one without a supervisor.
+pub(crate) fn metrics(known: &[Known]) -> Vec<Result<Option<AppMetrics>, Fault>> {
     side_by_side(known, |known| {
-        let socket = known.folder.connect().map_err(|_| Fault::Gone)?;
-        Connection::ask(socket, Request::Metrics)?.metrics()
+        let until = Instant::now() + LEAVING;
+        loop {
+            let socket = known.folder.connect().map_err(|_| Fault::Gone);
+            let answer = socket.and_then(|it| Connection::ask(it, Request::Metrics)?.metrics());
+            let is_claimed = known.folder.is_claimed();
+            match answer {
+                Err(_) if !is_claimed => return Ok(None),
+                // Its guard is about to leave, or to start another one.
+                Err(Fault::Gone) if Instant::now() < until => std::thread::sleep(A_LOOK),
+                answer => return answer.map(Some),
+            }
+        }
     })
 }
 

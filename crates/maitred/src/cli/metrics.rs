@@ -6,7 +6,6 @@ use clap::Args;
 use super::together;
 use crate::apps;
 use home::Home;
-use home::control::Fault;
 
 /// Print the metrics of apps in OpenMetrics format.
 ///
@@ -32,11 +31,8 @@ impl Metrics {
         let mut faults = Vec::new();
         for (known, answer) in selected.iter().zip(apps::metrics(&selected)) {
             match answer {
-                Ok(metrics) => measured.push(metrics),
-                // An app without a supervisor does nothing that could be measured. Its guard may be there for
-                // a moment still.
-                Err(Fault::Gone) => {}
-                Err(_) if !known.folder.is_claimed() => {}
+                // An app without a supervisor does nothing that could be measured.
+                Ok(metrics) => measured.extend(metrics),
                 Err(fault) => faults.push(format!("{}: {fault}", known.record.app.name)),
             }
         }

@@ -1,5 +1,5 @@
-//! systemd, where it has started `maitred run`: it hears when all is up and that maitred lives
-//! (`sd_notify(3)`), and passes sockets at which it listens (`sd_listen_fds(3)`).
+//! `maitred run` as a service of systemd: tells it that all is up, and that maitred lives
+//! (`sd_notify(3)`), and takes the sockets that it passes (`sd_listen_fds(3)`).
 
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -56,8 +56,8 @@ pub(super) fn passed_sockets() -> anyhow::Result<Vec<OwnedFd>> {
         );
         if !is_tcp || !sockopt::socket_acceptconn(socket).unwrap_or(false) {
             bail!(
-                "descriptor {number} that was passed (LISTEN_FDS) is no listening TCP socket: workers share \
-                 those alone. For a Unix socket let the app open it, at a path in RuntimeDirectory="
+                "descriptor {number} that was passed (LISTEN_FDS) is no listening TCP socket, and workers can \
+                 share no other. The app itself can open a Unix socket, at a path in RuntimeDirectory="
             );
         }
     }

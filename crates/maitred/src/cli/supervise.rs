@@ -74,7 +74,7 @@ impl Supervise {
             let output = output::Output::kept(&record.app)?;
             let path = folder.path().to_owned();
             let ready = || {
-                keeper.can_be_asked();
+                keeper.is_ready();
                 // Who has started the app has heard it already, if another supervisor was killed.
                 let _ = (&*starter).write_all(READY.as_bytes());
             };

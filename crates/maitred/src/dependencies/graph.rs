@@ -243,6 +243,36 @@ fn place(nodes: &[Node<'_>], name: &str, namespace: &str) -> Place {
     }
 }
 
+/// A graph in which each app needs those of these numbers; a negative one until it has completed
+/// (-1 stands for 0).
+#[cfg(test)]
+pub(crate) fn numbered(needs: &[&[isize]]) -> Graph {
+    use config::{Dependency, Until};
+
+    let names: Vec<_> = (0..needs.len()).map(|it| it.to_string()).collect();
+    let dependency = |need: &isize| Dependency {
+        app: if *need < 0 { -need - 1 } else { *need }.to_string(),
+        until: match *need < 0 {
+            true => Until::Completed,
+            false => Until::Started,
+        },
+    };
+    let needs: Vec<Vec<_>> = needs
+        .iter()
+        .map(|needs| needs.iter().map(dependency).collect())
+        .collect();
+    let nodes = names.iter().zip(&needs).map(|(name, needs)| Node {
+        name,
+        written: None,
+        namespace: "default",
+        needs,
+        can_complete: true,
+    });
+    let (graph, wrongs) = Graph::of(&nodes.collect::<Vec<_>>(), &[]);
+    assert!(wrongs.is_empty());
+    graph
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

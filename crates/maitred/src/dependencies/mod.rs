@@ -3,5 +3,7 @@
 mod graph;
 mod schedule;
 
+#[cfg(test)]
+pub(crate) use graph::numbered;
 pub(crate) use graph::{Graph, Node, Wrong};
 pub(crate) use schedule::{Direction, Schedule};

@@ -167,37 +167,8 @@ impl Schedule {
 
 #[cfg(test)]
 mod tests {
-    use config::Dependency;
-
-    use super::super::Node;
     use super::*;
-
-    /// A graph in which each app needs those of these numbers; a negative one until it has completed
-    /// (-1 stands for 0).
-    fn graph(needs: &[&[isize]]) -> Graph {
-        let names: Vec<_> = (0..needs.len()).map(|it| it.to_string()).collect();
-        let dependency = |need: &isize| Dependency {
-            app: if *need < 0 { -need - 1 } else { *need }.to_string(),
-            until: match *need < 0 {
-                true => Until::Completed,
-                false => Until::Started,
-            },
-        };
-        let needs: Vec<Vec<_>> = needs
-            .iter()
-            .map(|needs| needs.iter().map(dependency).collect())
-            .collect();
-        let nodes = names.iter().zip(&needs).map(|(name, needs)| Node {
-            name,
-            written: None,
-            namespace: "default",
-            needs,
-            can_complete: true,
-        });
-        let (graph, wrongs) = Graph::of(&nodes.collect::<Vec<_>>(), &[]);
-        assert!(wrongs.is_empty());
-        graph
-    }
+    use crate::dependencies::numbered;
 
     fn all_ready(schedule: &mut Schedule) -> Vec<usize> {
         std::iter::from_fn(|| schedule.next()).collect()
@@ -239,7 +210,7 @@ mod tests {
                 vec![vec![0], vec![1, 2], vec![3]],
             ),
         ] {
-            let graph = graph(needs);
+            let graph = numbered(needs);
             assert_eq!(rounds(&graph, Direction::Forward), forward, "{needs:?}");
             assert_eq!(rounds(&graph, Direction::Backward), backward, "{needs:?}");
         }
@@ -255,14 +226,14 @@ mod tests {
             })
             .collect();
         let layers: Vec<_> = layers.iter().map(Vec::as_slice).collect();
-        let rounds = rounds(&graph(&layers), Direction::Forward);
+        let rounds = rounds(&numbered(&layers), Direction::Forward);
         let expected: Vec<Vec<usize>> = (0..5).map(|it| (it * 6..it * 6 + 6).collect()).collect();
         assert_eq!(rounds, expected);
     }
 
     #[test]
     fn completion_is_waited_for_where_it_matters() {
-        let mut schedule = Schedule::new(&graph(&[&[], &[0], &[-1]]), Direction::Forward);
+        let mut schedule = Schedule::new(&numbered(&[&[], &[0], &[-1]]), Direction::Forward);
         assert_eq!(all_ready(&mut schedule), [0]);
         assert!(schedule.awaits_completion(0) && !schedule.awaits_completion(1));
         schedule.started(0);
@@ -275,7 +246,7 @@ mod tests {
     /// 1 needs 0, 2 needs 0 until it has completed, 3 needs 1 and 2, 4 needs nothing.
     #[test]
     fn what_has_failed_holds_up_what_needs_it_and_nothing_else() {
-        let graph = graph(&[&[], &[0], &[-1], &[1, 2], &[]]);
+        let graph = numbered(&[&[], &[0], &[-1], &[1, 2], &[]]);
         let mut schedule = Schedule::new(&graph, Direction::Forward);
         assert_eq!(all_ready(&mut schedule), [0, 4]);
         schedule.failed(0);
@@ -296,7 +267,7 @@ mod tests {
     /// Two that have failed hold up the same app.
     #[test]
     fn each_culprit_is_told_whom_it_holds_up() {
-        let mut schedule = Schedule::new(&graph(&[&[], &[], &[0, 1]]), Direction::Forward);
+        let mut schedule = Schedule::new(&numbered(&[&[], &[], &[0, 1]]), Direction::Forward);
         assert_eq!(all_ready(&mut schedule), [0, 1]);
         schedule.failed(0);
         schedule.failed(1);
@@ -308,7 +279,7 @@ mod tests {
 
     #[test]
     fn backward_nothing_is_held_up() {
-        let mut schedule = Schedule::new(&graph(&[&[], &[0]]), Direction::Backward);
+        let mut schedule = Schedule::new(&numbered(&[&[], &[0]]), Direction::Backward);
         assert_eq!(all_ready(&mut schedule), [1]);
         schedule.failed(1);
         assert_eq!(all_ready(&mut schedule), [0]);

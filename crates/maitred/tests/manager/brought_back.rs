@@ -67,9 +67,9 @@ fn nobody_is_refused(flags: &[&str], kills: usize) {
             let before = answered.load(Ordering::Relaxed);
             kill_supervisor(&home, "server");
             // Some that came after that are answered.
-            while answered.load(Ordering::Relaxed) < before + 100 {
-                std::thread::yield_now();
-            }
+            until_it_is("clients are answered", || {
+                answered.load(Ordering::Relaxed) >= before + 100
+            });
             let instances = home.instances();
             let restarts = instances
                 .iter()
@@ -150,13 +150,11 @@ fn its_own_sockets_come_back_with_it() {
     ]);
     for _ in 0..2 {
         kill_supervisor(&home, "server");
-        let answer = loop {
-            // It is opened when the app is about to start.
-            match TcpStream::connect(address).and_then(|it| Request::over(it, "/livez")) {
-                Ok(answer) => break answer,
-                Err(_) => std::thread::yield_now(),
-            }
-        };
+        // It is opened when the app is about to start.
+        let answer = until("the endpoint answers", || {
+            let stream = TcpStream::connect(address).ok()?;
+            Request::over(stream, "/livez").ok()
+        });
         assert_eq!(answer.status, 200);
     }
     home.does(&["delete", "server"]);
@@ -180,11 +178,7 @@ fn a_listener_that_is_not_wanted_any_more_is_closed() {
     TcpStream::connect(address).unwrap();
     home.file("server.js", NODE_SERVER);
     kill_supervisor(&home, "server");
-    let start = std::time::Instant::now();
-    while TcpStream::connect(address).is_ok() {
-        assert!(start.elapsed() < PATIENCE, "it stays open");
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
+    until_it_is("it is closed", || TcpStream::connect(address).is_err());
     Request::get(&home.door(), "/").unwrap();
 }
 

@@ -47,6 +47,17 @@ fn home_with(apps: &[(&str, serde_json::Value)]) -> Home {
     home
 }
 
+/// An app that needs another one, and a job that needs that one too and ends well.
+fn web_after_job() -> Home {
+    let home = home_with(&[
+        ("web", json!(["db", { "app": "job", "until": "completed" }])),
+        ("job", json!("db")),
+        ("db", json!([])),
+    ]);
+    home.file("job.code", "0");
+    home
+}
+
 fn write(home: &Home, file: &str, apps: &[(&str, serde_json::Value)]) {
     let entry = |(name, depends_on): &(&str, serde_json::Value)| {
         let mut entry = json!({ "name": name, "depends_on": depends_on });
@@ -165,12 +176,7 @@ fn what_is_needed_ends_last() {
 #[test]
 fn they_come_back_in_order() {
     let _turn = beside_others();
-    let home = home_with(&[
-        ("web", json!(["db", { "app": "job", "until": "completed" }])),
-        ("job", json!("db")),
-        ("db", json!([])),
-    ]);
-    home.file("job.code", "0");
+    let home = web_after_job();
     home.does(&["start", "apps.json"]);
     home.does(&["save"]);
     home.does(&["kill"]);
@@ -389,12 +395,7 @@ fn a_managed_app_is_as_good_as_one_of_the_file() {
 #[test]
 fn in_the_foreground_it_is_the_same() {
     let _turn = beside_others();
-    let home = home_with(&[
-        ("web", json!(["db", { "app": "job", "until": "completed" }])),
-        ("job", json!("db")),
-        ("db", json!([])),
-    ]);
-    home.file("job.code", "0");
+    let home = web_after_job();
     let runs = |signal| {
         let mut command = home.command(&["run", "apps.json"]);
         let mut child = command.stderr(Stdio::piped()).spawn().unwrap();

@@ -87,10 +87,12 @@ fn start(home: &Home, args: &[&str], metrics: u16) {
 }
 
 /// What the start has waited for is named before the command says that the app is started. (Where a second
-/// listener comes late, on a busy machine, it is not waited for.)
+/// listener comes late, on a busy machine, it is not waited for. A worker that sleeps before it listens
+/// counts as started, and the command says that it listens nowhere so far.)
 #[test]
 fn a_start_names_the_listeners_that_it_has_waited_for() {
     let _turn = beside_others();
+    let mut named = 0;
     for (file, text) in APPS {
         let home = Home::new();
         let metrics = free_port();
@@ -99,14 +101,17 @@ fn a_start_names_the_listeners_that_it_has_waited_for() {
         start.env("METRICS", metrics.to_string());
         let ended = crate::home::ended(start);
         assert_eq!(ended.code, 0, "{ended:?}");
-        let (before, after) = ended.errors.split_once("app: started\n").unwrap();
+        let (before, after) = ended.errors.split_once("app: started").unwrap();
         let is_named = |port| before.contains(&format!("listens on http://localhost:{port}"));
-        assert!(
-            [metrics, home.port].into_iter().any(is_named),
-            "{file}: {ended:?}"
-        );
-        assert_eq!(after, "", "{file}");
+        if [metrics, home.port].into_iter().any(is_named) {
+            named += 1;
+            assert_eq!(after, "\n", "{file}");
+        } else {
+            let nowhere = "; so far it listens on no address that maitred can share\n";
+            assert_eq!(after, nowhere, "{file}: {ended:?}");
+        }
     }
+    assert!(named > 0, "no listener was named");
 }
 
 #[test]

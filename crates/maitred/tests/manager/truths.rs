@@ -106,7 +106,7 @@ const SITUATIONS: [Situation; 6] = [
         },
         says: &[
             "the supervisor was killed by SIGKILL",
-            "starts again at once",
+            "the app starts again at once",
         ],
         says_not: &["signal 9"],
     },

@@ -76,7 +76,7 @@ pub(crate) fn keep_for(said: Option<u64>) -> Duration {
 
 /// Makes a socket pair: our end, and the one for the worker, which sees `peer` on the other side and
 /// `local` on its own. Both are the bytes of a `sockaddr`.
-pub(crate) fn make(number: u64, peer: &[u8], local: &[u8]) -> io::Result<(OwnedFd, OwnedFd)> {
+pub fn make(number: u64, peer: &[u8], local: &[u8]) -> io::Result<(OwnedFd, OwnedFd)> {
     let (ours, theirs) = rustix::net::socketpair(
         AddressFamily::UNIX,
         SocketType::STREAM,
