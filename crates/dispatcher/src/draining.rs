@@ -98,7 +98,7 @@ impl Draining {
             let of_group = group.members.iter().copied();
             let others: Vec<_> = of_group.filter(|id| !gets_more(id)).collect();
             let awaited = &mut group.awaited;
-            let is_busy = placement.is_busy(&others, drain.opaque, awaited, workers)
+            let is_busy = placement.is_busy(&others, drain.opaque, awaited, members, workers)
                 || others.len() < group.members.len();
             let group = drain.group;
             is_busy || !notices.is_heard(Notice::Drained { group })

@@ -37,17 +37,19 @@ struct Holdings {
 }
 
 impl Holdings {
-    /// `managed` as for [`super::spawn::Spawner`].
-    fn new(managed: bool) -> Self {
+    /// `managed` as for [`super::spawn::Spawner`]; `per_request` where requests are placed, which no
+    /// worker gives back.
+    fn new(managed: bool, per_request: bool) -> Self {
+        let returns = if per_request { 0 } else { RETURNS };
         match managed {
             true => Self {
-                ours: 23,
-                instance: 11,
+                ours: 34,
+                instance: 11 + returns,
                 commands: 8,
             },
             false => Self {
-                ours: 19,
-                instance: 7,
+                ours: 26,
+                instance: 7 + returns,
                 commands: 0,
             },
         }
@@ -83,6 +85,10 @@ impl Holdings {
 /// What it takes besides, for a moment, to start an instance and to hear of its listeners, while
 /// those of one that has ended are being closed.
 const SPAWN: u64 = 12;
+
+/// What an instance takes that gives connections back, in the end or when it has more than others: the
+/// two ends of its way back, and one connection that has not found room in the queue yet.
+const RETURNS: u64 = 3;
 
 /// What a client whose request is placed takes: its connection and one to a worker.
 const CLIENTS: u64 = 2;
@@ -191,7 +197,7 @@ impl Supervisor {
     }
 
     fn holdings(&self) -> Holdings {
-        Holdings::new(self.claim.is_some())
+        Holdings::new(self.claim.is_some(), self.app.requests.is_some())
     }
 }
 
@@ -215,17 +221,22 @@ mod tests {
 
     #[test]
     fn what_is_needed_grows_with_the_instances() {
-        let managed = Holdings::new(true);
-        assert_eq!(managed.plenty(4), 235);
+        let managed = Holdings::new(true, true);
+        assert_eq!(managed.plenty(4), 246);
         assert!(managed.plenty(1) < 1024 && managed.plenty(50) < 1024);
         assert_eq!(
-            [58, 65, 1024].map(|limit| managed.room(limit, 1)),
-            [4, 11, 970]
+            [69, 76, 1024].map(|limit| managed.room(limit, 1)),
+            [4, 11, 959]
         );
         assert_eq!(managed.room(10, 1), 1);
         let least = [1, 2, 3, 4].map(|instances| managed.least(instances));
-        assert_eq!(least, [58, 69, 80, 91]);
-        assert_eq!(Holdings::new(false).least(4), 63);
+        assert_eq!(least, [69, 80, 91, 102]);
+        let connections = Holdings::new(true, false);
+        assert_eq!(
+            [1, 2].map(|instances| connections.least(instances)),
+            [72, 86]
+        );
+        assert_eq!(Holdings::new(false, true).least(4), 70);
         assert!(managed.least(usize::MAX) > u64::from(u32::MAX));
     }
 

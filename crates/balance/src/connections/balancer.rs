@@ -41,9 +41,9 @@ impl<C: Channels> ConnectionBalancer<C> {
         }
     }
 
-    /// Whether another connection may be accepted; else it should stay with the kernel.
-    pub fn has_room(&self) -> bool {
-        self.waiting.len() < self.settings.queue
+    /// How many more connections may be accepted; others should stay with the kernel.
+    pub fn room(&self) -> usize {
+        self.settings.queue.saturating_sub(self.waiting.len())
     }
 
     /// How many connections wait in the queue.

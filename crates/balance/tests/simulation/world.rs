@@ -301,14 +301,14 @@ impl World {
             }
             Event::Continue(id) => self.carry_on(id),
         }
-        while self.backlog > 0 && self.balancer.has_room() {
+        while self.backlog > 0 && self.balancer.room() > 0 {
             self.backlog -= 1;
             self.hand_over();
         }
     }
 
     fn accept(&mut self) {
-        if self.balancer.has_room() {
+        if self.balancer.room() > 0 {
             self.hand_over();
         } else {
             self.backlog += 1;

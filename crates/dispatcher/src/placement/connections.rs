@@ -13,6 +13,7 @@ use rustix::io::fcntl_dupfd_cloexec;
 use wire::Passed;
 
 use super::evening::{Evening, excess};
+use super::promised::Promised;
 use super::terms::{Arrived, Returned, Waiting};
 use super::way_back::{Sent, WaysBack};
 use crate::address::client;
@@ -48,6 +49,7 @@ pub(crate) struct Connections {
     settings: ConnectionSettings,
     queues: IdMap<ListenerId, Queue>,
     ways_back: WaysBack,
+    promised: Promised,
     moderation: Moderation,
     /// The number of a descriptor from which on they are scarce.
     descriptors: i32,
@@ -60,6 +62,7 @@ impl Connections {
             settings,
             queues: IdMap::default(),
             ways_back: WaysBack::new(epoll),
+            promised: Promised::default(),
             moderation: Moderation::default(),
             descriptors,
             told_blind: false,
@@ -145,7 +148,7 @@ impl Connections {
 
     pub(super) fn has_room(&self, listener: ListenerId) -> bool {
         let queue = self.queues.get(&listener);
-        queue.is_some_and(|queue| queue.balancer.has_room())
+        queue.is_some_and(|queue| queue.balancer.room() > self.promised.of(listener))
     }
 
     pub(super) fn arrive(
@@ -257,19 +260,41 @@ impl Connections {
     pub(super) fn is_busy(
         &mut self,
         member: MemberId,
+        listener: Option<ListenerId>,
         opaque: bool,
         workers: &mut Workers,
     ) -> bool {
         if workers.counts.of(member).next().is_none() {
+            self.promised.forget(member);
             return false;
         }
         workers.counts.recheck(member);
         let channel = workers.channels.get_mut(&member);
         let is_busy = self.ways_back.may_be_busy(member, channel.as_deref()) || opaque;
-        if is_busy && let Some(channel) = channel {
-            self.ways_back.ask(member, u32::MAX, channel);
+        if !is_busy {
+            self.promised.forget(member);
+        } else if channel.is_some_and(|channel| channel.hears_requests()) {
+            let open = workers.counts.of(member).count();
+            let most = listener.map_or(0, |listener| self.promise(member, listener, open));
+            if let Some(channel) = workers.channels.get_mut(&member) {
+                self.ways_back.ask(member, most, channel);
+            }
         }
         is_busy
+    }
+
+    /// Keeps room for what a member gives back. How many connections it may be asked for: where nobody
+    /// takes them, they would need as many descriptors, and those are counted.
+    fn promise(&mut self, member: MemberId, listener: ListenerId, open: usize) -> u32 {
+        self.promised.forget(member);
+        let room = match self.queues.get(&listener) {
+            Some(queue) => queue.balancer.room(),
+            None => 0,
+        };
+        let room = room.min(self.settings.queue / 2);
+        let most = room.saturating_sub(self.promised.of(listener)).min(open);
+        self.promised.note(member, listener, most);
+        u32::try_from(most).unwrap_or(u32::MAX)
     }
 
     pub(super) fn calls_for_a_look(&mut self) -> bool {
@@ -296,6 +321,10 @@ impl Connections {
                         self.give_to_another(returned, socket, passed, clock.now(), workers);
                     refused.into_iter().for_each(|it| registration.put_away(it));
                     self.ways_back.count_down(returned.member);
+                    if self.promised.count_down(returned.member) {
+                        // There may be room for more.
+                        self.ways_back.call_for_a_look();
+                    }
                 }
             }
         }
@@ -304,6 +333,7 @@ impl Connections {
 
     pub(super) fn forget(&mut self, member: MemberId, registration: &RegistrationEvents) {
         self.ways_back.forget(member, registration);
+        self.promised.forget(member);
     }
 
     /// Gives a connection that a member has given back to another one. It comes back if it is none

@@ -58,19 +58,37 @@ impl Evening {
 }
 
 /// Which members have more connections open than their share, and how many of these each is to be
-/// asked for.
+/// asked for: none if no member has many more, or many fewer.
 pub(super) fn excess(
     members: impl Iterator<Item = (MemberId, ConnectionFigures)>,
 ) -> Vec<(MemberId, u32)> {
     let members: Vec<_> = members.map(|(id, it)| (id, it.open)).collect();
     let total: usize = members.iter().map(|(_, open)| open).sum();
-    let share = total.div_ceil(members.len().max(1));
-    let excess = members.into_iter().map(|(id, open)| {
-        let excess = open.saturating_sub(share);
-        let most = if excess > share / SLACK { excess } else { 0 };
-        (id, u32::try_from(most.min(AT_ONCE)).unwrap_or(0))
-    });
-    excess.filter(|(_, most)| *most > 0).collect()
+    let count = members.len().max(1);
+    // What is even: each has one of these two numbers.
+    let (least, most) = (total / count, total.div_ceil(count));
+    let above = |share: usize| {
+        members
+            .iter()
+            .map(move |(_, open)| open.saturating_sub(share))
+    };
+    let is_even = members
+        .iter()
+        .all(|(_, open)| least <= open + least / SLACK && *open <= most + most / SLACK);
+    if is_even {
+        return Vec::new();
+    }
+    // Where one lacks some, and nobody has more than the larger share, those with that one give.
+    let share = if above(most).any(|it| it > 0) {
+        most
+    } else {
+        least
+    };
+    let excess = members
+        .iter()
+        .zip(above(share))
+        .map(|((id, _), excess)| (*id, u32::try_from(excess.min(AT_ONCE)).unwrap_or(0)));
+    excess.filter(|(_, excess)| *excess > 0).collect()
 }
 
 #[cfg(test)]
@@ -99,7 +117,18 @@ mod tests {
         assert_eq!(asked(&[1, 9]), [(1, 4)]);
         assert_eq!(asked(&[1450, 1550]), []);
         assert_eq!(asked(&[13, 10, 8, 9]), [(0, 3)]);
+        assert_eq!(asked(&[11, 11, 9, 9]), []);
         assert_eq!(asked(&[5000, 0]), [(0, 64)]);
+    }
+
+    #[test]
+    fn who_has_fewer_than_its_share_gets_some_though_nobody_has_many_more() {
+        assert_eq!(asked(&[11, 11, 11, 7]), [(0, 1), (1, 1), (2, 1)]);
+        assert_eq!(asked(&[2, 2, 0]), [(0, 1), (1, 1)]);
+        assert_eq!(
+            asked(&[10, 10, 10, 10, 6]),
+            [(0, 1), (1, 1), (2, 1), (3, 1)]
+        );
     }
 
     #[test]

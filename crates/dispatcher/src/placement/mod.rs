@@ -8,6 +8,7 @@
 mod connections;
 mod evening;
 mod failure_log;
+mod promised;
 mod requests;
 mod terms;
 mod way_back;
@@ -336,21 +337,22 @@ impl Placement {
         }
     }
 
-    /// Whether some of these members, which drain, have something to do. What they can give away, they
-    /// are asked for. With `opaque`, what is not known to be a request counts, too. `awaited` is what one
-    /// had to answer when this was last asked.
+    /// Whether some of these members, which drain, have something to do. They are asked for what they can
+    /// give away. With `opaque`, what may be no request counts, too. `awaited`: what one had to answer.
     pub(super) fn is_busy(
         &mut self,
         members: &[MemberId],
         opaque: bool,
         awaited: &mut Option<Awaited>,
+        all: &Members,
         workers: &mut Workers,
     ) -> bool {
         match self {
             Self::Connections(connections) => {
                 let mut is_busy = false;
                 for member in members {
-                    is_busy |= connections.is_busy(*member, opaque, workers);
+                    let at = all.listener_of(*member);
+                    is_busy |= connections.is_busy(*member, at, opaque, workers);
                 }
                 is_busy
             }

@@ -116,6 +116,11 @@ impl WaysBack {
         }
     }
 
+    /// A look at those that drain is due.
+    pub(super) fn call_for_a_look(&mut self) {
+        self.has_news = true;
+    }
+
     /// Whether a member has said, since this was asked last, that it is no longer busy.
     pub(super) fn take_news(&mut self) -> bool {
         std::mem::take(&mut self.has_news)

@@ -1,12 +1,14 @@
 //! Commands to an app whose supervisor may have few files open, while clients take all that there
 //! are.
 
+use std::fs;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use crate::harness::{Request, beside_others};
 use crate::home::{Ended, Home, ended};
+use crate::wait::until_it_is;
 
 const APP: &str = "
 require('http').createServer((_, answer) => setTimeout(() => {
@@ -64,7 +66,7 @@ fn commands_come_through_while_clients_take_all_descriptors() {
         assert_eq!(statuses, ["online"; 4]);
         let described = home.does(&["describe", "app"]);
         assert!(
-            described.contains("160 (ulimit -n), which is low: raise it to 235"),
+            described.contains("160 (ulimit -n), which is low: raise it to 246"),
             "{described}"
         );
         for command in [
@@ -102,20 +104,18 @@ fn at_each_limit_the_app_is_served_or_start_says_which_one_it_needs() {
     for per in ["request", "connection"] {
         for (limit, instances) in [
             (48, "1"),
-            (64, "1"),
-            (64, "2"),
-            (80, "2"),
-            (64, "4"),
-            (120, "4"),
+            (72, "1"),
+            (72, "2"),
+            (92, "2"),
+            (72, "4"),
+            (140, "4"),
         ] {
             let home = Home::new();
             home.file("app.js", APP);
             let started = start(&home, limit, &["-i", instances, "--per", per]);
             let case = format!("{limit} {instances} {per}");
             if started.code != 0 {
-                let needed = started.errors.split("a limit of at least ").nth(1);
-                let needed = needed.and_then(|rest| rest.split(' ').next()?.parse::<u64>().ok());
-                let needed = needed.unwrap_or_else(|| panic!("{case}: {started:?}"));
+                let needed = least_limit(&started);
                 assert!(needed > limit, "{case}: {started:?}");
                 home.does(&["delete", "app"]);
                 // And that is true.
@@ -124,6 +124,41 @@ fn at_each_limit_the_app_is_served_or_start_says_which_one_it_needs() {
             }
             is_served_and_commanded(&home, &case);
             println!("{case}: started at once: {}", started.code == 0);
+        }
+    }
+}
+
+/// The limit that a command says it takes.
+fn least_limit(refused: &Ended) -> u64 {
+    let limit = refused.errors.split("a limit of at least ").nth(1);
+    let limit = limit.and_then(|rest| rest.split(' ').next()?.parse().ok());
+    limit.unwrap_or_else(|| panic!("{refused:?}"))
+}
+
+/// What `start` counts with is what a supervisor holds.
+#[test]
+fn what_a_supervisor_holds_is_counted() {
+    /// What it takes besides for a moment, and for two clients.
+    const FOR_A_MOMENT: u64 = 12 + 8 + 4;
+    /// The ends of a way back for each instance, and a connection that has come back.
+    const RETURNS: u64 = 3;
+    let _turn = beside_others();
+    for (per, returns) in [("request", 0), ("connection", RETURNS)] {
+        for instances in [1, 3] {
+            let home = Home::new();
+            home.file("app.js", APP);
+            let arguments = ["-i", &instances.to_string(), "--per", per];
+            let refused = start(&home, 56, &arguments);
+            let counted = least_limit(&refused) - FOR_A_MOMENT - returns * instances;
+            home.does(&["delete", "app"]);
+            home.does(&[&["start", "app.js"][..], &arguments].concat());
+            let folder = format!("/proc/{}/fd", home.supervisor("app"));
+            // What has served the start is closed a moment later.
+            until_it_is(&format!("{per} {instances}"), || {
+                let held = fs::read_dir(&folder).unwrap().count() as u64;
+                (counted - 2..=counted).contains(&held)
+            });
+            home.does(&["delete", "app"]);
         }
     }
 }

@@ -44,6 +44,13 @@ impl Process {
         })
     }
 
+    /// How often its first thread was put on a processor, or `None` if it has ended.
+    pub(crate) fn times_run(&self) -> Option<u64> {
+        let path = format!("/proc/{0}/task/{0}/schedstat", self.pid);
+        let text = fs::read_to_string(path).ok()?;
+        text.split_ascii_whitespace().nth(2)?.parse().ok()
+    }
+
     pub(crate) fn is_alive(&self) -> bool {
         Process::find(self.pid).is_some_and(|now| now.started == self.started)
     }
