@@ -292,9 +292,13 @@ impl Connections {
             None => 0,
         };
         let room = room.min(self.settings.queue / 2);
-        let most = room.saturating_sub(self.promised.of(listener)).min(open);
-        self.promised.note(member, listener, most);
-        u32::try_from(most).unwrap_or(u32::MAX)
+        let room = room.saturating_sub(self.promised.of(listener));
+        self.promised.note(member, listener, room.min(open));
+        match room < open {
+            true => u32::try_from(room).unwrap_or(u32::MAX),
+            // All that it has, however many are known.
+            false => u32::MAX,
+        }
     }
 
     pub(super) fn calls_for_a_look(&mut self) -> bool {

@@ -14,10 +14,10 @@ const ONCE: &str = "GET / HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n";
 fn a_supervisor_at_its_descriptor_limit_serves_everyone() {
     let _turn = beside_others();
     let setup = node("http.createServer((request, response) => response.end('ok')).listen(port);")
-        .before(["sh", "-c", "ulimit -n 64; exec \"$@\"", "sh"]);
+        .before(["sh", "-c", "ulimit -n 70; exec \"$@\"", "sh"]);
     let mut run = started(setup, 4);
     run.event("the limit that is needed", |event| {
-        event.is("few_descriptors") && event.number("limit") == 64 && event.number("needed") > 64
+        event.is("few_descriptors") && event.number("limit") == 70 && event.number("needed") > 70
     });
     let mut clients: Vec<_> = (0..100).map(|_| Client::connect(&run)).collect();
     for client in &mut clients {
