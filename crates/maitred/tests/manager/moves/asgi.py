@@ -26,7 +26,10 @@ async def answer(scope, receive, send):
         got, more = got + message.get("body", b""), message.get("more_body", False)
     path = scope["path"]
     if path == "/grow":
-        kept.append(b"1" * (450 << 20))
+        # Piece by piece, so that the loop goes on.
+        for _ in range(45):
+            kept.append(b"1" * (10 << 20))
+            await asyncio.sleep(0)
     fields = [(b"content-length", b"%d" % len(got))]
     if path == "/slow":
         fields = []

@@ -5,7 +5,11 @@ const kept = [];
 
 async function answer(request) {
     const { pathname } = new URL(request.url);
-    if (pathname === '/grow') kept.push(new Uint8Array(450 << 20).fill(1));
+    // Piece by piece: a loop that stands still for long closes idle connections after that.
+    for (let n = 0; pathname === '/grow' && n < 45; n++) {
+        kept.push(new Uint8Array(10 << 20).fill(1));
+        await pause(1);
+    }
     if (pathname === '/slow') {
         return new Response(new ReadableStream({
             async start(to) {

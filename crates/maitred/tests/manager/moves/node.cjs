@@ -8,7 +8,11 @@ const kept = [];
 const server = http.createServer((request, response) => {
     const got = [];
     request.on('data', (piece) => got.push(piece)).on('end', async () => {
-        if (request.url === '/grow') kept.push(Buffer.alloc(450 << 20, 1));
+        // Piece by piece: a loop that stands still for five seconds closes idle connections after that.
+        for (let n = 0; request.url === '/grow' && n < 45; n++) {
+            kept.push(Buffer.alloc(10 << 20, 1));
+            await pause(1);
+        }
         if (request.url === '/slow') {
             for (let n = 0; n < 10; n++) {
                 response.write('0123456789');

@@ -28,7 +28,10 @@ async def serve(reader, writer):
             writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
         got = await body(reader, head)
         if b" /grow " in head:
-            kept.append(b"1" * (450 << 20))
+            # Piece by piece, so that the loop goes on.
+            for _ in range(45):
+                kept.append(b"1" * (10 << 20))
+                await asyncio.sleep(0)
         if b" /slow " in head:
             writer.write(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
             for _ in range(10):
