@@ -37,8 +37,7 @@ struct Holdings {
 }
 
 impl Holdings {
-    /// `managed` as for [`super::spawn::Spawner`]; `per_request` where requests are placed, which no
-    /// worker gives back.
+    /// `managed` as for [`super::spawn::Spawner`]. With `per_request`, no worker gives connections back.
     fn new(managed: bool, per_request: bool) -> Self {
         let returns = if per_request { 0 } else { RETURNS };
         match managed {
@@ -86,8 +85,8 @@ impl Holdings {
 /// those of one that has ended are being closed.
 const SPAWN: u64 = 12;
 
-/// What an instance takes that gives connections back, in the end or when it has more than others: the
-/// two ends of its way back, and one connection that has not found room in the queue yet.
+/// What an instance takes besides to give connections back: the two ends of the socket pair for them,
+/// and one connection on its way into the queue.
 const RETURNS: u64 = 3;
 
 /// What a client whose request is placed takes: its connection and one to a worker.

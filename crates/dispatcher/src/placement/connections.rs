@@ -200,7 +200,8 @@ impl Connections {
         for (id, queue) in &mut self.queues {
             // Who waits comes first.
             if queue.evening.is_due(now) && queue.balancer.waiting() == 0 {
-                let excess = excess(queue.balancer.members());
+                let room = queue.balancer.room().saturating_sub(self.promised.of(*id));
+                let excess = excess(queue.balancer.members(), room);
                 if excess.is_empty() {
                     queue.evening.end();
                 }
@@ -283,8 +284,8 @@ impl Connections {
         is_busy
     }
 
-    /// Keeps room for what a member gives back. How many connections it may be asked for: where nobody
-    /// takes them, they would need as many descriptors, and those are counted.
+    /// Keeps room in the queue for what a member gives back, and says how many connections the member
+    /// may be asked for. Connections that no other worker takes wait there, and each holds a descriptor.
     fn promise(&mut self, member: MemberId, listener: ListenerId, open: usize) -> u32 {
         self.promised.forget(member);
         let room = match self.queues.get(&listener) {
@@ -296,7 +297,7 @@ impl Connections {
         self.promised.note(member, listener, room.min(open));
         match room < open {
             true => u32::try_from(room).unwrap_or(u32::MAX),
-            // All that it has, however many are known.
+            // All find room, also those that are not counted yet.
             false => u32::MAX,
         }
     }

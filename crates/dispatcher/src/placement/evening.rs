@@ -57,38 +57,30 @@ impl Evening {
     }
 }
 
-/// Which members have more connections open than their share, and how many of these each is to be
-/// asked for: none if no member has many more, or many fewer.
+/// Which members have more connections open than their share, and how many of these each is asked
+/// for: at most `room` in all. None, if no member has many more or many fewer than its share.
 pub(super) fn excess(
     members: impl Iterator<Item = (MemberId, ConnectionFigures)>,
+    mut room: usize,
 ) -> Vec<(MemberId, u32)> {
     let members: Vec<_> = members.map(|(id, it)| (id, it.open)).collect();
     let total: usize = members.iter().map(|(_, open)| open).sum();
     let count = members.len().max(1);
-    // What is even: each has one of these two numbers.
+    // A share is one of these two numbers.
     let (least, most) = (total / count, total.div_ceil(count));
-    let above = |share: usize| {
-        members
-            .iter()
-            .map(move |(_, open)| open.saturating_sub(share))
-    };
-    let is_even = members
-        .iter()
-        .all(|(_, open)| least <= open + least / SLACK && *open <= most + most / SLACK);
-    if is_even {
+    let is_even = |open: usize| least <= open + least / SLACK && open <= most + most / SLACK;
+    if members.iter().all(|(_, open)| is_even(*open)) {
         return Vec::new();
     }
-    // Where one lacks some, and nobody has more than the larger share, those with that one give.
-    let share = if above(most).any(|it| it > 0) {
-        most
-    } else {
-        least
-    };
-    let excess = members
-        .iter()
-        .zip(above(share))
-        .map(|((id, _), excess)| (*id, u32::try_from(excess.min(AT_ONCE)).unwrap_or(0)));
-    excess.filter(|(_, excess)| *excess > 0).collect()
+    // If no member has more than the larger share, members with that one give to those with few.
+    let has_more = members.iter().any(|(_, open)| *open > most);
+    let share = if has_more { most } else { least };
+    let asked = members.into_iter().map(|(id, open)| {
+        let excess = open.saturating_sub(share).min(AT_ONCE).min(room);
+        room -= excess;
+        (id, u32::try_from(excess).unwrap_or(0))
+    });
+    asked.filter(|(_, excess)| *excess > 0).collect()
 }
 
 #[cfg(test)]
@@ -96,6 +88,10 @@ mod tests {
     use super::*;
 
     fn asked(open: &[usize]) -> Vec<(u64, u32)> {
+        asked_with_room(open, usize::MAX)
+    }
+
+    fn asked_with_room(open: &[usize], room: usize) -> Vec<(u64, u32)> {
         let members = open.iter().zip(0..).map(|(open, id)| {
             let figures = ConnectionFigures {
                 open: *open,
@@ -103,7 +99,7 @@ mod tests {
             };
             (MemberId(id), figures)
         });
-        let excess = excess(members).into_iter();
+        let excess = excess(members, room).into_iter();
         excess.map(|(id, most)| (id.0, most)).collect()
     }
 
@@ -122,13 +118,20 @@ mod tests {
     }
 
     #[test]
-    fn who_has_fewer_than_its_share_gets_some_though_nobody_has_many_more() {
+    fn a_member_with_few_gets_some_where_no_other_has_many() {
         assert_eq!(asked(&[11, 11, 11, 7]), [(0, 1), (1, 1), (2, 1)]);
         assert_eq!(asked(&[2, 2, 0]), [(0, 1), (1, 1)]);
         assert_eq!(
             asked(&[10, 10, 10, 10, 6]),
             [(0, 1), (1, 1), (2, 1), (3, 1)]
         );
+    }
+
+    #[test]
+    fn no_more_are_asked_for_than_find_room() {
+        assert_eq!(asked_with_room(&[20, 20, 0, 0], 12), [(0, 10), (1, 2)]);
+        assert_eq!(asked_with_room(&[5000, 0], 3), [(0, 3)]);
+        assert_eq!(asked_with_room(&[5000, 0], 0), []);
     }
 
     #[test]

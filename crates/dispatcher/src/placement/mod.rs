@@ -337,8 +337,8 @@ impl Placement {
         }
     }
 
-    /// Whether some of these members, which drain, have something to do. They are asked for what they can
-    /// give away. With `opaque`, what may be no request counts, too. `awaited`: what one had to answer.
+    /// Whether some of these members, which drain, still have work; asks them for idle connections. With
+    /// `opaque`, connections of unknown state count as work. `awaited`: a request that one had to answer.
     pub(super) fn is_busy(
         &mut self,
         members: &[MemberId],

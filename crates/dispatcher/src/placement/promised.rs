@@ -9,12 +9,12 @@ use crate::ids::ListenerId;
 pub(super) struct Promised(IdMap<MemberId, (ListenerId, usize)>);
 
 impl Promised {
-    /// A member has been asked for so many.
+    /// The member is asked for `count` connections.
     pub(super) fn note(&mut self, member: MemberId, listener: ListenerId, count: usize) {
         self.0.insert(member, (listener, count));
     }
 
-    /// It has given one back. Whether it was the last one that it was asked for.
+    /// The member has given one back. Returns whether this was the last one that it was asked for.
     pub(super) fn count_down(&mut self, member: MemberId) -> bool {
         let left = self.0.get_mut(&member).map(|(_, left)| left);
         left.is_some_and(|left| {
@@ -24,12 +24,12 @@ impl Promised {
         })
     }
 
-    /// Nothing more is kept for it.
+    /// The member gives nothing more back.
     pub(super) fn forget(&mut self, member: MemberId) {
         self.0.remove(&member);
     }
 
-    /// How many may come back to a listener.
+    /// How many connections may come back to a listener.
     pub(super) fn of(&self, listener: ListenerId) -> usize {
         let all = self.0.values().filter(|(of, _)| *of == listener);
         all.map(|(_, count)| count).sum()

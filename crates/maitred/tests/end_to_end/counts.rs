@@ -85,18 +85,19 @@ fn kept_connections_stand_at_different_workers(setup: Setup) {
         let ran: Vec<_> = workers.iter().map(Process::times_run).collect();
         kept.extend((kept.len()..WORKERS).map(|_| Kept::open(&run)));
         let by: BTreeSet<_> = kept.iter_mut().map(Kept::ask).collect();
-        // So would one that has begun to tidy up its memory, which Bun does now and then: it has run,
-        // though it answered nobody.
-        let tidied_up = workers
-            .iter()
-            .zip(ran)
-            .enumerate()
-            .any(|(number, (worker, ran))| {
-                !by.contains(&number.to_string()) && worker.times_run() != ran
-            });
+        // Bun collects garbage now and then, and is passed over meanwhile: a worker that answered nobody
+        // has run.
+        let collected_garbage =
+            workers
+                .iter()
+                .zip(ran)
+                .enumerate()
+                .any(|(number, (worker, ran))| {
+                    !by.contains(&number.to_string()) && worker.times_run() != ran
+                });
         // What a worker has not taken within a millisecond, for want of a processor, say, goes to
         // another that is free, also if that one has more.
-        if run.moved_until_now() == moved && !tidied_up {
+        if run.moved_until_now() == moved && !collected_garbage {
             assert_eq!(by.len(), WORKERS, "round {round}: {by:?}\n{}", run.story());
             judged += 1;
         }

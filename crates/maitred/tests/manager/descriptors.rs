@@ -2,11 +2,14 @@
 //! are.
 
 use std::fs;
+use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use crate::harness::{Request, beside_others};
+use rustix::process::{Pid, Signal, kill_process};
+
+use crate::harness::{Request, beside_others, children_of};
 use crate::home::{Ended, Home, ended};
 use crate::wait::until_it_is;
 
@@ -19,8 +22,13 @@ require('http').createServer((_, answer) => setTimeout(() => {
 
 /// Starts the app with a limit for open files, which the supervisor cannot raise any further.
 fn start(home: &Home, limit: u64, arguments: &[&str]) -> Ended {
+    limited(home, limit, &[&["start", "app.js"], arguments].concat())
+}
+
+/// A command with a limit for open files.
+fn limited(home: &Home, limit: u64, arguments: &[&str]) -> Ended {
     let mut start = std::process::Command::new("sh");
-    let maitred = home.command(&[&["start", "app.js"], arguments].concat());
+    let maitred = home.command(arguments);
     start
         .args(["-c", &format!("ulimit -n {limit}; exec \"$@\""), "sh"])
         .arg(maitred.get_program())
@@ -135,12 +143,14 @@ fn least_limit(refused: &Ended) -> u64 {
     limit.unwrap_or_else(|| panic!("{refused:?}"))
 }
 
-/// What `start` counts with is what a supervisor holds.
+/// `start` and `run` reckon with what a supervisor holds.
 #[test]
 fn what_a_supervisor_holds_is_counted() {
-    /// What it takes besides for a moment, and for two clients.
-    const FOR_A_MOMENT: u64 = 12 + 8 + 4;
-    /// The ends of a way back for each instance, and a connection that has come back.
+    /// What it takes besides to start an instance, and for two clients.
+    const FOR_A_MOMENT: u64 = 12 + 4;
+    /// What a managed one takes to answer commands.
+    const FOR_COMMANDS: u64 = 8;
+    /// For each instance that gives connections back.
     const RETURNS: u64 = 3;
     let _turn = beside_others();
     for (per, returns) in [("request", 0), ("connection", RETURNS)] {
@@ -148,19 +158,40 @@ fn what_a_supervisor_holds_is_counted() {
             let home = Home::new();
             home.file("app.js", APP);
             let arguments = ["-i", &instances.to_string(), "--per", per];
+            let not_held = FOR_A_MOMENT + returns * instances;
+
+            let refused = limited(&home, 40, &[&["run", "app.js"][..], &arguments].concat());
+            let case = format!("run {per} {instances}");
+            let mut run = home.command(&[&["run", "app.js"][..], &arguments].concat());
+            let mut guard = run
+                .stdout(Stdio::null())
+                .stderr(Stdio::null())
+                .spawn()
+                .unwrap();
+            let supervisor = || children_of(guard.id() as i32).first().copied();
+            holds(&case, supervisor, least_limit(&refused) - not_held);
+            kill_process(Pid::from_child(&guard), Signal::TERM).unwrap();
+            assert!(guard.wait().unwrap().success(), "{case}");
+
             let refused = start(&home, 56, &arguments);
-            let counted = least_limit(&refused) - FOR_A_MOMENT - returns * instances;
             home.does(&["delete", "app"]);
             home.does(&[&["start", "app.js"][..], &arguments].concat());
-            let folder = format!("/proc/{}/fd", home.supervisor("app"));
-            // What has served the start is closed a moment later.
-            until_it_is(&format!("{per} {instances}"), || {
-                let held = fs::read_dir(&folder).unwrap().count() as u64;
-                (counted - 2..=counted).contains(&held)
-            });
+            let supervisor = || Some(home.supervisor("app"));
+            let counted = least_limit(&refused) - not_held - FOR_COMMANDS;
+            holds(&format!("start {per} {instances}"), supervisor, counted);
             home.does(&["delete", "app"]);
         }
     }
+}
+
+/// Waits until a supervisor holds as many descriptors as were counted. Where requests are placed it is
+/// one fewer; what has served the start is closed a moment later.
+fn holds(case: &str, supervisor: impl Fn() -> Option<i32>, counted: u64) {
+    until_it_is(case, || {
+        let folder = supervisor().map(|pid| format!("/proc/{pid}/fd"));
+        let held = folder.and_then(|folder| Some(fs::read_dir(folder).ok()?.count() as u64));
+        held.is_some_and(|held| (counted - 1..=counted).contains(&held))
+    });
 }
 
 fn is_served_and_commanded(home: &Home, case: &str) {
