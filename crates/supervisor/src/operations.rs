@@ -13,7 +13,7 @@ use std::time::Duration;
 use super::Supervisor;
 use super::instance::{self, Outcome};
 use config::App;
-use faults::{and, ended, fault, is_crash, seconds};
+use faults::{and, ended, fault, is_broken, seconds};
 use home::Exit;
 use home::control::{Answer, Refusal, Reply, Snapshot};
 use telemetry::events::Event;
@@ -42,9 +42,9 @@ pub(super) struct Operation {
     /// What they run from then on.
     app: Option<Rc<App>>,
     faults: Vec<String>,
-    /// How many instances were to be up, and how many of them have crashed instead.
+    /// How many instances were to be up, and how many of them are broken instead.
     meant: usize,
-    crashed: usize,
+    broken: usize,
     /// It is over only when the supervisor is.
     to_the_end: bool,
     /// It does not wait for a successor that another reload has started already.
@@ -67,7 +67,7 @@ impl Operation {
             app: None,
             faults: Vec::new(),
             meant: 0,
-            crashed: 0,
+            broken: 0,
             to_the_end: false,
             urgent: false,
         }
@@ -108,8 +108,8 @@ impl Operation {
         answer.send(if self.faults.is_empty() {
             Reply::Done(Box::new(snapshot.clone()))
         } else {
-            let all_crashed = self.meant > 0 && self.crashed == self.meant;
-            Reply::Failed(Refusal::of_start(self.faults.join("\n"), all_crashed))
+            let all_broken = self.meant > 0 && self.broken == self.meant;
+            Reply::Failed(Refusal::of_start(self.faults.join("\n"), all_broken))
         });
     }
 
@@ -200,7 +200,7 @@ impl Supervisor {
                 None => operation.waiting.push(slot.number),
                 Some(outcome) => {
                     operation.meant += 1;
-                    operation.crashed += usize::from(is_crash(&self.app, outcome));
+                    operation.broken += usize::from(is_broken(slot, &self.app, outcome));
                     operation.faults.extend(fault(slot, &self.app, outcome));
                 }
             }
@@ -296,7 +296,7 @@ impl Supervisor {
             if operation.waiting.contains(&number) {
                 operation.waiting.retain(|waiting| *waiting != number);
                 operation.faults.extend(fault.clone());
-                operation.crashed += usize::from(is_crash(&self.app, outcome));
+                operation.broken += usize::from(is_broken(slot, &self.app, outcome));
                 if let Some(app) = &operation.app
                     && fault.is_none()
                 {

@@ -108,9 +108,9 @@ pub struct Refusal {
     /// It is about to end: what takes its place can be asked.
     #[serde(default)]
     pub(crate) leaving: bool,
-    /// Every instance that was to be up has crashed instead.
+    /// Every instance that was to be up has crashed, or passes no health check.
     #[serde(default)]
-    pub all_crashed: bool,
+    pub all_broken: bool,
     /// The maitred that refuses.
     #[serde(default)]
     pub(crate) version: String,
@@ -122,7 +122,7 @@ impl Refusal {
             reason: reason.into(),
             unknown: false,
             leaving: false,
-            all_crashed: false,
+            all_broken: false,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
@@ -134,10 +134,10 @@ impl Refusal {
         }
     }
 
-    /// Not all of the instances that were to be up are; whether every one of them has crashed.
-    pub fn of_start(reason: impl Into<String>, all_crashed: bool) -> Self {
+    /// Not all of the instances that were to be up are; whether every one of them is broken.
+    pub fn of_start(reason: impl Into<String>, all_broken: bool) -> Self {
         Self {
-            all_crashed,
+            all_broken,
             ..Self::new(reason)
         }
     }

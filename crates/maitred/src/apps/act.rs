@@ -390,12 +390,12 @@ impl Known {
             .iter()
             .map(|it| fault(&record, it))
             .collect();
-        let all_crashed = faults.iter().all(Option::is_some);
+        let all_broken = faults.iter().all(Option::is_some);
         let faults: Vec<_> = faults.into_iter().flatten().collect();
         if faults.is_empty() {
             return Ok(());
         }
-        let refusal = Refusal::of_start(faults.join("\n"), all_crashed);
+        let refusal = Refusal::of_start(faults.join("\n"), all_broken);
         Err(anyhow::Error::new(Fault::Refused(refusal)))
     }
 }

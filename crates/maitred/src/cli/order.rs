@@ -185,11 +185,11 @@ impl Order {
 
 /// Why nobody should count on an app of which a command came to this.
 pub(super) fn reason(error: &anyhow::Error) -> String {
-    let crashed = match error.downcast_ref() {
-        Some(Fault::Refused(refusal)) => refusal.all_crashed,
+    let is_broken = match error.downcast_ref() {
+        Some(Fault::Refused(refusal)) => refusal.all_broken,
         _ => false,
     };
-    let reason = if crashed { "has failed" } else { "is not up" };
+    let reason = if is_broken { "has failed" } else { "is not up" };
     reason.to_owned()
 }
 

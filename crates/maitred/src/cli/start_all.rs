@@ -176,7 +176,7 @@ impl Started {
         }
         // A start of which something is up, or may come up yet, is no failure of the command, as
         // with pm2; a reload that has kept the old one is.
-        let is_tried = mode != Mode::Reload && refusal.is_some_and(|it| !it.all_crashed);
+        let is_tried = mode != Mode::Reload && refusal.is_some_and(|it| !it.all_broken);
         match result {
             Ok(()) => {
                 let known = turn.known.as_ref();

@@ -333,6 +333,23 @@ fn who_never_passes_is_not_up() {
         errors.contains("it answers 503 to GET /healthz"),
         "{errors}"
     );
+    // A start fails, too, and what depends on it does not start.
+    home.does(&["delete", "api"]);
+    home.fails(&["start", "apps.json"]);
+    home.does(&["delete", "api"]);
+    let web = json!({ "name": "web", "script": "sleep", "args": "1000", "interpreter": "none", "depends_on": ["api"] });
+    let mut apps: Value =
+        serde_json::from_str(&fs::read_to_string(home.folder().join("apps.json")).unwrap())
+            .unwrap();
+    apps.as_array_mut().unwrap().push(web);
+    home.file("apps.json", &apps.to_string());
+    let errors = home.fails(&["start", "apps.json"]);
+    assert!(
+        errors.contains("it answers 503 to GET /healthz"),
+        "{errors}"
+    );
+    let statuses: Vec<_> = home.statuses().into_iter().map(|(_, it)| it).collect();
+    assert_eq!(statuses, ["launching", "stopped"], "{errors}");
 }
 
 /// What a check by command does, as a file says.

@@ -7,16 +7,13 @@ use crate::slot::Slot;
 use config::{App, signal_name};
 use home::Exit;
 
-/// Whether an outcome is that nothing of an instance works, however long one waits.
-pub(super) fn is_crash(app: &App, outcome: Outcome) -> bool {
+/// Whether an outcome is that nothing of an instance works: it has ended, or passes no health check.
+pub(super) fn is_broken(slot: &Slot, app: &App, outcome: Outcome) -> bool {
     match outcome {
         Outcome::Exited(status) => status != Exit::Code(0) && !is_wanted(app, status),
         Outcome::Unfit => true,
-        Outcome::Up { .. }
-        | Outcome::Stopped
-        | Outcome::Failed(..)
-        | Outcome::NotUp
-        | Outcome::Superseded => false,
+        Outcome::NotUp => slot.lacks_health().is_some(),
+        Outcome::Up { .. } | Outcome::Stopped | Outcome::Failed(..) | Outcome::Superseded => false,
     }
 }
 
