@@ -22,7 +22,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use telemetry::metrics::{self, AppMetrics};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::AbortHandle;
+use tokio::task::{AbortHandle, JoinHandle};
 
 /// How many connections may be open. One more ends the oldest: whoever holds them keeps no probe out.
 const CONNECTIONS: usize = 16;
@@ -62,7 +62,7 @@ pub(super) struct Answer {
 #[derive(Debug)]
 pub(super) struct Endpoint {
     address: Option<SocketAddr>,
-    task: Option<AbortHandle>,
+    task: Option<JoinHandle<()>>,
     sender: mpsc::Sender<Question>,
     questions: mpsc::Receiver<Question>,
 }
@@ -90,8 +90,18 @@ impl Endpoint {
         }
         self.task = address.map(|address| {
             let serve = serve(address, self.sender.clone());
-            tokio::spawn(serve).abort_handle()
+            tokio::spawn(serve)
         });
+    }
+
+    /// Serves nowhere any more. The port is free when this is over.
+    pub(super) async fn close(&mut self) {
+        self.address = None;
+        if let Some(task) = self.task.take() {
+            task.abort();
+            // It has ended: by our wish, or by itself.
+            let _ = task.await;
+        }
     }
 
     /// The next question.

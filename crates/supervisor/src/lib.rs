@@ -275,6 +275,7 @@ impl Supervisor {
             // With it go the listeners: who hears that the app has stopped may use its ports. And
             // what it has still to say of requests is to be written.
             self.dispatcher = None;
+            self.endpoint.close().await;
             self.output.finish().await;
             self.say_goodbye();
             if let Some(server) = server {
