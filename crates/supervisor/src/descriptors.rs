@@ -1,7 +1,7 @@
 //! Descriptors of a supervisor: it may need many, for its workers' output and for connections on
 //! their way, and none of them shall have to be waited for.
 
-use std::io;
+use std::{fs, io};
 
 use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
@@ -26,6 +26,21 @@ pub fn make_room() {
     drop(fcntl_dupfd_cloexec(stdio::stdin(), highest));
 }
 
+/// How many descriptors are open in this process beside the standard ones.
+///
+/// # Errors
+/// If /proc cannot be read.
+pub fn count_open() -> io::Result<u64> {
+    let mut open = 0;
+    for entry in fs::read_dir("/proc/self/fd")? {
+        let name = entry?.file_name();
+        let number = name.to_str().and_then(|name| name.parse::<i32>().ok());
+        open += u64::from(number.is_some_and(|number| number > 2));
+    }
+    // The one by which they are read.
+    Ok(open - 1)
+}
+
 /// What a supervisor holds, by itself and for each instance; one whose instances write logs, and
 /// may be sent lines and messages, holds more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,7 +62,7 @@ impl Holdings {
                 commands: 8,
             },
             false => Self {
-                ours: 26,
+                ours: 24,
                 instance: 7 + returns,
                 commands: 0,
             },
@@ -196,7 +211,11 @@ impl Supervisor {
     }
 
     fn holdings(&self) -> Holdings {
-        Holdings::new(self.claim.is_some(), self.app.requests.is_some())
+        let holdings = Holdings::new(self.claim.is_some(), self.app.requests.is_some());
+        Holdings {
+            ours: holdings.ours.saturating_add(self.inherited),
+            ..holdings
+        }
     }
 }
 
@@ -235,7 +254,7 @@ mod tests {
             [1, 2].map(|instances| connections.least(instances)),
             [72, 86]
         );
-        assert_eq!(Holdings::new(false, true).least(4), 70);
+        assert_eq!(Holdings::new(false, true).least(4), 68);
         assert!(managed.least(usize::MAX) > u64::from(u32::MAX));
     }
 

@@ -51,7 +51,7 @@ use tokio::sync::mpsc;
 
 use crate::output::Output;
 use config::{App, ExecMode};
-pub use descriptors::make_room;
+pub use descriptors::{count_open, make_room};
 use dispatcher::{self, Dispatcher, Notice, RegistrationSettings};
 use ending::{Afterwards, Delay, Ending, listen_for_signals};
 use endpoint::Endpoint;
@@ -94,6 +94,8 @@ pub struct Supervisor {
     /// The app's place in the home folder; one that runs in the foreground has none.
     claim: Option<Claim>,
     home: Option<Home>,
+    /// How many descriptors were open before ours.
+    inherited: u64,
     folder: RuntimeFolder,
     spawner: Spawner,
     output: Output,
@@ -136,7 +138,8 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Opens the door, and makes everything ready to run.
+    /// Opens the door, and makes everything ready to run. So many descriptors as `inherited` were
+    /// open before ([`count_open`]), and stay open.
     ///
     /// # Errors
     /// If the system refuses sockets or threads.
@@ -146,6 +149,7 @@ impl Supervisor {
         folder: RuntimeFolder,
         branch: Option<Branch>,
         output: Output,
+        inherited: u64,
     ) -> anyhow::Result<Self> {
         let (notices_in, notices) = mpsc::channel(NOTICES);
         let (ready_in, ready) = mpsc::channel(NOTICES);
@@ -172,6 +176,7 @@ impl Supervisor {
             created_at: record.created_at,
             home: claim.as_ref().and_then(|claim| Home::of(claim.folder())),
             claim,
+            inherited,
             folder,
             output,
             dispatcher: None,

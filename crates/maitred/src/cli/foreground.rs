@@ -104,6 +104,7 @@ fn supervise(
         None => None,
     };
     apps::before_start(&app).with_context(|| app.name.clone())?;
+    let inherited = supervisor::count_open().context("counting open files")?;
     let folder = RuntimeFolder::create()?;
     let path = folder.path().to_owned();
     let branch = Branch::claim();
@@ -120,7 +121,7 @@ fn supervise(
             created_at: now_ms(),
             app,
         };
-        Supervisor::new(record, None, folder, branch, output)?
+        Supervisor::new(record, None, folder, branch, output, inherited)?
             .with_stats(stats.map(|seconds| Duration::from_secs(seconds.get().into())))
             .with_answer(tell_when_up(caller)?)
             .with_heartbeat(watchdog, service_manager::lives)

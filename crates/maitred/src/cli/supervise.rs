@@ -78,7 +78,7 @@ impl Supervise {
                 // Who has started the app has heard it already, if another supervisor was killed.
                 let _ = (&*starter).write_all(READY.as_bytes());
             };
-            let code = Supervisor::new(record, Some(claim), folder, branch, output)?
+            let code = Supervisor::new(record, Some(claim), folder, branch, output, 0)?
                 .with_left(listening)
                 .run(ready);
             runtime_folder::remove(&path);

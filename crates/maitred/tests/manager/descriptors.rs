@@ -2,7 +2,7 @@
 //! are.
 
 use std::fs;
-use std::process::Stdio;
+use std::process::{Command, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 use std::time::Duration;
@@ -27,10 +27,15 @@ fn start(home: &Home, limit: u64, arguments: &[&str]) -> Ended {
 
 /// A command with a limit for open files.
 fn limited(home: &Home, limit: u64, arguments: &[&str]) -> Ended {
-    let mut start = std::process::Command::new("sh");
+    ended(from_shell(home, &format!("ulimit -n {limit}"), arguments))
+}
+
+/// A command that a shell starts after one of its own.
+fn from_shell(home: &Home, before: &str, arguments: &[&str]) -> Command {
+    let mut start = Command::new("sh");
     let maitred = home.command(arguments);
     start
-        .args(["-c", &format!("ulimit -n {limit}; exec \"$@\""), "sh"])
+        .args(["-c", &format!("{before}; exec \"$@\""), "sh"])
         .arg(maitred.get_program())
         .args(maitred.get_args())
         .current_dir(home.folder());
@@ -40,7 +45,7 @@ fn limited(home: &Home, limit: u64, arguments: &[&str]) -> Ended {
             None => start.env_remove(name),
         };
     }
-    ended(start)
+    start
 }
 
 /// As many clients at a time.
@@ -143,7 +148,8 @@ fn least_limit(refused: &Ended) -> u64 {
     limit.unwrap_or_else(|| panic!("{refused:?}"))
 }
 
-/// `start` and `run` reckon with what a supervisor holds.
+/// `start` and `run` reckon with what a supervisor holds. What `run` inherits stays open, for the app
+/// may want it; `start` closes it.
 #[test]
 fn what_a_supervisor_holds_is_counted() {
     /// What it takes besides to start an instance, and for two clients.
@@ -152,33 +158,42 @@ fn what_a_supervisor_holds_is_counted() {
     const FOR_COMMANDS: u64 = 8;
     /// For each instance that gives connections back.
     const RETURNS: u64 = 3;
+    /// Leaves two descriptors open.
+    const INHERITED: &str = "exec 8</dev/null 9</dev/null";
     let _turn = beside_others();
     for (per, returns) in [("request", 0), ("connection", RETURNS)] {
-        for instances in [1, 3] {
+        for (instances, inherited) in [(1, ":"), (3, ":"), (1, INHERITED)] {
             let home = Home::new();
             home.file("app.js", APP);
             let arguments = ["-i", &instances.to_string(), "--per", per];
             let not_held = FOR_A_MOMENT + returns * instances;
+            let limited = |limit: u64, arguments: &[&str]| {
+                let before = format!("{inherited}; ulimit -n {limit}");
+                least_limit(&ended(from_shell(&home, &before, arguments)))
+            };
 
-            let refused = limited(&home, 40, &[&["run", "app.js"][..], &arguments].concat());
-            let case = format!("run {per} {instances}");
-            let mut run = home.command(&[&["run", "app.js"][..], &arguments].concat());
+            let arguments_of_run = [&["run", "app.js"][..], &arguments].concat();
+            let counted = limited(40, &arguments_of_run) - not_held;
+            let case = format!("run {per} {instances} {inherited}");
+            let mut run = from_shell(&home, inherited, &arguments_of_run);
             let mut guard = run
                 .stdout(Stdio::null())
                 .stderr(Stdio::null())
                 .spawn()
                 .unwrap();
             let supervisor = || children_of(guard.id() as i32).first().copied();
-            holds(&case, supervisor, least_limit(&refused) - not_held);
+            holds(&case, supervisor, counted);
             kill_process(Pid::from_child(&guard), Signal::TERM).unwrap();
             assert!(guard.wait().unwrap().success(), "{case}");
 
-            let refused = start(&home, 56, &arguments);
+            let arguments_of_start = [&["start", "app.js"][..], &arguments].concat();
+            let counted = limited(56, &arguments_of_start) - not_held - FOR_COMMANDS;
             home.does(&["delete", "app"]);
-            home.does(&[&["start", "app.js"][..], &arguments].concat());
+            let started = ended(from_shell(&home, inherited, &arguments_of_start));
+            assert_eq!(started.code, 0, "{started:?}");
             let supervisor = || Some(home.supervisor("app"));
-            let counted = least_limit(&refused) - not_held - FOR_COMMANDS;
-            holds(&format!("start {per} {instances}"), supervisor, counted);
+            let case = format!("start {per} {instances} {inherited}");
+            holds(&case, supervisor, counted);
             home.does(&["delete", "app"]);
         }
     }
