@@ -161,6 +161,16 @@ fn place_waiting<W: Workers>(
     }
 }
 
+/// Wakes the clients that have been paused for long enough.
+pub(crate) fn resume(clients: &mut Slab<Client>, cx: &mut Context) {
+    while let Some(key) = cx.ready.next_resumed(cx.io.now) {
+        if let Some(client) = clients.get_mut(key) {
+            client.is_paused = false;
+            cx.ready.wake(key);
+        }
+    }
+}
+
 /// Lets the clients go on that had used their share of the last turn.
 pub(crate) fn go_on<W: Workers>(clients: &mut Slab<Client>, cx: &mut Context, workers: &mut W) {
     for _ in 0..DUE_AT_ONCE {

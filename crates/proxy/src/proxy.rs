@@ -17,7 +17,7 @@ use crate::downstream::accept;
 use crate::downstream::client::{Client, Phase, Source};
 use crate::downstream::leave::{close_all, conclude, drop_client};
 use crate::downstream::tls::Certificates;
-use crate::drive::{drive, go_on, send_batch, settle};
+use crate::drive::{drive, go_on, resume, send_batch, settle};
 use crate::exchange::Stage;
 use crate::io::Io;
 use crate::limits::{Limits, idle_eviction};
@@ -263,6 +263,7 @@ impl Proxy {
             .chain((!cx.ready.is_empty()).then_some(cx.io.now))
             .chain(is_busy.then_some(self.sweep_at))
             .chain(idle_eviction::makes_room_at(&self.clients, cx))
+            .chain(cx.ready.resumes_at())
             .min()
     }
 
@@ -285,6 +286,7 @@ impl Proxy {
                 cx.outcomes.certificate_error = Some(error);
             }
         }
+        resume(clients, cx);
         settle(clients, cx, workers);
         go_on(clients, cx, workers);
     }

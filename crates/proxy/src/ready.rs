@@ -1,6 +1,8 @@
 //! Which clients go on next, and at which listeners a waiting request may be placed.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
+
+use balance::Nanos;
 
 use crate::downstream::http2::waker::Wakers;
 use crate::slab::Key;
@@ -11,6 +13,8 @@ pub(crate) struct Ready {
     /// Clients that have used their share of this turn, and those that had used it in the last.
     deferred: Vec<Key>,
     due: VecDeque<Key>,
+    /// Clients that wait for a moment.
+    paused: BTreeSet<(Nanos, Key)>,
     /// Clients that may go on.
     clients: VecDeque<Key>,
     /// Listeners where a request that waits may be placed.
@@ -34,6 +38,22 @@ impl Ready {
     /// The next client that used its share of the last turn.
     pub(crate) fn next_due(&mut self) -> Option<Key> {
         self.due.pop_front()
+    }
+
+    /// The client goes on at this moment.
+    pub(crate) fn pause(&mut self, client: Key, until: Nanos) {
+        self.paused.insert((until, client));
+    }
+
+    /// When the next client that was paused goes on.
+    pub(crate) fn resumes_at(&self) -> Option<Nanos> {
+        self.paused.first().map(|(until, _)| *until)
+    }
+
+    /// The next client that has been paused for long enough.
+    pub(crate) fn next_resumed(&mut self, now: Nanos) -> Option<Key> {
+        self.resumes_at().filter(|until| *until <= now)?;
+        self.paused.pop_first().map(|(_, client)| client)
     }
 
     /// The client may go on.

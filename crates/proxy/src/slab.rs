@@ -1,7 +1,7 @@
 //! A place for each connection, under a name that is never mistaken for a later one's.
 
 /// Names an entry. Once that is removed the name is good for nothing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Key {
     index: u32,
     generation: u32,

@@ -70,6 +70,7 @@ pub(crate) fn sweep(clients: &mut Slab<Client>, cx: &mut Context) {
     }
     make_room(clients, cx);
     cx.upstream.drop_stale(cx.io.now);
+    cx.limits.framing.forget(cx.io.now);
 }
 
 /// Holds time limits against what clients do.

@@ -8,6 +8,7 @@ use super::carrier::Carrier;
 use super::http2::session::Session;
 use super::peer::Peer;
 use crate::exchange::{Exchange, Tunnel};
+use crate::limits::framing_rate::Payer;
 use crate::limits::shares::{Share, Sharer};
 use crate::link::Link;
 use crate::slab::Key;
@@ -49,6 +50,8 @@ pub(crate) struct Client {
     pub(crate) share: Share,
     /// It goes on in the next turn.
     pub(crate) is_deferred: bool,
+    /// It goes on later.
+    pub(crate) is_paused: bool,
 }
 
 /// Whom a client's connection comes from, and where it came in.
@@ -83,6 +86,7 @@ impl Client {
             sharer: source.sharer,
             share: Share::default(),
             is_deferred: false,
+            is_paused: false,
         }
     }
 
@@ -94,6 +98,12 @@ impl Client {
             local: self.local,
             sharer: self.sharer,
         }
+    }
+
+    /// Whose rate of framing it counts towards.
+    pub(crate) fn payer(&self) -> Payer {
+        self.sharer
+            .map_or(Payer::Connection(self.key), Payer::Address)
     }
 
     /// The request in progress, if there is one.

@@ -22,8 +22,11 @@ pub(crate) fn pass(client: &mut Client, cx: &mut Context) -> Passed {
         io,
         upstream,
         settings,
+        limits,
+        ready,
         ..
     } = cx;
+    let payer = client.payer();
     let Phase::Serving(exchange) = &mut client.phase else {
         return Passed::Nothing;
     };
@@ -40,6 +43,12 @@ pub(crate) fn pass(client: &mut Client, cx: &mut Context) -> Passed {
         Err(_) => return Passed::Nothing,
     }
     if exchange.request_done || connection.link.is_clogged() {
+        return Passed::Nothing;
+    }
+    if let Some(until) = limits.framing.waits_until(payer, io.now) {
+        if !std::mem::replace(&mut client.is_paused, true) {
+            ready.pause(client.key, until);
+        }
         return Passed::Nothing;
     }
     let mut kept = std::mem::take(&mut client.link.input);
@@ -63,6 +72,7 @@ pub(crate) fn pass(client: &mut Client, cx: &mut Context) -> Passed {
     };
     client.link.add_work(coded.units());
     let Coded { read, data, direct } = coded;
+    limits.framing.take(payer, read - data, data, io.now);
     // What is not data, as extensions of chunks are, keeps no client alive.
     exchange.portion += data;
     // Where the worker has begun to answer, the two of them talk.

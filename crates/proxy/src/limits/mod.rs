@@ -2,6 +2,7 @@
 
 pub(crate) mod capacity;
 pub(crate) mod client_limit;
+pub(crate) mod framing_rate;
 pub(crate) mod idle_eviction;
 pub(crate) mod retry_budget;
 pub(crate) mod shares;
@@ -9,6 +10,7 @@ pub(crate) mod shares;
 use crate::Settings;
 use capacity::Capacity;
 use client_limit::ClientLimit;
+use framing_rate::FramingRate;
 use retry_budget::RetryBudget;
 use shares::Shares;
 
@@ -19,6 +21,8 @@ pub(crate) struct Limits {
     pub(crate) capacity: Capacity,
     /// What each client may have of this turn, and of the places.
     pub(crate) shares: Shares,
+    /// How fast bodies may bring framing.
+    pub(crate) framing: FramingRate,
     /// Requests that each client has in progress.
     pub(crate) per_client: ClientLimit,
     /// Repetitions that may still be had.
@@ -30,6 +34,7 @@ impl Limits {
         Self {
             capacity: Capacity::new(settings.max_clients),
             shares: Shares::default(),
+            framing: FramingRate::default(),
             per_client: ClientLimit::new(settings.client_limit),
             retries: RetryBudget::default(),
         }

@@ -219,3 +219,72 @@ fn pongs(client: &mut UnixStream) -> usize {
     assert!(!ended);
     said.iter().filter(|(kind, _)| *kind == 6).count()
 }
+
+/// How much of a body of chunks like this one reaches the worker in so many milliseconds, while as much
+/// comes as is taken. Two connections of one address bring it.
+fn passed_in(milliseconds: u32, world: &mut World, chunk: &[u8]) -> usize {
+    let mut floods = Vec::new();
+    for _ in 0..2 {
+        let mut client = world.connect_from("192.0.2.1");
+        let head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+        world.send(&mut client, head);
+        floods.push((client, Flood::of(chunk), world.take().1));
+    }
+    let mut all = 0;
+    for _ in 0..milliseconds {
+        for (client, flood, worker) in &mut floods {
+            flood.fill(client);
+            let mut room = [0; 64 * 1024];
+            while let Ok(len @ 1..) = worker.read(&mut room) {
+                all += len;
+            }
+        }
+        world.pass(SECOND / 1000);
+    }
+    all
+}
+
+/// Chunks that are hardly more than framing come at a rate, whatever else there is to do, and over however
+/// many connections. Others are not held up.
+#[test]
+fn tiny_chunks_have_a_rate() {
+    let mut world = World::new(1, settings(RequestPolicy::RoundRobin));
+    // Of each six bytes one is data, which pays for one of framing: four count. A million of these
+    // are 250,000 chunks; 64 KiB come at once.
+    let tiny = passed_in(1000, &mut world, b"1\r\na\r\n");
+    assert!((220_000..320_000).contains(&tiny), "{tiny}");
+    let mut other = world.connect_from("192.0.2.2");
+    world.send(&mut other, GET.as_bytes());
+    let mut worker = world.take().1;
+    assert!(arrived(&mut worker).0.starts_with("GET / "));
+    world.send(&mut worker, OK);
+    assert!(arrived(&mut other).0.ends_with("ok"));
+
+    let mut world = World::new(1, settings(RequestPolicy::RoundRobin));
+    let small = passed_in(50, &mut world, b"8\r\nabcdefgh\r\n");
+    assert!(small > 1_000_000, "{small}");
+}
+
+/// What was held up comes whole, and its request is answered.
+#[test]
+fn a_body_of_tiny_chunks_comes_whole() {
+    let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
+    let mut client = world.connect_from("192.0.2.1");
+    let head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    world.send(&mut client, head);
+    let mut worker = world.take().1;
+    let bytes = [&b"1\r\na\r\n".repeat(100_000)[..], b"0\r\n\r\n"].concat();
+    let (mut sent, mut body) = (0, String::new());
+    let begun = world.now;
+    while !body.ends_with("0\r\n\r\n") {
+        sent += client.write(&bytes[sent..]).unwrap_or(0);
+        world.pass(SECOND / 1000);
+        let (said, ended) = arrived(&mut worker);
+        assert!(!ended);
+        body += &said;
+        assert!(world.now - begun < 2 * SECOND, "{sent} sent");
+    }
+    assert!(body.bytes().filter(|byte| *byte == b'a').count() >= 100_000);
+    world.send(&mut worker, OK);
+    assert!(arrived(&mut client).0.ends_with("ok"));
+}
