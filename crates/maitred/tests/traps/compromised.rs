@@ -23,7 +23,7 @@ use wire::{Address, Outcome, Reply, Request, Verb};
 use crate::agent::request;
 use crate::client::{Place, visits};
 use crate::harness::{alone, children_of, free_port};
-use bench::{Bench, Worker};
+use bench::{Bench, LONGEST, Worker};
 
 const NOBODY: u32 = 65534;
 
@@ -235,20 +235,29 @@ const ATTACKS: &[Attack] = &[
     ("claims until the bound", claims_until_the_bound),
 ];
 
+/// Tries an attack. Whether a dispatcher was held up, even if only once.
+fn is_held_up_by(bench: &mut Bench, name: &str, attack: fn(&Bench)) -> bool {
+    bench.longest_waits(1);
+    attack(bench);
+    let [listener, app, without] = bench.is_unharmed(name);
+    println!(
+        "{name}: another listener waited {listener:?} at most, another app {app:?}, \
+         without maitred {without:?}"
+    );
+    let seen = bench.not_held_up_for_long(name);
+    println!("  dispatchers, its own and the other app's: {seen:?}");
+    seen.iter().any(|seen| seen.longest_runs[0] >= LONGEST)
+}
+
 #[test]
 fn a_compromised_worker_harms_nobody() {
     let _turn = alone();
     let mut bench = Bench::new(Worker::OfAnother);
     for (name, attack) in ATTACKS {
-        bench.longest_waits(1);
-        attack(&bench);
-        let [listener, app, without] = bench.is_unharmed(name);
-        println!(
-            "{name}: another listener waited {listener:?} at most, another app {app:?}, \
-             without maitred {without:?}"
-        );
-        let [own, other] = bench.nobody_is_held_up(name);
-        println!("  its dispatcher: {own:?}\n  the other app's: {other:?}");
+        // What the attack costs, it costs each time. What interrupts cost, and the host of a virtual
+        // machine, does not come three times.
+        let is_held_up = (0..3).all(|_| is_held_up_by(&mut bench, name, *attack));
+        assert!(!is_held_up, "{name}");
     }
     // And a worker that starts now is heard.
     let Bench {

@@ -36,6 +36,9 @@ pub(super) struct Bench {
     before: Vec<String>,
 }
 
+/// No dispatcher may be held up for longer.
+pub(super) const LONGEST: Duration = Duration::from_millis(10);
+
 /// Whose rights the worker has.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Worker {
@@ -119,10 +122,9 @@ impl Bench {
         waits
     }
 
-    /// Neither dispatcher sleeps elsewhere than in its epoll for longer than this, or computes for longer
-    /// without a sleep.
-    pub(super) fn nobody_is_held_up(&self, attack: &str) -> [Seen; 2] {
-        const LONGEST: Duration = Duration::from_millis(10);
+    /// Neither dispatcher sleeps elsewhere than in its epoll for longer than [`LONGEST`], or computes for
+    /// longer without a sleep three times.
+    pub(super) fn not_held_up_for_long(&self, attack: &str) -> [Seen; 2] {
         self.watches.each_ref().map(|watch| {
             let seen = watch.seen();
             // The pulses alone keep it going.
