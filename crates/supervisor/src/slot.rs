@@ -188,6 +188,13 @@ impl Slot {
         Some(health.reason().unwrap_or("the first check is not over"))
     }
 
+    /// Whether its newest process has ever passed a check.
+    pub(super) fn was_well(&self) -> bool {
+        let newest = self.processes.iter().max_by_key(|it| it.generation);
+        let health = newest.and_then(|it| it.health.as_ref());
+        health.is_some_and(Health::has_passed)
+    }
+
     /// Whether its process is not up yet, and still has time for that.
     pub(super) fn is_starting(&self, now: Duration) -> bool {
         let run = self.instance.current();

@@ -1,5 +1,7 @@
 //! Health checks: who fails one is told of and replaced, and nobody else notices.
 
+mod trial;
+
 use std::collections::BTreeSet;
 use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};

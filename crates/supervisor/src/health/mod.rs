@@ -74,12 +74,12 @@ pub(super) fn of(app: &App, now: Duration) -> Option<Health> {
 }
 
 impl Supervisor {
-    /// A process is up, as far as is seen of it. With a check it is when one has passed.
+    /// A process is up, as far as is seen of it. With a check it is while that passes.
     pub(super) fn comes_up(&mut self, number: u32, run: Generation, listening: bool) {
         let now = self.now();
         let process = self.slot(number).and_then(|slot| slot.process(run));
         if let Some(health) = process.and_then(|process| process.health.as_mut())
-            && !health.has_passed()
+            && !health.is_well()
         {
             health.awaits(listening, now);
             return;
@@ -157,6 +157,7 @@ impl Supervisor {
             State::Running(run) => run.generation == of.run,
             _ => false,
         };
+        let on_trial = matches!(slot.instance.starting(), Some((run, Some(_))) if run == of.run);
         let waits_for_ready = slot.waits_for_ready();
         let Some(process) = slot.process(of.run) else {
             return;
@@ -169,8 +170,16 @@ impl Supervisor {
         let reason = health.reason().unwrap_or_default().to_owned();
         let failures = health.rules().failures;
         let is_unhealthy = health.unhealthy().is_some();
-        let awaited = health.awaited.take_if(|_| follows.first);
-        let is_well = health.has_passed() && !is_unhealthy;
+        let is_well = health.is_well();
+        let awaited = health.awaited.take_if(|_| is_well);
+        // A reload takes back who fails in its first moments.
+        let fails_trial = on_trial && follows.changed && is_unhealthy;
+        if fails_trial {
+            health.awaited = Some(process.listening.listens());
+        }
+        if on_trial {
+            health.is_on_trial(now);
+        }
         if (follows.changed || follows.first)
             && let Some(dispatcher) = &self.dispatcher
         {
@@ -188,6 +197,9 @@ impl Supervisor {
                     pid,
                 },
             });
+        }
+        if fails_trial {
+            self.step(number, instance::Event::Unwell { run: of.run });
         }
         match awaited {
             // What it listens on may have changed since.

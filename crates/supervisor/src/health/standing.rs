@@ -3,8 +3,9 @@
 
 use std::time::Duration;
 
-/// Until its first check has passed a process is checked so often: a start waits for it.
-const UNTIL_FIRST: Duration = Duration::from_millis(500);
+/// While a command waits for its health a process is checked so often, or more often: until its first
+/// check has passed, and while it is on trial.
+const AWAITED: Duration = Duration::from_millis(500);
 
 /// What follows from a check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -68,6 +69,11 @@ impl Health {
         self.passed
     }
 
+    /// Whether it is healthy, as far as is known.
+    pub(crate) fn is_well(&self) -> bool {
+        self.passed && !self.is_unhealthy
+    }
+
     /// Why it is unhealthy, if it is.
     pub(crate) fn unhealthy(&self) -> Option<&str> {
         self.reason.as_deref().filter(|_| self.is_unhealthy)
@@ -83,6 +89,13 @@ impl Health {
         let is_new = self.awaited.replace(listening).is_none();
         if is_new && !self.is_checked {
             self.due = Some(now);
+        }
+    }
+
+    /// It is on trial: its next check is due soon.
+    pub(crate) fn is_on_trial(&mut self, now: Duration) {
+        if let Some(due) = &mut self.due {
+            *due = (*due).min(now + AWAITED);
         }
     }
 
@@ -126,9 +139,11 @@ impl Health {
                 }
             }
         }
-        let interval = match self.passed || self.is_unhealthy {
-            true => self.rules.interval,
-            false => self.rules.interval.min(UNTIL_FIRST),
+        let fails_trial = self.passed && self.awaited.is_some();
+        let is_awaited = !self.is_well() && (fails_trial || !self.is_unhealthy);
+        let interval = match is_awaited {
+            true => self.rules.interval.min(AWAITED),
+            false => self.rules.interval,
         };
         self.due = Some(now + interval);
         follows
@@ -225,8 +240,26 @@ mod tests {
         health.awaits(true, s(2));
         assert_eq!(health.due(), None);
         health.hears(Err(String::new()), s(2));
-        assert_eq!(health.due(), Some(s(2) + UNTIL_FIRST));
+        assert_eq!(health.due(), Some(s(2) + AWAITED));
         health.hears(Ok(()), s(3));
         assert_eq!(health.due(), Some(s(13)));
+    }
+
+    #[test]
+    fn one_on_trial_is_checked_more_often() {
+        let mut health = health(3, 1);
+        health.hears(Ok(()), s(1));
+        health.is_on_trial(s(1));
+        assert_eq!(health.due(), Some(s(1) + AWAITED));
+        health.is_on_trial(s(2));
+        assert_eq!(health.due(), Some(s(1) + AWAITED));
+        // While it is unhealthy, a command waits for it.
+        health.hears(Err(String::new()), s(2));
+        health.awaits(true, s(2));
+        assert_eq!(health.due(), Some(s(2)));
+        health.hears(Err(String::new()), s(3));
+        assert_eq!(health.due(), Some(s(3) + AWAITED));
+        health.hears(Ok(()), s(4));
+        assert_eq!(health.due(), Some(s(14)));
     }
 }

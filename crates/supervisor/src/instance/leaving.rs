@@ -146,7 +146,10 @@ impl Instance {
                 }
                 true
             }
-            Event::Up { run, .. } | Event::Listens { run, .. } | Event::Unfit { run } => self
+            Event::Up { run, .. }
+            | Event::Listens { run, .. }
+            | Event::Unwell { run }
+            | Event::Unfit { run } => self
                 .leaving
                 .iter()
                 .any(|leaving| leaving.run.generation == run),

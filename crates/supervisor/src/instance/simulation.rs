@@ -108,13 +108,14 @@ fn live(seed: u64) {
         let ended = step == 199;
         // Any process that ever was may be heard of, also one that is long gone.
         let run = random.u64(..world.last + 2);
-        let event = match random.u64(..20) {
+        let event = match random.u64(..21) {
             _ if ended => Event::Stop,
             15 => Event::Remove,
             16 => Event::Renew,
             17 => Event::Drained { run },
             18 => Event::Cut,
             19 => Event::TryOut,
+            20 => Event::Unwell { run },
             0 => Event::Start,
             1 => Event::Stop,
             2 => Event::Restart,

@@ -188,6 +188,8 @@ pub(crate) enum Event {
     Up { run: Generation, listening: bool },
     /// A process has begun to listen, or listens no more. Whether it is up is another question.
     Listens { run: Generation, listening: bool },
+    /// A process that was up fails its health check.
+    Unwell { run: Generation },
     /// A further run is to follow when the present one has ended by itself.
     Due,
     /// Clients wait: a start that is put off comes by this time.

@@ -20,6 +20,7 @@ impl Instance {
             Event::NoRoom { run, status } => self.has_no_room(run, status, step),
             Event::Up { run, listening } => self.has_come_up(run, listening, step),
             Event::Listens { run, listening } => self.listens(run, listening, step),
+            Event::Unwell { run } => self.is_unwell(run, step),
             Event::Unfit { run } => self.is_unfit(run, step),
             Event::Time => self.look_at_time(step),
             Event::Hurry { by } => self.hurry(by),
@@ -174,19 +175,33 @@ impl Instance {
                 deadline,
                 trial,
             },
-            // On trial, it listens no more: it is up when it does again.
             State::Replacing {
                 old, new, trial, ..
-            } if new.generation == of && new.up && !listening => State::Replacing {
-                old,
-                new: Run {
-                    up: false,
-                    ..new.listening(false, now)
-                },
-                deadline: now + step.rules.listen_timeout,
-                trial,
-            },
+            } if new.generation == of && new.up && !listening => {
+                let new = new.listening(false, now);
+                Self::is_up_no_more(old, new, trial, step)
+            }
             _ => self.state,
+        }
+    }
+
+    fn is_unwell(&mut self, unwell: Generation, step: &mut Step<'_>) -> State {
+        match self.state {
+            State::Replacing {
+                old, new, trial, ..
+            } if new.generation == unwell && new.up => Self::is_up_no_more(old, new, trial, step),
+            // Its replacement is another matter.
+            _ => self.state,
+        }
+    }
+
+    /// On trial, a successor listens no more, or is unwell: it is up when that is over.
+    fn is_up_no_more(old: Run, new: Run, trial: Option<Duration>, step: &Step<'_>) -> State {
+        State::Replacing {
+            old,
+            new: Run { up: false, ..new },
+            deadline: step.now + step.rules.listen_timeout,
+            trial,
         }
     }
 

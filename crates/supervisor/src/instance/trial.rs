@@ -61,7 +61,8 @@ fn the_old_one_stays_until_the_new_one_has_been_up_for_a_moment() {
     let listens = Outcome::Up { listens: true };
     type Happens = Vec<(u64, Event)>;
     type Expected = (Vec<(u64, Generation)>, Vec<(u64, Outcome)>, Generation);
-    let cases: [(&str, Happens, Expected); 8] = [
+    let unwell = |at| (at, Event::Unwell { run: 2 });
+    let cases: [(&str, Happens, Expected); 10] = [
         (
             "it stays up",
             vec![BEGIN, (200, up(2))],
@@ -101,6 +102,16 @@ fn the_old_one_stays_until_the_new_one_has_been_up_for_a_moment() {
             "it closes its listener, and listens again",
             vec![BEGIN, (200, up(2)), (1200, shuts), (1300, up(2))],
             (vec![(3300, 1)], vec![(3300, listens)], 2),
+        ),
+        (
+            "it fails its health check",
+            vec![BEGIN, (200, up(2)), unwell(1200)],
+            (vec![(4200, 2)], vec![(4200, Outcome::NotUp)], 1),
+        ),
+        (
+            "it fails its health check, and passes another one",
+            vec![BEGIN, (200, up(2)), unwell(1200), (1700, up(2))],
+            (vec![(3700, 1)], vec![(3700, listens)], 2),
         ),
     ];
     for (name, happens, (ends, outcome, serves)) in cases {

@@ -59,11 +59,17 @@ pub(super) fn fault(slot: &Slot, app: &App, outcome: Outcome) -> Option<String> 
             ended(status),
             app.see_logs()
         )),
-        Outcome::NotUp if slot.lacks_health().is_some() => Some(format!(
-            "{name} has passed no health check after {} ms (listen_timeout){still}: {}",
-            app.listen_timeout.as_millis(),
-            slot.lacks_health().unwrap_or_default()
-        )),
+        Outcome::NotUp if slot.lacks_health().is_some() => {
+            let patience = app.listen_timeout.as_millis();
+            let which = match slot.was_well() {
+                false => format!("has passed no health check after {patience} ms"),
+                true => format!(
+                    "was up, then failed its health check and has passed none for {patience} ms"
+                ),
+            };
+            let reason = slot.lacks_health().unwrap_or_default();
+            Some(format!("{name} {which} (listen_timeout){still}: {reason}"))
+        }
         Outcome::NotUp if slot.waits_for_ready() => Some(format!(
             "{name} has not called process.send(\"ready\") after {} ms{still}: wait_ready waits for \
              that, up to listen_timeout; call it when the app is ready, or leave wait_ready out",
