@@ -18,8 +18,10 @@ pub struct Dependency {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Until {
-    /// It is up, as `start` waits for it.
+    /// It is up, as `start` waits for it: with a health check, healthy.
     Started,
+    /// The same, of an app that has a health check.
+    Healthy,
     /// Its processes have ended with exit code 0.
     Completed,
 }
@@ -42,6 +44,7 @@ impl Dependency {
                 };
                 let until = match object.get("until").map(Value::as_str) {
                     None | Some(Some("started")) => Until::Started,
+                    Some(Some("healthy")) => Until::Healthy,
                     Some(Some("completed")) => Until::Completed,
                     Some(_) => return None,
                 };
@@ -58,8 +61,8 @@ impl Dependency {
 }
 
 impl Kind for DependsOn {
-    const EXPECTS: &'static str = "names of apps, or { app: \"NAME\", until: \"started\" or \
-                                   \"completed\" }";
+    const EXPECTS: &'static str = "names of apps, or { app: \"NAME\", until: \"started\", \
+                                   \"healthy\" or \"completed\" }";
 
     fn schema() -> Value {
         let one = json!({ "anyOf": [
@@ -70,7 +73,7 @@ impl Kind for DependsOn {
                 "additionalProperties": false,
                 "properties": {
                     "app": { "type": "string" },
-                    "until": { "enum": ["started", "completed"] },
+                    "until": { "enum": ["started", "healthy", "completed"] },
                 },
             },
         ] });
@@ -117,6 +120,10 @@ mod tests {
                     one("db", Until::Started),
                     one("migrate", Until::Completed),
                 ]),
+            ),
+            (
+                json!({ "app": "db", "until": "healthy" }),
+                Some(vec![one("db", Until::Healthy)]),
             ),
             (
                 json!({ "app": "db", "until": "started" }),

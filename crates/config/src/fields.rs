@@ -489,8 +489,9 @@ fields! {
         flags: [flag("no-autostart", Takes::Nothing(false))],
     }
     /// Apps that have to be there first, by their names: those of the same file, or others that are
-    /// managed already. `until` says how far: `started` (it is up, as `start` waits for it; the
-    /// default), or `completed` (its processes have ended with exit code 0, as of a migration).
+    /// managed already. `until` says how far: `started` (it is up, as `start` waits for it: healthy, if
+    /// that is checked; the default), `healthy` (the same, of an app with `health` alone), or `completed`
+    /// (its processes have ended with exit code 0, as of a migration).
     /// Apps start as far side by side as this allows, and stop in reverse order. What depends on an
     /// app that fails is not started.
     depends_on: DependsOn [Stopping, Nothing, Restart] {

@@ -143,8 +143,8 @@ export interface App extends OtherNames {
   watch_options?: { followSymlinks?: boolean; ignored?: string | (string)[]; } | null;
   /** Starts the app when it is added; otherwise it is added as stopped. Default: true. Example: `false` */
   autostart?: true | false | "true" | "false" | null;
-  /** Apps that have to be there first, by their names: those of the same file, or others that are managed already. `until` says how far: `started` (it is up, as `start` waits for it; the default), or `completed` (its processes have ended with exit code 0, as of a migration). Apps start as far side by side as this allows, and stop in reverse order. What depends on an app that fails is not started. Default: none. Example: `["db"]` */
-  depends_on?: string | { app?: string; until?: "started" | "completed"; } | (string | { app?: string; until?: "started" | "completed"; })[] | null;
+  /** Apps that have to be there first, by their names: those of the same file, or others that are managed already. `until` says how far: `started` (it is up, as `start` waits for it: healthy, if that is checked; the default), `healthy` (the same, of an app with `health` alone), or `completed` (its processes have ended with exit code 0, as of a migration). Apps start as far side by side as this allows, and stop in reverse order. What depends on an app that fails is not started. Default: none. Example: `["db"]` */
+  depends_on?: string | { app?: string; until?: "started" | "healthy" | "completed"; } | (string | { app?: string; until?: "started" | "healthy" | "completed"; })[] | null;
   /** Command line that a shell runs once before the app's first instance starts, and at a `restart` of the whole app before its processes are stopped: a migration, for example. If it fails, nothing is started, what runs goes on, and its last lines are shown. (A changed field that needs another supervisor has the app stopped before.) It has the app's user, folder and variables. Default: none. Example: `"npm run migrate"` */
   before_start?: string | null;
   /** The same before a `reload` by a command. If it fails, the old processes serve on. Default: none. Example: `"npm run migrate"` */

@@ -1,6 +1,6 @@
 //! Whether an app is as far as others need it.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::Known;
 use super::act::patience;
@@ -8,7 +8,7 @@ use config::signal_name;
 use home::Exit;
 use home::control::{Connection, Fault, InstanceView, Request, Snapshot, State};
 
-/// How often is looked whether an app has ended whose supervisor stays.
+/// How often is looked whether an app is as far as others need it.
 const LOOK: Duration = Duration::from_millis(100);
 
 impl Known {
@@ -25,12 +25,41 @@ impl Known {
                 .finish(|_| {})
         };
         match { asked }() {
-            Ok(snapshot) if snapshot.is_to_run() => Ok(()),
+            Ok(snapshot) if snapshot.is_to_run() => self.wait_until_healthy(),
             Ok(_) | Err(Fault::Gone | Fault::Leaving(_)) => {
                 let done = self.record.app.can_complete() && self.wait_until_completed().is_ok();
                 done.then_some(()).ok_or_else(|| "does not run".to_owned())
             }
             Err(_) => Err("is not up".to_owned()),
+        }
+    }
+
+    /// Waits until an instance is healthy, if that is checked: clients are served as soon as one is.
+    ///
+    /// # Errors
+    /// If none is after `listen_timeout`; says why.
+    fn wait_until_healthy(&self) -> Result<(), String> {
+        if self.record.app.health.is_none() {
+            return Ok(());
+        }
+        let end = Instant::now() + self.record.app.listen_timeout;
+        loop {
+            let now = self.snapshot();
+            let online = now.instances.iter().filter(|it| it.state == State::Online);
+            let mut reason = None;
+            for instance in online {
+                match &instance.unhealthy {
+                    Some(unhealthy) => reason = Some(unhealthy.clone()),
+                    None => return Ok(()),
+                }
+            }
+            if Instant::now() >= end {
+                return Err(match reason {
+                    Some(reason) => format!("is unhealthy ({reason})"),
+                    None => "is not up".to_owned(),
+                });
+            }
+            std::thread::sleep(LOOK);
         }
     }
 

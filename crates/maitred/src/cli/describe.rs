@@ -210,6 +210,7 @@ fn of_app(app: &App) -> Vec<Row> {
 fn depends_on(app: &App) -> Option<String> {
     let shown = app.depends_on.iter().map(|it| match it.until {
         Until::Started => it.app.clone(),
+        Until::Healthy => format!("{} (healthy)", it.app),
         Until::Completed => format!("{} (completed)", it.app),
     });
     let shown: Vec<_> = shown.collect();

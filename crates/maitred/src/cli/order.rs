@@ -41,6 +41,7 @@ impl Order {
             namespace,
             needs: &[],
             can_complete: true,
+            is_checked: true,
         }));
         let candidates: Vec<Node<'_>> = managed
             .iter()

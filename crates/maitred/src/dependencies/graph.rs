@@ -1,9 +1,10 @@
 //! From the names in `depends_on` to a graph without cycles.
 
 use std::collections::BTreeSet;
-use std::fmt;
 
 use config::{App, Dependency, Until};
+
+use super::Wrong;
 
 /// One app, as far as the graph knows it.
 #[derive(Clone, Copy, Debug)]
@@ -15,6 +16,8 @@ pub(crate) struct Node<'a> {
     pub(crate) needs: &'a [Dependency],
     /// Whether a run with exit code 0 is its last one.
     pub(crate) can_complete: bool,
+    /// Whether its health is checked.
+    pub(crate) is_checked: bool,
 }
 
 impl<'a> From<&'a App> for Node<'a> {
@@ -25,6 +28,7 @@ impl<'a> From<&'a App> for Node<'a> {
             namespace: &app.namespace,
             needs: &app.depends_on,
             can_complete: app.can_complete(),
+            is_checked: app.health.is_some(),
         }
     }
 }
@@ -43,46 +47,6 @@ pub(crate) struct Graph {
     /// The nodes behind those that are to be started: others that they need, by their places in the
     /// list of others.
     others: Vec<usize>,
-}
-
-/// What is wrong with a dependency; it is not in the graph.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Wrong {
-    /// There is no app of this name.
-    Unknown { app: String, dependency: String },
-    /// Several are called so, and none is in the namespace of the app.
-    Ambiguous { app: String, dependency: String },
-    /// It is restarted whenever it ends.
-    NeverCompletes { app: String, dependency: String },
-    /// Each waits for the next one, and the last one is the first.
-    Cycle(Vec<String>),
-}
-
-impl fmt::Display for Wrong {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Unknown { app, dependency } => {
-                write!(
-                    f,
-                    "{app}: depends_on names {dependency}, and there is no app of this name"
-                )
-            }
-            Self::Ambiguous { app, dependency } => write!(
-                f,
-                "{app}: depends_on names {dependency}, and apps of several namespaces are called so"
-            ),
-            Self::NeverCompletes { app, dependency } => write!(
-                f,
-                "{app}: depends_on waits until {dependency} has completed, and {dependency} is restarted \
-                 whenever it ends: write autorestart: false there"
-            ),
-            Self::Cycle(names) => write!(
-                f,
-                "depends_on goes round in a circle: {}",
-                names.join(" → ")
-            ),
-        }
-    }
 }
 
 impl Graph {
@@ -167,6 +131,12 @@ impl Graph {
         };
         if dependency.until == Until::Completed && needed.is_some_and(|it| !it.can_complete) {
             return Err(wrong(|app, dependency| Wrong::NeverCompletes {
+                app,
+                dependency,
+            }));
+        }
+        if dependency.until == Until::Healthy && needed.is_some_and(|it| !it.is_checked) {
+            return Err(wrong(|app, dependency| Wrong::NeverHealthy {
                 app,
                 dependency,
             }));
@@ -267,6 +237,7 @@ pub(crate) fn numbered(needs: &[&[isize]]) -> Graph {
         namespace: "default",
         needs,
         can_complete: true,
+        is_checked: false,
     });
     let (graph, wrongs) = Graph::of(&nodes.collect::<Vec<_>>(), &[]);
     assert!(wrongs.is_empty());
@@ -294,10 +265,11 @@ mod tests {
             let (namespace, name) = name.split_once('/').unwrap_or(("default", name));
             let needs = needs.split(',').map(str::trim).filter(|it| !it.is_empty());
             let needs = needs.map(|need| Dependency {
-                app: need.trim_end_matches('!').to_owned(),
-                until: match need.ends_with('!') {
-                    true => Until::Completed,
-                    false => Until::Started,
+                app: need.trim_end_matches(['!', '+']).to_owned(),
+                until: match need.chars().last() {
+                    Some('!') => Until::Completed,
+                    Some('+') => Until::Healthy,
+                    _ => Until::Started,
                 },
             });
             Self {
@@ -320,6 +292,7 @@ mod tests {
                 namespace: &self.namespace,
                 needs: &self.needs,
                 can_complete: self.can_complete,
+                is_checked: self.name.ends_with("db"),
             }
         }
     }
@@ -426,6 +399,14 @@ mod tests {
                 &[
                     "a: depends_on waits until b has completed, and b is restarted whenever it ends: \
                    write autorestart: false there",
+                ],
+            ),
+            (
+                "a: b+, db+; b; db",
+                "",
+                &[
+                    "a: depends_on waits until b is healthy, which is not checked: write health there, \
+                     or until: \"started\" here",
                 ],
             ),
         ] {

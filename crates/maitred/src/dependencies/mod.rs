@@ -2,8 +2,10 @@
 
 mod graph;
 mod schedule;
+mod wrong;
 
 #[cfg(test)]
 pub(crate) use graph::numbered;
-pub(crate) use graph::{Graph, Node, Wrong};
+pub(crate) use graph::{Graph, Node};
 pub(crate) use schedule::{Direction, Schedule};
+pub(crate) use wrong::Wrong;

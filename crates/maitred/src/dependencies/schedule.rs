@@ -138,7 +138,7 @@ impl Schedule {
     fn is_ready(&self, number: usize) -> bool {
         let is_there = |(need, until): &(usize, Until)| match self.state(*need) {
             State::Completed => true,
-            State::Started | State::Failed { was_up: true } => *until == Until::Started,
+            State::Started | State::Failed { was_up: true } => *until != Until::Completed,
             State::Waits | State::Begun | State::Failed { was_up: false } | State::Held => false,
         };
         let needs = self.needs.get(number);

@@ -316,6 +316,13 @@ fn what_is_wrong_is_said_before_anything_is_started() {
             ],
             "b is restarted whenever it ends: write autorestart: false there",
         ),
+        (
+            &[
+                ("a", json!({ "app": "b", "until": "healthy" })),
+                ("b", json!([])),
+            ],
+            "a: depends_on waits until b is healthy, which is not checked: write health there",
+        ),
     ] {
         write(&home, "apps.json", apps);
         for command in ["start", "restart", "run", "check"] {

@@ -1,5 +1,6 @@
 //! Health checks: who fails one is told of and replaced, and nobody else notices.
 
+mod dependants;
 mod trial;
 
 use std::collections::BTreeSet;

@@ -7,6 +7,10 @@ use std::time::Duration;
 /// check has passed, and while it is on trial.
 const AWAITED: Duration = Duration::from_millis(500);
 
+/// Each time that a replacement was in vain the next one takes twice as many failures, so often: up to 32
+/// times as many, which is a quarter of an hour with the default settings.
+const LONGEST_PATIENCE: u32 = 5;
+
 /// What follows from a check.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Follows {
@@ -33,6 +37,8 @@ pub(crate) struct Health {
     /// How many have failed, or passed, in a row.
     failed: u32,
     well: u32,
+    /// How often it was to be replaced, and is still here.
+    in_vain: u32,
     /// What the last one has found, where it has failed.
     reason: Option<String>,
     /// It would be up, but for the first check that passes; and whether it listens, as was found.
@@ -51,6 +57,7 @@ impl Health {
             is_unhealthy: false,
             failed: 0,
             well: 0,
+            in_vain: 0,
             reason: None,
             awaited: None,
         }
@@ -118,6 +125,7 @@ impl Health {
         match verdict {
             Ok(()) => {
                 self.failed = 0;
+                self.in_vain = 0;
                 self.well = self.well.saturating_add(1);
                 follows.first = !std::mem::replace(&mut self.passed, true);
                 if !self.is_unhealthy || self.well >= self.rules.successes {
@@ -131,11 +139,13 @@ impl Health {
                 if self.passed || now >= self.started + self.rules.grace {
                     self.failed += 1;
                     follows.changed = !std::mem::replace(&mut self.is_unhealthy, true);
-                    follows.replace = self.failed >= self.rules.failures;
+                    let patience = 1_u32 << self.in_vain.min(LONGEST_PATIENCE);
+                    follows.replace = self.failed >= self.rules.failures.saturating_mul(patience);
                 }
                 if follows.replace {
-                    // If that does not help, it is tried again.
+                    // Its successor is not healthy either if there is a next time.
                     self.failed = 0;
+                    self.in_vain = self.in_vain.saturating_add(1);
                 }
             }
         }
@@ -202,8 +212,9 @@ mod tests {
             (3, 1, "+-+-+", "1!h!h"),
             (3, 1, "+--+--+", "1!.h!.h"),
             // It is replaced, and again where that did not help.
-            (3, 1, "+-------", "1!.r..r."),
-            (1, 1, "+--", "1Rr"),
+            (3, 1, "+----------", "1!.r.....r."),
+            (1, 1, "+----------------", "1R.r...r.......r."),
+            (1, 1, "+---+---", "1R.rhR.r"),
             (3, 2, "+-++", "1!.h"),
             // One that passes ends the row of those that fail.
             (3, 2, "+-+-++", "1!...h"),
