@@ -12,6 +12,8 @@ use anyhow::{Context, bail};
 use rustix::fs::{FlockOperation, OFlags, flock};
 use rustix::io::Errno;
 
+use telemetry::metrics::Carried;
+
 use super::record::Record;
 use super::{Home, atomic, kept_file, private_folder, socket};
 
@@ -84,6 +86,25 @@ impl AppFolder {
                 path.display()
             )
         })
+    }
+
+    fn counted_path(&self) -> PathBuf {
+        self.path.join("counted.json")
+    }
+
+    /// What the supervisor that was killed last has told of its counters, if it was asked.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn counted(&self) -> anyhow::Result<Carried> {
+        let path = self.counted_path();
+        match kept_file::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Carried::default()),
+            text => {
+                let text = text.with_context(|| format!("reading {}", path.display()))?;
+                serde_json::from_slice(&text).with_context(|| format!("{}", path.display()))
+            }
+        }
     }
 
     /// Connects to the supervisor.
@@ -234,6 +255,31 @@ impl Claim {
             return Ok(());
         }
         atomic::write(&path, &text, None).with_context(|| format!("writing {}", path.display()))
+    }
+
+    /// Forgets what was told of counters by a supervisor of old.
+    ///
+    /// # Errors
+    /// If the folder cannot be written to.
+    pub fn forget_counted(&self) -> io::Result<()> {
+        match fs::remove_file(self.folder.counted_path()) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    /// Keeps what was told of counters.
+    ///
+    /// # Errors
+    /// If the folder cannot be written to, or the disk is full.
+    pub fn keep_counted(&self, counted: &Carried) -> anyhow::Result<()> {
+        if !self.is_valid() {
+            // Whatever it is, that is told when the record is written.
+            return Ok(());
+        }
+        let path = self.folder.counted_path();
+        let text = serde_json::to_vec(counted).context("encoding what was counted")?;
+        atomic::replace(&path, &text).with_context(|| format!("writing {}", path.display()))
     }
 
     /// Makes the folder again, if it was removed, with a lock of its own. The guard has none of it: a

@@ -30,6 +30,18 @@ pub(super) fn remove_unfinished(path: &Path) {
 /// # Errors
 /// If the folder cannot be written to, or the disk is full; then the old file is still there.
 pub(super) fn write(path: &Path, content: &[u8], backup: Option<&Path>) -> io::Result<()> {
+    put(path, content, backup, true)
+}
+
+/// The same for what is worth nothing after a power cut: nothing waits for the disk.
+///
+/// # Errors
+/// As for [`write`].
+pub(super) fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
+    put(path, content, None, false)
+}
+
+fn put(path: &Path, content: &[u8], backup: Option<&Path>, lasts: bool) -> io::Result<()> {
     // Two that write at the same time must not share the file.
     let mut name = path.as_os_str().to_owned();
     name.push(format!("{UNFINISHED}{}", std::process::id()));
@@ -46,7 +58,9 @@ pub(super) fn write(path: &Path, content: &[u8], backup: Option<&Path>) -> io::R
             .mode(0o600)
             .open(new)?;
         file.write_all(content)?;
-        file.sync_data()?;
+        if lasts {
+            file.sync_data()?;
+        }
         if let Some(backup) = backup {
             let _ = fs::remove_file(backup);
             if path.exists() {
@@ -55,8 +69,8 @@ pub(super) fn write(path: &Path, content: &[u8], backup: Option<&Path>) -> io::R
         }
         fs::rename(new, path)?;
         match path.parent() {
-            Some(folder) => File::open(folder)?.sync_all(),
-            None => Ok(()),
+            Some(folder) if lasts => File::open(folder)?.sync_all(),
+            _ => Ok(()),
         }
     };
     let result = written();

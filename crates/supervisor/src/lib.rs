@@ -69,7 +69,7 @@ use spawn::{Ready, Spawner};
 use starving::Starving;
 use telemetry::events::Event;
 use telemetry::figures::ListenerFigures;
-use telemetry::metrics::Tally;
+use telemetry::metrics::{Carried, Tally};
 
 /// What the kernel sends us when the guard has ended: a signal that harms nobody.
 const GUARD_ENDED: Signal = Signal::CONT;
@@ -122,6 +122,10 @@ pub struct Supervisor {
     checks: health::Checks,
     /// What has happened, in numbers.
     tally: Tally,
+    /// What the supervisors before this one have told of that.
+    counted_before: Carried,
+    /// That could not be kept when it was told last.
+    fails_to_keep: bool,
     followers: Followers,
     endpoint: Endpoint,
     delay: Option<Delay>,
@@ -197,6 +201,8 @@ impl Supervisor {
             delay: None,
             ending: None,
             tally: Tally::default(),
+            counted_before: Carried::default(),
+            fails_to_keep: false,
             followers: Followers::default(),
             endpoint: Endpoint::new(),
             afterwards: Afterwards::Kept,

@@ -4,13 +4,20 @@ use std::time::Duration;
 
 use process::usage;
 use telemetry::events::Event;
-use telemetry::metrics::{AppMetrics, ByWord, InstanceMetrics, ProcessMetrics};
+use telemetry::metrics::{AppMetrics, ByWord, Carried, InstanceMetrics, ProcessMetrics};
 
 use super::Supervisor;
 use super::endpoint::{Answer, Question};
 use super::slot::Slot;
 
 impl Supervisor {
+    /// Counts on from what killed supervisors of the app have told.
+    #[must_use]
+    pub fn with_counted(mut self, counted: Carried) -> Self {
+        self.counted_before = counted;
+        self
+    }
+
     /// Answers what came in over the metrics endpoint.
     pub(super) async fn asked(&mut self, question: Question) {
         match question {
@@ -30,7 +37,7 @@ impl Supervisor {
     /// What is measured now.
     pub(super) async fn metrics(&mut self) -> AppMetrics {
         self.count().await;
-        AppMetrics {
+        let metrics = AppMetrics {
             app: self.app.name.clone(),
             namespace: self.app.namespace.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -39,7 +46,26 @@ impl Supervisor {
             listeners: self.figures.clone(),
             output: self.volume(),
             tally: self.tally.clone(),
+            before: self.counted_before.clone(),
+        };
+        self.keep_counted(&metrics);
+        metrics
+    }
+
+    /// Keeps what is told, for a supervisor that takes the place of this one.
+    fn keep_counted(&mut self, metrics: &AppMetrics) {
+        let Some(claim) = &self.claim else {
+            return;
+        };
+        let kept = claim.keep_counted(&Carried::of(metrics));
+        let fails = kept.is_err();
+        if let Err(error) = kept
+            && !self.fails_to_keep
+        {
+            let reason = format!("{error:#}");
+            self.event(Event::NotKept { reason });
         }
+        self.fails_to_keep = fails;
     }
 
     /// What instances have written; nothing is known of one that writes to our own outputs itself.
@@ -55,6 +81,9 @@ impl Supervisor {
         let now = self.now();
         let lasts = slot.processes.iter().map(|it| it.blocked.counts(now));
         let before = self.tally.blocked.get(&slot.number);
+        let spent = self.tally.cpu.get(&slot.number).copied();
+        let run = slot.processes.iter();
+        let run = run.filter_map(|process| usage::cpu_time(process.pid));
         InstanceMetrics {
             number: slot.number,
             up: process.is_some(),
@@ -62,6 +91,9 @@ impl Supervisor {
             healthy: slot.healthy(),
             blocked: process.is_some_and(|process| process.blocked.lasts(now).is_some()),
             blocked_for: before.copied().unwrap_or_default() + lasts.sum::<Duration>(),
+            cpu: run
+                .fold(spent.unwrap_or_default(), |sum, it| sum + it)
+                .as_secs_f64(),
             started_at: process.map(|process| process.started_at),
             process: process.map_or_else(ProcessMetrics::default, |process| used_by(process.pid)),
         }

@@ -1,14 +1,19 @@
 //! Children that have ended: instances, and what they have left behind.
 
 use home::Exit;
-use rustix::process::{WaitOptions, WaitStatus, wait};
+use process::usage;
+use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
 
 use super::Supervisor;
 
 impl Supervisor {
     /// Takes note of every child that has ended; a subreaper has more children than the instances.
     pub(super) fn reap(&mut self) {
-        while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
+        while let Ok(Some(ended)) = sys::ended_child() {
+            self.note_cpu(ended);
+            let Ok(Some((pid, status))) = waitpid(Some(ended), WaitOptions::NOHANG) else {
+                return;
+            };
             let Some(status) = final_status(status) else {
                 continue;
             };
@@ -27,6 +32,18 @@ impl Supervisor {
         }
         self.ask_orphans();
         self.left_groups.retain(|group| !group.remove());
+    }
+
+    /// Counts the processor time of an instance's process that has ended.
+    fn note_cpu(&mut self, ended: Pid) {
+        let pid = ended.as_raw_nonzero().get();
+        let slots = self.slots.iter();
+        let mut slots = slots.filter(|slot| slot.processes.iter().any(|it| it.pid == pid));
+        if let Some(slot) = slots.next()
+            && let Some(time) = usage::cpu_time(pid)
+        {
+            self.tally.spent(slot.number, time);
+        }
     }
 }
 

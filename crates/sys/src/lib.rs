@@ -23,8 +23,8 @@ pub use channel::{CHANNEL, ChannelPlace};
 pub use passed::take_passed;
 pub use peer::{peer_pidfd, receive_all};
 pub use process::{
-    ChildSetup, Forked, Identity, cpu_time, exit_now, fork, is_same_file, set_up_child,
-    set_up_daemon,
+    ChildSetup, Forked, Identity, cpu_time, ended_child, exit_now, fork, is_same_file,
+    set_up_child, set_up_daemon,
 };
 pub use readable::Readable;
 pub use rights::Rights;

@@ -98,6 +98,23 @@ pub fn cpu_time(pid: Pid) -> io::Result<Duration> {
     Ok(seconds + Duration::from_nanos(time.tv_nsec.try_into().unwrap_or(0)))
 }
 
+/// A child that has ended and has not been waited for yet, if there is one: what `/proc` and its CPU clock
+/// tell of it can still be read.
+///
+/// # Errors
+/// If this process has no children.
+pub fn ended_child() -> io::Result<Option<Pid>> {
+    // SAFETY: all bytes zero is a valid siginfo_t.
+    let mut info: libc::siginfo_t = unsafe { std::mem::zeroed() };
+    let flags = libc::WEXITED | libc::WNOHANG | libc::WNOWAIT;
+    // SAFETY: the pointer is to a live siginfo_t, which the call fills in.
+    if unsafe { libc::waitid(libc::P_ALL, 0, &raw mut info, flags) } != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: waitid has filled in the fields of a child, or left zeros where there is none.
+    Ok(Pid::from_raw(unsafe { info.si_pid() }))
+}
+
 /// Ends the process at once, without running anything else of it.
 pub fn exit_now(code: i32) -> ! {
     // SAFETY: _exit takes a number, and does not return.

@@ -57,6 +57,9 @@ pub struct RequestFigures {
 pub struct WaitFigures {
     pub count: u64,
     pub mean: u64,
+    /// Their sum.
+    #[serde(default)]
+    pub total: u64,
     pub p99: u64,
     pub longest: u64,
     /// A histogram: step `n` counts those that waited less than `2^n` microseconds, and not less
@@ -69,6 +72,7 @@ impl From<balance::Waits> for WaitFigures {
         Self {
             count: waits.count,
             mean: waits.mean(),
+            total: waits.total,
             p99: waits.quantile(0.99),
             longest: waits.longest,
             steps: waits.steps.to_vec(),

@@ -17,6 +17,7 @@ use home::{AppFolder, Claim};
 use process::cgroup::Branch;
 use supervisor::{self, Supervisor};
 use supervisor::{guard, output};
+use telemetry::metrics::Carried;
 
 /// Supervise an app whose lock is handed over as standard input; standard output hears when it can
 /// be asked, or what is wrong.
@@ -61,8 +62,18 @@ impl Supervise {
         loop {
             let claim = Claim::inherited(AppFolder::new(self.folder.clone()), lock.try_clone()?)?;
             let mut record = claim.folder().record()?;
+            let mut counted = Carried::default();
             if keeper.has_lost_one() {
                 record.count_crash();
+                // Without it the app runs as well.
+                counted = claim.folder().counted().unwrap_or_else(|error| {
+                    note(&format!("counters begin anew: {error:#}"));
+                    Carried::default()
+                });
+            } else {
+                claim
+                    .forget_counted()
+                    .context("removing what was counted")?;
             }
             let folder = RuntimeFolder::create()?;
             let Some(listening) = keeper.split(folder.path(), branch.as_ref(), note)? else {
@@ -80,6 +91,7 @@ impl Supervise {
             };
             let code = Supervisor::new(record, Some(claim), folder, branch, output, 0)?
                 .with_left(listening)
+                .with_counted(counted)
                 .run(ready);
             runtime_folder::remove(&path);
             return code;

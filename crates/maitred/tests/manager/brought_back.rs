@@ -1,5 +1,6 @@
 //! A supervisor that is killed comes back, with its app: nobody is refused meanwhile.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::net::TcpStream;
 use std::process::Stdio;
@@ -271,4 +272,73 @@ fn commands_wait_for_one_that_is_killed_again_and_again() {
     send(guard.pid, Signal::TERM);
     assert_eq!(gone_within(PATIENCE, &[guard]), []);
     assert_eq!(home.statuses(), [(0, "crashed".to_owned())]);
+}
+
+/// Counters go on where the killed supervisor has told them last, and what restarts does not take
+/// processor time away.
+#[test]
+fn counters_never_go_back() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("app.js", NODE_SERVER);
+    home.does(&["start", "app.js", "-i", "2"]);
+    let counters = || -> BTreeMap<String, f64> {
+        let text = home.does(&["metrics"]);
+        let growing = |name: &str| {
+            let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+            let kinds = types.filter_map(|line| line.split_once(' '));
+            let mut growing = kinds.filter(|(_, kind)| ["counter", "histogram"].contains(kind));
+            growing.any(|(family, _)| {
+                name.strip_prefix(family)
+                    .is_some_and(|rest| ["_total", "_sum", "_count", "_bucket"].contains(&rest))
+            })
+        };
+        let samples = text.lines().filter(|line| !line.starts_with('#'));
+        let samples = samples.filter_map(|line| line.rsplit_once(' '));
+        let samples = samples.filter(|(key, _)| growing(key.split('{').next().unwrap()));
+        let counters = samples.map(|(key, value)| (key.to_owned(), value.parse().unwrap()));
+        counters.collect()
+    };
+    let served = |all: &BTreeMap<String, f64>| -> f64 {
+        let accepted = all
+            .iter()
+            .filter(|(key, _)| key.starts_with("maitred_connections_total{"));
+        accepted.map(|(_, value)| value).sum()
+    };
+    let mut asked = 0.0;
+    let mut before = counters();
+    for what in ["restart", "kill", "reload", "kill", "scale"] {
+        for _ in 0..20 {
+            assert_eq!(Request::get(&home.door(), "/").unwrap().status, 200);
+            asked += 1.0;
+        }
+        let told = counters();
+        assert_eq!(served(&told), asked, "{what}");
+        match what {
+            "kill" => {
+                kill_supervisor(&home, "app");
+                until_it_is("it is back", || online(&home));
+            }
+            "scale" => {
+                home.does(&["scale", "app", "1"]);
+                home.does(&["scale", "app", "3"]);
+            }
+            command => {
+                home.does(&[command, "app"]);
+            }
+        }
+        let now = counters();
+        for (name, value) in before.iter().chain(&told) {
+            let after = now.get(name);
+            assert!(
+                after.is_some_and(|after| after >= value),
+                "{what}: {name} {value} {after:?}"
+            );
+        }
+        before = now;
+    }
+    // A supervisor that was started, and not in the place of one that was killed, begins anew.
+    home.does(&["stop", "app"]);
+    home.does(&["start", "app"]);
+    assert_eq!(served(&counters()), 0.0);
 }

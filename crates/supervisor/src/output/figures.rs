@@ -145,6 +145,7 @@ mod tests {
             waited: WaitFigures {
                 count: 10,
                 mean: 250_000,
+                total: 0,
                 p99: 2_048_000,
                 longest: 1_500_000_000,
                 steps: Vec::new(),

@@ -61,7 +61,7 @@ impl Apps {
         let mut samples = self
             .0
             .iter()
-            .flat_map(|app| (family.samples)(app).into_iter().map(move |it| (app, it)))
+            .flat_map(|app| app.samples(family).into_iter().map(move |it| (app, it)))
             .peekable();
         if samples.peek().is_none() {
             return Ok(());
@@ -69,8 +69,8 @@ impl Apps {
         let unit = family.unit.as_ref();
         let mut metric = encoder.encode_descriptor(family.name, family.help, unit, family.kind)?;
         for (app, Sample { mut labels, value }) in samples {
-            labels.insert(0, ("app", app.app.clone()));
-            labels.insert(1, ("namespace", app.namespace.clone()));
+            labels.insert(0, ("app".into(), app.app.clone()));
+            labels.insert(1, ("namespace".into(), app.namespace.clone()));
             encode_value(metric.encode_family(&labels)?, family.kind, value)?;
         }
         Ok(())
@@ -88,7 +88,7 @@ fn encode_value(mut encoder: MetricEncoder<'_>, kind: MetricType, value: Value) 
         (_, Value::Count(count)) => encoder.encode_gauge(&count),
         (_, Value::Number(number)) => encoder.encode_gauge(&number),
         (_, Value::Wait(waited)) => {
-            let sum = waited.mean as f64 * waited.count as f64 / 1e9;
+            let sum = waited.total as f64 / 1e9;
             let buckets = buckets(&waited);
             encoder.encode_histogram::<NoLabels>(sum, waited.count, &buckets, None)
         }
@@ -154,6 +154,7 @@ mod tests {
             waiting_for: 0,
             waited: WaitFigures {
                 count: 7,
+                total: 7_000_000_000,
                 mean: 1_000_000_000,
                 p99: 0,
                 longest: 0,

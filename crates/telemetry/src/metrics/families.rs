@@ -1,8 +1,11 @@
 //! Which metrics there are: one row for each, with its name, its help, and where its samples come
 //! from. Names follow Prometheus' conventions: base units, `_total` behind counters.
 
+use std::borrow::Cow;
+
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::Unit;
+use serde::{Deserialize, Serialize};
 
 use super::{AppMetrics, InstanceMetrics, ProcessMetrics};
 use crate::figures::{ListenerFigures, RequestFigures, WaitFigures, WorkerFigures};
@@ -20,10 +23,11 @@ pub(super) struct Family {
 
 /// One sample, with the labels that it has besides those of its app.
 pub(super) struct Sample {
-    pub(super) labels: Vec<(&'static str, String)>,
+    pub(super) labels: Vec<(Cow<'static, str>, String)>,
     pub(super) value: Value,
 }
 
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub(super) enum Value {
     Count(u64),
     Number(f64),
@@ -176,8 +180,8 @@ fn of_instances() -> Vec<Family> {
         ),
         counter(
             "instance_cpu",
-            "Processor time of the instance's process; it begins anew with each process.",
-            |app| each(app, |it| it.process.cpu.map(Value::Number)),
+            "Processor time of the instance's processes.",
+            |app| each(app, |it| Some(Value::Number(it.cpu))),
         )
         .seconds(),
         gauge(
@@ -218,10 +222,7 @@ fn of_connections() -> Vec<Family> {
                 let wait = |it: &ListenerFigures| Value::Wait(it.waited.clone());
                 let listeners = app.listeners.iter();
                 listeners
-                    .map(|it| Sample {
-                        labels: vec![listener(it)],
-                        value: wait(it),
-                    })
+                    .map(|it| Sample::new(vec![listener(it)], wait(it)))
                     .collect()
             },
         },
@@ -283,9 +284,9 @@ fn of_requests() -> Vec<Family> {
             samples: |app| {
                 let requests = with_requests(app);
                 requests
-                    .map(|(at, requests)| Sample {
-                        labels: vec![listener(at)],
-                        value: Value::Wait(requests.first_byte.clone()),
+                    .map(|(at, requests)| {
+                        let waited = Value::Wait(requests.first_byte.clone());
+                        Sample::new(vec![listener(at)], waited)
                     })
                     .collect()
             },
@@ -323,19 +324,29 @@ fn of_requests() -> Vec<Family> {
     ]
 }
 
-fn one(labels: Vec<(&'static str, String)>, value: Value) -> Vec<Sample> {
-    vec![Sample { labels, value }]
-}
+/// Labels by their names.
+type Named = Vec<(&'static str, String)>;
 
-fn sample(labels: Vec<(&'static str, String)>, count: u64) -> Sample {
-    Sample {
-        labels,
-        value: Value::Count(count),
+impl Sample {
+    fn new(labels: Named, value: Value) -> Self {
+        let labels = labels.into_iter();
+        Self {
+            labels: labels.map(|(name, it)| (name.into(), it)).collect(),
+            value,
+        }
     }
 }
 
+fn one(labels: Named, value: Value) -> Vec<Sample> {
+    vec![Sample::new(labels, value)]
+}
+
+fn sample(labels: Named, count: u64) -> Sample {
+    Sample::new(labels, Value::Count(count))
+}
+
 fn used(
-    labels: Vec<(&'static str, String)>,
+    labels: Named,
     process: &ProcessMetrics,
     value: impl Fn(&ProcessMetrics) -> Option<Value>,
 ) -> Vec<Sample> {
@@ -352,12 +363,10 @@ fn listener(figures: &ListenerFigures) -> (&'static str, String) {
 }
 
 fn each(app: &AppMetrics, value: impl Fn(&InstanceMetrics) -> Option<Value>) -> Vec<Sample> {
-    let samples = app.instances.iter().filter_map(|it| {
-        Some(Sample {
-            labels: vec![instance(it.number)],
-            value: value(it)?,
-        })
-    });
+    let samples = app
+        .instances
+        .iter()
+        .filter_map(|it| Some(Sample::new(vec![instance(it.number)], value(it)?)));
     samples.collect()
 }
 

@@ -3,6 +3,7 @@
 //! A supervisor counts ([`Tally`]); [`AppMetrics`] is all that is known of an app at one moment;
 //! [`open_metrics`] and [`prometheus`] write that of several apps as text.
 
+mod carried;
 mod encode;
 mod families;
 mod tally;
@@ -12,6 +13,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+pub use carried::Carried;
 pub use encode::{OPEN_METRICS, PROMETHEUS, open_metrics, prometheus};
 pub use tally::{Cause, Tally};
 
@@ -33,6 +35,9 @@ pub struct AppMetrics {
     /// What its supervisor has counted.
     #[serde(default)]
     pub tally: Tally,
+    /// What the supervisors before that one have told.
+    #[serde(default)]
+    pub before: Carried,
 }
 
 /// What is measured of an instance.
@@ -52,6 +57,9 @@ pub struct InstanceMetrics {
     /// For how long it has, with those of the processes before it.
     #[serde(default)]
     pub blocked_for: Duration,
+    /// Processor time so far, in seconds, with that of the processes before it.
+    #[serde(default)]
+    pub cpu: f64,
     /// When its process was started, in milliseconds since 1970.
     pub started_at: Option<u64>,
     /// What the process uses, while there is one.

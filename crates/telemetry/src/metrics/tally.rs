@@ -72,6 +72,9 @@ pub struct Tally {
     /// For how long event loops of each instance stood still, of the times that are over.
     #[serde(skip)]
     pub blocked: BTreeMap<u32, Duration>,
+    /// Processor time of the processes of each instance that have ended.
+    #[serde(skip)]
+    pub cpu: BTreeMap<u32, Duration>,
     /// Lines of output that could not be written to a log.
     pub lines_lost: u64,
     /// Instances that have been started before.
@@ -139,6 +142,11 @@ impl Tally {
     /// An event loop of an instance has stood still for so long.
     pub fn blocked(&mut self, instance: u32, time: Duration) {
         *self.blocked.entry(instance).or_default() += time;
+    }
+
+    /// A process of an instance has ended, after so much processor time.
+    pub fn spent(&mut self, instance: u32, time: Duration) {
+        *self.cpu.entry(instance).or_default() += time;
     }
 
     fn started(&mut self, instance: u32) {
