@@ -1,10 +1,12 @@
 //! `maitred list`: all apps at a glance.
 
+use std::num::NonZeroU32;
+
 use anstyle::{AnsiColor, Style};
 use clap::{Args, ValueEnum};
 
-use super::table::{Cell, Column, print};
-use super::{Manner, last_run, mini_list, shown, together, usage};
+use super::table::{Cell, Column, render, width};
+use super::{Manner, last_run, mini_list, shown, together, usage, watch};
 use crate::apps::{self, Known};
 use config::ExecMode;
 use home::control::{InstanceView, Snapshot, State};
@@ -16,6 +18,9 @@ pub(super) struct List {
     /// By what to sort: a column, with :desc for the largest first.
     #[arg(long, value_name = "COLUMN[:desc]")]
     sort: Option<String>,
+    /// Show them again every second, or every so many, until Ctrl-C.
+    #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = watch::USUAL)]
+    watch: Option<NonZeroU32>,
 }
 
 /// What the list can be sorted by.
@@ -43,9 +48,13 @@ struct Row<'a> {
 impl List {
     pub(super) fn execute(self, manner: &Manner) -> anyhow::Result<u8> {
         let home = Home::find()?;
-        let known = apps::all(&home)?;
         let sort = self.sort.as_deref().map(parse_sort).transpose()?;
-        show(&home, &known, sort.unwrap_or(USUAL), manner)?;
+        let sort = sort.unwrap_or(USUAL);
+        let look = || Ok(text(&home, &apps::all(&home)?, sort, manner));
+        match self.watch {
+            Some(every) => watch::watch(every, look)?,
+            None => together::print(look()?)?,
+        }
         Ok(0)
     }
 }
@@ -94,9 +103,14 @@ pub(super) fn parse_sort(text: &str) -> anyhow::Result<Order> {
 pub(super) fn show(
     home: &Home,
     known: &[Known],
-    (key, descending): Order,
+    order: Order,
     manner: &Manner,
 ) -> anyhow::Result<()> {
+    together::print(text(home, known, order, manner))
+}
+
+/// The apps as they are now, as a table.
+fn text(home: &Home, known: &[Known], (key, descending): Order, manner: &Manner) -> String {
     let snapshots = apps::snapshots(known);
     let instances = || {
         snapshots
@@ -135,11 +149,11 @@ pub(super) fn show(
         let blocks = rows.iter();
         let blocks =
             blocks.map(|row| mini_list::block(home, row.app, row.instance, row.usage, row.uptime));
-        return together::print(blocks.collect::<String>());
+        return blocks.collect();
     }
     let colours = together::colours(manner, &std::io::stdout());
     let cells: Vec<_> = rows.iter().map(cells).collect();
-    print(&COLUMNS, &cells, colours)
+    render(&COLUMNS, &cells, width(), colours)
 }
 
 const COLUMNS: [Column; 12] = [

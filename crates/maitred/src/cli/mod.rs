@@ -52,6 +52,7 @@ mod supervise;
 mod table;
 mod together;
 mod usage;
+mod watch;
 mod what;
 
 use std::ffi::OsString;

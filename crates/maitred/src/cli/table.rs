@@ -6,8 +6,6 @@ use anstyle::Style;
 use rustix::termios::tcgetwinsize;
 use unicode_width::UnicodeWidthStr;
 
-use super::together;
-
 /// A column.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Column {
@@ -45,15 +43,13 @@ pub(super) fn width() -> Option<usize> {
     (size.ws_col > 0).then_some(usize::from(size.ws_col))
 }
 
-/// Writes the table.
-///
-/// # Errors
-/// If it cannot be written; that the reader has gone does not matter.
-pub(super) fn print(columns: &[Column], rows: &[Vec<Cell>], colours: bool) -> anyhow::Result<()> {
-    together::print(render(columns, rows, width(), colours))
-}
-
-fn render(columns: &[Column], rows: &[Vec<Cell>], room: Option<usize>, colours: bool) -> String {
+/// The table as text, within so much room.
+pub(super) fn render(
+    columns: &[Column],
+    rows: &[Vec<Cell>],
+    room: Option<usize>,
+    colours: bool,
+) -> String {
     let mut text = String::new();
     for pieces in lines(columns, rows, room) {
         let mut line = String::new();

@@ -1,7 +1,8 @@
-//! `maitred monit` in a real terminal: tmux's.
+//! `maitred monit` and `ls --watch` in a real terminal: tmux's.
 
 use std::fs;
-use std::process::{Command, Output};
+use std::io::{BufRead, BufReader};
+use std::process::{Command, Output, Stdio};
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
@@ -315,4 +316,49 @@ fn without_a_terminal_it_says_what_to_use() {
     let said = home.fails(&["monit"]);
     assert!(said.contains("needs a terminal"), "{said}");
     assert!(said.contains("`maitred ls`"), "{said}");
+}
+
+/// The list is written over; what does not fit is counted.
+#[test]
+fn a_watched_list_shows_what_changes() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "exec sleep 1000\n");
+    home.does(&["start", "job.sh", "-n", "a", "-x", "-i", "3"]);
+    let terminal = Terminal::new(&home, 100, 10);
+    terminal.enters(&format!("{} ls --watch", maitred().display()));
+    let screen = terminal.until(|screen| screen.matches("online").count() == 3);
+    assert!(screen.starts_with("id  name"), "{screen}");
+    home.does(&["stop", "a"]);
+    let screen = terminal.until(|screen| screen.matches("stopped").count() == 3);
+    assert!(!screen.contains("online"), "{screen}");
+    home.does(&["scale", "a", "20"]);
+    terminal.until(|screen| screen.contains("… 13 more"));
+    home.does(&["delete", "a"]);
+    let screen = terminal.until(|screen| !screen.contains("more"));
+    assert_eq!(screen.trim().lines().count(), 1, "{screen}");
+    terminal.presses(&["C-c"]);
+    terminal.enters("echo it goes on");
+    terminal.until(|screen| screen.contains("\nit goes on"));
+}
+
+/// Where nobody looks there are tables below one another, without a control character, until the reader
+/// has gone.
+#[test]
+fn a_watched_list_is_plain_where_it_is_read_by_a_program() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("job.sh", "exec sleep 1000\n");
+    home.does(&["start", "job.sh"]);
+    let mut list = home.command(&["ls", "--watch=1"]);
+    let mut list = list.stdout(Stdio::piped()).spawn().unwrap();
+    let lines = BufReader::new(list.stdout.take().unwrap()).lines();
+    let lines: Vec<_> = lines.take(5).map(Result::unwrap).collect();
+    let begins = |at: usize, what: &str| lines[at].trim_start().starts_with(what);
+    assert!(begins(0, "id  name") && begins(3, "id  name"), "{lines:?}");
+    assert!(
+        begins(1, "0  job") && lines[2].is_empty() && begins(4, "0  job"),
+        "{lines:?}"
+    );
+    assert!(list.wait().unwrap().success());
 }
