@@ -45,6 +45,8 @@ struct Together<'a> {
     awaited: usize,
     /// A signal has asked to end: no other one is started.
     ends: bool,
+    /// Those that run are asked to end, with this signal and in this order.
+    ending: Option<(Signal, Schedule)>,
     highest: u8,
     news: Sender<News>,
     manner: &'a Manner,
@@ -79,6 +81,7 @@ pub(super) fn run(apps: Vec<Foreground>, order: Order, manner: &Manner) -> anyho
         there: BTreeSet::new(),
         awaited: 0,
         ends: false,
+        ending: None,
         highest: 0,
         news,
         manner,
@@ -168,20 +171,45 @@ impl Together<'_> {
     }
 
     fn signalled(&mut self, arrived: Signalled) {
-        self.ends |= matches!(
+        let ends = matches!(
             arrived.signal,
             Signal::INT | Signal::TERM | Signal::QUIT | Signal::HUP
         );
+        let is_first = ends && !self.ends;
+        self.ends |= ends;
+        if ends {
+            // Whoever asks a second time, or at a terminal, asks all of them.
+            self.ending = None;
+        }
         match arrived.signal {
             Signal::CHILD => self.reap(),
             // What the terminal sends has reached them too.
             _ if arrived.by_kernel => {}
             Signal::CONT | Signal::PIPE => {}
+            signal if is_first => {
+                self.ending = Some((signal, self.order.backward_schedule()));
+                self.ask_who_can_end();
+            }
             signal => {
                 for pid in self.running.keys().copied().filter_map(Pid::from_raw) {
                     // If it has just ended, the next signal says so.
                     let _ = kill_process(pid, signal);
                 }
+            }
+        }
+    }
+
+    /// Asks those to end on which nobody depends that runs.
+    fn ask_who_can_end(&mut self) {
+        let Some((signal, schedule)) = &mut self.ending else {
+            return;
+        };
+        while let Some(number) = schedule.next() {
+            let running = self.running.iter().find(|(_, it)| **it == number);
+            match running.and_then(|(pid, _)| Pid::from_raw(*pid)) {
+                // As above.
+                Some(pid) => drop(kill_process(pid, *signal)),
+                None => schedule.completed(number),
             }
         }
     }
@@ -206,6 +234,10 @@ impl Together<'_> {
                 self.is_there(number);
             } else if !self.ends {
                 self.has_failed(number, reason);
+            }
+            if let Some((_, schedule)) = &mut self.ending {
+                schedule.completed(number);
+                self.ask_who_can_end();
             }
             if !self.running.is_empty() {
                 let name = self.apps.get(number).map_or("", |it| it.app.name.as_str());

@@ -2,11 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use anyhow::bail;
+use anyhow::{Context, bail};
 use clap::Args;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::process::{PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_signal};
 
+use super::order::Order;
 use super::{Manner, together};
 use crate::apps::{self, Claimed, Known};
 use home::control::{Connection, Fault, Request, Snapshot};
@@ -35,7 +36,9 @@ impl Kill {
             together::say(manner, "there are no apps");
             return Ok(0);
         }
-        let results = apps::side_by_side(&known, |known| {
+        let all: Vec<_> = known.iter().map(|known| &known.record.app).collect();
+        let results = Order::among(&all).backward(&|number| {
+            let known = known.get(number).context("there is no such app")?;
             if self.delay {
                 serve_on(known)?;
             }
@@ -44,7 +47,7 @@ impl Kill {
         let (mut code, mut claims, mut records) = (0, Vec::new(), Vec::new());
         for (known, result) in known.into_iter().zip(results) {
             let name = known.record.app.name.clone();
-            match result {
+            match result.context("it had no turn").flatten() {
                 Ok(claim) => {
                     claims.extend(claim);
                     records.push(known.record);

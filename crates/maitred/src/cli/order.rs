@@ -165,6 +165,11 @@ impl Order {
         Schedule::new(&self.graph, Direction::Forward)
     }
 
+    /// Whose turn it is to end when.
+    pub(super) fn backward_schedule(&self) -> Schedule {
+        Schedule::new(&self.graph, Direction::Backward)
+    }
+
     /// A managed app that is needed, by its number here.
     pub(super) fn other(&self, number: usize) -> Option<&Known> {
         self.others.get(number.checked_sub(self.own + self.broken)?)

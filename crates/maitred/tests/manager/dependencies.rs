@@ -160,6 +160,7 @@ fn what_is_needed_ends_last() {
         &["stop", "all"][..],
         &["stop", "apps.json"],
         &["delete", "all"],
+        &["kill"],
     ] {
         home.does(&["start", "apps.json"]);
         forget(&home);
@@ -417,6 +418,7 @@ fn in_the_foreground_it_is_the_same() {
     let order = order(&home);
     assert!(place(&order, "db is up") < place(&order, "job begins"));
     assert!(place(&order, "job is done") < place(&order, "web begins"));
+    assert!(place(&order, "web ends") < place(&order, "db ends"));
     // Who fails holds up others there, too; the others run on until they have ended.
     forget(&home);
     home.file("job.code", "3");
