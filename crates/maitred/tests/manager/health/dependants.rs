@@ -17,7 +17,7 @@ fn what_is_needed_is_healthy() {
     let service = |name: &str| json!({ "name": name, "script": "sleep", "args": "1000", "interpreter": "none", "exec_mode": "fork" });
     let mut db = service("db");
     db["health"] = json!({ "command": ["sh", "-c", "test -e well || { echo no disk; exit 1; }"], "interval": "100ms", "failures": 1_000_000 });
-    db["listen_timeout"] = json!("2s");
+    db["listen_timeout"] = json!("8s");
     home.file("db.json", &json!([db]).to_string());
     let well = home.file("well", "");
     home.does(&["start", "db.json"]);
