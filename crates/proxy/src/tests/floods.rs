@@ -288,3 +288,27 @@ fn a_body_of_tiny_chunks_comes_whole() {
     world.send(&mut worker, OK);
     assert!(arrived(&mut client).0.ends_with("ok"));
 }
+
+/// What a client sends behind a refusal is thrown away, and not as fast as it comes.
+#[test]
+fn what_comes_behind_a_refusal_has_a_rate() {
+    let mut world = World::new(1, settings(RequestPolicy::NextAvailable));
+    let mut client = world.connect_from("192.0.2.1");
+    world.send(&mut client, b"POST / HTTP/1.1\r\n\r\n");
+    let mut flood = Flood::of(b"a");
+    let mut said = String::new();
+    for _ in 0..400 {
+        flood.fill(&mut client);
+        world.pass(SECOND / 1000);
+        said += &arrived(&mut client).0;
+    }
+    assert!(said.starts_with("HTTP/1.1 400 "), "{said}");
+    // In 0.4 s there are 100 reads, and what the socket holds.
+    assert!(
+        (3_000_000..7_500_000).contains(&flood.sent),
+        "{}",
+        flood.sent
+    );
+    world.pass(2 * SECOND);
+    assert_eq!(world.proxy.clients.len(), 0);
+}
