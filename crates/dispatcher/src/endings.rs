@@ -142,11 +142,12 @@ pub(super) fn give_up_overdue(now: Nanos, cx: &mut Context) {
 }
 
 /// Ends those listeners at a port, at any address, that are kept open for a successor only. Whether
-/// there were any.
+/// there were any. Those whose socket another process holds open, too, would free no port.
 pub(super) fn give_up_closed(port: u16, cx: &mut Context) -> bool {
-    let closed = cx
-        .listeners
-        .all_that(|listener| listener.closing.is_some() && listener.address.port() == Some(port));
+    let closed = cx.listeners.all_that(|listener| {
+        let is_kept = listener.closing.is_some() && !listener.lent;
+        is_kept && listener.address.port() == Some(port)
+    });
     for id in &closed {
         give_up(*id, cx);
     }

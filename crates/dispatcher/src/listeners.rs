@@ -46,7 +46,7 @@ pub(super) struct Listener {
     /// The app stops: it accepts no more, and its workers serve what it has accepted.
     pub(super) shut: bool,
     /// Another process holds the socket, and listens on: it is closed here, and not shut down.
-    lent: bool,
+    pub(super) lent: bool,
     /// Its last worker has closed it.
     pub(super) closing: Option<Closing>,
     /// The kernel chose its port.
