@@ -207,6 +207,13 @@ impl Listeners {
         meant.map(|(id, _)| *id).collect()
     }
 
+    /// The address of a socket at this port that another process has passed.
+    pub(super) fn lent_at(&self, port: u16) -> Option<ListenAddress> {
+        let mut lent = self.all.values().filter(|listener| listener.lent);
+        let lent = lent.find(|listener| listener.address.port() == Some(port));
+        lent.map(|listener| listener.address.clone())
+    }
+
     /// Those that are to stay open.
     pub(super) fn that_stay(&self) -> Vec<ListenerId> {
         self.all_that(|listener| listener.closing.is_none() && !listener.shut)

@@ -44,6 +44,13 @@ pub enum Notice {
         /// Who has it, where the kernel tells.
         by: Option<String>,
     },
+    /// A worker wants an address, and its port is taken by a socket that was passed to maitred and
+    /// listens at another one.
+    PassedElsewhere {
+        instance: u32,
+        address: ListenAddress,
+        passed: ListenAddress,
+    },
     /// An instance has got the UDP socket of another one, which has the address.
     DatagramsShared { instance: u32, address: SocketAddr },
     /// Another instance has it, and the kernel does not give its socket.

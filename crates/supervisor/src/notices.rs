@@ -252,6 +252,15 @@ fn event_of(notice: Notice) -> Option<Event> {
             address: address.to_string(),
             by,
         },
+        Notice::PassedElsewhere {
+            instance,
+            address,
+            passed,
+        } => Event::PassedElsewhere {
+            instance,
+            address: address.to_string(),
+            passed: passed.to_string(),
+        },
         Notice::DatagramsShared { instance, address } => Event::DatagramsShared {
             instance,
             address: udp(address),

@@ -69,6 +69,12 @@ pub enum Event {
         address: String,
         by: Option<String>,
     },
+    /// A worker wants an address whose port a socket has that was passed to maitred, at another one.
+    PassedElsewhere {
+        instance: u32,
+        address: String,
+        passed: String,
+    },
     /// An instance shares the UDP socket of another one.
     DatagramsShared { instance: u32, address: String },
     /// An instance cannot share the UDP socket of another one, for the kernel does not give it.

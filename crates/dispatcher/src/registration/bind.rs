@@ -176,7 +176,7 @@ impl Registrar {
         if let Err(error) = &made
             && error.kind() == io::ErrorKind::AddrInUse
         {
-            self.tell_in_use(question, address);
+            self.tell_in_use(question, address)?;
         }
         Ok(made)
     }
@@ -201,7 +201,7 @@ impl Registrar {
         }
         match &done {
             Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
-                self.tell_in_use(question, address);
+                self.tell_in_use(question, address)?;
             }
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 let _ = self.notices.try_send(Notice::PrivilegedPort {
@@ -214,12 +214,27 @@ impl Registrar {
         Ok(done)
     }
 
-    fn tell_in_use(&self, question: &Question, address: &ListenAddress) {
-        let _ = self.notices.try_send(Notice::InUse {
-            instance: question.request.instance,
-            address: address.clone(),
-            by: address.port().and_then(port_owner::find),
+    fn tell_in_use(&self, question: &Question, address: &ListenAddress) -> Result<(), Gone> {
+        let instance = question.request.instance;
+        let address = address.clone();
+        let port = address.port();
+        let passed = match port {
+            Some(port) => self.dispatcher.run(move |cx| cx.listeners.lent_at(port))?,
+            None => None,
+        };
+        let _ = self.notices.try_send(match passed {
+            Some(passed) => Notice::PassedElsewhere {
+                instance,
+                address,
+                passed,
+            },
+            None => Notice::InUse {
+                instance,
+                address,
+                by: port.and_then(port_owner::find),
+            },
         });
+        Ok(())
     }
 
     /// What a worker may do at a port: what the kernel allows it, and what the config does.

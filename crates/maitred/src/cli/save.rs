@@ -29,7 +29,11 @@ impl Save {
         }
         let count = records.len();
         let path = Dump::new(records).write(&home, Which::Saved)?;
-        together::say(manner, &format!("{count} apps saved in {}", path.display()));
+        let apps = match count {
+            1 => "1 app".to_owned(),
+            count => format!("{count} apps"),
+        };
+        together::say(manner, &format!("{apps} saved in {}", path.display()));
         Ok(0)
     }
 }

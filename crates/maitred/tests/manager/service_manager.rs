@@ -150,6 +150,7 @@ fn sockets_of_another_kind_or_process_are_not_taken() {
     let _turn = beside_others();
     let home = Home::new();
     home.file("job.sh", "exit 0");
+    home.file("server.js", NODE_SERVER);
     home.file(
         "two.json",
         r#"[{ "script": "job.sh" }, { "script": "job.sh", "name": "b" }]"#,
@@ -172,6 +173,14 @@ fn sockets_of_another_kind_or_process_are_not_taken() {
             "$$",
             1,
             "an app in fork mode gets none",
+        ),
+        // It listens at [::] alone.
+        (
+            &["run", "server.js", "-i", "1", "--no-autorestart"],
+            OwnedFd::from(TcpListener::bind(("0.0.0.0", home.port)).unwrap()),
+            "$$",
+            1,
+            "and the socket that was passed to maitred (LISTEN_FDS) has that port at 0.0.0.0:",
         ),
         (job, udp(), "1", 0, ""),
         (job, tcp(), "$$", 0, ""),

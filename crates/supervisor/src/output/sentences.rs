@@ -182,6 +182,20 @@ impl Sentences {
                      it, or choose another port"
                 ))
             }
+            Event::PassedElsewhere {
+                instance,
+                address,
+                passed,
+            } => {
+                let new = self.in_use.insert((address.clone(), passed.clone()));
+                new.then(|| {
+                    format!(
+                        "{name}-{instance} asks for {address}, and the socket that was passed to maitred \
+                         (LISTEN_FDS) has that port at {passed}. An app that does not go on to ask for that \
+                         one needs a socket for {address}"
+                    )
+                })
+            }
             Event::DatagramsShared { address, .. } => {
                 let first = self.complete.insert(address.clone()) && !self.quiet;
                 first.then(|| format!("the instances of {name} share {address}"))

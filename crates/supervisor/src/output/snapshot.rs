@@ -11,7 +11,7 @@ use super::sentences::tests::sentences;
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots/sentences.txt");
 
 /// How many kinds of events [`kind`] tells apart.
-const KINDS: usize = 47;
+const KINDS: usize = 48;
 
 /// Tells apart what has a sentence of its own. A new event has no number until it has one here, and
 /// then wants an example in [`examples`].
@@ -64,6 +64,7 @@ fn kind(event: &Event) -> usize {
         Event::StillRuns { .. } => 44,
         Event::HealthFailed { .. } => 45,
         Event::HealthPassed { .. } => 46,
+        Event::PassedElsewhere { .. } => 47,
     }
 }
 
@@ -312,6 +313,7 @@ fn examples() -> Vec<Event> {
     all.extend(triggers());
     all.extend(log_events());
     all.extend(socket_events());
+    all.push(passed_elsewhere());
     all.sort_by_key(kind);
     all
 }
@@ -341,6 +343,14 @@ fn health() -> [Event; 2] {
         pid: 7,
     };
     [failed, passed]
+}
+
+fn passed_elsewhere() -> Event {
+    Event::PassedElsewhere {
+        instance: 1,
+        address: "[::]:3000".into(),
+        passed: "0.0.0.0:3000".into(),
+    }
 }
 
 fn draining(opaque: bool) -> Event {
