@@ -338,6 +338,8 @@ fn a_watched_list_shows_what_changes() {
     let screen = terminal.until(|screen| !screen.contains("more"));
     assert_eq!(screen.trim().lines().count(), 1, "{screen}");
     terminal.presses(&["C-c"]);
+    // What is typed before the shell asks stands in front of what it asks.
+    terminal.until(|screen| screen.lines().any(|line| line.starts_with('$')));
     terminal.enters("echo it goes on");
     terminal.until(|screen| screen.contains("\nit goes on"));
 }
