@@ -92,21 +92,6 @@ impl AppFolder {
         self.path.join("counted.json")
     }
 
-    /// What the supervisor that was killed last has told of its counters, if it was asked.
-    ///
-    /// # Errors
-    /// If it cannot be read.
-    pub fn counted(&self) -> anyhow::Result<Carried> {
-        let path = self.counted_path();
-        match kept_file::read(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Carried::default()),
-            text => {
-                let text = text.with_context(|| format!("reading {}", path.display()))?;
-                serde_json::from_slice(&text).with_context(|| format!("{}", path.display()))
-            }
-        }
-    }
-
     /// Connects to the supervisor.
     ///
     /// # Errors
@@ -257,12 +242,31 @@ impl Claim {
         atomic::write(&path, &text, None).with_context(|| format!("writing {}", path.display()))
     }
 
+    /// What the supervisor that was killed last has told of its counters, if it was asked.
+    ///
+    /// # Errors
+    /// If it cannot be read.
+    pub fn counted(&self) -> anyhow::Result<Carried> {
+        let path = self.folder.counted_path();
+        // It may have been killed while it wrote.
+        atomic::remove_unfinished(&path);
+        match kept_file::read(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Carried::default()),
+            text => {
+                let text = text.with_context(|| format!("reading {}", path.display()))?;
+                serde_json::from_slice(&text).with_context(|| format!("{}", path.display()))
+            }
+        }
+    }
+
     /// Forgets what was told of counters by a supervisor of old.
     ///
     /// # Errors
     /// If the folder cannot be written to.
     pub fn forget_counted(&self) -> io::Result<()> {
-        match fs::remove_file(self.folder.counted_path()) {
+        let path = self.folder.counted_path();
+        atomic::remove_unfinished(&path);
+        match fs::remove_file(path) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
             _ => Ok(()),
         }

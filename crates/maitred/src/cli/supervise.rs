@@ -66,7 +66,7 @@ impl Supervise {
             if keeper.has_lost_one() {
                 record.count_crash();
                 // Without it the app runs as well.
-                counted = claim.folder().counted().unwrap_or_else(|error| {
+                counted = claim.counted().unwrap_or_else(|error| {
                     note(&format!("counters begin anew: {error:#}"));
                     Carried::default()
                 });
