@@ -242,7 +242,7 @@ impl Claim {
         atomic::write(&path, &text, None).with_context(|| format!("writing {}", path.display()))
     }
 
-    /// What the supervisor that was killed last has told of its counters, if it was asked.
+    /// The counters that the killed supervisor has reported, if anybody asked for them.
     ///
     /// # Errors
     /// If it cannot be read.
@@ -259,7 +259,7 @@ impl Claim {
         }
     }
 
-    /// Forgets what was told of counters by a supervisor of old.
+    /// Removes the counters that an earlier supervisor has reported.
     ///
     /// # Errors
     /// If the folder cannot be written to.
@@ -272,7 +272,7 @@ impl Claim {
         }
     }
 
-    /// Keeps what was told of counters.
+    /// Keeps the counters that are reported now.
     ///
     /// # Errors
     /// If the folder cannot be written to, or the disk is full.

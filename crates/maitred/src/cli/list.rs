@@ -18,7 +18,7 @@ pub(super) struct List {
     /// By what to sort: a column, with :desc for the largest first.
     #[arg(long, value_name = "COLUMN[:desc]")]
     sort: Option<String>,
-    /// Show them again every second, or every so many, until Ctrl-C.
+    /// Show them every second, or every SECONDS, until Ctrl-C.
     #[arg(long, value_name = "SECONDS", num_args = 0..=1, require_equals = true, default_missing_value = watch::USUAL)]
     watch: Option<NonZeroU32>,
 }

@@ -45,7 +45,9 @@ pub(crate) fn pass(client: &mut Client, cx: &mut Context) -> Passed {
     if exchange.request_done || connection.link.is_clogged() {
         return Passed::Nothing;
     }
-    if let Some(until) = limits.framing.waits_until(payer, io.now) {
+    if exchange.request.is_chunked()
+        && let Some(until) = limits.framing.waits_until(payer, io.now)
+    {
         if !std::mem::replace(&mut client.is_paused, true) {
             ready.pause(client.key, until);
         }

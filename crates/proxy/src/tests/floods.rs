@@ -265,6 +265,27 @@ fn tiny_chunks_have_a_rate() {
     assert!(small > 1_000_000, "{small}");
 }
 
+/// A body that is not chunked has no framing, whoever shares its address.
+#[test]
+fn tiny_chunks_slow_down_no_other_body_of_their_address() {
+    let mut world = World::new(1, settings(RequestPolicy::RoundRobin));
+    let mut flooder = world.connect_from("192.0.2.1");
+    let head = b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+    world.send(&mut flooder, head);
+    let _held = world.take();
+    Flood::of(b"1\r\na\r\n").fill(&mut flooder);
+    world.run();
+    let mut client = world.connect_from("192.0.2.1");
+    let head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 200000\r\n\r\n";
+    let begin = [head, &"a".repeat(30_000)].concat();
+    world.send(&mut client, begin.as_bytes());
+    let mut worker = world.take().1;
+    arrived(&mut worker);
+    world.send(&mut client, b"some body");
+    let said = arrived(&mut worker).0;
+    assert!(said.ends_with("some body"), "{said}");
+}
+
 /// What was held up comes whole, and its request is answered.
 #[test]
 fn a_body_of_tiny_chunks_comes_whole() {
