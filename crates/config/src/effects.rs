@@ -2,6 +2,7 @@
 //! refused with its reason, a change takes effect as the row says, and values of the table's
 //! examples are what the schema says.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
@@ -13,6 +14,7 @@ use super::fields::{Entry, FIELDS};
 use super::names;
 use super::resolve::{Resolved, Surroundings, resolve};
 use super::schema::example;
+use super::written::HELD_BY_OTHERS;
 use super::{App, Environment, changed};
 
 /// A folder with what the examples name.
@@ -160,6 +162,59 @@ fn every_field_takes_effect_in_every_mode_or_is_refused() {
             assert!(differ || one.force != other.force, "{at}: no effect");
         }
     }
+}
+
+/// What an app tells of itself has the fields' names, all of them, and means the same app again.
+#[test]
+fn an_app_tells_its_fields_as_they_are_written() {
+    let place = Place::new();
+    let mut told = BTreeSet::from(HELD_BY_OTHERS.map(str::to_owned));
+    for field in FIELDS {
+        let (_, base) = MODES
+            .iter()
+            .find(|(mode, _)| is_met(field.needs, mode))
+            .unwrap();
+        let is_user = matches!(field.name, "uid" | "gid");
+        for nth in [0, 1]
+            .into_iter()
+            .filter(|_| !is_user || may_choose_users())
+        {
+            let fields = described(
+                field,
+                nth,
+                &if field.name == "per" {
+                    json!({})
+                } else {
+                    base()
+                },
+            );
+            let app = place.resolve(&fields).unwrap().app;
+            let written = app.fields();
+            assert!(
+                written
+                    .keys()
+                    .all(|name| names::field(name).is_some_and(|it| it.name == name))
+            );
+            told.extend(written.keys().cloned());
+            // `entry` shows that each value is one that its field takes.
+            let values = written.into_iter().filter(|(_, value)| !value.is_null());
+            let again = place.resolve(&values.collect()).unwrap();
+            assert!(
+                again.warnings.is_empty(),
+                "{}: {:?}",
+                field.name,
+                again.warnings
+            );
+            assert_eq!(
+                without_words(again.app),
+                without_words(app),
+                "{}",
+                field.name
+            );
+        }
+    }
+    let all = FIELDS.iter().map(|field| field.name.to_owned());
+    assert_eq!(told, all.collect());
 }
 
 #[test]

@@ -15,6 +15,9 @@ use super::programs::Places;
 use super::resolve::Surroundings;
 use super::words::told;
 
+/// Node's flag for `source_map_support`.
+pub(super) const SOURCE_MAPS: &str = "--enable-source-maps";
+
 /// What is executed. Programs are looked for in the app's own PATH, where it has one.
 pub(super) fn program(
     entry: &Entry,
@@ -68,7 +71,7 @@ pub(super) fn program(
             Path::new(&path).is_file()
         };
         if is_called(interpreter, "node") && entry.source_map_support.unwrap_or_else(maps) {
-            interpreter.args.insert(0, "--enable-source-maps".into());
+            interpreter.args.insert(0, SOURCE_MAPS.into());
         }
     }
     Ok(program)

@@ -55,6 +55,7 @@ mod units;
 mod variables;
 mod watch;
 mod words;
+mod written;
 
 pub use app::{App, Balance, ExecMode, Interpreter, Policy};
 pub use called::{called, check_names};

@@ -4,7 +4,7 @@ use std::ffi::OsString;
 
 use anyhow::{Context, bail};
 use clap::Args;
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::order::Order;
 use super::together;
@@ -14,9 +14,10 @@ use config::{self, Resolved};
 
 /// Show what a script or a config file would be run as, and what is wrong with it.
 ///
-/// Nothing is started. The output is JSON: each app with all its settings, and of its environment
-/// what is its own; the values of what looks like a secret are masked. interpreter_reason tells why
-/// this interpreter runs the script.
+/// Nothing is started. The output is JSON: each app with all its fields as a config file could have
+/// them; times are in milliseconds, and env has what is the app's own. The values of what looks like
+/// a secret are masked. Two more tell what follows from the script: its version, and
+/// interpreter_reason, why this interpreter runs it.
 #[derive(Debug, Args)]
 pub(super) struct Check {
     /// A config file or a script; by default the ecosystem file of this folder.
@@ -65,7 +66,7 @@ impl Check {
             return Ok(1);
         }
         let shown = apps.apps.iter().map(shown);
-        let shown = Value::Array(shown.collect::<Result<_, _>>()?);
+        let shown = Value::Array(shown.collect());
         let mut text = serde_json::to_vec_pretty(&shown)?;
         text.push(b'\n');
         together::print(text)?;
@@ -73,26 +74,20 @@ impl Check {
     }
 }
 
-/// The app as JSON, without secrets.
-fn shown(resolved: &Resolved) -> anyhow::Result<Value> {
+/// The app as its config file could have it, without secrets, and what follows from its script.
+fn shown(resolved: &Resolved) -> Value {
     let app = &resolved.app;
-    let mut value = serde_json::to_value(app)?;
-    if let Some(fields) = value.as_object_mut() {
-        fields.remove("env");
-        // The same again, as it was written.
-        fields.remove("described");
-        fields.insert("force".to_owned(), Value::Bool(resolved.force));
-        let reason = Value::String(resolved.interpreter_reason.clone());
-        fields.insert("interpreter_reason".to_owned(), reason);
-        let own = app.own_env.iter().map(|(name, value)| {
-            let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
-            let value = config::shown(&name, &value).into_owned();
-            (name.into_owned(), Value::String(value))
-        });
-        fields.insert(
-            "own_env".to_owned(),
-            Value::Object(own.collect::<Map<_, _>>()),
-        );
-    }
-    Ok(value)
+    let mut fields = app.fields();
+    let own = app.own_env.iter().map(|(name, value)| {
+        let (name, value) = (name.to_string_lossy(), value.to_string_lossy());
+        let value = config::shown(&name, &value).into_owned();
+        (name.into_owned(), Value::String(value))
+    });
+    fields.insert("env".to_owned(), Value::Object(own.collect()));
+    fields.insert("force".to_owned(), Value::Bool(resolved.force));
+    let version = Some(&app.version).filter(|it| !it.is_empty());
+    fields.insert("version".to_owned(), version.cloned().into());
+    let reason = Value::String(resolved.interpreter_reason.clone());
+    fields.insert("interpreter_reason".to_owned(), reason);
+    Value::Object(fields)
 }

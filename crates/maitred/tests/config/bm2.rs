@@ -73,45 +73,37 @@ fn a_config_of_bm2_means_what_it_says() {
         ("script", json!(format!("{folder}/server.ts"))),
         ("args", json!(["--verbose", "two words"])),
         ("cwd", json!(folder)),
-        (
-            "own_env",
-            json!({ "NODE_ENV": "production", "PORT": "3000" }),
-        ),
+        ("env", json!({ "NODE_ENV": "production", "PORT": "3000" })),
         ("instances", json!(4)),
         ("exec_mode", json!("cluster")),
-        ("restart.auto", json!(true)),
-        ("restart.max_unstable", json!(10)),
-        ("restart.min_uptime", json!(5000)),
-        ("restart.pause.fixed", json!(1000)),
-        ("max_memory", json!(512 << 20)),
-        ("watch.paths", json!([format!("{folder}/src")])),
-        ("watch.ignore", json!(["node_modules", ".git"])),
-        ("interpreter.args", json!(["--smol"])),
-        ("logs.merge", json!(true)),
-        ("logs.date_format", json!("YYYY-MM-DD")),
-        ("logs.err.file", json!(format!("{folder}/logs/err.log"))),
-        ("logs.out.file", json!(format!("{folder}/logs/out.log"))),
-        ("logs.rotation.size", json!(20 << 20)),
-        ("logs.rotation.count", json!(5)),
-        ("logs.rotation.gzip", json!(true)),
+        ("autorestart", json!(true)),
+        ("max_restarts", json!(10)),
+        ("min_uptime", json!(5000)),
+        ("restart_delay", json!(1000)),
+        ("max_memory_restart", json!(512 << 20)),
+        ("watch", json!([format!("{folder}/src")])),
+        ("ignore_watch", json!(["node_modules", ".git"])),
+        ("interpreter_args", json!(["--smol"])),
+        ("merge_logs", json!(true)),
+        ("log_date_format", json!("YYYY-MM-DD")),
+        ("error_file", json!(format!("{folder}/logs/err.log"))),
+        ("out_file", json!(format!("{folder}/logs/out.log"))),
+        ("log_max_size", json!(20 << 20)),
+        ("log_retain", json!(5)),
+        ("log_compress", json!(true)),
         ("kill_timeout", json!(5000)),
         ("listen_timeout", json!(10000)),
         ("wait_ready", json!(true)),
-        ("cron.pattern", json!("0 3 * * *")),
+        ("cron_restart", json!("0 3 * * *")),
     ] {
         assert_eq!(*at(api, path), expected, "{path}");
     }
-    assert!(
-        at(api, "interpreter.path")
-            .as_str()
-            .unwrap()
-            .ends_with("/bun")
-    );
+    assert!(at(api, "interpreter").as_str().unwrap().ends_with("/bun"));
     for (path, expected) in [
         ("instances", json!(1)),
         ("exec_mode", json!("fork")),
-        ("interpreter.args", json!(["--smol"])),
-        ("max_memory", json!(1_048_576)),
+        ("interpreter_args", json!(["--smol"])),
+        ("max_memory_restart", json!(1_048_576)),
         ("namespace", json!("default")),
     ] {
         assert_eq!(*at(worker, path), expected, "{path}");

@@ -138,7 +138,7 @@ fn files_are_read_as_dotenv_reads_them() {
     let (found, _) = place.apps(&["a.json"]);
     assert_eq!(found.len(), apps.len());
     for ((_, text, expected), app) in apps.iter().zip(&found) {
-        assert_eq!(at(app, "own_env"), expected, "{text:?}");
+        assert_eq!(at(app, "env"), expected, "{text:?}");
     }
 }
 

@@ -213,7 +213,7 @@ fn what_is_not_watched_as_written_is_warned_of() {
     // What is ignored says nothing where nothing is watched, and that is told.
     let text = "{ script: 'app.sh', ignore_watch: ['a['] }";
     let (apps, warnings) = Place::new().file("a.json", text).apps(&["a.json"]);
-    assert_eq!(*at(&apps[0], "watch"), serde_json::Value::Null);
+    assert_eq!(*at(&apps[0], "watch"), serde_json::json!(false));
     assert!(
         warnings.contains("ignore_watch has no effect without watch"),
         "{warnings}"

@@ -38,42 +38,43 @@ fn values_become_settings() {
             json!(["a", "b c", "--d=e f"]),
         ),
         ("args: ''", "args", json!([])),
-        ("max_memory_restart: '200M'", "max_memory", json!(200 << 20)),
-        ("maxMemoryRestart: 1024", "max_memory", json!(1024)),
-        ("max_memory: '1G'", "max_memory", json!(1 << 30)),
-        ("max_memory_restart: 0", "max_memory", Value::Null),
-        ("", "max_memory", Value::Null),
-        ("min_uptime: '10s'", "restart.min_uptime", json!(10_000)),
-        ("min_uptime: 3000", "restart.min_uptime", json!(3000)),
-        ("", "restart.min_uptime", json!(1000)),
-        ("max_restarts: 3", "restart.max_unstable", json!(3)),
-        ("max_restarts: '3'", "restart.max_unstable", json!(3)),
-        ("", "restart.max_unstable", json!(16)),
-        ("", "restart.pause", json!({"earned": 100})),
-        ("restart_delay: 0", "restart.pause", json!({"fixed": 0})),
         (
-            "restart_delay: '2s'",
-            "restart.pause",
-            json!({"fixed": 2000}),
+            "max_memory_restart: '200M'",
+            "max_memory_restart",
+            json!(200 << 20),
         ),
+        ("maxMemoryRestart: 1024", "max_memory_restart", json!(1024)),
+        ("max_memory: '1G'", "max_memory_restart", json!(1 << 30)),
+        ("max_memory_restart: 0", "max_memory_restart", Value::Null),
+        ("", "max_memory_restart", Value::Null),
+        ("min_uptime: '10s'", "min_uptime", json!(10_000)),
+        ("min_uptime: 3000", "min_uptime", json!(3000)),
+        ("", "min_uptime", json!(1000)),
+        ("max_restarts: 3", "max_restarts", json!(3)),
+        ("max_restarts: '3'", "max_restarts", json!(3)),
+        ("", "max_restarts", json!(16)),
+        ("", "restart_delay", Value::Null),
+        ("", "exp_backoff_restart_delay", Value::Null),
+        ("restart_delay: 0", "restart_delay", json!(0)),
+        ("restart_delay: '2s'", "restart_delay", json!(2000)),
         (
             "exp_backoff_restart_delay: 50",
-            "restart.pause",
-            json!({"growing": 50}),
+            "exp_backoff_restart_delay",
+            json!(50),
         ),
         (
             "restart_delay: 10, exp_backoff_restart_delay: 50",
-            "restart.pause",
-            json!({"growing": 50}),
+            "exp_backoff_restart_delay",
+            json!(50),
         ),
-        ("autorestart: false", "restart.auto", json!(false)),
-        ("autoRestart: 'false'", "restart.auto", json!(false)),
-        ("autostart: false", "restart.autostart", json!(false)),
+        ("autorestart: false", "autorestart", json!(false)),
+        ("autoRestart: 'false'", "autorestart", json!(false)),
+        ("autostart: false", "autostart", json!(false)),
         ("", "depends_on", json!([])),
-        ("stop_exit_codes: 3", "restart.stop_exit_codes", json!([3])),
+        ("stop_exit_codes: 3", "stop_exit_codes", json!([3])),
         (
             "stop_exit_codes: [4, '3', 3]",
-            "restart.stop_exit_codes",
+            "stop_exit_codes",
             json!([3, 4]),
         ),
         ("drain_timeout: 100", "drain_timeout", json!(100)),
@@ -83,10 +84,10 @@ fn values_become_settings() {
             "hang_timeout",
             json!(30_000),
         ),
-        ("", "hang_timeout", json!(0)),
+        ("instances: 1", "hang_timeout", json!(0)),
         (
             "health: '/healthz', instances: 1",
-            "health.check.http.path",
+            "health.http",
             json!("/healthz"),
         ),
         (
@@ -110,119 +111,121 @@ fn values_become_settings() {
             "shutdown_with_message",
             json!(true),
         ),
-        (
-            "cron: '0 3 * * *'",
-            "cron",
-            json!({"pattern": "0 3 * * *", "zone": ""}),
-        ),
+        ("cron: '0 3 * * *'", "cron_restart", json!("0 3 * * *")),
         (
             "cron_restart: 'TZ=Asia/Tokyo 1 2 3 * * *'",
-            "cron",
-            json!({"pattern": "1 2 3 * * *", "zone": "Asia/Tokyo"}),
+            "cron_timezone",
+            json!("Asia/Tokyo"),
         ),
         (
             "cron_restart: '@daily', cron_timezone: 'UTC'",
-            "cron",
-            json!({"pattern": "@daily", "zone": "UTC"}),
+            "cron_timezone",
+            json!("UTC"),
         ),
-        ("cron_restart: 0", "cron", Value::Null),
-        ("cron_restart: '0'", "cron", Value::Null),
-        ("", "watch", Value::Null),
-        ("watch: false", "watch", Value::Null),
-        ("watch: true", "watch.ignore", json!(["node_modules", ".*"])),
+        (
+            "cron_restart: 'TZ=Asia/Tokyo 1 2 3 * * *'",
+            "cron_restart",
+            json!("1 2 3 * * *"),
+        ),
+        (
+            "cron_restart: '@daily', cron_timezone: 'UTC'",
+            "cron_restart",
+            json!("@daily"),
+        ),
+        ("cron: '@daily'", "cron_timezone", Value::Null),
+        ("cron_restart: 0", "cron_restart", Value::Null),
+        ("cron_restart: '0'", "cron_restart", Value::Null),
+        ("", "watch", json!(false)),
+        ("watch: false", "watch", json!(false)),
+        ("watch: true", "ignore_watch", json!(["node_modules", ".*"])),
         (
             "watch: true, ignore_watch: ['logs']",
-            "watch.ignore",
+            "ignore_watch",
             json!(["logs"]),
         ),
         (
             "watch: true, ignoreWatch: 'logs'",
-            "watch.ignore",
+            "ignore_watch",
             json!(["logs"]),
         ),
         (
             "watch: true, ignoreWatch: 'logs \"my files\"'",
-            "watch.ignore",
+            "ignore_watch",
             json!(["logs", "my files"]),
         ),
         (
             "watch: true, ignoreWatch: ['my files']",
-            "watch.ignore",
+            "ignore_watch",
             json!(["my files"]),
         ),
-        ("watch: true, watch_delay: 500", "watch.delay", json!(500)),
-        ("watch: true, watch_delay: '4'", "watch.delay", json!(4000)),
+        ("watch: true, watch_delay: 500", "watch_delay", json!(500)),
+        ("watch: true, watch_delay: '4'", "watch_delay", json!(4000)),
         (
             "watch: true, watch_options: { followSymlinks: false, usePolling: true }",
-            "watch.follow_links",
+            "watch_options.followSymlinks",
             json!(false),
         ),
-        ("watch: '/usr'", "watch.paths", json!(["/usr"])),
-        (
-            "watch: ['/usr/lib/../bin']",
-            "watch.paths",
-            json!(["/usr/bin"]),
-        ),
-        ("", "logs.out", json!("home")),
-        ("", "logs.combined", json!("nowhere")),
-        ("out_file: '/dev/null'", "logs.out", json!("nowhere")),
-        ("output: 'NULL'", "logs.out", json!("nowhere")),
-        ("out: '/l/o'", "logs.out", json!({"file": "/l/o"})),
-        ("outLog: '/l/o'", "logs.out", json!({"file": "/l/o"})),
-        (
-            "out_file: '~/o'",
-            "logs.out",
-            json!({"file": "/home/somebody/o"}),
-        ),
-        ("err: '/l/e'", "logs.err", json!({"file": "/l/e"})),
-        ("error: '/l/e'", "logs.err", json!({"file": "/l/e"})),
-        ("err_file: '/l/e'", "logs.err", json!({"file": "/l/e"})),
-        ("errorFile: '/l/e'", "logs.err", json!({"file": "/l/e"})),
-        ("log_file: true", "logs.combined", json!("home")),
-        ("log: '/l/c'", "logs.combined", json!({"file": "/l/c"})),
-        ("", "logs.merge", json!(true)),
-        ("instances: 2", "logs.merge", json!(false)),
+        ("watch: '/usr'", "watch", json!(["/usr"])),
+        ("watch: ['/usr/lib/../bin']", "watch", json!(["/usr/bin"])),
+        ("", "out_file", json!(true)),
+        ("", "log_file", json!(false)),
+        ("out_file: '/dev/null'", "out_file", json!(false)),
+        ("output: 'NULL'", "out_file", json!(false)),
+        ("out: '/l/o'", "out_file", json!("/l/o")),
+        ("outLog: '/l/o'", "out_file", json!("/l/o")),
+        ("out_file: '~/o'", "out_file", json!("/home/somebody/o")),
+        ("err: '/l/e'", "error_file", json!("/l/e")),
+        ("error: '/l/e'", "error_file", json!("/l/e")),
+        ("err_file: '/l/e'", "error_file", json!("/l/e")),
+        ("errorFile: '/l/e'", "error_file", json!("/l/e")),
+        ("log_file: true", "log_file", json!(true)),
+        ("log: '/l/c'", "log_file", json!("/l/c")),
+        ("", "merge_logs", json!(true)),
+        ("instances: 2", "merge_logs", json!(false)),
         (
             "instances: 2, combine_logs: true",
-            "logs.merge",
+            "merge_logs",
             json!(true),
         ),
-        ("merge_logs: false", "logs.merge", json!(false)),
-        ("disable_logs: true", "logs.disabled", json!(true)),
+        ("merge_logs: false", "merge_logs", json!(false)),
+        ("disable_logs: true", "disable_logs", json!(true)),
         (
             "time: true",
-            "logs.date_format",
+            "log_date_format",
             json!("YYYY-MM-DDTHH:mm:ss"),
         ),
         (
             "time: true, log_date_format: 'HH'",
-            "logs.date_format",
+            "log_date_format",
             json!("HH"),
         ),
-        ("", "logs.date_format", json!("")),
-        ("log_type: 'json'", "logs.format", json!("json")),
-        ("log_rotate: false", "logs.rotation", Value::Null),
+        ("", "log_date_format", Value::Null),
+        ("log_type: 'json'", "log_type", json!("json")),
+        ("log_rotate: false", "log_rotate", json!(false)),
+        ("logMaxSize: '1M'", "log_max_size", json!(1 << 20)),
+        ("logRetain: 3", "log_retain", json!(3)),
+        ("logCompress: true", "log_compress", json!(true)),
         (
-            "logMaxSize: '1M', logRetain: 3, logCompress: true, log_rotate_interval: '1d'",
-            "logs.rotation",
-            json!({"size": 1 << 20, "count": 3, "gzip": true, "interval": 86_400_000}),
+            "log_rotate_interval: '1d'",
+            "log_rotate_interval",
+            json!(86_400_000),
         ),
-        ("pid_file: '/p'", "pid_file", json!({"file": "/p"})),
-        ("pid: '/p'", "pid_file", json!({"file": "/p"})),
-        ("", "pid_file", json!("home")),
+        ("pid_file: '/p'", "pid_file", json!("/p")),
+        ("pid: '/p'", "pid_file", json!("/p")),
+        ("", "pid_file", json!(true)),
         (
             "instances: 2, balance: 'ip_hash'",
-            "balance.policy",
+            "balance",
             json!("ip_hash"),
         ),
         (
             "instances: 2, max_connections: 10",
-            "balance.max_connections",
+            "max_connections",
             json!(10),
         ),
         (
             "instances: 2, max_connections: 0",
-            "balance.max_connections",
+            "max_connections",
             Value::Null,
         ),
         (
@@ -249,66 +252,50 @@ fn values_become_settings() {
         ("increment_var: 'PORT'", "increment_var", json!("PORT")),
         ("instance_var: 'ID'", "instance_var", json!("ID")),
         ("", "instance_var", json!("NODE_APP_INSTANCE")),
-        ("filter_env: true", "filter_env", json!("all")),
-        (
-            "filter_env: 'AWS'",
-            "filter_env",
-            json!({"containing": ["AWS"]}),
-        ),
-        (
-            "filterEnv: ['A', 'B']",
-            "filter_env",
-            json!({"containing": ["A", "B"]}),
-        ),
+        ("filter_env: true", "filter_env", json!(true)),
+        ("filter_env: 'AWS'", "filter_env", json!(["AWS"])),
+        ("filterEnv: ['A', 'B']", "filter_env", json!(["A", "B"])),
         (
             "env: { A: 1, B: true, C: 'x', D: null }",
-            "own_env",
+            "env",
             json!({"A": "1", "B": "true", "C": "x"}),
         ),
         (
             "env: { A: { b: [1] } }",
-            "own_env",
+            "env",
             json!({"A": r#"{"b":[1]}"#}),
         ),
-        (
-            "env: 'A=1 B=\"2 3\"'",
-            "own_env",
-            json!({"A": "1", "B": "2 3"}),
-        ),
-        ("env: ['A=1=2']", "own_env", json!({"A": "1=2"})),
-        (
-            "env: { PORT: 1 }, port: 80",
-            "own_env",
-            json!({"PORT": "80"}),
-        ),
-        ("port: '80'", "own_env", json!({"PORT": "80"})),
+        ("env: 'A=1 B=\"2 3\"'", "env", json!({"A": "1", "B": "2 3"})),
+        ("env: ['A=1=2']", "env", json!({"A": "1=2"})),
+        ("env: { PORT: 1 }, port: 80", "env", json!({"PORT": "80"})),
+        ("port: '80'", "env", json!({"PORT": "80"})),
         (
             "env: { API_KEY: 'abc' }",
-            "own_env",
+            "env",
             json!({"API_KEY": "********"}),
         ),
         ("force: true", "force", json!(true)),
         (
             "interpreter: 'sh', node_args: '-x -e'",
-            "interpreter.args",
+            "interpreter_args",
             json!(["-x", "-e"]),
         ),
         (
             "interpreter: 'sh', interpreterArgs: ['-x']",
-            "interpreter.args",
+            "interpreter_args",
             json!(["-x"]),
         ),
         (
             "exec_interpreter: 'node', source_map_support: true",
-            "interpreter.args",
-            json!(["--enable-source-maps"]),
+            "source_map_support",
+            json!(true),
         ),
         (
             "interpreter: 'node', disable_source_map_support: true",
-            "interpreter.args",
-            json!([]),
+            "source_map_support",
+            json!(false),
         ),
-        ("", "identity", Value::Null),
+        ("", "uid", Value::Null),
         (
             "min_uptime: null, kill_timeout: null",
             "kill_timeout",
@@ -344,11 +331,8 @@ fn paths_start_at_the_files_folder() {
     let path = |name: &str| folder.join(name).to_str().unwrap().to_owned();
     assert_eq!(*at(&app, "cwd"), folder.to_str().unwrap());
     assert_eq!(*at(&app, "script"), path("run.sh"));
-    assert_eq!(*at(&app, "logs.out.file"), path("o"));
-    assert_eq!(
-        *at(&app, "own_env"),
-        json!({"A": "1", "B": "x y", "C": "$A"})
-    );
+    assert_eq!(*at(&app, "out_file"), path("o"));
+    assert_eq!(*at(&app, "env"), json!({"A": "1", "B": "x y", "C": "$A"}));
 
     let error = place.wrong(&["sub/in/run.sh", "--cwd", "gone"]);
     assert!(error.contains("gone: No such file or directory"), "{error}");
@@ -376,13 +360,10 @@ fn sets_of_variables() {
         args.extend(chosen.map(|chosen| ["--env", chosen]).into_iter().flatten());
         let app = place.app(&args);
         assert_eq!(*at(&app, "name"), name);
-        assert_eq!(*at(&app, "own_env"), env);
+        assert_eq!(*at(&app, "env"), env);
     }
     let (apps, warnings) = place.apps(&["a.json", "--env", "staging"]);
-    assert_eq!(
-        *at(&apps[0], "own_env"),
-        json!({"A": "1", "B": "1", "Z": "0"})
-    );
+    assert_eq!(*at(&apps[0], "env"), json!({"A": "1", "B": "1", "Z": "0"}));
     assert!(warnings.contains("env_staging"), "{warnings}");
 }
 
@@ -395,8 +376,8 @@ fn users_and_groups() {
     let (uid, user) = (id("-u"), id("-un"));
     for asked in [uid.clone(), format!("'{user}'"), format!("'{uid}'")] {
         let app = Place::described(&format!("uid: {asked}"));
-        assert_eq!(at(&app, "identity.uid").to_string(), uid);
-        assert_eq!(*at(&app, "own_env.USER"), user.as_str());
+        assert_eq!(at(&app, "uid").to_string(), uid);
+        assert_eq!(*at(&app, "env.USER"), user.as_str());
     }
     let place = Place::new().file("a.json", "{ script: 'app.sh', user: 'no-such-user' }");
     assert!(place.wrong(&["a.json"]).contains("no-such-user"));

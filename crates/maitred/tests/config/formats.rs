@@ -1,6 +1,6 @@
 //! The languages of config files, and the forms that their content may have.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::harness::{Place, at};
 
@@ -45,7 +45,7 @@ fn each_format_says_the_same() {
         let (apps, _) = place.apps(&[name]);
         assert_eq!(apps.len(), 1, "{name}");
         assert_eq!(*at(&apps[0], "name"), "it", "{name}");
-        assert_eq!(*at(&apps[0], "own_env.N"), "1", "{name}");
+        assert_eq!(*at(&apps[0], "env.N"), "1", "{name}");
     }
 }
 
@@ -92,7 +92,7 @@ fn yaml_is_read_by_the_core_schema_of_its_version_1_2() {
         let text = format!("script: app.sh\nname: NO\nenv:\n  no: {written}\n");
         let place = Place::new().file("a.yaml", &text);
         let app = place.app(&["a.yaml"]);
-        assert_eq!(*at(&app, "own_env"), json!({"no": expected}), "{written}");
+        assert_eq!(*at(&app, "env"), json!({"no": expected}), "{written}");
         assert_eq!(*at(&app, "name"), "NO");
     }
     let place = Place::new().file("a.yaml", "script: app.sh\nautorestart: no\n");
@@ -100,7 +100,7 @@ fn yaml_is_read_by_the_core_schema_of_its_version_1_2() {
     let numbers = "script: app.sh\ninstances: 02\nmax_restarts: 1e1\nkill_timeout: 2e3\n";
     let app = Place::new().file("a.yaml", numbers).app(&["a.yaml"]);
     assert_eq!(*at(&app, "instances"), 2);
-    assert_eq!(*at(&app, "restart.max_unstable"), 10);
+    assert_eq!(*at(&app, "max_restarts"), 10);
     assert_eq!(*at(&app, "kill_timeout"), 2000);
 }
 
@@ -117,7 +117,7 @@ fn numbers_are_written_as_javascript_does() {
         // JavaScript would lose the last digits.
         "G": "12345678901234567890",
     });
-    assert_eq!(*at(&app, "own_env"), expected);
+    assert_eq!(*at(&app, "env"), expected);
     assert_eq!(*at(&app, "args"), json!(["1", "2"]));
 }
 
@@ -132,7 +132,36 @@ fn dates_in_toml_are_text() {
         "AT": "1979-05-27T00:32:00.5-07:00",
         "BOTH": r#"["1979-05-27T07:32:00"]"#,
     });
-    assert_eq!(*at(&app, "own_env"), expected);
+    assert_eq!(*at(&app, "env"), expected);
+}
+
+/// What `check` prints is a config file itself, and means the same.
+#[test]
+fn what_check_prints_is_a_config() {
+    let text = "{ apps: [
+        { script: 'app.sh', instances: 2, per: 'request', max_memory: '1G', queue_timeout: '5s' },
+        { script: 'app.sh -x', name: 'b', watch: ['.'], cron: '@daily', restart_delay: 5, log: true },
+    ] }";
+    let place = Place::new().file("a.json", text);
+    let (apps, _) = place.apps(&["a.json"]);
+    let mut again = apps.clone();
+    for app in &mut again {
+        let object = app.as_object_mut().unwrap();
+        // These follow from the script.
+        assert!(
+            object.remove("version").is_some() && object.remove("interpreter_reason").is_some()
+        );
+    }
+    let ended = place.maitred_with_input(&["check", "-"], &Value::Array(again.clone()).to_string());
+    assert_eq!((ended.code, ended.errors.as_str()), (0, ""));
+    let printed: Vec<Value> = serde_json::from_str(&ended.output).unwrap();
+    for ((again, printed), app) in again.iter().zip(&printed).zip(&apps) {
+        for (name, value) in again.as_object().unwrap() {
+            assert_eq!(printed[name], *value, "{name}");
+            assert_eq!(printed[name], app[name], "{name}");
+        }
+    }
+    assert_eq!(printed.len(), apps.len());
 }
 
 #[test]

@@ -25,7 +25,7 @@ fn it_writes_a_file_that_is_right() {
             let ended = place.maitred(&[command]);
             assert_eq!(ended.code, 0, "{}", ended.errors);
             let app = place.app(&[name, "--env", "production"]);
-            assert_eq!(*at(&app, "own_env.NODE_ENV"), "production");
+            assert_eq!(*at(&app, "env.NODE_ENV"), "production");
         }
     }
 }

@@ -95,7 +95,7 @@ fn a_project_tells_the_runtime_of_its_typescript() {
         let folder = place.path("");
         let folder = folder.to_str().unwrap().trim_end_matches('/');
         let (apps, warnings) = place.apps(&[script]);
-        let interpreter = at(&apps[0], "interpreter.path").as_str().unwrap();
+        let interpreter = at(&apps[0], "interpreter").as_str().unwrap();
         let shown = format!("{script} {files:?} {runtimes:?}");
         assert!(
             interpreter.ends_with(&format!("/{runs}")),

@@ -95,9 +95,9 @@ fn what_json_cannot_hold() {
             env: { BIG: 10n, GONE: undefined }, max_restarts: 3n, port: undefined }";
         let place = Place::new().runtimes(&[runtime]).file("a.config.js", text);
         let app = place.app(&["a.config.js"]);
-        assert_eq!(*at(&app, "watch.ignore"), json!(["regex:a\\/b", "c"]));
-        assert_eq!(*at(&app, "own_env"), json!({"BIG": "10"}));
-        assert_eq!(*at(&app, "restart.max_unstable"), 3);
+        assert_eq!(*at(&app, "ignore_watch"), json!(["regex:a\\/b", "c"]));
+        assert_eq!(*at(&app, "env"), json!({"BIG": "10"}));
+        assert_eq!(*at(&app, "max_restarts"), 3);
         for (value, expected) in [
             ("name: () => 1", "a text, not a function"),
             ("name: Symbol('x')", "a text, not a symbol"),
