@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
 
-use super::{Known, Selected, hook, launch};
+use super::{Known, OfApp, Selected, hook, launch};
 use config::{App, signal_name};
 use home::control::{Connection, Fault, Refusal, Request, Snapshot};
 use home::{Claim, Exit, Home, Kept, Numbers, Record, Rest};
@@ -82,14 +82,14 @@ impl Selected {
         loop {
             // What takes long is waited for; but not for one that says nothing at all.
             if let Err(fault @ (Fault::Hangs | Fault::Suspended(_))) = self.known.ask() {
-                return Err(anyhow::Error::new(fault).context(name.clone()));
+                return Err(anyhow::Error::new(fault).context(OfApp(name.clone())));
             }
             if let Ok(socket) = self.known.folder.connect() {
                 let record = self.known.folder.record();
                 let record = record.unwrap_or_else(|_| self.known.record.clone());
                 if !std::mem::replace(&mut is_prepared, true) {
                     self.prepare(action, &record)
-                        .with_context(|| name.clone())?;
+                        .with_context(|| OfApp(name.clone()))?;
                     // That may have taken long.
                     until = Instant::now() + IN_BETWEEN;
                     continue;
@@ -108,7 +108,9 @@ impl Selected {
                         leaves = true;
                         until += patience;
                     }
-                    Err(fault) => return Err(anyhow::Error::new(fault).context(name.clone())),
+                    Err(fault) => {
+                        return Err(anyhow::Error::new(fault).context(OfApp(name.clone())));
+                    }
                 }
             }
             if let Some(claim) = self.known.folder.claim(A_TRY)? {
@@ -119,7 +121,7 @@ impl Selected {
                 }
                 return self
                     .act_at_rest(home, action, claim, progress)
-                    .with_context(|| name.clone());
+                    .with_context(|| OfApp(name.clone()));
             }
             if !self.known.folder.exists() {
                 return self.is_deleted(action);

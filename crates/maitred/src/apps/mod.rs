@@ -42,6 +42,16 @@ const LEAVING: Duration = Duration::from_secs(2);
 /// The pause between two looks at a supervisor that has ended, while its guard is there.
 const A_LOOK: Duration = Duration::from_millis(10);
 
+/// The app that an error is of, as the outermost part of its chain.
+#[derive(Debug)]
+pub(crate) struct OfApp(pub(crate) String);
+
+impl std::fmt::Display for OfApp {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.fmt(to)
+    }
+}
+
 /// An app that was added to the home.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {

@@ -83,7 +83,7 @@ pub(super) fn stay(home: Home, names: Vec<String>, manner: &Manner) -> anyhow::R
         .context("starting a thread that waits for the apps")?;
     if let Err(error) = follow_until(&names, Some(Arc::new(over.into())), manner) {
         // Nobody sees the output any more; the apps are there all the same.
-        together::complain(&error);
+        together::complain_of(&error);
     }
     Ok(waiting.join().unwrap_or(1))
 }
@@ -105,7 +105,7 @@ fn stop(home: &Home, names: &[String], manner: &Manner) -> i32 {
         Ok(selected) => selected,
         // Somebody has deleted one of them.
         Err(error) => {
-            together::complain(&error);
+            together::complain_of(&error);
             return 1;
         }
     };
@@ -120,7 +120,7 @@ fn stop(home: &Home, names: &[String], manner: &Manner) -> i32 {
         match result.flatten() {
             Some(Ok(())) => together::say(manner, &format!("{name}: stopped")),
             Some(Err(error)) => {
-                together::complain(&error);
+                together::complain_of(&error);
                 code = 1;
             }
             None => {}

@@ -16,7 +16,7 @@ use rustix::stdio;
 use serde::{Deserialize, Serialize};
 
 use super::service_manager;
-use crate::apps;
+use crate::apps::{self, OfApp};
 use config::App;
 use home::control::Answer;
 use home::runtime_folder::{self, RuntimeFolder};
@@ -103,7 +103,7 @@ fn supervise(
         }
         None => None,
     };
-    apps::before_start(&app).with_context(|| app.name.clone())?;
+    apps::before_start(&app).with_context(|| OfApp(app.name.clone()))?;
     let inherited = supervisor::count_open().context("counting open files")?;
     let folder = RuntimeFolder::create()?;
     let path = folder.path().to_owned();

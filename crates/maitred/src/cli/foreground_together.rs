@@ -18,7 +18,7 @@ use sys::Signalled;
 use super::foreground::{COMMAND, Foreground, UP};
 use super::order::Order;
 use super::{Manner, service_manager, together};
-use crate::apps::{Culprit, Known};
+use crate::apps::{Culprit, Known, OfApp};
 use crate::dependencies::Schedule;
 
 /// What this process hears.
@@ -133,7 +133,7 @@ impl Together<'_> {
                     self.running.insert(pid.as_raw_nonzero().get(), number);
                 }
                 Err(error) => {
-                    together::complain(&error.context(foreground.app.name.clone()));
+                    together::complain_of(&error.context(OfApp(foreground.app.name.clone())));
                     self.highest = 1;
                     self.has_failed(number, "could not be started".to_owned());
                 }

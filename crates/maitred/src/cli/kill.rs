@@ -9,7 +9,7 @@ use rustix::process::{PidfdFlags, Signal, kill_process, pidfd_open, pidfd_send_s
 
 use super::order::Order;
 use super::{Manner, together};
-use crate::apps::{self, Claimed, Known};
+use crate::apps::{self, Claimed, Known, OfApp};
 use home::control::{Connection, Fault, Request, Snapshot};
 use home::{Dump, Home, Which};
 use supervisor::guard;
@@ -53,7 +53,7 @@ impl Kill {
                     records.push(known.record);
                 }
                 Err(error) => {
-                    together::complain(&error.context(name));
+                    together::complain_of(&error.context(OfApp(name)));
                     code = 1;
                 }
             }

@@ -260,7 +260,7 @@ fn ended(result: anyhow::Result<u8>) -> ExitCode {
     match result {
         Ok(code) => ExitCode::from(code),
         Err(error) => {
-            together::complain(&error);
+            together::complain_of(&error);
             ExitCode::FAILURE
         }
     }

@@ -2,11 +2,12 @@
 
 use std::sync::Mutex;
 
+use anyhow::Context;
 use clap::Args;
 
 use super::order::{self, Order};
 use super::{Manner, together};
-use crate::apps::{self, Action, Known, Selected};
+use crate::apps::{self, Action, Known, OfApp, Selected};
 use home::{Dump, Home, Kept, Record, Rest, Which};
 
 /// Bring back the apps that were saved, with their scale, and stopped where they were.
@@ -52,7 +53,7 @@ impl Resurrect {
                     Turn::nothing(true)
                 }
                 Err(error) => {
-                    together::complain(&error.context(name));
+                    together::complain_of(&error.context(OfApp(name)));
                     code = 1;
                     Turn::nothing(false)
                 }
@@ -69,7 +70,7 @@ impl Resurrect {
             match result {
                 Ok(name) => together::say(manner, &format!("{name} is back")),
                 Err(error) => {
-                    together::complain(&error);
+                    together::complain_of(&error);
                     code = 1;
                 }
             }
@@ -212,7 +213,8 @@ impl Prepared {
         match self {
             Self::New(known, claim) => {
                 if known.record.instances.iter().any(Kept::is_supervised) {
-                    known.begin(claim, progress)?;
+                    let begun = known.begin(claim, progress);
+                    begun.with_context(|| OfApp(name.clone()))?;
                 }
             }
             Self::Old(selected, saved) => {

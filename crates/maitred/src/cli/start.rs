@@ -58,7 +58,7 @@ impl Start {
             code = code.max(match self.start(&home, target, &mut names, manner) {
                 // The others are started all the same.
                 Err(error) if targets.len() > 1 => {
-                    together::complain(&error);
+                    together::complain_of(&error);
                     1
                 }
                 started => started?,

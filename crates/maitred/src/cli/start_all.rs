@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use super::order::{self, Called, Order, STARTED_TOO};
 use super::start::Mode;
 use super::{Manner, together};
-use crate::apps::{self, Action, Known, Selected, Standing};
+use crate::apps::{self, Action, Known, OfApp, Selected, Standing};
 use config::{self, App, ExecMode, Resolved};
 use home::Home;
 use home::control::{Fault, State};
@@ -81,7 +81,7 @@ pub(super) fn start_all(
             order.waits(number),
         );
         let way = way.map_err(|error| {
-            together::complain(&error.context(app.name.clone()));
+            together::complain_of(&error.context(OfApp(app.name.clone())));
             started.code = 1;
         });
         let way = way.ok();
@@ -184,7 +184,7 @@ impl Started {
                 together::say(manner, &format!("{}: {}{silence}", app.name, turn.done));
             }
             Err(error) => {
-                together::complain(&error);
+                together::complain_of(&error);
                 self.code = self.code.max(u8::from(!is_tried));
             }
         }
@@ -312,7 +312,7 @@ impl Way {
             Self::Nothing => Ok(()),
             Self::Begin(known, claim) => {
                 let name = known.record.app.name.clone();
-                known.begin(claim, progress).context(name)
+                known.begin(claim, progress).context(OfApp(name))
             }
             Self::Later(selected) => selected.act(home, &Action::Start, progress),
             Self::Act(selected, actions) => {

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 
 use super::order::{self, Order};
 use super::{Manner, list};
-use crate::apps::{self, Action, Known, Selected};
+use crate::apps::{self, Action, Known, OfApp, Selected};
 use config::{self, App, ConfigFile};
 use home::Home;
 use supervisor::output::{Sentences, has_colours};
@@ -194,7 +194,7 @@ pub(super) fn in_order(
         match result.flatten() {
             Some(Ok(())) => say(manner, &format!("{name}: {done}")),
             Some(Err(error)) => {
-                complain(&error);
+                complain_of(&error);
                 code = 1;
             }
             None => {}
@@ -236,6 +236,19 @@ pub(super) fn say(manner: &Manner, sentence: &str) {
 pub(super) fn complain(fault: &impl std::fmt::Display) {
     for line in format!("{fault:#}").lines() {
         eprintln!("maitred: {}", without_numbers(line));
+    }
+}
+
+/// What went wrong, on standard error; where it is of an app, each line names that.
+pub(super) fn complain_of(error: &anyhow::Error) {
+    let outermost = error.to_string();
+    let app = error.downcast_ref().filter(|OfApp(app)| *app == outermost);
+    if app.is_none() {
+        return complain(&format!("{error:#}"));
+    }
+    let reasons: Vec<_> = error.chain().skip(1).map(ToString::to_string).collect();
+    for line in reasons.join(": ").lines() {
+        complain(&format!("{outermost}: {line}"));
     }
 }
 

@@ -10,7 +10,7 @@ use clap::Args;
 use super::flags::StartFlags;
 use super::needed;
 use super::order::Called;
-use crate::apps::Selected;
+use crate::apps::{OfApp, Selected};
 use config::{self, App, ConfigFile, Entry, Environment, Resolved, Surroundings};
 use triggers::watch::{self, Problem};
 
@@ -110,7 +110,7 @@ impl What {
         };
         let changed = selected.iter().map(|one| {
             let record = &one.known.record;
-            let name = || record.app.name.clone();
+            let name = || OfApp(record.app.name.clone());
             if one.ids().len() < record.instances.len() {
                 bail!(
                     "{}: settings are those of all its instances; name the app, and not one of \

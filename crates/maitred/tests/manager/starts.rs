@@ -138,18 +138,60 @@ fn an_app_of_which_nothing_is_up_is_no_success() {
     }
 }
 
+/// Is ready at once, unless there is a file that breaks it.
+const BREAKS: &str = "if (require('fs').existsSync('broken')) process.exit(7);
+    process.send('ready');
+    setInterval(() => {}, 1e6);";
+
+/// Whichever command it is, and however many of its instances have failed.
+#[test]
+fn each_line_names_the_app() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("app.js", BREAKS);
+    let app = "script: 'app.js', instances: 3, restart_delay: '1h', wait_ready: true, \
+               listen_timeout: 600000, before_start: '[ ! -e unfit ] || { echo one; echo two; exit 5; }'";
+    home.file("apps.json", &format!("[{{ {app} }}]"));
+    home.does(&["start", "apps.json"]);
+    home.file("broken", "");
+    for line in [
+        "restart app",
+        "restart apps.json",
+        "startOrRestart apps.json",
+        "stop app",
+        "start app",
+        "kill",
+        "resurrect",
+        "delete app",
+        "start apps.json",
+    ] {
+        if line == "kill" {
+            home.does(&["save"]);
+        }
+        let line: Vec<_> = line.split(' ').collect();
+        let said = home.run(&line).errors;
+        let failed = said.lines().filter(|line| line.contains("has exited"));
+        let failed = failed.collect::<Vec<_>>();
+        let ends = matches!(line[0], "stop" | "delete" | "kill");
+        assert_eq!(failed.len(), if ends { 0 } else { 3 }, "{line:?}: {said}");
+        for line in failed {
+            assert!(line.starts_with("maitred: app: app-"), "{said}");
+        }
+    }
+    home.file("unfit", "");
+    let said = home.fails(&["restart", "app"]);
+    let expected = "maitred: app: before_start has exited with code 5\n\
+                    maitred: app:   one\nmaitred: app:   two\n";
+    assert!(said.contains(expected), "{said}");
+}
+
 /// Whichever command starts it, and whatever becomes of others beside it.
 #[test]
 fn every_command_that_starts_an_app_says_so() {
     let _turn = beside_others();
     let home = Home::new();
     home.file("good.sh", "exec sleep 1000\n");
-    home.file(
-        "bad.js",
-        "if (require('fs').existsSync('broken')) process.exit(7);
-        process.send('ready');
-        setInterval(() => {}, 1e6);",
-    );
+    home.file("bad.js", BREAKS);
     let app = "restart_delay: '1h', min_uptime: '1h', wait_ready: true, listen_timeout: 600000";
     let apps = format!("[{{ script: 'good.sh' }}, {{ script: 'bad.js', {app} }}]");
     home.file("apps.json", &apps);
