@@ -1,10 +1,12 @@
 //! Apps that an app needs before it starts: `depends_on`.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use super::App;
-use super::kind::Kind;
+use super::evaluate::ODD;
+use super::kind::{Kind, described};
+use super::words::told;
 
 /// An app that has to be there first.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -60,9 +62,32 @@ impl Dependency {
     }
 }
 
+/// What is wrong with one that is an object.
+fn wrong_part(object: &Map<String, Value>) -> String {
+    let unknown = |key: &&String| !["app", "until"].contains(&key.as_str());
+    if let Some(unknown) = object.keys().find(unknown) {
+        return format!("an object with \"{}\"", told(unknown));
+    }
+    let Some(app) = object.get("app") else {
+        return "an object without app".to_owned();
+    };
+    let (key, value) = match object.get("until") {
+        Some(until) if Dependency::read(app).is_some() => ("until", until),
+        _ => ("app", app),
+    };
+    format!("an object with {key}: {}", described(value))
+}
+
 impl Kind for DependsOn {
     const EXPECTS: &'static str = "names of apps, or { app: \"NAME\", until: \"started\", \
                                    \"healthy\" or \"completed\" }";
+
+    fn found(value: &Value) -> String {
+        match value {
+            Value::Object(object) if !object.contains_key(ODD) => wrong_part(object),
+            _ => described(value),
+        }
+    }
 
     fn schema() -> Value {
         let one = json!({ "anyOf": [
@@ -105,6 +130,7 @@ impl App {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::kind::instead_of;
 
     #[test]
     fn names_and_objects_are_read() {
@@ -145,6 +171,43 @@ mod tests {
         ] {
             let read = DependsOn::read(&value).map(|it| it.0);
             assert_eq!(read, expected, "{value}");
+        }
+    }
+
+    /// What is wrong is named, and which of several it is.
+    #[test]
+    fn what_is_no_dependency_is_named() {
+        for (value, found) in [
+            (json!(5), "5"),
+            (json!(""), "\"\""),
+            (json!("a\u{1b}[2J"), "\"a\\u{1b}[2J\""),
+            (json!([3]), "a list whose item 1 is 3"),
+            (json!(["db", ""]), "a list whose item 2 is \"\""),
+            (json!(["db", ["db"]]), "a list whose item 2 is a list"),
+            (
+                json!([{ "app": 1 }]),
+                "a list whose item 1 is an object with app: 1",
+            ),
+            (
+                json!({ "app": "", "until": "never" }),
+                "an object with app: \"\"",
+            ),
+            (
+                json!(["db", { "app": "x", "until": "never" }]),
+                "a list whose item 2 is an object with until: \"never\"",
+            ),
+            (
+                json!({ "app": "db", "until": null }),
+                "an object with until: nothing",
+            ),
+            (json!({ "until": "completed" }), "an object without app"),
+            (
+                json!({ "app": "db", "when\n": "completed" }),
+                "an object with \"when\\n\"",
+            ),
+        ] {
+            assert_eq!(DependsOn::read(&value), None, "{value}");
+            assert_eq!(instead_of::<DependsOn>(&value), found, "{value}");
         }
     }
 }

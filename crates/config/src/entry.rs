@@ -5,7 +5,7 @@ use serde_json::{Map, Value};
 
 use super::evaluate::ODD;
 use super::fields::Entry;
-use super::kind::{Kind, Variables, described};
+use super::kind::{Kind, Variables, described, instead_of};
 use super::names;
 use super::words::told;
 
@@ -151,7 +151,7 @@ fn read_app(
                     "{at}: {}: expected {}, not {}",
                     quoted(key),
                     Variables::EXPECTS,
-                    Variables::found(value)
+                    instead_of::<Variables>(value)
                 )),
             }
         } else if key == "execute_command" || key == "disable_source_map_support" {

@@ -18,7 +18,7 @@ use super::field::{Category, Change, Field, Needs, Takes, companion, flag};
 use super::health::HealthCheck;
 use super::kind::{
     Account, Bytes, ExitCodes, Kind, LogTarget, Millis, MinUptime, Patterns, Ports, Schedule,
-    Texts, Variables, WatchDelay, WatchOptions, Watched, Words,
+    Texts, Variables, WatchDelay, WatchOptions, Watched, Words, instead_of,
 };
 use super::metrics::MetricsAddress;
 use super::requests::{AccessFormat, Per, Retry};
@@ -68,7 +68,7 @@ macro_rules! fields {
                     entry.$name = Some(<$kind as Kind>::read(value)?);
                     Some(())
                 },
-                found: <$kind as Kind>::found,
+                found: instead_of::<$kind>,
                 is_set: |entry| entry.$name.is_some(),
             },
         )*];

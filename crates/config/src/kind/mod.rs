@@ -25,13 +25,26 @@ pub(crate) trait Kind: Sized {
     /// another type.
     fn schema() -> Value;
 
-    /// What there is instead, for a message.
+    /// What a value is that is not of this kind, for a message.
     fn found(value: &Value) -> String {
         described(value)
     }
 
     /// Reads the value, if it is of this kind.
     fn read(value: &Value) -> Option<Self>;
+}
+
+/// What there is instead of a value of a kind, for a message. Of a list, where one may stand, it names
+/// the first item that is wrong.
+pub(crate) fn instead_of<K: Kind>(value: &Value) -> String {
+    let takes = |items: Vec<Value>| K::read(&Value::Array(items)).is_some();
+    let items = value.as_array().filter(|_| takes(Vec::new()));
+    let is_wrong = |(_, item): &(usize, &Value)| !takes(vec![(*item).clone()]);
+    let wrong = (1_usize..).zip(items.into_iter().flatten()).find(is_wrong);
+    match wrong {
+        Some((number, item)) => format!("a list whose item {number} is {}", K::found(item)),
+        None => K::found(value),
+    }
 }
 
 /// What a value is, for a message.

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
-use super::{Kind, described, number, plain, split_words, texts, variable};
+use super::{Kind, described, instead_of, number, plain, split_words, texts, variable};
 use crate::FilterEnv;
 use crate::encode::os_list;
+use crate::evaluate::ODD;
+use crate::words::told;
 
 /// Words: a list, or a text that is split as a shell does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,6 +26,11 @@ impl Variables {
         let pairs = self.0.iter();
         pairs.filter_map(|(name, value)| Some((name.as_str(), variable(value)?)))
     }
+}
+
+/// Whether a variable can have this name.
+fn is_named(name: &str) -> bool {
+    !name.is_empty() && !name.contains(['=', '\0'])
 }
 
 /// A value as it was written, if that is a number, true or false, and else the text of it.
@@ -135,8 +142,18 @@ impl Kind for Variables {
     /// Without the text, in which there may be a secret.
     fn found(value: &Value) -> String {
         match value {
-            Value::String(_) => "a text".to_owned(),
-            Value::Object(_) => "one with values that variables cannot have".to_owned(),
+            Value::String(_) => "a text without =".to_owned(),
+            Value::Object(object) if !object.contains_key(ODD) => {
+                let mut pairs = object.iter();
+                let wrong = pairs.find(|(name, value)| !is_named(name) || given(value).is_none());
+                match wrong {
+                    Some((name, _)) if !is_named(name) => {
+                        format!("one with the name \"{}\"", told(name))
+                    }
+                    Some((name, value)) => format!("one with {name}: {}", described(value)),
+                    None => described(value),
+                }
+            }
             other => described(other),
         }
     }
@@ -173,7 +190,7 @@ impl Kind for Variables {
         };
         let good = |(name, value): (&String, &Value)| {
             let text = value.as_str().unwrap_or_default();
-            !name.is_empty() && !name.contains(['=', '\0']) && !text.contains('\0')
+            is_named(name) && !text.contains('\0')
         };
         variables.iter().all(good).then_some(Self(variables))
     }
@@ -307,6 +324,21 @@ impl Kind for Ports {
 
 impl Kind for WatchOptions {
     const EXPECTS: &'static str = "an object of watch options";
+
+    fn found(value: &Value) -> String {
+        let parts = value.as_object().into_iter().flatten();
+        let wrong = |(name, part): &(&String, &Value)| {
+            let one = Map::from_iter([((*name).clone(), (*part).clone())]);
+            Self::read(&Value::Object(one)).is_none()
+        };
+        match parts.into_iter().find(wrong) {
+            Some((name, part)) if name == "ignored" => {
+                format!("one with ignored: {}", instead_of::<Texts>(part))
+            }
+            Some((name, part)) => format!("one with {name}: {}", described(part)),
+            None => described(value),
+        }
+    }
 
     fn schema() -> Value {
         json!({ "type": "object", "properties": {

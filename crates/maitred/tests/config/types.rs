@@ -20,10 +20,12 @@ const OF_THE_RIGHT_TYPE: &[&str] = &[
     "max_restarts: 1.5",
     "max_restarts: 1e30",
     "port: 70000",
-    "private_ports: ['x']",
+    "private_ports: [1, 'x']",
+    "privileged_ports: [70000]",
     "env: { 'A=B': 1 }",
     "env: { A: '\\u0000' }",
     "stop_exit_codes: 'x'",
+    "stop_exit_codes: [0, 1.5]",
 ];
 
 /// Of these expressions, given to `defineConfig`, those that `tsc` refuses, and all that it says.
