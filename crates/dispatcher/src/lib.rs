@@ -62,7 +62,6 @@ mod notice;
 mod notices;
 mod pidfd;
 mod placement;
-mod port_owner;
 mod reading;
 mod registered;
 mod registration;

@@ -3,6 +3,7 @@
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
+use process::sockets::Holder;
 use telemetry::figures::Foreign;
 
 use super::address::ListenAddress;
@@ -42,7 +43,7 @@ pub enum Notice {
         instance: u32,
         address: ListenAddress,
         /// Who has it, where the kernel tells.
-        by: Option<String>,
+        by: Option<Holder>,
     },
     /// A worker wants an address, and its port is taken by a socket that was passed to maitred and
     /// listens at another one.
@@ -59,7 +60,7 @@ pub enum Notice {
     DatagramsInUse {
         instance: u32,
         address: SocketAddr,
-        by: Option<String>,
+        by: Option<Holder>,
     },
     /// A worker may not have this port, and the config does not give it.
     PrivilegedPort {

@@ -30,11 +30,14 @@ mod record;
 pub mod runtime_folder;
 mod socket;
 
+use std::ffi::OsStr;
 use std::fs::{self, DirBuilder};
+use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+use rustix::process::Pid;
 
 pub use app_folder::{AppFolder, CONTROL, Claim};
 pub use dump::{Dump, Which};
@@ -123,6 +126,18 @@ impl Home {
         AppFolder::new(self.apps_folder().join(folder_name(namespace, name)))
     }
 
+    /// The folder of the app to which a process of this user belongs, by the supervisor or guard above
+    /// it, or which it is.
+    pub fn app_of(&self, pid: Pid) -> Option<AppFolder> {
+        let apps = self.apps_folder();
+        let family = std::iter::successors(Some(pid), |pid| process::tree::parent(*pid));
+        // No family is as large; a number may have gone to another process meanwhile.
+        let mut supervised = family.take(100).filter_map(supervised_by);
+        supervised
+            .find(|folder| folder.parent() == Some(&apps))
+            .map(AppFolder::new)
+    }
+
     /// The folders of all apps.
     ///
     /// # Errors
@@ -183,6 +198,20 @@ fn refuse_others(path: &Path) -> anyhow::Result<()> {
     {
         Some(found) => bail!("{found}"),
         None => Ok(()),
+    }
+}
+
+/// The folder that a supervisor or its guard was started for, if a process is one: `maitred supervise
+/// FOLDER`.
+fn supervised_by(pid: Pid) -> Option<PathBuf> {
+    let place = PathBuf::from(format!("/proc/{}", pid.as_raw_nonzero()));
+    let is_ours = place.metadata().ok()?.uid() == rustix::process::geteuid().as_raw();
+    let line = is_ours
+        .then(|| fs::read(place.join("cmdline")).ok())
+        .flatten()?;
+    match line.split(|byte| *byte == 0).collect::<Vec<_>>()[..] {
+        [_, b"supervise", folder, b""] => Some(OsStr::from_bytes(folder).into()),
+        _ => None,
     }
 }
 

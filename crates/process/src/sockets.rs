@@ -49,8 +49,29 @@ pub fn sockets_of(pid: i32) -> Option<Vec<(i32, u64)>> {
     Some(sockets.collect())
 }
 
-/// The name and the pid of a process that holds a socket, as far as `/proc` shows it to us.
-pub fn holder_of(inode: u64) -> Option<String> {
+/// A process that holds a socket.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Holder {
+    pub pid: i32,
+    /// Its name, as it may stand in a message.
+    pub name: String,
+}
+
+impl std::fmt::Display for Holder {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(to, "{} (pid {})", self.name, self.pid)
+    }
+}
+
+/// The process that listens on this TCP port, as far as `/proc` shows it to us.
+pub fn listener_at(port: u16) -> Option<Holder> {
+    let entries = read(Table::TcpListeners);
+    let entry = entries.iter().find(|entry| entry.local.port() == port)?;
+    holder_of(entry.inode)
+}
+
+/// A process that holds a socket, as far as `/proc` shows it to us.
+pub fn holder_of(inode: u64) -> Option<Holder> {
     for process in fs::read_dir("/proc").ok()?.flatten() {
         let name = process.file_name();
         let Some(pid) = name.to_str().and_then(|name| name.parse::<i32>().ok()) else {
@@ -59,7 +80,8 @@ pub fn holder_of(inode: u64) -> Option<String> {
         let sockets = sockets_of(pid).unwrap_or_default();
         if sockets.iter().any(|(_, held)| *held == inode) {
             let name = fs::read_to_string(process.path().join("comm")).unwrap_or_default();
-            return Some(format!("{} (pid {pid})", name.trim_end().escape_debug()));
+            let name = name.trim_end().escape_debug().to_string();
+            return Some(Holder { pid, name });
         }
     }
     None
@@ -108,6 +130,11 @@ mod tests {
     fn own_sockets_are_found() {
         let four = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let six = std::net::TcpListener::bind("[::1]:0").unwrap();
+        let port = four.local_addr().unwrap().port();
+        assert_eq!(
+            u32::try_from(listener_at(port).unwrap().pid),
+            Ok(std::process::id())
+        );
         let udp = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
         let pid = std::process::id();
         let held = sockets_of(i32::try_from(pid).unwrap()).unwrap();
@@ -121,7 +148,7 @@ mod tests {
             let inode = entry.unwrap().inode;
             assert!(held.iter().any(|(_, held)| *held == inode), "{address}");
             let holder = holder_of(inode).unwrap();
-            assert!(holder.ends_with(&format!("(pid {pid})")), "{holder}");
+            assert_eq!(u32::try_from(holder.pid), Ok(pid), "{holder}");
         }
     }
 

@@ -8,6 +8,7 @@
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
+use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::time::Duration;
 
@@ -48,7 +49,7 @@ pub(super) enum Question {
     /// How the app is.
     How(oneshot::Sender<Answer>),
     /// The address cannot be had, for this reason; it is tried again.
-    Unbound(SocketAddr, String),
+    Unbound(SocketAddr, io::Error),
 }
 
 /// How it is.
@@ -117,7 +118,7 @@ async fn serve(address: SocketAddr, questions: mpsc::Sender<Question>) {
             Ok(listener) => break listener,
             Err(error) if !told => {
                 told = true;
-                let unbound = Question::Unbound(address, error.to_string());
+                let unbound = Question::Unbound(address, error);
                 let _ = questions.send(unbound).await;
             }
             Err(_) => tokio::time::sleep(AGAIN).await,

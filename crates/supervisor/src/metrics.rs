@@ -1,7 +1,10 @@
 //! What is measured of the app, when somebody asks.
 
+use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use process::sockets::listener_at;
 use process::usage;
 use telemetry::events::Event;
 use telemetry::metrics::{AppMetrics, ByWord, Carried, InstanceMetrics, ProcessMetrics};
@@ -27,10 +30,26 @@ impl Supervisor {
                 // Whoever has hung up meanwhile needs no answer.
                 let _ = answer.send(Answer { is_ready, metrics });
             }
-            Question::Unbound(address, reason) => {
+            Question::Unbound(address, error) => {
+                let reason = self.why_unbound(address, &error);
                 let address = address.to_string();
                 self.event(Event::MetricsFailing { address, reason });
             }
+        }
+    }
+
+    /// What keeps the metrics from an address, and who, if somebody has it.
+    fn why_unbound(&self, address: SocketAddr, error: &io::Error) -> String {
+        let holder = match error.kind() {
+            io::ErrorKind::AddrInUse => listener_at(address.port()),
+            _ => None,
+        };
+        let Some(holder) = holder else {
+            return error.to_string();
+        };
+        match self.other_app_of(&holder) {
+            Some(app) => format!("it is in use by {holder} of the app {app}"),
+            None => format!("it is in use by {holder}"),
         }
     }
 

@@ -12,7 +12,8 @@ use super::instance;
 use super::silence::{self, Verdict};
 use config::{self, App};
 use dispatcher::Notice;
-use process::sockets::Entry;
+use process::sockets::{Entry, Holder};
+use rustix::process::Pid;
 use telemetry::events::Event;
 
 /// The latest listeners of workers that are not shared, by their inodes.
@@ -99,12 +100,40 @@ impl Supervisor {
                     what,
                 });
             }
+            Notice::InUse {
+                instance,
+                address,
+                by,
+            } => self.is_in_use(instance, address.to_string(), by),
+            Notice::DatagramsInUse {
+                instance,
+                address,
+                by,
+            } => self.is_in_use(instance, udp(address), by),
             other => {
                 if let Some(event) = event_of(other) {
                     self.event(event);
                 }
             }
         }
+    }
+
+    /// Another process has the address that an instance wants.
+    fn is_in_use(&mut self, instance: u32, address: String, by: Option<Holder>) {
+        self.event(Event::InUse {
+            instance,
+            address,
+            of_app: by.as_ref().and_then(|holder| self.other_app_of(holder)),
+            by: by.map(|holder| holder.to_string()),
+        });
+    }
+
+    /// The app of this home to which a process belongs, if that is another one.
+    pub(super) fn other_app_of(&self, holder: &Holder) -> Option<String> {
+        let own = self.claim.as_ref()?.folder();
+        let other = self.home.as_ref()?.app_of(Pid::from_raw(holder.pid)?)?;
+        (other != *own).then_some(())?;
+        Some(other.record().ok()?.app.name)
     }
 
     fn has_loaded(&mut self, pid: i32) {
@@ -243,15 +272,6 @@ impl Supervisor {
 /// The event of a notice from which nothing else follows.
 fn event_of(notice: Notice) -> Option<Event> {
     Some(match notice {
-        Notice::InUse {
-            instance,
-            address,
-            by,
-        } => Event::InUse {
-            instance,
-            address: address.to_string(),
-            by,
-        },
         Notice::PassedElsewhere {
             instance,
             address,
@@ -268,15 +288,6 @@ fn event_of(notice: Notice) -> Option<Event> {
         Notice::DatagramsNotShared { instance, address } => Event::DatagramsNotShared {
             instance,
             address: udp(address),
-        },
-        Notice::DatagramsInUse {
-            instance,
-            address,
-            by,
-        } => Event::InUse {
-            instance,
-            address: udp(address),
-            by,
         },
         Notice::PrivilegedPort { instance, address } => Event::PrivilegedPort {
             instance,
@@ -314,7 +325,9 @@ fn event_of(notice: Notice) -> Option<Event> {
             total,
         },
         // More follows from these.
-        Notice::Loaded { .. }
+        Notice::InUse { .. }
+        | Notice::DatagramsInUse { .. }
+        | Notice::Loaded { .. }
         | Notice::Drained { .. }
         | Notice::Starving(_)
         | Notice::Blocked { .. }

@@ -68,6 +68,9 @@ pub enum Event {
         instance: u32,
         address: String,
         by: Option<String>,
+        /// The app of the same home that this is a process of.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        of_app: Option<String>,
     },
     /// A worker wants an address whose port a socket has that was passed to maitred, at another one.
     PassedElsewhere {

@@ -14,11 +14,11 @@ use super::super::command::Gone;
 use super::super::ids::ListenerId;
 use super::super::listeners::only_v6;
 use super::super::notice::Notice;
-use super::super::{datagrams, endings, port_owner, registered};
+use super::super::{datagrams, endings, registered};
 use super::claims::{Bound, Claim};
 use super::own_socket::{self, OwnSocket};
 use super::{Answer, Question, Registrar, failed};
-use process::sockets::sockets_of;
+use process::sockets::{listener_at, sockets_of};
 use process::user::User;
 
 impl Registrar {
@@ -231,7 +231,7 @@ impl Registrar {
             None => Notice::InUse {
                 instance,
                 address,
-                by: port.and_then(port_owner::find),
+                by: port.and_then(listener_at),
             },
         });
         Ok(())

@@ -1,9 +1,10 @@
 //! What a start comes to: how long it waits, its exit code, and what it says.
 
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 
 use crate::harness::beside_others;
 use crate::home::{Home, NODE_SERVER};
+use crate::wait::until_it_is;
 
 /// A start, its exit code, and what it says.
 struct Start {
@@ -135,6 +136,55 @@ fn an_app_of_which_nothing_is_up_is_no_success() {
         let said = home.run(&[&["start", script], start.flags].concat());
         assert_eq!(said.code, start.code, "{}: {said:?}", start.name);
         assert!(said.errors.contains(start.says), "{}: {said:?}", start.name);
+    }
+}
+
+/// Another app of the home that has a port is named, however it holds it.
+#[test]
+fn the_app_that_has_a_port_is_named() {
+    let _turn = beside_others();
+    let child = "require('child_process').fork('child.js'); setInterval(() => {}, 1e6)";
+    for (name, script, flags) in [
+        ("shared", NODE_SERVER, &["-i", "2"][..]),
+        ("own", NODE_SERVER, &[]),
+        ("childs", child, &[]),
+        ("metrics", "setInterval(() => {}, 1e6)", &["--metrics"]),
+    ] {
+        let home = Home::new();
+        let port = home.port.to_string();
+        home.file("child.js", NODE_SERVER);
+        home.file(&format!("{name}.js"), script);
+        home.file("app.js", NODE_SERVER);
+        let script = format!("{name}.js");
+        let mut start = vec!["start", &script];
+        start.extend(flags);
+        start.extend((name == "metrics").then_some(port.as_str()));
+        home.does(&start);
+        until_it_is("somebody listens", || {
+            TcpStream::connect(("127.0.0.1", home.port)).is_ok()
+        });
+        let said = home.fails(&[
+            "start",
+            "app.js",
+            "-i",
+            "1",
+            "--restart-delay",
+            "1h",
+            "--wait-ready",
+        ]);
+        let expected = format!(") of the app {name}. ");
+        assert!(said.contains(&expected), "{said}");
+        assert!(
+            said.contains(&format!("`maitred stop {name}` frees it")),
+            "{said}"
+        );
+        // So it is of the port for the metrics.
+        home.file("idle.js", "setInterval(() => {}, 1e6)");
+        home.does(&["start", "idle.js", "--metrics", &port]);
+        until_it_is("the metrics' fault is told", || {
+            home.does(&["logs", "idle", "--nostream"])
+                .contains(&expected)
+        });
     }
 }
 

@@ -9,6 +9,7 @@ use renewals::{renewing, still_runs};
 use telemetry::events::Event;
 use telemetry::figures::Foreign;
 
+mod addresses;
 mod blocked;
 mod exits;
 mod health;
@@ -165,36 +166,20 @@ impl Sentences {
                 instance,
                 address,
                 by,
+                of_app,
             } => {
-                let known = by.clone().unwrap_or_default();
-                if !self.in_use.insert((address.clone(), known)) {
-                    return None;
-                }
-                let Some(by) = by else {
-                    return Some(format!(
-                        "{name}-{instance} cannot listen on {address}: it is in use by a process \
-                         that maitred cannot see. Find it with `ss -ltnp` as root, or choose \
-                         another port"
-                    ));
-                };
-                Some(format!(
-                    "{name}-{instance} cannot listen on {address}: it is in use by {by}. Stop \
-                     it, or choose another port"
-                ))
+                let new = self.is_new(address, by.as_deref().unwrap_or_default());
+                let which = format!("{name}-{instance}");
+                new.then(|| addresses::in_use(&which, address, by.as_deref(), of_app.as_deref()))
             }
             Event::PassedElsewhere {
                 instance,
                 address,
                 passed,
             } => {
-                let new = self.in_use.insert((address.clone(), passed.clone()));
-                new.then(|| {
-                    format!(
-                        "{name}-{instance} asks for {address}, and the socket that was passed to maitred \
-                         (LISTEN_FDS) has that port at {passed}. An app that does not go on to ask for that \
-                         one needs a socket for {address}"
-                    )
-                })
+                let which = format!("{name}-{instance}");
+                let new = self.is_new(address, passed);
+                new.then(|| addresses::passed_elsewhere(&which, address, passed))
             }
             Event::DatagramsShared { address, .. } => {
                 let first = self.complete.insert(address.clone()) && !self.quiet;
@@ -394,6 +379,11 @@ impl Sentences {
             Event::Stopped { code } => (!self.quiet && *code != 0)
                 .then(|| format!("{name} ended with exit code {code}")),
         }
+    }
+
+    /// Whether it was not told before that somebody has this address.
+    fn is_new(&mut self, address: &str, by: &str) -> bool {
+        self.in_use.insert((address.to_owned(), by.to_owned()))
     }
 
     fn listening(&mut self, address: &str, members: usize) -> Option<String> {

@@ -109,11 +109,12 @@ fn listening(members: usize) -> Event {
     }
 }
 
-fn in_use(by: Option<&str>) -> Event {
+fn in_use(by: Option<&str>, of_app: Option<&str>) -> Event {
     Event::InUse {
         instance: 1,
         address: "0.0.0.0:3000".into(),
         by: by.map(str::to_owned),
+        of_app: of_app.map(str::to_owned),
     }
 }
 
@@ -188,8 +189,9 @@ fn socket_events() -> Vec<Event> {
     let address = || "0.0.0.0:3000".to_owned();
     let udp = || "udp 0.0.0.0:3000".to_owned();
     vec![
-        in_use(None),
-        in_use(Some("nginx (pid 80)")),
+        in_use(None, None),
+        in_use(Some("nginx (pid 80)"), None),
+        in_use(Some("node (pid 81)"), Some("shop")),
         Event::DatagramsShared {
             instance: 1,
             address: udp(),

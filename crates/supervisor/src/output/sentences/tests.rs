@@ -106,6 +106,7 @@ fn who_has_an_address_is_told_once_until_it_is_free() {
             instance,
             address: "0.0.0.0:80".into(),
             by: Some(by.into()),
+            of_app: None,
         };
         sentences.of(&event).is_some()
     };
@@ -122,6 +123,7 @@ fn who_has_an_address_is_told_once_until_it_is_free() {
         instance: 0,
         address: "0.0.0.0:80".into(),
         by: Some("nginx".into()),
+        of_app: None,
     };
     assert!(sentences.of(&again).is_some());
 }
