@@ -45,6 +45,8 @@ pub(super) struct Operation {
     /// How many instances were to be up, and how many of them are broken instead.
     meant: usize,
     broken: usize,
+    /// When it began.
+    begun: Duration,
     /// It is over only when the supervisor is.
     to_the_end: bool,
     /// It does not wait for a successor that another reload has started already.
@@ -68,6 +70,7 @@ impl Operation {
             faults: Vec::new(),
             meant: 0,
             broken: 0,
+            begun: Duration::ZERO,
             to_the_end: false,
             urgent: false,
         }
@@ -129,6 +132,7 @@ impl Supervisor {
         // Those who waited for them hear first that they need not.
         operation.waiting = numbers.clone();
         operation.meant = numbers.len();
+        operation.begun = self.now();
         let older = self.operations.len();
         self.operations.push(operation);
         for number in &numbers {
@@ -147,7 +151,8 @@ impl Supervisor {
     }
 
     /// An operation that works its queue off.
-    pub(super) fn begin_in_turn(&mut self, operation: Operation) {
+    pub(super) fn begin_in_turn(&mut self, mut operation: Operation) {
+        operation.begun = self.now();
         let older = self.operations.len();
         let numbers = operation.queue.clone();
         self.operations.push(operation);
@@ -322,6 +327,9 @@ impl Supervisor {
                 if operation.is_reload() {
                     self.tally.reloaded(operation.faults.is_empty());
                 }
+                if let Some(done) = self.done(&operation) {
+                    self.event(done);
+                }
                 // What is kept while the app ends is how it was before.
                 if self.ending.is_none() {
                     self.write_record();
@@ -331,6 +339,27 @@ impl Supervisor {
             }
             index += 1;
         }
+    }
+
+    /// What there is to tell of an operation that is over: who follows the app has not asked for it. The
+    /// runs of a job are told by their ends.
+    fn done(&self, operation: &Operation) -> Option<Event> {
+        if operation.answer.is_none() && self.app.job().is_some() {
+            return None;
+        }
+        let instances = match operation.name {
+            "scale" => self.slots.iter().filter(|slot| !slot.removed).count(),
+            "restart" => operation.meant,
+            "reload" => operation.replaced.len(),
+            _ => return None,
+        };
+        let lasted = self.now().saturating_sub(operation.begun);
+        (instances > 0 || !operation.faults.is_empty()).then(|| Event::Done {
+            command: operation.name.to_owned(),
+            instances,
+            lasted: u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX),
+            faults: operation.faults.clone(),
+        })
     }
 
     /// Whether a command stops an instance.

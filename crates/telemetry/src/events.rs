@@ -121,6 +121,17 @@ pub enum Event {
         #[serde(flatten)]
         trigger: Trigger,
     },
+    /// A command that replaces, restarts, adds or removes instances is over, or what does so by itself.
+    Done {
+        /// `reload`, `restart` or `scale`.
+        command: String,
+        /// How many it has replaced or restarted; of `scale`, how many there are.
+        instances: usize,
+        /// In milliseconds.
+        lasted: u64,
+        /// What went wrong, a sentence for each instance.
+        faults: Vec<String>,
+    },
     /// The last run of a job goes on at a time of its calendar; the next one `waits` for its end, or is
     /// left out.
     StillRuns { instance: u32, waits: bool },

@@ -11,6 +11,7 @@ use serde_json::Value;
 
 use crate::harness::{PATIENCE, beside_others};
 use crate::home::Home;
+use crate::wait::until_it_is;
 
 /// A command that follows.
 struct Events {
@@ -86,6 +87,55 @@ fn spawned(home: &Home, args: &[&str]) -> (Child, BufReader<ChildStdout>) {
 
 fn is(event: &Value, app: &str, what: &str) -> bool {
     event["app"] == app && event["event"] == what
+}
+
+/// What a command came to is an event, and a line of the logs, for those who have not asked for it.
+#[test]
+fn what_comes_of_a_command_is_told() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file(
+        "app.js",
+        "if (require('fs').existsSync('broken')) process.exit(7);
+        process.send('ready');
+        setInterval(() => {}, 1e6);",
+    );
+    let ready = ["--wait-ready", "--listen-timeout", "600000"];
+    home.does(&[&["start", "app.js", "-i", "2"], &ready[..]].concat());
+    let events = Events::follow(&home, &["app", "--json"]);
+    let log = || home.does(&["logs", "app", "--nostream"]);
+    for (command, done, instances, line) in [
+        ("reload app", "reload", 2, "reloaded 2 instances of app in "),
+        ("reload 1", "reload", 1, "reloaded 1 instance of app in "),
+        (
+            "restart app",
+            "restart",
+            2,
+            "restarted 2 instances of app in ",
+        ),
+        ("restart 0", "restart", 1, "restarted 1 instance of app in "),
+        ("scale app 3", "scale", 3, "scaled app to 3 instances in "),
+        ("scale app 1", "scale", 1, "scaled app to 1 instance in "),
+    ] {
+        let command: Vec<_> = command.split(' ').collect();
+        home.does(&command);
+        let seen = events.until(vec![("app", "done")]);
+        let event = seen.last().unwrap();
+        assert_eq!(event["command"], done, "{event}");
+        assert_eq!(event["instances"], instances, "{event}");
+        assert_eq!(event["faults"], serde_json::json!([]), "{event}");
+        assert!(event["lasted"].is_u64(), "{event}");
+        until_it_is(line, || log().contains(line));
+    }
+    home.file("broken", "");
+    home.fails(&["reload", "app"]);
+    let seen = events.until(vec![("app", "done")]);
+    let faults = &seen.last().unwrap()["faults"];
+    let fault = faults[0].as_str().unwrap();
+    assert!(fault.starts_with("app-0 has exited with code 7"), "{fault}");
+    until_it_is("the fault is in the logs", || {
+        log().contains("reload of app failed after ")
+    });
 }
 
 /// What happened to an app, in its order.

@@ -44,7 +44,11 @@ impl Supervisor {
                 return;
             }
         }
-        self.operations.push(Operation::internal(numbers, urgent));
+        let begun = self.now();
+        self.operations.push(Operation {
+            begun,
+            ..Operation::internal(numbers, urgent)
+        });
     }
 
     /// Whether the next turn of a reload that no command has asked for would cut short what another one

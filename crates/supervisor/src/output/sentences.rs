@@ -373,6 +373,13 @@ impl Sentences {
                 reason,
             } => Some(health::failed(&name, *instance, *pid, reason)),
             Event::HealthPassed { instance, pid } => Some(health::passed(&name, *instance, *pid)),
+            Event::Done {
+                command,
+                instances,
+                lasted,
+                faults,
+            } => (!self.quiet || !faults.is_empty())
+                .then(|| renewals::done(&name, command, *instances, *lasted, faults)),
             Event::Stopping { reason } => {
                 (!self.quiet).then(|| format!("{reason}: stopping {name}"))
             }

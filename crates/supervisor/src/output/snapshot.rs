@@ -11,7 +11,7 @@ use super::sentences::tests::sentences;
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots/sentences.txt");
 
 /// How many kinds of events [`kind`] tells apart.
-const KINDS: usize = 48;
+const KINDS: usize = 49;
 
 /// Tells apart what has a sentence of its own. A new event has no number until it has one here, and
 /// then wants an example in [`examples`].
@@ -65,6 +65,7 @@ fn kind(event: &Event) -> usize {
         Event::HealthFailed { .. } => 45,
         Event::HealthPassed { .. } => 46,
         Event::PassedElsewhere { .. } => 47,
+        Event::Done { .. } => 48,
     }
 }
 
@@ -106,6 +107,15 @@ fn listening(members: usize) -> Event {
         pid: 100,
         address: "0.0.0.0:3000".into(),
         members,
+    }
+}
+
+fn done(command: &str, instances: usize, faults: &[&str]) -> Event {
+    Event::Done {
+        command: command.into(),
+        instances,
+        lasted: 1234,
+        faults: faults.iter().map(|it| (*it).to_owned()).collect(),
     }
 }
 
@@ -281,6 +291,10 @@ fn examples() -> Vec<Event> {
             address: "127.0.0.1:9616".into(),
             reason: "Address already in use (os error 98)".into(),
         },
+        done("reload", 4, &[]),
+        done("restart", 1, &[]),
+        done("scale", 4, &[]),
+        done("reload", 1, &["server-0 has failed", "server-1 too"]),
         Event::NoTrigger {
             trigger: "watch".into(),
             reason: reason(),

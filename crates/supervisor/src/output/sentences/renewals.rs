@@ -1,4 +1,4 @@
-//! What restarts instances, or starts a job, without anybody asking.
+//! What restarts instances, or starts a job, without anybody asking, and what came of it.
 
 use telemetry::events::Trigger;
 
@@ -49,4 +49,30 @@ pub(super) fn still_runs(name: &str, instance: u32, waits: bool) -> String {
         false => "the calendar waits for its end (cron_overlap: skip)",
     };
     format!("{name}-{instance} still runs at the next time of its cron_restart: {follows}")
+}
+
+/// What came of a reload, a restart or a change of their number, whoever has asked for it.
+pub(super) fn done(
+    name: &str,
+    command: &str,
+    instances: usize,
+    lasted: u64,
+    faults: &[String],
+) -> String {
+    let time = seconds(lasted);
+    if !faults.is_empty() {
+        return format!(
+            "{command} of {name} failed after {time}: {}",
+            faults.join("; ")
+        );
+    }
+    let instances = match instances {
+        1 => "1 instance".to_owned(),
+        several => format!("{several} instances"),
+    };
+    match command {
+        "scale" => format!("scaled {name} to {instances} in {time}"),
+        "restart" => format!("restarted {instances} of {name} in {time}"),
+        _ => format!("reloaded {instances} of {name} in {time}"),
+    }
 }
