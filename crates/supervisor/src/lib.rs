@@ -36,6 +36,7 @@ mod reaping;
 mod renewal;
 mod silence;
 mod slot;
+mod span;
 mod spawn;
 mod starving;
 mod stats;

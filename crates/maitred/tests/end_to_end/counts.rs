@@ -285,7 +285,7 @@ fn who_waits_too_long_is_closed() {
     let refused = run.event("a refusal", |event| event.is("refused"));
     assert_eq!(refused.number("total"), 1);
     run.errors("the refusal", |text| {
-        text.contains("that waited 5.0 s for a worker (queue_timeout): 1 so far")
+        text.contains("that waited 5 s for a worker (queue_timeout): 1 so far")
     });
     // At the end the table is shown, whatever the interval.
     run.signal(rustix::process::Signal::TERM);

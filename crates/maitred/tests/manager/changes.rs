@@ -159,7 +159,7 @@ fn of_ends() -> Vec<Row> {
         row("drain_delay", json!(0), json!("1h"), |app| {
             let supervisor = Pid::from_raw(app.home.supervisor(app.name)).unwrap();
             kill_process(supervisor, Signal::TERM).unwrap();
-            app.shows("serves new clients for another 3600.0 s (drain_delay)");
+            app.shows("serves new clients for another 60 min (drain_delay)");
             app.does("something");
         }),
         row("kill_timeout", json!("1h"), json!("100ms"), |app| {
@@ -199,7 +199,7 @@ fn of_ends() -> Vec<Row> {
             json!({ "command": ["sh", "-c", "echo no luck; exit 7"] }),
             |app| {
                 let errors = &app.said.errors;
-                let expected = "health-0 has passed no health check after 5000 ms (listen_timeout): \
+                let expected = "health-0 has passed no health check after 5 s (listen_timeout): \
                                 its check exits with code 7: no luck";
                 assert!(errors.contains(expected), "{errors}");
             },

@@ -164,7 +164,7 @@ fn an_app_ends_when_its_delay_is_over() {
     assert_eq!(gone_within(PATIENCE, &[supervisor]), []);
     let log = lines(&home);
     let told = log.find(
-        "SIGTERM: app serves new clients for another 0.3 s (drain_delay), and /readyz answers 503",
+        "SIGTERM: app serves new clients for another 300 ms (drain_delay), and /readyz answers 503",
     );
     assert!(
         told.is_some() && told < log.find("SIGTERM: stopping app"),

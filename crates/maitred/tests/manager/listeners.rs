@@ -176,7 +176,7 @@ fn a_listener_that_the_new_release_lacks_is_named() {
     let before = home.pids();
     fs::write(home.folder().join("lean"), "").unwrap();
     let said = home.fails(&["reload", "app"]);
-    let expected = format!("does not listen on 127.0.0.1:{metrics} after 5000 ms (listen_timeout)");
+    let expected = format!("does not listen on 127.0.0.1:{metrics} after 5 s (listen_timeout)");
     assert!(said.contains(&expected), "{said}");
     assert_eq!(home.pids(), before);
     home.does(&["restart", "app"]);

@@ -18,6 +18,7 @@ use tokio::time::{Instant, timeout_at};
 
 use super::RunOf;
 use crate::Supervisor;
+use crate::span;
 use config::signal_name;
 use home::Exit;
 
@@ -144,8 +145,8 @@ async fn check(running: Running, time: Duration) -> Result<(), String> {
         }
         Ok(Err(_)) => Err("its check could not be waited for".to_owned()),
         Err(_) => {
-            let time = time.as_secs_f64();
-            Err(format!("its check has not ended within {time:.1} s{last}"))
+            let time = span::set(time);
+            Err(format!("its check has not ended within {time}{last}"))
         }
     }
 }

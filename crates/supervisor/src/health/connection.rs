@@ -4,6 +4,7 @@
 use std::io;
 use std::time::Duration;
 
+use crate::span;
 use dispatcher::{CheckConnection, Checks, ListenAddress};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -92,7 +93,7 @@ enum Wrong {
 }
 
 fn words(wrong: &Wrong, asked: &Asked, timeout: Duration) -> String {
-    let time = format!("{:.1} s", timeout.as_secs_f64());
+    let time = span::set(timeout);
     let question = match asked {
         Asked::Connection => "the check".to_owned(),
         Asked::Path(path) => format!("GET {path}"),

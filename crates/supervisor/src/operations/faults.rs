@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use crate::instance::Outcome;
 use crate::slot::Slot;
+use crate::span;
 use config::{App, signal_name};
 use home::Exit;
 
@@ -60,35 +61,35 @@ pub(super) fn fault(slot: &Slot, app: &App, outcome: Outcome) -> Option<String> 
             app.see_logs()
         )),
         Outcome::NotUp if slot.lacks_health().is_some() => {
-            let patience = app.listen_timeout.as_millis();
+            let patience = span::set(app.listen_timeout);
             let which = match slot.was_well() {
-                false => format!("has passed no health check after {patience} ms"),
+                false => format!("has passed no health check after {patience}"),
                 true => format!(
-                    "was up, then failed its health check and has passed none for {patience} ms"
+                    "was up, then failed its health check and has passed none for {patience}"
                 ),
             };
             let reason = slot.lacks_health().unwrap_or_default();
             Some(format!("{name} {which} (listen_timeout){still}: {reason}"))
         }
         Outcome::NotUp if slot.waits_for_ready() => Some(format!(
-            "{name} has not called process.send(\"ready\") after {} ms{still}: wait_ready waits for \
+            "{name} has not called process.send(\"ready\") after {}{still}: wait_ready waits for \
              that, up to listen_timeout; call it when the app is ready, or leave wait_ready out",
-            app.listen_timeout.as_millis()
+            span::set(app.listen_timeout)
         )),
         Outcome::Unfit => slot.not_preloaded.as_ref().map(|reason| {
             let wanted = app.needs_library().unwrap_or("sharing its sockets");
             format!("{name} is stopped: {wanted} does not work with it: {reason}{still}")
         }),
         Outcome::NotUp if awaited.is_empty() => Some(format!(
-            "{name} is not up after {} ms (listen_timeout){still}",
-            app.listen_timeout.as_millis()
+            "{name} is not up after {} (listen_timeout){still}",
+            span::set(app.listen_timeout)
         )),
         Outcome::NotUp => Some(format!(
-            "{name} does not listen on {} after {} ms (listen_timeout), where the previous one \
+            "{name} does not listen on {} after {} (listen_timeout), where the previous one \
              listens{still}. If the app listens elsewhere now, `maitred restart` does not wait for \
              that",
             and(&awaited),
-            app.listen_timeout.as_millis()
+            span::set(app.listen_timeout)
         )),
     }
 }

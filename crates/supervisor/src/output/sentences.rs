@@ -2,8 +2,11 @@
 
 use std::collections::BTreeSet;
 
+use std::time::Duration;
+
 use anstyle::{AnsiColor, Style};
 
+use super::super::span;
 use config::App;
 use renewals::{renewing, still_runs};
 use telemetry::events::Event;
@@ -66,7 +69,7 @@ pub struct Sentences {
     /// Blocked processes that have been told of.
     blocked: BTreeSet<i32>,
     /// How long a connection may wait for a worker, in milliseconds.
-    patience: u64,
+    queue_timeout: Duration,
 }
 
 impl Sentences {
@@ -84,7 +87,7 @@ impl Sentences {
             rejection: false,
             not_started: BTreeSet::new(),
             blocked: BTreeSet::new(),
-            patience: patience(app),
+            queue_timeout: app.balance.patience,
         }
     }
 
@@ -96,7 +99,7 @@ impl Sentences {
             self.complete.clear();
         }
         self.instances = instances;
-        self.patience = patience(app);
+        self.queue_timeout = app.balance.patience;
     }
 
     /// The sentence for an event, with a line end, if it is worth one.
@@ -253,7 +256,7 @@ impl Sentences {
             Event::Refused { address, total } => Some(format!(
                 "closed connections to {address} that waited {} for a worker \
                  (queue_timeout): {total} so far",
-                seconds(self.patience)
+                span::set(self.queue_timeout)
             )),
             Event::Hurrying => Some(format!(
                 "clients wait and no worker of {name} is up: trying to start one each second"
@@ -358,7 +361,7 @@ impl Sentences {
                 format!(
                     "{signal}: {name} serves new clients for another {} (drain_delay), and /readyz \
                      answers 503. A second signal stops it now",
-                    seconds(*delay)
+                    span::set(Duration::from_millis(*delay))
                 )
             }),
             Event::Blocked { instance, pid, .. } => self.blocked(*instance, *pid),
@@ -417,10 +420,6 @@ impl Sentences {
             _ => format!("{members} workers of {} share {shown}", self.name),
         })
     }
-}
-
-fn patience(app: &App) -> u64 {
-    u64::try_from(app.balance.patience.as_millis()).unwrap_or(u64::MAX)
 }
 
 fn seconds(ms: u64) -> String {

@@ -42,7 +42,7 @@ require('http').createServer((request, answer) => {
             let errors = home.fails(&["reload", "api"]);
             assert!(
                 errors.contains(
-                    "was up, then failed its health check and has passed none for 3000 ms \
+                    "was up, then failed its health check and has passed none for 3 s \
                      (listen_timeout); keeping the previous one: it answers 503 to GET /healthz"
                 ),
                 "{level}: {errors}"

@@ -1,5 +1,7 @@
 //! Sentences of which more than the words matters.
 
+use std::time::Duration;
+
 use telemetry::events::Next;
 
 use super::*;
@@ -18,7 +20,7 @@ pub(in crate::output) fn sentences() -> Sentences {
         rejection: false,
         not_started: BTreeSet::new(),
         blocked: BTreeSet::new(),
-        patience: 30_000,
+        queue_timeout: Duration::from_secs(30),
     }
 }
 
