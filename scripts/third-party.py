@@ -12,6 +12,9 @@ from linked import TOP, crates
 NOTICES = ("LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE", "UNLICENSE")
 LINE = "-" * 79
 
+# What is in this repository and not a crate: its name, its licence, and where its notice stands.
+VENDORED = [("uPlot 1.6.32 (JavaScript, in the dashboard's page)", "MIT", "crates/dashboard/assets/uplot.LICENSE")]
+
 
 def notices(folder):
     files = (it for it in folder.iterdir() if it.is_file() and it.name.upper().startswith(NOTICES))
@@ -28,6 +31,10 @@ def page():
         parts.append(f"{name}: {package['license'] or 'see its notice'}")
         for text in notices(Path(package["manifest_path"]).parent):
             users.setdefault(text, []).append(name)
+    for name, license, file in VENDORED:
+        parts.append(f"{name}: {license}")
+        text = (TOP / file).read_text(encoding="utf-8").strip()
+        users.setdefault(text, []).append(name)
     for text, names in users.items():
         parts.append(f"\n{LINE}\n{', '.join(names)}\n{LINE}\n\n{text}")
     return "\n".join(parts) + "\n"

@@ -5,6 +5,7 @@ mod attached;
 mod check;
 mod cleardump;
 mod completion;
+mod dashboard;
 mod delete;
 mod describe;
 mod env;
@@ -19,6 +20,7 @@ mod jlist;
 mod kill;
 mod last_run;
 mod list;
+mod live;
 mod logs;
 mod man;
 mod metrics;
@@ -141,6 +143,8 @@ enum Command {
     Logs(logs::Logs),
     Events(events::Events),
     Monit(monit::Monit),
+    #[command(visible_aliases = ["dash"])]
+    Dashboard(dashboard::Dashboard),
     Metrics(metrics::Metrics),
     Flush(flush::Flush),
     #[command(name = "reloadLogs", alias = "reload-logs")]
@@ -228,6 +232,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Logs(logs) => logs.execute(),
         Command::Events(events) => events.execute(&manner),
         Command::Monit(monit) => monit.execute(&manner),
+        Command::Dashboard(dashboard) => dashboard.execute(&manner),
         Command::Metrics(metrics) => metrics.execute(),
         Command::Flush(flush) => flush.execute(&manner),
         Command::ReloadLogs(reload) => reload.execute(&manner),

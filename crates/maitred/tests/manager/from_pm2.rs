@@ -50,7 +50,7 @@ const COMMANDS: [&str; 41] = [
 ];
 
 /// Those that are not.
-const LEFT_OUT: [&str; 55] = [
+const LEFT_OUT: [&str; 53] = [
     "trigger",
     "deploy",
     "create",
@@ -89,8 +89,6 @@ const LEFT_OUT: [&str; 55] = [
     "slist",
     "sysinfos",
     "imonit",
-    "dashboard",
-    "dash",
     "pull",
     "forward",
     "backward",

@@ -6,10 +6,8 @@
 //! what `restart` and the others do. The terminal is never waited for by any of them.
 
 mod keys;
-mod log;
 mod order;
 mod rows;
-mod sample;
 mod state;
 mod terminal;
 mod view;
@@ -21,17 +19,24 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use clap::Args;
 
+use super::live::log::AppLog;
+use super::live::sample::Sampler;
+use super::logs::Form;
 use super::{Manner, together};
 use home::Home;
 use keys::Keys;
-use log::AppLog;
 use order::Progress;
-use sample::Sampler;
 use state::{Does, State};
 use terminal::Terminal;
 
 /// How often is looked whether there is something new to show.
 const TICK: Duration = Duration::from_millis(100);
+
+/// How many lines of each log are shown of those that were written before.
+const LINES_BEFORE: usize = 30;
+
+/// So many lines are taken at a time: keys have their turn, too.
+const LINES_AT_ONCE: usize = 1024;
 
 /// Show apps, what they use and what they write, at a terminal, with keys to restart and scale them.
 #[derive(Debug, Args)]
@@ -89,7 +94,7 @@ impl Monitor {
                 match self.state.key(key) {
                     Some(Does::Quit) => return Ok(0),
                     Some(Does::Order(order)) => {
-                        order.carry_out(self.home.clone(), self.progress.0.clone());
+                        order::carry_out(*order, self.home.clone(), self.progress.0.clone());
                     }
                     None => {}
                 }
@@ -115,11 +120,13 @@ impl Monitor {
         let followed = self.log.as_ref().map(AppLog::folder);
         if chosen.as_ref() != followed {
             self.state.log.clear();
-            self.log = chosen.and_then(|folder| AppLog::follow(self.home.clone(), folder).ok());
+            self.log = chosen.and_then(|folder| {
+                AppLog::follow(self.home.clone(), folder, Form::Pretty, LINES_BEFORE).ok()
+            });
             new = true;
         }
         if let Some(log) = &self.log {
-            for line in log.new_lines() {
+            for line in log.new_lines(LINES_AT_ONCE) {
                 self.state.log_line(line);
                 new = true;
             }

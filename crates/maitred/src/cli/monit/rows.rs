@@ -4,12 +4,13 @@
 use anstyle::{AnsiColor, Style};
 
 use super::super::list;
+use super::super::live::sample::AppSample;
+use super::super::live::summary;
 use super::super::shown;
 use super::super::table::{Cell, Column};
 use super::super::usage::Usage;
-use super::sample::AppSample;
 use super::state::{Place, State};
-use home::control::{InstanceView, State as Does};
+use home::control::InstanceView;
 
 /// A row.
 pub(super) struct Row<'a> {
@@ -102,7 +103,7 @@ impl Row<'_> {
             or_none(uptime),
             restarts.to_string().into(),
             or_none(open.map(|open| open.to_string())),
-            or_none(is_app.then(|| self.app.waiting.to_string())),
+            or_none(is_app.then(|| self.app.waiting().to_string())),
         ]
     }
 
@@ -136,35 +137,12 @@ fn status(view: &InstanceView) -> Cell {
 
 /// How several instances are, in a few words: what is wrong comes first.
 fn summary<'a>(views: impl Iterator<Item = &'a InstanceView> + Clone) -> Cell {
-    let all = views.clone().count();
-    let blocked = views.clone().filter(|view| view.blocked.is_some()).count();
-    if blocked > 0 {
-        return Cell {
-            text: format!("{blocked} blocked"),
-            style: red(),
-        };
-    }
-    let unhealthy = views.clone().filter(|view| view.unhealthy.is_some());
-    let unhealthy = unhealthy.count();
-    if unhealthy > 0 {
-        return Cell {
-            text: format!("{unhealthy} unhealthy"),
-            style: red(),
-        };
-    }
-    let online = views.clone().filter(|view| view.state == Does::Online);
-    let online = online.count();
-    let state = views
-        .clone()
-        .map(|view| view.state)
-        .find(|state| *state != Does::Online);
+    let summary = summary::summary(views);
     Cell {
-        text: match state {
-            None if all == 0 => "no instances".to_owned(),
-            None => format!("{all} online"),
-            Some(_) if online > 0 => format!("{online}/{all} online"),
-            Some(state) => state.word().to_owned(),
+        text: summary.text,
+        style: match summary.is_unwell {
+            true => red(),
+            false => list::style(summary.state),
         },
-        style: list::style(state.unwrap_or(Does::Online)),
     }
 }

@@ -4,10 +4,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::super::live::order::{Order, What};
+use super::super::live::sample::{AppSample, Sample};
 use super::keys::Key;
-use super::order::{Order, What};
 use super::rows::{self, Row};
-use super::sample::{AppSample, Sample};
+use crate::apps::Change;
 
 /// How many seconds sparklines go back.
 const SECONDS: usize = 600;
@@ -141,8 +142,8 @@ impl State {
             Key::Char('r') => self.ask(What::Restart),
             Key::Char('l') => self.ask(What::Reload),
             Key::Char('s') => self.ask(What::Stop),
-            Key::Char('+' | '=') => self.ask(What::Scale(1)),
-            Key::Char('-') => self.ask(What::Scale(-1)),
+            Key::Char('+' | '=') => self.ask(What::Scale(Change::By(1))),
+            Key::Char('-') => self.ask(What::Scale(Change::By(-1))),
             _ => {}
         }
         None
@@ -165,13 +166,13 @@ impl State {
             instance: match what {
                 // An app is scaled as a whole.
                 What::Scale(_) => None,
-                What::Restart | What::Reload | What::Stop => row.instance_numbers(),
+                What::Start | What::Restart | What::Reload | What::Stop => row.instance_numbers(),
             },
             count: row.app.instances.len(),
         });
         self.asked = order.map(Box::new);
         if let Some(order) = &self.asked
-            && order.what == What::Scale(-1)
+            && order.what == What::Scale(Change::By(-1))
             && order.count <= 1
         {
             self.message = Some("the last instance stays; s stops it".to_owned());

@@ -13,7 +13,7 @@ const INSTEAD: [(&[&str], &str); 14] = [
         "`maitred reload` is graceful",
     ),
     (
-        &["imonit", "dashboard", "dash", "sysmonit"],
+        &["imonit", "sysmonit"],
         "`maitred monit` shows apps, what they use and serve, and what they write",
     ),
     (

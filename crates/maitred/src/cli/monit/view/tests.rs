@@ -4,12 +4,12 @@ use std::path::Path;
 use std::time::Duration;
 
 use super::super::keys::Key;
-use super::super::sample::{AppSample, Sample};
 use super::super::state::Does as Wants;
 use super::*;
 use crate::apps::Known;
+use crate::cli::live::sample::{AppSample, Sample};
 use crate::cli::usage::Usage;
-use home::control::InstanceView;
+use home::control::{InstanceView, ListenerView};
 use home::{AppFolder, Kept, Record, Rest};
 
 /// An app with so many instances, all online.
@@ -56,7 +56,14 @@ fn app(name: &str, count: u32) -> AppSample {
     };
     AppSample {
         instances: instances.iter().map(|kept| (view(kept), usage)).collect(),
-        waiting: 7,
+        listeners: vec![ListenerView {
+            address: "127.0.0.1:80".into(),
+            workers: 1,
+            foreign: None,
+            waiting: 7,
+        }],
+        version: String::new(),
+        is_to_run: true,
         known: Known {
             folder: AppFolder::new(format!("/home/apps/{name}").into()),
             record: Record {
