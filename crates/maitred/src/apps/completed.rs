@@ -4,12 +4,10 @@ use std::time::{Duration, Instant};
 
 use super::Known;
 use super::act::patience;
+use super::changes::Changes;
 use config::signal_name;
 use home::Exit;
 use home::control::{Connection, Fault, InstanceView, Request, Snapshot, State};
-
-/// How often is looked whether an app is as far as others need it.
-const LOOK: Duration = Duration::from_millis(100);
 
 impl Known {
     /// Waits until the app is up, if it is being started. One that has done what it had to do is there,
@@ -43,6 +41,7 @@ impl Known {
             return Ok(());
         }
         let end = Instant::now() + self.record.app.listen_timeout;
+        let mut changes = Changes::of(self);
         loop {
             let now = self.snapshot();
             let online = now.instances.iter().filter(|it| it.state == State::Online);
@@ -53,13 +52,14 @@ impl Known {
                     None => return Ok(()),
                 }
             }
-            if Instant::now() >= end {
+            let left = end.saturating_duration_since(Instant::now());
+            if left.is_zero() {
                 return Err(match reason {
                     Some(reason) => format!("is unhealthy ({reason})"),
                     None => "is not up".to_owned(),
                 });
             }
-            std::thread::sleep(LOOK);
+            changes.wait(left);
         }
     }
 
@@ -68,12 +68,16 @@ impl Known {
     /// # Errors
     /// If they have not all ended with exit code 0; says how instead.
     pub(crate) fn wait_until_completed(&self) -> Result<(), String> {
+        let mut changes = Changes::of(self);
         loop {
+            if !self.folder.exists() {
+                return Err("was deleted".to_owned());
+            }
             let now = self.snapshot();
             if now.instances.iter().all(is_at_rest) {
                 return now.instances.iter().try_for_each(ended_well);
             }
-            std::thread::sleep(LOOK);
+            changes.wait(Duration::MAX);
         }
     }
 }

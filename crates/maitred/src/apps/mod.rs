@@ -3,6 +3,7 @@
 
 mod act;
 mod add;
+mod changes;
 mod completed;
 mod following;
 mod hook;

@@ -18,6 +18,7 @@ mod harness;
 mod home;
 
 mod at_once;
+mod awaited;
 mod beside_pm2;
 mod blocked;
 mod boot;
