@@ -93,11 +93,14 @@ impl Drop for Terminal {
 
 impl Taken {
     fn take() -> io::Result<Self> {
-        // A panic, which is a fault of ours, is told on the user's own screen.
+        // A panic, which is a fault of ours, is told on the user's own screen, whichever thread has it.
         let previous = std::panic::take_hook();
         std::panic::set_hook(Box::new(move |info| {
+            // The other threads go on, and have nothing to draw on any more.
+            let _out = stdout().lock();
             give_back();
             previous(info);
+            std::process::abort();
         }));
         enable_raw_mode()?;
         let taken = Self;
@@ -117,3 +120,6 @@ fn give_back() {
     let _ = execute!(stdout(), LeaveAlternateScreen, Show);
     let _ = disable_raw_mode();
 }
+
+#[cfg(test)]
+mod tests;
