@@ -114,4 +114,5 @@ pub(super) fn close_all(cx: &mut Context) {
         }
     }
     cx.placement.close_all();
+    cx.takeover.changed();
 }

@@ -6,9 +6,10 @@ use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 
 use balance::Client;
+use serde::{Deserialize, Serialize};
 
 /// An address that workers can share. Two listeners are the same if these are equal.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 pub enum ListenAddress {
     /// TCP. `only_v6` tells a `[::]` that leaves IPv4 to others from one that does not.
     Tcp { socket: SocketAddr, only_v6: bool },

@@ -6,6 +6,7 @@ use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use balance::{Look, MemberId};
 use rustix::net::{AddressFamily, SocketFlags, SocketType, sockopt};
 use rustix::process::{Resource, getrlimit};
+use serde::{Deserialize, Serialize};
 use wire::{HANDOFF_LEN, Handoff, PROBE_LEN, channel_name};
 
 use super::endpoint::Endpoint;
@@ -15,6 +16,15 @@ use telemetry::figures::LoopSeenBy;
 /// What lies in a channel takes no descriptor, until it is taken back from a worker that has ended.
 /// So where fewer than these may be open, no more than a handful may lie there.
 const SHALLOW: u64 = 256;
+
+/// What tells how the worker of a channel does: one of its threads, and the number of the listener there.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
+pub(super) struct Watched {
+    pub(super) pid: i32,
+    pub(super) tid: i32,
+    pub(super) listener: i32,
+    pub(super) inode: u64,
+}
 
 /// A message with the descriptor that goes along.
 type Message = (OwnedFd, [u8; HANDOFF_LEN]);
@@ -80,6 +90,55 @@ impl Channel {
             last: None,
         };
         Ok((channel, theirs))
+    }
+
+    /// The channel of a worker that another supervisor has had.
+    pub(super) fn restored(
+        ours: OwnedFd,
+        theirs: Option<OwnedFd>,
+        cookie: u64,
+        watched: Option<Watched>,
+        acceptors: usize,
+    ) -> Self {
+        let loop_probe = match watched {
+            Some(it) => LoopProbe::new(it.pid, it.tid, it.listener, it.inode),
+            None => LoopProbe::blind(),
+        };
+        Self {
+            ours,
+            cookie,
+            theirs,
+            loop_probe,
+            acceptors,
+            // It has served before.
+            sent: true,
+            taken: true,
+            put: 0,
+            check: None,
+            is_watched: false,
+            last: None,
+        }
+    }
+
+    /// Takes all connections out of a channel that another supervisor has filled. What else lay there, that one
+    /// would have waited for.
+    pub(super) fn empty(&mut self) -> Vec<Message> {
+        let mut taken = Vec::new();
+        while let Some(theirs) = &self.theirs
+            // A connection that finds no free descriptor on its way back would be lost.
+            && theirs.try_clone().is_ok()
+        {
+            let mut message = [0; HANDOFF_LEN];
+            match sys::receive(theirs.as_fd(), &mut message) {
+                Ok((HANDOFF_LEN, Some(socket))) if !Handoff::is_check(&message) => {
+                    taken.push((socket, message));
+                }
+                Ok((1.., _)) => {}
+                Ok((0, _)) | Err(_) => break,
+            }
+        }
+        self.put = u64::try_from(self.untaken()).unwrap_or(0);
+        taken
     }
 
     pub(crate) fn ours(&self) -> BorrowedFd<'_> {

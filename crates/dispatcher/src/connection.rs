@@ -47,6 +47,14 @@ impl Connection {
         Self::returned(socket, message.encode().0)
     }
 
+    /// Whether nothing has passed over it.
+    pub(super) fn is_new(&self) -> bool {
+        match Handoff::decode(&self.message) {
+            Some(Handoff::Connection { passed, .. }) => passed == Passed::default(),
+            Some(Handoff::Probe | Handoff::GiveBack(_)) | None => true,
+        }
+    }
+
     /// One that came back out of a channel.
     pub(super) fn returned(socket: OwnedFd, message: [u8; HANDOFF_LEN]) -> Self {
         let endpoint = match Handoff::decode(&message) {

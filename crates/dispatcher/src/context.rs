@@ -8,6 +8,7 @@ use super::members::Members;
 use super::notices::Notices;
 use super::placement::Placement;
 use super::registration_events::RegistrationEvents;
+use super::takeover::Takeover;
 use super::workers::Workers;
 
 /// The parts of the dispatcher.
@@ -21,6 +22,7 @@ pub(super) struct Context {
     pub(super) workers: Workers,
     pub(super) placement: Placement,
     pub(super) draining: Draining,
+    pub(super) takeover: Takeover,
     /// The number of a descriptor from which on they are scarce: some must be left to take back
     /// what workers do not take.
     pub(super) descriptors: i32,

@@ -158,6 +158,11 @@ impl Counts {
         }
     }
 
+    /// A member has had a connection before the counts began.
+    pub(super) fn restore(&mut self, endpoint: Endpoint, member: MemberId) {
+        self.ledger.open(self.now, endpoint, member, First::Later);
+    }
+
     /// Whether the kernel answers about such connections. It is asked about the first, and about
     /// others as long as its answer proves nothing: a client may have left, and the worker answered,
     /// before that.

@@ -7,7 +7,7 @@ use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 
 use rustix::net::{SocketType, sockopt};
-use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, getpgid, getpid, pidfd_getfd, pidfd_open};
+use rustix::process::{Pid, PidfdFlags, PidfdGetfdFlags, getpgid, pidfd_getfd, pidfd_open};
 
 use super::notice::Notice;
 use process::sockets::{Table, holder_of, read, sockets_of};
@@ -22,6 +22,7 @@ pub(super) fn find(
     pid: i32,
     instance: u32,
     user: Option<User>,
+    ancestor: Pid,
 ) -> (Option<OwnedFd>, Notice) {
     let entries = read(Table::Udp);
     let inodes: Vec<_> = entries
@@ -29,7 +30,7 @@ pub(super) fn find(
         .filter(|entry| entry.local == address)
         .map(|entry| entry.inode)
         .collect();
-    let holders = holders(&inodes, pid);
+    let holders = holders(&inodes, pid, ancestor);
     let socket = holders.iter().find_map(|holder| holder.socket_for(user));
     let notice = match (&socket, inodes.first()) {
         (Some(_), _) => Notice::DatagramsShared { instance, address },
@@ -67,11 +68,11 @@ impl Holder {
 
 /// Those who hold one of these sockets, among the processes of other instances than the one that a
 /// process is of: each instance is a process group.
-fn holders(inodes: &[u64], pid: i32) -> Vec<Holder> {
+fn holders(inodes: &[u64], pid: i32, ancestor: Pid) -> Vec<Holder> {
     let group = |pid: Pid| getpgid(Some(pid)).ok();
     let own = Pid::from_raw(pid).and_then(group);
     let mut found = Vec::new();
-    for other in tree::descendants(getpid()) {
+    for other in tree::descendants(ancestor) {
         if group(other) == own {
             continue;
         }

@@ -51,6 +51,7 @@ pub(super) fn closed(id: MemberId, pid: i32, cx: &mut Context) {
     }
     if let Some(member) = cx.members.all.get_mut(&id) {
         member.closed = true;
+        cx.takeover.changed();
         leave(id, cx);
         inherit(id, cx);
     }
@@ -65,6 +66,7 @@ fn still_accept(id: MemberId, pid: i32, cx: &mut Context) -> bool {
         return false;
     }
     member.holders.retain(|holder| holder.pid != pid);
+    cx.takeover.changed();
     if let Some(channel) = cx.workers.channels.get_mut(&id) {
         channel.acceptors = member.holders.len();
     }
@@ -73,10 +75,11 @@ fn still_accept(id: MemberId, pid: i32, cx: &mut Context) -> bool {
 
 /// The processes that had a channel are gone. One that inherited it may serve in their stead: it is
 /// known as soon as it accepts. One that does not, holds the channel and nothing else.
-fn inherit(id: MemberId, cx: &mut Context) {
+pub(super) fn inherit(id: MemberId, cx: &mut Context) {
     let Some(channel) = cx.workers.channels.get_mut(&id) else {
         return;
     };
+    cx.takeover.changed();
     if channel.release() {
         channel.call_heirs();
     } else {
@@ -116,6 +119,7 @@ fn give_up(id: ListenerId, cx: &mut Context) {
         cx.listeners.ended.extend(figures);
     }
     cx.listeners.remove(id);
+    cx.takeover.changed();
     cx.registration.tell(RegistrationEvent::Closed(id));
     cx.placement.close(id);
     for member in cx.members.all_that(|member| member.listener == id) {

@@ -9,6 +9,7 @@ use std::time::Duration;
 use balance::Nanos;
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
+use sys::{LeftOpen, Memo};
 
 use super::bound::Bound;
 use super::clock::Clock;
@@ -25,6 +26,7 @@ use super::placement::Placement;
 use super::registration_events::RegistrationEvents;
 use super::standstill::Standstills;
 use super::starving::Starving;
+use super::takeover::{self, Takeover};
 use super::token::{KIND, Token};
 use super::workers::Workers;
 use super::{accept, endings, figures, given_back, heirs, membership};
@@ -38,6 +40,8 @@ pub(super) struct Beginning {
     pub(super) registration: RegistrationEvents,
     pub(super) notices: tokio::sync::mpsc::Sender<Notice>,
     pub(super) commands: CommandQueue,
+    /// Where listeners and workers are noted.
+    pub(super) memo: Option<Memo>,
 }
 
 /// All that the dispatcher's thread owns.
@@ -52,13 +56,14 @@ pub(super) struct EventLoop {
 }
 
 impl EventLoop {
-    pub(super) fn new(beginning: Beginning) -> io::Result<Self> {
+    pub(super) fn new(beginning: Beginning, left: &mut LeftOpen) -> io::Result<Self> {
         let Beginning {
             balance,
             requests,
             registration,
             notices,
             commands,
+            memo,
         } = beginning;
         let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
         let wake = Token::Command.data();
@@ -72,7 +77,7 @@ impl EventLoop {
         };
         let counts = Counts::new(epoll.clone(), Token::Ends.data().u64(), placement.need());
         let channel = |id| Token::Channel(id).data().u64();
-        Ok(Self {
+        let mut event_loop = Self {
             cx: Context {
                 clock,
                 notices: Notices::new(notices, clock),
@@ -82,6 +87,7 @@ impl EventLoop {
                 workers: Workers::new(epoll.clone(), counts, channel),
                 placement,
                 draining: Draining::default(),
+                takeover: Takeover::new(memo),
                 descriptors,
             },
             epoll,
@@ -89,7 +95,10 @@ impl EventLoop {
             starving: Starving::default(),
             standstills: Standstills::default(),
             ended: false,
-        })
+        };
+        takeover::take_over(left, &mut event_loop.cx);
+        takeover::note(&mut event_loop.cx);
+        Ok(event_loop)
     }
 
     /// Runs until it is commanded to end.
@@ -164,6 +173,7 @@ impl EventLoop {
             notices,
         );
         self.starving.watch(&cx.listeners, &cx.placement, notices);
+        takeover::note(cx);
     }
 
     fn handle(&mut self, token: Token, flags: epoll::EventFlags) {

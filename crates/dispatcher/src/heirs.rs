@@ -107,6 +107,7 @@ fn part(origin: MemberId, caller: Caller, cx: &mut Context) -> Option<Adopted> {
     let (id, sockaddr, end) = take_in(listener, caller, cx).ok()?;
     if let Some(member) = cx.members.all.get_mut(&id) {
         member.origin = Some(origin);
+        cx.takeover.changed();
     }
     rest(origin, cx);
     Some(Adopted {
@@ -125,6 +126,7 @@ fn rest(id: MemberId, cx: &mut Context) {
         return;
     }
     member.rests = true;
+    cx.takeover.changed();
     leave(id, cx);
     let channel = cx.workers.channels.get_mut(&id);
     if channel.is_some_and(|channel| channel.call()) {

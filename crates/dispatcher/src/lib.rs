@@ -17,7 +17,8 @@
 //! | `draining` | workers that come to their end |
 //! | `notices` | the way to the supervisor |
 //! | `accept` | accepting, and when not to |
-//! | `adopted` | listening sockets of an earlier supervisor |
+//! | `adopted` | listening sockets from outside |
+//! | `takeover` | listeners and workers of a supervisor that was killed |
 //! | `membership`, `endings` | how workers join and leave; what becomes of listeners without them |
 //! | `heirs` | processes that accept from what another one has opened |
 //! | `given_back` | taking the connections that draining workers give back |
@@ -69,6 +70,7 @@ mod registration_events;
 mod sock_diag;
 mod standstill;
 mod starving;
+mod takeover;
 mod token;
 mod workers;
 
@@ -82,6 +84,7 @@ pub use descriptors::LEAST as LEAST_RESERVE;
 pub use draining::Drain;
 pub use notice::Notice;
 pub use registration::Settings as RegistrationSettings;
+use sys::{LeftOpen, Memo};
 use telemetry::figures::ListenerFigures;
 use tokio::sync::oneshot;
 
@@ -97,6 +100,8 @@ pub struct Settings {
     pub requests: Option<proxy::Settings>,
     /// What workers ask, and what they may have.
     pub registration: RegistrationSettings,
+    /// Where listeners and workers are noted, for a supervisor that takes them over.
+    pub memo: Option<Memo>,
 }
 
 /// The dispatcher's thread, from outside.
@@ -108,24 +113,28 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// Starts the thread. Notices that do not fit into the channel are dropped.
+    /// Starts the thread, which takes over the listeners and workers that are noted, as far as they are among
+    /// what was `left`. Notices that do not fit into the channel are dropped.
     ///
     /// # Errors
     /// If the kernel grants no epoll, eventfd or thread.
     pub fn start(
         settings: Settings,
         notices: tokio::sync::mpsc::Sender<Notice>,
+        left: &mut LeftOpen,
     ) -> io::Result<Self> {
         let (commands, queue) = command::line()?;
         let (registration, registering) =
             registration::start(settings.registration, commands.clone(), notices.clone())?;
-        let event_loop = EventLoop::new(Beginning {
+        let beginning = Beginning {
             balance: settings.balance,
             requests: settings.requests,
             registration,
             notices,
             commands: queue,
-        })?;
+            memo: settings.memo,
+        };
+        let event_loop = EventLoop::new(beginning, left)?;
         let thread = std::thread::Builder::new()
             .name("dispatcher".into())
             .spawn(move || event_loop.run())?;

@@ -12,6 +12,8 @@ use std::os::unix::fs::FileExt;
 use balance::Look;
 use rustix::io::Errno;
 
+use super::channel::Watched;
+
 /// Calls in which an event loop waits that names its epoll first (x86-64).
 const EPOLL_WAITS: [u64; 3] = [232, 281, 441]; // epoll_wait, epoll_pwait, epoll_pwait2
 /// Calls in which a thread waits for one socket, which they name first: a server that works through
@@ -35,6 +37,7 @@ const SEARCHES: u32 = 16;
 #[derive(Debug)]
 pub(crate) struct LoopProbe {
     pid: i32,
+    tid: i32,
     syscall: Option<File>,
     schedstat: Option<File>,
     /// The number of the listener in the worker, and the channel's inode behind it.
@@ -57,6 +60,7 @@ impl LoopProbe {
         };
         Self {
             pid,
+            tid,
             lacks_descriptor: syscall.as_ref().is_err_and(lacks),
             syscall: syscall.ok(),
             schedstat: File::open(format!("/proc/{pid}/task/{tid}/schedstat")).ok(),
@@ -71,6 +75,7 @@ impl LoopProbe {
     pub(crate) fn blind() -> Self {
         Self {
             pid: 0,
+            tid: 0,
             lacks_descriptor: false,
             syscall: None,
             schedstat: None,
@@ -79,6 +84,16 @@ impl LoopProbe {
             epoll: None,
             searches: 0,
         }
+    }
+
+    /// What is looked at, if anything is.
+    pub(super) fn watched(&self) -> Option<Watched> {
+        self.pid().map(|pid| Watched {
+            pid,
+            tid: self.tid,
+            listener: self.listener,
+            inode: self.inode,
+        })
     }
 
     /// Whether looks tell nothing for want of a descriptor.

@@ -16,6 +16,7 @@ use super::ids::ListenerId;
 use super::loop_probe::LoopProbe;
 use super::members::{Caller, Holder, Member};
 use super::notice::Notice;
+use super::takeover;
 
 /// As many listening sockets as the library remembers of one process.
 const MOST_OF_ONE: usize = 256;
@@ -45,6 +46,8 @@ pub(super) fn take_in(
     }
     let (id, theirs) = add(listener, caller, cx)?;
     join(id, cx);
+    // Before the worker hears of it: one that has a channel is known, whenever its supervisor is killed.
+    takeover::note(cx);
     Ok((id, sockaddr, theirs))
 }
 
@@ -59,6 +62,7 @@ fn add(listener: ListenerId, caller: Caller, cx: &mut Context) -> io::Result<(Me
     let lacks_descriptor = channel.loop_probe.lacks_descriptor();
     cx.workers.add(id, channel)?;
     cx.members.add(id, listener, caller);
+    cx.takeover.changed();
     if lacks_descriptor {
         cx.notices.remind_of_descriptors(None);
     } else if blind {
@@ -86,6 +90,7 @@ pub(super) fn adopt(
             .holders
             .retain(|holder| processes.contains_key(&holder.pid));
         hold(member, channel, caller, others, theirs);
+        cx.takeover.changed();
         accepts(id, cx);
         join(id, cx);
     }
@@ -119,8 +124,10 @@ fn hold(member: &mut Member, channel: &mut Channel, caller: Caller, others: bool
 
 /// It is known now that a member accepts.
 pub(super) fn accepts(id: MemberId, cx: &mut Context) {
-    if let Some(member) = cx.members.all.get_mut(&id) {
-        member.accepts = true;
+    if let Some(member) = cx.members.all.get_mut(&id)
+        && !std::mem::replace(&mut member.accepts, true)
+    {
+        cx.takeover.changed();
     }
     rise(id, cx);
 }
@@ -135,7 +142,7 @@ fn rise(id: MemberId, cx: &mut Context) {
 }
 
 /// Lets a member be given connections or requests.
-fn join(id: MemberId, cx: &mut Context) {
+pub(super) fn join(id: MemberId, cx: &mut Context) {
     let now = cx.clock.now();
     let Some(member) = cx.members.all.get(&id) else {
         return;
@@ -166,6 +173,7 @@ fn join(id: MemberId, cx: &mut Context) {
     if let Some(member) = cx.members.all.get_mut(&id) {
         member.joined = true;
     }
+    cx.takeover.changed();
 }
 
 /// A member is given nothing any more, and what it has not taken goes to others.
@@ -176,6 +184,7 @@ pub(super) fn leave(id: MemberId, cx: &mut Context) {
         return;
     };
     member.joined = false;
+    cx.takeover.changed();
     let Some(listener) = cx.listeners.all.get_mut(&member.listener) else {
         return;
     };
@@ -229,6 +238,7 @@ pub(super) fn retire(group: i32, cx: &mut Context) {
 /// is closed.
 pub(super) fn remove(id: MemberId, cx: &mut Context) -> Option<Member> {
     leave(id, cx);
+    cx.takeover.changed();
     given_back::take_last(id, cx);
     if let Some(channel) = cx.workers.channels.remove(&id) {
         channel

@@ -27,6 +27,7 @@ pub(super) fn open(opened: Opened, cx: &mut Context) -> io::Result<ListenerId> {
         cx.workers.counts.listen_for(port);
     }
     cx.placement.open(id, listener);
+    cx.takeover.changed();
     if cx.listeners.closed {
         // It comes too late.
         accept::close_all(cx);

@@ -10,6 +10,7 @@ use rustix::event::{EventfdFlags, eventfd};
 
 use super::address::ListenAddress;
 use super::ids::ListenerId;
+use super::registration::KeptPath;
 
 /// How many descriptors of workers may wait to be put away.
 const STRAYS: usize = 1024;
@@ -23,6 +24,8 @@ pub(super) enum RegistrationEvent {
     Closed(ListenerId),
     /// An earlier supervisor listened at this name of a Unix socket, and was killed.
     Left(ListenAddress),
+    /// The path of a listener that was taken over.
+    Path(ListenerId, Box<KeptPath>),
     /// A worker has sent this, and it is of no use.
     PutAway(OwnedFd),
 }

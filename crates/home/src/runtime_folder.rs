@@ -171,7 +171,8 @@ impl RuntimeFolder {
     pub fn note_app(&self, app: &Path) -> anyhow::Result<()> {
         OpenOptions::new()
             .write(true)
-            .create_new(true)
+            .create(true)
+            .truncate(true)
             .mode(0o600)
             .open(self.path.join(APP))
             .and_then(|mut file| file.write_all(app.as_os_str().as_bytes()))
@@ -215,6 +216,8 @@ impl RuntimeFolder {
             None,
         )?;
         let door = self.door();
+        // A supervisor that was killed may have left it.
+        let _ = fs::remove_file(&door);
         rustix::net::bind(&socket, &SocketAddrUnix::new(&door)?)
             .with_context(|| format!("binding to {}", door.display()))?;
         // Processes that root starts may become another user by themselves.

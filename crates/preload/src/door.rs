@@ -11,10 +11,23 @@ use crate::table::Words;
 /// microseconds, unless another worker is between its `bind` and its `listen`: half a minute at most.
 const PATIENCE: kernel::Timeout = kernel::seconds(40);
 
+/// A supervisor that is killed before it has answered is followed by another one, which is asked again. So
+/// often: whoever is not answered at all is none of its workers.
+const TRIES: u32 = 4;
+
 /// Asks, with a copy of `request.fd` beside the question. `None` where there is nobody to ask,
 /// or the answer is not understood: then the program's call goes to the kernel.
 pub(crate) fn ask(request: &Request) -> Option<(Reply, Option<i32>)> {
-    let socket = say(request)?;
+    for _ in 0..TRIES {
+        if let Some(answer) = ask_once(say(request)?) {
+            return answer;
+        }
+    }
+    None
+}
+
+/// The answer that comes over this socket, which is closed then; `None` if the other side has closed it.
+fn ask_once(socket: i32) -> Option<Option<(Reply, Option<i32>)>> {
     kernel::set_timeout(socket, kernel::SO_RCVTIMEO, &PATIENCE);
     let mut bytes = [0; REPLY_LEN];
     let (received, beside) = loop {
@@ -24,11 +37,14 @@ pub(crate) fn ask(request: &Request) -> Option<(Reply, Option<i32>)> {
         }
     };
     kernel::close(socket);
+    if received == 0 || received == -(kernel::ECONNRESET as isize) {
+        return None;
+    }
     let reply = usize::try_from(received)
         .ok()
         .and_then(|len| bytes.get(..len))
         .and_then(Reply::decode);
-    match (reply, beside) {
+    Some(match (reply, beside) {
         (Some(reply), Beside::Descriptor(fd)) => Some((reply, Some(fd))),
         (Some(reply), _) => Some((reply, None)),
         (None, Beside::Descriptor(fd)) => {
@@ -36,7 +52,7 @@ pub(crate) fn ask(request: &Request) -> Option<(Reply, Option<i32>)> {
             None
         }
         (None, _) => None,
-    }
+    })
 }
 
 /// Says something that is not answered; whether there was anybody to hear it.

@@ -16,7 +16,7 @@
 //! the worker hears as `disconnect`: do so only when the process has ended.
 
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::os::unix::net::UnixStream as StdStream;
 use std::process::Command;
 use std::sync::Arc;
@@ -68,9 +68,24 @@ impl Channel {
         ours.set_nonblocking(true)?;
         // Node can send handles: here they would be closed by the thread that must not wait.
         sys::refuse_descriptors(ours.as_fd());
-        let stream = Arc::new(UnixStream::from_std(ours)?);
+        Ok((
+            Self::adopt(ours.into(), tag, ready)?,
+            WorkersEnd(theirs.into()),
+        ))
+    }
+
+    /// The channel of a worker that another process has started.
+    ///
+    /// # Errors
+    /// If the reactor cannot watch it.
+    pub fn adopt<T: Send + 'static>(
+        ours: OwnedFd,
+        tag: T,
+        ready: mpsc::Sender<T>,
+    ) -> io::Result<Self> {
+        let stream = Arc::new(UnixStream::from_std(ours.into())?);
         let reader = tokio::spawn(read(Arc::clone(&stream), tag, ready)).abort_handle();
-        Ok((Self { stream, reader }, WorkersEnd(theirs.into())))
+        Ok(Self { stream, reader })
     }
 
     /// Asks the worker to end, as `shutdown_with_message` wants it.
@@ -82,6 +97,12 @@ impl Channel {
             written if written == SHUTDOWN.len() => Ok(()),
             _ => Err(io::ErrorKind::WriteZero.into()),
         }
+    }
+}
+
+impl AsRawFd for Channel {
+    fn as_raw_fd(&self) -> RawFd {
+        self.stream.as_raw_fd()
     }
 }
 

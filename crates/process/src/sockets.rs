@@ -9,6 +9,8 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 pub enum Table {
     /// TCP sockets that listen.
     TcpListeners,
+    /// TCP sockets that are connected.
+    TcpConnections,
     /// UDP sockets that are bound.
     Udp,
 }
@@ -17,13 +19,15 @@ pub enum Table {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Entry {
     pub local: SocketAddr,
+    /// The other side, which a socket that is not connected does not have.
+    pub peer: SocketAddr,
     pub inode: u64,
 }
 
 /// All sockets of a table, as far as `/proc` shows it.
 pub fn read(table: Table) -> Vec<Entry> {
     let files = match table {
-        Table::TcpListeners => ["/proc/net/tcp", "/proc/net/tcp6"],
+        Table::TcpListeners | Table::TcpConnections => ["/proc/net/tcp", "/proc/net/tcp6"],
         Table::Udp => ["/proc/net/udp", "/proc/net/udp6"],
     };
     let texts = files
@@ -92,12 +96,15 @@ pub fn holder_of(inode: u64) -> Option<Holder> {
 fn entry(line: &str, table: Table) -> Option<Entry> {
     let mut fields = line.split_whitespace();
     let local = address(fields.nth(1)?)?;
-    let state = fields.nth(1)?;
-    if table == Table::TcpListeners && state != "0A" {
-        return None;
-    }
-    let inode = fields.nth(5)?.parse().ok()?;
-    Some(Entry { local, inode })
+    let peer = address(fields.next()?)?;
+    let listens = fields.next()? == "0A";
+    let is_meant = match table {
+        Table::TcpListeners => listens,
+        Table::TcpConnections => !listens,
+        Table::Udp => true,
+    };
+    let inode = fields.nth(5)?.parse().ok().filter(|_| is_meant)?;
+    Some(Entry { local, peer, inode })
 }
 
 /// `0100007F:15B3`: each 32 bits of the address in the order of this machine, then the port.

@@ -56,7 +56,7 @@ pub fn descendant_has(of: Pid, variable: &str) -> bool {
 }
 
 /// The children of a process; `None` where the kernel does not list them.
-fn children_of(pid: Pid) -> Option<Vec<Pid>> {
+pub fn children_of(pid: Pid) -> Option<Vec<Pid>> {
     let threads = format!("/proc/{}/task", pid.as_raw_nonzero());
     let mut children = Vec::new();
     for thread in fs::read_dir(threads).ok()?.flatten() {

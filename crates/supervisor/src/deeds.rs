@@ -1,15 +1,12 @@
 //! What the state machines ask for, done to real processes.
 
+use std::os::fd::AsRawFd;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use super::blocked::Blocked;
-use super::boot::Boot;
 use super::instance::{self, Cause, Effect, Generation, Outcome};
 use super::listeners::RunOf;
-use super::listening::Listening;
-use super::silence::Silence;
 use super::slot::{Process, Slot};
 use super::{Orphan, Supervisor};
 use crate::output::Worker;
@@ -20,9 +17,6 @@ use process::cgroup::Group;
 use process::tree;
 use telemetry::events::{Event, Next};
 
-/// In so much time the preload library reports in; if not, it is not there.
-const LOAD_TIME: Duration = Duration::from_secs(2);
-
 impl Supervisor {
     /// Lets an instance hear of something, and does what it wants done.
     pub(super) fn step(&mut self, number: u32, event: instance::Event) {
@@ -31,6 +25,7 @@ impl Supervisor {
             return;
         };
         let effects = slot.step(event, now);
+        self.unnoted = true;
         for effect in effects {
             match effect {
                 Effect::Spawn(generation) => self.start(number, generation),
@@ -70,23 +65,15 @@ impl Supervisor {
         match self.spawner.spawn(&app, &env, number, generation) {
             Ok(spawned) => {
                 let shares = self.dispatcher.is_some();
+                let output = spawned.output.as_ref();
                 slot.processes.push(Process {
-                    generation,
                     pid: spawned.pid,
-                    started_at: now_ms(),
-                    started: now,
                     stdin: spawned.stdin,
                     channel: spawned.channel,
                     group: spawned.group,
-                    listening: Listening::new(now),
-                    up_at: None,
                     loaded: !shares || slot.not_preloaded.is_some(),
-                    load_check: shares.then_some(now + LOAD_TIME),
-                    silence: shares.then(|| Silence::new(now)),
-                    app: app.clone(),
-                    boot: (!app.wait_ready).then(|| Boot::new(now, shares)),
-                    blocked: Blocked::default(),
-                    health: super::health::of(&app, now),
+                    output: output.map(|(out, err)| (out.as_raw_fd(), err.as_raw_fd())),
+                    ..Process::new(generation, now, &app, shares)
                 });
                 if let Some(dispatcher) = self.dispatcher.as_ref().filter(|_| app.health.is_some())
                 {
@@ -106,6 +93,9 @@ impl Supervisor {
                     });
                 }
                 self.write_pid_file(&app, id, spawned.pid);
+                // Now: an instance of which nothing is noted is nobody's when the supervisor is killed.
+                self.unnoted = true;
+                self.note();
                 self.event(Event::Started {
                     instance: number,
                     pid: spawned.pid,
@@ -135,7 +125,7 @@ impl Supervisor {
     }
 
     /// A process is to end: it gets no more connections, and does what it has begun.
-    fn drain(&mut self, number: u32, generation: Generation, cause: Cause) {
+    pub(super) fn drain(&mut self, number: u32, generation: Generation, cause: Cause) {
         let for_good = self.nobody_follows();
         let process = self.slot(number).and_then(|slot| {
             slot.remember_listeners(generation);
@@ -352,7 +342,7 @@ impl Supervisor {
     /// Our children that are no instance's own process.
     fn strangers(&self) -> Vec<Pid> {
         let own: Vec<_> = self.slots.iter().flat_map(|slot| slot.pids()).collect();
-        let mut children = tree::children();
+        let mut children = self.children();
         children.retain(|child| !own.contains(child));
         children
     }
@@ -362,6 +352,9 @@ impl Supervisor {
         let running: Vec<_> = self.slots.iter().flat_map(|slot| slot.pids()).collect();
         for pid in &running {
             let _ = kill_process(*pid, Signal::KILL);
+        }
+        for pid in self.children() {
+            let _ = kill_process(pid, Signal::KILL);
         }
         tree::kill_all();
         self.orphans.clear();

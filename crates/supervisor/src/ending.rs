@@ -11,7 +11,6 @@ use super::instance::State;
 use super::slot::Slot;
 use super::{Supervisor, instance};
 use home::Exit;
-use process::tree;
 use telemetry::events::Event;
 
 /// A terminal sends its signals to all of us, and the guard may pass one on that was sent to all:
@@ -54,7 +53,7 @@ impl Supervisor {
         }
         let code = |slot: &Slot| slot.exit.map_or(0, Exit::exit_code);
         if self.ending.is_some() {
-            if !tree::children().is_empty() {
+            if !self.children().is_empty() {
                 return None;
             }
             let highest = self.slots.iter().map(code).max().unwrap_or(0);

@@ -10,8 +10,9 @@
 //!
 //! Above an app in the background it is a [`Keeper`]: when the supervisor was killed, it starts another one,
 //! at once the first time, then after growing pauses. Guard and supervisor share one table of
-//! descriptors, so the app's ports stay open in between: clients wait in the kernel's backlog, and the
-//! next supervisor takes over the listening sockets.
+//! descriptors, so nothing is closed in between: clients wait in the kernel's backlog, workers go on, and the
+//! next supervisor takes all of it over ([`Lifeline`]). Meanwhile the guard is the workers' parent. One that
+//! cannot take them over is followed by one that starts anew.
 
 use std::fs;
 use std::os::fd::OwnedFd;
@@ -21,16 +22,25 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use rustix::event::{EventfdFlags, eventfd};
 use rustix::net::sockopt;
-use rustix::process::{Pid, Signal, WaitOptions, kill_process, wait};
-use sys::{Forked, ForkedSharing, SharingChild, Signalled};
+use rustix::process::{Pid, Signal, WaitOptions, kill_process, waitpid};
+use sys::{Forked, ForkedSharing, LeftOpen, Memo, SharingChild, Signalled, Tie};
 
+pub(crate) use super::ended::Ended;
+use super::ended::EndedPipe;
+use super::reaping::final_status;
+use super::takeover::Notes;
 use config::signal_name;
-use home::runtime_folder;
+use home::{Exit, runtime_folder};
 use process::cgroup::Branch;
-use process::tree;
+use process::{tree, usage};
 
-/// A supervisor that has run for so long was well: one that is killed then is started again at once.
-const WELL: Duration = Duration::from_secs(60);
+/// A supervisor that has run for so long was well: one that is killed then is followed at once. If that goes on
+/// and on it costs a start a second, a few milliseconds.
+const WELL: Duration = Duration::from_secs(1);
+
+/// After so many supervisors in a row that were killed before they were ready, the next one takes nothing over:
+/// it may be that what kills them.
+const TRIES: u32 = 2;
 
 /// The first pause before a supervisor is started again, and the longest: commands wait for 30 seconds.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -46,9 +56,9 @@ pub fn split(folder: &Path, branch: Option<&Branch>, say: impl Fn(&str)) -> anyh
     match sys::fork().context("starting the supervisor")? {
         Forked::Child => become_subreaper(),
         Forked::Parent(supervisor) => {
-            let end = watch(supervisor);
+            let end = watch(supervisor, |_| {});
             tidy_up(folder, branch);
-            if let Some(killed) = end.killed() {
+            if let Some(killed) = end.killed(false) {
                 say(&format!("maitred: {killed}"));
             }
             sys::exit_now(end.code())
@@ -62,10 +72,63 @@ pub struct Keeper {
     /// An eventfd that a supervisor writes to when it is ready. Before the first one is, no other follows:
     /// whoever starts the app waits for the first, and hears of its end.
     ready: OwnedFd,
+    /// A supervisor has been ready.
+    was_ready: bool,
     /// How many supervisors in a row were killed before they were well.
     killed: u32,
-    /// The sockets at which the last one that was killed listened.
-    listening: Vec<OwnedFd>,
+    /// How many of these before they were ready.
+    failed: u32,
+    /// A supervisor was killed.
+    has_lost_one: bool,
+    /// What the last one that was killed has left open.
+    left: LeftOpen,
+    notes: Memo,
+    channels: Memo,
+    tie: &'static Tie,
+    ended: EndedPipe,
+}
+
+/// What a supervisor has of a guard that starts another one when it is killed: by this that one goes on with
+/// its instances.
+#[derive(Debug)]
+pub struct Lifeline {
+    /// What is noted of instances.
+    pub(crate) notes: Memo,
+    /// What is noted of listeners and channels.
+    pub(crate) channels: Memo,
+    /// What workers end with: guard and supervisor together.
+    pub(crate) tie: &'static Tie,
+    ended: EndedPipe,
+    left: LeftOpen,
+    follows_another: bool,
+}
+
+impl Lifeline {
+    /// What the supervisor before this one has noted, and what it has left open.
+    pub(crate) fn take(&mut self) -> (Option<Notes>, LeftOpen) {
+        let left = std::mem::take(&mut self.left);
+        let notes = self.notes.read().ok();
+        let notes = notes.and_then(|text| serde_json::from_slice(&text).ok());
+        (notes.filter(|_| self.follows_another), left)
+    }
+
+    /// Whether a supervisor of the same app was killed.
+    pub(crate) fn follows_another(&self) -> bool {
+        self.follows_another
+    }
+
+    /// The processes of which the guard has told until now that they have ended.
+    pub(crate) fn ended_until_now(&mut self) -> Vec<Ended> {
+        std::iter::from_fn(|| self.ended.read().ok()).collect()
+    }
+}
+
+/// The next process of which the guard tells that it has ended. Loses nothing when it is dropped.
+pub(crate) async fn next_ended(lifeline: &mut Option<Lifeline>) -> Option<Ended> {
+    match lifeline {
+        Some(lifeline) => lifeline.ended.next().await,
+        None => std::future::pending().await,
+    }
 }
 
 impl Keeper {
@@ -78,8 +141,16 @@ impl Keeper {
         let flags = EventfdFlags::CLOEXEC | EventfdFlags::NONBLOCK;
         Ok(Self {
             ready: eventfd(0, flags).context("making an eventfd")?,
+            was_ready: false,
             killed: 0,
-            listening: Vec::new(),
+            failed: 0,
+            has_lost_one: false,
+            left: LeftOpen::default(),
+            notes: Memo::new().context("making room for notes")?,
+            channels: Memo::new().context("making room for notes")?,
+            // The supervisor must not close it when it ends, nor when it could not begin.
+            tie: Box::leak(Box::new(Tie::new().context("making a pipe")?)),
+            ended: EndedPipe::new().context("making a pipe")?,
         })
     }
 
@@ -90,19 +161,13 @@ impl Keeper {
         std::mem::forget(self.ready);
     }
 
-    /// Whether a supervisor has ever been ready.
-    fn has_been_ready(&self) -> bool {
-        self.killed > 0 || rustix::io::read(&self.ready, &mut [0; 8]).is_ok()
-    }
-
     /// Whether a supervisor was killed, and the next one follows it.
     pub fn has_lost_one(&self) -> bool {
-        self.killed > 0
+        self.has_lost_one
     }
 
-    /// Splits this process in two. The supervisor's half gets the listening sockets that the one before
-    /// has left. The guard's half returns `None`, and only when the supervisor was killed and it is time
-    /// for another one.
+    /// Splits this process in two. The guard's half returns `None`, and only when the supervisor was killed
+    /// and it is time for another one.
     ///
     /// # Errors
     /// If the kernel refuses.
@@ -111,13 +176,24 @@ impl Keeper {
         folder: &Path,
         branch: Option<&Branch>,
         say: impl Fn(&str),
-    ) -> anyhow::Result<Option<Vec<OwnedFd>>> {
+    ) -> anyhow::Result<Option<Lifeline>> {
         let started = Instant::now();
-        let listening = std::mem::take(&mut self.listening);
-        match sys::fork_sharing_descriptors(listening).context("starting the supervisor")? {
-            ForkedSharing::Child(listening) => become_subreaper().map(|()| Some(listening)),
+        let left = std::mem::take(&mut self.left).into_all();
+        match sys::fork_sharing_descriptors(left).context("starting the supervisor")? {
+            ForkedSharing::Child(left) => {
+                become_subreaper()?;
+                Ok(Some(Lifeline {
+                    notes: self.notes.share(),
+                    channels: self.channels.share(),
+                    tie: self.tie,
+                    ended: self.ended.share(),
+                    left: left.into_iter().collect(),
+                    follows_another: self.has_lost_one,
+                }))
+            }
             ForkedSharing::Parent(supervisor) => {
                 self.outlive(supervisor, folder, branch, &say);
+                self.has_lost_one = true;
                 if started.elapsed() >= WELL {
                     self.killed = 0;
                 }
@@ -127,8 +203,8 @@ impl Keeper {
         }
     }
 
-    /// Waits for the supervisor's end, and tidies up. Ends with it, unless it was killed and another one
-    /// is to follow.
+    /// Waits for the supervisor's end. Ends with it, unless it was killed and another one is to follow, which
+    /// takes over what it has left.
     fn outlive(
         &mut self,
         supervisor: SharingChild,
@@ -136,37 +212,56 @@ impl Keeper {
         branch: Option<&Branch>,
         say: &impl Fn(&str),
     ) {
-        let end = watch(supervisor.pid());
-        let another_follows = end.is_accident() && self.has_been_ready();
+        let end = watch(supervisor.pid(), |ended| self.ended.tell(ended));
+        let is_ready = rustix::io::read(&self.ready, &mut [0; 8]).is_ok();
+        self.was_ready |= is_ready;
+        self.failed = match is_ready {
+            true => 0,
+            false => self.failed + 1,
+        };
+        let another_follows = end.is_accident() && self.was_ready;
+        let goes_on = another_follows && self.failed < TRIES;
         match supervisor.left_open() {
-            // Whatever else it has left is closed.
-            Ok(mut left) => {
-                left.retain(|it| another_follows && is_listener(it));
-                self.listening = left;
+            // Otherwise whatever else it has left is closed.
+            Ok(left) => {
+                let kept = left.into_iter().filter(|it| goes_on || is_listener(it));
+                self.left = kept.collect();
             }
             Err(error) => say(&format!(
                 "maitred: the ports do not stay open, for /proc cannot be read: {error}"
             )),
         }
-        tidy_up(folder, branch);
-        if let Some(killed) = end.killed() {
+        if let Some(killed) = end.killed(goes_on) {
             say(&format!("maitred: {killed}"));
         }
-        if !another_follows {
-            sys::exit_now(end.code());
+        if goes_on {
+            return;
         }
+        tree::kill_all();
+        if another_follows {
+            // What it would find noted is no more.
+            let _ = (self.notes.write(b""), self.channels.write(b""));
+            return;
+        }
+        tidy_up(folder, branch);
+        sys::exit_now(end.code());
     }
 
     /// Waits until it is time for another supervisor. Ends if it is asked to before.
     fn pause(&mut self, say: &impl Fn(&str)) {
         let pause = pause_after(self.killed);
         self.killed = self.killed.saturating_add(1);
-        say(&format!("maitred: the app starts again {}", when(pause)));
-        if let Some(signal) = wait_for(pause) {
+        say(&format!(
+            "maitred: another supervisor follows {}",
+            when(pause)
+        ));
+        let tell = |ended| self.ended.tell(ended);
+        if let Some(signal) = wait_for(pause, tell) {
             say(&format!(
-                "maitred: {} ends the app before it has started again",
+                "maitred: {} ends the app before another supervisor has followed",
                 signal_name(signal.as_raw())
             ));
+            tree::kill_all();
             sys::exit_now(128 + signal.as_raw());
         }
     }
@@ -211,15 +306,17 @@ impl End {
         }
     }
 
-    /// What is said of one that was killed.
-    fn killed(self) -> Option<String> {
+    /// What is said of one that was killed; whether its workers go on.
+    fn killed(self, goes_on: bool) -> Option<String> {
         let Self::Killed { signal, .. } = self else {
             return None;
         };
         let signal = signal_name(signal);
-        Some(format!(
-            "the supervisor was killed by {signal}; its workers are ended with it"
-        ))
+        let workers = match goes_on {
+            true => "its workers go on",
+            false => "its workers are ended with it",
+        };
+        Some(format!("the supervisor was killed by {signal}; {workers}"))
     }
 
     /// Whether nobody has asked it to end.
@@ -252,13 +349,13 @@ fn when(pause: Duration) -> String {
 }
 
 /// Waits, and reaps meanwhile; the signal, if one asks this process to end.
-fn wait_for(pause: Duration) -> Option<Signal> {
+fn wait_for(pause: Duration, mut tell: impl FnMut(Option<Ended>)) -> Option<Signal> {
     let until = Instant::now() + pause;
     loop {
         let left = until.saturating_duration_since(Instant::now());
         match sys::next_signal_within(left) {
             Ok(Some(Signalled { signal, .. })) => match signal {
-                Signal::CHILD => while let Ok(Some(_)) = wait(WaitOptions::NOHANG) {},
+                Signal::CHILD => drop(reap(None, false, &mut tell)),
                 signal if asks_to_end(signal) => return Some(signal),
                 _ => {}
             },
@@ -269,7 +366,7 @@ fn wait_for(pause: Duration) -> Option<Signal> {
     }
 }
 
-fn is_listener(left: &OwnedFd) -> bool {
+pub(crate) fn is_listener(left: &OwnedFd) -> bool {
     sockopt::socket_acceptconn(left).unwrap_or(false)
 }
 
@@ -284,7 +381,7 @@ fn tidy_up(folder: &Path, branch: Option<&Branch>) {
 }
 
 /// Watches over the supervisor until it ends.
-fn watch(supervisor: Pid) -> End {
+fn watch(supervisor: Pid, mut tell: impl FnMut(Option<Ended>)) -> End {
     let mut asked = false;
     loop {
         let Ok(arrived) = sys::next_signal() else {
@@ -292,7 +389,7 @@ fn watch(supervisor: Pid) -> End {
         };
         match arrived.signal {
             Signal::CHILD => {
-                if let Some(end) = reap(supervisor, asked) {
+                if let Some(end) = reap(Some(supervisor), asked, &mut tell) {
                     return end;
                 }
             }
@@ -308,20 +405,30 @@ fn watch(supervisor: Pid) -> End {
     }
 }
 
-/// Reaps whatever has ended; how the supervisor has, if it is among it.
-fn reap(supervisor: Pid, asked: bool) -> Option<End> {
+/// Reaps whatever has ended, and tells of it; how the supervisor has, if it is among it.
+fn reap(supervisor: Option<Pid>, asked: bool, tell: &mut impl FnMut(Option<Ended>)) -> Option<End> {
     let mut end = None;
-    while let Ok(Some((pid, status))) = wait(WaitOptions::NOHANG) {
-        if pid == supervisor {
-            end = Some(match status.exit_status() {
-                Some(code) => End::Exited(code),
-                None => End::Killed {
-                    signal: status.terminating_signal().unwrap_or(0),
-                    asked,
-                },
-            });
+    while let Ok(Some(ended)) = sys::ended_child() {
+        let pid = ended.as_raw_nonzero().get();
+        // Of what is reaped it cannot be read any more.
+        let cpu = usage::cpu_time(pid).unwrap_or_default();
+        let Ok(Some((_, status))) = waitpid(Some(ended), WaitOptions::NOHANG) else {
+            break;
+        };
+        let Some(exit) = final_status(status) else {
+            continue;
+        };
+        if supervisor != Some(ended) {
+            tell(Some(Ended { pid, exit, cpu }));
+            continue;
         }
+        end = Some(match exit {
+            Exit::Code(code) => End::Exited(code),
+            Exit::Signal(signal) => End::Killed { signal, asked },
+        });
     }
+    // What there was no room for is tried again.
+    tell(None);
     end
 }
 

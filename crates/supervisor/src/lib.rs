@@ -14,6 +14,7 @@ mod boot;
 mod calls;
 mod deeds;
 mod descriptors;
+mod ended;
 mod ending;
 mod endpoint;
 mod followers;
@@ -40,14 +41,16 @@ mod span;
 mod spawn;
 mod starving;
 mod stats;
+mod takeover;
 mod timing;
 
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use rustix::process::{DumpableBehavior, Pid, Signal, getppid};
-use sys::Signalled;
+use rustix::process::{DumpableBehavior, Pid, Signal, getpid, getppid};
+use sys::{LeftOpen, Signalled};
 use tokio::sync::mpsc;
 
 use crate::output::Output;
@@ -57,6 +60,7 @@ use dispatcher::{self, Dispatcher, Notice, RegistrationSettings};
 use ending::{Afterwards, Delay, Ending, listen_for_signals};
 use endpoint::Endpoint;
 use followers::Followers;
+use guard::Lifeline;
 use home::control::{Answer, Call, Request, Server};
 use home::runtime_folder::RuntimeFolder;
 use home::{AppFolder, Claim, Exit, Home, Kept, Record, Rest};
@@ -140,22 +144,38 @@ pub struct Supervisor {
     heartbeat: Option<heartbeat::Heartbeat>,
     /// Hears when the first start of all instances is over.
     awaits_start: Option<Answer>,
+    /// What a supervisor that may be killed has of its guard.
+    lifeline: Option<Lifeline>,
+    /// What is noted of the instances holds no more.
+    unnoted: bool,
+    /// The number of the descriptor at which workers ask.
+    door: Option<i32>,
+    survivors: takeover::Survivors,
+    /// What the supervisor before this one has left, until that is taken over.
+    left: Option<(takeover::Notes, LeftOpen)>,
 }
 
 impl Supervisor {
     /// Opens the door, and makes everything ready to run. So many descriptors as `inherited` were
-    /// open before ([`count_open`]), and stay open.
+    /// open before ([`count_open`]), and stay open. With a `lifeline`, instances outlive this supervisor; those
+    /// of one before it are gone on with.
     ///
     /// # Errors
     /// If the system refuses sockets or threads.
     pub fn new(
-        record: Record,
+        mut record: Record,
         claim: Option<Claim>,
         folder: RuntimeFolder,
         branch: Option<Branch>,
         output: Output,
-        inherited: u64,
+        mut lifeline: Option<Lifeline>,
     ) -> anyhow::Result<Self> {
+        let (notes, mut left) = lifeline.as_mut().map(Lifeline::take).unwrap_or_default();
+        if let Some(notes) = &notes {
+            record.instances = notes.kept();
+        } else if lifeline.as_ref().is_some_and(Lifeline::follows_another) {
+            record.count_crash();
+        }
         let (notices_in, notices) = mpsc::channel(NOTICES);
         let (ready_in, ready) = mpsc::channel(NOTICES);
         let app = Rc::new(record.app);
@@ -176,12 +196,18 @@ impl Supervisor {
             .map(|kept| kept.number)
             .collect();
         let mut supervisor = Self {
-            spawner: Spawner::new(&folder, branch, claim.is_some(), ready_in)?,
+            spawner: Spawner::new(
+                &folder,
+                branch,
+                claim.is_some(),
+                ready_in,
+                lifeline.as_ref().map(|lifeline| lifeline.tie),
+            )?,
             app,
             created_at: record.created_at,
             home: claim.as_ref().and_then(|claim| Home::of(claim.folder())),
             claim,
-            inherited,
+            inherited: 0,
             folder,
             output,
             dispatcher: None,
@@ -207,20 +233,38 @@ impl Supervisor {
             followers: Followers::default(),
             endpoint: Endpoint::new(),
             afterwards: Afterwards::Kept,
-            started: Instant::now(),
+            started: notes
+                .as_ref()
+                .map_or_else(Instant::now, takeover::beginning),
             figures: Vec::new(),
             stats: None,
             heartbeat: None,
             awaits_start: None,
+            lifeline,
+            unnoted: true,
+            door: None,
+            survivors: takeover::Survivors::default(),
+            left: None,
         };
         let enough = supervisor.has_descriptors_for(supervisor.slots.len());
         enough.map_err(anyhow::Error::msg)?;
-        supervisor.open_door()?;
+        supervisor.door = notes.as_ref().and_then(|notes| notes.door);
+        supervisor.open_door(&mut left)?;
+        let listening = left.take_all_that(guard::is_listener);
+        let mut supervisor = supervisor.with_left(listening);
+        supervisor.left = Some((notes.unwrap_or_default(), left));
         Ok(supervisor)
     }
 
+    /// So many descriptors were open before, and stay open ([`count_open`]).
+    #[must_use]
+    pub fn with_inherited(mut self, inherited: u64) -> Self {
+        self.inherited = inherited;
+        self
+    }
+
     /// Starts the dispatcher, if the app needs one and there is none.
-    fn open_door(&mut self) -> anyhow::Result<()> {
+    fn open_door(&mut self, left: &mut LeftOpen) -> anyhow::Result<()> {
         if self.app.exec_mode != ExecMode::Cluster || self.dispatcher.is_some() {
             return Ok(());
         }
@@ -237,20 +281,29 @@ impl Supervisor {
             requests.access = self.output.access_log(&self.app)?;
         }
         let user = self.app.identity.as_ref().map(|identity| identity.uid);
+        let socket = match self.door.and_then(|door| left.take(door)) {
+            Some(socket) => socket,
+            None => self.folder.open_door(user).context("opening the door")?,
+        };
+        self.door = Some(socket.as_raw_fd());
+        let lifeline = self.lifeline.as_ref();
         let dispatcher = Dispatcher::start(
             dispatcher::Settings {
                 balance: self.bounded(self.app.balance.into()),
                 requests,
                 registration: RegistrationSettings {
-                    socket: self.folder.open_door(user).context("opening the door")?,
+                    socket,
+                    ancestor: getppid().unwrap_or_else(getpid),
                     private_ports: self.app.private_ports.clone(),
                     private_paths: self.app.private_paths.clone(),
                     per_request: self.app.requests.is_some(),
                     privileged_ports: self.app.privileged_ports(),
                     links: self.folder.links(),
                 },
+                memo: lifeline.map(|lifeline| lifeline.channels.share()),
             },
             self.notices_in.clone(),
+            left,
         );
         self.dispatcher = Some(dispatcher.context("starting the dispatcher")?);
         Ok(())
@@ -268,6 +321,9 @@ impl Supervisor {
             .build()
             .context("starting the supervisor's loop")?;
         runtime.block_on(async {
+            if let Some((notes, mut left)) = self.left.take() {
+                self.survive(notes, &mut left);
+            }
             let mut server = match &self.claim {
                 Some(claim) => {
                     let runtime_folder = AppFolder::new(self.folder.path().to_owned());
@@ -308,6 +364,7 @@ impl Supervisor {
         self.say_if_descriptors_are_few();
         self.set_triggers();
         self.endpoint.move_to(self.app.metrics);
+        self.settle_survivors();
         for number in std::mem::take(&mut self.wanted) {
             self.step(number, instance::Event::Start);
         }
@@ -319,6 +376,7 @@ impl Supervisor {
             self.tell_what_is_awaited();
             self.close_operations();
             self.tell_what_is_awaited();
+            self.note();
             if let Some(code) = self.outcome() {
                 if self.stats.is_some() {
                     self.show_figures().await;
@@ -329,7 +387,7 @@ impl Supervisor {
             }
             // Checked after every event, so that it is seen also if it came before we listened.
             if getppid() != guard {
-                tree::kill_all();
+                self.kill_everything();
                 self.afterwards = Afterwards::AsIfCrashed;
                 return Ok(Exit::Signal(Signal::KILL.as_raw()).exit_code());
             }
@@ -339,6 +397,7 @@ impl Supervisor {
                 Some(signal) = signals.recv() => self.signalled(signal),
                 Some(notice) = self.notices.recv() => self.noticed(notice),
                 Some(ready) = self.ready.recv() => self.is_ready(ready),
+                Some(ended) = guard::next_ended(&mut self.lifeline) => self.ended(ended),
                 Some(call) = next_call(server) => match server {
                     Some(server) if call.request == Request::Reappear => self.reappear(&call.answer, server),
                     _ => self.called(call).await,

@@ -1,5 +1,7 @@
 //! Children that have ended: instances, and what they have left behind.
 
+use std::time::Duration;
+
 use home::Exit;
 use process::usage;
 use rustix::process::{Pid, WaitOptions, WaitStatus, waitpid};
@@ -10,44 +12,49 @@ impl Supervisor {
     /// Takes note of every child that has ended; a subreaper has more children than the instances.
     pub(super) fn reap(&mut self) {
         while let Ok(Some(ended)) = sys::ended_child() {
-            self.note_cpu(ended);
+            let pid = ended.as_raw_nonzero().get();
+            self.count_cpu(pid, usage::cpu_time(pid));
             let Ok(Some((pid, status))) = waitpid(Some(ended), WaitOptions::NOHANG) else {
                 return;
             };
             let Some(status) = final_status(status) else {
                 continue;
             };
-            // What it did before it ended was told before it was answered: that it listened counts, also
-            // of one that ended a moment later.
-            self.hear_notices();
-            let is_check = self.checks.commands.ended(pid, status);
-            if let Some(at) = self.orphans.iter().position(|orphan| orphan.pid == pid) {
-                // Its own children are ours now.
-                if let Some((number, run)) = self.orphans.swap_remove(at).of {
-                    self.ask_what_is_left_of(number, run);
-                }
-            } else if !is_check {
-                self.exited(pid, status);
-            }
+            self.is_gone(pid, status);
         }
         self.ask_orphans();
         self.left_groups.retain(|group| !group.remove());
     }
 
+    /// A process that was ours has ended.
+    pub(super) fn is_gone(&mut self, pid: Pid, status: Exit) {
+        // What it did before it ended was told before it was answered: that it listened counts, also
+        // of one that ended a moment later.
+        self.hear_notices();
+        let is_check = self.checks.commands.ended(pid, status);
+        if let Some(at) = self.orphans.iter().position(|orphan| orphan.pid == pid) {
+            // Its own children are ours now.
+            if let Some((number, run)) = self.orphans.swap_remove(at).of {
+                self.ask_what_is_left_of(number, run);
+            }
+        } else if !is_check {
+            self.exited(pid, status);
+        }
+    }
+
     /// Counts the processor time of an instance's process that has ended.
-    fn note_cpu(&mut self, ended: Pid) {
-        let pid = ended.as_raw_nonzero().get();
+    pub(super) fn count_cpu(&mut self, pid: i32, time: Option<Duration>) {
         let slots = self.slots.iter();
         let mut slots = slots.filter(|slot| slot.processes.iter().any(|it| it.pid == pid));
         if let Some(slot) = slots.next()
-            && let Some(time) = usage::cpu_time(pid)
+            && let Some(time) = time
         {
             self.tally.spent(slot.number, time);
         }
     }
 }
 
-fn final_status(status: WaitStatus) -> Option<Exit> {
+pub(super) fn final_status(status: WaitStatus) -> Option<Exit> {
     match (status.exit_status(), status.terminating_signal()) {
         (Some(code), _) => Some(Exit::Code(code)),
         (_, Some(signal)) => Some(Exit::Signal(signal)),

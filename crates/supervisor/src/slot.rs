@@ -10,15 +10,20 @@ use super::address_kind::{is_given, words};
 use super::blocked::{self, Blocked};
 use super::boot::Boot;
 use super::health::Health;
-use super::instance::{Effect, Event, Generation, Instance, Outcome, Rest, Rules, State};
+use super::instance::{
+    Cause, Effect, Event, Generation, Instance, Outcome, Rest, Rules, Run, State,
+};
 use super::listening::{Expected, Listening, Standing};
 use super::silence::Silence;
 use config::{App, ExecMode};
 use home::control::{self, InstanceView};
-use home::{self, Exit, Kept, LastRun};
+use home::{self, Exit, Kept, LastRun, now_ms};
 use process::cgroup::Group;
 use process::node_ipc::Channel;
 use telemetry::figures::{ListenerFigures, WorkerFigures};
+
+/// In so much time the preload library reports in; if not, it is not there.
+const LOAD_TIME: Duration = Duration::from_secs(2);
 
 /// A process of an instance that has not been reaped yet.
 #[derive(Debug)]
@@ -52,6 +57,33 @@ pub(super) struct Process {
     pub(super) blocked: Blocked,
     /// How it does by its checks, where there are any.
     pub(super) health: Option<Health>,
+    /// The numbers of the descriptors that its output is read from, where that is kept.
+    pub(super) output: Option<(i32, i32)>,
+}
+
+impl Process {
+    /// One that starts now; where sockets are shared, the library reports in from it.
+    pub(super) fn new(generation: Generation, now: Duration, app: &Rc<App>, shares: bool) -> Self {
+        Self {
+            generation,
+            pid: 0,
+            started_at: now_ms(),
+            started: now,
+            stdin: None,
+            channel: None,
+            group: None,
+            listening: Listening::new(now),
+            up_at: None,
+            loaded: !shares,
+            load_check: shares.then_some(now + LOAD_TIME),
+            silence: shares.then(|| Silence::new(now)),
+            app: app.clone(),
+            boot: (!app.wait_ready).then(|| Boot::new(now, shares)),
+            blocked: Blocked::default(),
+            health: super::health::of(app, now),
+            output: None,
+        }
+    }
 }
 
 /// One instance, and what is known of it.
@@ -114,6 +146,19 @@ impl Slot {
             last_run: kept.last_run,
             known: Expected::new(),
         }
+    }
+
+    /// Goes on with processes that another supervisor has started.
+    pub(super) fn survive(
+        &mut self,
+        last: Generation,
+        current: Option<Run>,
+        leaving: &[Run],
+        cause: Cause,
+        now: Duration,
+    ) {
+        self.instance
+            .survive(last, current, leaving, cause, &self.rules, now);
     }
 
     /// Lets the state machine hear of something.

@@ -6,7 +6,7 @@ use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use sys::{ChannelPlace, ChildSetup};
+use sys::{ChannelPlace, ChildSetup, Tie};
 use tokio::sync::mpsc;
 
 use super::descriptors;
@@ -40,6 +40,8 @@ pub(super) struct Spawner {
     place: ChannelPlace,
     /// Hears of those that have said over it that they are ready.
     ready: mpsc::Sender<Ready>,
+    /// What workers end with that may outlive this supervisor.
+    tie: Option<&'static Tie>,
 }
 
 /// A process of an instance has said that it is ready.
@@ -71,6 +73,7 @@ impl Spawner {
         branch: Option<Branch>,
         managed: bool,
         ready: mpsc::Sender<Ready>,
+        tie: Option<&'static Tie>,
     ) -> io::Result<Self> {
         Ok(Self {
             name: folder.name(),
@@ -81,7 +84,13 @@ impl Spawner {
             managed,
             place: ChannelPlace::hold()?,
             ready,
+            tie,
         })
+    }
+
+    /// Where those are heard of that say that they are ready.
+    pub(super) fn ready(&self) -> mpsc::Sender<Ready> {
+        self.ready.clone()
     }
 
     /// What is preloaded into workers.
@@ -104,7 +113,7 @@ impl Spawner {
         format!("{RUN_VAR}={}", self.mark(instance, run))
     }
 
-    /// Starts one worker in this environment. It ends with the thread that calls this.
+    /// Starts one worker in this environment. It ends with the thread that calls this, or with the guard.
     ///
     /// # Errors
     /// If the program cannot be executed.
@@ -151,6 +160,7 @@ impl Spawner {
                 descriptors: self.descriptors,
                 own_group: !app.pass_through,
                 identity: app.identity.as_ref().map(sys::Identity::from),
+                tied_to: self.tie.map(Tie::path),
             },
         );
         let channel = self.open_channel(app, Ready { instance, run }, &mut command)?;
@@ -175,7 +185,12 @@ impl Spawner {
     }
 
     /// The control group that keeps a run within its bound, if it has one and that can be had.
-    fn group(&self, app: &App, instance: u32, run: Generation) -> io::Result<Option<Group>> {
+    pub(super) fn group(
+        &self,
+        app: &App,
+        instance: u32,
+        run: Generation,
+    ) -> io::Result<Option<Group>> {
         let (Some(branch), Some(limit)) = (&self.branch, app.max_memory) else {
             return Ok(None);
         };

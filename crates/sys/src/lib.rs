@@ -7,6 +7,8 @@
 mod alarm;
 mod batch;
 mod channel;
+mod left;
+mod memo;
 mod passed;
 mod peer;
 mod process;
@@ -20,6 +22,8 @@ mod tied;
 pub use alarm::Alarm;
 pub use batch::Batch;
 pub use channel::{CHANNEL, ChannelPlace};
+pub use left::LeftOpen;
+pub use memo::Memo;
 pub use passed::take_passed;
 pub use peer::{peer_pidfd, receive_all};
 pub use process::{
@@ -35,4 +39,4 @@ pub use socket::{
     RawAddress, accept, accept_ports_at, bind, bind_random, connect_unix, local_address,
     peer_address, read_option, receive, refuse_descriptors, send, unread, write_option,
 };
-pub use tied::tie_group;
+pub use tied::{Tie, tie_group};

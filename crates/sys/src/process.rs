@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal};
 
+use crate::tied::tie_this_group;
+
 /// Which side of a [`fork`] this is.
 #[derive(Debug)]
 pub enum Forked {
@@ -132,6 +134,9 @@ pub struct ChildSetup {
     pub own_group: bool,
     /// Whose rights it has, if not ours.
     pub identity: Option<Identity>,
+    /// The path of the [`crate::Tie`] that its process group ends with, instead of ending itself with the
+    /// thread that starts it.
+    pub tied_to: Option<String>,
 }
 
 /// The rights of a process.
@@ -189,21 +194,26 @@ pub fn set_up_daemon(command: &mut Command) {
     }
 }
 
-/// Lets the command's child end together with the thread that starts it, with signals as a
-/// program expects to find them.
+/// Lets the command's child end together with the thread that starts it, or with what it is tied to, with
+/// signals as a program expects to find them.
 pub fn set_up_child(command: &mut Command, setup: ChildSetup) {
     let before_exec = move || {
         if let Some(processes) = &setup.control_group {
             // With our rights, and before there is anything that it could leave outside.
             rustix::io::write(processes, b"0")?;
         }
+        if setup.own_group {
+            rustix::process::setpgid(None, None)?;
+        }
+        // With our rights, too: another user may not open the pipe. Where that fails, it ends with its parent.
+        let path = setup.tied_to.as_ref().filter(|_| setup.own_group);
+        let is_tied = path.is_some_and(|path| tie_this_group(path).is_ok());
         if let Some(identity) = &setup.identity {
             // Now: the kernel forgets the signal below when rights change.
             identity.assume()?;
         }
-        rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
-        if setup.own_group {
-            rustix::process::setpgid(None, None)?;
+        if !is_tied {
+            rustix::process::set_parent_process_death_signal(Some(Signal::KILL))?;
         }
         if let Some(soft) = setup.descriptors {
             use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};

@@ -5,6 +5,7 @@ use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::process::Command;
 
+use rustix::fs::{Mode, OFlags};
 use rustix::io::{FdFlags, fcntl_setfd};
 use rustix::pipe::{PipeFlags, pipe_with};
 use rustix::process::{getpid, setpgid};
@@ -39,13 +40,55 @@ pub fn tie_group(command: &mut Command) -> io::Result<OwnedFd> {
     Ok(hold)
 }
 
+/// What ends process groups when the processes that hold it have ended, and their descriptors with them:
+/// one pipe for any number of groups.
+#[derive(Debug)]
+pub struct Tie {
+    /// Where each group opens its own read end.
+    read: OwnedFd,
+    /// Held, not used: its end is the signal.
+    hold: OwnedFd,
+}
+
+impl Tie {
+    /// Nothing is tied yet.
+    ///
+    /// # Errors
+    /// If there can be no pipe.
+    pub fn new() -> io::Result<Self> {
+        let (read, hold) = pipe_with(PipeFlags::CLOEXEC)?;
+        Ok(Self { read, hold })
+    }
+
+    /// Its descriptors.
+    pub fn descriptors(&self) -> [i32; 2] {
+        [self.read.as_raw_fd(), self.hold.as_raw_fd()]
+    }
+
+    /// A path at which a child of this process opens the pipe anew: who is told of it is a matter of each
+    /// open file.
+    pub fn path(&self) -> String {
+        format!("/proc/self/fd/{}", self.read.as_raw_fd())
+    }
+}
+
+/// Lets the kernel kill the group of this process when the tie at this path is gone. What it has opened for
+/// that stays open in the program that this process becomes.
+pub(crate) fn tie_this_group(path: &str) -> io::Result<()> {
+    let flags = OFlags::RDONLY | OFlags::NONBLOCK;
+    let pipe = rustix::fs::open(path, flags, Mode::empty())?;
+    ask_for_kill(pipe.as_fd())?;
+    std::mem::forget(pipe);
+    Ok(())
+}
+
 /// Asks for SIGKILL to the group that this process leads when the pipe can be read.
 fn ask_for_kill(pipe: BorrowedFd<'_>) -> io::Result<()> {
     let group = -getpid().as_raw_nonzero().get();
     let settings = [
         (F_SETSIG, libc::SIGKILL),
         (libc::F_SETOWN, group),
-        (libc::F_SETFL, libc::O_ASYNC),
+        (libc::F_SETFL, libc::O_ASYNC | libc::O_NONBLOCK),
     ];
     for (what, value) in settings {
         // SAFETY: all of these take a number, and the descriptor is open.

@@ -169,6 +169,37 @@ impl Connections {
         queue.balancer.arrive(now, client, connection, workers);
     }
 
+    pub(super) fn resume(
+        &mut self,
+        listener: ListenerId,
+        connection: Connection,
+        number: u64,
+        clock: Clock,
+        workers: &mut Workers,
+    ) {
+        let Some(queue) = self.queues.get_mut(&listener) else {
+            return;
+        };
+        let Ok(peer) = sys::peer_address(connection.socket.as_fd()) else {
+            return;
+        };
+        let client = client(peer.as_bytes(), number);
+        let unread = rustix::io::ioctl_fionread(&connection.socket).is_ok_and(|bytes| bytes > 0);
+        let now = clock.now();
+        match connection.is_new() || unread {
+            true => queue.balancer.arrive(now, client, connection, workers),
+            false => queue.balancer.arrive_idle(now, client, connection, workers),
+        }
+    }
+
+    pub(super) fn ways_back(&self) -> &WaysBack {
+        &self.ways_back
+    }
+
+    pub(super) fn ways_back_mut(&mut self) -> &mut WaysBack {
+        &mut self.ways_back
+    }
+
     pub(super) fn leaves_few(&self, lowest: &OwnedFd) -> bool {
         lowest.as_raw_fd() >= self.descriptors
     }

@@ -6,7 +6,7 @@
 //! like a new one. What a worker sends is not believed: only a connection that is known to be open at
 //! this very worker is taken.
 
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
 
 use balance::{IdMap, MemberId};
@@ -47,6 +47,8 @@ pub(super) struct WaysBack {
     epoll: Arc<OwnedFd>,
     /// A member has said that it is no longer busy.
     has_news: bool,
+    /// There are ways that have not been told of.
+    has_new: bool,
 }
 
 impl WaysBack {
@@ -55,6 +57,7 @@ impl WaysBack {
             ways: IdMap::default(),
             epoll,
             has_news: false,
+            has_new: false,
         }
     }
 
@@ -72,6 +75,7 @@ impl WaysBack {
                 return;
             }
             self.ways.insert(id, Some(way));
+            self.has_new = true;
         }
         if let Some(Some(way)) = self.ways.get(&id) {
             way.hear(id, true, &self.epoll);
@@ -80,6 +84,30 @@ impl WaysBack {
             // A full channel has a request in it already.
             let _ = channel.put(message, Some(way.theirs.as_fd()));
         }
+    }
+
+    /// The two ends of a member's way.
+    pub(super) fn ends(&self, id: MemberId) -> Option<(i32, i32)> {
+        let way = self.ways.get(&id)?.as_ref()?;
+        Some((way.ours.as_raw_fd(), way.theirs.as_raw_fd()))
+    }
+
+    /// A way that an earlier supervisor has opened. What lies there is taken.
+    pub(super) fn restore(&mut self, id: MemberId, ours: OwnedFd, theirs: OwnedFd) {
+        let data = Token::WayBack(id).data();
+        if epoll::add(&*self.epoll, &ours, data, epoll::EventFlags::IN).is_ok() {
+            let way = WayBack {
+                ours,
+                theirs,
+                standing: None,
+            };
+            self.ways.insert(id, Some(way));
+        }
+    }
+
+    /// Whether there are new ways since this was asked last.
+    pub(super) fn take_new(&mut self) -> bool {
+        std::mem::take(&mut self.has_new)
     }
 
     /// What a member has said of itself does not hold any more.

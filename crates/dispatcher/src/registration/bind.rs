@@ -285,7 +285,8 @@ impl Registrar {
                     uid: identity.uid,
                     gid: identity.gid,
                 });
-                let (socket, notice) = datagrams::find(socket, pid, instance, user);
+                let (socket, notice) =
+                    datagrams::find(socket, pid, instance, user, self.settings.ancestor);
                 let _ = self.notices.try_send(notice);
                 socket
             }

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use rustix::event::epoll;
 use rustix::net::{RecvFlags, recv, sockopt};
-use rustix::process::{Resource, getrlimit};
+use rustix::process::{Pid, Resource, getrlimit};
 use wire::{REQUEST_LEN, Reply, Request, Verb};
 
 use super::super::command::Gone;
@@ -127,7 +127,7 @@ impl Registrar {
                 self.closer.send_away(caller);
                 Ok(())
             }
-            Some((request, socket)) => match known(&caller) {
+            Some((request, socket)) => match known(&caller, self.settings.ancestor) {
                 Err(error) if is_scarcity(&error) => {
                     let said = Some((request, socket));
                     self.put_off(Heard { caller, said });
@@ -254,10 +254,10 @@ impl Registrar {
     }
 }
 
-/// Who it is, and whether it descends from this supervisor.
-fn known(caller: &OwnedFd) -> io::Result<(Peer, bool)> {
+/// Who it is, and whether it descends from the ancestor of all workers.
+fn known(caller: &OwnedFd, ancestor: Pid) -> io::Result<(Peer, bool)> {
     let peer = Peer::of(caller.as_fd())?;
-    let is_ours = peer.descends_from(std::process::id().cast_signed())?;
+    let is_ours = peer.descends_from(ancestor)?;
     Ok((peer, is_ours))
 }
 

@@ -195,6 +195,7 @@ impl Registrar {
             Ok(Some(listener)) => {
                 self.dispatcher.run(move |cx| {
                     cx.listeners.clusters.insert(key, listener);
+                    cx.takeover.changed();
                 })?;
                 self.take_in_first(question, listener)
             }
@@ -261,8 +262,10 @@ impl Registrar {
         };
         if linger::is(level, option) {
             let linger = value.as_bytes().first_chunk().copied();
-            self.dispatcher
-                .run(move |cx| cx.listeners.set_linger(id, linger))?;
+            self.dispatcher.run(move |cx| {
+                cx.takeover.changed();
+                cx.listeners.set_linger(id, linger);
+            })?;
             return Ok(Reply::plain(Outcome::Done));
         }
         if !options::may_set(level, option) {

@@ -5,7 +5,7 @@
 //! held. The dispatcher touches nothing of that. What a question needs of listeners and members
 //! the dispatcher does between two events, when it is asked to ([`Commands`]).
 //!
-//! Only processes that descend from this supervisor are answered. Each connection carries one
+//! Only processes that descend from this supervisor, or from its guard, are answered. Each connection carries one
 //! request.
 
 mod bind;
@@ -23,6 +23,8 @@ mod private;
 mod reserve;
 mod unix_path;
 
+pub(super) use unix_path::{KeptPath, PathNote, UnixPath};
+
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
@@ -33,6 +35,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use rustix::event::{Timespec, epoll};
 use rustix::io::Errno;
+use rustix::process::Pid;
 use wire::{Reply, Request, Verb};
 
 use super::address::ListenAddress;
@@ -44,7 +47,6 @@ use claims::Claims;
 use closing::Closer;
 use peer::Peer;
 use reserve::Reserve;
-use unix_path::KeptPath;
 
 /// Refusals are told of once in this time.
 const REMINDER: Duration = Duration::from_secs(10);
@@ -57,6 +59,9 @@ const FAREWELL: Duration = Duration::from_secs(2);
 pub struct Settings {
     /// The socket at which workers ask.
     pub socket: OwnedFd,
+    /// The process from which they descend: the supervisor, or its guard, whose children those are that have
+    /// outlived a supervisor.
+    pub ancestor: Pid,
     /// TCP ports that stay with each worker.
     pub private_ports: Vec<u16>,
     /// Names and paths of Unix sockets that stay with each worker.
@@ -245,6 +250,9 @@ impl Registrar {
                     self.closer.close(left);
                 }
                 Ok(RegistrationEvent::Closed(listener)) => drop(self.paths.remove(&listener)),
+                Ok(RegistrationEvent::Path(listener, kept)) => {
+                    self.watch_path(listener, *kept);
+                }
                 Ok(RegistrationEvent::Left(address)) => {
                     self.left.insert(address);
                 }

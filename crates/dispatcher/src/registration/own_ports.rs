@@ -52,9 +52,7 @@ impl Registrar {
         if inodes.is_empty() {
             self.own_ports.remove(&port);
         }
-        let mut family = question
-            .peer
-            .parents_up_to(std::process::id().cast_signed());
+        let mut family = question.peer.parents_up_to(self.settings.ancestor);
         family.push(question.peer.pid);
         family.into_iter().any(|pid| {
             let sockets = sockets_of(pid).unwrap_or_default();

@@ -8,6 +8,7 @@ use wire::{Outcome, Reply, Request};
 use super::super::address::ListenAddress;
 use super::super::command::Gone;
 use super::super::ids::ListenerId;
+use super::super::takeover;
 use super::unix_path::{KeptPath, UnixPath};
 use super::{PATHS, Registrar};
 
@@ -28,6 +29,8 @@ impl Registrar {
                         .run(move |cx| cx.members.serves_others(listener, pid))?;
                 if !shared {
                     kept.path.give_up();
+                    self.dispatcher
+                        .run(move |cx| takeover::forget_path(listener, cx))?;
                 }
                 shared
             }
@@ -47,9 +50,19 @@ impl Registrar {
         address: ListenAddress,
         path: UnixPath,
     ) {
+        let note = path.note();
+        // A dispatcher that has ended needs no notes.
+        let _ = self
+            .dispatcher
+            .run(move |cx| takeover::keep_path(listener, note, cx));
+        self.watch_path(listener, KeptPath { address, path });
+    }
+
+    /// Watches over the path of a listener.
+    pub(super) fn watch_path(&mut self, listener: ListenerId, kept: KeptPath) {
         // A folder that cannot be watched is one whose paths are mortal.
-        let _ = self.watch_folder_of(&path);
-        self.paths.insert(listener, KeptPath { address, path });
+        let _ = self.watch_folder_of(&kept.path);
+        self.paths.insert(listener, kept);
     }
 
     fn watch_folder_of(&mut self, path: &UnixPath) -> io::Result<()> {

@@ -65,7 +65,8 @@ impl Peer {
     ///
     /// # Errors
     /// If no descriptor is left to find out.
-    pub(super) fn descends_from(&self, ancestor: i32) -> io::Result<bool> {
+    pub(super) fn descends_from(&self, ancestor: Pid) -> io::Result<bool> {
+        let ancestor = ancestor.as_raw_nonzero().get();
         // A parent that ends in between changes the chain: then it is read anew.
         for _ in 0..4 {
             if descends(self.pid, ancestor, read_parent)? {
@@ -89,7 +90,8 @@ impl Peer {
     }
 
     /// The processes between it and an ancestor, its parent first.
-    pub(super) fn parents_up_to(&self, ancestor: i32) -> Vec<i32> {
+    pub(super) fn parents_up_to(&self, ancestor: Pid) -> Vec<i32> {
+        let ancestor = ancestor.as_raw_nonzero().get();
         let parents = std::iter::successors(self.parent(), |pid| parent_of(*pid));
         parents
             .take_while(|pid| *pid != ancestor && *pid > 1)

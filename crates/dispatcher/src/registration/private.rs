@@ -53,9 +53,7 @@ impl Registrar {
         }
         let mut own = question.peer.numbers();
         if !question.request.cluster_worker {
-            let parents = question
-                .peer
-                .parents_up_to(std::process::id().cast_signed());
+            let parents = question.peer.parents_up_to(self.settings.ancestor);
             own.extend(parents.into_iter().map(|pid| u64::from(pid.unsigned_abs())));
         }
         own.iter().any(|number| numbers.contains(number))

@@ -8,24 +8,26 @@
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
+use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
 use rustix::fs::{AtFlags, CWD, FileType, Mode, OFlags, linkat, openat, statat, unlinkat};
 use rustix::io::Errno;
-use sys::Rights;
+use serde::{Deserialize, Serialize};
+use sys::{CapabilitySet, Identity, LeftOpen, Rights};
 
 use super::super::address::ListenAddress;
 
 /// The path of a listener.
 #[derive(Debug)]
-pub(super) struct KeptPath {
-    pub(super) address: ListenAddress,
-    pub(super) path: UnixPath,
+pub(crate) struct KeptPath {
+    pub(crate) address: ListenAddress,
+    pub(crate) path: UnixPath,
 }
 
 /// A path, and the link that it can be made from.
 #[derive(Debug)]
-pub(super) struct UnixPath {
+pub(crate) struct UnixPath {
     folder: OwnedFd,
     name: OsString,
     /// None where no link could be made: then the path is as mortal as without us.
@@ -37,7 +39,63 @@ pub(super) struct UnixPath {
     left: bool,
 }
 
+/// The same, noted for a supervisor that takes it over: descriptors by their numbers.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub(crate) struct PathNote {
+    folder: i32,
+    name: Vec<u8>,
+    link: Option<(i32, String)>,
+    device: u64,
+    inode: u64,
+    user: u32,
+    group: u32,
+    groups: Vec<u32>,
+    capabilities: u64,
+}
+
 impl UnixPath {
+    /// What is noted of it.
+    pub(super) fn note(&self) -> PathNote {
+        let Rights {
+            identity,
+            capabilities,
+        } = &self.rights;
+        let link = self.link.as_ref();
+        PathNote {
+            folder: self.folder.as_raw_fd(),
+            name: self.name.as_bytes().to_vec(),
+            link: link.map(|(folder, link)| (folder.as_raw_fd(), link.clone())),
+            device: self.device,
+            inode: self.inode,
+            user: identity.uid,
+            group: identity.gid,
+            groups: identity.groups.clone(),
+            capabilities: capabilities.bits(),
+        }
+    }
+
+    /// What an earlier supervisor has noted, if its folder was left open.
+    pub(crate) fn again(note: PathNote, left: &mut LeftOpen) -> Option<Self> {
+        let folder = left.take(note.folder)?;
+        let link = note.link;
+        Some(Self {
+            folder,
+            name: OsString::from_vec(note.name),
+            link: link.and_then(|(folder, link)| Some((left.take(folder)?, link))),
+            device: note.device,
+            inode: note.inode,
+            rights: Rights {
+                identity: Identity {
+                    uid: note.user,
+                    gid: note.group,
+                    groups: note.groups,
+                },
+                capabilities: CapabilitySet::from_bits_retain(note.capabilities),
+            },
+            left: false,
+        })
+    }
+
     /// The socket that was just bound to a name in a folder.
     pub(super) fn new(folder: OwnedFd, name: &OsStr, rights: Rights) -> io::Result<Self> {
         let found = rights.act(|| statat(&folder, name, AtFlags::SYMLINK_NOFOLLOW))??;

@@ -62,6 +62,7 @@ fn run(app: &App, hook: &str, line: Option<&str>) -> anyhow::Result<()> {
             // Ctrl-C is for it, too.
             own_group: false,
             identity: app.identity.as_ref().map(sys::Identity::from),
+            tied_to: None,
         },
     );
     let mut child = command

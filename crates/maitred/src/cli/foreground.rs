@@ -121,7 +121,8 @@ fn supervise(
             created_at: now_ms(),
             app,
         };
-        Supervisor::new(record, None, folder, branch, output, inherited)?
+        Supervisor::new(record, None, folder, branch, output, None)?
+            .with_inherited(inherited)
             .with_stats(stats.map(|seconds| Duration::from_secs(seconds.get().into())))
             .with_answer(tell_when_up(caller)?)
             .with_heartbeat(watchdog, service_manager::lives)

@@ -59,12 +59,12 @@ impl Supervise {
     fn supervise(self, lock: OwnedFd, starter: &File) -> anyhow::Result<u8> {
         let mut keeper = guard::Keeper::new()?;
         let branch = Branch::claim();
+        let folder = RuntimeFolder::create()?;
         loop {
             let claim = Claim::inherited(AppFolder::new(self.folder.clone()), lock.try_clone()?)?;
-            let mut record = claim.folder().record()?;
+            let record = claim.folder().record()?;
             let mut counted = Carried::default();
             if keeper.has_lost_one() {
-                record.count_crash();
                 // Without it the app runs as well.
                 counted = claim.counted().unwrap_or_else(|error| {
                     note(&format!("counters begin anew: {error:#}"));
@@ -75,8 +75,7 @@ impl Supervise {
                     .forget_counted()
                     .context("removing what was counted")?;
             }
-            let folder = RuntimeFolder::create()?;
-            let Some(listening) = keeper.split(folder.path(), branch.as_ref(), note)? else {
+            let Some(lifeline) = keeper.split(folder.path(), branch.as_ref(), note)? else {
                 continue;
             };
             // The guard's, in a table of descriptors that is both's.
@@ -89,8 +88,8 @@ impl Supervise {
                 // Who has started the app has heard it already, if another supervisor was killed.
                 let _ = (&*starter).write_all(READY.as_bytes());
             };
-            let code = Supervisor::new(record, Some(claim), folder, branch, output, 0)?
-                .with_left(listening)
+            let lifeline = Some(lifeline);
+            let code = Supervisor::new(record, Some(claim), folder, branch, output, lifeline)?
                 .with_counted(counted)
                 .run(ready);
             runtime_folder::remove(&path);

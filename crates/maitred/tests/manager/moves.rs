@@ -3,6 +3,7 @@
 mod kinds;
 mod lasting;
 mod load;
+mod survivors;
 mod websocket;
 
 use std::time::{Duration, Instant};

@@ -93,6 +93,7 @@ impl Supervisor {
                 descriptors: self.spawner.descriptors(),
                 own_group: true,
                 identity: app.identity.as_ref().map(sys::Identity::from),
+                tied_to: None,
             },
         );
         let spawned = command.spawn().map_err(|error| {

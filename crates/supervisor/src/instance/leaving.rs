@@ -49,6 +49,14 @@ impl Cause {
 }
 
 impl Leaving {
+    /// A process that drains from now on.
+    pub(super) fn begin(run: Run, cause: Cause, rules: &Rules, now: Duration) -> Self {
+        let until = now + rules.drain_time();
+        let tell_at = Some(now + TOLD_AFTER);
+        let phase = Phase::Draining { until, tell_at };
+        Self { run, cause, phase }
+    }
+
     pub(super) fn is_draining(&self) -> bool {
         matches!(self.phase, Phase::Draining { .. })
     }
@@ -113,10 +121,7 @@ impl Instance {
     /// A process is to end.
     pub(super) fn leave(&mut self, run: Run, cause: Cause, step: &mut Step<'_>) {
         step.effects.push(Effect::Drain(run.generation, cause));
-        let until = step.now + step.rules.drain_time();
-        let tell_at = Some(step.now + TOLD_AFTER);
-        let phase = Phase::Draining { until, tell_at };
-        let mut leaving = Leaving { run, cause, phase };
+        let mut leaving = Leaving::begin(run, cause, step.rules, step.now);
         leaving.check(step);
         self.leaving.push(leaving);
     }

@@ -28,6 +28,7 @@ mod exited;
 mod leaving;
 #[cfg(test)]
 mod simulation;
+mod survival;
 mod terms;
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,238 @@
+//! Making listeners and members again of what is noted.
+
+use std::collections::{BTreeSet, HashMap};
+use std::net::SocketAddr;
+
+use balance::{MemberId, Nanos};
+use process::sockets::{Table, read, sockets_of};
+use rustix::process::{Pid, PidfdFlags, pidfd_open};
+use sys::{LeftOpen, Memo};
+use wire::Address;
+
+use super::again::{given_back, place_again};
+use super::{ListenerNote, MemberNote, Notes};
+use crate::channel::Channel;
+use crate::connection::Connection;
+use crate::context::Context;
+use crate::endings;
+use crate::endpoint::Endpoint;
+use crate::ids::{ListenerId, Place};
+use crate::listeners::{Closing, Opened};
+use crate::members::{Holder, Member};
+use crate::membership::join;
+use crate::registered;
+use crate::registration::{KeptPath, UnixPath};
+use crate::registration_events::RegistrationEvent;
+
+/// The sockets that each process has.
+pub(super) type Held = HashMap<i32, BTreeSet<u64>>;
+
+/// Takes over what a supervisor that was killed has left: listeners and workers by its notes, and the
+/// clients who waited.
+pub(crate) fn take_over(left: &mut LeftOpen, cx: &mut Context) {
+    let notes = cx.takeover.memo.as_mut().map(Memo::read);
+    let notes = notes.and_then(|text| serde_json::from_slice(&text.ok()?).ok());
+    let Some(notes): Option<Notes> = notes else {
+        return;
+    };
+    let ids = open_listeners(&notes, left, cx);
+    for (primary, count, at) in &notes.clusters {
+        if let Some(Some(id)) = ids.get(*at) {
+            cx.listeners.clusters.insert((*primary, *count), *id);
+        }
+    }
+    watch_processes(&notes, cx);
+    let mut waiting = Vec::new();
+    for note in &notes.members {
+        if let Some(Some(listener)) = ids.get(note.listener) {
+            restore(note, *listener, left, &mut waiting, cx);
+        }
+    }
+    // After that: what a worker has not taken by now, it does not have any more.
+    let processes = cx.members.processes.keys();
+    let held: Held = processes.map(|pid| (*pid, inodes_of(*pid))).collect();
+    count_open(&held, cx);
+    for note in &notes.members {
+        come_to_life(note, &held, cx);
+    }
+    place_again(waiting, left, &held, cx);
+    for id in ids.into_iter().flatten() {
+        let is_used = cx.members.has_any_at(id);
+        if let Some(listener) = cx.listeners.all.get_mut(&id).filter(|_| !is_used) {
+            // Kept for a successor: one that wants the port at another address may have it.
+            listener.closing = Some(Closing {
+                at: Nanos::MAX,
+                by: 0,
+            });
+        }
+    }
+    cx.takeover.changed();
+}
+
+/// The listeners, in the order of their notes; `None` for one that cannot be had.
+fn open_listeners(notes: &Notes, left: &mut LeftOpen, cx: &mut Context) -> Vec<Option<ListenerId>> {
+    let open = |note: &ListenerNote| {
+        let opened = Opened {
+            socket: left.take(note.socket)?,
+            cookie: note.cookie,
+            address: note.address.clone(),
+            sockaddr: Address::new(&note.sockaddr)?,
+            linger: note.linger,
+            chosen: note.chosen,
+            lent: note.lent,
+        };
+        let id = registered::open(opened, cx).ok()?;
+        if let Some(noted) = &note.path
+            && let Some(path) = UnixPath::again(noted.clone(), left)
+        {
+            cx.takeover.paths.insert(id, noted.clone());
+            let address = note.address.clone();
+            let kept = Box::new(KeptPath { address, path });
+            cx.registration.tell(RegistrationEvent::Path(id, kept));
+        }
+        Some(id)
+    };
+    notes.listeners.iter().map(open).collect()
+}
+
+/// Watches over the processes that live.
+fn watch_processes(notes: &Notes, cx: &mut Context) {
+    for (pid, any_ports) in &notes.processes {
+        let pidfd = Pid::from_raw(*pid).and_then(|pid| pidfd_open(pid, PidfdFlags::empty()).ok());
+        if pidfd.is_some_and(|pidfd| cx.members.watch(*pid, pidfd))
+            && let Some(process) = cx.members.processes.get_mut(pid)
+        {
+            process.any_ports = *any_ports;
+        }
+    }
+}
+
+/// The sockets that a process has.
+fn inodes_of(pid: i32) -> BTreeSet<u64> {
+    let sockets = sockets_of(pid).unwrap_or_default();
+    sockets.into_iter().map(|(_, inode)| inode).collect()
+}
+
+/// Makes a member as it was, without a place yet. What it has not taken out of its channel, and what it has
+/// given back, is to be placed anew.
+fn restore(
+    note: &MemberNote,
+    listener: ListenerId,
+    left: &mut LeftOpen,
+    waiting: &mut Vec<(ListenerId, Connection)>,
+    cx: &mut Context,
+) {
+    let id = MemberId(note.id);
+    let Some(ours) = left.take(note.ours) else {
+        return;
+    };
+    let theirs = note.theirs.and_then(|theirs| left.take(theirs));
+    let acceptors = note.holders.len();
+    let mut channel = Channel::restored(ours, theirs, note.cookie, note.watched, acceptors);
+    let untaken = channel.empty().into_iter();
+    waiting.extend(untaken.map(|(socket, message)| {
+        let connection = Connection::returned(socket, message);
+        (listener, connection)
+    }));
+    if cx.workers.add(id, channel).is_err() {
+        return;
+    }
+    if let Some((ours, theirs)) = note.way_back
+        && let (Some(ours), Some(theirs)) = (left.take(ours), left.take(theirs))
+    {
+        let returned = given_back(&ours, listener, cx);
+        waiting.extend(
+            returned
+                .into_iter()
+                .map(|connection| (listener, connection)),
+        );
+        cx.placement.restore_way_back(id, ours, theirs);
+    }
+    let holders = note.holders.iter();
+    let member = Member {
+        listener,
+        place: Place {
+            instance: note.instance,
+            ordinal: note.ordinal,
+        },
+        holders: holders
+            .map(|(pid, tid)| Holder {
+                pid: *pid,
+                tid: *tid,
+            })
+            .collect(),
+        joined: false,
+        closed: note.closed,
+        origin: note.origin.map(MemberId),
+        accepts: note.accepts,
+        rests: note.rests,
+    };
+    cx.members.all.insert(id, member);
+}
+
+/// A member serves again, if a process has its channel still.
+fn come_to_life(note: &MemberNote, held: &Held, cx: &mut Context) {
+    let id = MemberId(note.id);
+    let Some(channel) = cx.workers.channels.get(&id) else {
+        return;
+    };
+    let has = |pid: &i32| match (held.get(pid), channel.inode()) {
+        // What cannot be seen is taken as noted.
+        (Some(sockets), Some(inode)) => sockets.is_empty() || sockets.contains(&inode),
+        (living, _) => living.is_some(),
+    };
+    if !note.holders.iter().any(|(pid, _)| has(pid)) {
+        // The answer by which it was to have the channel has not come.
+        endings::inherit(id, cx);
+        return;
+    }
+    if note.joined {
+        join(id, cx);
+    }
+    for (pid, _) in &note.holders {
+        if !held.contains_key(pid) {
+            endings::process_ended(*pid, cx);
+        }
+    }
+}
+
+/// Counts the connections that workers have, by what the kernel shows of them.
+fn count_open(held: &Held, cx: &mut Context) {
+    let ports: HashMap<u16, ListenerId> = cx
+        .listeners
+        .all
+        .iter()
+        .filter_map(|(id, listener)| Some((listener.address.port()?, *id)))
+        .collect();
+    if ports.is_empty() {
+        return;
+    }
+    let mut members: HashMap<(ListenerId, i32), MemberId> = HashMap::new();
+    for (id, member) in &cx.members.all {
+        for holder in &member.holders {
+            members.insert((member.listener, holder.pid), *id);
+        }
+    }
+    let mut owners: HashMap<u64, i32> = HashMap::new();
+    for (pid, inodes) in held {
+        owners.extend(inodes.iter().map(|inode| (*inode, *pid)));
+    }
+    for entry in read(Table::TcpConnections) {
+        let listener = ports.get(&entry.local.port());
+        let owner = owners.get(&entry.inode);
+        if let Some((listener, pid)) = listener.zip(owner)
+            && let Some(member) = members.get(&(*listener, *pid))
+        {
+            let endpoint = Endpoint::Tcp {
+                local: canonical(entry.local),
+                peer: canonical(entry.peer),
+            };
+            cx.workers.counts.restore(endpoint, *member);
+        }
+    }
+}
+
+/// An IPv4 address within IPv6 is the IPv4 that it is.
+fn canonical(address: SocketAddr) -> SocketAddr {
+    SocketAddr::new(address.ip().to_canonical(), address.port())
+}

@@ -1,0 +1,73 @@
+//! Workers and their connections outlive a supervisor that is killed: under clients that never retry nobody
+//! is refused, cut or closed.
+
+use serde_json::json;
+
+use super::lasting::Lasting;
+use super::load::{address, under_load};
+use super::{Server, asyncio, bun, deno, node, processes, uvicorn};
+use crate::brought_back::kill_supervisor;
+use crate::harness::{PATIENCE, beside_others, gone_within};
+use crate::home::Home;
+
+/// How often each supervisor is killed.
+fn kills() -> usize {
+    match std::env::var("MAITRED_TEST_KILLS") {
+        Ok(number) => number.parse().unwrap(),
+        Err(_) => 6,
+    }
+}
+
+fn outlive_their_supervisor(server: &Server) {
+    let _turn = beside_others();
+    let home = Home::new();
+    let fields = json!({ "instances": 2, "drain_timeout": "1h" });
+    server.write(&home, &fields);
+    home.does(&["start", "app.json"]);
+    home.is_up("app", 2);
+    let first = processes(&home);
+    let mut lasting = server
+        .streams
+        .then(|| Lasting::open(address(&home)).unwrap());
+    under_load(&home, &server.kinds(), |step| {
+        for number in 0..kills() {
+            step.begins(format!("kill {number}"));
+            kill_supervisor(&home, "app");
+            let gone_on = lasting.iter_mut().try_for_each(Lasting::go_on);
+            gone_on.unwrap_or_else(|error| panic!("after kill {number}: {error}"));
+        }
+        assert_eq!(processes(&home), first);
+        let restarts = home.instances();
+        let restarts = restarts.iter().map(|it| &it["pm2_env"]["restart_time"]);
+        assert_eq!(restarts.collect::<Vec<_>>(), [0, 0]);
+        // Who was taken over is replaced as any other.
+        for (number, command) in [&["reload", "app"][..], &["scale", "app", "3"]]
+            .into_iter()
+            .enumerate()
+        {
+            step.begins(format!("{command:?}"));
+            home.does(command);
+            step.begins(format!("kill after {command:?} {number}"));
+            kill_supervisor(&home, "app");
+        }
+        if let Some(lasting) = lasting {
+            lasting.close().unwrap();
+        }
+        assert_eq!(gone_within(PATIENCE, &first), []);
+    });
+}
+
+/// Each server.
+macro_rules! outlive {
+    ($($test:ident: $server:ident;)*) => {
+        $(#[test] fn $test() { outlive_their_supervisor(&$server()); })*
+    };
+}
+
+outlive! {
+    node_workers_outlive_their_supervisor: node;
+    bun_workers_outlive_their_supervisor: bun;
+    deno_workers_outlive_their_supervisor: deno;
+    uvicorn_workers_outlive_their_supervisor: uvicorn;
+    asyncio_workers_outlive_their_supervisor: asyncio;
+}

@@ -1,0 +1,283 @@
+//! How instances outlive their supervisor: it notes their processes as they come and go, and the next one,
+//! which has the same guard and the same table of descriptors, goes on with them.
+//!
+//! Whose process it was when the supervisor was killed is its process still. A successor that was not up
+//! yet, and whatever was on its way out, drain and end. What has ended meanwhile the guard has heard of.
+
+use std::os::fd::AsRawFd;
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use rustix::process::{Pid, getppid};
+use serde::{Deserialize, Serialize};
+use sys::LeftOpen;
+
+use super::Supervisor;
+use super::guard::Ended;
+use super::instance::{Cause, Generation, Run};
+use super::slot::{Process, Slot};
+use super::spawn::Ready;
+use crate::output::Worker;
+use config::App;
+use home::{Exit, Kept, Rest, now_ms};
+use process::node_ipc::Channel;
+use process::tree;
+
+/// What is noted of an app's instances.
+#[derive(Debug, Default, Deserialize, Serialize)]
+pub(super) struct Notes {
+    /// The socket at which workers ask.
+    pub(super) door: Option<i32>,
+    instances: Vec<InstanceNote>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct InstanceNote {
+    kept: Kept,
+    /// It goes when it is at rest.
+    removed: bool,
+    last: Generation,
+    /// The process that serves, or starts without one before it.
+    current: Option<Generation>,
+    processes: Vec<ProcessNote>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+struct ProcessNote {
+    generation: Generation,
+    pid: i32,
+    started_at: u64,
+    up: bool,
+    stdin: Option<i32>,
+    output: Option<(i32, i32)>,
+    channel: Option<i32>,
+    group: bool,
+}
+
+/// Processes that another supervisor has started.
+#[derive(Debug, Default)]
+pub(super) struct Survivors {
+    /// The guard has become their parent.
+    guard: Option<Pid>,
+    /// Those that are to end.
+    leaving: Vec<(u32, Generation, Cause)>,
+    /// Those that have ended before they could be taken over.
+    ended: Vec<Ended>,
+}
+
+impl Notes {
+    /// Those instances as they are kept.
+    pub(super) fn kept(&self) -> Vec<Kept> {
+        let instances = self.instances.iter();
+        instances.map(|instance| instance.kept.clone()).collect()
+    }
+
+    /// When the first of their processes was started, in milliseconds since 1970.
+    pub(super) fn since(&self) -> Option<u64> {
+        let processes = self.instances.iter().flat_map(|it| &it.processes);
+        processes.map(|process| process.started_at).min()
+    }
+}
+
+/// The moment that lies so far back as the first of them was started.
+pub(super) fn beginning(notes: &Notes) -> Instant {
+    let now = Instant::now();
+    let age = notes.since().map_or(0, |at| now_ms().saturating_sub(at));
+    now.checked_sub(Duration::from_millis(age)).unwrap_or(now)
+}
+
+impl Supervisor {
+    /// Notes how things are, if that has changed.
+    pub(super) fn note(&mut self) {
+        if !std::mem::take(&mut self.unnoted) {
+            return;
+        }
+        let triggers = self.renewal.is_waiting();
+        let instances = self
+            .slots
+            .iter()
+            .filter(|slot| !slot.removed || !slot.instance.is_at_rest());
+        let notes = Notes {
+            door: self.door,
+            instances: instances.map(|slot| note_of(slot, triggers)).collect(),
+        };
+        if let Some(lifeline) = &mut self.lifeline {
+            let text = serde_json::to_vec(&notes).unwrap_or_default();
+            // Without memory for them, the notes before count.
+            let _ = lifeline.notes.write(&text);
+        }
+    }
+
+    /// Goes on with the processes of the supervisor before this one.
+    pub(super) fn survive(&mut self, notes: Notes, left: &mut LeftOpen) {
+        let Some(lifeline) = &mut self.lifeline else {
+            return;
+        };
+        self.survivors.ended = lifeline.ended_until_now();
+        self.survivors.guard = getppid();
+        for note in notes.instances {
+            self.take_instance_over(note, left);
+        }
+        self.unnoted = true;
+    }
+
+    fn take_instance_over(&mut self, note: InstanceNote, left: &mut LeftOpen) {
+        let (now, number) = (self.now(), note.kept.number);
+        let app = self.app.clone();
+        let mut current = None;
+        let mut leaving = Vec::new();
+        for process in note.processes {
+            let age = Duration::from_millis(now_ms().saturating_sub(process.started_at));
+            let run = Run::survived(process.generation, now.saturating_sub(age), process.up);
+            self.note_missing(&process);
+            if note.current == Some(process.generation) {
+                current = Some(run);
+            } else {
+                leaving.push(run);
+            }
+            self.take_process_over((number, note.kept.id), process, run, &app, left);
+        }
+        let cause = match note.kept.rest {
+            Rest::Runs if current.is_some() => Cause::Replaced,
+            Rest::Runs => Cause::Restarted,
+            Rest::Stopped | Rest::Errored => Cause::Stopped,
+        };
+        let runs = leaving.iter().map(|run| (number, run.generation, cause));
+        self.survivors.leaving.extend(runs);
+        if current.is_some() {
+            self.wanted.retain(|wanted| *wanted != number);
+        }
+        if let Some(slot) = self.slot(number) {
+            slot.removed = note.removed;
+            slot.survive(note.last, current, &leaving, cause, now);
+        }
+    }
+
+    /// One that had been reaped already, and was still noted.
+    fn note_missing(&mut self, process: &ProcessNote) {
+        let pid = Pid::from_raw(process.pid);
+        let is_there = pid.is_some_and(|pid| tree::parent(pid) == self.survivors.guard);
+        let is_known = self.survivors.ended.iter().any(|it| it.pid == process.pid);
+        if !is_there && !is_known {
+            self.survivors.ended.push(Ended {
+                pid: process.pid,
+                exit: Exit::Signal(rustix::process::Signal::KILL.as_raw()),
+                cpu: Duration::ZERO,
+            });
+        }
+    }
+
+    fn take_process_over(
+        &mut self,
+        (number, id): (u32, u32),
+        note: ProcessNote,
+        run: Run,
+        app: &Rc<App>,
+        left: &mut LeftOpen,
+    ) {
+        let mut take = |number: Option<i32>| left.take(number?);
+        let stdin = take(note.stdin);
+        let channel = take(note.channel);
+        let output = note
+            .output
+            .map(|(out, err)| (take(Some(out)), take(Some(err))));
+        let ready = Ready {
+            instance: number,
+            run: note.generation,
+        };
+        let shares = self.dispatcher.is_some();
+        let group = match note.group {
+            true => {
+                let group = self.spawner.group(app, number, note.generation);
+                group.ok().flatten()
+            }
+            false => None,
+        };
+        let process = Process {
+            pid: note.pid,
+            started_at: note.started_at,
+            stdin,
+            channel: channel.and_then(|end| Channel::adopt(end, ready, self.spawner.ready()).ok()),
+            group,
+            output: note.output,
+            loaded: true,
+            load_check: None,
+            silence: None,
+            boot: None,
+            ..Process::new(note.generation, run.since, app, shares)
+        };
+        if let Some((Some(out), Some(err))) = output {
+            let files = self.home.as_ref().map(|home| home.log_files(app, id));
+            self.output.capture(Worker {
+                instance: number,
+                id,
+                out,
+                err,
+                files: files.unwrap_or_default(),
+                app: app.clone(),
+            });
+        }
+        if let Some(slot) = self.slot(number) {
+            slot.processes.push(process);
+        }
+    }
+
+    /// Goes on with what the supervisor before this one was about: what was to end does, and what has ended
+    /// is heard of.
+    pub(super) fn settle_survivors(&mut self) {
+        for (number, run, cause) in std::mem::take(&mut self.survivors.leaving) {
+            self.drain(number, run, cause);
+        }
+        for ended in std::mem::take(&mut self.survivors.ended) {
+            self.ended(ended);
+        }
+    }
+
+    /// A process that was started by the supervisor before this one has ended, or what such a one has left
+    /// behind.
+    pub(super) fn ended(&mut self, ended: Ended) {
+        if let Some(pid) = Pid::from_raw(ended.pid) {
+            self.count_cpu(ended.pid, Some(ended.cpu));
+            self.is_gone(pid, ended.exit);
+            self.ask_orphans();
+        }
+    }
+
+    /// The children of this process, and those that its guard has: instances of the supervisor before this
+    /// one, and what they have left behind.
+    pub(super) fn children(&self) -> Vec<Pid> {
+        let mut children = tree::children();
+        if let Some(guard) = self.survivors.guard {
+            let own = rustix::process::getpid();
+            let of_guard = tree::children_of(guard).unwrap_or_default();
+            children.extend(of_guard.into_iter().filter(|pid| *pid != own));
+        }
+        children
+    }
+}
+
+fn note_of(slot: &Slot, triggers: bool) -> InstanceNote {
+    let current = slot.instance.current();
+    let is_up = |generation| {
+        let runs = [current, slot.instance.newest()];
+        let mut runs = runs.into_iter().flatten();
+        runs.any(|run| run.generation == generation && run.up)
+    };
+    let processes = slot.processes.iter().map(|process| ProcessNote {
+        generation: process.generation,
+        pid: process.pid,
+        started_at: process.started_at,
+        up: is_up(process.generation),
+        stdin: process.stdin.as_ref().map(AsRawFd::as_raw_fd),
+        output: process.output,
+        channel: process.channel.as_ref().map(AsRawFd::as_raw_fd),
+        group: process.group.is_some(),
+    });
+    InstanceNote {
+        kept: slot.kept(triggers),
+        removed: slot.removed,
+        last: slot.instance.last(),
+        current: current.map(|run| run.generation),
+        processes: processes.collect(),
+    }
+}
