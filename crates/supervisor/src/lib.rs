@@ -27,6 +27,7 @@ mod listeners;
 mod listening;
 mod metrics;
 mod notices;
+mod opening;
 mod operations;
 pub mod output;
 mod pid_file;
@@ -44,31 +45,29 @@ mod stats;
 mod takeover;
 mod timing;
 
-use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use rustix::process::{DumpableBehavior, Pid, Signal, getpid, getppid};
+use rustix::process::{Pid, Signal, getppid};
 use sys::{LeftOpen, Signalled};
 use tokio::sync::mpsc;
 
 use crate::output::Output;
-use config::{App, ExecMode};
+use config::App;
 pub use descriptors::{count_open, make_room};
-use dispatcher::{self, Dispatcher, Notice, RegistrationSettings};
+use dispatcher::{self, Dispatcher, Notice};
 use ending::{Afterwards, Delay, Ending, listen_for_signals};
 use endpoint::Endpoint;
 use followers::Followers;
 use guard::Lifeline;
 use home::control::{Answer, Call, Request, Server};
 use home::runtime_folder::RuntimeFolder;
-use home::{AppFolder, Claim, Exit, Home, Kept, Record, Rest};
+use home::{AppFolder, Claim, Exit, Home, Kept, Record};
 use instance::Generation;
 use operations::Operation;
-use process::cgroup::{Branch, Group};
+use process::cgroup::Group;
 use process::tree;
-use proxy_settings::proxy_settings;
 use slot::Slot;
 use spawn::{Ready, Spawner};
 use starving::Starving;
@@ -89,6 +88,16 @@ struct Orphan {
     kill_at: Option<Duration>,
     /// The run that has left it behind: an instance's number, and a process of it.
     of: Option<(u32, Generation)>,
+}
+
+/// What is above a supervisor.
+#[derive(Debug)]
+pub enum Above {
+    /// Whoever runs an app in the foreground. So many descriptors as it has passed on stay open
+    /// ([`count_open`]).
+    Caller { inherited: u64 },
+    /// A guard that starts another supervisor when this one is killed.
+    Keeper(Box<Lifeline>),
 }
 
 /// Runs one app.
@@ -156,159 +165,6 @@ pub struct Supervisor {
 }
 
 impl Supervisor {
-    /// Opens the door, and makes everything ready to run. So many descriptors as `inherited` were
-    /// open before ([`count_open`]), and stay open. With a `lifeline`, instances outlive this supervisor; those
-    /// of one before it are gone on with.
-    ///
-    /// # Errors
-    /// If the system refuses sockets or threads.
-    pub fn new(
-        mut record: Record,
-        claim: Option<Claim>,
-        folder: RuntimeFolder,
-        branch: Option<Branch>,
-        output: Output,
-        mut lifeline: Option<Lifeline>,
-    ) -> anyhow::Result<Self> {
-        let (notes, mut left) = lifeline.as_mut().map(Lifeline::take).unwrap_or_default();
-        if let Some(notes) = &notes {
-            record.instances = notes.kept();
-        } else if lifeline.as_ref().is_some_and(Lifeline::follows_another) {
-            record.count_crash();
-        }
-        let (notices_in, notices) = mpsc::channel(NOTICES);
-        let (ready_in, ready) = mpsc::channel(NOTICES);
-        let app = Rc::new(record.app);
-        if let Some(identity) = &app.identity {
-            folder.open_to(identity.gid)?;
-        } else if rustix::process::geteuid().is_root() {
-            folder.open_to_all()?;
-        }
-        let slots = record
-            .instances
-            .iter()
-            .map(|kept| Slot::new(kept, app.clone()))
-            .collect();
-        let wanted = record
-            .instances
-            .iter()
-            .filter(|kept| kept.rest == Rest::Runs && !kept.waits)
-            .map(|kept| kept.number)
-            .collect();
-        let mut supervisor = Self {
-            spawner: Spawner::new(
-                &folder,
-                branch,
-                claim.is_some(),
-                ready_in,
-                lifeline.as_ref().map(|lifeline| lifeline.tie),
-            )?,
-            app,
-            created_at: record.created_at,
-            home: claim.as_ref().and_then(|claim| Home::of(claim.folder())),
-            claim,
-            inherited: 0,
-            folder,
-            output,
-            dispatcher: None,
-            notices_in,
-            notices,
-            ready,
-            slots,
-            wanted,
-            orphans: Vec::new(),
-            left_groups: Vec::new(),
-            operations: Vec::new(),
-            said_awaited: None,
-            listeners: listeners::Listeners::default(),
-            native: notices::Native::default(),
-            starving: Starving::No,
-            renewal: renewal::Renewal::default(),
-            checks: health::Checks::new(),
-            delay: None,
-            ending: None,
-            tally: Tally::default(),
-            counted_before: Carried::default(),
-            fails_to_keep: false,
-            followers: Followers::default(),
-            endpoint: Endpoint::new(),
-            afterwards: Afterwards::Kept,
-            started: notes
-                .as_ref()
-                .map_or_else(Instant::now, takeover::beginning),
-            figures: Vec::new(),
-            stats: None,
-            heartbeat: None,
-            awaits_start: None,
-            lifeline,
-            unnoted: true,
-            door: None,
-            survivors: takeover::Survivors::default(),
-            left: None,
-        };
-        let enough = supervisor.has_descriptors_for(supervisor.slots.len());
-        enough.map_err(anyhow::Error::msg)?;
-        supervisor.door = notes.as_ref().and_then(|notes| notes.door);
-        supervisor.open_door(&mut left)?;
-        let listening = left.take_all_that(guard::is_listener);
-        let mut supervisor = supervisor.with_left(listening);
-        supervisor.left = Some((notes.unwrap_or_default(), left));
-        Ok(supervisor)
-    }
-
-    /// So many descriptors were open before, and stay open ([`count_open`]).
-    #[must_use]
-    pub fn with_inherited(mut self, inherited: u64) -> Self {
-        self.inherited = inherited;
-        self
-    }
-
-    /// Starts the dispatcher, if the app needs one and there is none.
-    fn open_door(&mut self, left: &mut LeftOpen) -> anyhow::Result<()> {
-        if self.app.exec_mode != ExecMode::Cluster || self.dispatcher.is_some() {
-            return Ok(());
-        }
-        let requests = self.app.requests.as_ref();
-        let requests = requests.map(|requests| proxy_settings(requests, &self.app.balance));
-        let mut requests = requests.transpose()?;
-        if let Some(requests) = &mut requests {
-            if !requests.tls.is_empty() {
-                // Its keys are in our memory now: no core dump holds them, and nobody without root's
-                // rights can look.
-                let behaviour = DumpableBehavior::NotDumpable;
-                rustix::process::set_dumpable_behavior(behaviour).context("hiding the TLS keys")?;
-            }
-            requests.access = self.output.access_log(&self.app)?;
-        }
-        let user = self.app.identity.as_ref().map(|identity| identity.uid);
-        let socket = match self.door.and_then(|door| left.take(door)) {
-            Some(socket) => socket,
-            None => self.folder.open_door(user).context("opening the door")?,
-        };
-        self.door = Some(socket.as_raw_fd());
-        let lifeline = self.lifeline.as_ref();
-        let dispatcher = Dispatcher::start(
-            dispatcher::Settings {
-                balance: self.bounded(self.app.balance.into()),
-                requests,
-                registration: RegistrationSettings {
-                    socket,
-                    ancestor: getppid().unwrap_or_else(getpid),
-                    private_ports: self.app.private_ports.clone(),
-                    private_paths: self.app.private_paths.clone(),
-                    per_request: self.app.requests.is_some(),
-                    privileged_ports: self.app.privileged_ports(),
-                    links: self.folder.links(),
-                },
-                memo: lifeline.map(|lifeline| lifeline.channels.share()),
-            },
-            self.notices_in.clone(),
-            left,
-        );
-        self.dispatcher = Some(dispatcher.context("starting the dispatcher")?);
-        Ok(())
-    }
-
     /// Runs the app to its end; the exit code. When everything is ready to be asked, `ready` is
     /// called.
     ///

@@ -22,6 +22,7 @@ use config::App;
 use home::{Exit, Kept, Rest, now_ms};
 use process::node_ipc::Channel;
 use process::tree;
+use telemetry::events::Event;
 
 /// What is noted of an app's instances.
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -225,6 +226,10 @@ impl Supervisor {
     /// Goes on with what the supervisor before this one was about: what was to end does, and what has ended
     /// is heard of.
     pub(super) fn settle_survivors(&mut self) {
+        let processes = self.slots.iter().map(|slot| slot.processes.len()).sum();
+        if processes > 0 {
+            self.event(Event::TookOver { processes });
+        }
         for (number, run, cause) in std::mem::take(&mut self.survivors.leaving) {
             self.drain(number, run, cause);
         }

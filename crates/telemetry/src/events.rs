@@ -72,6 +72,8 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         of_app: Option<String>,
     },
+    /// A supervisor goes on with so many processes of one that was killed.
+    TookOver { processes: usize },
     /// A worker wants an address whose port a socket has that was passed to maitred, at another one.
     PassedElsewhere {
         instance: u32,

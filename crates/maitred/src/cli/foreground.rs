@@ -22,7 +22,7 @@ use home::control::Answer;
 use home::runtime_folder::{self, RuntimeFolder};
 use home::{Kept, Record, Rest, now_ms};
 use process::cgroup::Branch;
-use supervisor::{self, Supervisor};
+use supervisor::{self, Above, Supervisor};
 use supervisor::{guard, output};
 use telemetry::events::EventFile;
 
@@ -121,13 +121,19 @@ fn supervise(
             created_at: now_ms(),
             app,
         };
-        Supervisor::new(record, None, folder, branch, output, None)?
-            .with_inherited(inherited)
-            .with_stats(stats.map(|seconds| Duration::from_secs(seconds.get().into())))
-            .with_answer(tell_when_up(caller)?)
-            .with_heartbeat(watchdog, service_manager::lives)
-            .with_lent(lent)?
-            .run(|| {})
+        Supervisor::new(
+            record,
+            None,
+            folder,
+            branch,
+            output,
+            Above::Caller { inherited },
+        )?
+        .with_stats(stats.map(|seconds| Duration::from_secs(seconds.get().into())))
+        .with_answer(tell_when_up(caller)?)
+        .with_heartbeat(watchdog, service_manager::lives)
+        .with_lent(lent)?
+        .run(|| {})
     };
     let ended = supervised();
     runtime_folder::remove(&path);

@@ -15,7 +15,7 @@ use crate::apps::READY;
 use home::runtime_folder::{self, RuntimeFolder};
 use home::{AppFolder, Claim};
 use process::cgroup::Branch;
-use supervisor::{self, Supervisor};
+use supervisor::{self, Above, Supervisor};
 use supervisor::{guard, output};
 use telemetry::metrics::Carried;
 
@@ -88,8 +88,8 @@ impl Supervise {
                 // Who has started the app has heard it already, if another supervisor was killed.
                 let _ = (&*starter).write_all(READY.as_bytes());
             };
-            let lifeline = Some(lifeline);
-            let code = Supervisor::new(record, Some(claim), folder, branch, output, lifeline)?
+            let above = Above::Keeper(Box::new(lifeline));
+            let code = Supervisor::new(record, Some(claim), folder, branch, output, above)?
                 .with_counted(counted)
                 .run(ready);
             runtime_folder::remove(&path);

@@ -79,7 +79,7 @@ fn commands_come_through_while_clients_take_all_descriptors() {
         assert_eq!(statuses, ["online"; 4]);
         let described = home.does(&["describe", "app"]);
         assert!(
-            described.contains("160 (ulimit -n), which is low: raise it to 246"),
+            described.contains("160 (ulimit -n), which is low: raise it to 253"),
             "{described}"
         );
         for command in [
@@ -187,7 +187,7 @@ fn what_a_supervisor_holds_is_counted() {
             assert!(guard.wait().unwrap().success(), "{case}");
 
             let arguments_of_start = [&["start", "app.js"][..], &arguments].concat();
-            let counted = limited(56, &arguments_of_start) - not_held - FOR_COMMANDS;
+            let counted = limited(60, &arguments_of_start) - not_held - FOR_COMMANDS;
             home.does(&["delete", "app"]);
             let started = ended(from_shell(&home, inherited, &arguments_of_start));
             assert_eq!(started.code, 0, "{started:?}");

@@ -178,7 +178,7 @@ fn apps_are_followed_from_their_first_event_over_crashes_to_their_last() {
     let supervisor = Pid::from_raw(home.supervisor("two")).unwrap();
     kill_process(supervisor, Signal::KILL).unwrap();
     home.does(&["start", "two"]);
-    events.until(vec![("two", "started"), ("two", "started")]);
+    events.until(vec![("two", "took_over")]);
     home.does(&["delete", "two"]);
     let seen = events.until(vec![("two", "stopped")]);
     assert_eq!(of(&seen, "two"), ["exited", "exited", "stopped"]);

@@ -95,18 +95,19 @@ const SITUATIONS: [Situation; 6] = [
         comes_to: |home| {
             home.file("job.sh", "exec sleep 1000\n");
             home.does(&["start", "job.sh"]);
-            let worker = Process::find(home.pids()[0]).unwrap();
-            let supervisor = rustix::process::Pid::from_raw(home.supervisor("job")).unwrap();
+            let supervisor = Process::find(home.supervisor("job")).unwrap();
+            let pid = rustix::process::Pid::from_raw(supervisor.pid).unwrap();
             let kill = rustix::process::Signal::KILL;
-            rustix::process::kill_process(supervisor, kill).unwrap();
-            assert_eq!(gone_within(PATIENCE, &[worker]), []);
+            rustix::process::kill_process(pid, kill).unwrap();
+            assert_eq!(gone_within(PATIENCE, &[supervisor]), []);
             // It is back when that is known.
             home.does(&["restart", "job"]);
             with_logs(home, home.run(&["ls"]))
         },
         says: &[
-            "the supervisor was killed by SIGKILL",
-            "the app starts again at once",
+            "the supervisor was killed by SIGKILL; its workers go on",
+            "another supervisor follows at once",
+            "another supervisor of job goes on with 1 process",
         ],
         says_not: &["signal 9"],
     },

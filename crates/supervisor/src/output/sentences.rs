@@ -386,6 +386,11 @@ impl Sentences {
             Event::Stopping { reason } => {
                 (!self.quiet).then(|| format!("{reason}: stopping {name}"))
             }
+            Event::TookOver { processes } => {
+                let ending = if *processes == 1 { "" } else { "es" };
+                let goes_on = format!("{name} goes on with {processes} process{ending}");
+                Some(format!("another supervisor of {goes_on}"))
+            }
             Event::Stopped { code } => (!self.quiet && *code != 0)
                 .then(|| format!("{name} ended with exit code {code}")),
         }

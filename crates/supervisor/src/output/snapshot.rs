@@ -11,7 +11,7 @@ use super::sentences::tests::sentences;
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots/sentences.txt");
 
 /// How many kinds of events [`kind`] tells apart.
-const KINDS: usize = 49;
+const KINDS: usize = 50;
 
 /// Tells apart what has a sentence of its own. A new event has no number until it has one here, and
 /// then wants an example in [`examples`].
@@ -66,6 +66,7 @@ fn kind(event: &Event) -> usize {
         Event::HealthPassed { .. } => 46,
         Event::PassedElsewhere { .. } => 47,
         Event::Done { .. } => 48,
+        Event::TookOver { .. } => 49,
     }
 }
 
@@ -330,6 +331,7 @@ fn examples() -> Vec<Event> {
     all.extend(log_events());
     all.extend(socket_events());
     all.push(passed_elsewhere());
+    all.extend([1, 4].map(|processes| Event::TookOver { processes }));
     all.sort_by_key(kind);
     all
 }
