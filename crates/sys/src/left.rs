@@ -15,8 +15,11 @@ impl LeftOpen {
 
     /// Those of a kind.
     pub fn take_all_that(&mut self, is_meant: impl Fn(&OwnedFd) -> bool) -> Vec<OwnedFd> {
-        let meant = self.0.extract_if(.., |_, left| is_meant(left));
-        meant.map(|(_, left)| left).collect()
+        let all = std::mem::take(&mut self.0);
+        let (meant, others): (BTreeMap<_, _>, _) =
+            all.into_iter().partition(|(_, left)| is_meant(left));
+        self.0 = others;
+        meant.into_values().collect()
     }
 
     /// All of them.
