@@ -1,8 +1,11 @@
 //! The kernel's tables of sockets, and which process holds which: `/proc/net/tcp` and its
 //! neighbours, and `/proc/<pid>/fd`.
 
+use std::ffi::OsStr;
 use std::fs;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::os::unix::ffi::OsStrExt;
+use std::path::PathBuf;
 
 /// One of the kernel's tables.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,6 +42,29 @@ pub fn read(table: Table) -> Vec<Entry> {
             entries.collect::<Vec<_>>()
         })
         .collect()
+}
+
+/// The accepted ends of connections to Unix sockets with a path: inode, and that path as it was bound.
+pub fn unix_connections() -> Vec<(u64, PathBuf)> {
+    let text = fs::read("/proc/net/unix").unwrap_or_default();
+    let lines = text.split(|byte| *byte == b'\n');
+    lines.filter_map(unix_connection).collect()
+}
+
+/// `Num RefCount Protocol Flags Type St Inode Path`: type 0001 for streams, state 03 for connected ones. Only
+/// an accepted end has the path of who listened.
+fn unix_connection(line: &[u8]) -> Option<(u64, PathBuf)> {
+    let mut fields = line.splitn(8, |byte| *byte == b' ');
+    let is_stream = fields.nth(4)? == b"0001";
+    let is_connected = fields.next()? == b"03";
+    // The inode has a column of its own, filled with spaces.
+    let rest = [fields.next()?, b" ", fields.next()?].concat();
+    let rest = rest.trim_ascii_start();
+    let end = rest.iter().position(|byte| *byte == b' ')?;
+    let inode = str::from_utf8(rest.get(..end)?).ok()?.parse().ok()?;
+    let path = rest.get(end + 1..).filter(|path| !path.is_empty())?;
+    let path = PathBuf::from(OsStr::from_bytes(path));
+    (is_stream && is_connected).then_some((inode, path))
 }
 
 /// The sockets among a process's descriptors: number and inode. `None` where they are not shown.
@@ -157,6 +183,19 @@ mod tests {
             let holder = holder_of(inode).unwrap();
             assert_eq!(u32::try_from(holder.pid), Ok(pid), "{holder}");
         }
+    }
+
+    #[test]
+    fn accepted_ends_of_unix_sockets_are_found() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("app sock");
+        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let _client = std::os::unix::net::UnixStream::connect(&path).unwrap();
+        let (accepted, _) = listener.accept().unwrap();
+        let inode = rustix::fs::fstat(&accepted).unwrap().st_ino;
+        let found = unix_connections();
+        let found: Vec<_> = found.into_iter().filter(|(_, at)| *at == path).collect();
+        assert_eq!(found, [(inode, path)]);
     }
 
     #[test]

@@ -124,3 +124,32 @@ fn passed_over(socket: &OwnedFd) -> Passed {
             .wrapping_add(not_sent),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    /// As the library counts it: what the server has read and written, not what has arrived and was sent.
+    #[test]
+    fn what_has_passed_is_known_from_the_kernel() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut server, _) = listener.accept().unwrap();
+        let passed = |server: &TcpStream| passed_over(&server.try_clone().unwrap().into());
+        let is = |read, written| Passed { read, written };
+        assert_eq!(passed(&server), is(0, 0));
+        client.write_all(b"hello").unwrap();
+        server.read_exact(&mut [0; 3]).unwrap();
+        assert_eq!(passed(&server), is(3, 0));
+        // More than the client's kernel takes in.
+        server.set_nonblocking(true).unwrap();
+        let mut written = 0;
+        while let Ok(more) = server.write(&[0; 65536]) {
+            written += more as u32;
+        }
+        assert_eq!(passed(&server), is(3, written));
+    }
+}

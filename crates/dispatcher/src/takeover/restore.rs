@@ -1,16 +1,19 @@
 //! Making listeners and members again of what is noted.
 
 use std::collections::{BTreeSet, HashMap};
+use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use balance::{MemberId, Nanos};
-use process::sockets::{Table, read, sockets_of};
+use process::sockets::{Entry, Table, read, sockets_of, unix_connections};
 use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use sys::{LeftOpen, Memo};
 use wire::Address;
 
 use super::again::{given_back, place_again};
 use super::{ListenerNote, MemberNote, Notes};
+use crate::address::ListenAddress;
 use crate::channel::Channel;
 use crate::connection::Connection;
 use crate::context::Context;
@@ -198,14 +201,9 @@ fn come_to_life(note: &MemberNote, held: &Held, cx: &mut Context) {
 
 /// Counts the connections that workers have, by what the kernel shows of them.
 fn count_open(held: &Held, cx: &mut Context) {
-    let ports: HashMap<u16, ListenerId> = cx
-        .listeners
-        .all
-        .iter()
-        .filter_map(|(id, listener)| Some((listener.address.port()?, *id)))
-        .collect();
-    if ports.is_empty() {
-        return;
+    let mut owners: HashMap<u64, i32> = HashMap::new();
+    for (pid, inodes) in held {
+        owners.extend(inodes.iter().map(|inode| (*inode, *pid)));
     }
     let mut members: HashMap<(ListenerId, i32), MemberId> = HashMap::new();
     for (id, member) in &cx.members.all {
@@ -213,22 +211,49 @@ fn count_open(held: &Held, cx: &mut Context) {
             members.insert((member.listener, holder.pid), *id);
         }
     }
-    let mut owners: HashMap<u64, i32> = HashMap::new();
-    for (pid, inodes) in held {
-        owners.extend(inodes.iter().map(|inode| (*inode, *pid)));
-    }
-    for entry in read(Table::TcpConnections) {
-        let listener = ports.get(&entry.local.port());
-        let owner = owners.get(&entry.inode);
-        if let Some((listener, pid)) = listener.zip(owner)
-            && let Some(member) = members.get(&(*listener, *pid))
-        {
-            let endpoint = Endpoint::Tcp {
-                local: canonical(entry.local),
-                peer: canonical(entry.peer),
-            };
-            cx.workers.counts.restore(endpoint, *member);
+    let member = |listener: Option<&ListenerId>, inode: u64| {
+        members.get(&(*listener?, *owners.get(&inode)?)).copied()
+    };
+    let mut ports: HashMap<u16, ListenerId> = HashMap::new();
+    let mut names: HashMap<OsString, ListenerId> = HashMap::new();
+    for (id, listener) in &cx.listeners.all {
+        match &listener.address {
+            ListenAddress::Tcp { socket, .. } => drop(ports.insert(socket.port(), *id)),
+            // The path may have been bound by another way to the same folder.
+            ListenAddress::Path(path) => {
+                names.extend(path.file_name().map(|name| (name.to_owned(), *id)));
+            }
+            ListenAddress::Abstract(_) => {}
         }
+    }
+    let counts = &mut cx.workers.counts;
+    for entry in read_table(&ports) {
+        if let Some(member) = member(ports.get(&entry.local.port()), entry.inode) {
+            let (local, peer) = (canonical(entry.local), canonical(entry.peer));
+            counts.restore(Endpoint::Tcp { local, peer }, member);
+        }
+    }
+    for (inode, path) in unix_table(&names) {
+        let listener = path.file_name().and_then(|name| names.get(name));
+        if let (Some(member), Ok(inode)) = (member(listener, inode), u32::try_from(inode)) {
+            counts.restore(Endpoint::Unix { inode }, member);
+        }
+    }
+}
+
+/// The connections of this machine, where there is a port to look for.
+fn read_table(ports: &HashMap<u16, ListenerId>) -> Vec<Entry> {
+    match ports.is_empty() {
+        true => Vec::new(),
+        false => read(Table::TcpConnections),
+    }
+}
+
+/// The same for Unix sockets.
+fn unix_table(names: &HashMap<OsString, ListenerId>) -> Vec<(u64, PathBuf)> {
+    match names.is_empty() {
+        true => Vec::new(),
+        false => unix_connections(),
     }
 }
 

@@ -55,3 +55,84 @@ impl Instance {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use config::Pause;
+
+    use super::super::tests::{exited, ms, rules, up};
+    use super::super::{Effect, Event, Outcome, Rest};
+    use super::*;
+
+    fn draining() -> Rules {
+        Rules {
+            drains: true,
+            ..rules()
+        }
+    }
+
+    /// One that has survived is treated as if this supervisor had started it: it is restarted when it ends,
+    /// and replaced by a process with a new number.
+    #[test]
+    fn a_survivor_goes_on_as_any_other() {
+        for is_up in [true, false] {
+            let rules = draining();
+            let mut instance = Instance::new(Rest::Stopped, 5, 0);
+            let run = Run::survived(7, ms(0), is_up);
+            instance.survive(9, Some(run), &[], Cause::Replaced, &rules, ms(60_000));
+            assert_eq!(instance.restarts(), 5);
+            assert_eq!(instance.step(Event::Time, &rules, ms(60_000)), []);
+            if !is_up {
+                instance.step(up(7), &rules, ms(60_000));
+            }
+            let effects = instance.step(Event::Reload, &rules, ms(60_001));
+            assert_eq!(effects, [Effect::Spawn(10)]);
+            let effects = instance.step(up(10), &rules, ms(60_002));
+            assert_eq!(effects[1..], [Effect::Drain(7, Cause::Replaced)]);
+            assert!(matches!(effects[0], Effect::Settled(Outcome::Up { .. })));
+            instance.step(Event::Drained { run: 7 }, &rules, ms(60_003));
+            instance.step(exited(7, 0), &rules, ms(60_004));
+            assert!(!instance.is_leaving());
+        }
+    }
+
+    /// It has served for long: that it ends once is no crash that is put off.
+    #[test]
+    fn a_survivor_that_ends_is_restarted_at_once() {
+        let mut rules = draining();
+        rules.restart.pause = Pause::Earned(ms(100));
+        let mut instance = Instance::new(Rest::Stopped, 0, 0);
+        let run = Run::survived(1, ms(0), true);
+        instance.survive(1, Some(run), &[], Cause::Replaced, &rules, ms(60_000));
+        let listening = true;
+        instance.step(Event::Listens { run: 1, listening }, &rules, ms(60_001));
+        let effects = instance.step(exited(1, 1), &rules, ms(62_000));
+        assert!(effects.contains(&Effect::Spawn(2)), "{effects:?}");
+    }
+
+    /// What was to end does, and an instance that was to start waits for it where both cannot run beside
+    /// each other.
+    #[test]
+    fn what_was_on_its_way_out_ends() {
+        for (cause, waits) in [
+            (Cause::Replaced, false),
+            (Cause::Restarted, true),
+            (Cause::Stopped, true),
+        ] {
+            let rules = draining();
+            let mut instance = Instance::new(Rest::Stopped, 0, 0);
+            let old = Run::survived(3, ms(0), true);
+            instance.survive(4, None, &[old], cause, &rules, ms(1000));
+            assert!(instance.is_draining());
+            let effects = instance.step(Event::Start, &rules, ms(1001));
+            assert_eq!(effects.contains(&Effect::Spawn(5)), !waits, "{cause:?}");
+            let most = 1000 + 30_000;
+            let effects = instance.step(Event::Time, &rules, ms(most));
+            assert!(effects.contains(&Effect::Ask(3)), "{effects:?}");
+            let effects = instance.step(Event::Time, &rules, ms(most + 1600));
+            assert!(effects.contains(&Effect::Kill(3)), "{effects:?}");
+            let effects = instance.step(exited(3, 0), &rules, ms(most + 1601));
+            assert_eq!(effects.contains(&Effect::Spawn(5)), waits, "{cause:?}");
+        }
+    }
+}
