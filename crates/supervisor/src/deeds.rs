@@ -25,7 +25,8 @@ impl Supervisor {
             return;
         };
         let effects = slot.step(event, now);
-        self.unnoted = true;
+        // Time alone changes little that is noted.
+        self.unnoted |= event != instance::Event::Time || !effects.is_empty();
         for effect in effects {
             match effect {
                 Effect::Spawn(generation) => self.start(number, generation),
