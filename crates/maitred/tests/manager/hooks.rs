@@ -80,7 +80,7 @@ fn what_fails_aborts_with_its_last_lines() {
         assert_eq!(said.code, 1, "{line:?}: {said:?}");
         let first = format!("maitred: app: {hook} has exited with code 3\n");
         assert!(said.errors.contains(&first), "{said:?}");
-        let last = "maitred:   8\nmaitred:   what is wrong\n";
+        let last = "maitred: app:   8\nmaitred: app:   what is wrong\n";
         assert!(said.errors.contains(last), "{said:?}");
     };
     home.file("bad", "");
@@ -150,5 +150,5 @@ fn it_has_the_apps_user() {
     }
     home.file("apps.json", &json!(app).to_string());
     let said = home.fails(&["start", "apps.json"]);
-    assert!(said.contains(&format!("maitred:   {user}\n")), "{said}");
+    assert!(said.contains(&format!("maitred: sleep:   {user}\n")), "{said}");
 }
