@@ -10,6 +10,7 @@ mod evening;
 mod failure_log;
 mod promised;
 mod requests;
+mod survival;
 mod terms;
 mod way_back;
 
@@ -24,7 +25,6 @@ use rustix::event::epoll;
 use telemetry::figures::{RequestFigures, WorkerRequests};
 
 use crate::clock::Clock;
-use crate::connection::Connection;
 use crate::counts::Need;
 use crate::ids::ListenerId;
 use crate::listeners::{Listener, Listeners};
@@ -408,48 +408,6 @@ impl Placement {
         match self {
             Self::Connections(connections) => connections.forget(member, registration),
             Self::Requests(_) => {}
-        }
-    }
-
-    /// Whether connections go to workers, and not requests.
-    pub(super) fn places_connections(&self) -> bool {
-        matches!(self, Self::Connections(_))
-    }
-
-    /// A connection that an earlier supervisor had accepted waits for a worker.
-    pub(super) fn resume(
-        &mut self,
-        listener: ListenerId,
-        connection: Connection,
-        number: u64,
-        clock: Clock,
-        workers: &mut Workers,
-    ) {
-        if let Self::Connections(connections) = self {
-            connections.resume(listener, connection, number, clock, workers);
-        }
-    }
-
-    /// The two ends of the way by which a member gives connections back.
-    pub(super) fn way_back(&self, member: MemberId) -> Option<(i32, i32)> {
-        match self {
-            Self::Connections(connections) => connections.ways_back().ends(member),
-            Self::Requests(_) => None,
-        }
-    }
-
-    /// Such a way that an earlier supervisor has opened.
-    pub(super) fn restore_way_back(&mut self, member: MemberId, ours: OwnedFd, theirs: OwnedFd) {
-        if let Self::Connections(connections) = self {
-            connections.ways_back_mut().restore(member, ours, theirs);
-        }
-    }
-
-    /// Whether there are new ways back since this was asked last.
-    pub(super) fn takes_new_ways(&mut self) -> bool {
-        match self {
-            Self::Connections(connections) => connections.ways_back_mut().take_new(),
-            Self::Requests(_) => false,
         }
     }
 

@@ -150,5 +150,8 @@ fn it_has_the_apps_user() {
     }
     home.file("apps.json", &json!(app).to_string());
     let said = home.fails(&["start", "apps.json"]);
-    assert!(said.contains(&format!("maitred: sleep:   {user}\n")), "{said}");
+    assert!(
+        said.contains(&format!("maitred: sleep:   {user}\n")),
+        "{said}"
+    );
 }
