@@ -12,12 +12,12 @@ use crate::workers::Workers;
 
 impl Placement {
     /// Whether connections go to workers, and not requests.
-    pub(super) fn places_connections(&self) -> bool {
+    pub(crate) fn places_connections(&self) -> bool {
         matches!(self, Self::Connections(_))
     }
 
     /// A connection that an earlier supervisor had accepted waits for a worker.
-    pub(super) fn resume(
+    pub(crate) fn resume(
         &mut self,
         listener: ListenerId,
         connection: Connection,
@@ -31,7 +31,7 @@ impl Placement {
     }
 
     /// The two ends of the way by which a member gives connections back.
-    pub(super) fn way_back(&self, member: MemberId) -> Option<(i32, i32)> {
+    pub(crate) fn way_back(&self, member: MemberId) -> Option<(i32, i32)> {
         match self {
             Self::Connections(connections) => connections.ways_back().ends(member),
             Self::Requests(_) => None,
@@ -39,14 +39,14 @@ impl Placement {
     }
 
     /// Such a way that an earlier supervisor has opened.
-    pub(super) fn restore_way_back(&mut self, member: MemberId, ours: OwnedFd, theirs: OwnedFd) {
+    pub(crate) fn restore_way_back(&mut self, member: MemberId, ours: OwnedFd, theirs: OwnedFd) {
         if let Self::Connections(connections) = self {
             connections.ways_back_mut().restore(member, ours, theirs);
         }
     }
 
     /// Whether there are new ways back since this was asked last.
-    pub(super) fn takes_new_ways(&mut self) -> bool {
+    pub(crate) fn takes_new_ways(&mut self) -> bool {
         match self {
             Self::Connections(connections) => connections.ways_back_mut().take_new(),
             Self::Requests(_) => false,
