@@ -1,4 +1,4 @@
-"""What maitred and the library that it preloads are linked with."""
+"""What maitred and the library that it preloads are linked with, and what else is in them."""
 
 import json
 import subprocess
@@ -6,6 +6,16 @@ from pathlib import Path
 
 TOP = Path(__file__).resolve().parent.parent
 TARGET = "x86_64-unknown-linux-gnu"
+
+# What is in the executable and no crate: the dashboard's charts.
+VENDORED = [{
+    "name": "uPlot",
+    "version": "1.6.32",
+    "license": "MIT",
+    "purl": "pkg:npm/uplot@1.6.32",
+    "file": "crates/dashboard/assets/uplot.js",
+    "notice": "crates/dashboard/assets/uplot.LICENSE",
+}]
 
 
 def cargo(*arguments):

@@ -7,13 +7,10 @@ With --check it only says whether the file is as it would be written now.
 import sys
 from pathlib import Path
 
-from linked import TOP, crates
+from linked import TOP, VENDORED, crates
 
 NOTICES = ("LICENSE", "LICENCE", "COPYING", "COPYRIGHT", "NOTICE", "UNLICENSE")
 LINE = "-" * 79
-
-# What is in this repository and not a crate: its name, its licence, and where its notice stands.
-VENDORED = [("uPlot 1.6.32 (JavaScript, in the dashboard's page)", "MIT", "crates/dashboard/assets/uplot.LICENSE")]
 
 
 def notices(folder):
@@ -25,16 +22,16 @@ def notices(folder):
 
 def page():
     users = {}
-    parts = ["maitred is linked with these crates. Their notices follow, each text once.\n"]
+    parts = ["maitred is linked with these crates, and has the files of the last ones in it. Their notices follow, each text once.\n"]
     for package in crates():
         name = f"{package['name']} {package['version']}"
         parts.append(f"{name}: {package['license'] or 'see its notice'}")
         for text in notices(Path(package["manifest_path"]).parent):
             users.setdefault(text, []).append(name)
-    for name, license, file in VENDORED:
-        parts.append(f"{name}: {license}")
-        text = (TOP / file).read_text(encoding="utf-8").strip()
-        users.setdefault(text, []).append(name)
+    for it in VENDORED:
+        name = f"{it['name']} {it['version']}"
+        parts.append(f"{name}: {it['license']}")
+        users.setdefault((TOP / it["notice"]).read_text(encoding="utf-8").strip(), []).append(name)
     for text, names in users.items():
         parts.append(f"\n{LINE}\n{', '.join(names)}\n{LINE}\n\n{text}")
     return "\n".join(parts) + "\n"

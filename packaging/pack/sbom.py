@@ -1,5 +1,6 @@
-"""The bill of materials, in CycloneDX: which crates are linked into the executable."""
+"""The bill of materials, in CycloneDX: which crates are linked into the executable, and what else is in it."""
 
+import hashlib
 import sys
 import tomllib
 import uuid
@@ -9,13 +10,14 @@ from .contents import DESCRIPTION, LICENSE, TARGET, TOP, pretty, version
 
 sys.path.insert(0, str(TOP / "scripts"))
 
-from linked import crates  # noqa: E402
+from linked import VENDORED, crates  # noqa: E402
 
 
 def sbom(commit, epoch):
     lock = tomllib.loads((TOP / "Cargo.lock").read_text(encoding="utf-8"))
     sums = {(it["name"], it["version"]): it.get("checksum") for it in lock["package"]}
-    components = [component(it, sums[it["name"], it["version"]]) for it in crates()]
+    components = [of_crate(it, sums[it["name"], it["version"]]) for it in crates()]
+    components += [component(it, hashlib.sha256((TOP / it["file"]).read_bytes()).hexdigest()) for it in VENDORED]
     own = f"maitred@{version()}"
     return pretty({
         "bomFormat": "CycloneDX",
@@ -43,18 +45,22 @@ def sbom(commit, epoch):
     })
 
 
-def component(crate, checksum):
-    purl = f"pkg:cargo/{crate['name']}@{crate['version']}"
+def of_crate(crate, checksum):
     # Older crates write "MIT/Apache-2.0", which is no SPDX expression.
-    licence = (crate["license"] or "NOASSERTION").replace("/", " OR ")
+    license = (crate["license"] or "NOASSERTION").replace("/", " OR ")
+    purl = f"pkg:cargo/{crate['name']}@{crate['version']}"
+    return component({**crate, "license": license, "purl": purl}, checksum)
+
+
+def component(of, checksum):
     found = {
         "type": "library",
-        "bom-ref": purl,
-        "name": crate["name"],
-        "version": crate["version"],
+        "bom-ref": of["purl"],
+        "name": of["name"],
+        "version": of["version"],
         "scope": "required",
-        "licenses": [{"expression": licence}],
-        "purl": purl,
+        "licenses": [{"expression": of["license"]}],
+        "purl": of["purl"],
     }
     if checksum:
         found["hashes"] = [{"alg": "SHA-256", "content": checksum}]

@@ -250,9 +250,9 @@ const scenarios = {
     await page.waitForFunction(() => window.updates.length >= 12);
     const { updates, tasks } = await page.evaluate(() => ({ updates: window.updates, tasks: window.tasks }));
     const median = (values) => [...values].sort((a, b) => a - b)[Math.floor(values.length / 2)] ?? 0;
-    const apps = await page.locator("#apps a").count();
+    if (folder) await page.screenshot({ path: `${folder}/crowd.png` });
     return {
-      apps,
+      apps: await page.locator("#apps a").count(),
       rows: await page.locator("#instances tr").count(),
       update: median(updates),
       // With the layout that follows, and all else that takes 50 ms or longer.

@@ -77,6 +77,8 @@ async function refused() {
     live("session ended: open the address that maitred dashboard prints", "bad");
     timer = setTimeout(refused, AGAIN);
   } else {
+    // The app whose log was followed may be gone.
+    if (answer?.ok) update(await answer.json());
     listen();
   }
 }

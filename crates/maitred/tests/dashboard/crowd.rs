@@ -12,7 +12,7 @@ use dashboard::{
 };
 
 use crate::harness::alone;
-use crate::page::browse;
+use crate::page::{browse, pictures};
 
 const APPS: u32 = 100;
 const LARGE: u32 = 901;
@@ -150,7 +150,7 @@ fn a_thousand_instances_do_not_hold_up_the_page() {
     thread::spawn(move || dashboard::run(settings));
     let folder = tempfile::tempdir().unwrap();
     let url = format!("http://127.0.0.1:{port}/?token={token}");
-    let seen = browse(&url, "crowd", folder.path());
+    let seen = browse(&url, "crowd", &pictures(folder.path()));
     assert_eq!(seen["faults"].as_array().map(Vec::len), Some(0), "{seen}");
     assert_eq!(
         (&seen["apps"], &seen["rows"]),

@@ -1,6 +1,6 @@
 //! The page in a real Chromium.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use serde_json::{Value, json};
@@ -33,6 +33,12 @@ pub(crate) fn browse(url: &str, scenario: &str, folder: &Path) -> Value {
     let errors = String::from_utf8_lossy(&ended.stderr);
     assert!(ended.status.success(), "{scenario}: {output}\n{errors}");
     serde_json::from_str(&output).unwrap()
+}
+
+/// Where pictures of the page are left: where the environment says, so that one can look at them.
+pub(crate) fn pictures(otherwise: &Path) -> PathBuf {
+    let folder = std::env::var_os("DASHBOARD_PICTURES");
+    folder.map_or_else(|| otherwise.to_owned(), PathBuf::from)
 }
 
 /// A home with an app of two instances, and its dashboard.
@@ -163,11 +169,7 @@ fn pages_of_other_sites_and_strangers_get_nothing() {
 fn it_can_be_read_and_used_by_all_on_every_screen() {
     let _turn = beside_others();
     let (home, dashboard) = served(&[]);
-    let pictures = match std::env::var_os("DASHBOARD_PICTURES") {
-        Some(folder) => folder.into(),
-        None => home.folder().to_owned(),
-    };
-    let seen = browse(&dashboard.url(), "looks", &pictures);
+    let seen = browse(&dashboard.url(), "looks", &pictures(home.folder()));
     assert_eq!(seen["faults"], json!([]), "{seen}");
     let views = seen["seen"].as_array().unwrap();
     assert_eq!(views.len(), 12);
