@@ -1,6 +1,6 @@
 // Charts of the last minutes of one app, drawn by uPlot, with a mark where an instance ended or was restarted.
 
-import { $, bytes, make, number, percent, seconds, setText } from "./dom.js";
+import { $, bytes, make, number, percent, seconds, setText, short } from "./dom.js";
 
 /* global uPlot */
 
@@ -9,7 +9,7 @@ const HEIGHT = 150;
 const MARKS = new Set(["exited", "renewing", "start_failed", "blocked", "health_failed"]);
 
 const CHARTS = [
-  { title: "Traffic", series: [["rate", "per second"], ["waiting", "waiting"]], form: number },
+  { title: "Traffic", series: [["rate", "per second"], ["waiting", "waiting"]], form: number, ticks: short },
   { title: "Time", series: [["p50", "half within"], ["p99", "99 of 100 within"]], form: seconds },
   { title: "CPU", series: [["cpu", "of one processor"]], form: percent },
   { title: "Memory", series: [["memory", "resident"]], form: bytes, steps: powersOfTwo() },
@@ -124,7 +124,7 @@ export class Charts {
     const style = getComputedStyle(document.documentElement);
     const colour = (name) => style.getPropertyValue(name).trim();
     const axis = { stroke: colour("--quiet"), grid: { stroke: colour("--line"), width: 1 }, ticks: { show: false } };
-    const form = (_, values) => values.map((value) => (value === null ? "" : chart.kind.form(value)));
+    const form = (_, values) => values.map((value) => (value === null ? "" : (chart.kind.ticks ?? chart.kind.form)(value)));
     const time = (_, values) => values.map((at) => clockOf(at));
     const options = {
       width,

@@ -64,6 +64,11 @@ export function number(value) {
   return value.toFixed(1);
 }
 
+// The same where there is little room.
+export function short(value) {
+  return value < 10000 ? number(value) : new Intl.NumberFormat("en", { notation: "compact" }).format(value);
+}
+
 export function percent(value) {
   return `${value >= 100 ? Math.round(value) : value.toFixed(1)} %`;
 }

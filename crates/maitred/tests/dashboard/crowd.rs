@@ -74,6 +74,7 @@ fn seen(random: &mut fastrand::Rng, given: &mut [u64]) -> Vec<Seen> {
             other => (format!("app-{other}"), 1),
         };
         let mut instances = Vec::new();
+        let mut all_given = 0;
         for number in 0..count {
             let so_far = &mut given[id as usize];
             *so_far += random.u64(0..50);
@@ -90,6 +91,7 @@ fn seen(random: &mut fastrand::Rng, given: &mut [u64]) -> Vec<Seen> {
                 memory: random.u64(40 << 20..90 << 20),
                 ..Instance::default()
             });
+            all_given += *so_far;
             id += 1;
         }
         all.push(Seen {
@@ -110,7 +112,7 @@ fn seen(random: &mut fastrand::Rng, given: &mut [u64]) -> Vec<Seen> {
                 instances,
                 figures: Figures::default(),
             },
-            steps: (0..30).map(|_| random.u64(1000..2000)).collect(),
+            steps: (0..15).map(|step| all_given * step).collect(),
         });
     }
     all
