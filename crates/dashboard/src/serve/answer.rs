@@ -110,7 +110,7 @@ impl Server {
         }
         match route {
             Route::Asset(_) if shown == Shown::Address => self.exchange(),
-            Route::Asset(asset) => respond::whole(StatusCode::OK, asset.kind, asset.content),
+            Route::Asset(asset) => respond::asset(asset),
             Route::Livez | Route::Readyz => self.probe(&route),
             Route::Metrics => self.metrics(&request).await,
             Route::Apps => respond::json_of(StatusCode::OK, self.board.apps()),

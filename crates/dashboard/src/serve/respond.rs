@@ -1,12 +1,13 @@
 //! Responses, and the fields that each of them has.
 
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_TYPE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_TYPE};
 use http::{HeaderName, HeaderValue, Response, StatusCode};
 use http_body_util::{Either, Full};
 use hyper::body::Bytes;
 use serde::Serialize;
 
 use crate::Refused;
+use crate::assets::Asset;
 use crate::stream::Events;
 
 /// The body of a response: whole, or one that goes on.
@@ -48,6 +49,16 @@ pub(super) fn whole(
     content: impl Into<Bytes>,
 ) -> Response<Body> {
     protected(status, kind, Either::Left(Full::new(content.into())))
+}
+
+/// A file of the page.
+pub(super) fn asset(asset: &Asset) -> Response<Body> {
+    let mut response = whole(StatusCode::OK, asset.kind, asset.content);
+    if asset.is_compressed {
+        let gzip = HeaderValue::from_static("gzip");
+        response.headers_mut().insert(CONTENT_ENCODING, gzip);
+    }
+    response
 }
 
 pub(super) fn json(status: StatusCode, content: &impl Serialize) -> Response<Body> {
