@@ -19,6 +19,7 @@ const FIGURES = [
 
 // Of many instances those that are seen are brought up to date each time, the others in turn.
 const TURNS = 10;
+const MANY = 100;
 
 const rows = new Map();
 const seen = new Set();
@@ -161,6 +162,7 @@ function see(entries) {
 function showInstances(app, at) {
   const { instances } = app;
   const known = new Set(rows.keys());
+  $("instances").parentElement.classList.toggle("many", instances.length > MANY);
   keyed($("instances"), rows, instances.map((it) => it.id), createRow);
   const most = (of) => instances.reduce((most, it) => Math.max(most, it[of] ?? 0), 0);
   const highest = { rate: most("rate"), open: most("open") };

@@ -17,7 +17,7 @@ use crate::page::{browse, pictures};
 const APPS: u32 = 100;
 const LARGE: u32 = 901;
 
-/// As long as an update may take, in milliseconds.
+/// What an update may cost, in milliseconds of the page's thread.
 const UPDATE: f64 = 200.0;
 
 /// In milliseconds since 1970.
@@ -159,11 +159,6 @@ fn a_thousand_instances_do_not_hold_up_the_page() {
         (&100.into(), &901.into()),
         "{seen}"
     );
-    // Ten times what they take: a machine that is busy with something else passes, too.
-    for part in ["update", "task"] {
-        assert!(
-            seen[part].as_f64().is_some_and(|median| median < UPDATE),
-            "{seen}"
-        );
-    }
+    let all = seen["all"].as_f64().unwrap();
+    assert!(all > 0.0 && all < UPDATE, "{seen}");
 }
