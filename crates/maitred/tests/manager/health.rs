@@ -1,6 +1,7 @@
 //! Health checks: who fails one is told of and replaced, and nobody else notices.
 
 mod dependants;
+mod several;
 mod trial;
 
 use std::collections::BTreeSet;
