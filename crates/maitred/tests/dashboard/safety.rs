@@ -1,5 +1,7 @@
 //! Who gets an answer: a table of methods, paths, tokens, hosts and origins.
 
+use rustix::process::Signal;
+
 use crate::harness::{beside_others, free_port};
 use crate::home::Home;
 use crate::server::Dashboard;
@@ -245,4 +247,24 @@ fn a_token_of_a_file_lasts_and_is_not_printed() {
     assert!(said.contains("16 characters"), "{said}");
     let none = home.fails(&["dashboard", "--token-file", "/nowhere/token"]);
     assert!(none.contains("/nowhere/token"), "{none}");
+}
+
+/// It may be one more app, or a page that somebody leaves open.
+#[test]
+fn it_ends_when_it_is_asked_to() {
+    let _turn = beside_others();
+    let home = Home::new();
+    for signal in [Signal::INT, Signal::TERM, Signal::HUP] {
+        let dashboard = Dashboard::of(&home);
+        // A client that listens does not hold it up.
+        let _stream = crate::api::Stream::open(&dashboard, "/api/v1/stream");
+        assert_eq!(dashboard.ends_on(signal), Some(0), "{signal:?}");
+    }
+    let dashboard = Dashboard::of(&home);
+    let port = dashboard.port.to_string();
+    let said = home.fails(&["dashboard", "--listen", &port]);
+    assert!(
+        said.contains(&format!("listening on 127.0.0.1:{port}")),
+        "{said}"
+    );
 }

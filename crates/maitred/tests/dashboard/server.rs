@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::TcpStream;
 use std::process::{Child, Stdio};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 
 use crate::harness::PATIENCE;
@@ -120,6 +121,12 @@ impl Dashboard {
             body.len()
         );
         self.sends(&head, body)
+    }
+
+    /// Ends it as a user or a supervisor does; its exit code.
+    pub(crate) fn ends_on(mut self, signal: Signal) -> Option<i32> {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+        self.child.wait().unwrap().code()
     }
 
     /// Waits until it is so.
