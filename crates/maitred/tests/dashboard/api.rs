@@ -249,3 +249,38 @@ fn a_stream_tells_of_apps_events_and_lines() {
         }
     }
 }
+
+/// What is unwell is told apart, and why it is.
+#[test]
+fn what_is_unwell_is_told_with_its_reason() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file(
+        "stuck.js",
+        &format!("{NODE_SERVER}setTimeout(() => {{ for (;;); }}, 300)"),
+    );
+    home.file("bad.js", "setTimeout(() => process.exit(1), 50)");
+    home.does(&["start", "stuck.js", "-i", "2"]);
+    home.run(&["start", "bad.js", "--restart-delay", "60000"]);
+    home.run(&["start", "bad.js", "-n", "off", "--restart-delay", "60000"]);
+    home.does(&["stop", "off"]);
+    let dashboard = Dashboard::of(&home);
+    let app = |name: &str| dashboard.tells(&format!("/api/v1/apps/{name}"));
+    dashboard.until("the loop is seen to stand still", |_| {
+        let stuck = app("stuck");
+        let instance = &stuck["instances"][0];
+        stuck["condition"] == "bad"
+            && instance["blocked"].as_u64().is_some_and(|ms| ms >= 1000)
+            && instance["status"].as_str().unwrap().starts_with("blocked ")
+    });
+    let bad = app("bad");
+    assert_eq!(
+        (&bad["condition"], &bad["status"]),
+        (&"bad".into(), &"waiting restart".into())
+    );
+    let off = app("off");
+    assert_eq!(
+        (&off["condition"], &off["is_to_run"]),
+        (&"off".into(), &false.into())
+    );
+}
