@@ -19,10 +19,10 @@ help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while read -r name what; do printf '  make %-12s %s\n' "$$name" "$$what"; done
 
 run: setup-run ## Serve the demo on http://localhost:5555 with three workers
-	cargo build --release --package maitred
+	cargo build --profile demo --package maitred
 	@echo "Open http://localhost:$(PORT) (Ctrl-C stops it)"
 	@PATH="$(CURDIR)/examples/node_modules/.bin:$$PATH" PORT=$(PORT) \
-		exec target/release/maitred run examples/bun-serve/server.ts -i $(INSTANCES)
+		exec target/demo/maitred run examples/bun-serve/server.ts -i $(INSTANCES)
 
 test: setup-test lint lint-workflows ## Check and test everything, as this user and (if root) as an ordinary one, packages too
 	cargo test --workspace --no-fail-fast
