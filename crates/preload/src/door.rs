@@ -37,9 +37,7 @@ fn ask_once(socket: i32) -> Option<Option<(Reply, Option<i32>)>> {
         }
     };
     kernel::close(socket);
-    if received == 0 || received == -(kernel::ECONNRESET as isize) {
-        return None;
-    }
+    let is_closed = received == 0 || received == -(kernel::ECONNRESET as isize);
     let reply = usize::try_from(received)
         .ok()
         .and_then(|len| bytes.get(..len))
@@ -51,6 +49,7 @@ fn ask_once(socket: i32) -> Option<Option<(Reply, Option<i32>)>> {
             kernel::close(fd);
             None
         }
+        (None, _) if is_closed => return None,
         (None, _) => None,
     })
 }

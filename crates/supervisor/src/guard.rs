@@ -197,7 +197,7 @@ impl Keeper {
                 if started.elapsed() >= WELL {
                     self.killed = 0;
                 }
-                self.pause(&say);
+                self.pause(folder, branch, &say);
                 Ok(None)
             }
         }
@@ -248,7 +248,7 @@ impl Keeper {
     }
 
     /// Waits until it is time for another supervisor. Ends if it is asked to before.
-    fn pause(&mut self, say: &impl Fn(&str)) {
+    fn pause(&mut self, folder: &Path, branch: Option<&Branch>, say: &impl Fn(&str)) {
         let pause = pause_after(self.killed);
         self.killed = self.killed.saturating_add(1);
         say(&format!(
@@ -261,7 +261,7 @@ impl Keeper {
                 "maitred: {} ends the app before another supervisor has followed",
                 signal_name(signal.as_raw())
             ));
-            tree::kill_all();
+            tidy_up(folder, branch);
             sys::exit_now(128 + signal.as_raw());
         }
     }

@@ -1,8 +1,12 @@
 //! A supervisor that is killed comes back, with its app: nobody is refused meanwhile.
 
 use std::collections::BTreeMap;
+use std::ffi::OsStr;
+use std::fs;
 use std::io::ErrorKind;
 use std::net::TcpStream;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
@@ -29,6 +33,15 @@ pub(crate) fn kill_supervisor(home: &Home, name: &str) -> i32 {
     assert_ne!(next, supervisor);
     assert_eq!(parent_of(next), guard);
     next
+}
+
+/// The temporary folder of the supervisor of a worker that shares its sockets.
+fn runtime_folder_of(worker: i32) -> PathBuf {
+    let environ = fs::read(format!("/proc/{worker}/environ")).unwrap();
+    let mut entries = environ.split(|byte| *byte == 0);
+    let door = entries.find_map(|entry| entry.strip_prefix(b"MAITRED_DOOR="));
+    let door = Path::new(OsStr::from_bytes(door.unwrap()));
+    door.parent().unwrap().to_owned()
 }
 
 fn online(home: &Home) -> bool {
@@ -294,10 +307,13 @@ fn commands_wait_for_one_that_is_killed_again_and_again() {
         kill_supervisor(&home, "job");
     }
     let worker = Process::find(home.pids()[0]).unwrap();
+    let runtime = runtime_folder_of(worker.pid);
+    assert!(runtime.exists());
     let guard = kill();
     assert!(worker.is_alive());
     send(guard.pid, Signal::TERM);
     assert_eq!(gone_within(PATIENCE, &[guard, worker]), []);
+    assert!(!runtime.exists());
     assert_eq!(home.statuses(), [(0, "crashed".to_owned())]);
 }
 
