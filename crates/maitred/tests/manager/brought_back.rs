@@ -1,11 +1,9 @@
 //! A supervisor that is killed comes back, with its app: nobody is refused meanwhile.
 
 use std::collections::BTreeMap;
-use std::ffi::OsStr;
 use std::fs;
 use std::io::ErrorKind;
 use std::net::TcpStream;
-use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -35,13 +33,18 @@ pub(crate) fn kill_supervisor(home: &Home, name: &str) -> i32 {
     next
 }
 
-/// The temporary folder of the supervisor of a worker that shares its sockets.
-fn runtime_folder_of(worker: i32) -> PathBuf {
-    let environ = fs::read(format!("/proc/{worker}/environ")).unwrap();
-    let mut entries = environ.split(|byte| *byte == 0);
-    let door = entries.find_map(|entry| entry.strip_prefix(b"MAITRED_DOOR="));
-    let door = Path::new(OsStr::from_bytes(door.unwrap()));
-    door.parent().unwrap().to_owned()
+/// The temporary folder of a guard and its supervisor, in which they hold a lock.
+fn runtime_folder_of(guard: i32) -> PathBuf {
+    let open = fs::read_dir(format!("/proc/{guard}/fd")).unwrap();
+    let files = open.filter_map(|it| fs::read_link(it.unwrap().path()).ok());
+    let mut folders = files.filter_map(|file| Some(file.strip_prefix("/").ok()?.parent()?.into()));
+    let folder: PathBuf = folders
+        .find(|folder: &PathBuf| {
+            let name = folder.file_name().and_then(|name| name.to_str());
+            name.is_some_and(|name| name.len() == 24 && name.starts_with("maitred-"))
+        })
+        .unwrap();
+    Path::new("/").join(folder)
 }
 
 fn online(home: &Home) -> bool {
@@ -307,9 +310,9 @@ fn commands_wait_for_one_that_is_killed_again_and_again() {
         kill_supervisor(&home, "job");
     }
     let worker = Process::find(home.pids()[0]).unwrap();
-    let runtime = runtime_folder_of(worker.pid);
-    assert!(runtime.exists());
     let guard = kill();
+    let runtime = runtime_folder_of(guard.pid);
+    assert!(runtime.exists());
     assert!(worker.is_alive());
     send(guard.pid, Signal::TERM);
     assert_eq!(gone_within(PATIENCE, &[guard, worker]), []);
