@@ -215,6 +215,21 @@ fn own_name(fd: i32) -> Option<Address> {
     match length {
         CHANNEL_NAME_LEN => adopt(fd).and_then(|slot| pretended(slot, fd)),
         PAIR_NAME_LEN => shown(fd, kernel::getsockname),
+        _ => claimed_elsewhere(fd, bytes.get(..length)?),
+    }
+}
+
+/// The address that a TCP socket without a port was bound to in pretence, by the process that has passed
+/// it on to this one.
+fn claimed_elsewhere(fd: i32, name: &[u8]) -> Option<Address> {
+    let family = u16::from_ne_bytes(*name.first_chunk()?);
+    if !matches!(family, kernel::AF_INET | kernel::AF_INET6) || is_fixed(name) || !is_stream(fd) {
+        return None;
+    }
+    let mut request = host::request(Verb::Name);
+    request.fd = fd;
+    match answer(&request)? {
+        (Outcome::Done, _, address) if is_fixed(address.as_bytes()) => Some(address),
         _ => None,
     }
 }

@@ -39,6 +39,9 @@ pub enum Verb {
     /// upper half of its device. Answered [`Outcome::Done`] where others share the path: then it
     /// stays, and the call returns 0.
     Remove = 9,
+    /// `getsockname` of a TCP socket without a port, which another process may have bound in pretence
+    /// and passed on: it goes along. Answered [`Outcome::Done`] with the address, or [`Outcome::Native`].
+    Name = 10,
 }
 
 impl Verb {
@@ -53,6 +56,7 @@ impl Verb {
             7 => Self::Adopt,
             8 => Self::ShareDatagrams,
             9 => Self::Remove,
+            10 => Self::Name,
             _ => return None,
         })
     }

@@ -204,6 +204,19 @@ impl Registrar {
         }
     }
 
+    /// The address that a socket is bound to in pretence, whichever process has bound it: Node passes a socket
+    /// from the primary of a `node:cluster` to a worker, which looks whether it has the port.
+    pub(super) fn name(&self, question: &Question) -> Reply {
+        let claim = question.cookie.and_then(|cookie| self.claims.with(cookie));
+        match claim {
+            Some(claim) => Reply {
+                address: claim.sockaddr,
+                ..Reply::plain(Outcome::Done)
+            },
+            None => Reply::plain(Outcome::Native),
+        }
+    }
+
     /// A worker listens by itself: the supervisor has to know its socket from one that the library
     /// never saw.
     fn listens_natively(&mut self, question: &Question) -> Answer {

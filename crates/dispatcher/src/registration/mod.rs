@@ -270,6 +270,7 @@ impl Registrar {
             Verb::SetOption => self.set_option(question)?,
             Verb::GetOption => self.get_option(question)?,
             Verb::Adopt => return self.adopt(question),
+            Verb::Name => self.name(question),
             Verb::ShareDatagrams => return Ok(self.share_datagrams(question)),
             Verb::Hello | Verb::Close | Verb::Remove => Reply::plain(wire::Outcome::Native),
         };

@@ -34,6 +34,7 @@ mod drains;
 mod environment;
 mod events;
 mod foreground;
+mod forked;
 mod from_pm2;
 mod hardened;
 mod health;

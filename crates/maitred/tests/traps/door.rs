@@ -20,7 +20,7 @@ use crate::harness::{Run, alone, beside_others, children_of, free_port, raise_fi
 use crate::processor::computes;
 use crate::victims::PATIENCE;
 
-const VERBS: [Verb; 9] = [
+const VERBS: [Verb; 10] = [
     Verb::Hello,
     Verb::Bind,
     Verb::Listen,
@@ -30,6 +30,7 @@ const VERBS: [Verb; 9] = [
     Verb::Adopt,
     Verb::ShareDatagrams,
     Verb::Remove,
+    Verb::Name,
 ];
 
 fn start() -> (Run, Agent) {

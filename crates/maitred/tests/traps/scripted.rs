@@ -245,9 +245,11 @@ impl Doorman {
                     ..Reply::plain(Outcome::Channel)
                 })
             }
-            Verb::SetOption | Verb::GetOption | Verb::ShareDatagrams | Verb::Remove => {
-                Answer::outcome(Outcome::Native)
-            }
+            Verb::SetOption
+            | Verb::GetOption
+            | Verb::ShareDatagrams
+            | Verb::Remove
+            | Verb::Name => Answer::outcome(Outcome::Native),
         });
         // Who has left does not hear it.
         let _ = match answer {

@@ -18,7 +18,7 @@ use super::{Bench, socket_of, tcp_address, with_address};
 use crate::agent::{answer_to, request};
 use crate::harness::{children_of, free_port};
 
-const VERBS: [Verb; 8] = [
+const VERBS: [Verb; 9] = [
     Verb::Hello,
     Verb::Bind,
     Verb::Listen,
@@ -27,6 +27,7 @@ const VERBS: [Verb; 8] = [
     Verb::Adopt,
     Verb::ShareDatagrams,
     Verb::Remove,
+    Verb::Name,
 ];
 
 /// One of each kind, named.
