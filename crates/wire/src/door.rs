@@ -263,7 +263,7 @@ mod tests {
         let good = request().encode();
         assert_eq!(Request::decode(&good[1..]), None);
         assert_eq!(Request::decode(&[]), None);
-        for (at, byte) in [(0, 99), (2, 0), (2, 10), (32, 111), (32, 255)] {
+        for (at, byte) in [(0, 99), (2, 0), (2, 11), (32, 111), (32, 255)] {
             let mut bad = good;
             bad[at] = byte;
             assert_eq!(Request::decode(&bad), None, "byte {at} = {byte}");
