@@ -49,7 +49,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use rustix::process::{Pid, Signal, getppid};
+use rustix::process::{Pid, Signal, getppid, kill_process};
 use sys::{LeftOpen, Signalled};
 use tokio::sync::mpsc;
 
@@ -243,7 +243,11 @@ impl Supervisor {
             }
             // Checked after every event, so that it is seen also if it came before we listened.
             if getppid() != guard {
-                self.kill_everything();
+                // Those that were taken over had the guard for a parent.
+                for pid in self.slots.iter().flat_map(Slot::pids) {
+                    let _ = kill_process(pid, Signal::KILL);
+                }
+                tree::kill_all();
                 self.afterwards = Afterwards::AsIfCrashed;
                 return Ok(Exit::Signal(Signal::KILL.as_raw()).exit_code());
             }
