@@ -27,6 +27,10 @@ impl Supervisor {
         let effects = slot.step(event, now);
         // Time alone changes little that is noted.
         self.unnoted |= event != instance::Event::Time || !effects.is_empty();
+        if effects.iter().any(|it| matches!(it, Effect::Drain(..))) {
+            // First: what serves by the notes must not be what the dispatcher gives nothing more.
+            self.note();
+        }
         for effect in effects {
             match effect {
                 Effect::Spawn(generation) => self.start(number, generation),

@@ -62,7 +62,7 @@ impl WaysBack {
     }
 
     /// Asks a member for so many connections on which no request is in progress, and on which none is
-    /// from now on.
+    /// from now on. The first time, only the way for them is opened: the member is asked at the next look.
     pub(super) fn ask(&mut self, id: MemberId, most: u32, channel: &mut Channel) {
         if !channel.hears_requests() {
             return;
@@ -76,6 +76,8 @@ impl WaysBack {
             }
             self.ways.insert(id, Some(way));
             self.has_new = true;
+            // It is used when it is noted: what a worker gives back must find the next supervisor, too.
+            return;
         }
         if let Some(Some(way)) = self.ways.get(&id) {
             way.hear(id, true, &self.epoll);
