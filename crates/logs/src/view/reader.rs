@@ -94,28 +94,42 @@ impl<'a> Reader<'a> {
 
     /// Whether another folder is watched now.
     fn take_up(&mut self, entries: Vec<Entry>) -> anyhow::Result<bool> {
-        let folders = self.folders.len();
         for entry in entries {
             let wanted = self.request.wants(&entry);
             let known = self.followed.iter().any(|log| log.entry.path == entry.path);
             if !wanted || known {
                 continue;
             }
-            let folder = entry.path.parent().unwrap_or(Path::new("/"));
-            if let Some(inotify) = &self.inotify
-                && !self.folders.contains(folder)
-            {
-                let flags = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR;
-                match inotify::add_watch(inotify, folder, flags) {
-                    // A log in a folder that is not there yet is not followed.
-                    Ok(_) | Err(Errno::NOENT | Errno::NOTDIR) => {}
-                    Err(error) => return Err(limit(error)),
-                }
-                self.folders.insert(folder.to_owned());
-            }
             self.followed.push(Followed::new(entry));
         }
-        Ok(self.folders.len() > folders)
+        self.watch_folders()
+    }
+
+    /// Watches the folders of logs; of one that is not there yet the nearest one above it that is. Whether
+    /// another folder is watched now.
+    fn watch_folders(&mut self) -> anyhow::Result<bool> {
+        let Some(inotify) = &self.inotify else {
+            return Ok(false);
+        };
+        let before = self.folders.len();
+        let folders = self.followed.iter().map(|log| log.entry.path.parent());
+        for folder in folders.map(|folder| folder.unwrap_or(Path::new("/"))) {
+            for folder in folder.ancestors() {
+                if self.folders.contains(folder) {
+                    break;
+                }
+                let flags = WatchFlags::CREATE | WatchFlags::MOVED_TO | WatchFlags::ONLYDIR;
+                match inotify::add_watch(inotify, folder, flags) {
+                    Ok(_) => {
+                        self.folders.insert(folder.to_owned());
+                        break;
+                    }
+                    Err(Errno::NOENT | Errno::NOTDIR) => {}
+                    Err(error) => return Err(limit(error)),
+                }
+            }
+        }
+        Ok(self.folders.len() > before)
     }
 
     fn title(&mut self) -> io::Result<()> {

@@ -171,3 +171,45 @@ fn new_lines_and_new_logs_are_followed() {
     write("a-out.log", "unheard\n");
     thread.join().unwrap().unwrap();
 }
+
+/// Logs that are known by their names, and not there yet.
+struct Named(PathBuf);
+
+impl Catalog for Named {
+    fn entries(&mut self) -> anyhow::Result<Vec<Entry>> {
+        let stream = Stream::Out;
+        Ok(vec![Entry {
+            app: "a".into(),
+            voice: Voice::Worker { id: 0, stream },
+            path: self.0.clone(),
+            rights: Rights::default(),
+        }])
+    }
+}
+
+/// A command may be faster than the supervisor that makes the folder of logs, however far that is from what is
+/// there.
+#[test]
+fn a_log_is_followed_whose_folder_comes_later() {
+    for (missing, pause) in [("", 0), ("logs", 0), ("logs", 50), ("home/logs/more", 50)] {
+        let folder = tempfile::tempdir().unwrap();
+        let logs = folder.path().join(missing);
+        let path = logs.join("a-out.log");
+        let mut catalog = Named(path.clone());
+        let (sender, lines) = mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            let mut request = request(true);
+            request.view.form = Form::Raw;
+            show(&mut catalog, &request, &mut Pipe(sender), &mut io::sink())
+        });
+        std::thread::sleep(Duration::from_millis(pause));
+        fs::create_dir_all(&logs).unwrap();
+        fs::write(&path, "first\n").unwrap();
+        let line = lines.recv_timeout(Duration::from_secs(30)).unwrap();
+        assert_eq!(line, "first\n", "{missing}");
+        drop(lines);
+        let mut file = File::options().append(true).open(&path).unwrap();
+        file.write_all(b"unheard\n").unwrap();
+        thread.join().unwrap().unwrap();
+    }
+}
