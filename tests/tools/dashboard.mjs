@@ -33,6 +33,7 @@ async function open(options = {}, hash = "") {
   page.on("pageerror", (error) => faults.push(error.message));
   page.on("console", (message) => message.type() === "error" && faults.push(message.text()));
   page.on("request", (request) => asked.add(new URL(request.url()).origin));
+  page.on("response", (answer) => answer.status() >= 400 && faults.push(`${answer.status()} for ${answer.url()}`));
   page.on("dialog", (dialog) => {
     faults.push(`a dialog: ${dialog.message()}`);
     dialog.dismiss();

@@ -26,9 +26,11 @@ macro_rules! compressed {
     };
 }
 
-static ASSETS: [Asset; 13] = [
+static ASSETS: [Asset; 14] = [
     compressed!("/", HTML, "index.html"),
     compressed!("/icon.svg", "image/svg+xml", "icon.svg"),
+    // Browsers ask for it at times before they have read of the other one.
+    compressed!("/favicon.ico", "image/svg+xml", "icon.svg"),
     compressed!("/style.css", CSS, "style.css"),
     compressed!("/uplot.css", CSS, "uplot.css"),
     compressed!("/uplot.js", JAVASCRIPT, "uplot.js"),
