@@ -64,6 +64,19 @@ impl Change {
     }
 }
 
+/// An app that another command has deleted, by its name.
+#[derive(Debug)]
+pub(crate) struct Deleted(String);
+
+impl std::fmt::Display for Deleted {
+    fn fmt(&self, to: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self(name) = self;
+        write!(to, "{name} was deleted in the meantime, by another command")
+    }
+}
+
+impl std::error::Error for Deleted {}
+
 impl Selected {
     /// Does it; what happens meanwhile is told.
     ///
@@ -136,10 +149,7 @@ impl Selected {
     fn is_deleted(&self, action: &Action) -> anyhow::Result<()> {
         match action {
             Action::Delete => Ok(()),
-            _ => bail!(
-                "{} was deleted in the meantime, by another command",
-                self.known.record.app.name
-            ),
+            _ => Err(Deleted(self.known.record.app.name.clone()).into()),
         }
     }
 

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use anyhow::bail;
 use rustix::process::Signal;
 
-pub(crate) use act::{Action, Change, Standing};
+pub(crate) use act::{Action, Change, Deleted, Standing};
 pub(crate) use add::{add, add_again, add_stopped};
 pub(crate) use following::{Following, News};
 pub(crate) use home::Claim as Claimed;

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use super::order::{self, Called, Order, STARTED_TOO};
 use super::start::Mode;
 use super::{Manner, together};
-use crate::apps::{self, Action, Known, OfApp, Selected, Standing};
+use crate::apps::{self, Action, Deleted, Known, OfApp, Selected, Standing};
 use config::{self, App, ExecMode, Resolved};
 use home::Home;
 use home::control::{Fault, State};
@@ -316,11 +316,31 @@ impl Way {
             }
             Self::Later(selected) => selected.act(home, &Action::Start, progress),
             Self::Act(selected, actions) => {
-                for action in actions {
-                    selected.act(home, &action, progress)?;
+                for action in &actions {
+                    let acted = selected.act(home, action, progress);
+                    match (acted, action) {
+                        // It is to run, and not to go on.
+                        (Err(error), Action::Restart(Some(app)) | Action::Replace(app))
+                            if error.is::<Deleted>() =>
+                        {
+                            return begin_anew(home, app, progress);
+                        }
+                        (acted, _) => acted?,
+                    }
                 }
                 Ok(())
             }
         }
+    }
+}
+
+/// Adds an app once more, which another command has deleted while it was to be started.
+fn begin_anew(home: &Home, app: &App, progress: &mut dyn FnMut(Event)) -> anyhow::Result<()> {
+    let (known, claim) = apps::add(home, app.clone())?;
+    match known.record.app.restart.autostart {
+        true => known
+            .begin(claim, progress)
+            .context(OfApp(app.name.clone())),
+        false => Ok(()),
     }
 }
