@@ -13,13 +13,13 @@ use http::request::Parts;
 use http::uri::Authority;
 use http::{HeaderMap, StatusCode, Uri};
 
-/// A token of fewer characters could be guessed.
+/// A shorter token could be guessed.
 const SHORTEST: usize = 16;
 
-/// A request that orders something has this field, which a page of another site cannot send.
+/// The header of a request that orders something. A page of another site cannot send it.
 const ORDER: &str = "x-maitred-order";
 
-/// Whether a token is long enough to be none that is guessed.
+/// Whether a token is too long to be guessed.
 pub fn is_long_enough(token: &str) -> bool {
     token.len() >= SHORTEST && token.bytes().all(|byte| byte.is_ascii_graphic())
 }
@@ -41,19 +41,19 @@ pub struct Access {
 /// Why a request gets no answer.
 pub(crate) type Refusal = (StatusCode, &'static str);
 
-/// How a client has shown that it may ask.
+/// How a client proves that it may ask.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Shown {
-    /// The token, in a field that only programs send.
+    /// The token, in the `Authorization` header.
     Bearer,
-    /// The session, as browsers send it by themselves.
+    /// The session, in the cookie.
     Session,
-    /// The token, in the address: it is exchanged.
+    /// The token, in the address. The server exchanges it for the cookie.
     Address,
 }
 
 impl Access {
-    /// With a token and a session that nobody can guess.
+    /// Access with this token and this session, both of which nobody can guess.
     pub fn new(token: String, session: String, port: u16) -> Self {
         Self {
             token,
@@ -64,13 +64,13 @@ impl Access {
         }
     }
 
-    /// Answers for these names, too; each may have the port that browsers see.
+    /// Also accepts these host names, with or without the port that browsers see.
     pub fn named(mut self, names: Vec<Authority>) -> Self {
         self.names = names;
         self
     }
 
-    /// Nothing can be ordered.
+    /// Refuses all orders.
     pub fn read_only(mut self, is_read_only: bool) -> Self {
         self.is_read_only = is_read_only;
         self
@@ -80,7 +80,7 @@ impl Access {
         self.is_read_only
     }
 
-    /// What makes a browser keep the session.
+    /// The `Set-Cookie` header for the session.
     pub(crate) fn set_cookie(&self) -> String {
         let Self {
             cookie, session, ..
@@ -119,7 +119,7 @@ impl Access {
         }
     }
 
-    /// How the client shows that it may ask; `None` if it does not.
+    /// How the client proves that it may ask; `None` if it does not.
     pub(crate) fn shown(&self, request: &Parts) -> Option<Shown> {
         let bearer = one(&request.headers, AUTHORIZATION.as_str());
         let bearer = bearer.and_then(|text| text.split_once(' '));
@@ -149,7 +149,7 @@ impl Access {
             let text = "this dashboard is read-only\n";
             return Err((StatusCode::FORBIDDEN, text));
         }
-        // An origin that is there is our own: it was looked at before.
+        // `check_origin` has refused foreign origins, so an origin here is our own.
         let from_page = request.headers.contains_key(ORDER) || request.headers.contains_key(ORIGIN);
         if shown == Shown::Session && !from_page {
             let text = "an order by a browser needs the field X-Maitred-Order\n";
@@ -186,20 +186,20 @@ impl Access {
     }
 }
 
-/// The value of a field that is there once.
+/// The value of a header; `None` if the request has it several times or not at all.
 fn one<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
     let mut values = headers.get_all(name).iter();
     let value = values.next()?.to_str().ok()?;
     values.next().is_none().then_some(value)
 }
 
-/// A parameter of a query, as it stands there.
+/// A parameter of a query, not decoded.
 pub(crate) fn parameter<'a>(uri: &'a Uri, name: &str) -> Option<&'a str> {
     let mut pairs = uri.query()?.split('&').filter_map(|it| it.split_once('='));
     pairs.find(|(key, _)| *key == name).map(|(_, value)| value)
 }
 
-/// Compares what may be guessed in a time that does not tell how much of it is right.
+/// Compares secrets in constant time: how long it takes does not tell how much is right.
 fn is_equal(guess: &str, secret: &str) -> bool {
     let (guess, secret) = (guess.as_bytes(), secret.as_bytes());
     let mut differs = u8::from(guess.len() != secret.len());

@@ -11,10 +11,10 @@ use crate::history::{Columns, History};
 use crate::stream::{self, Subscriber};
 use crate::views::{App, Happened, Seen};
 
-/// So many events are kept.
+/// How many events are kept.
 const EVENTS: usize = 500;
 
-/// What was seen longer ago than this tells nothing of now.
+/// A look that is older than this says nothing about now.
 const STALE: Duration = Duration::from_secs(15);
 
 /// What is known of apps.
@@ -47,14 +47,14 @@ struct Now<'a> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Readiness {
     Ready,
-    /// So many apps are not.
+    /// How many apps are not ready.
     Not(usize),
-    /// Apps were not looked at for a while.
+    /// The last look at the apps is too old.
     Unknown,
 }
 
 impl Board {
-    /// One that nothing stands on yet.
+    /// An empty board.
     pub fn new() -> Arc<Self> {
         Arc::default()
     }
@@ -135,7 +135,7 @@ impl Board {
         self.lock().events.iter().cloned().collect()
     }
 
-    /// Tells a client from now on, and at once how things are.
+    /// Tells a client how things are now, and of each change from now on.
     pub(crate) fn subscribe(&self, subscriber: Subscriber) {
         let mut state = self.lock();
         if state.seen.is_none() || subscriber.tell(&state.frame()) {
@@ -183,7 +183,7 @@ impl State {
         stream::frame_of("apps", &self.now())
     }
 
-    /// A client that is too slow is told nothing more.
+    /// Tells all clients, and drops those that are too slow.
     fn tell(&mut self, frame: &Bytes) {
         self.subscribers.retain(|subscriber| subscriber.tell(frame));
     }

@@ -7,7 +7,7 @@ use serde::Serialize;
 /// How many values are kept, one for each second: ten minutes.
 const KEPT: usize = 600;
 
-/// Over how many seconds is looked for how long was waited: one second alone may have had few.
+/// Over how many seconds waiting times are gathered: one second alone may have few.
 const WINDOW: usize = 10;
 
 /// What is measured of an app at one moment.

@@ -34,7 +34,7 @@ pub enum Action {
     Stop,
     Restart,
     Reload,
-    /// So many instances.
+    /// Scale to this many instances.
     Scale(u32),
 }
 
@@ -50,9 +50,9 @@ pub struct Order {
 /// Why something is not done.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// No app, or no instance of it, is called so.
+    /// There is no app of this name, or no such instance of it.
     Unknown(String),
-    /// It came to nothing good.
+    /// It was tried and failed.
     Failed(String),
 }
 
@@ -64,9 +64,9 @@ impl fmt::Display for Refused {
     }
 }
 
-/// The lines of a log that is followed; dropped, it is followed no more.
+/// The lines of a log that is followed, until this is dropped.
 pub trait Lines: Send {
-    /// Those that have come since, so many at the most.
+    /// The lines that have come since the last call, at most this many.
     fn take(&mut self, most: usize) -> Vec<LogLine>;
 }
 

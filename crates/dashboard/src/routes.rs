@@ -87,7 +87,7 @@ impl Route {
         Some(Self::Act(app, verb))
     }
 
-    /// Whether it is asked for with this method.
+    /// Whether it accepts this method.
     pub(crate) fn takes(&self, method: &Method) -> bool {
         match self {
             Self::Act(..) => *method == Method::POST,
@@ -95,7 +95,7 @@ impl Route {
         }
     }
 
-    /// The methods that it is asked for with.
+    /// The methods that it accepts.
     pub(crate) fn methods(&self) -> &'static str {
         match self {
             Self::Act(..) => "POST",

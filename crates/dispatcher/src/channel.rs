@@ -17,7 +17,7 @@ use telemetry::figures::LoopSeenBy;
 /// So where fewer than these may be open, no more than a handful may lie there.
 const SHALLOW: u64 = 256;
 
-/// What tells how the worker of a channel does: one of its threads, and the number of the listener there.
+/// Which thread shows whether a worker's loop waits, and which listener it has there.
 #[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, Serialize)]
 pub(super) struct Watched {
     pub(super) pid: i32,
@@ -120,8 +120,8 @@ impl Channel {
         }
     }
 
-    /// Takes all connections out of a channel that another supervisor has filled. What else lay there, that one
-    /// would have waited for.
+    /// Takes all connections out of a channel that another supervisor has filled. Its probes and checks are
+    /// dropped.
     pub(super) fn empty(&mut self) -> Vec<Message> {
         let mut taken = Vec::new();
         while let Some(theirs) = &self.theirs

@@ -113,8 +113,8 @@ pub struct Dispatcher {
 }
 
 impl Dispatcher {
-    /// Starts the thread, which takes over the listeners and workers that are noted, as far as they are among
-    /// what was `left`. Notices that do not fit into the channel are dropped.
+    /// Starts the thread. It takes over those noted listeners and workers whose descriptors are in `left`.
+    /// Notices that do not fit into the channel are dropped.
     ///
     /// # Errors
     /// If the kernel grants no epoll, eventfd or thread.

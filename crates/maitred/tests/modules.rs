@@ -16,12 +16,19 @@ const MUST_NOT_NAME: [(&str, &[&str]); 19] = [
             "process::",
             "crate::output",
             "crate::guard",
+            "crate::keeper",
         ],
     ),
     // What is said on a terminal does not know who says it.
     (
         "supervisor/src/output",
-        &["dispatcher::", "home::", "crate::guard", "crate::instance"],
+        &[
+            "dispatcher::",
+            "home::",
+            "crate::guard",
+            "crate::instance",
+            "crate::keeper",
+        ],
     ),
     // What other programs see of an app is known without its supervisor.
     ("maitred/src/apps", &["supervisor::", "crate::cli"]),

@@ -1,6 +1,7 @@
 //! What the state machines ask for, done to real processes.
 
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::rc::Rc;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -10,7 +11,7 @@ use super::listeners::RunOf;
 use super::slot::{Process, Slot};
 use super::{Orphan, Supervisor};
 use crate::output::Worker;
-use config::KillSignal;
+use config::{App, KillSignal};
 use dispatcher::Drain;
 use home::{self, Exit, LastRun, now_ms};
 use process::cgroup::Group;
@@ -86,16 +87,8 @@ impl Supervisor {
                     dispatcher.set_well(spawned.pid, false);
                 }
                 let id = slot.id;
-                if let Some((out, err)) = spawned.output {
-                    let files = self.home.as_ref().map(|home| home.log_files(&app, id));
-                    self.output.capture(Worker {
-                        instance: number,
-                        id,
-                        out,
-                        err,
-                        files: files.unwrap_or_default(),
-                        app: app.clone(),
-                    });
+                if let Some(pipes) = spawned.output {
+                    self.capture((number, id), pipes, &app);
                 }
                 self.write_pid_file(&app, id, spawned.pid);
                 // Now: an instance of which nothing is noted is nobody's when the supervisor is killed.
@@ -127,6 +120,24 @@ impl Supervisor {
                 self.step(number, event);
             }
         }
+    }
+
+    /// Shows or keeps what an instance writes to these pipes, for its output and errors.
+    pub(super) fn capture(
+        &mut self,
+        (instance, id): (u32, u32),
+        (out, err): (OwnedFd, OwnedFd),
+        app: &Rc<App>,
+    ) {
+        let files = self.home.as_ref().map(|home| home.log_files(app, id));
+        self.output.capture(Worker {
+            instance,
+            id,
+            out,
+            err,
+            files: files.unwrap_or_default(),
+            app: app.clone(),
+        });
     }
 
     /// A process is to end: it gets no more connections, and does what it has begun.

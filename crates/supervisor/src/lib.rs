@@ -23,6 +23,7 @@ mod health;
 mod heartbeat;
 mod instance;
 mod jobs;
+pub mod keeper;
 mod listeners;
 mod listening;
 mod metrics;
@@ -60,11 +61,11 @@ use dispatcher::{self, Dispatcher, Notice};
 use ending::{Afterwards, Delay, Ending, listen_for_signals};
 use endpoint::Endpoint;
 use followers::Followers;
-use guard::Lifeline;
 use home::control::{Answer, Call, Request, Server};
 use home::runtime_folder::RuntimeFolder;
 use home::{AppFolder, Claim, Exit, Home, Kept, Record};
 use instance::Generation;
+use keeper::Lifeline;
 use operations::Operation;
 use process::cgroup::Group;
 use process::tree;
@@ -93,7 +94,7 @@ struct Orphan {
 /// What is above a supervisor.
 #[derive(Debug)]
 pub enum Above {
-    /// Whoever runs an app in the foreground. So many descriptors as it has passed on stay open
+    /// Whoever runs an app in the foreground. It has passed on this many descriptors, which stay open
     /// ([`count_open`]).
     Caller { inherited: u64 },
     /// A guard that starts another supervisor when this one is killed.
@@ -153,14 +154,14 @@ pub struct Supervisor {
     heartbeat: Option<heartbeat::Heartbeat>,
     /// Hears when the first start of all instances is over.
     awaits_start: Option<Answer>,
-    /// What a supervisor that may be killed has of its guard.
+    /// What the guard keeps for the next supervisor.
     lifeline: Option<Lifeline>,
-    /// What is noted of the instances holds no more.
+    /// The notes on the instances are out of date.
     unnoted: bool,
     /// The number of the descriptor at which workers ask.
     door: Option<i32>,
     survivors: takeover::Survivors,
-    /// What the supervisor before this one has left, until that is taken over.
+    /// What a killed supervisor has left, until this one takes it over.
     left: Option<(takeover::Notes, LeftOpen)>,
 }
 
@@ -257,7 +258,7 @@ impl Supervisor {
                 Some(signal) = signals.recv() => self.signalled(signal),
                 Some(notice) = self.notices.recv() => self.noticed(notice),
                 Some(ready) = self.ready.recv() => self.is_ready(ready),
-                Some(ended) = guard::next_ended(&mut self.lifeline) => self.ended(ended),
+                Some(ended) = keeper::next_ended(&mut self.lifeline) => self.ended(ended),
                 Some(call) = next_call(server) => match server {
                     Some(server) if call.request == Request::Reappear => self.reappear(&call.answer, server),
                     _ => self.called(call).await,

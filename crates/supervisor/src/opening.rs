@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use super::ending::Afterwards;
 use super::endpoint::Endpoint;
 use super::followers::Followers;
-use super::guard::{self, Lifeline};
+use super::keeper::{self, Lifeline};
 use super::proxy_settings::proxy_settings;
 use super::slot::Slot;
 use super::spawn::Spawner;
@@ -124,7 +124,7 @@ impl Supervisor {
         enough.map_err(anyhow::Error::msg)?;
         supervisor.door = notes.as_ref().and_then(|notes| notes.door);
         supervisor.open_door(&mut left)?;
-        let listening = left.take_all_that(guard::is_listener);
+        let listening = left.take_all_that(keeper::is_listener);
         let mut supervisor = supervisor.with_left(listening);
         supervisor.left = Some((notes.unwrap_or_default(), left));
         Ok(supervisor)

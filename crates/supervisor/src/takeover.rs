@@ -13,11 +13,10 @@ use serde::{Deserialize, Serialize};
 use sys::LeftOpen;
 
 use super::Supervisor;
-use super::guard::Ended;
+use super::ended::Ended;
 use super::instance::{Cause, Generation, Run};
 use super::slot::{Process, Slot};
 use super::spawn::Ready;
-use crate::output::Worker;
 use config::App;
 use home::{Exit, Kept, Rest, now_ms};
 use process::node_ipc::Channel;
@@ -208,15 +207,7 @@ impl Supervisor {
             ..Process::new(note.generation, run.since, app, shares)
         };
         if let Some((Some(out), Some(err))) = output {
-            let files = self.home.as_ref().map(|home| home.log_files(app, id));
-            self.output.capture(Worker {
-                instance: number,
-                id,
-                out,
-                err,
-                files: files.unwrap_or_default(),
-                app: app.clone(),
-            });
+            self.capture((number, id), (out, err), app);
         }
         if let Some(slot) = self.slot(number) {
             slot.processes.push(process);

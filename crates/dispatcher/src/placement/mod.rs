@@ -1,9 +1,8 @@
 //! Placement: what accepted connections become. Either each connection goes to a worker, or clients
 //! stay with the proxy and each of their requests does.
 //!
-//! The event loop and all that concerns listeners and workers speak with the placement, and do not
-//! ask which one it is. Both are used in the same words; what concerns one of them alone is nothing
-//! to the other.
+//! The event loop and all that concerns listeners and workers use both in the same way, and do not ask
+//! which one it is.
 
 mod connections;
 mod evening;

@@ -1,4 +1,4 @@
-//! What a placement has of the supervisor before this one.
+//! What a placement takes over from a killed supervisor.
 
 use std::os::fd::OwnedFd;
 
@@ -38,7 +38,7 @@ impl Placement {
         }
     }
 
-    /// Such a way that an earlier supervisor has opened.
+    /// Takes over such a way.
     pub(crate) fn restore_way_back(&mut self, member: MemberId, ours: OwnedFd, theirs: OwnedFd) {
         if let Self::Connections(connections) = self {
             connections.ways_back_mut().restore(member, ours, theirs);

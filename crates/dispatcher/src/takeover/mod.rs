@@ -21,7 +21,7 @@ use super::ids::ListenerId;
 use super::registration::PathNote;
 pub(super) use restore::take_over;
 
-/// Where the notes are kept, and whether they hold no more.
+/// Where the notes are kept, and whether they are out of date.
 #[derive(Debug, Default)]
 pub(super) struct Takeover {
     memo: Option<Memo>,
@@ -83,7 +83,7 @@ impl Takeover {
         }
     }
 
-    /// What was noted holds no more.
+    /// The notes are out of date.
     pub(super) fn changed(&mut self) {
         self.changed = true;
     }

@@ -15,8 +15,9 @@ use crate::apps::READY;
 use home::runtime_folder::{self, RuntimeFolder};
 use home::{AppFolder, Claim};
 use process::cgroup::Branch;
+use supervisor::keeper::Keeper;
+use supervisor::output;
 use supervisor::{self, Above, Supervisor};
-use supervisor::{guard, output};
 use telemetry::metrics::Carried;
 
 /// Supervise an app whose lock is handed over as standard input; standard output hears when it can
@@ -57,7 +58,7 @@ impl Supervise {
     }
 
     fn supervise(self, lock: OwnedFd, starter: &File) -> anyhow::Result<u8> {
-        let mut keeper = guard::Keeper::new()?;
+        let mut keeper = Keeper::new()?;
         let branch = Branch::claim();
         let folder = RuntimeFolder::create()?;
         loop {

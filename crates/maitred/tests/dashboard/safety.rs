@@ -195,6 +195,19 @@ fn another_address_has_to_be_meant() {
     }
 }
 
+/// Whoever has the port is named, and what to do.
+#[test]
+fn a_port_in_use_is_told_with_who_has_it() {
+    let home = Home::new();
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap().to_string();
+    let said = home.fails(&["dashboard", "--listen", &address]);
+    let pid = std::process::id();
+    let expected = format!("(pid {pid}): choose another address with --listen");
+    assert!(said.contains(&format!("{address} is in use by")), "{said}");
+    assert!(said.contains(&expected), "{said}");
+}
+
 #[test]
 fn a_proxy_in_front_has_a_name_that_is_allowed() {
     let _turn = beside_others();

@@ -172,12 +172,13 @@ fn new_lines_and_new_logs_are_followed() {
     thread.join().unwrap().unwrap();
 }
 
-/// Logs that are known by their names, and not there yet.
-struct Named(PathBuf);
+/// Logs that are known by their names, and not there yet; and who hears each time that they are asked for.
+struct Named(PathBuf, mpsc::Sender<()>);
 
 impl Catalog for Named {
     fn entries(&mut self) -> anyhow::Result<Vec<Entry>> {
         let stream = Stream::Out;
+        let _ = self.1.send(());
         Ok(vec![Entry {
             app: "a".into(),
             voice: Voice::Worker { id: 0, stream },
@@ -191,18 +192,22 @@ impl Catalog for Named {
 /// there.
 #[test]
 fn a_log_is_followed_whose_folder_comes_later() {
-    for (missing, pause) in [("", 0), ("logs", 0), ("logs", 50), ("home/logs/more", 50)] {
+    // They are asked for once more when a folder is watched.
+    for (missing, looks) in [("", 0), ("logs", 0), ("logs", 2), ("home/logs/more", 2)] {
         let folder = tempfile::tempdir().unwrap();
         let logs = folder.path().join(missing);
         let path = logs.join("a-out.log");
-        let mut catalog = Named(path.clone());
+        let (asks, asked) = mpsc::channel();
+        let mut catalog = Named(path.clone(), asks);
         let (sender, lines) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             let mut request = request(true);
             request.view.form = Form::Raw;
             show(&mut catalog, &request, &mut Pipe(sender), &mut io::sink())
         });
-        std::thread::sleep(Duration::from_millis(pause));
+        for _ in 0..looks {
+            asked.recv_timeout(Duration::from_secs(30)).unwrap();
+        }
         fs::create_dir_all(&logs).unwrap();
         fs::write(&path, "first\n").unwrap();
         let line = lines.recv_timeout(Duration::from_secs(30)).unwrap();

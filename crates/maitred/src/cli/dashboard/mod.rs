@@ -9,7 +9,7 @@ mod happenings;
 mod seen;
 mod token;
 
-use std::io::{IsTerminal, stdout};
+use std::io::{ErrorKind, IsTerminal, stdout};
 use std::net::{IpAddr, Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
@@ -18,6 +18,8 @@ use std::thread;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use process::sockets;
+use rustix::process::Pid;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook::low_level::pipe;
 
@@ -73,8 +75,7 @@ impl Dashboard {
             Some(path) => token::from_file(path)?,
             None => token::random()?,
         };
-        let listener = TcpListener::bind(self.listen);
-        let listener = listener.with_context(|| format!("listening on {}", self.listen))?;
+        let listener = listen(self.listen, &home)?;
         let at = listener.local_addr().context("asking for the address")?;
         let board = Board::new();
         look(home.clone(), board.clone()).context("starting a thread")?;
@@ -115,6 +116,21 @@ impl Dashboard {
         }
         Ok(())
     }
+}
+
+/// Listens at an address; the error says who has it.
+fn listen(address: SocketAddr, home: &Home) -> anyhow::Result<TcpListener> {
+    let listener = TcpListener::bind(address);
+    if let Err(error) = &listener
+        && error.kind() == ErrorKind::AddrInUse
+        && let Some(holder) = sockets::listener_at(address.port())
+    {
+        let app = Pid::from_raw(holder.pid).and_then(|pid| home.app_of(pid));
+        let app = app.and_then(|folder| folder.record().ok());
+        let of_app = app.map_or_else(String::new, |it| format!(" of the app {}", it.app.name));
+        bail!("{address} is in use by {holder}{of_app}: choose another address with --listen");
+    }
+    listener.with_context(|| format!("listening on {address}"))
 }
 
 /// What can be read once a signal asks for the end.
