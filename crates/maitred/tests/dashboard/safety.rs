@@ -273,11 +273,4 @@ fn it_ends_when_it_is_asked_to() {
         let _stream = crate::api::Stream::open(&dashboard, "/api/v1/stream");
         assert_eq!(dashboard.ends_on(signal), Some(0), "{signal:?}");
     }
-    let dashboard = Dashboard::of(&home);
-    let port = dashboard.port.to_string();
-    let said = home.fails(&["dashboard", "--listen", &port]);
-    assert!(
-        said.contains(&format!("listening on 127.0.0.1:{port}")),
-        "{said}"
-    );
 }
