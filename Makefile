@@ -103,7 +103,7 @@ fuzz: ## Try what is read of strangers on random inputs, then on those that libF
 	cargo run --release --manifest-path fuzz/Cargo.toml --bin random_inputs -- $(FUZZ_INPUTS)
 	scripts/fuzz.sh $(FUZZ_SECONDS) heads requests responses bodies proxy_protocol \
 		followed_requests followed_responses \
-		registrations handoffs names addresses control_lines config_files
+		registrations handoffs moved names addresses control_lines config_files
 
 fmt: ## Format the code
 	cargo fmt --all

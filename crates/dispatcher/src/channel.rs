@@ -141,6 +141,11 @@ impl Channel {
         taken
     }
 
+    /// Leaves in the channel what another supervisor has put there: it has the other ends, and knows of it.
+    pub(super) fn keep_untaken(&mut self) {
+        self.put = u64::try_from(self.untaken()).unwrap_or(0);
+    }
+
     pub(crate) fn ours(&self) -> BorrowedFd<'_> {
         self.ours.as_fd()
     }

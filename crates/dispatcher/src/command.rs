@@ -3,6 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::{Arc, mpsc};
+use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
 use telemetry::figures::ListenerFigures;
@@ -23,12 +24,25 @@ pub(super) enum Command {
     CloseUnused(ListenAddress),
     /// Workers are awaited that may listen where no worker does now, or are not.
     Expect(bool),
+    /// Leave all that is shared to a successor; say when that is done.
+    HandOver {
+        successor: OwnedFd,
+        limit: Duration,
+        answer: mpsc::SyncSender<()>,
+    },
     /// Say what was counted.
     Figures(oneshot::Sender<Vec<ListenerFigures>>),
     /// Do this.
     Run(Box<dyn FnOnce(&mut Context) + Send>),
     /// Leave.
     End,
+}
+
+impl Command {
+    /// Whether it has an effect when all that is shared belongs to a successor.
+    pub(super) fn is_heard_to_the_end(&self) -> bool {
+        matches!(self, Self::Figures(_) | Self::End)
+    }
 }
 
 /// The dispatcher has ended.

@@ -18,6 +18,7 @@ use super::context::Context;
 use super::counts::Counts;
 use super::descriptors::descriptors_for_connections;
 use super::draining::{Drain, Draining};
+use super::hand_over::{self, Leaving};
 use super::listeners::Listeners;
 use super::members::Members;
 use super::notice::Notice;
@@ -42,6 +43,8 @@ pub(super) struct Beginning {
     pub(super) commands: CommandQueue,
     /// Where listeners and workers are noted.
     pub(super) memo: Option<Memo>,
+    /// Whose clients this dispatcher goes on with.
+    pub(super) predecessor: Option<OwnedFd>,
 }
 
 /// All that the dispatcher's thread owns.
@@ -52,6 +55,8 @@ pub(super) struct EventLoop {
     cx: Context,
     starving: Starving,
     standstills: Standstills,
+    /// Another process has all that is shared.
+    leaving: Option<Leaving>,
     ended: bool,
 }
 
@@ -64,6 +69,7 @@ impl EventLoop {
             notices,
             commands,
             memo,
+            predecessor,
         } = beginning;
         let epoll = Arc::new(epoll::create(epoll::CreateFlags::CLOEXEC)?);
         let wake = Token::Command.data();
@@ -87,17 +93,21 @@ impl EventLoop {
                 workers: Workers::new(epoll.clone(), counts, channel),
                 placement,
                 draining: Draining::default(),
-                takeover: Takeover::new(memo),
+                takeover: Takeover::new(memo, predecessor.is_some()),
                 descriptors,
             },
             epoll,
             commands,
             starving: Starving::default(),
             standstills: Standstills::default(),
+            leaving: None,
             ended: false,
         };
         takeover::take_over(left, &mut event_loop.cx);
         takeover::note(&mut event_loop.cx);
+        if let Some(predecessor) = predecessor {
+            event_loop.cx.placement.follow(predecessor)?;
+        }
         Ok(event_loop)
     }
 
@@ -132,6 +142,7 @@ impl EventLoop {
             cx.workers.counts.deadline(),
             cx.draining.deadline(),
             self.standstills.deadline(),
+            self.leaving.as_ref().and_then(Leaving::deadline),
         ];
         let next = deadlines.into_iter().flatten().min()?;
         let left = next.saturating_sub(cx.clock.now());
@@ -154,6 +165,10 @@ impl EventLoop {
             }
         }
         let cx = &mut self.cx;
+        if let Some(leaving) = &mut self.leaving {
+            leaving.end_turn(cx);
+            return;
+        }
         keep_time(cx);
         let (clock, notices) = (cx.clock, &mut cx.notices);
         cx.placement
@@ -178,6 +193,12 @@ impl EventLoop {
 
     fn handle(&mut self, token: Token, flags: epoll::EventFlags) {
         let cx = &mut self.cx;
+        match token {
+            Token::Proxy(_) | Token::Command => {}
+            // It is the successor's.
+            _ if self.leaving.is_some() => return,
+            _ => {}
+        }
         match token {
             Token::Listener(id) => {
                 accept::accept(id, cx);
@@ -206,7 +227,20 @@ impl EventLoop {
         self.commands.heard();
         while let Some(command) = self.commands.next() {
             let cx = &mut self.cx;
+            if self.leaving.is_some() && !command.is_heard_to_the_end() {
+                continue;
+            }
             match command {
+                Command::HandOver {
+                    successor,
+                    limit,
+                    answer,
+                } => {
+                    self.leaving = Some(hand_over::begin(successor, limit, cx));
+                    self.standstills = Standstills::default();
+                    // Who asked waits for it.
+                    let _ = answer.send(());
+                }
                 Command::Close => accept::close_all(cx),
                 Command::Drain(it) => drain(it, cx),
                 Command::Expect(awaited) => {

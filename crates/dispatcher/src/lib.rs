@@ -20,6 +20,7 @@
 //! | `adopted` | listening sockets from outside |
 //! | `takeover` | listeners and workers of a supervisor that was killed |
 //! | `membership`, `endings` | how workers join and leave; what becomes of listeners without them |
+//! | `hand_over` | leaving listeners and workers to another process, which goes on with them |
 //! | `heirs` | processes that accept from what another one has opened |
 //! | `given_back` | taking the connections that draining workers give back |
 //! | `registration`, `registered` | the thread that workers ask, and what it has the loop do |
@@ -50,6 +51,7 @@ mod endpoint;
 mod event_loop;
 mod figures;
 mod given_back;
+mod hand_over;
 mod heirs;
 mod ids;
 mod ledger;
@@ -76,7 +78,9 @@ mod workers;
 
 use std::io;
 use std::os::fd::OwnedFd;
+use std::sync::mpsc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 pub use address::ListenAddress;
 pub use check::{CheckConnection, Checks};
@@ -102,6 +106,9 @@ pub struct Settings {
     pub registration: RegistrationSettings,
     /// Where listeners and workers are noted, for a supervisor that takes them over.
     pub memo: Option<Memo>,
+    /// The dispatcher that this one replaces sends its clients over this socket ([`Dispatcher::hand_over`]).
+    /// None where there is none, or it was killed.
+    pub predecessor: Option<OwnedFd>,
 }
 
 /// The dispatcher's thread, from outside.
@@ -133,6 +140,7 @@ impl Dispatcher {
             notices,
             commands: queue,
             memo: settings.memo,
+            predecessor: settings.predecessor,
         };
         let event_loop = EventLoop::new(beginning, left)?;
         let thread = std::thread::Builder::new()
@@ -193,6 +201,29 @@ impl Dispatcher {
     /// that reason has not finished its start.
     pub fn answers(&self) -> bool {
         self.registration.works()
+    }
+
+    /// Leaves listeners and workers to a successor in another process, which has them by the notes in the memo
+    /// and takes over at [`Self::start`]. When this returns, this dispatcher has closed its copies of all that
+    /// the successor uses, and touches nothing of it any more: no channel, no path, no note. So it is called
+    /// when the two tables of descriptors are separate, and before the successor starts.
+    ///
+    /// Where requests are placed, clients go to the successor over `successor`, one end of a pair of Unix
+    /// SEQPACKET sockets; the successor has the other end as [`Settings::predecessor`]. Those that cannot move
+    /// are served here until they are done, or `limit` has passed. Then [`Notice::HandedOver`] follows, and
+    /// nothing is left to do but to drop this dispatcher. Other commands have no effect any more. What waits in the
+    /// central queue, where connections are placed, is closed.
+    pub fn hand_over(&self, successor: OwnedFd, limit: Duration) {
+        let (answer, done) = mpsc::sync_channel(1);
+        self.say(Command::HandOver {
+            successor,
+            limit,
+            answer,
+        });
+        // If the thread has ended there is nothing left to hand over.
+        let _ = done.recv();
+        // What was registered is noted. What a worker asks from now on the successor hears.
+        self.registration.wait();
     }
 
     /// The way for health checks.

@@ -119,6 +119,12 @@ impl Listener {
         }
     }
 
+    /// Another process goes on with the socket: this one closes its copy.
+    pub(super) fn hand_over(&mut self, epoll: &OwnedFd) {
+        self.lent = true;
+        self.shut(epoll);
+    }
+
     /// Whether it would accept more, and does not: there was no room for it.
     pub(super) fn is_held_up(&self) -> bool {
         !self.accepting && !self.shut

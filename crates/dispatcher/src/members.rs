@@ -227,6 +227,14 @@ impl Members {
         watched
     }
 
+    /// Watches over no process any more.
+    pub(super) fn watch_none(&mut self) {
+        for (_, process) in self.processes.drain() {
+            // Another process may have a copy of it.
+            let _ = epoll::delete(&*self.epoll, &process.pidfd);
+        }
+    }
+
     /// The processes that listen at a listener.
     pub(super) fn holders_at(&self, listener: ListenerId) -> Vec<i32> {
         let members = self.all.values();

@@ -90,6 +90,8 @@ pub enum Notice {
     Certificate { reason: String },
     /// The workers of a process group have nothing to do any more, which was asked.
     Drained { group: i32 },
+    /// Nothing is left of what was to be finished after the successor had taken over.
+    HandedOver,
     /// A request could not be served as it should.
     RequestFailed {
         address: ListenAddress,

@@ -26,6 +26,8 @@ pub(super) enum RegistrationEvent {
     Left(ListenAddress),
     /// The path of a listener that was taken over.
     Path(ListenerId, Box<KeptPath>),
+    /// Another process goes on: nothing is answered any more, and all paths stay.
+    HandedOver,
     /// A worker has sent this, and it is of no use.
     PutAway(OwnedFd),
 }

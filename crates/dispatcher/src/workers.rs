@@ -46,6 +46,14 @@ impl Workers {
         self.channels.insert(id, channel);
         Ok(())
     }
+
+    /// Another process goes on with the channels: this one closes its copies.
+    pub(super) fn hand_over(&mut self) {
+        for (_, channel) in self.channels.drain() {
+            // Of a descriptor that is in the epoll this cannot fail.
+            let _ = epoll::delete(&*self.epoll, channel.ours());
+        }
+    }
 }
 
 impl Channels for Workers {

@@ -2,6 +2,8 @@
 //! needs one of them is given that one.
 
 use crate::Settings;
+use crate::hand_over::adopted::Adopted;
+use crate::hand_over::successor::Heir;
 use crate::io::Io;
 use crate::limits::Limits;
 use crate::listener::Listeners;
@@ -19,13 +21,18 @@ pub(crate) struct Context {
     pub(crate) limits: Limits,
     pub(crate) ready: Ready,
     pub(crate) outcomes: Outcomes,
+    /// Requests that another proxy has in progress.
+    pub(crate) adopted: Adopted,
+    /// Who comes after this proxy.
+    pub(crate) heir: Heir,
     /// The app stops.
     pub(crate) is_closing: bool,
 }
 
 impl Context {
-    /// Whether clients' connections go on after a response.
-    pub(crate) fn keeps_clients(&self) -> bool {
-        !self.is_closing && !self.limits.capacity.is_pressed
+    /// Whether clients' connections go on after a response. One with TLS cannot move to a successor.
+    pub(crate) fn keeps_clients(&self, is_tls: bool) -> bool {
+        let stays = is_tls && self.heir.is_known();
+        !self.is_closing && !self.limits.capacity.is_pressed && !stays
     }
 }

@@ -13,6 +13,7 @@ use crate::downstream::leave::drop_client;
 use crate::downstream::protocol;
 use crate::exchange::{Stage, ending, placing, serve};
 use crate::forward::tunnel;
+use crate::hand_over::{adopted, parting};
 use crate::limits::shares::Shares;
 use crate::slab::{Key, Slab};
 use crate::upstream::batch::{Entry, Sent};
@@ -38,6 +39,10 @@ pub(crate) fn drive<W: Workers>(
             return;
         };
         let step = match flush(client, cx) {
+            Ok(()) if parting::may_move(client, cx) => {
+                parting::move_over(key, clients, cx);
+                return;
+            }
             Ok(()) => match client.phase {
                 Phase::ProxyHeader => read_proxy_header(key, clients, cx),
                 Phase::Http2(_) => serve_http2(key, clients, cx),
@@ -114,6 +119,7 @@ pub(crate) fn settle<W: Workers>(clients: &mut Slab<Client>, cx: &mut Context, w
     if cx.upstream.batch.is_full() {
         send_batch(clients, cx, workers);
     }
+    adopted::place_new(cx, workers);
     for _ in 0..AT_ONCE {
         while let Some(listener) = cx.ready.next_listener() {
             place_waiting(listener, clients, cx, workers);
@@ -152,6 +158,10 @@ fn place_waiting<W: Workers>(
             }
             None => return,
         };
+        if adopted::is_one(arrival.ticket) {
+            adopted::hand(arrival.ticket, member, cx, workers);
+            continue;
+        }
         let key = Key::of(arrival.ticket.0);
         match clients.get_mut(key) {
             Some(client) => placing::start(client, member, route, cx, workers),

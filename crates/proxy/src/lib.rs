@@ -16,6 +16,7 @@
 //! | `upstream` | connections to workers: pools, hand-off, batches, taking back |
 //! | `listener`, `detect` | what a listener counts, and what is spoken there |
 //! | `limits`, `timeouts` | what a client may have, and how long it may take |
+//! | `hand_over` | going on with the clients of another proxy, which this one replaces |
 //! | `outcome` | what becomes of a request, for counters, reports and the access log |
 //! | `link` | one connection: reading, and writing without waiting |
 //!
@@ -31,6 +32,7 @@ mod downstream;
 mod drive;
 mod exchange;
 mod forward;
+mod hand_over;
 mod io;
 mod limits;
 mod link;

@@ -19,6 +19,10 @@ use crate::downstream::leave::{close_all, conclude, drop_client};
 use crate::downstream::tls::Certificates;
 use crate::drive::{drive, go_on, resume, send_batch, settle};
 use crate::exchange::Stage;
+use crate::hand_over::adopted::Adopted;
+use crate::hand_over::predecessor::Predecessor;
+use crate::hand_over::successor::{self, Heir};
+use crate::hand_over::{PREDECESSOR, SUCCESSOR};
 use crate::io::Io;
 use crate::limits::{Limits, idle_eviction};
 use crate::listener::Listeners;
@@ -40,8 +44,10 @@ pub struct Proxy {
     pub(crate) clients: Slab<Client>,
     pub(crate) cx: Context,
     certificates: Option<Certificates>,
+    /// The proxy that this one replaces.
+    pub(crate) predecessor: Option<Predecessor>,
     /// When all clients and connections are looked at again.
-    sweep_at: Nanos,
+    pub(crate) sweep_at: Nanos,
 }
 
 impl Proxy {
@@ -58,9 +64,12 @@ impl Proxy {
                 upstream: Upstream::new(first),
                 ready: Ready::default(),
                 outcomes: Outcomes::new(first),
+                adopted: Adopted::default(),
+                heir: Heir::None,
                 is_closing: false,
             },
             certificates: None,
+            predecessor: None,
             sweep_at: 0,
         }
     }
@@ -176,7 +185,19 @@ impl Proxy {
         flags: epoll::EventFlags,
         workers: &mut W,
     ) {
-        let key = Key::of(data & (UPSTREAM - 1));
+        let number = data & (UPSTREAM - 1);
+        let key = Key::of(number);
+        if number == SUCCESSOR && !is_upstream(data) {
+            let now = self.cx.io.now;
+            let successor = self.cx.heir.successor();
+            successor.into_iter().for_each(|it| it.note(flags, now));
+            return;
+        }
+        if number == PREDECESSOR && !is_upstream(data) {
+            self.hear_predecessor();
+            self.settle(workers);
+            return;
+        }
         let is_known = match is_upstream(data) {
             true => self.upstream_event(key, workers),
             false => self.client_event(key, flags, workers),
@@ -241,7 +262,7 @@ impl Proxy {
             };
             let taken = listener.balancer.turned(cx.io.now, member, &mut view);
             if let Some(taken) = taken {
-                take_back::begins(Key::of(taken.0), &mut self.clients, cx);
+                take_back::begins(taken, &mut self.clients, cx);
             }
         }
         self.settle(workers);
@@ -260,7 +281,8 @@ impl Proxy {
             .iter()
             .filter_map(|(_, listener)| listener.balancer.deadline())
             .chain(cx.upstream.untaken_at)
-            .chain((!cx.ready.is_empty()).then_some(cx.io.now))
+            .chain(cx.heir.deadline())
+            .chain((!cx.ready.is_empty() || cx.adopted.has_new()).then_some(cx.io.now))
             .chain(is_busy.then_some(self.sweep_at))
             .chain(idle_eviction::makes_room_at(&self.clients, cx))
             .chain(cx.ready.resumes_at())
@@ -294,6 +316,8 @@ impl Proxy {
     /// Sends the batch. Call it at the end of each turn.
     pub fn send_batch<W: Workers>(&mut self, workers: &mut W) {
         send_batch(&mut self.clients, &mut self.cx, workers);
+        successor::end_turn(&mut self.clients, &mut self.cx);
+        self.resume_predecessor();
     }
 
     /// The app stops: connections end with the response that they are at.
@@ -338,7 +362,8 @@ impl Proxy {
             };
             usize::from(client.carrier.is_connection()) + usize::from(is_returned)
         });
-        clients.sum::<usize>() + self.cx.upstream.connections.len()
+        let own = clients.sum::<usize>() + self.cx.upstream.connections.len();
+        own + self.cx.adopted.descriptors()
     }
 
     /// Newcomers wait for a place, or no longer.

@@ -12,6 +12,7 @@ use crate::downstream::client::{Client, Phase, Reading};
 use crate::downstream::http2::session::{Activity, Session};
 use crate::downstream::leave::{conclude, drop_client};
 use crate::exchange::{Exchange, Stage, departure};
+use crate::hand_over::adopted;
 use crate::limits::idle_eviction::make_room;
 use crate::slab::{Key, Slab};
 use crate::upstream::Upstream;
@@ -171,12 +172,17 @@ pub(crate) fn refuse_overdue(clients: &mut Slab<Client>, cx: &mut Context) {
     for (id, listener) in cx.listeners.iter_mut() {
         if listener.balancer.deadline().is_some_and(|at| at <= now) {
             while let Some(arrival) = listener.balancer.overdue(now) {
-                refused.push(Key::of(arrival.ticket.0));
+                refused.push(arrival.ticket);
             }
             cx.ready.place_at(id);
         }
     }
-    for key in refused {
+    for ticket in refused {
+        if adopted::is_one(ticket) {
+            adopted::give_up(ticket, cx);
+            continue;
+        }
+        let key = Key::of(ticket.0);
         let client = clients.get_mut(key);
         let trouble = client.and_then(Client::exchange).and_then(|it| it.trouble);
         conclude(key, Refusal::NoWorker, trouble, clients, cx);

@@ -329,6 +329,7 @@ fn event_of(notice: Notice) -> Option<Event> {
         | Notice::DatagramsInUse { .. }
         | Notice::Loaded { .. }
         | Notice::Drained { .. }
+        | Notice::HandedOver
         | Notice::Starving(_)
         | Notice::Blocked { .. }
         | Notice::Unblocked { .. }

@@ -168,6 +168,7 @@ impl Supervisor {
                     links: self.folder.links(),
                 },
                 memo: lifeline.map(|lifeline| lifeline.channels.share()),
+                predecessor: None,
             },
             self.notices_in.clone(),
             left,

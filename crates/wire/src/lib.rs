@@ -4,7 +4,7 @@
 //! one [`Request`] for each connection and reads one [`Reply`]; file descriptors travel beside
 //! them. On a *channel*, the socket that stands in for a worker's listener, the supervisor sends
 //! [`Handoff`]s; over a socket of its own the library gives connections back, each with what has
-//! [`Passed`] over it. All messages have a fixed size, so that a reader needs no allocation and can
+//! [`Passed`] over it. A supervisor that is replaced tells its successor what has [`Moved`]. All other messages have a fixed size, so that a reader needs no allocation and can
 //! refuse whatever has another length. Both sides run on one machine: integers are in its order.
 
 #![no_std]
@@ -13,6 +13,7 @@
 mod address;
 mod door;
 mod handoff;
+mod moved;
 mod pair;
 
 pub use address::Address;
@@ -21,6 +22,7 @@ pub use handoff::{
     CHANNEL_NAME_LEN, GIVE_BACK_LEN, HANDOFF_LEN, Handoff, PROBE_LEN, Passed, RETURNED_LEN,
     STANDING_LEN, Standing, channel_id, channel_name,
 };
+pub use moved::{MOVED_LEN, Moved, Way};
 pub use pair::{PAIR_NAME_LEN, pair_address, pair_name};
 
 /// The version of all messages here. A door refuses another one, and the library then passes

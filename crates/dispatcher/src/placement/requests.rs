@@ -95,6 +95,10 @@ impl Requests {
     }
 
     pub(super) fn begin_turn(&mut self, now: Nanos, events: &[epoll::Event]) {
+        if self.proxy.has_predecessor() {
+            // Its clients come without being accepted.
+            self.divide_descriptors();
+        }
         self.proxy.begin_turn(now);
         for event in events {
             if let Some(Token::Proxy(number)) = Token::of(event.data) {

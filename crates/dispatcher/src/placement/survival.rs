@@ -1,5 +1,6 @@
-//! What a placement takes over from a killed supervisor.
+//! What a placement takes over from another supervisor, and what it leaves to one.
 
+use std::io;
 use std::os::fd::OwnedFd;
 
 use balance::MemberId;
@@ -42,6 +43,38 @@ impl Placement {
     pub(crate) fn restore_way_back(&mut self, member: MemberId, ours: OwnedFd, theirs: OwnedFd) {
         if let Self::Connections(connections) = self {
             connections.ways_back_mut().restore(member, ours, theirs);
+        }
+    }
+
+    /// Goes on with the clients of the placement at the other end of this socket.
+    pub(crate) fn follow(&mut self, predecessor: OwnedFd) -> io::Result<()> {
+        match self {
+            Self::Connections(_) => Ok(()),
+            Self::Requests(requests) => requests.proxy.follow(predecessor),
+        }
+    }
+
+    /// Another placement goes on with all workers, and with the clients as they can move.
+    pub(crate) fn hand_over(&mut self, successor: OwnedFd, workers: &mut Workers) {
+        match self {
+            Self::Connections(_) => {}
+            Self::Requests(requests) => requests.proxy.hand_over(successor, workers),
+        }
+    }
+
+    /// Whether nothing is left to do after [`Self::hand_over`].
+    pub(crate) fn has_handed_over(&self) -> bool {
+        match self {
+            Self::Connections(_) => true,
+            Self::Requests(requests) => requests.proxy.has_handed_over(),
+        }
+    }
+
+    /// The time for it is over: what is left is closed.
+    pub(crate) fn cut(&mut self) {
+        match self {
+            Self::Connections(_) => {}
+            Self::Requests(requests) => requests.proxy.cut(),
         }
     }
 

@@ -108,6 +108,7 @@ pub(super) fn start(
         .name("registration".into())
         .spawn(move || {
             registrar.run();
+            registrar.hear_last();
             drop(registrar);
             drop::<mpsc::Sender<()>>(alive);
         })?;
@@ -256,10 +257,29 @@ impl Registrar {
                 Ok(RegistrationEvent::Left(address)) => {
                     self.left.insert(address);
                 }
+                Ok(RegistrationEvent::HandedOver) => {
+                    self.hand_paths_over();
+                    return Err(Gone);
+                }
                 Ok(RegistrationEvent::PutAway(descriptor)) => self.closer.close([descriptor]),
                 Err(mpsc::TryRecvError::Empty) => return Ok(()),
                 Err(mpsc::TryRecvError::Disconnected) => return Err(Gone),
             }
+        }
+    }
+
+    /// What the dispatcher has told may lie there still where it has refused to do something since.
+    fn hear_last(&mut self) {
+        while let Ok(event) = self.inbox.next() {
+            if matches!(event, RegistrationEvent::HandedOver) {
+                self.hand_paths_over();
+            }
+        }
+    }
+
+    fn hand_paths_over(&mut self) {
+        for (_, kept) in self.paths.drain() {
+            kept.path.hand_over();
         }
     }
 

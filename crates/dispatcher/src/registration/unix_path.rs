@@ -165,6 +165,12 @@ impl UnixPath {
         self.left = true;
     }
 
+    /// Another process goes on with the path, and with the link.
+    pub(super) fn hand_over(mut self) {
+        self.left = true;
+        self.link = None;
+    }
+
     /// Leaves the path where it is.
     pub(super) fn leave(mut self) {
         self.left = true;
@@ -223,6 +229,15 @@ mod tests {
         UnixStream::connect(&path).unwrap();
         drop(kept);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
+    }
+
+    #[test]
+    fn a_path_that_another_process_goes_on_with_stays_with_its_link() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, _listener, kept) = kept(folder.path());
+        kept.hand_over();
+        UnixStream::connect(&path).unwrap();
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[test]

@@ -26,6 +26,9 @@ pub(super) use restore::take_over;
 pub(super) struct Takeover {
     memo: Option<Memo>,
     changed: bool,
+    /// The supervisor before this one has not been killed: it lives on, with the requests that it has in
+    /// progress.
+    has_predecessor: bool,
     /// The paths of Unix listeners.
     paths: HashMap<ListenerId, PathNote>,
 }
@@ -76,11 +79,17 @@ struct MemberNote {
 }
 
 impl Takeover {
-    pub(super) fn new(memo: Option<Memo>) -> Self {
+    pub(super) fn new(memo: Option<Memo>, has_predecessor: bool) -> Self {
         Self {
             memo,
+            has_predecessor,
             ..Self::default()
         }
+    }
+
+    /// Another process goes on: nothing more is noted.
+    pub(super) fn hand_over(&mut self) {
+        self.memo = None;
     }
 
     /// The notes are out of date.

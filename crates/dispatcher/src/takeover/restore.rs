@@ -132,7 +132,15 @@ fn restore(
     let theirs = note.theirs.and_then(|theirs| left.take(theirs));
     let acceptors = note.holders.len();
     let mut channel = Channel::restored(ours, theirs, note.cookie, note.watched, acceptors);
-    let untaken = channel.empty().into_iter();
+    let untaken = match cx.takeover.has_predecessor && !cx.placement.places_connections() {
+        // The other ends are with the predecessor, which has requests in progress over them.
+        true => {
+            channel.keep_untaken();
+            Vec::new()
+        }
+        false => channel.empty(),
+    };
+    let untaken = untaken.into_iter();
     waiting.extend(untaken.map(|(socket, message)| {
         let connection = Connection::returned(socket, message);
         (listener, connection)

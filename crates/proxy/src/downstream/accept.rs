@@ -15,7 +15,7 @@ use super::proxy_header::{self, Header};
 use crate::context::Context;
 use crate::limits::idle_eviction::make_place;
 use crate::limits::shares::Sharer;
-use crate::link::{Link, prepare};
+use crate::link::{Input, Link, prepare};
 use crate::slab::{Key, Slab};
 
 /// A client has connected. `tls` is spoken over its connection, if there is any.
@@ -24,14 +24,52 @@ use crate::slab::{Key, Slab};
 /// If the kernel cannot watch the connection, or its address has as many places as one may have.
 pub(crate) fn accept(
     socket: OwnedFd,
-    mut source: Source,
+    source: Source,
     tls: impl FnOnce() -> io::Result<Option<ServerConnection>>,
     clients: &mut Slab<Client>,
     cx: &mut Context,
 ) -> io::Result<()> {
+    let beginning = Beginning {
+        phase: match cx.settings.proxy_protocol {
+            true => Phase::ProxyHeader,
+            false => Phase::reading(cx.io.now),
+        },
+        served: false,
+        input: Input::default(),
+    };
+    let listener = source.listener;
+    let key = admit(socket, source, beginning, tls, clients, cx)?;
+    if cx.listeners.passes_whole(listener) {
+        // Its client waits for the worker to speak.
+        cx.ready.wake(key);
+    }
+    Ok(())
+}
+
+/// How a client begins.
+#[derive(Debug)]
+pub(crate) struct Beginning {
+    pub(crate) phase: Phase,
+    /// It has had a response.
+    pub(crate) served: bool,
+    /// What has been read from it.
+    pub(crate) input: Input,
+}
+
+/// Gives a client's connection a place among the others.
+///
+/// # Errors
+/// As [`accept`].
+pub(crate) fn admit(
+    socket: OwnedFd,
+    mut source: Source,
+    beginning: Beginning,
+    tls: impl FnOnce() -> io::Result<Option<ServerConnection>>,
+    clients: &mut Slab<Client>,
+    cx: &mut Context,
+) -> io::Result<Key> {
     // Before a PROXY header it is the balancer's, which may open as many as it likes.
-    let has_header = cx.settings.proxy_protocol;
-    if !has_header {
+    if !matches!(beginning.phase, Phase::ProxyHeader) {
         source.sharer = Sharer::of_client(source.peer.address, &cx.settings.trusted);
     }
     if !make_place(source.sharer, source.peer.address, clients, cx) {
@@ -39,22 +77,17 @@ pub(crate) fn accept(
     }
     prepare(&socket);
     let now = cx.io.now;
-    let phase = match has_header {
-        true => Phase::ProxyHeader,
-        false => Phase::reading(now),
-    };
     let tls = tls()?;
     let key = clients.insert(|key| {
         let link = Link::new(socket, &cx.io.epoll, cx.io.kind | key.bits())?.with_tls(tls);
-        let carrier = Carrier::Connection;
-        Ok::<_, io::Error>(Client::new(key, link, carrier, source, phase, now))
+        let (carrier, phase) = (Carrier::Connection, beginning.phase);
+        let mut client = Client::new(key, link, carrier, source, phase, now);
+        client.served = beginning.served;
+        client.link.input = beginning.input;
+        Ok::<_, io::Error>(client)
     })?;
-    if cx.listeners.passes_whole(source.listener) {
-        // Its client waits for the worker to speak.
-        cx.ready.wake(key);
-    }
     cx.limits.shares.enter(source.sharer);
-    Ok(())
+    Ok(key)
 }
 
 /// Reads the PROXY header, after which the connection counts towards the client that it names.

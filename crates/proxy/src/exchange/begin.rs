@@ -9,7 +9,7 @@ use std::net::IpAddr;
 use balance::Client as Caller;
 use http1::{Framing, HEADERS, Hop, Refusal, Request};
 
-use super::{Exchange, departure, placing};
+use super::{Exchange, Stage, departure, placing};
 use crate::context::Context;
 use crate::downstream::client::{Client, Phase, Reading, Step};
 use crate::downstream::http1::Refused;
@@ -88,6 +88,11 @@ pub(crate) fn begin<W: Workers>(
         return Err(refused(Refusal::BodyTooLarge));
     }
     let step = placing::arrive(client, cx, workers).map_err(refused)?;
+    if let Some(exchange) = client.exchange()
+        && matches!(exchange.stage, Stage::Waiting)
+    {
+        exchange.raw = bytes.get(..used).map(<[u8]>::to_vec);
+    }
     Ok((step, used))
 }
 

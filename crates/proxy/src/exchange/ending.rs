@@ -89,7 +89,9 @@ pub(crate) fn refuse(
     let (mut keep_alive, mut is_head) = (false, false);
     let mut record = match std::mem::replace(&mut client.phase, next) {
         Phase::Serving(exchange) => {
-            keep_alive = exchange.keep_alive && exchange.request_done && cx.keeps_clients();
+            keep_alive = exchange.keep_alive
+                && exchange.request_done
+                && cx.keeps_clients(client.link.is_tls());
             is_head = exchange.is_head;
             let report = report(&exchange, listener, refusal, detail);
             cx.outcomes.report(report);

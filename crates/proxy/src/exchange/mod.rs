@@ -37,6 +37,9 @@ pub(crate) struct Exchange {
     pub(crate) has_body: bool,
     /// The head for the worker; gone when it has been sent, unless it may be sent again.
     pub(crate) head: Vec<u8>,
+    /// All that has been read of it, as it came: of one that had to wait for a worker, as long as nothing more
+    /// is read. So it can move to another proxy.
+    pub(crate) raw: Option<Vec<u8>>,
     pub(crate) request: BodyDecoder,
     pub(crate) request_encoder: BodyEncoder,
     /// The whole request has been read, and passed on.
@@ -151,6 +154,7 @@ impl Exchange {
             origin,
             has_body: false,
             head: Vec::new(),
+            raw: None,
             request: BodyDecoder::new(Framing::Empty),
             request_encoder: BodyEncoder::Plain,
             request_done: true,

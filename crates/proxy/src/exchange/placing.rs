@@ -8,6 +8,7 @@ use crate::Workers;
 use crate::context::Context;
 use crate::detect::NO_ANSWER;
 use crate::downstream::client::{Client, Step};
+use crate::hand_over::successor;
 use crate::outcome::Outcome;
 use crate::upstream::handoff::{self, Route};
 use crate::upstream::loops::View;
@@ -18,6 +19,9 @@ pub(crate) fn arrive<W: Workers>(
     cx: &mut Context,
     workers: &mut W,
 ) -> Result<Step, Refusal> {
+    if cx.heir.is_known() {
+        return successor::place(client, cx);
+    }
     let Some(arrival) = client.arrival() else {
         return Ok(Step::Wait);
     };

@@ -14,6 +14,15 @@ pub(crate) fn serve<W: Workers>(client: &mut Client, cx: &mut Context, workers: 
     if departure::is_leaving(client, cx) {
         return Step::Over;
     }
+    if cx.heir.is_known()
+        && let Phase::Serving(exchange) = &client.phase
+        && !matches!(exchange.stage, Stage::With(..))
+    {
+        return match placing::arrive(client, cx, workers) {
+            Ok(step) => step,
+            Err(refusal) => ending::fail(client, refusal, None, cx),
+        };
+    }
     if let Phase::Serving(exchange) = &client.phase
         && exchange.is_whole
     {

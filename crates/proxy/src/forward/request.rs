@@ -65,6 +65,7 @@ pub(crate) fn pass(client: &mut Client, cx: &mut Context) -> Passed {
     } else {
         &kept
     };
+    exchange.raw = None;
     let out = &mut io.write_buffer;
     out.clear();
     let encoder = exchange.request_encoder;

@@ -16,7 +16,7 @@ use crate::listener::Listeners;
 
 /// Passes on some of a response.
 pub(crate) fn pass(client: &mut Client, cx: &mut Context) -> Passed {
-    let keeps_clients = cx.keeps_clients();
+    let keeps_clients = cx.keeps_clients(client.link.is_tls());
     let Phase::Serving(exchange) = &mut client.phase else {
         return Passed::Nothing;
     };
@@ -53,11 +53,12 @@ pub(crate) fn pass(client: &mut Client, cx: &mut Context) -> Passed {
     let is_new = exchange.answer.is_none();
     let mut rest = input;
     if is_new {
+        let given_to = exchange.record.worker;
         let rules = Rules {
             settings: &cx.settings,
             carrier: client.carrier,
             keeps_clients,
-            worker: || worker(&cx.listeners, client.listener, member),
+            worker: || given_to.or_else(|| worker(&cx.listeners, client.listener, member)),
         };
         match response_head::read(input, exchange, rules, out) {
             Ok(Head::Complete(behind)) => {

@@ -308,6 +308,19 @@ impl Link {
         self.input.is_empty() && self.transport.socket().is_some_and(Socket::is_quiet)
     }
 
+    /// Whether bytes go over a socket as they are, and all that was sent has been written.
+    pub(crate) fn is_bare(&self) -> bool {
+        matches!(self.transport, Transport::Socket(_)) && !self.is_clogged()
+    }
+
+    /// The socket of one that is bare; the epoll tells no more of it.
+    pub(crate) fn into_socket(self, epoll: &OwnedFd) -> Option<OwnedFd> {
+        match self.transport {
+            Transport::Socket(socket) => Some(socket.leave(epoll)),
+            Transport::Tls(..) | Transport::Stream(_) => None,
+        }
+    }
+
     /// The socket, where nothing but bytes goes over it.
     pub(crate) fn descriptor(&self) -> Option<BorrowedFd<'_>> {
         match &self.transport {

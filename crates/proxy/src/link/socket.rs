@@ -152,6 +152,13 @@ impl Socket {
         !self.ending && !self.readable
     }
 
+    /// The socket alone. Another process may have it, too: so it has to be taken out of the epoll.
+    pub(crate) fn leave(self, epoll: &OwnedFd) -> OwnedFd {
+        // Of a descriptor that is in the epoll this cannot fail.
+        let _ = epoll::delete(epoll, &self.fd);
+        self.fd
+    }
+
     pub(crate) fn descriptor(&self) -> BorrowedFd<'_> {
         self.fd.as_fd()
     }

@@ -53,6 +53,19 @@ pub(crate) fn account(id: u64, mut record: Record, outcome: Outcome, cx: &mut Co
     }
 }
 
+/// A request goes to another proxy before a worker has had it: that one counts it.
+pub(crate) fn moved(id: u64, record: Record, cx: &mut Context) {
+    if let Some(client) = record.client
+        && record.has_place
+    {
+        cx.limits.per_client.free(client);
+    }
+    if let Some(listener) = cx.listeners.get_mut(id) {
+        listener.open -= 1;
+        listener.counts.total -= 1;
+    }
+}
+
 /// What was counted of each worker at a listener, by their keys, with what is in progress.
 pub(crate) fn workers(
     id: u64,

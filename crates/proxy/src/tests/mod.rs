@@ -24,6 +24,7 @@ mod departure;
 mod descriptors;
 mod detect;
 mod floods;
+mod hand_over;
 mod http2;
 mod placing;
 mod responses;

@@ -22,7 +22,7 @@ use crate::link::Link;
 use crate::listener::Listeners;
 use crate::slab::{Key, Slab};
 use batch::Batch;
-use connection::{Ends, UpstreamConnection};
+use connection::{Ends, UpstreamConnection, number_of};
 use pool::UpstreamPool;
 
 /// Why a request may have to wait.
@@ -44,6 +44,7 @@ pub(crate) struct Upstream {
     /// Tells clients apart by what their requests' fields say.
     pub(crate) named_by: RandomState,
     /// Names connections; no two supervisors' are alike.
+    first_number: u64,
     next_number: u64,
 }
 
@@ -57,6 +58,7 @@ impl Upstream {
             limit: usize::MAX,
             untaken_at: None,
             named_by: RandomState::new(),
+            first_number: first,
             next_number: first,
         }
     }
@@ -71,15 +73,27 @@ impl Upstream {
         listeners: &Listeners,
         io: &Io,
     ) -> Result<(Key, OwnedFd), &'static str> {
-        if !self.make_room() {
-            return Err(OUT_OF_DESCRIPTORS);
-        }
         let pool = self.pools.get(&member);
         let listener = pool.and_then(|pool| listeners.get(pool.listener));
         let local = listener.ok_or("the worker has left")?.local(ends.local);
+        self.open_at(member, ends, sockaddr, &local, io)
+    }
+
+    /// The same; the worker sees `local` as its own address.
+    pub(crate) fn open_at(
+        &mut self,
+        member: MemberId,
+        ends: Ends,
+        sockaddr: &[u8],
+        local: &[u8],
+        io: &Io,
+    ) -> Result<(Key, OwnedFd), &'static str> {
+        if !self.make_room() {
+            return Err(OUT_OF_DESCRIPTORS);
+        }
         let number = self.next_number;
         self.next_number += 1;
-        let made = connection::make(number, sockaddr, &local);
+        let made = connection::make(number, sockaddr, local);
         let (ours, theirs) = made.map_err(|error| trouble(&error))?;
         let key = self.connections.insert(|key| {
             let data = io.kind | UPSTREAM | key.bits();
@@ -100,6 +114,12 @@ impl Upstream {
         });
         let key = key.map_err(|error| trouble(&error.into()))?;
         Ok((key, theirs))
+    }
+
+    /// Whether this is the worker's end of a connection that another proxy has made.
+    pub(crate) fn is_foreign(&self, end: &OwnedFd) -> bool {
+        let own = self.first_number..self.next_number;
+        number_of(end).is_some_and(|number| !own.contains(&number))
     }
 
     /// Makes room for one more connection. Whether there is any.

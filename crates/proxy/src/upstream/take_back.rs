@@ -3,7 +3,7 @@
 
 use std::os::fd::OwnedFd;
 
-use balance::{Look, MemberId};
+use balance::{Look, MemberId, Ticket};
 
 use super::OVERDUE;
 use super::connection::UpstreamConnection;
@@ -14,6 +14,7 @@ use crate::downstream::client::{Client, Phase};
 use crate::downstream::peer::Peer;
 use crate::exchange::Stage;
 use crate::forward::tunnel;
+use crate::hand_over::adopted;
 use crate::slab::{Key, Slab};
 
 /// Why a request may have to wait, where a worker is to blame.
@@ -151,15 +152,19 @@ pub(crate) fn recall<W: Workers>(
     // If it did not come back, the worker has just taken it.
     let listener = cx.listeners.get_mut(listener);
     if let Some(taken) = listener.and_then(|it| it.balancer.taken(cx.io.now, member)) {
-        begins(Key::of(taken.0), clients, cx);
+        begins(taken, clients, cx);
     }
 }
 
 /// A worker has taken a request that was staged: what it may take to read and to answer it counts
 /// from now.
-pub(crate) fn begins(client: Key, clients: &mut Slab<Client>, cx: &mut Context) {
+pub(crate) fn begins(request: Ticket, clients: &mut Slab<Client>, cx: &mut Context) {
     let now = cx.io.now;
-    let exchange = clients.get_mut(client).and_then(Client::exchange);
+    if adopted::is_one(request) {
+        return;
+    }
+    let client = clients.get_mut(Key::of(request.0));
+    let exchange = client.and_then(Client::exchange);
     let Some(exchange) = exchange else {
         return;
     };
@@ -193,6 +198,9 @@ fn take_out<W: Workers>(
             continue;
         };
         let Some((at, key)) = pool.find_untaken(&end, &upstream.connections) else {
+            if upstream.is_foreign(&end) {
+                adopted::came_back(end, member, listener, cx);
+            }
             continue;
         };
         pool.untaken.remove(at);
@@ -228,15 +236,29 @@ fn remove_deserted<W: Workers>(
     cx: &mut Context,
     workers: &mut W,
 ) {
-    let lying = all_in_channel(member, workers);
+    let lying: Vec<_> = all_in_channel(member, workers)
+        .into_iter()
+        .map(|end| (cx.upstream.is_foreign(&end), end))
+        .collect();
     let connections = &cx.upstream.connections;
     let Some(pool) = cx.upstream.pools.get_mut(&member) else {
         return;
     };
+    let listener = pool.listener;
     pool.untaken.retain(|key| connections.get(*key).is_some());
     // What the channel does not take again, and what came behind that.
     let mut refused = Vec::new();
-    for end in lying {
+    let mut others = Vec::new();
+    for (is_foreign, end) in lying {
+        if is_foreign {
+            let peer = adopted::peer_of(&end);
+            let handed = match refused.is_empty() && others.is_empty() {
+                true => workers.hand(member, end, peer.as_bytes()),
+                false => Err(end),
+            };
+            others.extend(handed.err());
+            continue;
+        }
         let Some((at, key)) = pool.find_untaken(&end, connections) else {
             continue;
         };
@@ -247,7 +269,7 @@ fn remove_deserted<W: Workers>(
         let Some(peer) = connection.greeting.or(client.map(|client| client.peer)) else {
             continue;
         };
-        let handed = match refused.is_empty() {
+        let handed = match refused.is_empty() && others.is_empty() {
             true => workers.hand(member, end, peer.sockaddr()),
             false => Err(end),
         };
@@ -265,6 +287,9 @@ fn remove_deserted<W: Workers>(
             }
             None => tls_greeting::lose(key, cx),
         }
+    }
+    for end in others.into_iter().rev() {
+        adopted::came_back(end, member, listener, cx);
     }
 }
 

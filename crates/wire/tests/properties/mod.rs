@@ -1,14 +1,17 @@
 //! What must hold of any bytes that arrive from another process. Each function takes some, and
 //! panics where something does not hold; the seeded tests call them, and so do the fuzz targets.
 
-use wire::{Address, Handoff, Reply, Request, channel_id, channel_name, pair_address, pair_name};
+use wire::{
+    Address, Handoff, Moved, Reply, Request, channel_id, channel_name, pair_address, pair_name,
+};
 
 pub(crate) type Property = fn(&[u8]);
 
 /// All of them, by name.
-pub(crate) const ALL: [(&str, Property); 4] = [
+pub(crate) const ALL: [(&str, Property); 5] = [
     ("registrations", registrations),
     ("handoffs", handoffs),
+    ("moved", moved),
     ("names", names),
     ("addresses", addresses),
 ];
@@ -37,6 +40,18 @@ pub(crate) fn handoffs(bytes: &[u8]) {
     let made = Handoff::connection(bytes);
     let (written, len) = made.encode();
     assert_eq!(written.get(..len).and_then(Handoff::decode), Some(made));
+}
+
+/// So does what a supervisor sends to its successor, which may be of another version; and nothing of what
+/// follows a message is lost.
+pub(crate) fn moved(bytes: &[u8]) {
+    if let Some((message, behind)) = Moved::decode(bytes) {
+        assert!(bytes.ends_with(behind));
+        let (again, len) = message.encode();
+        assert_eq!(len + behind.len(), bytes.len());
+        let again = [again.get(..len).expect("a message has its length"), behind].concat();
+        assert_eq!(Moved::decode(&again), Some((message, behind)));
+    }
 }
 
 /// A name stands for one channel, or one end of a pair, and only its exact bytes do.

@@ -1,14 +1,14 @@
 //! Random bytes that come close to messages: encoded ones of any content, with some bytes changed.
 
 use fastrand::Rng;
-use wire::{Address, Handoff, Reply, Request, Verb, channel_name, pair_name};
+use wire::{Address, Handoff, Moved, Reply, Request, Verb, Way, channel_name, pair_name};
 
 /// Some bytes.
 pub(crate) fn soup(random: &mut Rng) -> Vec<u8> {
     let len = random.usize(..130);
     let noise: Vec<u8> = (0..len).map(|_| random.u8(..)).collect();
     let address = Address::new(&noise).unwrap_or(Address::NONE);
-    let mut bytes = match random.u64(..6) {
+    let mut bytes = match random.u64(..7) {
         0 => noise,
         1 => Handoff::connection(&noise).encode().0.to_vec(),
         2 => channel_name(random.u64(..), random.u64(..)).to_vec(),
@@ -20,6 +20,7 @@ pub(crate) fn soup(random: &mut Rng) -> Vec<u8> {
         }
         .encode()
         .to_vec(),
+        5 => moved(random, address, &noise),
         _ => Request {
             verb: Verb::Bind,
             cluster_worker: random.bool(),
@@ -41,4 +42,36 @@ pub(crate) fn soup(random: &mut Rng) -> Vec<u8> {
         }
     }
     bytes
+}
+
+/// A message to a successor, with some bytes behind it.
+fn moved(random: &mut Rng, address: Address, noise: &[u8]) -> Vec<u8> {
+    let ip = random.bool().then(|| match random.bool() {
+        true => std::net::IpAddr::from(random.u32(..).to_be_bytes()),
+        false => std::net::IpAddr::from(random.u128(..).to_be_bytes()),
+    });
+    let way = Way {
+        peer: address,
+        address: ip,
+        local: ip,
+        listener: address,
+    };
+    let message = match random.u64(..4) {
+        0 => Moved::Client {
+            way,
+            served: random.bool(),
+            header: random.bool(),
+            bytes: random.u32(..),
+        },
+        1 => Moved::Rest,
+        2 => Moved::Request {
+            way,
+            number: random.u64(..),
+            wants: random.bool().then(|| random.u64(..)),
+        },
+        _ => Moved::Over(random.u64(..)),
+    };
+    let (bytes, len) = message.encode();
+    let behind = if random.bool() { noise } else { &[] };
+    [bytes.get(..len).expect("a message has its length"), behind].concat()
 }
