@@ -22,10 +22,16 @@ pub(crate) fn two_ports() -> [u16; 2] {
     *PORTS.get_or_init(|| [free_port(), free_port()])
 }
 
-/// Waits until something listens at this port.
+/// Waits until the endpoint answers at this port.
+///
+/// It is not enough that something listens: a process that another test starts at this moment holds what this
+/// one listened at until it executes its program, and ends such connections.
 pub(crate) fn opens(port: u16) {
-    until_it_is("the port is open", || {
-        TcpStream::connect(("127.0.0.1", port)).is_ok()
+    until_it_is("the endpoint answers", || {
+        let Ok(stream) = TcpStream::connect(("127.0.0.1", port)) else {
+            return false;
+        };
+        Request::over(stream, "/livez").is_ok_and(|answer| answer.status == 200)
     });
 }
 
