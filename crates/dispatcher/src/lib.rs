@@ -89,6 +89,7 @@ pub use draining::Drain;
 pub use notice::Notice;
 pub use registration::Settings as RegistrationSettings;
 use sys::{LeftOpen, Memo};
+pub use takeover::can_take_over;
 use telemetry::figures::ListenerFigures;
 use tokio::sync::oneshot;
 
@@ -109,6 +110,15 @@ pub struct Settings {
     /// The dispatcher that this one replaces sends its clients over this socket ([`Dispatcher::hand_over`]).
     /// None where there is none, or it was killed.
     pub predecessor: Option<OwnedFd>,
+}
+
+/// A dispatcher that does nothing.
+#[derive(Debug)]
+pub struct Paused {
+    /// What was counted until then, for each listener.
+    pub figures: Vec<ListenerFigures>,
+    /// Its end is what the thread waits for.
+    _until: mpsc::Sender<()>,
 }
 
 /// The dispatcher's thread, from outside.
@@ -164,6 +174,25 @@ impl Dispatcher {
         };
         // If the thread has ended there is nothing left to adopt them.
         self.commands.run(adopt).unwrap_or_default()
+    }
+
+    /// Does nothing more until what this returns is dropped: all is noted for another supervisor, and stays so.
+    /// `None` if the thread has ended.
+    pub fn pause(&self) -> Option<Paused> {
+        let (paused, is_paused) = mpsc::sync_channel(1);
+        let (until, resumes) = mpsc::channel();
+        let pause = move |cx: &mut context::Context| {
+            takeover::note_all(cx);
+            let _ = paused.send(figures::of_all(cx));
+            // It ends when the other end is dropped.
+            let _ = resumes.recv();
+        };
+        self.say(Command::Run(Box::new(pause)));
+        let figures = is_paused.recv().ok()?;
+        Some(Paused {
+            figures,
+            _until: until,
+        })
     }
 
     /// Stops accepting. What has been accepted is still handed out.

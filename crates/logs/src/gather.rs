@@ -16,6 +16,11 @@ pub(super) struct Gather {
 }
 
 impl Gather {
+    /// One whose first line has begun so.
+    pub(super) fn of(begun: Vec<u8>) -> Self {
+        Self { rest: begun }
+    }
+
     /// Takes what was read, and passes on the whole lines that it completes, each with its end,
     /// in as few pieces as possible.
     pub(super) fn push(&mut self, mut read: &[u8], mut lines: impl FnMut(&[u8])) {
@@ -49,6 +54,11 @@ impl Gather {
             lines(&self.rest);
             self.clear();
         }
+    }
+
+    /// The beginning of the line that is to come.
+    pub(super) fn begun(&self) -> &[u8] {
+        &self.rest
     }
 
     /// How many bytes are held.

@@ -29,7 +29,7 @@ mod volume;
 mod writer;
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -90,6 +90,8 @@ pub struct Source {
     pub files: Files,
     /// What its lines look like. A successor that a reload tries has a format of its own.
     pub format: Format,
+    /// The beginnings of lines that were read already, of its output and its errors.
+    pub begun: [Vec<u8>; 2],
 }
 
 /// Something about a log that its user should know.
@@ -166,6 +168,20 @@ impl Capture {
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }
+    }
+
+    /// Reads nothing more until [`Capture::resume`]: everything that was read is written when this returns, but
+    /// for the beginnings of lines, which it returns, by the descriptor of each pipe.
+    pub fn pause(&self) -> Vec<(RawFd, Vec<u8>)> {
+        let (answer, begun) = channel();
+        self.order(thread::Order::Pause(answer));
+        // The thread ends after all others.
+        begun.recv().unwrap_or_default()
+    }
+
+    /// Goes on after a pause.
+    pub fn resume(&self) {
+        self.order(thread::Order::Resume);
     }
 
     fn order(&self, order: thread::Order) {

@@ -5,10 +5,10 @@ mod tests;
 
 use std::collections::HashMap;
 use std::io;
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::sync::mpsc::Receiver;
+use std::sync::mpsc::{Receiver, Sender};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
@@ -48,6 +48,10 @@ pub(super) enum Order {
     Add(Source),
     Reopen,
     Change(Box<Settings>),
+    /// Read nothing more, and say which lines have begun.
+    Pause(Sender<Vec<(RawFd, Vec<u8>)>>),
+    /// Go on.
+    Resume,
     Finish(Duration),
 }
 
@@ -158,33 +162,56 @@ impl Keeper {
         let _ = rustix::io::read(&*self.wake, &mut count);
         while let Ok(order) = self.orders.try_recv() {
             match order {
-                Order::Add(source) => self.add(source),
-                Order::Reopen => {
-                    let now = Timestamp::now();
-                    let notices = self.notices.clone();
-                    for shared in self.logs.values_mut() {
-                        shared.log.reopen(now, &mut teller(&notices));
-                    }
-                }
-                Order::Change(settings) => {
-                    self.settings = *settings;
-                    let now = Timestamp::now();
-                    for shared in self.logs.values_mut() {
-                        shared.log.change(&self.settings, now);
-                    }
-                }
-                Order::Finish(patience) => self.until = Some(Instant::now() + patience),
+                Order::Pause(answer) => self.pause(&answer),
+                order => self.obey(order),
             }
+        }
+    }
+
+    /// Does nothing but what it is told, until it is to go on.
+    fn pause(&mut self, answer: &Sender<Vec<(RawFd, Vec<u8>)>>) {
+        let begun = self.pipes.values().filter(|pipe| pipe.gather.len() > 0);
+        let begun = begun.map(|pipe| (pipe.fd.as_raw_fd(), pipe.gather.begun().to_vec()));
+        // Whoever has asked waits for it.
+        let _ = answer.send(begun.collect());
+        while let Ok(order) = self.orders.recv() {
+            match order {
+                Order::Resume => return,
+                order => self.obey(order),
+            }
+        }
+    }
+
+    fn obey(&mut self, order: Order) {
+        match order {
+            Order::Add(source) => self.add(source),
+            Order::Reopen => {
+                let now = Timestamp::now();
+                let notices = self.notices.clone();
+                for shared in self.logs.values_mut() {
+                    shared.log.reopen(now, &mut teller(&notices));
+                }
+            }
+            Order::Change(settings) => {
+                self.settings = *settings;
+                let now = Timestamp::now();
+                for shared in self.logs.values_mut() {
+                    shared.log.change(&self.settings, now);
+                }
+            }
+            Order::Finish(patience) => self.until = Some(Instant::now() + patience),
+            Order::Pause(_) | Order::Resume => {}
         }
     }
 
     fn add(&mut self, source: Source) {
         let combined = source.files.combined;
+        let [begun_out, begun_err] = source.begun;
         let streams = [
-            (Stream::Out, source.out, source.files.out),
-            (Stream::Err, source.err, source.files.err),
+            (Stream::Out, source.out, source.files.out, begun_out),
+            (Stream::Err, source.err, source.files.err, begun_err),
         ];
-        for (stream, fd, file) in streams {
+        for (stream, fd, file, begun) in streams {
             let key = self.next_key;
             self.next_key += 1;
             let watched = rustix::io::ioctl_fionbio(&fd, true).and_then(|()| {
@@ -210,10 +237,11 @@ impl Keeper {
                     stream,
                 },
                 format: source.format.clone(),
-                gather: Gather::default(),
+                gather: Gather::of(begun),
                 files,
                 wide: false,
             };
+            self.held += pipe.gather.len();
             self.pipes.insert(key, pipe);
         }
     }

@@ -61,6 +61,7 @@ impl Supervisor {
                 self.write_record();
                 answer.send(Reply::Done(Box::new(self.snapshot())));
             }
+            Request::Update { program } => self.ask_for_update(program, answer),
             Request::ReopenLogs => {
                 self.output.reopen();
                 answer.send(Reply::Done(Box::new(self.snapshot())));
@@ -102,6 +103,7 @@ impl Supervisor {
         Snapshot {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             supervisor: i32::try_from(std::process::id()).unwrap_or(0),
+            follows: self.follows(),
             app: (*self.app).clone(),
             leaves: self.ending.is_some() || self.afterwards == Afterwards::Removed,
             created_at: self.created_at,

@@ -88,7 +88,7 @@ impl Supervisor {
                 }
                 let id = slot.id;
                 if let Some(pipes) = spawned.output {
-                    self.capture((number, id), pipes, &app);
+                    self.capture((number, id), pipes, Default::default(), &app);
                 }
                 self.write_pid_file(&app, id, spawned.pid);
                 // Now: an instance of which nothing is noted is nobody's when the supervisor is killed.
@@ -127,6 +127,7 @@ impl Supervisor {
         &mut self,
         (instance, id): (u32, u32),
         (out, err): (OwnedFd, OwnedFd),
+        begun: [Vec<u8>; 2],
         app: &Rc<App>,
     ) {
         let files = self.home.as_ref().map(|home| home.log_files(app, id));
@@ -137,6 +138,7 @@ impl Supervisor {
             err,
             files: files.unwrap_or_default(),
             app: app.clone(),
+            begun,
         });
     }
 

@@ -3,7 +3,7 @@
 
 use std::collections::VecDeque;
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,15 +38,26 @@ pub(crate) struct EndedPipe {
 impl EndedPipe {
     pub(crate) fn new() -> io::Result<Self> {
         let (read, write) = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK)?;
+        Ok(Self::of([read, write]))
+    }
+
+    /// One that another program has made, whose place this one has taken: the end to read from, and the one to
+    /// write to.
+    pub(crate) fn of([read, write]: [OwnedFd; 2]) -> Self {
         let (read, write) = (Arc::new(read), Arc::new(write));
         // One more of each, which is never dropped: the other process has the same descriptors.
         std::mem::forget((read.clone(), write.clone()));
-        Ok(Self {
+        Self {
             read,
             write,
             waiting: VecDeque::new(),
             watched: None,
-        })
+        }
+    }
+
+    /// Its descriptors, in this order.
+    pub(crate) fn descriptors(&self) -> [i32; 2] {
+        [self.read.as_raw_fd(), self.write.as_raw_fd()]
     }
 
     /// The same pipe, for the supervisor.

@@ -34,7 +34,7 @@ pub fn split(folder: &Path, branch: Option<&Branch>, say: impl Fn(&str)) -> anyh
     match sys::fork().context("starting the supervisor")? {
         Forked::Child => become_subreaper(),
         Forked::Parent(supervisor) => {
-            let end = watch(supervisor, |_| {});
+            let end = watch(supervisor, |_| {}, || {});
             tidy_up(folder, branch);
             if let Some(killed) = end.killed(false) {
                 say(&format!("maitred: {killed}"));
@@ -121,9 +121,18 @@ pub(super) fn tidy_up(folder: &Path, branch: Option<&Branch>) {
     runtime_folder::remove(folder);
 }
 
-/// Watches over the supervisor until it ends.
-pub(super) fn watch(supervisor: Pid, mut tell: impl FnMut(Option<Ended>)) -> End {
+/// Watches over the supervisor until it ends. At each SIGCONT that a process sends, it looks whether the
+/// supervisor has asked for something.
+pub(super) fn watch(
+    supervisor: Pid,
+    mut tell: impl FnMut(Option<Ended>),
+    mut obey: impl FnMut(),
+) -> End {
     let mut asked = false;
+    // What has ended when this process was another program.
+    if let Some(end) = reap(Some(supervisor), asked, &mut tell) {
+        return end;
+    }
     loop {
         let Ok(arrived) = sys::next_signal() else {
             continue;
@@ -136,7 +145,8 @@ pub(super) fn watch(supervisor: Pid, mut tell: impl FnMut(Option<Ended>)) -> End
             }
             // What the terminal sends has reached the supervisor too.
             _ if arrived.by_kernel => {}
-            Signal::CONT | Signal::PIPE => {}
+            Signal::CONT => obey(),
+            Signal::PIPE => {}
             signal => {
                 asked |= asks_to_end(signal);
                 // If it has just ended, the next signal is its end.

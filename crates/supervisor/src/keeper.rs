@@ -5,8 +5,11 @@
 //! wait in the kernel's backlog, workers go on, and the next supervisor takes all of it over ([`Lifeline`]).
 //! Meanwhile the guard is the workers' parent. If two supervisors in a row fail to take over, the next one
 //! starts the app anew.
+//!
+//! For an update it becomes another version of itself ([`super::succession`]), whose supervisor goes on in the
+//! same way.
 
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -18,8 +21,10 @@ use sys::{ForkedSharing, LeftOpen, Memo, SharingChild, Signalled, Tie};
 
 use super::ended::{Ended, EndedPipe};
 use super::guard::{asks_to_end, become_guard, become_subreaper, reap, tidy_up, watch};
+use super::succession::{self, Order, Predecessor, Succession};
 use super::takeover::Notes;
 use config::signal_name;
+use home::runtime_folder::RuntimeFolder;
 use process::cgroup::Branch;
 use process::tree;
 
@@ -53,8 +58,23 @@ pub struct Keeper {
     left: LeftOpen,
     notes: Memo,
     channels: Memo,
+    /// Where a supervisor asks for another version ([`Order`]).
+    orders: Memo,
     tie: &'static Tie,
     ended: EndedPipe,
+    /// What it was before it became this program, until the next supervisor has heard of it.
+    was: Option<Box<Succession>>,
+}
+
+/// What a guard guards, beside its supervisor.
+#[derive(Debug)]
+pub struct Guarded<'a> {
+    /// The app's folder, and the lock in it.
+    pub app: &'a Path,
+    pub lock: &'a OwnedFd,
+    /// The private folder, which goes with the app.
+    pub runtime: &'a RuntimeFolder,
+    pub branch: Option<&'a Branch>,
 }
 
 /// What a supervisor has of a guard that starts another one when it is killed: by this that one goes on with
@@ -66,10 +86,14 @@ pub struct Lifeline {
     /// What is noted of listeners and channels.
     pub(crate) channels: Memo,
     /// What workers end with: guard and supervisor together.
+    /// Where it asks for another version, and hears why it cannot have it.
+    pub(crate) orders: Memo,
     pub(crate) tie: &'static Tie,
-    ended: EndedPipe,
+    pub(crate) ended: EndedPipe,
     left: LeftOpen,
     follows_another: bool,
+    /// The supervisor that has made way for this one.
+    pub(crate) predecessor: Option<Predecessor>,
 }
 
 impl Lifeline {
@@ -117,9 +141,39 @@ impl Keeper {
             left: LeftOpen::default(),
             notes: Memo::new().context("making room for notes")?,
             channels: Memo::new().context("making room for notes")?,
+            orders: Memo::new().context("making room for notes")?,
             // The supervisor must not close it when it ends, nor when it could not begin.
             tie: Box::leak(Box::new(Tie::new().context("making a pipe")?)),
             ended: EndedPipe::new().context("making a pipe")?,
+            was: None,
+        })
+    }
+
+    /// The guard that this process was before it became this program. Its supervisor makes way for another
+    /// one.
+    ///
+    /// # Errors
+    /// If something of it is missing, or the kernel refuses.
+    pub(crate) fn again(succession: Box<Succession>, mut left: LeftOpen) -> anyhow::Result<Self> {
+        become_guard()?;
+        let [notes, channels, mut orders] = succession.memos(&mut left)?;
+        let ready = succession::take(&mut left, succession.ready)?;
+        // It has been obeyed; and it was the supervisor before that was ready.
+        orders.write(b"").context("removing an order")?;
+        let _ = rustix::io::read(&ready, &mut [0; 8]);
+        Ok(Self {
+            ready,
+            was_ready: true,
+            killed: 0,
+            failed: 0,
+            has_lost_one: true,
+            notes,
+            channels,
+            orders,
+            tie: Box::leak(Box::new(succession.tie(&mut left)?)),
+            ended: succession.ended(&mut left)?,
+            left,
+            was: Some(succession),
         })
     }
 
@@ -130,7 +184,7 @@ impl Keeper {
         std::mem::forget(self.ready);
     }
 
-    /// Whether a supervisor was killed, and the next one follows it.
+    /// Whether the next supervisor follows another one: that was killed, or makes way.
     pub fn has_lost_one(&self) -> bool {
         self.has_lost_one
     }
@@ -142,31 +196,35 @@ impl Keeper {
     /// If the kernel refuses.
     pub fn split(
         &mut self,
-        folder: &Path,
-        branch: Option<&Branch>,
+        guarded: &Guarded<'_>,
         say: impl Fn(&str),
     ) -> anyhow::Result<Option<Lifeline>> {
         let started = Instant::now();
         let left = std::mem::take(&mut self.left).into_all();
+        let was = self.was.take();
         match sys::fork_sharing_descriptors(left).context("starting the supervisor")? {
             ForkedSharing::Child(left) => {
                 become_subreaper()?;
+                let mut left: LeftOpen = left.into_iter().collect();
+                let predecessor = was.and_then(|was| was.predecessor(&mut left));
                 Ok(Some(Lifeline {
                     notes: self.notes.share(),
                     channels: self.channels.share(),
+                    orders: self.orders.share(),
                     tie: self.tie,
                     ended: self.ended.share(),
-                    left: left.into_iter().collect(),
+                    left,
                     follows_another: self.has_lost_one,
+                    predecessor,
                 }))
             }
             ForkedSharing::Parent(supervisor) => {
-                self.outlive(supervisor, folder, branch, &say);
+                self.outlive(supervisor, guarded, &say);
                 self.has_lost_one = true;
                 if started.elapsed() >= WELL {
                     self.killed = 0;
                 }
-                self.pause(folder, branch, &say);
+                self.pause(guarded, &say);
                 Ok(None)
             }
         }
@@ -177,11 +235,14 @@ impl Keeper {
     fn outlive(
         &mut self,
         supervisor: SharingChild,
-        folder: &Path,
-        branch: Option<&Branch>,
+        guarded: &Guarded<'_>,
         say: &impl Fn(&str),
     ) {
-        let end = watch(supervisor.pid(), |ended| self.ended.tell(ended));
+        let mut succession = self.succession().with(guarded);
+        let orders = &mut self.orders;
+        let tell = |ended| self.ended.tell(ended);
+        let obey = || obey(orders, &mut succession, guarded);
+        let end = watch(supervisor.pid(), tell, obey);
         let is_ready = rustix::io::read(&self.ready, &mut [0; 8]).is_ok();
         self.was_ready |= is_ready;
         self.failed = match is_ready {
@@ -212,12 +273,25 @@ impl Keeper {
             let _ = (self.notes.write(b""), self.channels.write(b""));
             return;
         }
-        tidy_up(folder, branch);
+        tidy_up(guarded.runtime.path(), guarded.branch);
         sys::exit_now(end.code());
     }
 
+    /// What the version that follows needs to know of it.
+    fn succession(&self) -> Succession {
+        Succession {
+            ready: self.ready.as_raw_fd(),
+            notes: self.notes.descriptor(),
+            channels: self.channels.descriptor(),
+            orders: self.orders.descriptor(),
+            tie: self.tie.descriptors(),
+            ended: self.ended.descriptors(),
+            ..Succession::of_this_version()
+        }
+    }
+
     /// Waits until it is time for another supervisor. Ends if it is asked to before.
-    fn pause(&mut self, folder: &Path, branch: Option<&Branch>, say: &impl Fn(&str)) {
+    fn pause(&mut self, guarded: &Guarded<'_>, say: &impl Fn(&str)) {
         let pause = pause_after(self.killed);
         self.killed = self.killed.saturating_add(1);
         say(&format!(
@@ -230,10 +304,26 @@ impl Keeper {
                 "maitred: {} ends the app before another supervisor has followed",
                 signal_name(signal.as_raw())
             ));
-            tidy_up(folder, branch);
+            tidy_up(guarded.runtime.path(), guarded.branch);
             sys::exit_now(128 + signal.as_raw());
         }
     }
+}
+
+/// Becomes another program, if the supervisor has asked for that; if it cannot, says so where it was asked.
+fn obey(orders: &mut Memo, succession: &mut Succession, guarded: &Guarded<'_>) {
+    let order = orders.read().ok();
+    let order = order.and_then(|text| serde_json::from_slice::<Order>(&text).ok());
+    let Some(order) = order.filter(|order| order.failed.is_none()) else {
+        return;
+    };
+    let failed = succession.become_next(&order, guarded);
+    let answer = Order {
+        failed: Some(failed),
+        ..order
+    };
+    // Without memory for it the supervisor goes on after a while.
+    let _ = orders.write(&serde_json::to_vec(&answer).unwrap_or_default());
 }
 
 /// How long to wait after so many supervisors in a row were killed.

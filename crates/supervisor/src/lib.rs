@@ -43,8 +43,10 @@ mod span;
 mod spawn;
 mod starving;
 mod stats;
+pub mod succession;
 mod takeover;
 mod timing;
+mod update;
 
 use std::rc::Rc;
 use std::time::{Duration, Instant};
@@ -161,6 +163,10 @@ pub struct Supervisor {
     /// The number of the descriptor at which workers ask.
     door: Option<i32>,
     survivors: takeover::Survivors,
+    /// Another version of maitred is to follow.
+    update: Option<update::Update>,
+    /// The beginnings of lines that are handed over to it, by the pipe's descriptor.
+    begun: Vec<(i32, Vec<u8>)>,
     /// What a killed supervisor has left, until this one takes it over.
     left: Option<(takeover::Notes, LeftOpen)>,
 }
@@ -234,6 +240,7 @@ impl Supervisor {
             self.close_operations();
             self.tell_what_is_awaited();
             self.note();
+            self.go_on_with_update().await;
             if let Some(code) = self.outcome() {
                 if self.stats.is_some() {
                     self.show_figures().await;

@@ -56,7 +56,19 @@ impl Supervisor {
     /// What is measured now.
     pub(super) async fn metrics(&mut self) -> AppMetrics {
         self.count().await;
-        let metrics = AppMetrics {
+        let metrics = self.measured_so_far();
+        self.keep_counted(&metrics);
+        metrics
+    }
+
+    /// Keeps what is measured, with the figures that were asked last.
+    pub(super) fn keep_what_is_measured(&mut self) {
+        let metrics = self.measured_so_far();
+        self.keep_counted(&metrics);
+    }
+
+    fn measured_so_far(&self) -> AppMetrics {
+        AppMetrics {
             app: self.app.name.clone(),
             namespace: self.app.namespace.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -66,9 +78,7 @@ impl Supervisor {
             output: self.volume(),
             tally: self.tally.clone(),
             before: self.counted_before.clone(),
-        };
-        self.keep_counted(&metrics);
-        metrics
+        }
     }
 
     /// Keeps what is told, for a supervisor that takes the place of this one.

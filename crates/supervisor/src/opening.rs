@@ -44,6 +44,11 @@ impl Supervisor {
             Above::Caller { inherited } => (inherited, None),
             Above::Keeper(lifeline) => (0, Some(*lifeline)),
         };
+        if let Some(lifeline) = &lifeline
+            && let Some(predecessor) = &lifeline.predecessor
+        {
+            predecessor.goes()?;
+        }
         let (notes, mut left) = lifeline.as_mut().map(Lifeline::take).unwrap_or_default();
         if let Some(notes) = &notes {
             record.instances = notes.kept();
@@ -118,6 +123,8 @@ impl Supervisor {
             unnoted: true,
             door: None,
             survivors: takeover::Survivors::default(),
+            update: None,
+            begun: Vec::new(),
             left: None,
         };
         let enough = supervisor.has_descriptors_for(supervisor.slots.len());

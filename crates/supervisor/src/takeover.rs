@@ -29,6 +29,9 @@ pub(super) struct Notes {
     /// The socket at which workers ask.
     pub(super) door: Option<i32>,
     instances: Vec<InstanceNote>,
+    /// By the pipe's descriptor the beginning of a line that was read already.
+    #[serde(default)]
+    begun: Vec<(i32, Vec<u8>)>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -57,8 +60,10 @@ struct ProcessNote {
 /// Processes that another supervisor has started.
 #[derive(Debug, Default)]
 pub(super) struct Survivors {
-    /// The guard has become their parent.
-    guard: Option<Pid>,
+    /// Who may be their parent: the guard, or a supervisor that has made way for this one.
+    parents: Vec<Pid>,
+    /// By the pipe's descriptor the beginning of a line.
+    begun: Vec<(i32, Vec<u8>)>,
     /// Those that are to end.
     leaving: Vec<(u32, Generation, Cause)>,
     /// Those that have ended before they could be taken over.
@@ -100,6 +105,7 @@ impl Supervisor {
         let notes = Notes {
             door: self.door,
             instances: instances.map(|slot| note_of(slot, triggers)).collect(),
+            begun: std::mem::take(&mut self.begun),
         };
         if let Some(lifeline) = &mut self.lifeline {
             let text = serde_json::to_vec(&notes).unwrap_or_default();
@@ -114,7 +120,9 @@ impl Supervisor {
             return;
         };
         self.survivors.ended = lifeline.ended_until_now();
-        self.survivors.guard = getppid();
+        let predecessor = lifeline.predecessor.as_ref().map(|it| it.pid);
+        self.survivors.parents = getppid().into_iter().chain(predecessor).collect();
+        self.survivors.begun = notes.begun;
         for note in notes.instances {
             self.take_instance_over(note, left);
         }
@@ -156,7 +164,8 @@ impl Supervisor {
     /// One that had been reaped already, and was still noted.
     fn note_missing(&mut self, process: &ProcessNote) {
         let pid = Pid::from_raw(process.pid);
-        let is_there = pid.is_some_and(|pid| tree::parent(pid) == self.survivors.guard);
+        let parent = pid.and_then(tree::parent);
+        let is_there = parent.is_some_and(|parent| self.survivors.parents.contains(&parent));
         let is_known = self.survivors.ended.iter().any(|it| it.pid == process.pid);
         if !is_there && !is_known {
             self.survivors.ended.push(Ended {
@@ -207,7 +216,8 @@ impl Supervisor {
             ..Process::new(note.generation, run.since, app, shares)
         };
         if let Some((Some(out), Some(err))) = output {
-            self.capture((number, id), (out, err), app);
+            let begun = [&out, &err].map(|pipe| self.survivors.take_begun(pipe.as_raw_fd()));
+            self.capture((number, id), (out, err), begun, app);
         }
         if let Some(slot) = self.slot(number) {
             slot.processes.push(process);
@@ -218,8 +228,13 @@ impl Supervisor {
     /// is heard of.
     pub(super) fn settle_survivors(&mut self) {
         let processes = self.slots.iter().map(|slot| slot.processes.len()).sum();
-        if processes > 0 {
-            self.event(Event::TookOver { processes });
+        match self.follows() {
+            Some(from) => {
+                let to = env!("CARGO_PKG_VERSION").to_owned();
+                self.event(Event::Updated { from, to });
+            }
+            None if processes > 0 => self.event(Event::TookOver { processes }),
+            None => {}
         }
         for (number, run, cause) in std::mem::take(&mut self.survivors.leaving) {
             self.drain(number, run, cause);
@@ -243,12 +258,22 @@ impl Supervisor {
     /// one, and what they have left behind.
     pub(super) fn children(&self) -> Vec<Pid> {
         let mut children = tree::children();
-        if let Some(guard) = self.survivors.guard {
-            let own = rustix::process::getpid();
-            let of_guard = tree::children_of(guard).unwrap_or_default();
-            children.extend(of_guard.into_iter().filter(|pid| *pid != own));
+        let own = rustix::process::getpid();
+        for parent in &self.survivors.parents {
+            // One that has ended has none.
+            let more = tree::children_of(*parent).unwrap_or_default();
+            let is_worker = |pid: &Pid| *pid != own && !self.survivors.parents.contains(pid);
+            children.extend(more.into_iter().filter(is_worker));
         }
         children
+    }
+}
+
+impl Survivors {
+    fn take_begun(&mut self, pipe: i32) -> Vec<u8> {
+        let mut begun = self.begun.iter_mut();
+        let found = begun.find(|(number, _)| *number == pipe);
+        found.map_or_else(Vec::new, |(_, line)| std::mem::take(line))
     }
 }
 

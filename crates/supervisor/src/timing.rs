@@ -37,6 +37,7 @@ impl Supervisor {
             self.renewal.memory_check,
             stats,
             self.listeners.check,
+            self.update_check(),
         ];
         slots.chain(orphans).chain(others).flatten().min()
     }
@@ -45,6 +46,7 @@ impl Supervisor {
     pub(super) fn check(&mut self) {
         let now = self.now();
         self.send_heartbeat(now);
+        self.check_trial(now);
         let ending = self.ending.as_ref();
         if ending.is_some_and(|ending| ending.kill_at <= now) {
             self.kill_everything();

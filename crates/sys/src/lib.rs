@@ -17,6 +17,7 @@ mod rights;
 mod shared_fork;
 mod signals;
 mod socket;
+mod succession;
 mod tied;
 
 pub use alarm::Alarm;
@@ -39,4 +40,5 @@ pub use socket::{
     RawAddress, accept, accept_ports_at, bind, bind_random, connect_unix, local_address,
     peer_address, read_option, receive, refuse_descriptors, send, unread, write_option,
 };
+pub use succession::{become_program, take_all};
 pub use tied::{Tie, tie_group};

@@ -36,6 +36,14 @@ impl Memo {
         })
     }
 
+    /// One that another program has made, by its descriptor, which stays open from then on.
+    pub fn of(file: OwnedFd) -> Self {
+        Self {
+            file: ManuallyDrop::new(file),
+            at: (HEADER, 0),
+        }
+    }
+
     /// Its descriptor, which stays open.
     pub fn descriptor(&self) -> RawFd {
         self.file.as_raw_fd()
@@ -132,6 +140,19 @@ mod tests {
         }
         let size = rustix::fs::fstat(&*memo.file).unwrap().st_size;
         assert!(size < 30_000, "{size}");
+    }
+
+    /// By its descriptor alone.
+    #[test]
+    fn one_of_another_program_is_read_and_written() {
+        let mut first = Memo::new().unwrap();
+        for text in [&b"text"[..], b"", b"longer than that"] {
+            first.write(text).unwrap();
+        }
+        let mut second = Memo::of(first.file.try_clone().unwrap());
+        assert_eq!(second.read().unwrap(), b"longer than that");
+        second.write(b"other").unwrap();
+        assert_eq!(first.read().unwrap(), b"other");
     }
 
     /// One who goes on where another has written does not write over what counts.

@@ -93,7 +93,7 @@ impl SharingChild {
 }
 
 /// The descriptors that are open in this process.
-fn open_descriptors() -> io::Result<BTreeSet<i32>> {
+pub(crate) fn open_descriptors() -> io::Result<BTreeSet<i32>> {
     let mut open = BTreeSet::new();
     for entry in std::fs::read_dir("/proc/self/fd")? {
         let name = entry?.file_name();

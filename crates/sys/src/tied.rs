@@ -60,7 +60,12 @@ impl Tie {
         Ok(Self { read, hold })
     }
 
-    /// Its descriptors.
+    /// One that another program has made, whose place this one has taken: the end to open, and the one to hold.
+    pub fn of([read, hold]: [OwnedFd; 2]) -> Self {
+        Self { read, hold }
+    }
+
+    /// Its descriptors, in this order.
     pub fn descriptors(&self) -> [i32; 2] {
         [self.read.as_raw_fd(), self.hold.as_raw_fd()]
     }

@@ -72,6 +72,10 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         of_app: Option<String>,
     },
+    /// Another version of maitred goes on with the app, its instances and its listeners.
+    Updated { from: String, to: String },
+    /// It cannot, and this one goes on.
+    NotUpdated { reason: String },
     /// A supervisor goes on with so many processes of one that was killed.
     TookOver { processes: usize },
     /// A worker wants an address whose port a socket has that was passed to maitred, at another one.

@@ -111,6 +111,24 @@ pub(super) fn forget_path(listener: ListenerId, cx: &mut Context) {
     cx.takeover.changed();
 }
 
+/// Notes everything.
+pub(super) fn note_all(cx: &mut Context) {
+    cx.takeover.changed();
+    note(cx);
+}
+
+/// Whether this version understands what another one has noted.
+///
+/// # Errors
+/// If it does not; says why.
+pub fn can_take_over(notes: &[u8]) -> Result<(), serde_json::Error> {
+    // An app that shares no sockets has none.
+    match notes {
+        [] => Ok(()),
+        notes => serde_json::from_slice::<Notes>(notes).map(drop),
+    }
+}
+
 /// Notes what has changed.
 pub(super) fn note(cx: &mut Context) {
     let changed = std::mem::take(&mut cx.takeover.changed) | cx.placement.takes_new_ways();

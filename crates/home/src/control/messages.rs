@@ -1,5 +1,7 @@
 //! What is said over the control socket.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
 use super::{PROTOCOL, Snapshot};
@@ -66,6 +68,8 @@ pub enum Request {
     Signal { ids: Option<Vec<u32>>, signal: i32 },
     /// Write a line to the standard input of one.
     Send { id: u32, line: String },
+    /// Make way for this program, which is another version of maitred, and goes on with all that there is.
+    Update { program: PathBuf },
     /// Write the app's folder again, which was removed.
     Reappear,
     /// End everything, and the supervisor.

@@ -13,6 +13,9 @@ pub struct Snapshot {
     pub version: String,
     /// The supervisor's process; 0 if there is none.
     pub supervisor: i32,
+    /// The version whose place this supervisor has taken in an update.
+    #[serde(default)]
+    pub follows: Option<String>,
     pub app: App,
     /// It is being deleted, or its supervisor is about to end.
     #[serde(default)]
@@ -141,6 +144,7 @@ impl Snapshot {
         Self {
             version: String::new(),
             supervisor: 0,
+            follows: None,
             leaves: false,
             created_at: record.created_at,
             instances: instances.collect(),

@@ -22,6 +22,7 @@ fn add(capture: &Capture, format: Format, instance: u32, files: Files) -> Worker
         err: err_read.into(),
         files,
         format,
+        begun: Default::default(),
     });
     Worker { out, err }
 }
@@ -184,6 +185,52 @@ fn each_process_has_its_format() {
     assert_eq!(lines, ["A: old", "B: new"]);
 }
 
+/// What another one goes on with is in its files once, in whole lines, though it began in the middle of one.
+#[test]
+fn another_one_goes_on_after_a_pause() {
+    let folder = tempfile::tempdir().unwrap();
+    let files = Files::in_folder(folder.path(), "api");
+    let (out_read, mut out) = std::io::pipe().unwrap();
+    let (err_read, mut err) = std::io::pipe().unwrap();
+    let source = |begun| Source {
+        instance: 0,
+        id: 0,
+        out: out_read.try_clone().unwrap().into(),
+        err: err_read.try_clone().unwrap().into(),
+        files: files.clone(),
+        format: Format::Dated(DateFormat::parse("[at]")),
+        begun,
+    };
+    let first = start(Format::Plain);
+    first.add(source(Default::default()));
+    out.write_all(b"one\ntw").unwrap();
+    let text = |file: &Option<PathBuf>| fs::read_to_string(file.as_ref().unwrap());
+    while text(&files.out).unwrap_or_default() != "at: one\n" {
+        std::thread::yield_now();
+    }
+    let begun = first.pause();
+    assert!(matches!(&begun[..], [(_, line)] if line == b"tw"), "{begun:?}");
+    out.write_all(b"o\nthree").unwrap();
+    err.write_all(b"error\n").unwrap();
+    // One that could not hand over goes on, and pauses again.
+    first.resume();
+    while text(&files.out).unwrap() != "at: one\nat: two\n" || text(&files.err).unwrap().is_empty()
+    {
+        std::thread::yield_now();
+    }
+    let mut begun = first.pause();
+    assert!(matches!(&begun[..], [(_, line)] if line == b"three"), "{begun:?}");
+    let mut second = start(Format::Plain);
+    second.add(source([begun.remove(0).1, Vec::new()]));
+    out.write_all(b" and more\n").unwrap();
+    drop((out, err));
+    second.finish(Duration::from_secs(30));
+    let lines = "at: one\nat: two\nat: three and more\n";
+    assert_eq!(text(&files.out).unwrap(), lines);
+    assert_eq!(text(&files.err).unwrap(), "at: error\n");
+    first.resume();
+}
+
 #[test]
 fn memory_for_unfinished_lines_is_bounded() {
     let folder = tempfile::tempdir().unwrap();
@@ -213,6 +260,7 @@ fn memory_for_unfinished_lines_is_bounded() {
                 ..Files::default()
             },
             format: Format::Plain,
+            begun: Default::default(),
         });
         writers.push((u64::from(instance) * 2 + 1, writer));
     }

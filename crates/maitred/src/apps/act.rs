@@ -1,6 +1,7 @@
 //! Doing something with an app: its supervisor does it, or, where there is none, it is done to
 //! what is kept of the app.
 
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail};
@@ -32,6 +33,8 @@ pub(crate) enum Action {
     /// So many instances.
     Scale(u32),
     Reset,
+    /// This program takes the place of what it runs under.
+    Update(PathBuf),
     Signal(i32),
     Send(String),
 }
@@ -88,6 +91,9 @@ impl Selected {
         action: &Action,
         progress: &mut dyn FnMut(Event),
     ) -> anyhow::Result<()> {
+        if let Action::Update(program) = action {
+            return self.update(program, progress);
+        }
         let mut until = Instant::now() + IN_BETWEEN;
         let name = &self.known.record.app.name;
         let mut leaves = false;
@@ -200,6 +206,9 @@ impl Selected {
                 }
             }
             Action::Reset => Request::Reset { ids },
+            Action::Update(program) => Request::Update {
+                program: program.clone(),
+            },
             Action::Signal(signal) => Request::Signal {
                 ids,
                 signal: *signal,
@@ -294,6 +303,8 @@ impl Selected {
                     kept.unstable = 0;
                 }
             }
+            // The next start uses this version.
+            Action::Update(_) => {}
             Action::Signal(_) | Action::Send(_) => {
                 bail!("no process of it runs: nothing was sent")
             }

@@ -11,6 +11,7 @@ mod in_order;
 mod launch;
 mod lost;
 mod target;
+mod update;
 
 use std::io;
 use std::sync::Mutex;
@@ -28,6 +29,7 @@ pub(crate) use hook::before_start;
 pub(crate) use in_order::{Culprit, Work, Worked, in_order};
 pub(crate) use launch::{READY, launch};
 pub(crate) use target::{Selected, add_selected, find, select};
+pub(crate) use update::own_program;
 
 use config::{self, KillSignal};
 use home::control::{Connection, Fault, Request, Snapshot, State};

@@ -1,5 +1,6 @@
 //! `maitred list`: all apps at a glance.
 
+use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use anstyle::{AnsiColor, Style};
@@ -153,7 +154,24 @@ fn text(home: &Home, known: &[Known], (key, descending): Order, manner: &Manner)
     }
     let colours = together::colours(manner, &std::io::stdout());
     let cells: Vec<_> = rows.iter().map(cells).collect();
-    render(&COLUMNS, &cells, width(), colours)
+    render(&COLUMNS, &cells, width(), colours) + &other_versions(&snapshots)
+}
+
+/// Which apps run under another version than this command, one line for each version.
+fn other_versions(snapshots: &[Snapshot]) -> String {
+    let own = env!("CARGO_PKG_VERSION");
+    let mut others: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+    for app in snapshots {
+        if app.supervisor != 0 && app.version != own {
+            let apps = others.entry(&app.version).or_default();
+            apps.push(shown::plain(&app.app.name));
+        }
+    }
+    let lines = others.iter().map(|(version, apps)| {
+        let (apps, verb) = (apps.join(", "), if apps.len() == 1 { "runs" } else { "run" });
+        format!("{apps} {verb} under maitred {version}, and this is {own}: see `maitred update`\n")
+    });
+    lines.collect()
 }
 
 const COLUMNS: [Column; 12] = [
@@ -214,4 +232,28 @@ pub(super) fn style(state: State) -> Style {
         State::Stopped | State::Errored | State::Crashed | State::Unknown => AnsiColor::Red,
     };
     Style::new().fg_color(Some(colour.into()))
+}
+
+#[cfg(test)]
+mod tests {
+    use home::Record;
+
+    use super::*;
+
+    /// One that has no supervisor runs under none.
+    #[test]
+    fn apps_under_another_version_are_named() {
+        let own = env!("CARGO_PKG_VERSION");
+        let app = |name: &str, version: &str, supervisor| {
+            let app = config::App::for_test(name);
+            let record = Record { app, created_at: 0, instances: Vec::new() };
+            Snapshot { version: version.to_owned(), supervisor, ..Snapshot::at_rest(record) }
+        };
+        assert_eq!(other_versions(&[app("api", own, 7), app("old", "0.0.1", 0)]), "");
+        let apps = [app("api", "0.0.1", 7), app("web", own, 8), app("cms", "0.0.1", 9)];
+        let says = format!("api, cms run under maitred 0.0.1, and this is {own}: see `maitred update`\n");
+        assert_eq!(other_versions(&apps), says);
+        let says = format!("api runs under maitred 0.0.1, and this is {own}: see `maitred update`\n");
+        assert_eq!(other_versions(&apps[..1]), says);
+    }
 }

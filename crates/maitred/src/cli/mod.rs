@@ -53,6 +53,7 @@ mod stop;
 mod supervise;
 mod table;
 mod together;
+mod update;
 mod usage;
 mod watch;
 mod what;
@@ -123,6 +124,7 @@ enum Command {
     /// Reload apps that run, one instance after the other, and start those that do not.
     #[command(name = "startOrReload", aliases = ["start-or-reload", "startOrGracefulReload"])]
     StartOrReload(start_or::StartOr),
+    Update(update::Update),
     Reset(reset::Reset),
     #[command(name = "sendSignal", alias = "send-signal")]
     SendSignal(send_signal::SendSignal),
@@ -217,6 +219,7 @@ pub(crate) fn main() -> ExitCode {
         Command::Scale(scale) => scale.execute(&manner),
         Command::StartOrRestart(start) => start.execute(start::Mode::File, &manner),
         Command::StartOrReload(start) => start.execute(start::Mode::Reload, &manner),
+        Command::Update(update) => update.execute(&manner),
         Command::Reset(reset) => reset.execute(&manner),
         Command::SendSignal(send) => send.execute(&manner),
         Command::Send(send) => send.execute(&manner),

@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::fs::File;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::os::fd::OwnedFd;
 use std::path::PathBuf;
 
@@ -15,8 +15,9 @@ use crate::apps::READY;
 use home::runtime_folder::{self, RuntimeFolder};
 use home::{AppFolder, Claim};
 use process::cgroup::Branch;
-use supervisor::keeper::Keeper;
+use supervisor::keeper::{Guarded, Keeper};
 use supervisor::output;
+use supervisor::succession;
 use supervisor::{self, Above, Supervisor};
 use telemetry::metrics::Carried;
 
@@ -26,6 +27,18 @@ use telemetry::metrics::Carried;
 pub(super) struct Supervise {
     /// The app's folder.
     folder: PathBuf,
+    how: How,
+}
+
+/// How a guard begins.
+#[derive(Debug)]
+enum How {
+    /// A command has started it.
+    Started,
+    /// It was another version of maitred, and goes on with what that had.
+    Follows(String),
+    /// It only says whether it could.
+    IsTried,
 }
 
 impl Supervise {
@@ -33,15 +46,53 @@ impl Supervise {
     pub(super) fn asked_for(mut words: impl Iterator<Item = OsString>) -> Option<Self> {
         words.next();
         let is_asked_for = words.next().is_some_and(|word| word == "supervise");
-        match (is_asked_for, words.next(), words.next()) {
-            (true, Some(folder), None) => Some(Self {
-                folder: folder.into(),
-            }),
-            _ => None,
-        }
+        let folder = words.next().filter(|_| is_asked_for)?.into();
+        let how = match (words.next(), words.next(), words.next()) {
+            (None, None, None) => How::Started,
+            (Some(word), None, None) if word == succession::TRY => How::IsTried,
+            (Some(word), Some(text), None) if word == succession::FOLLOW => {
+                How::Follows(text.into_string().ok()?)
+            }
+            _ => return None,
+        };
+        Some(Self { folder, how })
     }
 
     pub(super) fn execute(self) -> anyhow::Result<u8> {
+        match &self.how {
+            How::Started => self.start(),
+            How::Follows(what) => {
+                let followed = succession::follow(what);
+                let done = followed.and_then(|(keeper, lock, folder)| {
+                    self.supervise((keeper, folder), lock, |_| {})
+                });
+                done.or_else(|error| {
+                    note(&format!("maitred: {error:#}"));
+                    Ok(1)
+                })
+            }
+            How::IsTried => self.is_tried(),
+        }
+    }
+
+    /// Says whether this program can go on with what another version hands over.
+    fn is_tried(&self) -> anyhow::Result<u8> {
+        let mut question = Vec::new();
+        std::io::stdin()
+            .read_to_end(&mut question)
+            .context("reading standard input")?;
+        let mut out = std::io::stdout();
+        match succession::can_follow(&question, &self.folder) {
+            Ok(()) => out.write_all(succession::CAN_FOLLOW.as_bytes())?,
+            Err(error) => {
+                write!(out, "{error:#}")?;
+                return Ok(1);
+            }
+        }
+        Ok(0)
+    }
+
+    fn start(&self) -> anyhow::Result<u8> {
         let lock = rustix::io::fcntl_dupfd_cloexec(stdio::stdin(), 3)?;
         let starter = File::from(rustix::io::fcntl_dupfd_cloexec(stdio::stdout(), 3)?);
         let nothing = open("/dev/null", OFlags::RDWR | OFlags::CLOEXEC, Mode::empty())
@@ -49,18 +100,27 @@ impl Supervise {
         stdio::dup2_stdin(&nothing)?;
         stdio::dup2_stdout(&nothing)?;
         drop(nothing);
-        self.supervise(lock, &starter).or_else(|error| {
+        let say = |text: &str| {
             // Who has started us may be gone.
-            let _ = write!(&starter, "{error:#}");
+            let _ = (&starter).write_all(text.as_bytes());
+        };
+        let begun = Keeper::new().and_then(|keeper| Ok((keeper, RuntimeFolder::create()?)));
+        let done = begun.and_then(|begun| self.supervise(begun, lock, say));
+        done.or_else(|error| {
+            say(&format!("{error:#}"));
             note(&format!("maitred: {error:#}"));
             Ok(1)
         })
     }
 
-    fn supervise(self, lock: OwnedFd, starter: &File) -> anyhow::Result<u8> {
-        let mut keeper = Keeper::new()?;
+    /// Supervises the app to its end; `say` tells whoever has started it.
+    fn supervise(
+        &self,
+        (mut keeper, folder): (Keeper, RuntimeFolder),
+        lock: OwnedFd,
+        say: impl Fn(&str),
+    ) -> anyhow::Result<u8> {
         let branch = Branch::claim();
-        let folder = RuntimeFolder::create()?;
         loop {
             let claim = Claim::inherited(AppFolder::new(self.folder.clone()), lock.try_clone()?)?;
             let record = claim.folder().record()?;
@@ -76,7 +136,13 @@ impl Supervise {
                     .forget_counted()
                     .context("removing what was counted")?;
             }
-            let Some(lifeline) = keeper.split(folder.path(), branch.as_ref(), note)? else {
+            let guarded = Guarded {
+                app: &self.folder,
+                lock: &lock,
+                runtime: &folder,
+                branch: branch.as_ref(),
+            };
+            let Some(lifeline) = keeper.split(&guarded, note)? else {
                 continue;
             };
             // The guard's, in a table of descriptors that is both's.
@@ -87,7 +153,7 @@ impl Supervise {
             let ready = || {
                 keeper.is_ready();
                 // Who has started the app has heard it already, if another supervisor was killed.
-                let _ = (&*starter).write_all(READY.as_bytes());
+                say(READY);
             };
             let above = Above::Keeper(Box::new(lifeline));
             let code = Supervisor::new(record, Some(claim), folder, branch, output, above)?

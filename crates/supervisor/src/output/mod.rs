@@ -15,7 +15,7 @@ mod snapshot;
 mod stream;
 
 use std::io::IsTerminal;
-use std::os::fd::OwnedFd;
+use std::os::fd::{OwnedFd, RawFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -81,6 +81,8 @@ pub(crate) struct Worker {
     pub(crate) files: Files,
     /// The app as this process runs it.
     pub(crate) app: Rc<App>,
+    /// The beginnings of lines of both streams that another supervisor has read.
+    pub(crate) begun: [Vec<u8>; 2],
 }
 
 impl Output {
@@ -199,6 +201,7 @@ impl Output {
                 err: worker.err,
                 files: worker.files,
                 format: format(&worker.app),
+                begun: worker.begun,
             }),
         }
     }
@@ -208,6 +211,22 @@ impl Output {
         self.sentences.set_app(app);
         if let Workers::Kept(capture) = &self.lines {
             capture.change(settings(app));
+        }
+    }
+
+    /// Keeps nothing more until [`Output::resume`]; the beginnings of lines that were read, by the descriptor of
+    /// each pipe.
+    pub(crate) fn pause(&self) -> Vec<(RawFd, Vec<u8>)> {
+        match &self.lines {
+            Workers::Shown(_) => Vec::new(),
+            Workers::Kept(capture) => capture.pause(),
+        }
+    }
+
+    /// Goes on.
+    pub(crate) fn resume(&self) {
+        if let Workers::Kept(capture) = &self.lines {
+            capture.resume();
         }
     }
 

@@ -391,6 +391,15 @@ impl Sentences {
                 let goes_on = format!("{name} goes on with {processes} process{ending}");
                 Some(format!("another supervisor of {goes_on}"))
             }
+            Event::Updated { from, to } if from == to => {
+                Some(format!("{name} goes on under another copy of maitred {to}"))
+            }
+            Event::Updated { from, to } => {
+                Some(format!("{name} goes on under maitred {to}, which follows {from}"))
+            }
+            Event::NotUpdated { reason } => {
+                Some(format!("{name} goes on under the same maitred: {reason}"))
+            }
             Event::Stopped { code } => (!self.quiet && *code != 0)
                 .then(|| format!("{name} ended with exit code {code}")),
         }

@@ -67,6 +67,8 @@ fn kind(event: &Event) -> usize {
         Event::PassedElsewhere { .. } => 47,
         Event::Done { .. } => 48,
         Event::TookOver { .. } => 49,
+        Event::Updated { .. } => 50,
+        Event::NotUpdated { .. } => 51,
     }
 }
 
@@ -332,6 +334,13 @@ fn examples() -> Vec<Event> {
     all.extend(socket_events());
     all.push(passed_elsewhere());
     all.extend([1, 4].map(|processes| Event::TookOver { processes }));
+    all.extend(["1.2.3", "1.2.4"].map(|to| Event::Updated {
+        from: "1.2.3".to_owned(),
+        to: to.to_owned(),
+    }));
+    all.push(Event::NotUpdated {
+        reason: "executing /usr/bin/maitred: No such file or directory (os error 2)".to_owned(),
+    });
     all.sort_by_key(kind);
     all
 }

@@ -21,9 +21,8 @@ const INSTEAD: [(&[&str], &str); 14] = [
         "`maitred send` writes a line to a process, `maitred logs` shows what it writes",
     ),
     (
-        &["update", "updatePM2", "deepUpdate"],
-        "there is no daemon to update; each app's supervisor is replaced when the app is stopped \
-         and started",
+        &["updatePM2", "deepUpdate"],
+        "`maitred update` puts this version under all apps that run",
     ),
     (
         &["deploy"],
