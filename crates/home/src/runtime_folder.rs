@@ -7,11 +7,13 @@
 //! lock is the first thing in a folder and the last that goes, so that one of which the making or
 //! the removal was interrupted is known by that, too.
 
+mod again;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::fs::{self, DirBuilder, File, OpenOptions};
 use std::io::{ErrorKind, Write};
-use std::os::fd::{AsRawFd, OwnedFd, RawFd};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
@@ -74,53 +76,6 @@ impl RuntimeFolder {
              is not mounted noexec",
             tried.join("\n  ")
         );
-    }
-
-    /// The folder that another program has made, whose place this one has taken, with its lock. The library in it
-    /// becomes that of this version: processes that start from now on load it.
-    ///
-    /// # Errors
-    /// If it is not that lock, or nothing can be written.
-    pub fn again(path: PathBuf, lock: OwnedFd) -> anyhow::Result<Self> {
-        let lock = File::from(lock);
-        let named = fs::symlink_metadata(path.join(LOCK));
-        let named = named.with_context(|| format!("looking at {}", path.display()))?;
-        let held = lock.metadata().context("looking at the lock")?;
-        if (held.dev(), held.ino()) != (named.dev(), named.ino()) {
-            bail!("{} was not handed over", path.display());
-        }
-        let folder = Self { path, lock };
-        folder.renew_library().context("writing the preload library")?;
-        Ok(folder)
-    }
-
-    /// Puts this version's library in the place of another one's, for the same users.
-    fn renew_library(&self) -> std::io::Result<()> {
-        let library = self.library();
-        if fs::read(&library)? == LIBRARY {
-            return Ok(());
-        }
-        let before = fs::metadata(&library)?;
-        let new = library.with_extension("new");
-        // A program that was killed here has left it.
-        let _ = fs::remove_file(&new);
-        let mut file = OpenOptions::new()
-            .write(true)
-            .create_new(true)
-            .mode(0o500)
-            .open(&new)?;
-        file.write_all(LIBRARY)?;
-        if before.gid() != file.metadata()?.gid() {
-            std::os::unix::fs::fchown(&file, None, Some(before.gid()))?;
-        }
-        file.set_permissions(before.permissions())?;
-        // A process that loads it at this moment finds one of them.
-        fs::rename(&new, &library)
-    }
-
-    /// The number of the lock's descriptor.
-    pub fn lock(&self) -> RawFd {
-        self.lock.as_raw_fd()
     }
 
     fn create_in(place: &Path) -> anyhow::Result<Self> {

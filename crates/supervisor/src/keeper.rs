@@ -232,12 +232,7 @@ impl Keeper {
 
     /// Waits for the supervisor's end. Ends with it, unless it was killed and another one is to follow, which
     /// takes over what it has left.
-    fn outlive(
-        &mut self,
-        supervisor: SharingChild,
-        guarded: &Guarded<'_>,
-        say: &impl Fn(&str),
-    ) {
+    fn outlive(&mut self, supervisor: SharingChild, guarded: &Guarded<'_>, say: &impl Fn(&str)) {
         let mut succession = self.succession().with(guarded);
         let orders = &mut self.orders;
         let tell = |ended| self.ended.tell(ended);

@@ -31,8 +31,7 @@ impl Supervisor {
         // What it did before it ended was told before it was answered: that it listened counts, also
         // of one that ended a moment later.
         self.hear_notices();
-        let is_check =
-            self.checks.commands.ended(pid, status) || self.trial_ended(pid, status);
+        let is_check = self.checks.commands.ended(pid, status) || self.trial_ended(pid, status);
         if let Some(at) = self.orphans.iter().position(|orphan| orphan.pid == pid) {
             // Its own children are ours now.
             if let Some((number, run)) = self.orphans.swap_remove(at).of {

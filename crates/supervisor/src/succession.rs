@@ -164,7 +164,10 @@ pub fn can_follow(question: &[u8], folder: &Path) -> anyhow::Result<()> {
 /// # Errors
 /// If something of it is missing.
 pub fn follow(succession: &str) -> anyhow::Result<(Keeper, OwnedFd, RuntimeFolder)> {
-    let mut left: LeftOpen = sys::take_all().context("taking descriptors over")?.into_iter().collect();
+    let mut left: LeftOpen = sys::take_all()
+        .context("taking descriptors over")?
+        .into_iter()
+        .collect();
     let succession: Succession =
         serde_json::from_str(succession).context("reading what is handed over")?;
     succession.check()?;
@@ -235,12 +238,18 @@ mod tests {
     /// Whatever another version may have written, this one says what it does not understand.
     #[test]
     fn what_is_not_understood_is_refused() {
-        let folder = tempfile::tempdir().unwrap();
+        let folder = Path::new("/does/not/exist");
         let own = Succession::of_this_version;
         let notes = serde_json::to_string(&Notes::default()).unwrap();
         let channels = r#"{"listeners":[],"members":[],"processes":{},"clusters":[]}"#;
-        let newer = Succession { format: FORMAT + 1, ..own() };
-        let library = Succession { wire: wire::VERSION + 1, ..own() };
+        let newer = Succession {
+            format: FORMAT + 1,
+            ..own()
+        };
+        let library = Succession {
+            wire: wire::VERSION + 1,
+            ..own()
+        };
         let more = question(own(), &notes, channels);
         let more = String::from_utf8(more).unwrap();
         let more = more.replace(r#"{"succession":{"#, r#"{"succession":{"unknown":1,"#);
@@ -254,7 +263,7 @@ mod tests {
             (question(own(), &notes, channels), "app.json"),
             (more.into_bytes(), "app.json"),
         ] {
-            let error = can_follow(&question, folder.path()).unwrap_err();
+            let error = can_follow(&question, folder).unwrap_err();
             let error = format!("{error:#}");
             assert!(error.contains(says), "{error}");
         }
@@ -262,8 +271,15 @@ mod tests {
 
     #[test]
     fn what_was_not_handed_over_is_named() {
-        let succession = Succession { notes: 77, ..Succession::of_this_version() };
+        let succession = Succession {
+            notes: 77,
+            ..Succession::of_this_version()
+        };
         let error = succession.memos(&mut LeftOpen::default()).unwrap_err();
-        assert!(error.to_string().contains("descriptor 77 was not handed over"));
+        assert!(
+            error
+                .to_string()
+                .contains("descriptor 77 was not handed over")
+        );
     }
 }

@@ -70,6 +70,9 @@ impl Supervisor {
         if self.lifeline.is_none() {
             return answer.fail("it runs in the foreground: end it, and run it again");
         }
+        if self.app.requests.is_some() {
+            return answer.fail("its proxy cannot hand connections over yet: stop and start it");
+        }
         if self.update.is_some() {
             return answer.fail("another update of it is under way");
         }
@@ -136,7 +139,10 @@ impl Supervisor {
         if !self.is_calm() {
             return;
         }
-        let Some(update) = self.update.take_if(|it| !matches!(it.trial, Trial::Runs { .. })) else {
+        let Some(update) = self
+            .update
+            .take_if(|it| !matches!(it.trial, Trial::Runs { .. }))
+        else {
             return;
         };
         let Update {

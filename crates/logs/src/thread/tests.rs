@@ -209,7 +209,10 @@ fn another_one_goes_on_after_a_pause() {
         std::thread::yield_now();
     }
     let begun = first.pause();
-    assert!(matches!(&begun[..], [(_, line)] if line == b"tw"), "{begun:?}");
+    assert!(
+        matches!(&begun[..], [(_, line)] if line == b"tw"),
+        "{begun:?}"
+    );
     out.write_all(b"o\nthree").unwrap();
     err.write_all(b"error\n").unwrap();
     // One that could not hand over goes on, and pauses again.
@@ -219,7 +222,10 @@ fn another_one_goes_on_after_a_pause() {
         std::thread::yield_now();
     }
     let mut begun = first.pause();
-    assert!(matches!(&begun[..], [(_, line)] if line == b"three"), "{begun:?}");
+    assert!(
+        matches!(&begun[..], [(_, line)] if line == b"three"),
+        "{begun:?}"
+    );
     let mut second = start(Format::Plain);
     second.add(source([begun.remove(0).1, Vec::new()]));
     out.write_all(b" and more\n").unwrap();

@@ -168,7 +168,10 @@ fn other_versions(snapshots: &[Snapshot]) -> String {
         }
     }
     let lines = others.iter().map(|(version, apps)| {
-        let (apps, verb) = (apps.join(", "), if apps.len() == 1 { "runs" } else { "run" });
+        let (apps, verb) = (
+            apps.join(", "),
+            if apps.len() == 1 { "runs" } else { "run" },
+        );
         format!("{apps} {verb} under maitred {version}, and this is {own}: see `maitred update`\n")
     });
     lines.collect()
@@ -236,24 +239,48 @@ pub(super) fn style(state: State) -> Style {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use home::Record;
 
     use super::*;
+
+    /// An app under this version of maitred, if it has a supervisor.
+    fn app(name: &str, version: &str, supervisor: i32) -> Snapshot {
+        let text = format!(r#"{{"name": "{name}", "script": "/bin/sh"}}"#);
+        let mut file = config::load_json("test", &text, Path::new("/")).unwrap();
+        let surroundings = config::Surroundings {
+            folder: Path::new("/"),
+            inherited: &config::Environment::new(),
+            env_name: None,
+            processors: 1,
+        };
+        let resolved = config::resolve(file.apps.remove(0), &surroundings);
+        let record = Record {
+            app: resolved.unwrap().app,
+            created_at: 0,
+            instances: Vec::new(),
+        };
+        Snapshot {
+            version: version.to_owned(),
+            supervisor,
+            ..Snapshot::at_rest(record)
+        }
+    }
 
     /// One that has no supervisor runs under none.
     #[test]
     fn apps_under_another_version_are_named() {
         let own = env!("CARGO_PKG_VERSION");
-        let app = |name: &str, version: &str, supervisor| {
-            let app = config::App::for_test(name);
-            let record = Record { app, created_at: 0, instances: Vec::new() };
-            Snapshot { version: version.to_owned(), supervisor, ..Snapshot::at_rest(record) }
-        };
-        assert_eq!(other_versions(&[app("api", own, 7), app("old", "0.0.1", 0)]), "");
-        let apps = [app("api", "0.0.1", 7), app("web", own, 8), app("cms", "0.0.1", 9)];
-        let says = format!("api, cms run under maitred 0.0.1, and this is {own}: see `maitred update`\n");
-        assert_eq!(other_versions(&apps), says);
-        let says = format!("api runs under maitred 0.0.1, and this is {own}: see `maitred update`\n");
-        assert_eq!(other_versions(&apps[..1]), says);
+        let none = [app("api", own, 7), app("old", "0.0.1", 0)];
+        assert_eq!(other_versions(&none), "");
+        let apps = [
+            app("api", "0.0.1", 7),
+            app("web", own, 8),
+            app("cms", "0.0.1", 9),
+        ];
+        let see = format!("under maitred 0.0.1, and this is {own}: see `maitred update`\n");
+        assert_eq!(other_versions(&apps), format!("api, cms run {see}"));
+        assert_eq!(other_versions(&apps[..1]), format!("api runs {see}"));
     }
 }

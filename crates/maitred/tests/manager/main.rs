@@ -72,4 +72,5 @@ mod tls_keys;
 mod trouble;
 mod truths;
 mod unix_paths;
+mod updates;
 mod wait;

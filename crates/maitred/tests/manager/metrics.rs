@@ -46,7 +46,7 @@ fn samples(text: &str) -> BTreeMap<String, f64> {
 }
 
 /// The sum of all samples of this name whose labels have all of these.
-fn sum(text: &str, name: &str, labels: &[&str]) -> f64 {
+pub(crate) fn sum(text: &str, name: &str, labels: &[&str]) -> f64 {
     let of_it = |sample: &&(String, f64)| {
         let (found, rest) = sample.0.split_once('{').unwrap();
         found == name && labels.iter().all(|label| rest.contains(label))
@@ -78,7 +78,7 @@ pub(crate) fn ask_with(port: u16, head: &str) -> (u16, String) {
     (status, format!("{head}\n\n{body}"))
 }
 
-fn scrape(port: u16) -> String {
+pub(crate) fn scrape(port: u16) -> String {
     let (status, answer) = ask(port, "GET", "/metrics", "application/openmetrics-text");
     assert_eq!(status, 200, "{answer}");
     let (head, body) = answer.split_once("\n\n").unwrap();

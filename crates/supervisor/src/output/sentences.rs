@@ -18,6 +18,7 @@ mod exits;
 mod health;
 mod plain;
 mod renewals;
+mod successions;
 
 const MB: u64 = 1024 * 1024;
 
@@ -386,20 +387,9 @@ impl Sentences {
             Event::Stopping { reason } => {
                 (!self.quiet).then(|| format!("{reason}: stopping {name}"))
             }
-            Event::TookOver { processes } => {
-                let ending = if *processes == 1 { "" } else { "es" };
-                let goes_on = format!("{name} goes on with {processes} process{ending}");
-                Some(format!("another supervisor of {goes_on}"))
-            }
-            Event::Updated { from, to } if from == to => {
-                Some(format!("{name} goes on under another copy of maitred {to}"))
-            }
-            Event::Updated { from, to } => {
-                Some(format!("{name} goes on under maitred {to}, which follows {from}"))
-            }
-            Event::NotUpdated { reason } => {
-                Some(format!("{name} goes on under the same maitred: {reason}"))
-            }
+            Event::TookOver { processes } => Some(successions::took_over(&name, *processes)),
+            Event::Updated { from, to } => Some(successions::updated(&name, from, to)),
+            Event::NotUpdated { reason } => Some(successions::not_updated(&name, reason)),
             Event::Stopped { code } => (!self.quiet && *code != 0)
                 .then(|| format!("{name} ended with exit code {code}")),
         }

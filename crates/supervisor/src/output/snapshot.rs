@@ -11,7 +11,7 @@ use super::sentences::tests::sentences;
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots/sentences.txt");
 
 /// How many kinds of events [`kind`] tells apart.
-const KINDS: usize = 50;
+const KINDS: usize = 52;
 
 /// Tells apart what has a sentence of its own. A new event has no number until it has one here, and
 /// then wants an example in [`examples`].

@@ -1,5 +1,5 @@
-//! Workers and their connections outlive a supervisor that is killed: under clients that never retry nobody
-//! is refused, cut or closed.
+//! Workers and their connections outlive a supervisor that is killed, or makes way for another version: under
+//! clients that never retry nobody is refused, cut or closed.
 
 use serde_json::json;
 
@@ -10,9 +10,9 @@ use crate::brought_back::kill_supervisor;
 use crate::harness::{PATIENCE, beside_others, gone_within};
 use crate::home::Home;
 
-/// How often each supervisor is killed.
-fn kills() -> usize {
-    match std::env::var("MAITRED_TEST_KILLS") {
+/// How often each supervisor is killed, or makes way.
+fn times(variable: &str) -> usize {
+    match std::env::var(variable) {
         Ok(number) => number.parse().unwrap(),
         Err(_) => 6,
     }
@@ -30,11 +30,17 @@ fn outlive_their_supervisor(server: &Server) {
         .streams
         .then(|| Lasting::open(address(&home)).unwrap());
     under_load(&home, &server.kinds(), |step| {
-        for number in 0..kills() {
+        for number in 0..times("MAITRED_TEST_KILLS") {
             step.begins(format!("kill {number}"));
             kill_supervisor(&home, "app");
             let gone_on = lasting.iter_mut().try_for_each(Lasting::go_on);
             gone_on.unwrap_or_else(|error| panic!("after kill {number}: {error}"));
+        }
+        for number in 0..times("MAITRED_TEST_UPDATES") {
+            step.begins(format!("update {number}"));
+            home.does(&["update", "app"]);
+            let gone_on = lasting.iter_mut().try_for_each(Lasting::go_on);
+            gone_on.unwrap_or_else(|error| panic!("after update {number}: {error}"));
         }
         assert_eq!(processes(&home), first);
         let restarts = home.instances();
