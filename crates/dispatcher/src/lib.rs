@@ -235,20 +235,23 @@ impl Dispatcher {
     /// Leaves listeners and workers to a successor in another process, which has them by the notes in the memo
     /// and takes over at [`Self::start`]. When this returns, this dispatcher has closed its copies of all that
     /// the successor uses, and touches nothing of it any more: no channel, no path, no note. So it is called
-    /// when the two tables of descriptors are separate, and before the successor starts.
+    /// when the two tables of descriptors are separate, and before the successor starts. One that is `paused`
+    /// does nothing else between the pause and this.
     ///
     /// Where requests are placed, clients go to the successor over `successor`, one end of a pair of Unix
     /// SEQPACKET sockets; the successor has the other end as [`Settings::predecessor`]. Those that cannot move
     /// are served here until they are done, or `limit` has passed. Then [`Notice::HandedOver`] follows, and
     /// nothing is left to do but to drop this dispatcher. Other commands have no effect any more. What waits in the
     /// central queue, where connections are placed, is closed.
-    pub fn hand_over(&self, successor: OwnedFd, limit: Duration) {
+    pub fn hand_over(&self, paused: Option<Paused>, successor: OwnedFd, limit: Duration) {
         let (answer, done) = mpsc::sync_channel(1);
         self.say(Command::HandOver {
             successor,
             limit,
             answer,
         });
+        // This is the next thing that it is asked.
+        drop(paused);
         // If the thread has ended there is nothing left to hand over.
         let _ = done.recv();
         // What was registered is noted. What a worker asks from now on the successor hears.

@@ -6,7 +6,7 @@ use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use balance::{MemberId, Nanos};
+use balance::{MemberId, Nanos, Ticket};
 use http1::Refusal;
 use rustix::event::epoll;
 use telemetry::figures::{Foreign, RequestFigures, WorkerRequests};
@@ -19,7 +19,7 @@ use crate::downstream::leave::{close_all, conclude, drop_client};
 use crate::downstream::tls::Certificates;
 use crate::drive::{drive, go_on, resume, send_batch, settle};
 use crate::exchange::Stage;
-use crate::hand_over::adopted::Adopted;
+use crate::hand_over::adopted::{self, Adopted};
 use crate::hand_over::predecessor::Predecessor;
 use crate::hand_over::successor::{self, Heir};
 use crate::hand_over::{PREDECESSOR, SUCCESSOR};
@@ -36,7 +36,7 @@ use crate::{Peer, Report, Settings, UPSTREAM, Workers, is_upstream};
 
 /// A request that a worker has to answer, for [`Proxy::awaited`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Awaited(Key);
+pub struct Awaited(Ticket);
 
 /// The proxy of an app.
 #[derive(Debug)]
@@ -391,11 +391,17 @@ impl Proxy {
             Phase::Tunnel(tunnel) => opaque && members.contains(&tunnel.member),
             _ => false,
         };
-        let is_still = |last: &Awaited| self.clients.get(last.0).is_some_and(is_awaited);
+        let adopted = &self.cx.adopted;
+        let is_still = |Awaited(last): &Awaited| match adopted::is_one(*last) {
+            true => adopted.is_awaited(*last, members, opaque),
+            false => self.clients.get(Key::of(last.0)).is_some_and(is_awaited),
+        };
         last.filter(is_still).or_else(|| {
             let mut clients = self.clients.iter();
             let found = clients.find(|(_, client)| is_awaited(client));
-            found.map(|(key, _)| Awaited(key))
+            let found = found.map(|(key, _)| Ticket(key.bits()));
+            let found = found.or_else(|| adopted.awaited(members, opaque));
+            found.map(Awaited)
         })
     }
 

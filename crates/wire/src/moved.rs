@@ -1,6 +1,7 @@
 //! What a supervisor that is replaced sends to its successor, where requests are placed: the
 //! connections of clients, each with what has been read from it and not been answered, and the
-//! workers' ends of connections to workers, whose requests the old one has in progress.
+//! workers' ends of connections to workers, whose requests the old one has in progress. It tells, too, which
+//! requests workers have.
 //!
 //! Each message begins with eight bytes. The two supervisors may be of different versions of
 //! maitred: what a reader does not understand it refuses.
@@ -25,10 +26,12 @@ const CLIENT: u8 = 1;
 const REST: u8 = 2;
 const REQUEST: u8 = 3;
 const OVER: u8 = 4;
+const HELD: u8 = 5;
 
 const SERVED: u16 = 1;
 const HEADER: u16 = 2;
 const WANTS: u16 = 1;
+const LASTS: u16 = 1;
 
 /// Where a connection comes from, and where it came in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +71,15 @@ pub enum Moved {
         /// The key of the worker that it names.
         wants: Option<u64>,
     },
+    /// A worker has a request of the old supervisor's in progress.
+    Held {
+        /// What [`Moved::Over`] names it by.
+        number: u64,
+        /// The number of the worker's channel.
+        channel: u64,
+        /// It lasts as long as its client likes, as a tunnel does.
+        lasts: bool,
+    },
     /// The old supervisor is done with this request.
     Over(u64),
 }
@@ -97,6 +109,15 @@ impl Moved {
                 out.put(&number.to_ne_bytes());
                 out.put(&wants.unwrap_or(0).to_ne_bytes());
             }
+            Self::Held {
+                number,
+                channel,
+                lasts,
+            } => {
+                out.base(HELD, u16::from(*lasts) * LASTS, 0);
+                out.put(&number.to_ne_bytes());
+                out.put(&channel.to_ne_bytes());
+            }
             Self::Over(number) => {
                 out.base(OVER, 0, 0);
                 out.put(&number.to_ne_bytes());
@@ -114,6 +135,7 @@ impl Moved {
         let known = match kind {
             CLIENT => SERVED | HEADER,
             REQUEST => WANTS,
+            HELD => LASTS,
             _ => 0,
         };
         if version != VERSION || flags & !known != 0 {
@@ -137,6 +159,11 @@ impl Moved {
                     wants: (flags & WANTS != 0).then_some(wanted),
                 }
             }
+            HELD => Self::Held {
+                number: number(&mut rest)?,
+                channel: number(&mut rest)?,
+                lasts: flags & LASTS != 0,
+            },
             OVER => Self::Over(number(&mut rest)?),
             _ => return None,
         };
@@ -234,7 +261,7 @@ impl Writer {
 mod tests {
     use super::*;
 
-    fn all() -> [Moved; 5] {
+    fn all() -> [Moved; 6] {
         let way = Way {
             peer: Address::new(&[7; 28]).unwrap(),
             address: Some("192.0.2.7".parse().unwrap()),
@@ -264,6 +291,11 @@ mod tests {
                 way,
                 number: u64::MAX,
                 wants: Some(0),
+            },
+            Moved::Held {
+                number: 1,
+                channel: u64::MAX,
+                lasts: true,
             },
             Moved::Over(3),
         ]

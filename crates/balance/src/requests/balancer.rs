@@ -113,6 +113,14 @@ impl RequestBalancer {
         Placed::Waits
     }
 
+    /// A request that another balancer has given to a member is counted from now on. It ends here, with
+    /// [`Self::ended`].
+    pub fn resume(&mut self, now: Nanos, id: MemberId) {
+        if let Some(at) = self.members.iter().position(|member| member.id == id) {
+            self.give(now, at);
+        }
+    }
+
     /// A request could not be sent to the member: it stands where it stood or, if it was not staged,
     /// goes first. The member gets nothing for a moment. Its time in the queue counts from `since`.
     pub fn came_back(&mut self, now: Nanos, id: MemberId, arrival: Arrival, since: Nanos) {

@@ -230,17 +230,23 @@ fn clients_and_workers_go_from_one_to_the_other() {
     let (copy, mut left) = copied(&mut memo);
     let noted = memo.read().unwrap();
     let (successor, predecessor) = way();
-    old.hand_over(successor, Duration::from_secs(60));
-    assert_eq!(memo.read().unwrap(), noted);
-    // The listener is open all the time.
+    let paused = old.pause();
+    assert!(paused.is_some());
+    // What comes meanwhile is not accepted here.
     let mut late = Client::at(address);
     late.ask("/late");
+    old.hand_over(paused, successor, Duration::from_secs(60));
+    assert_eq!(memo.read().unwrap(), noted);
+    // The listener is open all the time.
+    let mut later = Client::at(address);
+    later.ask("/later");
     idle.ask("/two");
     let new = settings(&copy, &folder, Some(predecessor));
     let new = Dispatcher::start(new, notices, &mut left).unwrap();
     drop(left);
     idle.hear("/two");
     late.hear("/late");
+    later.hear("/later");
     fresh.ask("/fresh");
     fresh.hear("/fresh");
     // A client that is answered by the old dispatcher moves behind that.
@@ -295,7 +301,7 @@ fn what_lies_in_a_channel_is_not_lost() {
     let theirs = theirs.unwrap();
     let (copy, mut left) = copied(&mut memo);
     let (successor, predecessor) = way();
-    old.hand_over(successor, Duration::from_secs(60));
+    old.hand_over(None, successor, Duration::from_secs(60));
     // As if it had not been taken back: three, in their order.
     let peer = [2, 0, 0, 80, 127, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0];
     let pairs: Vec<_> = (0..3)

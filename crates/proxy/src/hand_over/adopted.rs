@@ -39,6 +39,8 @@ struct Request {
     number: Option<u64>,
     arrival: Arrival,
     since: Nanos,
+    /// It may last as long as its client likes.
+    lasts: bool,
 }
 
 /// All of them.
@@ -67,6 +69,24 @@ impl Adopted {
         self.new.len() + waiting.count()
     }
 
+    /// One that a worker among these has. Those that may last for ever count with `opaque` only.
+    pub(crate) fn awaited(&self, members: &[MemberId], opaque: bool) -> Option<Ticket> {
+        let mut requests = self.requests.iter();
+        let found = requests.find(|(_, it)| it.is_awaited(members, opaque));
+        found.map(|(ticket, _)| *ticket)
+    }
+
+    /// Whether this is such a one.
+    pub(crate) fn is_awaited(&self, ticket: Ticket, members: &[MemberId], opaque: bool) -> bool {
+        let request = self.requests.get(&ticket);
+        request.is_some_and(|it| it.is_awaited(members, opaque))
+    }
+
+    fn next_ticket(&mut self) -> Ticket {
+        self.last += 1;
+        Ticket(TICKETS + self.last)
+    }
+
     fn remove(&mut self, ticket: Ticket) -> Option<Request> {
         let request = self.requests.remove(&ticket)?;
         if let Some(number) = request.number {
@@ -74,6 +94,43 @@ impl Adopted {
         }
         Some(request)
     }
+}
+
+impl Request {
+    fn is_awaited(&self, members: &[MemberId], opaque: bool) -> bool {
+        let member = self.member.filter(|_| opaque || !self.lasts);
+        member.is_some_and(|member| members.contains(&member))
+    }
+}
+
+/// A worker has one in progress that the other proxy has given to it.
+pub(crate) fn held(number: u64, member: MemberId, lasts: bool, cx: &mut Context) {
+    let now = cx.io.now;
+    let Some(id) = cx.upstream.pools.get(&member).map(|pool| pool.listener) else {
+        return;
+    };
+    let Some(listener) = cx.listeners.get_mut(id) else {
+        return;
+    };
+    let ticket = cx.adopted.next_ticket();
+    listener.balancer.resume(now, member);
+    let request = Request {
+        listener: id,
+        end: None,
+        member: Some(member),
+        peer: Address::NONE,
+        number: Some(number),
+        arrival: Arrival {
+            ticket,
+            client: Caller::unknown(number),
+            wants: None,
+            failed: None,
+        },
+        since: now,
+        lasts,
+    };
+    cx.adopted.by_number.insert(number, ticket);
+    cx.adopted.requests.insert(ticket, request);
 }
 
 /// Whether a ticket is one of these, and no client's.
@@ -88,8 +145,7 @@ pub(crate) fn place_new<W: Workers>(cx: &mut Context, workers: &mut W) {
         let Some(listener) = cx.listeners.get_mut(new.listener) else {
             continue;
         };
-        cx.adopted.last += 1;
-        let ticket = Ticket(TICKETS + cx.adopted.last);
+        let ticket = cx.adopted.next_ticket();
         let arrival = Arrival {
             ticket,
             client: new.caller,
@@ -113,6 +169,7 @@ pub(crate) fn place_new<W: Workers>(cx: &mut Context, workers: &mut W) {
             number: new.number,
             arrival,
             since: now,
+            lasts: false,
         };
         cx.adopted.requests.insert(ticket, request);
         match placed {

@@ -96,11 +96,32 @@ impl Proxy {
         if !self.cx.heir.takes_clients() {
             self.close();
         }
+        self.tell_held();
         for (key, client) in self.clients.iter_mut() {
             if let Phase::Http2(session) = &mut client.phase {
                 session.close();
             }
             self.cx.ready.wake(key);
+        }
+    }
+
+    /// Tells the successor which requests its workers have.
+    fn tell_held(&mut self) {
+        let Some(successor) = self.cx.heir.successor() else {
+            return;
+        };
+        for (_, client) in self.clients.iter() {
+            let (key, lasts) = match &client.phase {
+                Phase::Serving(exchange) => match exchange.stage {
+                    Stage::With(_, key) => (key, exchange.is_event_stream()),
+                    Stage::Waiting | Stage::Returned(..) => continue,
+                },
+                Phase::Tunnel(tunnel) => (tunnel.connection, true),
+                _ => continue,
+            };
+            if let Some(connection) = self.cx.upstream.connections.get(key) {
+                successor.tell_held(key, connection, lasts);
+            }
         }
     }
 

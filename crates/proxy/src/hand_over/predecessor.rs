@@ -3,7 +3,7 @@
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
 
-use balance::Client as Caller;
+use balance::{Client as Caller, MemberId};
 use rustix::event::epoll;
 use rustix::io::Errno;
 use wire::{Moved, Way};
@@ -183,6 +183,17 @@ impl Proxy {
                     });
                 }
             }
+            (
+                Some((
+                    Moved::Held {
+                        number,
+                        channel,
+                        lasts,
+                    },
+                    _,
+                )),
+                None,
+            ) => adopted::held(number, MemberId(channel), lasts, &mut self.cx),
             (Some((Moved::Over(number), _)), None) => adopted::end(number, &mut self.cx),
             _ => {}
         }

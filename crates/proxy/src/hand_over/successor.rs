@@ -17,6 +17,7 @@ use crate::io::Io;
 use crate::listener::Listener;
 use crate::slab::{Key, Slab};
 use crate::upstream::Upstream;
+use crate::upstream::connection::UpstreamConnection;
 use http1::Refusal;
 
 /// So many of a client's bytes go in one message at most, and so few at least: the kernel may take no
@@ -184,6 +185,17 @@ impl Successor {
         self.letters
             .push_back(Letter::new(message, Some(socket), client));
         self.send(now);
+    }
+
+    /// A worker has a request in progress, over this connection.
+    pub(crate) fn tell_held(&mut self, key: Key, connection: &UpstreamConnection, lasts: bool) {
+        let message = Moved::Held {
+            number: connection.number,
+            channel: connection.member.0,
+            lasts,
+        };
+        self.letters.push_back(Letter::new(message, None, None));
+        self.placed.push((key, connection.number));
     }
 
     /// How many clients have not left yet.

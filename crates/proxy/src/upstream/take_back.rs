@@ -190,7 +190,10 @@ fn take_out<W: Workers>(
     let Some(listener) = cx.upstream.pools.get(&member).map(|pool| pool.listener) else {
         return;
     };
-    let back = all_in_channel(member, workers);
+    let mut back = all_in_channel(member, workers);
+    if cx.heir.is_known() {
+        leave_foreign(member, &mut back, cx, workers);
+    }
     // The youngest goes first into the queue's front, so that the oldest comes to stand there.
     for end in back.into_iter().rev() {
         let upstream = &mut cx.upstream;
@@ -225,6 +228,21 @@ fn take_out<W: Workers>(
     // What is untaken still, the worker has taken meanwhile, or there was no descriptor to take it
     // back.
     cx.ready.place_at(listener);
+}
+
+/// A proxy that is replaced leaves in the channel what the other one may have put there already.
+fn leave_foreign<W: Workers>(
+    member: MemberId,
+    back: &mut Vec<OwnedFd>,
+    cx: &Context,
+    workers: &mut W,
+) {
+    let is_foreign = |end: &mut OwnedFd| cx.upstream.is_foreign(end);
+    for end in back.extract_if(.., is_foreign) {
+        let peer = adopted::peer_of(&end);
+        // It has just been there, so there is room for it.
+        let _ = workers.hand(member, end, peer.as_bytes());
+    }
 }
 
 /// Takes requests whose clients have left out of a worker's channel, so that the worker never sees

@@ -56,7 +56,7 @@ fn moved(random: &mut Rng, address: Address, noise: &[u8]) -> Vec<u8> {
         local: ip,
         listener: address,
     };
-    let message = match random.u64(..4) {
+    let message = match random.u64(..5) {
         0 => Moved::Client {
             way,
             served: random.bool(),
@@ -68,6 +68,11 @@ fn moved(random: &mut Rng, address: Address, noise: &[u8]) -> Vec<u8> {
             way,
             number: random.u64(..),
             wants: random.bool().then(|| random.u64(..)),
+        },
+        3 => Moved::Held {
+            number: random.u64(..),
+            channel: random.u64(..),
+            lasts: random.bool(),
         },
         _ => Moved::Over(random.u64(..)),
     };

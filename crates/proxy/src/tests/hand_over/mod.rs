@@ -8,6 +8,7 @@ use super::*;
 mod moving;
 mod placed;
 mod staying;
+mod tls;
 
 /// The two proxies, each with workers of its own.
 struct Two {
@@ -23,10 +24,12 @@ fn way() -> (OwnedFd, OwnedFd) {
 
 impl Two {
     fn with(old: World, settings: Settings) -> Self {
-        let mut two = Self {
-            old,
-            new: World::new(1, settings),
-        };
+        let new = World::new(1, settings);
+        Self { old, new }.begin()
+    }
+
+    fn begin(self) -> Self {
+        let mut two = self;
         let (successor, predecessor) = way();
         two.new.proxy.follow(predecessor).unwrap();
         two.old.hand_over(successor);

@@ -34,14 +34,16 @@ fn http2_requests_are_answered_until_the_client_has_heard() {
     world.send(&mut client, http2::get(1));
     let (_, mut first) = world.take();
     arrived(&mut first);
-    let mut two = Two::with(world, one_at_a_time());
+    let mut settings = settings(RequestPolicy::NextAvailable);
+    settings.balance.max_concurrency = 2;
+    let mut two = Two::with(world, settings);
     let (said, ended) = http2::frames(&mut client);
     assert!(said.iter().any(|(kind, _)| *kind == http2::GOAWAY) && !ended);
     two.send(&mut client, http2::get(3));
     two.send(&mut client, http2::get(5));
     let (_, mut second) = two.new.take();
     assert!(arrived(&mut second).0.starts_with("GET / "));
-    // The worker may have one at a time.
+    // The worker may have two at a time.
     assert!(two.new.channels.lying.is_empty());
     assert_eq!(two.new.proxy.waiting(GATE), 1);
     two.send(&mut first, LAST);
@@ -140,4 +142,72 @@ fn what_another_proxy_had_is_over_with_it() {
     world.pass(SECOND / 100);
     assert_eq!(world.proxy.waiting(GATE), 0);
     assert_eq!(world.channels.lying.len(), 1);
+}
+
+/// A worker's requests of the old proxy's count with the new one, for as long as they last.
+#[test]
+fn what_workers_have_in_progress_is_known_to_the_new_proxy() {
+    let mut world = World::new(2, settings(RequestPolicy::LeastConn));
+    let (mut client, mut worker) = at_worker(&mut world, GET);
+    let mut second = world.connect();
+    world.send(&mut second, GET);
+    let (member, mut tunnel) = world.take();
+    arrived(&mut tunnel);
+    let events = "HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\n";
+    world.send(&mut tunnel, events);
+    assert_eq!(member, MemberId(1));
+    let two = Two {
+        old: world,
+        new: World::new(2, one_at_a_time()),
+    };
+    let mut two = two.begin();
+    let awaited = |two: &Two, member, opaque| {
+        let found = two.new.proxy.awaited(&[MemberId(member)], opaque, None);
+        assert_eq!(
+            two.new.proxy.awaited(&[MemberId(member)], opaque, found),
+            found
+        );
+        found.is_some()
+    };
+    for opaque in [false, true] {
+        assert!(awaited(&two, 0, opaque));
+        assert_eq!(awaited(&two, 1, opaque), opaque);
+    }
+    // Each worker may have one at a time.
+    let mut third = two.new.connect();
+    two.send(&mut third, GET);
+    assert_eq!(two.new.proxy.waiting(GATE), 1);
+    two.send(&mut worker, LAST);
+    assert!(arrived(&mut client).0.ends_with("ok"));
+    assert_eq!(two.new.proxy.waiting(GATE), 0);
+    let (member, _worker) = two.new.take();
+    assert_eq!(member, MemberId(0));
+    assert!(two.new.proxy.awaited(&[member], false, None).is_some());
+    drop(tunnel);
+    two.run();
+    assert!(!awaited(&two, 1, true));
+}
+
+/// The new proxy may be quicker, and have put something into a channel before the old one has done with it.
+#[test]
+fn what_the_new_proxy_has_put_into_a_channel_stays_there() {
+    let mut world = World::new(1, settings(RequestPolicy::LeastConn));
+    let mut client = world.connect();
+    world.send(&mut client, get("old"));
+    let (ours, theirs) = make_pair(
+        u64::from(std::process::id()) << 31 | 1 << 60,
+        &[1, 0],
+        &[1, 0],
+    )
+    .unwrap();
+    UnixStream::from(ours)
+        .write_all(get("new").as_bytes())
+        .unwrap();
+    world.channels.lying.push_back((MemberId(0), theirs));
+    let mut two = Two::after(world);
+    assert!(two.answer().starts_with("GET /old "));
+    assert!(arrived(&mut client).0.ends_with("ok"));
+    let (_, mut worker) = two.old.take();
+    assert!(arrived(&mut worker).0.starts_with("GET /new "));
+    assert!(two.old.channels.lying.is_empty());
 }
