@@ -31,6 +31,7 @@ mod notices;
 mod opening;
 mod operations;
 pub mod output;
+mod parting;
 mod pid_file;
 mod pipes;
 mod proxy_settings;
@@ -240,7 +241,7 @@ impl Supervisor {
             self.close_operations();
             self.tell_what_is_awaited();
             self.note();
-            self.go_on_with_update().await;
+            self.go_on_with_update(&mut signals, server).await;
             if let Some(code) = self.outcome() {
                 if self.stats.is_some() {
                     self.show_figures().await;

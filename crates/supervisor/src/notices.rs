@@ -49,7 +49,7 @@ impl Supervisor {
     pub(super) fn noticed(&mut self, notice: Notice) {
         match notice {
             Notice::Loaded { pid } => self.has_loaded(pid),
-            Notice::Drained { group } => self.drained(group),
+            Notice::Drained { group } => self.is_drained(group),
             Notice::Starving(starves) => self.set_starving(starves),
             Notice::Blocked {
                 member,
@@ -256,7 +256,8 @@ impl Supervisor {
     }
 
     /// The processes of a group have nothing to do any more.
-    fn drained(&mut self, group: i32) {
+    /// The workers of a process group have nothing to do any more.
+    pub(super) fn drained(&mut self, group: i32) {
         let mut processes = self.slots.iter().flat_map(|slot| {
             let processes = slot.processes.iter();
             processes.map(|process| (slot.number, process))
@@ -270,7 +271,7 @@ impl Supervisor {
 }
 
 /// The event of a notice from which nothing else follows.
-fn event_of(notice: Notice) -> Option<Event> {
+pub(super) fn event_of(notice: Notice) -> Option<Event> {
     Some(match notice {
         Notice::PassedElsewhere {
             instance,

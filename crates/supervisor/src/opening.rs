@@ -47,7 +47,7 @@ impl Supervisor {
         if let Some(lifeline) = &lifeline
             && let Some(predecessor) = &lifeline.predecessor
         {
-            predecessor.goes()?;
+            predecessor.make_it_go();
         }
         let (notes, mut left) = lifeline.as_mut().map(Lifeline::take).unwrap_or_default();
         if let Some(notes) = &notes {
@@ -160,7 +160,10 @@ impl Supervisor {
             None => self.folder.open_door(user).context("opening the door")?,
         };
         self.door = Some(socket.as_raw_fd());
-        let lifeline = self.lifeline.as_ref();
+        let mut lifeline = self.lifeline.as_mut();
+        let memo = lifeline.as_ref().map(|it| it.channels.share());
+        let predecessor = lifeline.as_mut().and_then(|it| it.predecessor.as_mut());
+        let predecessor = predecessor.and_then(|it| it.clients.take());
         let dispatcher = Dispatcher::start(
             dispatcher::Settings {
                 balance: self.bounded(self.app.balance.into()),
@@ -174,8 +177,8 @@ impl Supervisor {
                     privileged_ports: self.app.privileged_ports(),
                     links: self.folder.links(),
                 },
-                memo: lifeline.map(|lifeline| lifeline.channels.share()),
-                predecessor: None,
+                memo,
+                predecessor,
             },
             self.notices_in.clone(),
             left,

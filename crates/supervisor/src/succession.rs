@@ -7,11 +7,13 @@
 
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use home::AppFolder;
 use home::runtime_folder::RuntimeFolder;
-use rustix::process::Pid;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Pid, Signal, kill_process};
 use serde::{Deserialize, Serialize};
 use sys::{LeftOpen, Memo, Tie};
 
@@ -32,6 +34,9 @@ pub const CAN_FOLLOW: &str = "can follow\n";
 /// one that adds to it does not.
 const FORMAT: u32 = 1;
 
+/// A supervisor that makes way has let go of everything within this time: it closes some descriptors.
+const LETS_GO: Duration = Duration::from_secs(10);
+
 /// What is asked of a guard.
 #[derive(Debug, Default, Deserialize, Serialize)]
 pub(crate) struct Order {
@@ -39,6 +44,8 @@ pub(crate) struct Order {
     pub(crate) program: PathBuf,
     /// The number of the socket by which the next supervisor says that it goes on.
     pub(crate) socket: i32,
+    /// That of the one over which the proxy's clients come, if there is a proxy.
+    pub(crate) clients: Option<i32>,
     /// The supervisor that asks.
     pub(crate) supervisor: i32,
     /// Why it could not be done: the guard's answer.
@@ -64,6 +71,7 @@ pub struct Succession {
     pub(crate) ended: [i32; 2],
     pub(crate) supervisor: i32,
     pub(crate) socket: i32,
+    pub(crate) clients: Option<i32>,
 }
 
 /// The supervisor before this one, which has made way for it.
@@ -72,7 +80,9 @@ pub(crate) struct Predecessor {
     pub(crate) pid: Pid,
     pub(crate) version: String,
     /// By this it is told that this one goes on.
-    pub(crate) socket: OwnedFd,
+    socket: OwnedFd,
+    /// Over this it sends the clients of its proxy.
+    pub(crate) clients: Option<OwnedFd>,
 }
 
 /// What a program is asked before it is executed.
@@ -107,6 +117,7 @@ impl Succession {
     /// Becomes what is ordered. Returns only if that fails: why.
     pub(crate) fn become_next(&mut self, order: &Order, guarded: &Guarded<'_>) -> String {
         (self.supervisor, self.socket) = (order.supervisor, order.socket);
+        self.clients = order.clients;
         let Some(folder) = guarded.app.to_str() else {
             return format!("the path {} is not UTF-8", guarded.app.display());
         };
@@ -207,18 +218,24 @@ impl Succession {
             pid: Pid::from_raw(self.supervisor)?,
             version: self.from.clone(),
             socket: left.take(self.socket)?,
+            clients: self.clients.and_then(|clients| left.take(clients)),
         })
     }
 }
 
 impl Predecessor {
-    /// Tells it that this supervisor goes on.
-    ///
-    /// # Errors
-    /// If it is gone.
-    pub(crate) fn goes(&self) -> anyhow::Result<()> {
-        rustix::io::write(&self.socket, b"go").context("telling the supervisor before this one")?;
-        Ok(())
+    /// Tells it that this supervisor goes on, and waits until it has let go of everything. One that does not, or
+    /// has died, is treated as one that was killed.
+    pub(crate) fn make_it_go(&self) {
+        let time = Timespec::try_from(LETS_GO).ok();
+        let told = rustix::io::write(&self.socket, b"go");
+        let mut done = [PollFd::new(&self.socket, PollFlags::IN)];
+        // No signal interrupts it: all are blocked.
+        let has_let_go =
+            told.is_ok() && poll(&mut done, time.as_ref()).is_ok_and(|ready| ready > 0);
+        if !has_let_go {
+            let _ = kill_process(self.pid, Signal::KILL);
+        }
     }
 }
 

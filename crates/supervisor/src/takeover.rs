@@ -8,7 +8,7 @@ use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use rustix::process::{Pid, getppid};
+use rustix::process::{Pid, getppid, test_kill_process};
 use serde::{Deserialize, Serialize};
 use sys::LeftOpen;
 
@@ -17,6 +17,7 @@ use super::ended::Ended;
 use super::instance::{Cause, Generation, Run};
 use super::slot::{Process, Slot};
 use super::spawn::Ready;
+use super::succession::Predecessor;
 use config::App;
 use home::{Exit, Kept, Rest, now_ms};
 use process::node_ipc::Channel;
@@ -32,6 +33,9 @@ pub(super) struct Notes {
     /// By the pipe's descriptor the beginning of a line that was read already.
     #[serde(default)]
     begun: Vec<(i32, Vec<u8>)>,
+    /// Supervisors that have made way, and finish what they have in progress.
+    #[serde(default)]
+    earlier: Vec<i32>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
@@ -60,14 +64,18 @@ struct ProcessNote {
 /// Processes that another supervisor has started.
 #[derive(Debug, Default)]
 pub(super) struct Survivors {
-    /// Who may be their parent: the guard, or a supervisor that has made way for this one.
-    parents: Vec<Pid>,
+    /// Their parent, unless that is one of the next.
+    guard: Option<Pid>,
+    /// Supervisors that have made way for others, and finish what they have in progress.
+    earlier: Vec<Pid>,
     /// By the pipe's descriptor the beginning of a line.
     begun: Vec<(i32, Vec<u8>)>,
     /// Those that are to end.
     leaving: Vec<(u32, Generation, Cause)>,
     /// Those that have ended before they could be taken over.
     ended: Vec<Ended>,
+    /// Process groups that have nothing to do any more, but for what the supervisor before this one finishes.
+    drained: Vec<i32>,
 }
 
 impl Notes {
@@ -106,6 +114,7 @@ impl Supervisor {
             door: self.door,
             instances: instances.map(|slot| note_of(slot, triggers)).collect(),
             begun: std::mem::take(&mut self.begun),
+            earlier: self.survivors.earlier.iter().map(number).collect(),
         };
         if let Some(lifeline) = &mut self.lifeline {
             let text = serde_json::to_vec(&notes).unwrap_or_default();
@@ -121,7 +130,9 @@ impl Supervisor {
         };
         self.survivors.ended = lifeline.ended_until_now();
         let predecessor = lifeline.predecessor.as_ref().map(|it| it.pid);
-        self.survivors.parents = getppid().into_iter().chain(predecessor).collect();
+        let earlier = notes.earlier.into_iter().filter_map(Pid::from_raw);
+        self.survivors.guard = getppid();
+        self.survivors.earlier = earlier.chain(predecessor).collect();
         self.survivors.begun = notes.begun;
         for note in notes.instances {
             self.take_instance_over(note, left);
@@ -165,7 +176,7 @@ impl Supervisor {
     fn note_missing(&mut self, process: &ProcessNote) {
         let pid = Pid::from_raw(process.pid);
         let parent = pid.and_then(tree::parent);
-        let is_there = parent.is_some_and(|parent| self.survivors.parents.contains(&parent));
+        let is_there = parent.is_some_and(|parent| self.survivors.parents().any(|it| it == parent));
         let is_known = self.survivors.ended.iter().any(|it| it.pid == process.pid);
         if !is_there && !is_known {
             self.survivors.ended.push(Ended {
@@ -247,6 +258,13 @@ impl Supervisor {
     /// A process that was started by the supervisor before this one has ended, or what such a one has left
     /// behind.
     pub(super) fn ended(&mut self, ended: Ended) {
+        self.survivors.earlier.retain(|it| number(it) != ended.pid);
+        self.unnoted = true;
+        if self.survivors.earlier.is_empty() {
+            for group in std::mem::take(&mut self.survivors.drained) {
+                self.drained(group);
+            }
+        }
         if let Some(pid) = Pid::from_raw(ended.pid) {
             self.count_cpu(ended.pid, Some(ended.cpu));
             self.is_gone(pid, ended.exit);
@@ -254,15 +272,31 @@ impl Supervisor {
         }
     }
 
+    /// The workers of a process group have nothing to do any more, as far as this supervisor's dispatcher knows.
+    pub(super) fn is_drained(&mut self, group: i32) {
+        // They end within `drain_timeout`, and then it is heard of.
+        let earlier = &self.survivors.earlier;
+        if earlier.iter().any(|it| test_kill_process(*it).is_ok()) {
+            self.survivors.drained.push(group);
+        } else {
+            self.drained(group);
+        }
+    }
+
+    /// The supervisor that has made way for this one.
+    pub(super) fn predecessor(&self) -> Option<&Predecessor> {
+        self.lifeline.as_ref()?.predecessor.as_ref()
+    }
+
     /// The children of this process, and those that its guard has: instances of the supervisor before this
     /// one, and what they have left behind.
     pub(super) fn children(&self) -> Vec<Pid> {
         let mut children = tree::children();
         let own = rustix::process::getpid();
-        for parent in &self.survivors.parents {
+        for parent in self.survivors.parents() {
             // One that has ended has none.
-            let more = tree::children_of(*parent).unwrap_or_default();
-            let is_worker = |pid: &Pid| *pid != own && !self.survivors.parents.contains(pid);
+            let more = tree::children_of(parent).unwrap_or_default();
+            let is_worker = |pid: &Pid| *pid != own && !self.survivors.earlier.contains(pid);
             children.extend(more.into_iter().filter(is_worker));
         }
         children
@@ -270,11 +304,20 @@ impl Supervisor {
 }
 
 impl Survivors {
+    /// Who may be the parent of a process that another supervisor has started.
+    fn parents(&self) -> impl Iterator<Item = Pid> {
+        self.guard.into_iter().chain(self.earlier.iter().copied())
+    }
+
     fn take_begun(&mut self, pipe: i32) -> Vec<u8> {
         let mut begun = self.begun.iter_mut();
         let found = begun.find(|(number, _)| *number == pipe);
         found.map_or_else(Vec::new, |(_, line)| std::mem::take(line))
     }
+}
+
+fn number(pid: &Pid) -> i32 {
+    pid.as_raw_nonzero().get()
 }
 
 fn note_of(slot: &Slot, triggers: bool) -> InstanceNote {

@@ -23,9 +23,12 @@ use super::Supervisor;
 use super::instance::Run;
 use super::keeper::Lifeline;
 use super::succession::{CAN_FOLLOW, Order, Question, Succession, TRY};
+use dispatcher::Paused;
 use home::Exit;
-use home::control::Answer;
+use home::control::{Answer, Server};
+use sys::Signalled;
 use telemetry::events::Event;
+use tokio::sync::mpsc;
 
 /// A program that has not said within this time that it could follow cannot. It reads some files.
 const TRIAL: Duration = Duration::from_secs(10);
@@ -51,6 +54,17 @@ pub(super) struct Update {
     trial: Trial,
 }
 
+/// Another supervisor goes on, when this one has let go of everything.
+#[derive(Debug)]
+pub(super) struct Way {
+    /// It hears of that by this socket.
+    pub(super) next: OwnedFd,
+    /// Over this it gets the clients of the proxy.
+    pub(super) clients: Option<OwnedFd>,
+    /// The dispatcher does nothing until this is dropped.
+    pub(super) paused: Option<Paused>,
+}
+
 /// Whether the program can follow.
 #[derive(Debug)]
 enum Trial {
@@ -70,9 +84,6 @@ impl Supervisor {
         if self.lifeline.is_none() {
             return answer.fail("it runs in the foreground: end it, and run it again");
         }
-        if self.app.requests.is_some() {
-            return answer.fail("its proxy cannot hand connections over yet: stop and start it");
-        }
         if self.update.is_some() {
             return answer.fail("another update of it is under way");
         }
@@ -85,8 +96,7 @@ impl Supervisor {
 
     /// The version whose place this one has taken.
     pub(super) fn follows(&self) -> Option<String> {
-        let predecessor = self.lifeline.as_ref()?.predecessor.as_ref()?;
-        Some(predecessor.version.clone())
+        Some(self.predecessor()?.version.clone())
     }
 
     /// When the trial is over at the latest.
@@ -130,7 +140,11 @@ impl Supervisor {
 
     /// Goes on with an update, if there is one and all else is done. Does not return when another version has
     /// taken over.
-    pub(super) async fn go_on_with_update(&mut self) {
+    pub(super) async fn go_on_with_update(
+        &mut self,
+        signals: &mut mpsc::Receiver<Signalled>,
+        server: &mut Option<Server>,
+    ) {
         if self.ending.is_some()
             && let Some(update) = self.update.take()
         {
@@ -148,8 +162,16 @@ impl Supervisor {
         let Update {
             program, answer, ..
         } = update;
-        let done = match update.trial {
-            Trial::Ended(Ok(())) => self.make_way(&program).await,
+        let done: anyhow::Result<()> = match update.trial {
+            Trial::Ended(Ok(())) => match self.make_way(&program).await {
+                Ok(way) => {
+                    // Whoever has asked hears from the next supervisor what became of it.
+                    drop(answer);
+                    *server = None;
+                    self.part(way, signals).await
+                }
+                Err(error) => Err(error),
+            },
             Trial::Ended(Err(reason)) => Err(anyhow::Error::msg(reason)),
             _ => match self.begin_trial(&program) {
                 Ok(trial) => {
@@ -225,12 +247,13 @@ impl Supervisor {
         })
     }
 
-    /// Stands still, and lets the guard become the program. Returns only if that goes wrong: then all is as it
-    /// was.
-    async fn make_way(&mut self, program: &Path) -> anyhow::Result<()> {
+    /// Stands still, and lets the guard become the program. If that goes wrong all is as it was.
+    async fn make_way(&mut self, program: &Path) -> anyhow::Result<Way> {
         let flags = SocketFlags::CLOEXEC;
         let kind = SocketType::SEQPACKET;
-        let (ours, theirs) = socketpair(AddressFamily::UNIX, kind, flags, None)?;
+        let pair = || socketpair(AddressFamily::UNIX, kind, flags, None);
+        let (ours, theirs) = pair()?;
+        let clients = self.app.requests.as_ref().map(|_| pair()).transpose()?;
         self.endpoint.close().await;
         self.begun = self.output.pause();
         for (_, line) in &mut self.begun {
@@ -251,11 +274,17 @@ impl Supervisor {
         let order = Order {
             program: program.to_owned(),
             socket: theirs.as_raw_fd(),
+            clients: clients.as_ref().map(|(_, theirs)| theirs.as_raw_fd()),
             supervisor: getpid().as_raw_nonzero().get(),
             failed: None,
         };
         let Err(error) = order_and_wait(self.lifeline.as_mut(), order, &ours) else {
-            sys::exit_now(0);
+            let clients = clients.map(|(ours, _)| ours);
+            return Ok(Way {
+                next: ours,
+                clients,
+                paused,
+            });
         };
         drop(paused);
         self.output.resume();

@@ -142,6 +142,9 @@ fn deploys(home: &Home, server: &Server, fields: &Value, mut begins: impl FnMut(
         home.does(&["reload", "app"]);
     }
 
+    begins("update".to_owned());
+    home.does(&["update", "app"]);
+
     begins("cron_restart".to_owned());
     let mut each_second = fields.clone();
     each_second["cron_restart"] = json!("* * * * * *");

@@ -248,6 +248,14 @@ impl Output {
         }
     }
 
+    /// Waits until what is to be said of requests is written.
+    pub(crate) fn finish_requests(&mut self) {
+        if let Some(access) = &self.access {
+            access.finish(LAST_WORDS);
+        }
+        self.err.finish();
+    }
+
     /// Waits until everything is written.
     pub(crate) async fn finish(&mut self) {
         match &mut self.lines {

@@ -18,10 +18,11 @@ fn times(variable: &str) -> usize {
     }
 }
 
-fn outlive_their_supervisor(server: &Server) {
+/// With `per: request` a kill ends what the proxy has in progress, and an update nothing.
+fn outlive_their_supervisor(server: &Server, level: &str) {
     let _turn = beside_others();
     let home = Home::new();
-    let fields = json!({ "instances": 2, "drain_timeout": "1h" });
+    let fields = json!({ "instances": 2, "per": level, "drain_timeout": "1h" });
     server.write(&home, &fields);
     home.does(&["start", "app.json"]);
     home.is_up("app", 2);
@@ -30,7 +31,11 @@ fn outlive_their_supervisor(server: &Server) {
         .streams
         .then(|| Lasting::open(address(&home)).unwrap());
     under_load(&home, &server.kinds(), |step| {
-        for number in 0..times("MAITRED_TEST_KILLS") {
+        let kills = match level {
+            "connection" => times("MAITRED_TEST_KILLS"),
+            _ => 0,
+        };
+        for number in 0..kills {
             step.begins(format!("kill {number}"));
             kill_supervisor(&home, "app");
             let gone_on = lasting.iter_mut().try_for_each(Lasting::go_on);
@@ -53,8 +58,11 @@ fn outlive_their_supervisor(server: &Server) {
         {
             step.begins(format!("{command:?}"));
             home.does(command);
-            step.begins(format!("kill after {command:?} {number}"));
-            kill_supervisor(&home, "app");
+            step.begins(format!("another supervisor after {command:?} {number}"));
+            match level {
+                "connection" => drop(kill_supervisor(&home, "app")),
+                _ => drop(home.does(&["update"])),
+            }
         }
         if let Some(lasting) = lasting {
             lasting.close().unwrap();
@@ -65,15 +73,15 @@ fn outlive_their_supervisor(server: &Server) {
 
 /// Each server.
 macro_rules! outlive {
-    ($($test:ident: $server:ident;)*) => {
-        $(#[test] fn $test() { outlive_their_supervisor(&$server()); })*
+    ($($test:ident: $server:ident, $level:literal;)*) => {
+        $(#[test] fn $test() { outlive_their_supervisor(&$server(), $level); })*
     };
 }
 
 outlive! {
-    node_workers_outlive_their_supervisor: node;
-    bun_workers_outlive_their_supervisor: bun;
-    deno_workers_outlive_their_supervisor: deno;
-    uvicorn_workers_outlive_their_supervisor: uvicorn;
-    asyncio_workers_outlive_their_supervisor: asyncio;
+    node_workers_outlive_their_supervisor: node, "connection";
+    bun_workers_outlive_their_supervisor: bun, "connection";
+    deno_workers_outlive_their_supervisor: deno, "connection";
+    uvicorn_workers_outlive_their_supervisor: uvicorn, "connection";
+    asyncio_workers_outlive_their_supervisor: asyncio, "connection";
 }

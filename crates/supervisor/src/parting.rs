@@ -1,0 +1,73 @@
+//! What a supervisor still does when another one has taken its place: its proxy serves the clients that
+//! could not move to the next one. Meanwhile it is the parent of workers, and tells of those that end.
+
+use dispatcher::Notice;
+use rustix::process::{Signal, getppid};
+use sys::Signalled;
+use tokio::sync::mpsc;
+
+use super::Supervisor;
+use super::followers::Followers;
+use super::guard::reap;
+use super::notices::event_of;
+use super::update::Way;
+
+/// The next supervisor is told by this that this one touches nothing of what both have.
+const DONE: &[u8] = b"done";
+
+impl Supervisor {
+    /// Leaves everything to the next supervisor, and ends when no client is left, or `drain_timeout` has passed.
+    pub(super) async fn part(&mut self, way: Way, signals: &mut mpsc::Receiver<Signalled>) -> ! {
+        let Way {
+            next,
+            clients,
+            paused,
+        } = way;
+        let (Some(dispatcher), Some(clients)) = (&self.dispatcher, clients) else {
+            let _ = rustix::io::write(&next, DONE);
+            // The dispatcher still does nothing: it would take back what the next one sends.
+            sys::exit_now(0);
+        };
+        dispatcher.hand_over(paused, clients, self.app.drain_timeout);
+        // If it is gone, its guard starts another one.
+        let _ = rustix::io::write(&next, DONE);
+        let guard = getppid();
+        self.operations.clear();
+        self.followers = Followers::default();
+        for process in self.slots.iter_mut().flat_map(|slot| &mut slot.processes) {
+            // The next supervisor has them, and may close them.
+            process.stdin = None;
+            process.channel = None;
+        }
+        self.tell_of_ended();
+        loop {
+            tokio::select! {
+                Some(signal) = signals.recv() => match signal.signal {
+                    Signal::CHILD => self.tell_of_ended(),
+                    Signal::TERM | Signal::INT | Signal::QUIT | Signal::HUP => break,
+                    _ => {}
+                },
+                Some(notice) = self.notices.recv() => match notice {
+                    Notice::HandedOver => break,
+                    notice => if let Some(event) = event_of(notice) {
+                        self.output.event(&event);
+                    },
+                },
+                event = self.output.notice() => self.output.event(&event),
+            }
+            if getppid() != guard {
+                break;
+            }
+        }
+        self.output.finish_requests();
+        sys::exit_now(0);
+    }
+
+    /// Tells the next supervisor of children that have ended, as the guard does.
+    fn tell_of_ended(&mut self) {
+        if let Some(lifeline) = &mut self.lifeline {
+            let tell = &mut |ended| lifeline.ended.tell(ended);
+            let _ = reap(None, false, tell);
+        }
+    }
+}
