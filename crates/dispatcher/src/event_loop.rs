@@ -136,17 +136,21 @@ impl EventLoop {
     /// How long to wait: until the next thing that time brings.
     fn timeout(&self) -> Option<Timespec> {
         let cx = &self.cx;
+        let until = |next: Nanos| {
+            let left = next.saturating_sub(cx.clock.now());
+            Timespec::try_from(Duration::from_nanos(left)).ok()
+        };
+        if let Some(leaving) = &self.leaving {
+            return leaving.deadline(cx).and_then(until);
+        }
         let deadlines = [
             cx.listeners.deadline(),
             cx.placement.deadline(),
             cx.workers.counts.deadline(),
             cx.draining.deadline(),
             self.standstills.deadline(),
-            self.leaving.as_ref().and_then(Leaving::deadline),
         ];
-        let next = deadlines.into_iter().flatten().min()?;
-        let left = next.saturating_sub(cx.clock.now());
-        Timespec::try_from(Duration::from_nanos(left)).ok()
+        deadlines.into_iter().flatten().min().and_then(until)
     }
 
     /// Sees to all that has happened, and to what time has brought.
@@ -195,6 +199,8 @@ impl EventLoop {
         let cx = &mut self.cx;
         match token {
             Token::Proxy(_) | Token::Command => {}
+            // Nothing of it is shared, and it would be told of again.
+            Token::Ends => {}
             // It is the successor's.
             _ if self.leaving.is_some() => return,
             _ => {}

@@ -44,15 +44,21 @@ pub(super) fn begin(successor: OwnedFd, limit: Duration, cx: &mut Context) -> Le
 
 impl Leaving {
     /// When [`Self::end_turn`] is due at the latest.
-    pub(super) fn deadline(&self) -> Option<Nanos> {
-        self.at
+    pub(super) fn deadline(&self, cx: &Context) -> Option<Nanos> {
+        let requests = match cx.placement.places_connections() {
+            true => None,
+            false => cx.placement.deadline(),
+        };
+        requests.into_iter().chain(self.at).min()
     }
 
     /// A turn of the event loop ends.
     pub(super) fn end_turn(&mut self, cx: &mut Context) {
         let (clock, notices) = (cx.clock, &mut cx.notices);
-        cx.placement
-            .end_turn(clock, &mut cx.workers, &cx.listeners, &cx.members, notices);
+        if !cx.placement.places_connections() {
+            cx.placement
+                .end_turn(clock, &mut cx.workers, &cx.listeners, &cx.members, notices);
+        }
         let Some(at) = self.at else {
             return;
         };

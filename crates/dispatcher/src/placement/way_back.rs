@@ -107,6 +107,16 @@ impl WaysBack {
         }
     }
 
+    /// Another process goes on with them: this one closes its copies.
+    pub(super) fn hand_over(&mut self) {
+        for (_, way) in self.ways.drain() {
+            if let Some(way) = way {
+                // Of a descriptor that is in the epoll this cannot fail.
+                let _ = epoll::delete(&*self.epoll, &way.ours);
+            }
+        }
+    }
+
     /// Whether there are new ways since this was asked last.
     pub(super) fn take_new(&mut self) -> bool {
         std::mem::take(&mut self.has_new)

@@ -54,7 +54,9 @@ pub(crate) fn take_over(left: &mut LeftOpen, cx: &mut Context) {
     // After that: what a worker has not taken by now, it does not have any more.
     let processes = cx.members.processes.keys();
     let held: Held = processes.map(|pid| (*pid, inodes_of(*pid))).collect();
-    count_open(&held, cx);
+    if cx.placement.places_connections() {
+        count_open(&held, cx);
+    }
     for note in &notes.members {
         come_to_life(note, &held, cx);
     }
