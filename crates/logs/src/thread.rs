@@ -36,6 +36,10 @@ const NARROW: usize = 64 * 1024;
 /// Unfinished lines of all streams together; beyond this they are written in parts.
 const HELD: usize = 64 * 1024 * 1024;
 
+/// The beginning of a line that is longer is written as a line of its own at a pause. It is a hundred times as
+/// long as any that people read.
+const LONGEST_BEGUN: usize = 64 * 1024;
+
 /// How many pipes are served between two looks at the orders.
 const EVENTS: usize = 64;
 
@@ -170,6 +174,19 @@ impl Keeper {
 
     /// Does nothing but what it is told, until it is to go on.
     fn pause(&mut self, answer: &Sender<Vec<(RawFd, Vec<u8>)>>) {
+        let long = |(_, pipe): &(&u64, &Pipe)| pipe.gather.len() > LONGEST_BEGUN;
+        let long: Vec<u64> = self
+            .pipes
+            .iter()
+            .filter(long)
+            .map(|(key, _)| *key)
+            .collect();
+        for key in long {
+            if let Some(mut pipe) = self.pipes.remove(&key) {
+                self.cut(&mut pipe);
+                self.pipes.insert(key, pipe);
+            }
+        }
         let begun = self.pipes.values().filter(|pipe| pipe.gather.len() > 0);
         let begun = begun.map(|pipe| (pipe.fd.as_raw_fd(), pipe.gather.begun().to_vec()));
         // Whoever has asked waits for it.
@@ -322,11 +339,16 @@ impl Keeper {
         self.formatted.shrink_to(4 * READ);
     }
 
-    /// A pipe has ended.
-    fn end(&mut self, mut pipe: Pipe) {
+    /// Writes the line that has begun, and ends it.
+    fn cut(&mut self, pipe: &mut Pipe) {
         self.held = self.held.saturating_sub(pipe.gather.len());
         let mut gather = std::mem::take(&mut pipe.gather);
-        gather.cut(|lines| self.keep(&pipe, lines));
+        gather.cut(|lines| self.keep(pipe, lines));
+    }
+
+    /// A pipe has ended.
+    fn end(&mut self, mut pipe: Pipe) {
+        self.cut(&mut pipe);
         // Closing it would do this too, if no copy of it were left anywhere.
         let _ = epoll::delete(&self.epoll, pipe.fd.as_fd());
         for path in pipe.files.iter().flatten() {

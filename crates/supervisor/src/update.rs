@@ -39,10 +39,6 @@ const TAKES: Duration = Duration::from_secs(10);
 /// How often is looked whether the guard could not execute it.
 const LOOK: Duration = Duration::from_millis(10);
 
-/// The beginning of a line is handed over up to this length; a longer one is broken there. It is a hundred
-/// times as long as any that people read.
-const LONGEST: usize = 64 * 1024;
-
 /// So much of what a program says why it cannot follow is told.
 const SAID: u64 = 4096;
 
@@ -256,11 +252,6 @@ impl Supervisor {
         let clients = self.app.requests.as_ref().map(|_| pair()).transpose()?;
         self.endpoint.close().await;
         self.begun = self.output.pause();
-        for (_, line) in &mut self.begun {
-            if line.len() > LONGEST {
-                line.truncate(LONGEST);
-            }
-        }
         let paused = self.dispatcher.as_ref().and_then(|it| it.pause());
         // What it had told before is noted, too.
         self.hear_notices();

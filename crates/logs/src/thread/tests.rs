@@ -226,6 +226,17 @@ fn another_one_goes_on_after_a_pause() {
         matches!(&begun[..], [(_, line)] if line == b"three"),
         "{begun:?}"
     );
+    // What is very long is written as it is.
+    first.resume();
+    let long = "x".repeat(LONGEST_BEGUN);
+    for part in long.as_bytes().chunks(4096) {
+        err.write_all(part).unwrap();
+    }
+    err.write_all(b"!").unwrap();
+    while rustix::io::ioctl_fionread(&err_read).unwrap() > 0 {
+        std::thread::yield_now();
+    }
+    assert_eq!(first.pause().len(), 1);
     let mut second = start(Format::Plain);
     second.add(source([begun.remove(0).1, Vec::new()]));
     out.write_all(b" and more\n").unwrap();
@@ -233,7 +244,8 @@ fn another_one_goes_on_after_a_pause() {
     second.finish(Duration::from_secs(30));
     let lines = "at: one\nat: two\nat: three and more\n";
     assert_eq!(text(&files.out).unwrap(), lines);
-    assert_eq!(text(&files.err).unwrap(), "at: error\n");
+    let errors = format!("at: error\nat: {long}!\n");
+    assert!(text(&files.err).unwrap() == errors);
     first.resume();
 }
 
