@@ -138,7 +138,7 @@ fn of_ends() -> Vec<Row> {
         })
         .beside(json!({ "max_restarts": 0 })),
         row("restart_delay", json!(1), json!("1h"), |app| {
-            assert!(app.pauses().contains("3600.0 s"));
+            assert!(app.pauses().contains("60 min"));
         }),
         row("exp_backoff_restart_delay", json!(1), json!("9s"), |app| {
             assert!(app.pauses().contains("9.0 s"));

@@ -103,7 +103,7 @@ pub(super) fn ended(status: Exit) -> String {
 }
 
 pub(super) fn seconds(time: Duration) -> String {
-    format!("{:.1} s", time.as_secs_f64())
+    span::lasted(time)
 }
 
 /// A list in words.

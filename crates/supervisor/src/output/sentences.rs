@@ -427,7 +427,7 @@ impl Sentences {
 }
 
 fn seconds(ms: u64) -> String {
-    format!("{}.{} s", ms / 1000, ms % 1000 / 100)
+    span::lasted(Duration::from_millis(ms))
 }
 
 /// How a user would open a TCP address in a browser.
