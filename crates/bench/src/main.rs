@@ -1,6 +1,7 @@
 //! Measures maitred beside the usual ways to run several copies of a server:
-//! throughput, tail latency, what one connection costs its supervisor, and what
-//! the process manager costs beside pm2.
+//! throughput, tail latency, what one connection costs its supervisor, what a
+//! reload loses, what the library costs a worker, and what the process manager
+//! costs beside pm2.
 
 #![forbid(unsafe_code)]
 
@@ -25,7 +26,7 @@ mod tree;
 
 use clap::{Parser, Subcommand};
 
-use command::{cost, exec, manager, requests, slow, tail, throughput, worker};
+use command::{cost, exec, library, manager, reload, requests, slow, tail, throughput, worker};
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -48,6 +49,10 @@ enum Command {
     Slow(slow::Arguments),
     /// What a process manager costs: memory, CPU and commands, beside pm2
     Manager(manager::Arguments),
+    /// What a reload loses, beside pm2 and nginx
+    Reload(reload::Arguments),
+    /// What the preloaded library costs a worker for each request
+    Library(library::Arguments),
     /// The light server that `cost` runs many of
     #[command(hide = true)]
     Worker,
@@ -64,6 +69,8 @@ fn main() -> anyhow::Result<()> {
         Command::Requests(arguments) => requests::run(&arguments),
         Command::Slow(arguments) => slow::run(&arguments),
         Command::Manager(arguments) => manager::run(&arguments),
+        Command::Reload(arguments) => reload::run(&arguments),
+        Command::Library(arguments) => library::run(&arguments),
         Command::Worker => worker::run(),
         Command::Exec(arguments) => exec::run(&arguments),
     }

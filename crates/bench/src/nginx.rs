@@ -4,8 +4,10 @@
 
 use std::fmt::Write;
 use std::net::{Ipv4Addr, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::Command;
 
-use anyhow::Result;
+use anyhow::{Context, Result, bail};
 
 use crate::child::{Child, Program};
 use crate::scratch::Scratch;
@@ -17,11 +19,7 @@ pub(crate) fn start(
     processes: u16,
     scratch: &Scratch,
 ) -> Result<Child> {
-    let name = format!("nginx-{port}");
-    let configuration = scratch.write(
-        &format!("{name}.conf"),
-        &configuration(&name, port, backends, processes),
-    )?;
+    let configuration = configure(port, backends, processes, scratch)?;
     // Without -e an ordinary user is warned of /var/log/nginx before the
     // configuration is read.
     Program::new(&tools::find("nginx")?)?
@@ -29,7 +27,40 @@ pub(crate) fn start(
         .args([scratch.path()])
         .args(["-c"])
         .args([&configuration])
-        .start(scratch.path().join(format!("{name}.log")))
+        .start(scratch.path().join(format!("nginx-{port}.log")))
+}
+
+/// Writes its configuration, which it reads at its start and when it is asked to.
+pub(crate) fn configure(
+    port: u16,
+    backends: &[u16],
+    processes: u16,
+    scratch: &Scratch,
+) -> Result<PathBuf> {
+    let name = format!("nginx-{port}");
+    scratch.write(
+        &format!("{name}.conf"),
+        &configuration(&name, port, backends, processes),
+    )
+}
+
+/// `nginx -s reload`: new processes with the new configuration take over, and the old ones finish.
+pub(crate) fn reload(configuration: &Path, scratch: &Scratch) -> Result<()> {
+    let output = Command::new(tools::find("nginx")?)
+        .args(["-s", "reload", "-e", "stderr", "-p"])
+        .arg(scratch.path())
+        .arg("-c")
+        .arg(configuration)
+        .output()
+        .context("running nginx -s reload")?;
+    if !output.status.success() {
+        bail!(
+            "nginx -s reload {}: {}",
+            output.status,
+            String::from_utf8_lossy(&output.stderr)
+        );
+    }
+    Ok(())
 }
 
 pub(crate) fn answers(port: u16) -> bool {

@@ -3,7 +3,9 @@
 mod arguments;
 pub(crate) mod cost;
 pub(crate) mod exec;
+pub(crate) mod library;
 pub(crate) mod manager;
+pub(crate) mod reload;
 pub(crate) mod requests;
 pub(crate) mod slow;
 pub(crate) mod tail;

@@ -5,7 +5,7 @@
 mod answers;
 mod many;
 mod pair;
-mod side;
+pub(super) mod side;
 
 use std::path::PathBuf;
 
@@ -69,7 +69,7 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     super::write_json(arguments.out.as_deref(), &value)
 }
 
-fn pm2_version() -> Result<String> {
+pub(super) fn pm2_version() -> Result<String> {
     let program = tools::find("pm2")?
         .canonicalize()
         .context("finding pm2's package")?;
