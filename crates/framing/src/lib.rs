@@ -19,6 +19,8 @@ mod scan;
 use fields::{Fields, Length};
 use reader::{First, Reader, Step};
 
+pub use scan::{Portable, Scan};
+
 /// How a connection stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
@@ -83,9 +85,19 @@ impl Connection {
     }
 
     /// The server has read these bytes.
-    pub fn received(&mut self, mut bytes: &[u8]) {
+    pub fn received(&mut self, bytes: &[u8]) {
+        self.received_by::<Portable>(bytes);
+    }
+
+    /// The server has written these bytes.
+    pub fn sent(&mut self, bytes: &[u8]) {
+        self.sent_by::<Portable>(bytes);
+    }
+
+    /// As [`received`](Self::received), with another way to scan.
+    pub fn received_by<S: Scan>(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !self.opaque {
-            let (read, step) = self.request.read(bytes, First::Request);
+            let (read, step) = self.request.read::<S>(bytes, First::Request);
             bytes = bytes.get(read..).unwrap_or(&[]);
             match step {
                 Step::More | Step::End => {}
@@ -95,15 +107,15 @@ impl Connection {
         }
     }
 
-    /// The server has written these bytes.
-    pub fn sent(&mut self, mut bytes: &[u8]) {
+    /// As [`sent`](Self::sent), with another way to scan.
+    pub fn sent_by<S: Scan>(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !self.opaque {
             if self.unanswered == 0 {
                 // An answer to nothing: the server speaks first, or refuses half a request.
                 self.opaque = true;
                 return;
             }
-            let (read, step) = self.response.read(bytes, First::Response);
+            let (read, step) = self.response.read::<S>(bytes, First::Response);
             bytes = bytes.get(read..).unwrap_or(&[]);
             match step {
                 Step::More => {}

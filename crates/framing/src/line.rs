@@ -17,19 +17,20 @@ pub(crate) struct Line {
 /// What is known of a whole line.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Text<'a> {
-    /// Up to [`START`] bytes of it.
+    /// Its beginning: up to [`START`] bytes of it at least. More is not to be looked at.
     pub(crate) start: &'a [u8],
-    /// Its last bytes.
-    pub(crate) tail: &'a [u8],
+    /// Its last bytes, where they are not those of its beginning.
+    tail: Option<&'a [u8]>,
     pub(crate) len: usize,
 }
 
 impl<'a> Text<'a> {
     /// A line that has arrived in one piece.
+    #[inline]
     pub(crate) fn whole(line: &'a [u8]) -> Self {
         Self {
-            start: line.get(..START).unwrap_or(line),
-            tail: line.get(line.len().saturating_sub(TAIL)..).unwrap_or(&[]),
+            start: line,
+            tail: None,
             len: line.len(),
         }
     }
@@ -37,6 +38,12 @@ impl<'a> Text<'a> {
     /// The whole of it, if it is short.
     pub(crate) fn all(&self) -> Option<&'a [u8]> {
         (self.len <= START).then_some(self.start)
+    }
+
+    /// Its last bytes.
+    pub(crate) fn tail(&self) -> &'a [u8] {
+        let behind = self.start.len().saturating_sub(TAIL);
+        self.tail.or(self.start.get(behind..)).unwrap_or(&[])
     }
 }
 
@@ -89,16 +96,14 @@ impl Line {
         let len = self.len as usize;
         Text {
             start: self.start.get(..len).unwrap_or(&self.start),
-            tail: self
-                .tail
-                .get(TAIL.saturating_sub(len)..)
-                .unwrap_or(&self.tail),
+            tail: self.tail.get(TAIL.saturating_sub(len)..),
             len,
         }
     }
 }
 
 /// Whether this byte may stand in a method or a field's name (a token: RFC 9110, 5.6.2).
+#[inline]
 pub(crate) fn is_token(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
 }

@@ -1,9 +1,10 @@
 //! One direction of a connection: messages, one after the other.
 
+use crate::Head;
 use crate::chunked::{Chunked, Next};
-use crate::fields::{Fields, Length};
-use crate::line::{Line, Text, is_token};
-use crate::{Head, scan};
+use crate::fields::{self, Fields, Length};
+use crate::line::{Line, START, Text, is_token};
+use crate::scan::{self, Scan};
 
 /// Where in a message a reader stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -82,13 +83,14 @@ impl Reader {
     }
 
     /// Reads on: how many bytes, and what they came to.
-    pub(crate) fn read(&mut self, bytes: &[u8], first: First) -> (usize, Step) {
+    #[inline]
+    pub(crate) fn read<S: Scan>(&mut self, bytes: &[u8], first: First) -> (usize, Step) {
         match self.place {
             Place::Start => {
                 self.place = Place::First;
-                self.read_head(bytes, first)
+                self.read_head::<S>(bytes, first)
             }
-            Place::First | Place::Fields => self.read_head(bytes, first),
+            Place::First | Place::Fields => self.read_head::<S>(bytes, first),
             Place::Body => {
                 let read = usize::try_from(self.left).map_or(bytes.len(), |it| it.min(bytes.len()));
                 (read, self.pass(read as u64))
@@ -145,8 +147,50 @@ impl Reader {
         (read, Step::More)
     }
 
-    /// Reads lines, up to the head's end.
-    fn read_head(&mut self, bytes: &[u8], first: First) -> (usize, Step) {
+    /// Reads on in a head, up to its end.
+    fn read_head<S: Scan>(&mut self, bytes: &[u8], first: First) -> (usize, Step) {
+        if self.after_return || !self.line.is_empty() {
+            return self.read_pieces::<S>(bytes, first);
+        }
+        // The usual case: the lines are here as a whole.
+        let mut read = 0;
+        let mut begin = 0;
+        while let Some(mut controls) = scan::controls::<S>(bytes, begin) {
+            while controls != 0 {
+                let bit = controls.trailing_zeros();
+                let at = begin + bit as usize;
+                controls &= controls - 1;
+                match bytes.get(at..) {
+                    // Its second byte is none to look at again.
+                    Some([b'\r', b'\n', ..]) => controls &= !(2 << bit),
+                    Some([b'\n', ..]) if at < read => continue,
+                    Some([b'\t', ..]) => continue,
+                    _ => return self.read_rest::<S>(bytes, read, first),
+                }
+                let line = bytes.get(read..at).unwrap_or(&[]);
+                read = at + 2;
+                if self.place == Place::Fields && fields::is_plain(line) {
+                    continue;
+                }
+                match self.end_line(Text::whole(line), first) {
+                    Step::More => {}
+                    step => return (read, step),
+                }
+            }
+            begin += scan::PART;
+        }
+        self.read_rest::<S>(bytes, read, first)
+    }
+
+    /// Reads on from there, in what is no whole line.
+    fn read_rest<S: Scan>(&mut self, bytes: &[u8], from: usize, first: First) -> (usize, Step) {
+        let rest = bytes.get(from..).unwrap_or(&[]);
+        let (more, step) = self.read_pieces::<S>(rest, first);
+        (from + more, step)
+    }
+
+    /// Reads lines that arrive in pieces, up to the head's end.
+    fn read_pieces<S: Scan>(&mut self, bytes: &[u8], first: First) -> (usize, Step) {
         let mut read = 0;
         loop {
             let rest = bytes.get(read..).unwrap_or(&[]);
@@ -164,25 +208,16 @@ impl Reader {
                     step => return (read, step),
                 }
             }
-            let Some(at) = scan::control(rest) else {
+            let Some(at) = scan::control::<S>(rest) else {
                 let fits = self.line.add(rest);
                 return (bytes.len(), if fits { Step::More } else { Step::Broken });
             };
             let (line, end) = rest.split_at(at);
-            // The usual case: the line is here as a whole.
-            let step = if self.line.is_empty() && end.starts_with(b"\r\n") {
-                read += at + 2;
-                self.end_line(Text::whole(line), first)
-            } else if end.first() == Some(&b'\r') && self.line.add(line) {
-                read += at + 1;
-                self.after_return = true;
-                Step::More
-            } else {
-                Step::Broken
-            };
-            if step != Step::More {
-                return (read, step);
+            if end.first() != Some(&b'\r') || !self.line.add(line) {
+                return (read, Step::Broken);
             }
+            read += at + 1;
+            self.after_return = true;
         }
     }
 
@@ -206,18 +241,20 @@ impl Reader {
     }
 
     fn request_line(&mut self, line: Text<'_>) -> bool {
-        let Some(end) = line.start.iter().position(|byte| *byte == b' ') else {
+        let others = line.start.iter().position(|byte| !is_token(*byte));
+        let method = others.filter(|at| *at < START);
+        let Some((method, [b' ', ..])) = method.and_then(|at| line.start.split_at_checked(at))
+        else {
             return false;
         };
-        let method = line.start.get(..end).unwrap_or(&[]);
         self.head.is_head = method == b"HEAD";
         self.head.is_connect = method == b"CONNECT";
-        self.head.version = match line.tail {
+        self.head.version = match line.tail() {
             b" HTTP/1.1" => 1,
             b" HTTP/1.0" => 0,
             _ => return false,
         };
-        !method.is_empty() && method.iter().all(|byte| is_token(*byte))
+        !method.is_empty()
     }
 
     fn status_line(&mut self, line: Text<'_>) -> bool {

@@ -1,32 +1,65 @@
-//! Finds the end of a line, several bytes at a time.
+//! Finds the ends of lines, many bytes at a time.
 
-const LOW: u64 = 0x0101_0101_0101_0101;
-const HIGH: u64 = 0x8080_8080_8080_8080;
+/// So many bytes are looked at together.
+pub(crate) const PART: usize = 16;
+
+/// Finds control bytes. A processor's vector instructions do it best, and take unsafe code, which this
+/// crate has not.
+pub trait Scan {
+    /// A bit for each byte below 32, the lowest for the first byte.
+    fn controls(part: &[u8; PART]) -> u16;
+}
+
+/// As every processor does it.
+pub struct Portable;
+
+impl Scan for Portable {
+    #[inline]
+    fn controls(part: &[u8; PART]) -> u16 {
+        let mut bits = 0;
+        for (byte, at) in part.iter().zip(0..) {
+            bits |= u16::from(*byte < 32) << at;
+        }
+        bits
+    }
+}
+
+/// A bit for each control byte in the part of a text that begins there; `None` behind its end.
+#[inline]
+pub(crate) fn controls<S: Scan>(text: &[u8], begin: usize) -> Option<u32> {
+    match text.get(begin..)?.first_chunk() {
+        Some(part) => Some(u32::from(S::controls(part))),
+        None => last_controls::<S>(text, begin),
+    }
+}
+
+/// The same of the last part, which is no whole one.
+#[inline(never)]
+fn last_controls<S: Scan>(text: &[u8], begin: usize) -> Option<u32> {
+    let rest = text.get(begin..).filter(|rest| !rest.is_empty())?;
+    if let Some(last) = text.last_chunk() {
+        // Without those that belong to the part before.
+        return Some(u32::from(S::controls(last)) >> (PART - rest.len()));
+    }
+    let mut part = [b' '; PART];
+    for (to, from) in part.iter_mut().zip(rest) {
+        *to = *from;
+    }
+    Some(u32::from(S::controls(&part)))
+}
 
 /// Where the first control byte other than a tab stands. In a head that is a line's end, or wrong.
-pub(crate) fn control(bytes: &[u8]) -> Option<usize> {
-    let mut at = 0;
-    // Compiled to a few vector instructions.
-    while let Some(many) = bytes.get(at..).and_then(<[u8]>::first_chunk::<32>)
-        && !many.iter().fold(false, |any, byte| any | (*byte < 32))
-    {
-        at += many.len();
-    }
-    while let Some(eight) = bytes.get(at..).and_then(<[u8]>::first_chunk) {
-        let word = u64::from_le_bytes(*eight);
-        // The lowest marked byte is below 32; what is marked above it may be an effect of the carry.
-        let marked = word.wrapping_sub(LOW * 32) & !word & HIGH;
-        if marked == 0 {
-            at += 8;
-            continue;
+pub(crate) fn control<S: Scan>(bytes: &[u8]) -> Option<usize> {
+    let mut begin = 0;
+    while let Some(mut controls) = controls::<S>(bytes, begin) {
+        while controls != 0 {
+            let at = begin + controls.trailing_zeros() as usize;
+            if bytes.get(at) != Some(&b'\t') {
+                return Some(at);
+            }
+            controls &= controls - 1;
         }
-        at += (marked.trailing_zeros() / 8) as usize;
-        if bytes.get(at) != Some(&b'\t') {
-            return Some(at);
-        }
-        at += 1;
+        begin += PART;
     }
-    let rest = bytes.get(at..)?;
-    let found = rest.iter().position(|byte| *byte < 32 && *byte != b'\t')?;
-    Some(at + found)
+    None
 }

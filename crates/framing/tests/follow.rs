@@ -140,6 +140,21 @@ fn conversations_come_to_what_is_known_of_them() {
             &[get, ok, ">\r\n", get, ok],
             Seen::Idle,
         ),
+        (
+            "a line folded with a space",
+            &[">GET / HTTP/1.1\r\nX: a\r\n b\r\n\r\n"],
+            Seen::Opaque,
+        ),
+        (
+            "a line folded with a tab",
+            &[">GET / HTTP/1.1\r\nX: a\r\n\tb\r\n\r\n"],
+            Seen::Opaque,
+        ),
+        (
+            "a tab within a line",
+            &[">GET / HTTP/1.1\r\nX:\ta\tb\r\n\r\n", ok],
+            Seen::Idle,
+        ),
         ("TLS", &[">\x16\x03\x01\x02"], Seen::Opaque),
         (
             "HTTP/2",

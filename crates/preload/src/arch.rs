@@ -1,4 +1,4 @@
-//! What differs between processors: the system call instruction, and the numbers.
+//! What differs between processors: the system call instruction, the numbers, and how bytes are scanned.
 
 #[cfg(target_arch = "x86_64")]
 pub use x86_64::*;
@@ -7,7 +7,26 @@ pub use x86_64::*;
 mod x86_64 {
     #[cfg(feature = "library")]
     use core::arch::global_asm;
+    use core::arch::x86_64::{
+        _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_set1_epi8,
+    };
     use core::arch::{asm, naked_asm};
+
+    /// Looks at a head's bytes sixteen at a time.
+    pub(crate) struct Sse2;
+
+    impl framing::Scan for Sse2 {
+        #[inline]
+        fn controls(part: &[u8; 16]) -> u16 {
+            // SAFETY: the sixteen bytes are there, and SSE2 is a part of x86-64.
+            let bits = unsafe {
+                let bytes = _mm_loadu_si128(part.as_ptr().cast());
+                let below = _mm_min_epu8(bytes, _mm_set1_epi8(31));
+                _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, below))
+            };
+            bits as u16
+        }
+    }
 
     /// System call numbers, from the kernel's `syscall_64.tbl`.
     pub(crate) mod nr {
@@ -264,6 +283,25 @@ mod x86_64 {
             ours = sym crate::hooks::syscall_ours,
             fail = sym crate::hooks::syscall_failed,
         )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use framing::{Portable, Scan};
+
+    #[test]
+    fn vector_instructions_find_what_the_portable_way_finds() {
+        for byte in 0..=u8::MAX {
+            for at in 0..16 {
+                let mut part = [b'x'; 16];
+                part[at] = byte;
+                let found = super::Sse2::controls(&part);
+                assert_eq!(found, Portable::controls(&part));
+                assert_eq!(found, u16::from(byte < 32) << at);
+            }
+        }
+        assert_eq!(super::Sse2::controls(&[0; 16]), u16::MAX);
     }
 }
 

@@ -145,7 +145,7 @@ impl Entry {
         self.pass(fd, |followed| {
             each(&mut |bytes| {
                 followed.passed.read = followed.passed.read.wrapping_add(bytes.len() as u32);
-                followed.connection.received(bytes);
+                followed.connection.received_by::<arch::Sse2>(bytes);
             });
         });
     }
@@ -155,7 +155,7 @@ impl Entry {
         self.pass(fd, |followed| {
             each(&mut |bytes| {
                 followed.passed.written = followed.passed.written.wrapping_add(bytes.len() as u32);
-                followed.connection.sent(bytes);
+                followed.connection.sent_by::<arch::Sse2>(bytes);
             });
         });
     }

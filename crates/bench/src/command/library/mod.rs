@@ -1,10 +1,12 @@
 //! `library`: what the preloaded library costs a worker for each request on a kept-alive connection.
 //!
 //! Instructions are counted one by one, so counts are exact, and known for the library's own code; the
-//! machine's load does not matter. Requests per second and CPU time are compared between a server with
+//! machine's load does not matter. Where perf is installed, its samples tell the library's share of the
+//! worker's CPU time, the kernel's included. Requests per second and CPU time are compared between a server with
 //! the library and the same one without, which take turns.
 
 mod report;
+mod samples;
 mod stepping;
 mod target;
 
@@ -18,6 +20,7 @@ use crate::load::clients::Clients;
 use crate::load::closed::{Close, Mode, Settings};
 use crate::scratch::Scratch;
 use crate::{goal, machine, tools, tree};
+use samples::Samples;
 use stepping::{Count, Stepped};
 use target::{Case, Client, Server, Target};
 
@@ -38,6 +41,9 @@ pub(crate) struct Arguments {
     /// Clients in these measurements, each with one request in flight
     #[arg(long, default_value_t = 16, value_parser = clap::value_parser!(u16).range(1..=4096))]
     connections: u16,
+    /// Only these servers, separated by commas
+    #[arg(long, value_delimiter = ',', value_enum)]
+    only: Vec<Server>,
     /// The maitred to measure instead of the one beside this program
     #[arg(long)]
     maitred: Option<PathBuf>,
@@ -56,6 +62,8 @@ const CASES: [Case; 6] = [
 ];
 /// Before each measurement of requests per second.
 const WARM_UP: Duration = Duration::from_millis(200);
+/// How long perf takes samples.
+const SAMPLED: Duration = Duration::from_secs(10);
 /// Requests at full speed between two that are counted.
 const BETWEEN: u32 = 1000;
 
@@ -70,6 +78,8 @@ struct Series {
     with: Vec<Count>,
     /// Empty where HTTP is not spoken.
     rounds: Vec<[Rate; 2]>,
+    /// The library's share of the worker's CPU time, if perf is there to tell.
+    time: Option<f64>,
 }
 
 /// One measurement.
@@ -92,7 +102,11 @@ pub(crate) fn run(arguments: &Arguments) -> Result<()> {
     let versions = tools::versions(&programs);
     let scratch = Scratch::new()?;
     let mut series = Vec::new();
-    for case in CASES {
+    let only = &arguments.only;
+    for case in CASES
+        .into_iter()
+        .filter(|case| only.is_empty() || only.contains(&case.server))
+    {
         let one = measure(arguments, case, &scratch);
         series.push(one.with_context(|| format!("measuring {}", case.title()))?);
     }
@@ -126,6 +140,7 @@ fn measure(arguments: &Arguments, case: Case, scratch: &Scratch) -> Result<Serie
         bare: step(arguments, case, &bare, false)?,
         with: step(arguments, case, &with, true)?,
         rounds: Vec::new(),
+        time: None,
     };
     if !case.http {
         return Ok(series);
@@ -133,7 +148,8 @@ fn measure(arguments: &Arguments, case: Case, scratch: &Scratch) -> Result<Serie
     for round in 0..arguments.rounds {
         let mut rates = [None; 2];
         for n in super::arguments::order(round, 2) {
-            rates[n] = Some(rate(arguments, case, [&bare, &with][n])?);
+            let seconds = Duration::from_secs_f64(arguments.seconds);
+            rates[n] = Some(rate(arguments, seconds, case, [&bare, &with][n])?);
         }
         if let [Some(bare), Some(with)] = rates {
             eprintln!(
@@ -144,6 +160,11 @@ fn measure(arguments: &Arguments, case: Case, scratch: &Scratch) -> Result<Serie
             );
             series.rounds.push([bare, with]);
         }
+    }
+    if let Ok(perf) = tools::find("perf") {
+        let samples = Samples::start(&perf, with.worker, scratch)?;
+        rate(arguments, SAMPLED, case, &with)?;
+        series.time = samples.finish()?;
     }
     Ok(series)
 }
@@ -170,7 +191,7 @@ fn step(
     Ok(counts)
 }
 
-fn rate(arguments: &Arguments, case: Case, target: &Target) -> Result<Rate> {
+fn rate(arguments: &Arguments, length: Duration, case: Case, target: &Target) -> Result<Rate> {
     let settings = Settings {
         port: target.port,
         path: "/",
@@ -182,7 +203,7 @@ fn rate(arguments: &Arguments, case: Case, target: &Target) -> Result<Rate> {
     let mut clients = Clients::new(&settings, 1)?;
     let warm_up = clients.run(WARM_UP)?;
     let before = tree::cpu_time(&[target.worker]);
-    let tally = clients.run(Duration::from_secs_f64(arguments.seconds))?;
+    let tally = clients.run(length)?;
     let used = tree::cpu_time(&[target.worker]) - before;
     let rest = clients.drain()?;
     if tally.requests == 0 {

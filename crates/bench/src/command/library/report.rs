@@ -10,7 +10,7 @@ use crate::stats::{median, range};
 use crate::table::{Table, figure};
 
 pub(super) fn print(series: &[Series]) {
-    println!("\nInstructions of a worker for each request on a kept-alive connection (medians)");
+    println!("\nInstructions of a worker for a request on a kept-alive connection (the least)");
     let mut table = Table::new([
         "",
         "without",
@@ -23,19 +23,20 @@ pub(super) fn print(series: &[Series]) {
     for one in series {
         table.row([
             one.case.title(),
-            figure(Some(middle(&one.bare, |count| count.instructions)), 0),
-            figure(Some(middle(&one.with, |count| count.instructions)), 0),
-            figure(Some(middle(&one.with, |count| count.library)), 0),
+            figure(Some(least(&one.bare, |count| count.instructions)), 0),
+            figure(Some(least(&one.with, |count| count.instructions)), 0),
+            figure(Some(least(&one.with, |count| count.library)), 0),
             figure(Some(share(one) * 100.0), 2),
-            figure(Some(middle(&one.bare, |count| count.system_calls)), 0),
-            figure(Some(middle(&one.with, |count| count.system_calls)), 0),
+            figure(Some(least(&one.bare, |count| count.system_calls)), 0),
+            figure(Some(least(&one.with, |count| count.system_calls)), 0),
         ]);
     }
     table.print();
     println!(
         "User space alone, on the server's main thread, one request at a time. The library's own are those\n\
          executed in its code. With and without are two processes, whose runtimes have compiled their code\n\
-         in their own ways: what differs there beside the library's own is theirs."
+         in their own ways: what differs there beside the library's own is theirs. The share is of a request\n\
+         with which the runtime did nothing else; what the kernel executes for it is left out."
     );
     println!("\nWith the library ÷ without (medians of the rounds, and their range)");
     let mut table = Table::new([
@@ -44,6 +45,7 @@ pub(super) fn print(series: &[Series]) {
         "range",
         "CPU for a request",
         "range",
+        "CPU time in the library, %",
         "errors",
     ]);
     for one in series.iter().filter(|one| !one.rounds.is_empty()) {
@@ -55,23 +57,23 @@ pub(super) fn print(series: &[Series]) {
             spread(&rates),
             figure(Some(median(&cpu)), 3),
             spread(&cpu),
+            figure(one.time.map(|share| share * 100.0), 2),
             errors(one).to_string(),
         ]);
     }
     table.print();
 }
 
-fn middle(counts: &[Count], of: impl Fn(&Count) -> u64) -> f64 {
-    median(&counts.iter().map(|count| of(count) as f64).collect::<Vec<_>>())
+/// The request with which nothing else was done: what the others have more is a runtime's timers and
+/// garbage collection, or the supervisor's question whether the loop runs.
+fn least(counts: &[Count], of: impl Fn(&Count) -> u64) -> f64 {
+    counts.iter().map(of).min().map_or(f64::NAN, |n| n as f64)
 }
 
-/// The library's own instructions by all others of the same request.
+/// The library's own instructions by all others.
 fn share(one: &Series) -> f64 {
-    let shares = one
-        .with
-        .iter()
-        .map(|count| count.library as f64 / (count.instructions - count.library) as f64);
-    median(&shares.collect::<Vec<_>>())
+    let others = least(&one.with, |count| count.instructions - count.library);
+    least(&one.with, |count| count.library) / others
 }
 
 fn spread(values: &[f64]) -> String {
@@ -113,7 +115,8 @@ pub(super) fn to_json(series: &[Series]) -> Value {
         .iter()
         .map(|one| {
             let value = json!({
-                "library_share": share(one),
+                "library_share_of_instructions": share(one),
+                "library_share_of_cpu_time": one.time,
                 "without": counts_json(&one.bare),
                 "with": counts_json(&one.with),
                 "rate_ratio_rounds": one.ratios(|rate| rate.requests_per_second),

@@ -164,6 +164,7 @@ mod tests {
 7f03-7f11 r-xp 00002000 fe:00 19 /tmp/maitred-8554f0fd66650c8e/libmaitred.so
 8f03-8f11 r-xp 00002000 fe:00 20 /usr/lib/libc.so.6
 ";
-        assert_eq!(library(maps), [0x7f03..0x7f11]);
+        let range = 0x7f03..0x7f11;
+        assert_eq!(library(maps), std::slice::from_ref(&range));
     }
 }

@@ -16,18 +16,19 @@ use crate::scratch::Scratch;
 use crate::{nginx, tools};
 
 const PLAIN: &str = include_str!("../../../apps/plain.cjs");
-const HELLO: &str = include_str!("../../../apps/hello.ts");
+const PLAIN_BUN: &str = include_str!("../../../apps/plain.ts");
 const LINES: &str = include_str!("../../../apps/lines.cjs");
 const LINES_BUN: &str = include_str!("../../../apps/lines.ts");
 
-const HTTP: &[u8] = b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n\r\n";
+const HTTP: &[u8] =
+    b"GET / HTTP/1.1\r\nHost: localhost\r\nUser-Agent: curl/8.5.0\r\nAccept: */*\r\n\r\n";
 const OTHER: &[u8] = b"\x16\x03\x01 no HTTP\n";
 /// For a process to start, on a busy machine.
 const PATIENCE: Duration = Duration::from_secs(60);
 /// The longest answer.
 const ROOM: usize = 1024;
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(super) enum Server {
     Node,
     Bun,
@@ -102,7 +103,7 @@ impl Case {
         Ok(match (self.server, self.http) {
             (Server::Node, true) => (tools::find("node")?, write("plain.cjs", PLAIN)?),
             (Server::Node, false) => (tools::find("node")?, write("lines.cjs", LINES)?),
-            (Server::Bun, true) => (tools::find("bun")?, write("hello.ts", HELLO)?),
+            (Server::Bun, true) => (tools::find("bun")?, write("plain.ts", PLAIN_BUN)?),
             (Server::Bun, false) => (tools::find("bun")?, write("lines.ts", LINES_BUN)?),
             (Server::Light, _) => (
                 std::env::current_exe().context("finding this program")?,
