@@ -26,8 +26,9 @@ use target::{Case, Client, Server, Target};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Requests whose instructions are counted, for each server; one takes seconds
-    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(1..=10_000))]
+    /// Requests whose instructions are counted, for each server; one takes seconds, and in some of them
+    /// a runtime does other things, too
+    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(5..=10_000))]
     requests: u32,
     /// Requests before these, so that the runtimes have compiled their code
     #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
@@ -207,7 +208,7 @@ fn rate(arguments: &Arguments, length: Duration, case: Case, target: &Target) ->
     let used = tree::cpu_time(&[target.worker]) - before;
     let rest = clients.drain()?;
     if tally.requests == 0 {
-        bail!("nothing was answered");
+        bail!("nothing was answered, and {} requests failed", tally.errors);
     }
     Ok(Rate {
         requests_per_second: tally.requests as f64 / tally.elapsed.as_secs_f64(),
