@@ -5,7 +5,7 @@ use std::collections::{HashMap, VecDeque};
 use std::os::fd::{AsFd, OwnedFd};
 
 use balance::{Arrival, Client as Caller, MemberId, Nanos, Placed, Ticket};
-use wire::Address;
+use wire::{Address, Moved, Way};
 
 use crate::Workers;
 use crate::context::Context;
@@ -15,13 +15,21 @@ use crate::upstream::loops::View;
 /// The tickets of such requests lie above those of clients, which are keys.
 const TICKETS: u64 = 1 << 60;
 
+/// Of a request whose worker has it already.
+const NOWHERE: Way = Way {
+    peer: Address::NONE,
+    address: None,
+    local: None,
+    listener: Address::NONE,
+};
+
 /// One that is to be placed.
 #[derive(Debug)]
 pub(crate) struct New {
     pub(crate) listener: u64,
     pub(crate) end: OwnedFd,
-    /// The `sockaddr` of its client.
-    pub(crate) peer: Address,
+    /// Where it comes from.
+    pub(crate) way: Way,
     /// What the other proxy will tell its end by; none if it will not.
     pub(crate) number: Option<u64>,
     pub(crate) caller: Caller,
@@ -35,7 +43,7 @@ struct Request {
     end: Option<OwnedFd>,
     /// What has it, or has it in its channel.
     member: Option<MemberId>,
-    peer: Address,
+    way: Way,
     number: Option<u64>,
     arrival: Arrival,
     since: Nanos,
@@ -106,6 +114,14 @@ impl Request {
 /// A worker has one in progress that the other proxy has given to it.
 pub(crate) fn held(number: u64, member: MemberId, lasts: bool, cx: &mut Context) {
     let now = cx.io.now;
+    if let Some(successor) = cx.heir.successor() {
+        let message = Moved::Held {
+            number,
+            channel: member.0,
+            lasts,
+        };
+        return successor.pass_on(&message, None, now);
+    }
     let Some(id) = cx.upstream.pools.get(&member).map(|pool| pool.listener) else {
         return;
     };
@@ -118,7 +134,7 @@ pub(crate) fn held(number: u64, member: MemberId, lasts: bool, cx: &mut Context)
         listener: id,
         end: None,
         member: Some(member),
-        peer: Address::NONE,
+        way: NOWHERE,
         number: Some(number),
         arrival: Arrival {
             ticket,
@@ -142,6 +158,17 @@ pub(crate) fn is_one(ticket: Ticket) -> bool {
 pub(crate) fn place_new<W: Workers>(cx: &mut Context, workers: &mut W) {
     while let Some(new) = cx.adopted.new.pop_front() {
         let now = cx.io.now;
+        if let Some(successor) = cx.heir.successor() {
+            let New {
+                way,
+                number,
+                wants,
+                end,
+                ..
+            } = new;
+            successor.pass_on(&request(way, number, wants, &end), Some(end), now);
+            continue;
+        }
         let Some(listener) = cx.listeners.get_mut(new.listener) else {
             continue;
         };
@@ -165,7 +192,7 @@ pub(crate) fn place_new<W: Workers>(cx: &mut Context, workers: &mut W) {
             listener: new.listener,
             end: Some(new.end),
             member: None,
-            peer: new.peer,
+            way: new.way,
             number: new.number,
             arrival,
             since: now,
@@ -176,6 +203,41 @@ pub(crate) fn place_new<W: Workers>(cx: &mut Context, workers: &mut W) {
             Placed::At(member) => hand(ticket, member, cx, workers),
             Placed::Waits => cx.ready.place_at(new.listener),
             Placed::Refused => drop(cx.adopted.remove(ticket)),
+        }
+    }
+}
+
+/// What the next proxy is told of one that it is to place.
+fn request(way: Way, number: Option<u64>, wants: Option<u64>, end: &OwnedFd) -> Moved {
+    Moved::Request {
+        way,
+        // Nobody tells when one without a number is over: it is when all are.
+        number: number.or_else(|| number_of(end)).unwrap_or(0),
+        wants,
+    }
+}
+
+/// Another proxy goes on with all of them: those that wait go there, and it is told of the others.
+pub(crate) fn hand_over(cx: &mut Context) {
+    let now = cx.io.now;
+    let Some(successor) = cx.heir.successor() else {
+        return;
+    };
+    cx.adopted.by_number.clear();
+    for (ticket, it) in cx.adopted.requests.drain() {
+        if let Some(end) = it.end {
+            if let Some(listener) = cx.listeners.get_mut(it.listener) {
+                listener.balancer.cancel(ticket);
+            }
+            let message = request(it.way, it.number, it.arrival.wants, &end);
+            successor.pass_on(&message, Some(end), now);
+        } else if let (Some(number), Some(member)) = (it.number, it.member) {
+            let message = Moved::Held {
+                number,
+                channel: member.0,
+                lasts: it.lasts,
+            };
+            successor.pass_on(&message, None, now);
         }
     }
 }
@@ -197,7 +259,7 @@ pub(crate) fn hand<W: Workers>(
         listener.balancer.left(now, member, ticket);
         return;
     };
-    match workers.hand(member, end, request.peer.as_bytes()) {
+    match workers.hand(member, end, request.way.peer.as_bytes()) {
         Ok(()) => {
             request.member = Some(member);
             if request.number.is_none() {
@@ -229,12 +291,18 @@ pub(crate) fn came_back(end: OwnedFd, member: MemberId, listener: u64, cx: &mut 
         return;
     }
     // The predecessor had put it there.
-    let peer = peer_of(&end);
+    let way = Way {
+        peer: peer_of(&end),
+        listener: cx.listeners.get(listener).map_or(Address::NONE, |it| {
+            Address::new(&it.sockaddr).unwrap_or(Address::NONE)
+        }),
+        ..NOWHERE
+    };
     let caller = Caller::unknown(cx.outcomes.next_id());
     cx.adopted.add(New {
         listener,
         end,
-        peer,
+        way,
         number: None,
         caller,
         wants: None,
@@ -255,6 +323,9 @@ pub(crate) fn give_up(ticket: Ticket, cx: &mut Context) {
 
 /// The other proxy has no use for this one any more.
 pub(crate) fn end(number: u64, cx: &mut Context) {
+    if let Some(successor) = cx.heir.successor() {
+        return successor.pass_on(&Moved::Over(number), None, cx.io.now);
+    }
     if let Some(ticket) = cx.adopted.by_number.get(&number).copied() {
         over(ticket, cx);
     }

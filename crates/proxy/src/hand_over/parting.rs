@@ -2,8 +2,8 @@
 
 use balance::MemberId;
 
-use super::MOST_BYTES;
 use super::successor::{Heir, Parting, Successor};
+use super::{MOST_BYTES, adopted};
 use crate::context::Context;
 use crate::detect::worker_first;
 use crate::downstream::client::{Client, Phase};
@@ -96,6 +96,7 @@ impl Proxy {
         if !self.cx.heir.takes_clients() {
             self.close();
         }
+        adopted::hand_over(&mut self.cx);
         self.tell_held();
         for (key, client) in self.clients.iter_mut() {
             if let Phase::Http2(session) = &mut client.phase {
@@ -125,14 +126,14 @@ impl Proxy {
         }
     }
 
-    /// Whether, after [`Self::hand_over`], no client is left.
+    /// Whether, after [`Self::hand_over`], no client is left; nor any of a proxy that this one has replaced.
     pub fn has_handed_over(&self) -> bool {
         let unsent = match &self.cx.heir {
             Heir::None => return false,
             Heir::Successor(successor) => successor.unsent(),
             Heir::Lost => 0,
         };
-        self.clients.len() + unsent == 0
+        self.clients.len() + unsent == 0 && !self.has_predecessor()
     }
 
     /// The time for [`Self::hand_over`] is over: what is left is closed.
@@ -147,5 +148,6 @@ impl Proxy {
             drop_client(key, &mut self.clients, &mut self.cx);
         }
         self.cx.heir = Heir::Lost;
+        self.predecessor = None;
     }
 }

@@ -176,7 +176,7 @@ impl Proxy {
                     self.cx.adopted.add(New {
                         listener: source.listener,
                         end,
-                        peer: way.peer,
+                        way,
                         number: Some(number),
                         caller: source.peer.caller,
                         wants,

@@ -198,6 +198,12 @@ impl Successor {
         self.placed.push((key, connection.number));
     }
 
+    /// What another proxy, which this one has replaced, has sent here is the successor's affair.
+    pub(crate) fn pass_on(&mut self, message: &Moved, end: Option<OwnedFd>, now: Nanos) {
+        self.letters.push_back(Letter::new(*message, end, None));
+        self.send(now);
+    }
+
     /// How many clients have not left yet.
     pub(crate) fn unsent(&self) -> usize {
         self.letters.len()

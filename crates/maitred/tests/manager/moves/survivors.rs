@@ -84,4 +84,8 @@ outlive! {
     deno_workers_outlive_their_supervisor: deno, "connection";
     uvicorn_workers_outlive_their_supervisor: uvicorn, "connection";
     asyncio_workers_outlive_their_supervisor: asyncio, "connection";
+    requests_to_node_outlive_an_update: node, "request";
+    requests_to_bun_outlive_an_update: bun, "request";
+    requests_to_deno_outlive_an_update: deno, "request";
+    requests_to_uvicorn_outlive_an_update: uvicorn, "request";
 }

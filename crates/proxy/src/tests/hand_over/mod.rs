@@ -5,6 +5,7 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair, sockopt};
 
 use super::*;
 
+mod chains;
 mod moving;
 mod placed;
 mod staying;
