@@ -322,6 +322,9 @@ pub struct Balance {
     /// How long one may wait there.
     #[serde(with = "millis")]
     pub patience: Duration,
+    /// How long a connection may be idle that the app closes between two requests; 0: it is closed.
+    #[serde(default, with = "millis")]
+    pub keep_alive: Duration,
     /// How many connections one worker may hold at a time; `None` for any number.
     pub(crate) max_connections: Option<u32>,
 }

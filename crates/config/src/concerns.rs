@@ -40,10 +40,13 @@ pub(super) fn check(
                  autorestart: false"
             ),
             Needs::Requests if !by_request => bail!("{name} needs per: request"),
-            Needs::Connections if by_request => bail!(
-                "{name} needs per: connection; with per: request, max_concurrency limits the requests \
-                 that an instance has in progress"
-            ),
+            Needs::Connections if by_request => {
+                let instead = match name {
+                    "keep_alive_timeout" => "idle_timeout says how long a client may be idle",
+                    _ => "max_concurrency limits the requests that an instance has in progress",
+                };
+                bail!("{name} needs per: connection; with per: request, {instead}")
+            }
             Needs::Connections | Needs::Cluster if own_sockets => {
                 // Fork mode is the default without instances.
                 let also = match entry.exec_mode {

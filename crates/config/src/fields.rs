@@ -194,6 +194,15 @@ fields! {
         examples: [r#""5s""#, r#""60s""#],
         flags: [flag("queue-timeout", Takes::Value("TIME")).also_of_run()],
     }
+    /// A kept-alive HTTP/1.1 connection that the app closes between two requests stays open until it has
+    /// been idle for so long; its next request goes to a free instance. So clients that keep connections,
+    /// balancers above all, do not meet the moment at which the app closes one. Choose more than
+    /// the client's own idle time. With `per: request`, use `idle_timeout`.
+    keep_alive_timeout: Millis [Balancing, Connections, Recreate] {
+        default: "off: the app closes its connections",
+        examples: [r#""75s""#, r#""10m""#],
+        flags: [flag("keep-alive-timeout", Takes::Value("TIME")).also_of_run()],
+    }
     /// TCP and UDP ports that each instance opens for itself instead of sharing them (a debugger's,
     /// for example).
     private_ports: Ports [Balancing, Cluster, Recreate] {

@@ -287,6 +287,7 @@ fn balance(entry: &Entry) -> anyhow::Result<Balance> {
             None => QUEUE,
         },
         patience: millis(entry.queue_timeout, PATIENCE),
+        keep_alive: millis(entry.keep_alive_timeout, Duration::ZERO),
         max_connections: entry.max_connections.filter(|most| *most > 0),
     })
 }

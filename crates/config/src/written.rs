@@ -75,7 +75,10 @@ impl App {
         to.add("hang_timeout", millis(self.hang_timeout));
         match &self.requests {
             Some(requests) => requests.add(to),
-            None => to.add("max_connections", json!(self.balance.max_connections)),
+            None => {
+                to.add("max_connections", json!(self.balance.max_connections));
+                to.add("keep_alive_timeout", millis(self.balance.keep_alive));
+            }
         }
     }
 

@@ -45,7 +45,8 @@ pub(super) fn accept(id: ListenerId, cx: &mut Context) -> bool {
             Ok((socket, peer)) => {
                 listeners.accepted += 1;
                 listener.accepted += 1;
-                let leaves_few = cx.placement.leaves_few(&socket);
+                // Before newcomers have to wait, those leave that have been idle for long.
+                let leaves_few = cx.placement.leaves_few(&socket) && !cx.placement.sheds_parked();
                 let arrived = Arrived {
                     socket,
                     peer: peer.as_bytes(),
@@ -59,6 +60,7 @@ pub(super) fn accept(id: ListenerId, cx: &mut Context) -> bool {
                 }
             }
             Err(error) => match Errno::from_io_error(&error) {
+                Some(Errno::MFILE | Errno::NFILE) if cx.placement.sheds_parked() => {}
                 Some(Errno::MFILE) => {
                     pause(None, cx);
                     return false;

@@ -51,7 +51,7 @@ impl Connection {
     pub(super) fn is_new(&self) -> bool {
         match Handoff::decode(&self.message) {
             Some(Handoff::Connection { passed, .. }) => passed == Passed::default(),
-            Some(Handoff::Probe | Handoff::GiveBack(_)) | None => true,
+            Some(Handoff::Probe | Handoff::GiveBack(_) | Handoff::Park) | None => true,
         }
     }
 
@@ -59,7 +59,7 @@ impl Connection {
     pub(super) fn returned(socket: OwnedFd, message: [u8; HANDOFF_LEN]) -> Self {
         let endpoint = match Handoff::decode(&message) {
             Some(Handoff::Connection { peer, .. }) => Endpoint::of(socket.as_fd(), &peer),
-            Some(Handoff::Probe | Handoff::GiveBack(_)) | None => None,
+            Some(Handoff::Probe | Handoff::GiveBack(_) | Handoff::Park) | None => None,
         };
         let linger = linger::of(&socket);
         if linger.is_some() {

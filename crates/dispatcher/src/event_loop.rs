@@ -36,6 +36,8 @@ use super::{accept, endings, figures, given_back, heirs, membership};
 pub(super) struct Beginning {
     /// How to choose, and how much may wait.
     pub(super) balance: balance::ConnectionSettings,
+    /// How long a connection may be idle that its program has closed between two requests.
+    pub(super) keep_alive: Option<Duration>,
     /// Each request is placed by itself, instead of each connection.
     pub(super) requests: Option<proxy::Settings>,
     pub(super) registration: RegistrationEvents,
@@ -64,6 +66,7 @@ impl EventLoop {
     pub(super) fn new(beginning: Beginning, left: &mut LeftOpen) -> io::Result<Self> {
         let Beginning {
             balance,
+            keep_alive,
             requests,
             registration,
             notices,
@@ -79,7 +82,7 @@ impl EventLoop {
         let descriptors = descriptors_for_connections();
         let placement = match requests {
             Some(requests) => Placement::of_requests(requests, epoll.clone(), first)?,
-            None => Placement::of_connections(balance, epoll.clone(), descriptors),
+            None => Placement::of_connections(balance, keep_alive, epoll.clone(), descriptors),
         };
         let counts = Counts::new(epoll.clone(), Token::Ends.data().u64(), placement.need());
         let channel = |id| Token::Channel(id).data().u64();
@@ -223,6 +226,10 @@ impl EventLoop {
             Token::Ends => cx.workers.counts.hear(),
             Token::WayBack(id) => {
                 given_back::take(id, cx);
+            }
+            Token::Parked(number) => {
+                cx.placement
+                    .parked_event(number, flags, cx.clock, &mut cx.workers);
             }
             Token::Proxy(number) => cx.placement.proxy_event(number, flags, &mut cx.workers),
             Token::Command => self.obey(),

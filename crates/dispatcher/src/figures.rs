@@ -30,6 +30,7 @@ pub(super) fn of(id: ListenerId, cx: &mut Context) -> Option<ListenerFigures> {
         address: listener.address.to_string(),
         accepted: listener.accepted,
         waiting: waiting.connections,
+        parked: waiting.parked,
         waiting_for: waiting.oldest.map_or(0, |since| now.saturating_sub(since)),
         waited: waiting.waits.into(),
         refused: waiting.refused,

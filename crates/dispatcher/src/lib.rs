@@ -101,6 +101,9 @@ use event_loop::{Beginning, EventLoop};
 pub struct Settings {
     /// How to choose, and how much may wait.
     pub balance: balance::ConnectionSettings,
+    /// How long a connection may be idle that its program has closed between two requests; `None`: it is
+    /// closed.
+    pub keep_alive: Option<Duration>,
     /// Each request is placed by itself, instead of each connection.
     pub requests: Option<proxy::Settings>,
     /// What workers ask, and what they may have.
@@ -145,6 +148,7 @@ impl Dispatcher {
             registration::start(settings.registration, commands.clone(), notices.clone())?;
         let beginning = Beginning {
             balance: settings.balance,
+            keep_alive: settings.keep_alive,
             requests: settings.requests,
             registration,
             notices,

@@ -16,6 +16,8 @@ pub(crate) enum Token {
     Ends,
     /// A member gives connections back.
     WayBack(MemberId),
+    /// A parked connection: its client says something, or leaves.
+    Parked(u64),
     /// A connection of the proxy; the number is the proxy's own.
     Proxy(u64),
 }
@@ -34,6 +36,7 @@ impl Token {
             Self::Ends => (4, 0),
             Self::Proxy(number) => (5, number),
             Self::WayBack(id) => (6, id.0),
+            Self::Parked(number) => (7, number),
         };
         epoll::EventData::new_u64(kind << KIND | number)
     }
@@ -54,6 +57,7 @@ impl Token {
             4 => Self::Ends,
             5 => Self::Proxy(number),
             6 => Self::WayBack(MemberId(number)),
+            7 => Self::Parked(number),
             _ => return None,
         })
     }

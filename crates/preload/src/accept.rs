@@ -10,7 +10,7 @@ use crate::kernel::{
     self, AF_INET, AF_INET6, Beside, EAGAIN, ECONNRESET, EINTR, EINVAL, EMFILE, ENOTCONN,
 };
 use crate::table::{self, Kind, Slot};
-use crate::{give_back, heir, listener, traffic};
+use crate::{give_back, heir, listener, park, traffic};
 
 /// So close to the descriptor limit it is made sure that a descriptor is left before one is
 /// received: one that does not fit would be lost, and its connection with it. Descriptors are
@@ -128,6 +128,7 @@ unsafe fn take(slot: &'static Slot, fd: i32, address: *mut u8, len: *mut u32, fl
             (Some(Handoff::GiveBack(most)), Beside::Descriptor(back)) => {
                 give_back::begin(slot, back, most);
             }
+            (Some(Handoff::Park), Beside::Descriptor(back)) => park::begin(slot, back),
             // No descriptor was left, against all precaution. What accept says then:
             (_, Beside::Lost) => return -(EMFILE as isize),
             (_, Beside::Descriptor(stray)) => {

@@ -34,6 +34,14 @@ impl Epolls {
         }
     }
 
+    /// Has all of them forget `fd`.
+    pub(crate) fn forget(&self, fd: i32) {
+        let nothing = EpollEvent { events: 0, data: 0 };
+        for epoll in self.iter() {
+            kernel::epoll_ctl(epoll, EPOLL_CTL_DEL, fd, &nothing);
+        }
+    }
+
     pub(crate) fn iter(&self) -> impl Iterator<Item = i32> + '_ {
         let epolls = self.0.iter().map(|place| place.load(Relaxed));
         epolls.filter(|epoll| *epoll >= 0)

@@ -17,7 +17,8 @@ use crate::stream;
 use crate::table::{Kind, Slot};
 use crate::traffic::{self, Entry, Followed};
 
-static EPOLLS: Epolls = Epolls::new();
+/// The epolls as they were when connections were last asked for, or parked.
+pub(crate) static EPOLLS: Epolls = Epolls::new();
 
 /// Whether this connection is to be given back as soon as it is idle.
 pub(crate) fn wants(followed: &Followed) -> bool {
@@ -55,7 +56,7 @@ pub(crate) fn begin(slot: &'static Slot, back: i32, most: u32) {
 
 /// What came of giving a connection back.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Given {
+pub(crate) enum Given {
     Yes,
     /// It is to stay.
     No,
@@ -109,17 +110,16 @@ fn consider(fd: i32, entry: &Entry, slot: &Slot, known: Option<(i32, EpollEvent)
 
 /// Sends the connection up, and puts a socket in its place whose other end is closed.
 fn replace(fd: i32, slot: &Slot, message: &mut [u8]) -> Given {
+    let way = (slot.back.load(Relaxed) - 1, slot.back_cookie.load(Relaxed));
+    replace_over(way, fd, message)
+}
+
+/// The same over a way: a socket, and the kernel's number for it.
+pub(crate) fn replace_over(way: (i32, u64), fd: i32, message: &mut [u8]) -> Given {
     let Some(ended) = ended_socket(fd) else {
         return Given::No;
     };
-    let back = slot.back.load(Relaxed) - 1;
-    let is_ours = kernel::socket_cookie(back) == Some(slot.back_cookie.load(Relaxed));
-    let flags = kernel::MSG_NOSIGNAL | kernel::MSG_DONTWAIT;
-    let given = match is_ours.then(|| kernel::send_with(back, message, fd, flags)) {
-        Some(sent) if sent == message.len() as isize => Given::Yes,
-        Some(error) if error == -(EAGAIN as isize) => Given::Full,
-        _ => Given::No,
-    };
+    let given = send_over(way, fd, message);
     if given == Given::Yes {
         let cloexec = kernel::fcntl(fd, kernel::F_GETFD, 0).max(0) as i32 & kernel::FD_CLOEXEC;
         let flags = if cloexec != 0 { kernel::O_CLOEXEC } else { 0 };
@@ -130,6 +130,17 @@ fn replace(fd: i32, slot: &Slot, message: &mut [u8]) -> Given {
     }
     kernel::close(ended);
     given
+}
+
+/// Sends the connection up.
+pub(crate) fn send_over((back, cookie): (i32, u64), fd: i32, message: &mut [u8]) -> Given {
+    let is_ours = kernel::socket_cookie(back) == Some(cookie);
+    let flags = kernel::MSG_NOSIGNAL | kernel::MSG_DONTWAIT;
+    match is_ours.then(|| kernel::send_with(back, message, fd, flags)) {
+        Some(sent) if sent == message.len() as isize => Given::Yes,
+        Some(error) if error == -(EAGAIN as isize) => Given::Full,
+        _ => Given::No,
+    }
 }
 
 /// A socket whose other end is closed. It shows the connection's addresses, for what the program asks

@@ -4,7 +4,7 @@
 //! ([`door`]); where that answers with a channel, the listener's descriptor is replaced by it
 //! ([`listener`]). From then on `accept` reads connections from the channel ([`accept`]). What passes
 //! over them is followed ([`traffic`]), so that those without a request in progress can be given back
-//! when the worker is to end ([`give_back`]). All else passes straight to the kernel.
+//! when the worker is to end ([`give_back`]), or when the program closes them ([`park`]). All else passes straight to the kernel.
 //!
 //! It is a guest in a foreign process. It allocates nothing, takes no lock, never panics, keeps
 //! errno, and passes a call through whenever it is in doubt. It needs no library, libc included:
@@ -29,6 +29,7 @@ mod kernel;
 mod listener;
 mod memory;
 mod options;
+mod park;
 mod removal;
 mod stream;
 mod table;

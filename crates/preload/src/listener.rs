@@ -10,7 +10,7 @@ use crate::epoll::Registrations;
 use crate::heir::{self, adopt};
 use crate::kernel::{self, AF_INET, AF_INET6, AF_UNIX, SOCK_STREAM};
 use crate::table::{self, Kind, Slot};
-use crate::{arch::nr, datagrams, door, host, memory, traffic};
+use crate::{arch::nr, datagrams, door, host, memory, park, traffic};
 
 /// `bind`: an address that other workers may share is asked for at the door.
 ///
@@ -321,7 +321,9 @@ pub(crate) fn close(fd: i32) -> isize {
             say_closed(slot);
         }
         slot.forget();
+        park::end(slot);
     }
+    park::before_close(fd);
     traffic::closed(fd);
     kernel::close(fd)
 }

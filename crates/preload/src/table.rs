@@ -10,7 +10,7 @@ use core::sync::atomic::{
 
 use wire::Address;
 
-use crate::{arch, kernel};
+use crate::{arch, kernel, park};
 
 /// How many listening sockets one process may have through us; further ones stay native.
 const SLOTS: usize = 256;
@@ -96,6 +96,9 @@ pub(crate) struct Slot {
     pub(crate) back_cookie: AtomicU64,
     /// How many more are; none before the supervisor asks for any.
     pub(crate) back_left: AtomicU32,
+    /// The same socket for those that the program closes, plus one; 0 where it simply closes them.
+    pub(crate) park: AtomicI32,
+    pub(crate) park_cookie: AtomicU64,
 }
 
 impl Slot {
@@ -115,6 +118,8 @@ impl Slot {
             back: AtomicI32::new(0),
             back_cookie: AtomicU64::new(0),
             back_left: AtomicU32::new(0),
+            park: AtomicI32::new(0),
+            park_cookie: AtomicU64::new(0),
         }
     }
 
@@ -198,6 +203,7 @@ pub(crate) fn remember(fd: i32, kind: Kind, address: &Address) -> bool {
     slot.inherited.store(false, Relaxed);
     slot.is_full.store(false, Relaxed);
     slot.back_left.store(0, Relaxed);
+    park::end(slot);
     slot.process.store(kernel::getpid(), Relaxed);
     // Descriptors are given out lowest first: this many are in use at least.
     let limit = kernel::descriptor_limit().min(0xffff_ffff);

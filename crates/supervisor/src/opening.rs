@@ -167,6 +167,7 @@ impl Supervisor {
         let dispatcher = Dispatcher::start(
             dispatcher::Settings {
                 balance: self.bounded(self.app.balance.into()),
+                keep_alive: Some(self.app.balance.keep_alive).filter(|time| !time.is_zero()),
                 requests,
                 registration: RegistrationSettings {
                     socket,

@@ -11,6 +11,9 @@ pub struct ListenerFigures {
     /// Connections that wait in the queue now, and how long the first of them does.
     pub waiting: usize,
     pub waiting_for: u64,
+    /// Connections that the app has closed between two requests, and that are held open for their next one.
+    #[serde(default)]
+    pub parked: usize,
     /// How long connections waited, of those that had to.
     pub waited: WaitFigures,
     /// Connections that were closed unserved.

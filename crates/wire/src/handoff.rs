@@ -10,6 +10,9 @@ pub const PROBE_LEN: usize = 1;
 /// Bytes of a request for connections: neither those of a connection nor those of a probe.
 pub const GIVE_BACK_LEN: usize = 5;
 
+/// Bytes of the message that opens the way for connections that a worker closes: of a length of its own.
+pub const PARK_LEN: usize = 3;
+
 /// Where the message of a connection tells that it is a health check.
 const CHECK_AT: usize = 3;
 
@@ -141,6 +144,10 @@ pub enum Handoff {
     /// socket that goes along: those that are idle now, and others as they become idle. After the
     /// first it says how it stands.
     GiveBack(u32),
+    /// From now on the worker gives back, over the socket that goes along, each connection that its
+    /// program closes while no request is in progress, instead of closing it: a [`crate::Parked`] each.
+    /// One without a connection says that this has been understood.
+    Park,
 }
 
 impl Handoff {
@@ -220,6 +227,10 @@ impl Handoff {
                 }
                 (to, GIVE_BACK_LEN)
             }
+            Self::Park => {
+                to[0] = 3;
+                (to, PARK_LEN)
+            }
         }
     }
 
@@ -230,6 +241,9 @@ impl Handoff {
         }
         if from.len() == GIVE_BACK_LEN && *from.first()? == 2 {
             return Some(Self::GiveBack(u32::from_ne_bytes(*from.last_chunk()?)));
+        }
+        if from.len() == PARK_LEN && *from.first()? == 3 {
+            return Some(Self::Park);
         }
         if from.len() != HANDOFF_LEN || *from.first()? != 1 {
             return None;
@@ -274,6 +288,7 @@ mod tests {
             Handoff::pair(&[2, 0, 1]),
             Handoff::Probe,
             Handoff::GiveBack(7),
+            Handoff::Park,
             Handoff::Connection {
                 peer: [9; 28],
                 len: Some(28),
@@ -321,6 +336,7 @@ mod tests {
     fn anything_else_is_refused() {
         assert_eq!(Handoff::decode(&[]), None);
         assert_eq!(Handoff::decode(&[0; HANDOFF_LEN]), None);
+        assert_eq!(Handoff::decode(&[0; PARK_LEN]), None);
         assert_eq!(Handoff::decode(&[1; HANDOFF_LEN + 1]), None);
         let (mut bytes, _) = Handoff::connection(&[]).encode();
         bytes[1] = 29;

@@ -15,15 +15,17 @@ mod door;
 mod handoff;
 mod moved;
 mod pair;
+mod parked;
 
 pub use address::Address;
 pub use door::{Outcome, REPLY_LEN, REQUEST_LEN, Reply, Request, Verb};
 pub use handoff::{
-    CHANNEL_NAME_LEN, GIVE_BACK_LEN, HANDOFF_LEN, Handoff, PROBE_LEN, Passed, RETURNED_LEN,
-    STANDING_LEN, Standing, channel_id, channel_name,
+    CHANNEL_NAME_LEN, GIVE_BACK_LEN, HANDOFF_LEN, Handoff, PARK_LEN, PROBE_LEN, Passed,
+    RETURNED_LEN, STANDING_LEN, Standing, channel_id, channel_name,
 };
 pub use moved::{MOVED_LEN, Moved, Way};
 pub use pair::{PAIR_NAME_LEN, pair_address, pair_name};
+pub use parked::{PARKED_LEN, Parked};
 
 /// The version of all messages here. A door refuses another one, and the library then passes
 /// every call through to the kernel.

@@ -59,6 +59,8 @@ export interface App extends OtherNames {
   queue?: number | `${number}` | null;
   /** Longest wait of a connection for an instance; then maitred closes it. Default: 30s. Example: `"5s"` */
   queue_timeout?: number | Time | null;
+  /** A kept-alive HTTP/1.1 connection that the app closes between two requests stays open until it has been idle for so long; its next request goes to a free instance. So clients that keep connections, balancers above all, do not meet the moment at which the app closes one. Choose more than the client's own idle time. With `per: request`, use `idle_timeout`. Default: off: the app closes its connections. Example: `"75s"` */
+  keep_alive_timeout?: number | Time | null;
   /** TCP and UDP ports that each instance opens for itself instead of sharing them (a debugger's, for example). Default: none. Example: `[9229]` */
   private_ports?: number | string | (number | string)[] | null;
   /** Unix sockets that each instance opens for itself instead of sharing them: file names or paths, `*` for any characters, `@name` in the abstract namespace. Some need no entry: gunicorn's `gunicorn.ctl`, names with the process's own number, and those in a temporary folder that the app has made. Default: none. Example: `["metrics.sock"]` */
@@ -230,6 +232,8 @@ export interface OtherNames {
   "maxConnections"?: App["max_connections"];
   "queue-timeout"?: App["queue_timeout"];
   "queueTimeout"?: App["queue_timeout"];
+  "keep-alive-timeout"?: App["keep_alive_timeout"];
+  "keepAliveTimeout"?: App["keep_alive_timeout"];
   "private-port"?: App["private_ports"];
   "private-ports"?: App["private_ports"];
   "privatePort"?: App["private_ports"];

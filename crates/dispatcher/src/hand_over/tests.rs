@@ -96,6 +96,7 @@ fn settings(memo: &Memo, folder: &tempfile::TempDir, predecessor: Option<OwnedFd
             queue_timeout: 600 * SECOND,
             max_connections: None,
         },
+        keep_alive: None,
         requests: Some(proxy::Settings {
             balance: RequestSettings {
                 policy: RequestPolicy::LeastConn,

@@ -1,5 +1,8 @@
 //! Each connection goes to a worker, which has it from then on.
 
+mod parked;
+mod parking;
+
 use std::collections::BTreeMap;
 use std::os::fd::{AsFd, AsRawFd, OwnedFd};
 use std::sync::Arc;
@@ -12,6 +15,7 @@ use balance::{
 use rustix::io::fcntl_dupfd_cloexec;
 use wire::Passed;
 
+use super::Placement;
 use super::evening::{Evening, excess};
 use super::promised::Promised;
 use super::terms::{Arrived, Returned, Waiting};
@@ -29,6 +33,7 @@ use crate::notice::Notice;
 use crate::notices::Notices;
 use crate::registration_events::RegistrationEvents;
 use crate::workers::Workers;
+use parked::Parked;
 
 /// How many connections are taken from one member before others have their turn.
 const BATCH: usize = 64;
@@ -50,6 +55,7 @@ pub(crate) struct Connections {
     queues: IdMap<ListenerId, Queue>,
     ways_back: WaysBack,
     promised: Promised,
+    parked: Box<Parked>,
     moderation: Moderation,
     /// The number of a descriptor from which on they are scarce.
     descriptors: i32,
@@ -57,12 +63,18 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    pub(super) fn new(settings: ConnectionSettings, epoll: Arc<OwnedFd>, descriptors: i32) -> Self {
+    pub(super) fn new(
+        settings: ConnectionSettings,
+        keep_alive: Option<Duration>,
+        epoll: Arc<OwnedFd>,
+        descriptors: i32,
+    ) -> Self {
         Self {
             settings,
             queues: IdMap::default(),
-            ways_back: WaysBack::new(epoll),
+            ways_back: WaysBack::new(epoll.clone()),
             promised: Promised::default(),
+            parked: Box::new(Parked::new(epoll, keep_alive, descriptors)),
             moderation: Moderation::default(),
             descriptors,
             told_blind: false,
@@ -89,6 +101,7 @@ impl Connections {
 
     pub(super) fn close(&mut self, listener: ListenerId) {
         self.queues.remove(&listener);
+        self.parked.close(listener);
     }
 
     pub(super) fn join(
@@ -102,6 +115,7 @@ impl Connections {
         if let Some(queue) = self.queues.get_mut(&listener) {
             let open = workers.counts.of(member).count();
             queue.balancer.join(now, member, key, open, workers);
+            self.parked.tell(now, member);
             // Where clients stick to their workers, connections stay.
             if self.settings.policy != ConnectionPolicy::IpHash {
                 queue.evening.begin(now);
@@ -169,29 +183,6 @@ impl Connections {
         queue.balancer.arrive(now, client, connection, workers);
     }
 
-    pub(super) fn resume(
-        &mut self,
-        listener: ListenerId,
-        connection: Connection,
-        number: u64,
-        clock: Clock,
-        workers: &mut Workers,
-    ) {
-        let Some(queue) = self.queues.get_mut(&listener) else {
-            return;
-        };
-        let Ok(peer) = sys::peer_address(connection.socket.as_fd()) else {
-            return;
-        };
-        let client = client(peer.as_bytes(), number);
-        let unread = rustix::io::ioctl_fionread(&connection.socket).is_ok_and(|bytes| bytes > 0);
-        let now = clock.now();
-        match connection.is_new() || unread {
-            true => queue.balancer.arrive(now, client, connection, workers),
-            false => queue.balancer.arrive_idle(now, client, connection, workers),
-        }
-    }
-
     pub(super) fn ways_back(&self) -> &WaysBack {
         &self.ways_back
     }
@@ -218,7 +209,7 @@ impl Connections {
         let queues = self.queues.values();
         let deadlines =
             queues.flat_map(|queue| [queue.balancer.deadline(), queue.evening.deadline()]);
-        deadlines.flatten().min()
+        deadlines.chain([self.parked.deadline()]).flatten().min()
     }
 
     pub(super) fn tick(
@@ -228,6 +219,7 @@ impl Connections {
         listeners: &Listeners,
         notices: &Notices,
     ) {
+        self.tick_parked(now, workers);
         for (id, queue) in &mut self.queues {
             // Who waits comes first.
             if queue.evening.is_due(now) && queue.balancer.waiting() == 0 {
@@ -352,9 +344,13 @@ impl Connections {
             match self.ways_back.receive(returned.member, registration) {
                 Sent::Nothing => return false,
                 Sent::Word => {}
+                Sent::Parks => self.parks(returned.member),
+                Sent::Parked(socket, passed) => {
+                    let refused = self.take_over(returned, socket, passed, true, clock, workers);
+                    refused.into_iter().for_each(|it| registration.put_away(it));
+                }
                 Sent::Connection(socket, passed) => {
-                    let refused =
-                        self.give_to_another(returned, socket, passed, clock.now(), workers);
+                    let refused = self.take_over(returned, socket, passed, false, clock, workers);
                     refused.into_iter().for_each(|it| registration.put_away(it));
                     self.ways_back.count_down(returned.member);
                     if self.promised.count_down(returned.member) {
@@ -370,22 +366,26 @@ impl Connections {
     pub(super) fn forget(&mut self, member: MemberId, registration: &RegistrationEvents) {
         self.ways_back.forget(member, registration);
         self.promised.forget(member);
+        self.parked.forget(member);
     }
 
-    /// Gives a connection that a member has given back to another one. It comes back if it is none
-    /// that the member had, or is to be closed.
-    fn give_to_another(
+    /// Gives a connection that a member has given back to another one, or parks it. It comes back if
+    /// it is none that the member had, or is to be closed.
+    fn take_over(
         &mut self,
         returned: Returned,
         socket: OwnedFd,
         passed: Passed,
-        now: Nanos,
+        parks: bool,
+        clock: Clock,
         workers: &mut Workers,
     ) -> Option<OwnedFd> {
-        let queue = returned.listener.and_then(|id| self.queues.get_mut(&id));
+        let listener = returned.listener?;
+        let queue = self.queues.get_mut(&listener);
         let (Some(queue), Ok(peer)) = (queue, sys::peer_address(socket.as_fd())) else {
             return Some(socket);
         };
+        let now = clock.now();
         let peer = peer.as_bytes();
         let endpoint = Endpoint::of(socket.as_fd(), peer);
         let is_its = |endpoint| workers.counts.given_back(endpoint, returned.member);
@@ -403,10 +403,14 @@ impl Connections {
         }
         let connection = Connection::given_back(socket, peer, passed);
         let client = client(peer, returned.number);
-        if unread {
-            queue.balancer.arrive(now, client, connection, workers);
-        } else {
-            queue.balancer.arrive_idle(now, client, connection, workers);
+        let has_room = queue.balancer.room() > self.promised.of(listener);
+        if parks && (!unread || !has_room && self.parked.is_on()) {
+            let refused = self.parked.park(now, listener, connection, client, true);
+            return refused.map(|connection| connection.socket);
+        }
+        match unread {
+            true => queue.balancer.arrive(now, client, connection, workers),
+            false => self.keep_idle(now, listener, connection, client, workers),
         }
         None
     }
@@ -415,6 +419,7 @@ impl Connections {
         let queue = self.queues.get(&listener);
         queue.map_or_else(Waiting::default, |Queue { balancer, .. }| Waiting {
             connections: balancer.waiting(),
+            parked: self.parked.count(listener),
             oldest: balancer.oldest(),
             waits: balancer.waits(),
             refused: balancer.refused(),

@@ -47,14 +47,14 @@ pub(super) enum Placement {
 }
 
 impl Placement {
-    /// Of connections; some descriptors, from this number on, are left to take back what workers do
-    /// not take.
+    /// Of connections; descriptors from this number on are left to take back what workers do not take.
     pub(super) fn of_connections(
         settings: balance::ConnectionSettings,
+        keep_alive: Option<Duration>,
         epoll: Arc<OwnedFd>,
         descriptors: i32,
     ) -> Self {
-        Self::Connections(Connections::new(settings, epoll, descriptors))
+        Self::Connections(Connections::new(settings, keep_alive, epoll, descriptors))
     }
 
     /// Of requests, which are counted from `first` on.
@@ -98,7 +98,7 @@ impl Placement {
     /// The app stops: what has been accepted is still served.
     pub(super) fn close_all(&mut self) {
         match self {
-            Self::Connections(_) => {}
+            Self::Connections(connections) => connections.close_parked(),
             Self::Requests(requests) => requests.proxy.close(),
         }
     }
@@ -106,7 +106,7 @@ impl Placement {
     /// After [`Self::close_all`]: the app does not stop after all, or starts again.
     pub(super) fn reopen(&mut self) {
         match self {
-            Self::Connections(_) => {}
+            Self::Connections(connections) => connections.reopen(),
             Self::Requests(requests) => requests.proxy.reopen(),
         }
     }

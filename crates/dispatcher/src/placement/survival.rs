@@ -57,7 +57,7 @@ impl Placement {
     /// Another placement goes on with all workers, and with the clients as they can move.
     pub(crate) fn hand_over(&mut self, successor: OwnedFd, workers: &mut Workers) {
         match self {
-            Self::Connections(connections) => connections.ways_back_mut().hand_over(),
+            Self::Connections(connections) => connections.hand_over(),
             Self::Requests(requests) => requests.proxy.hand_over(successor, workers),
         }
     }

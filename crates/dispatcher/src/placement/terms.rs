@@ -34,6 +34,8 @@ pub(crate) enum Room {
 #[derive(Clone, Copy, Debug, Default)]
 pub(crate) struct Waiting {
     pub(crate) connections: usize,
+    /// Those that are parked, and not among these.
+    pub(crate) parked: usize,
     /// When the one that has waited longest arrived.
     pub(crate) oldest: Option<Nanos>,
     pub(crate) waits: balance::Waits,

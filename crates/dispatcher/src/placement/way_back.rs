@@ -12,7 +12,7 @@ use std::sync::Arc;
 use balance::{IdMap, MemberId};
 use rustix::event::epoll;
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
-use wire::{Handoff, Passed, RETURNED_LEN, Standing};
+use wire::{Handoff, PARKED_LEN, Parked, Passed, Standing};
 
 use crate::channel::Channel;
 use crate::registration_events::RegistrationEvents;
@@ -35,6 +35,10 @@ pub(super) enum Sent {
     Nothing,
     /// A connection, and what has passed over it.
     Connection(OwnedFd, Passed),
+    /// One that its program has closed, while no request was in progress.
+    Parked(OwnedFd, Passed),
+    /// It knows the way for such connections.
+    Parks,
     /// How it stands, or that it has found no free descriptor.
     Word,
 }
@@ -67,6 +71,18 @@ impl WaysBack {
         if !channel.hears_requests() {
             return;
         }
+        self.say(id, Handoff::GiveBack(most), channel);
+    }
+
+    /// Has a member give back what its program closes while no request is in progress. The first time, as above.
+    pub(super) fn have_park(&mut self, id: MemberId, channel: &mut Channel) {
+        if channel.hears_requests() {
+            self.say(id, Handoff::Park, channel);
+        }
+    }
+
+    /// Sends a message with the worker's end of the way, or opens the way.
+    fn say(&mut self, id: MemberId, what: Handoff, channel: &mut Channel) {
         if !self.ways.contains_key(&id) {
             // Without a descriptor for it, the worker is asked again later.
             let Ok(way) = WayBack::new() else { return };
@@ -81,7 +97,7 @@ impl WaysBack {
         }
         if let Some(Some(way)) = self.ways.get(&id) {
             way.hear(id, true, &self.epoll);
-            let (message, len) = Handoff::GiveBack(most).encode();
+            let (message, len) = what.encode();
             let message = message.get(..len).unwrap_or(&[]);
             // A full channel has a request in it already.
             let _ = channel.put(message, Some(way.theirs.as_fd()));
@@ -192,16 +208,22 @@ impl WaysBack {
             return Sent::Nothing;
         };
         drop(spare);
-        let mut message = [0; RETURNED_LEN];
+        let mut message = [0; PARKED_LEN];
         // All that came along: what is left to the kernel it would close within this call.
         let Ok((len, mut sent)) = sys::receive_all(way.ours.as_fd(), &mut message) else {
             return Sent::Nothing;
         };
-        let passed = (len == RETURNED_LEN)
-            .then(|| Passed::decode(&message))
-            .flatten();
-        let standing = message.get(..len).and_then(Standing::decode);
-        match (passed, sent.pop()) {
+        let message = message.get(..len).unwrap_or(&[]);
+        let standing = Standing::decode(message);
+        if let Some(Parked(passed)) = Parked::decode(message)
+            && sent.len() < 2
+        {
+            return match sent.pop() {
+                Some(socket) => Sent::Parked(socket, passed),
+                None => Sent::Parks,
+            };
+        }
+        match (Passed::decode(message), sent.pop()) {
             (None, None) if standing.is_some() => {
                 self.note_standing(id, standing);
                 Sent::Word

@@ -56,6 +56,7 @@ mod moves;
 mod names;
 mod neighbours;
 mod newcomer;
+mod parked;
 mod pm2_page;
 mod rebinding;
 mod recreated;

@@ -38,3 +38,4 @@ mod guests;
 mod heirs;
 mod library;
 mod out_of_sight;
+mod parked;

@@ -36,6 +36,7 @@ const SOURCES: &[(&str, &str)] = &sources![
     "holders.c",
     "leftover.py",
     "loaded.c",
+    "parked.c",
     "paths.c",
     "ports.c",
     "raw.c",

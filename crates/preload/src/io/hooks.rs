@@ -215,6 +215,9 @@ pub unsafe extern "C" fn splice(
 /// `shutdown(2)`.
 #[cfg_attr(feature = "library", unsafe(no_mangle))]
 pub extern "C" fn shutdown(fd: i32, how: i32) -> i32 {
+    if park::instead_of_shutdown(fd, how) {
+        return 0;
+    }
     traffic::spoil(fd);
     // SAFETY: takes no pointers.
     libc_result(unsafe { kernel::call(nr::SHUTDOWN, [fd as usize, how as usize, 0, 0, 0, 0]) })

@@ -17,8 +17,8 @@ use crate::kernel::{
     self, IoVec, MSG_CMSG_CLOEXEC, MSG_DONTWAIT, MSG_MORE, MSG_NOSIGNAL, MSG_PEEK, MSG_WAITALL,
     MsgHdr,
 };
-use crate::listener;
 use crate::traffic::{self, Entry};
+use crate::{listener, park};
 
 use message::Message;
 

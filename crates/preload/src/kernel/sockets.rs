@@ -121,6 +121,17 @@ pub(crate) fn socket_cookie(fd: i32) -> Option<u64> {
     read_option(fd, SO_COOKIE, &mut value).then(|| u64::from_ne_bytes(value))
 }
 
+/// Whether a connection is set to be reset when it is closed (`SO_LINGER` of no seconds).
+pub(crate) fn resets_at_close(fd: i32) -> bool {
+    const SO_LINGER: i32 = 13;
+    const ON_AND_NO_SECONDS: [u8; 8] = {
+        let [a, b, c, d] = 1i32.to_ne_bytes();
+        [a, b, c, d, 0, 0, 0, 0]
+    };
+    let mut value = [0; 8];
+    read_option(fd, SO_LINGER, &mut value) && value == ON_AND_NO_SECONDS
+}
+
 /// Reads an option of [`SOL_SOCKET`]; whether there is one of this size.
 fn read_option(fd: i32, option: i32, value: &mut [u8]) -> bool {
     let mut len = value.len() as u32;

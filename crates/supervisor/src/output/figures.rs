@@ -142,6 +142,7 @@ mod tests {
             accepted: 4_000_000,
             waiting: 2,
             waiting_for: 3_200_000,
+            parked: 0,
             waited: WaitFigures {
                 count: 10,
                 mean: 250_000,

@@ -152,6 +152,7 @@ mod tests {
             accepted: 10,
             waiting: 0,
             waiting_for: 0,
+            parked: 0,
             waited: WaitFigures {
                 count: 7,
                 total: 7_000_000_000,

@@ -208,6 +208,11 @@ fn of_connections() -> Vec<Family> {
             "Connections that wait for a worker.",
             |app| listeners(app, |it| Some(it.waiting as u64)),
         ),
+        gauge(
+            "connections_parked",
+            "Connections that the app has closed between two requests, and that are kept for their next one.",
+            |app| listeners(app, |it| it.requests.is_none().then_some(it.parked as u64)),
+        ),
         counter(
             "connections_refused",
             "Connections closed unserved, after they had waited too long.",
