@@ -85,9 +85,9 @@ pub struct Lifeline {
     pub(crate) notes: Memo,
     /// What is noted of listeners and channels.
     pub(crate) channels: Memo,
-    /// What workers end with: guard and supervisor together.
     /// Where it asks for another version, and hears why it cannot have it.
     pub(crate) orders: Memo,
+    /// What workers end with: guard and supervisor together.
     pub(crate) tie: &'static Tie,
     pub(crate) ended: EndedPipe,
     left: LeftOpen,

@@ -255,7 +255,6 @@ impl Supervisor {
         }
     }
 
-    /// The processes of a group have nothing to do any more.
     /// The workers of a process group have nothing to do any more.
     pub(super) fn drained(&mut self, group: i32) {
         let mut processes = self.slots.iter().flat_map(|slot| {
