@@ -28,13 +28,14 @@ const OF_NEW_APPS: [&str; 5] = [
 
 /// Fields that a supervisor keeps as long as it lives, so that a restart brings another one:
 /// [`crate::recreated`].
-pub(crate) const OF_SUPERVISORS: [&str; 28] = [
+pub(crate) const OF_SUPERVISORS: [&str; 29] = [
     "exec_mode",
     "per",
     "balance",
     "max_connections",
     "queue",
     "queue_timeout",
+    "keep_alive_timeout",
     "max_concurrency",
     "client_limit",
     "retry",

@@ -5,6 +5,7 @@ mod server;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::Write;
 use std::net::{Shutdown, TcpListener};
 use std::os::unix::fs::PermissionsExt;
 use std::process::Command;
@@ -26,6 +27,10 @@ require('http').createServer((request, response) => {
     if (url === '/die' && !fs.existsSync(name + '.died')) {
         fs.writeFileSync(name + '.died', '');
         process.exit(1);
+    }
+    if (url === '/idle') {
+        request.socket.on('close', () => console.log('closed'));
+        response.on('finish', () => setTimeout(() => request.socket.destroy(), 50));
     }
     request.resume();
     response.end(JSON.stringify(headers));
@@ -73,6 +78,14 @@ fn of_sockets() -> Vec<Row> {
             assert_eq!(app.get("/", ""), "");
         })
         .beside(server(json!({ "instances": 1, "queue_timeout": "100ms" }))),
+        row("keep_alive_timeout", Value::Null, json!("1h"), |app| {
+            let mut stream = app.connects("GET /idle HTTP/1.1\r\nHost: a\r\n\r\n");
+            app.writes("closed", 1);
+            stream.write_all(request("/", "").as_bytes()).unwrap();
+            let answers = rest(stream);
+            assert_eq!(answers.matches("HTTP/1.1 200 ").count(), 2, "{answers}");
+        })
+        .beside(server(json!({ "instances": 1 }))),
         row("private_ports", json!([]), json!([port]), |app| {
             assert!(app.has_listener(app.port()));
         })
