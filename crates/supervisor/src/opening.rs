@@ -44,8 +44,8 @@ impl Supervisor {
             Above::Caller { inherited } => (inherited, None),
             Above::Keeper(lifeline) => (0, Some(*lifeline)),
         };
-        if let Some(lifeline) = &lifeline
-            && let Some(predecessor) = &lifeline.predecessor
+        if let Some(lifeline) = &mut lifeline
+            && let Some(predecessor) = &mut lifeline.predecessor
         {
             predecessor.make_it_go();
         }

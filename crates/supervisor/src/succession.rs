@@ -80,7 +80,7 @@ pub(crate) struct Predecessor {
     pub(crate) pid: Pid,
     pub(crate) version: String,
     /// By this it is told that this one goes on.
-    socket: OwnedFd,
+    socket: Option<OwnedFd>,
     /// Over this it sends the clients of its proxy.
     pub(crate) clients: Option<OwnedFd>,
 }
@@ -217,7 +217,7 @@ impl Succession {
         Some(Predecessor {
             pid: Pid::from_raw(self.supervisor)?,
             version: self.from.clone(),
-            socket: left.take(self.socket)?,
+            socket: Some(left.take(self.socket)?),
             clients: self.clients.and_then(|clients| left.take(clients)),
         })
     }
@@ -226,10 +226,13 @@ impl Succession {
 impl Predecessor {
     /// Tells it that this supervisor goes on, and waits until it has let go of everything. One that does not, or
     /// has died, is treated as one that was killed.
-    pub(crate) fn make_it_go(&self) {
+    pub(crate) fn make_it_go(&mut self) {
+        let Some(socket) = self.socket.take() else {
+            return;
+        };
         let time = Timespec::try_from(LETS_GO).ok();
-        let told = rustix::io::write(&self.socket, b"go");
-        let mut done = [PollFd::new(&self.socket, PollFlags::IN)];
+        let told = rustix::io::write(&socket, b"go");
+        let mut done = [PollFd::new(&socket, PollFlags::IN)];
         // No signal interrupts it: all are blocked.
         let has_let_go =
             told.is_ok() && poll(&mut done, time.as_ref()).is_ok_and(|ready| ready > 0);

@@ -79,7 +79,7 @@ fn commands_come_through_while_clients_take_all_descriptors() {
         assert_eq!(statuses, ["online"; 4]);
         let described = home.does(&["describe", "app"]);
         assert!(
-            described.contains("160 (ulimit -n), which is low: raise it to 253"),
+            described.contains("160 (ulimit -n), which is low: raise it to 254"),
             "{described}"
         );
         for command in [

@@ -5,7 +5,7 @@ use crate::harness::{beside_others, repository};
 use crate::home::Home;
 
 /// The commands that are here too, by all their names.
-const COMMANDS: [&str; 41] = [
+const COMMANDS: [&str; 42] = [
     "start",
     "startOrRestart",
     "startOrReload",
@@ -16,6 +16,7 @@ const COMMANDS: [&str; 41] = [
     "delete",
     "del",
     "scale",
+    "update",
     "reset",
     "sendSignal",
     "send",
@@ -50,7 +51,7 @@ const COMMANDS: [&str; 41] = [
 ];
 
 /// Those that are not.
-const LEFT_OUT: [&str; 53] = [
+const LEFT_OUT: [&str; 52] = [
     "trigger",
     "deploy",
     "create",
@@ -58,7 +59,6 @@ const LEFT_OUT: [&str; 53] = [
     "profile:cpu",
     "inspect",
     "updatePM2",
-    "update",
     "install",
     "module:install",
     "module:update",

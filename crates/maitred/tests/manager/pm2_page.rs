@@ -140,7 +140,8 @@ const ELSEWHERE: &[(&str, &str)] = &[
     ("`monit`", "monit"),
     ("`dashboard`, `dash`", "dashboard"),
     ("`imonit`, `sysmonit`", "from_pm2"),
-    ("`update`, `updatePM2`, `deepUpdate`", "from_pm2"),
+    ("`update`", "updates"),
+    ("`updatePM2`, `deepUpdate`", "from_pm2"),
     ("`deploy`", "from_pm2"),
     ("`serve`, `expose`", "from_pm2"),
     (
