@@ -11,13 +11,13 @@ use super::draining::Draining;
 use super::notice::Notice;
 use super::registration_events::RegistrationEvent;
 
-/// A supervisor that does not hear is told again after this.
+/// The pause before the notice is sent again, when the supervisor has no room for it.
 const PAUSE: Nanos = 5_000_000;
 
 /// How far it has come.
 #[derive(Debug)]
 pub(super) struct Leaving {
-    /// When what is left is closed; then, when the supervisor is told again. None when it has heard.
+    /// When to close what is left; after that, when to send the notice again. None once it is delivered.
     at: Option<Nanos>,
     is_cut: bool,
 }

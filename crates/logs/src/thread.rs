@@ -172,7 +172,7 @@ impl Keeper {
         }
     }
 
-    /// Does nothing but what it is told, until it is to go on.
+    /// Reads no pipe, and only obeys orders, until [`Order::Resume`].
     fn pause(&mut self, answer: &Sender<Vec<(RawFd, Vec<u8>)>>) {
         let long = |(_, pipe): &(&u64, &Pipe)| pipe.gather.len() > LONGEST_BEGUN;
         let long: Vec<u64> = self

@@ -272,7 +272,9 @@ impl Supervisor {
         }
     }
 
-    /// The workers of a process group have nothing to do any more, as far as this supervisor's dispatcher knows.
+    /// The workers of a process group have nothing to do any more, as far as this supervisor's dispatcher knows. What
+    /// earlier ones have in progress it hears of only after it has begun, and a worker that drains already would
+    /// end before that.
     pub(super) fn is_drained(&mut self, group: i32) {
         // They end within `drain_timeout`, and then it is heard of.
         let earlier = &self.survivors.earlier;

@@ -2,8 +2,9 @@
 //!
 //! The new program is asked first whether it understands what it would be handed ([`succession::TRY`]). Then
 //! this supervisor stands still: it reads no logs, its dispatcher does nothing, and all is noted. It asks the
-//! guard to become the new program, whose supervisor says that it goes on. As long as it has not, nothing has
-//! changed, and this one can go on instead.
+//! guard to become the new program, whose supervisor says that it goes on. If the program cannot be executed,
+//! this one goes on instead. One that passed the trial, is executed and then fails ends the app with it, as a
+//! guard that is killed does.
 
 use std::fs::File;
 use std::io::{self, Read, Seek, Write};
@@ -78,10 +79,10 @@ impl Supervisor {
     /// Another version is to follow.
     pub(super) fn ask_for_update(&mut self, program: PathBuf, answer: Answer) {
         if self.lifeline.is_none() {
-            return answer.fail("it runs in the foreground: end it, and run it again");
+            return answer.fail("it runs in the foreground: stop it and run it again");
         }
         if self.update.is_some() {
-            return answer.fail("another update of it is under way");
+            return answer.fail("another update of it is in progress");
         }
         self.update = Some(Update {
             program,
@@ -186,7 +187,7 @@ impl Supervisor {
             self.event(Event::NotUpdated {
                 reason: reason.clone(),
             });
-            answer.fail(format!("it goes on under the same maitred: {reason}"));
+            answer.fail(format!("not updated: {reason}"));
         }
     }
 
@@ -291,15 +292,15 @@ fn why_not(program: &Path, exit: Exit, said: &str) -> String {
     match exit {
         _ if !said.is_empty() && said != CAN_FOLLOW.trim() => said.to_owned(),
         Exit::Signal(signal) if signal == Signal::KILL.as_raw() => {
-            format!("{program} does not say whether it can follow")
+            format!("{program} did not say within 10 s whether it can take over")
         }
         Exit::Signal(signal) => format!(
-            "{program} was killed by {} when it was asked whether it can follow",
+            "{program} was killed by {} when it was asked whether it can take over",
             config::signal_name(signal)
         ),
         Exit::Code(code) => format!(
-            "{program} exited with code {code} when it was asked whether it can follow: it may be no maitred, \
-             or one that cannot"
+            "{program} exited with code {code} when it was asked whether it can take over: it is not maitred, or a \
+             version that cannot update apps"
         ),
     }
 }
@@ -334,7 +335,7 @@ fn order_and_wait(
         if Instant::now() >= until {
             // If it comes to it still, it finds no order.
             lifeline.orders.write(b"")?;
-            bail!("{} does not go on", order.program.display());
+            bail!("{} did not take over within 10 s", order.program.display());
         }
     }
 }

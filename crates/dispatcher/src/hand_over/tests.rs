@@ -140,20 +140,15 @@ fn way() -> (OwnedFd, OwnedFd) {
     socketpair(AddressFamily::UNIX, SocketType::SEQPACKET, flags, None).unwrap()
 }
 
-/// A worker joins the listener that the dispatcher has.
-fn join(dispatcher: &Dispatcher) -> Worker {
-    let (tell, told) = channel();
-    let (go_on, go) = channel();
-    let (asks, asked) = channel();
-    let (give, given) = channel::<OwnedFd>();
-    std::thread::spawn(move || work(&given.recv().unwrap(), tell, go, asks));
+/// Makes this process a worker of the dispatcher's only listener; its end of the channel.
+fn channel_of_new(dispatcher: &Dispatcher) -> OwnedFd {
     let pid = getpid();
     let handle = pidfd_open(pid, PidfdFlags::empty()).unwrap();
     let pid = pid.as_raw_nonzero().get();
     let theirs = dispatcher.commands.run(move |cx| {
         assert!(cx.members.watch(pid, handle));
         let listener: ListenerId = *cx.listeners.all.keys().next().unwrap();
-        // Nothing is told of its loop: the policy does not ask.
+        // No loop probe: the policy does not need one.
         let caller = Caller {
             holder: Holder { pid, tid: 0 },
             instance: 0,
@@ -161,7 +156,16 @@ fn join(dispatcher: &Dispatcher) -> Worker {
         };
         membership::take_in(listener, caller, cx).unwrap().2
     });
-    give.send(theirs.unwrap()).unwrap();
+    theirs.unwrap()
+}
+
+/// A worker joins the listener that the dispatcher has.
+fn join(dispatcher: &Dispatcher) -> Worker {
+    let (tell, told) = channel();
+    let (go_on, go) = channel();
+    let (asks, asked) = channel();
+    let theirs = channel_of_new(dispatcher);
+    std::thread::spawn(move || work(&theirs, tell, go, asks));
     told.recv().unwrap();
     Worker { go_on, asked }
 }
@@ -308,19 +312,7 @@ fn what_lies_in_a_channel_is_not_lost() {
     let address = listener.local_addr().unwrap();
     old.adopt(vec![listener.into()], false);
     // This worker takes nothing for now.
-    let pid = getpid().as_raw_nonzero().get();
-    let theirs = old.commands.run(move |cx| {
-        let handle = pidfd_open(getpid(), PidfdFlags::empty()).unwrap();
-        assert!(cx.members.watch(pid, handle));
-        let listener: ListenerId = *cx.listeners.all.keys().next().unwrap();
-        let caller = Caller {
-            holder: Holder { pid, tid: 0 },
-            instance: 0,
-            fd: -1,
-        };
-        membership::take_in(listener, caller, cx).unwrap().2
-    });
-    let theirs = theirs.unwrap();
+    let theirs = channel_of_new(&old);
     let (copy, mut left) = copied(&mut memo);
     let (successor, predecessor) = way();
     old.hand_over(None, successor, PATIENCE);

@@ -53,7 +53,7 @@ impl Known {
         let before = match self.ask() {
             Ok(snapshot) => snapshot.supervisor,
             Err(Fault::Gone) if !self.folder.is_claimed() => {
-                bail!("it does not run: the next start uses this version")
+                bail!("it is not running: the next start uses this version")
             }
             Err(fault) => return Err(fault.into()),
         };
@@ -69,7 +69,7 @@ impl Known {
             // It has made way, or was killed.
             Err(Fault::Gone) => self.follows(before),
             Err(fault) => Err(fault.into()),
-            Ok(_) => bail!("its supervisor goes on, and does not say why"),
+            Ok(_) => bail!("its supervisor did not make way, and does not say why"),
         }
     }
 

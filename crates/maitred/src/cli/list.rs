@@ -172,7 +172,9 @@ fn other_versions(snapshots: &[Snapshot]) -> String {
             apps.join(", "),
             if apps.len() == 1 { "runs" } else { "run" },
         );
-        format!("{apps} {verb} under maitred {version}, and this is {own}: see `maitred update`\n")
+        format!(
+            "{apps} {verb} under maitred {version}, this is {own}: `maitred update` updates it\n"
+        )
     });
     lines.collect()
 }
@@ -279,7 +281,7 @@ mod tests {
             app("web", own, 8),
             app("cms", "0.0.1", 9),
         ];
-        let see = format!("under maitred 0.0.1, and this is {own}: see `maitred update`\n");
+        let see = format!("under maitred 0.0.1, this is {own}: `maitred update` updates it\n");
         assert_eq!(other_versions(&apps), format!("api, cms run {see}"));
         assert_eq!(other_versions(&apps[..1]), format!("api runs {see}"));
     }

@@ -113,7 +113,7 @@ impl Supervise {
         })
     }
 
-    /// Supervises the app to its end; `say` tells whoever has started it.
+    /// Supervises the app to its end. `say` writes to the command that started it.
     fn supervise(
         &self,
         (mut keeper, folder): (Keeper, RuntimeFolder),

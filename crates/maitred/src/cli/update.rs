@@ -6,9 +6,8 @@ use super::{Manner, together};
 use crate::apps::{self, Action};
 use home::Home;
 
-/// Put this version of maitred under apps that run. Their processes, connections and listening sockets go
-/// on. An app of which this version cannot go on with all stays with the one that it has, and the command
-/// fails.
+/// Put this version of maitred under running apps. Their processes, connections and listening sockets stay
+/// as they are. If this version cannot take over an app, the app keeps its version, and the command fails.
 #[derive(Debug, Args)]
 pub(super) struct Update {
     /// Names, numbers, namespaces, /regex/, or "all".
@@ -30,10 +29,10 @@ impl Update {
             selected.retain(|one| one.known.folder.is_claimed());
         }
         if selected.is_empty() {
-            together::say(manner, "no app runs: there is nothing to update");
+            together::say(manner, "no app is running: nothing to update");
             return Ok(0);
         }
-        let done = format!("goes on under maitred {}", env!("CARGO_PKG_VERSION"));
+        let done = format!("runs under maitred {}", env!("CARGO_PKG_VERSION"));
         together::act(&home, &selected, &action, &done, manner)
     }
 }

@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 
 use crate::harness::{PATIENCE, Process, beside_others, repository};
 use crate::home::Home;
+use crate::recreated::OF_SUPERVISORS;
 pub(crate) use app::{App, Row, row};
 use scripts::{HANGS, JOB, NODE, SPEAKS_FIRST, STUBBORN};
 
@@ -24,40 +25,6 @@ const OF_NEW_APPS: [&str; 5] = [
     "append_env_to_name",
     "autostart",
     "force",
-];
-
-/// Fields that a supervisor keeps as long as it lives, so that a restart brings another one:
-/// [`crate::recreated`].
-pub(crate) const OF_SUPERVISORS: [&str; 29] = [
-    "exec_mode",
-    "per",
-    "balance",
-    "max_connections",
-    "queue",
-    "queue_timeout",
-    "keep_alive_timeout",
-    "max_concurrency",
-    "client_limit",
-    "retry",
-    "trust_proxy",
-    "proxy_protocol",
-    "tls_cert",
-    "tls_key",
-    "instance_header",
-    "access_log",
-    "access_log_format",
-    "max_head",
-    "max_fields",
-    "max_body",
-    "response_timeout",
-    "header_timeout",
-    "idle_timeout",
-    "half_closed_clients",
-    "private_ports",
-    "private_paths",
-    "privileged_ports",
-    "uid",
-    "gid",
 ];
 
 fn of_processes() -> Vec<Row> {

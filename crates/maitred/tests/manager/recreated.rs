@@ -12,10 +12,43 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use crate::changes::{App, OF_SUPERVISORS, Row, row};
+use crate::changes::{App, Row, row};
 use crate::harness::{beside_others, free_port};
 use crate::home::{Home, ended};
 use server::{first, is, request, rest};
+
+/// Fields that a supervisor keeps as long as it lives, so that a restart brings another one.
+pub(crate) const OF_SUPERVISORS: [&str; 29] = [
+    "exec_mode",
+    "per",
+    "balance",
+    "max_connections",
+    "queue",
+    "queue_timeout",
+    "keep_alive_timeout",
+    "max_concurrency",
+    "client_limit",
+    "retry",
+    "trust_proxy",
+    "proxy_protocol",
+    "tls_cert",
+    "tls_key",
+    "instance_header",
+    "access_log",
+    "access_log_format",
+    "max_head",
+    "max_fields",
+    "max_body",
+    "response_timeout",
+    "header_timeout",
+    "idle_timeout",
+    "half_closed_clients",
+    "private_ports",
+    "private_paths",
+    "privileged_ports",
+    "uid",
+    "gid",
+];
 
 /// Answers with the fields of the request.
 const SERVER: &str = "

@@ -63,6 +63,12 @@ fn run_by(program: &Path, home: &Home, args: &[&str]) -> Ended {
     ended(command)
 }
 
+/// Starts a server with two instances, whose metrics are at this port.
+fn serves(home: &Home, metrics: u16) {
+    let port = metrics.to_string();
+    home.does(&["start", "server.js", "-i", "2", "--metrics", &port]);
+}
+
 /// The processes, the guard and the counts of restarts stay.
 struct Before {
     guard: i32,
@@ -101,14 +107,7 @@ fn what_cannot_follow_changes_nothing() {
     let home = Home::new();
     home.file("server.js", NODE_SERVER);
     let metrics = free_port();
-    home.does(&[
-        "start",
-        "server.js",
-        "-i",
-        "2",
-        "--metrics",
-        &metrics.to_string(),
-    ]);
+    serves(&home, metrics);
     home.is_up("server", 2);
     let before = Before::of(&home, "server");
     let supervisor = home.supervisor("server");
@@ -122,7 +121,7 @@ fn what_cannot_follow_changes_nothing() {
         (
             "hangs.sh",
             Some("exec sleep 1000"),
-            "does not say whether it can follow",
+            "did not say within 10 s whether it can take over",
         ),
         // It leaves something behind that has its output.
         ("leaves.sh", Some("sleep 20 & exit 4"), "exited with code 4"),
@@ -141,10 +140,7 @@ fn what_cannot_follow_changes_nothing() {
             None => home.folder().join(name),
         };
         let answer = make_way(&home, "server", &program);
-        assert!(
-            answer.contains("it goes on under the same maitred"),
-            "{name}: {answer}"
-        );
+        assert!(answer.contains("not updated: "), "{name}: {answer}");
         assert!(answer.contains(reason), "{name}: {answer}");
         assert_eq!(home.supervisor("server"), supervisor, "{name}");
         before.is_so(&home, "server");
@@ -158,8 +154,28 @@ fn what_cannot_follow_changes_nothing() {
     assert_ne!(home.supervisor("server"), supervisor);
     before.is_so(&home, "server");
     let log = fs::read_to_string(home.path().join("apps/server/supervisor.log")).unwrap();
-    let refused = log.matches("goes on under the same maitred").count();
+    let refused = log.matches("could not update maitred under server").count();
     assert_eq!(refused, programs.len(), "{log}");
+}
+
+/// A program that says that it can, and fails when it is its turn, ends the app as a guard that is killed does:
+/// nothing of it is left, and it can be started again.
+#[test]
+fn what_fails_when_it_is_its_turn_ends_the_app() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("server.js", NODE_SERVER);
+    home.does(&["start", "server.js", "-i", "2"]);
+    home.is_up("server", 2);
+    let lies = "#!/bin/sh\ncase \"$3\" in --try) echo can follow ;; *) exit 1 ;; esac\n";
+    let program = home.file("lies.sh", lies);
+    let all = home.processes();
+    make_way(&home, "server", &program);
+    assert_eq!(gone_within(PATIENCE, &all), []);
+    let statuses = home.statuses().into_iter().map(|(_, status)| status);
+    assert_eq!(statuses.collect::<Vec<_>>(), ["crashed"; 2]);
+    home.does(&["start", "server"]);
+    Request::get(&home.door(), "/").unwrap();
 }
 
 /// What was begun, what was counted and what is seen of processes goes on, as if nothing had happened.
@@ -177,14 +193,7 @@ process.on('SIGUSR2', () => process.exit(5));
     home.file("alone.js", "setInterval(() => console.log('tick'), 50);");
     home.file("job.sh", "exec sleep 1000\n");
     let metrics = free_port();
-    home.does(&[
-        "start",
-        "server.js",
-        "-i",
-        "2",
-        "--metrics",
-        &metrics.to_string(),
-    ]);
+    serves(&home, metrics);
     home.does(&["start", "alone.js", "-x"]);
     home.does(&["start", "job.sh", "-i", "2"]);
     home.does(&["stop", "4"]);
@@ -236,7 +245,7 @@ fn other_versions_follow_each_other() {
     let own = env!("CARGO_PKG_VERSION");
     let before = Before::of(&home, "server");
     let hint = |under: &str, this: &str| {
-        format!("server runs under maitred {under}, and this is {this}: see `maitred update`")
+        format!("server runs under maitred {under}, this is {this}: `maitred update` updates it")
     };
     let list = run_by(&other, &home, &["ls"]).output;
     assert!(list.contains(&hint(own, &version)), "{list}");
@@ -249,16 +258,16 @@ fn other_versions_follow_each_other() {
         let updated = run_by(&other, &home, &["update", "server"]);
         assert_eq!(updated.code, 0, "{updated:?}");
         assert!(
-            !updated.output.contains("see `maitred update`"),
+            !updated.output.contains("`maitred update` updates it"),
             "{updated:?}"
         );
-        let says = format!("server: goes on under maitred {version}");
+        let says = format!("server: runs under maitred {version}");
         assert!(updated.errors.contains(&says), "{updated:?}");
         assert_eq!(program(&home), "other-maitred");
         let list = home.does(&["ls"]);
         assert!(list.contains(&hint(&version, own)), "{list}");
         home.does(&["update", "all"]);
-        assert!(!home.does(&["ls"]).contains("see `maitred update`"));
+        assert!(!home.does(&["ls"]).contains("`maitred update` updates it"));
         before.is_so(&home, "server");
         // Who is started from now on is served by what follows, too.
         home.does(&["scale", "server", "3"]);
@@ -291,6 +300,6 @@ fn an_update_waits_for_what_is_under_way() {
     home.does(&["stop", "server"]);
     assert_eq!(gone_within(PATIENCE, &[guard]), []);
     let refused = home.fails(&["update", "server"]);
-    assert!(refused.contains("server: it does not run"), "{refused}");
+    assert!(refused.contains("server: it is not running"), "{refused}");
     home.does(&["update", "all"]);
 }

@@ -31,18 +31,19 @@ struct Server {
     theirs: OwnedFd,
 }
 
+/// The two ends of a way by which a program parks connections.
+fn way() -> (OwnedFd, OwnedFd) {
+    let kind = SocketType::SEQPACKET;
+    let flags = SocketFlags::CLOEXEC;
+    rustix::net::socketpair(AddressFamily::UNIX, kind, flags, None).unwrap()
+}
+
 impl Server {
     fn start(scripted: &Scripted, compiler: &str) -> Server {
         let folder = tempfile::tempdir().unwrap();
         let program = compile(compiler, "parked", folder.path());
         let victim = scripted.start(program, &[], free_port());
-        let (back, theirs) = rustix::net::socketpair(
-            AddressFamily::UNIX,
-            SocketType::SEQPACKET,
-            SocketFlags::CLOEXEC,
-            None,
-        )
-        .unwrap();
+        let (back, theirs) = way();
         Server {
             victim,
             channel: scripted.channel(),
@@ -191,13 +192,7 @@ fn without_a_way_connections_are_closed() {
         theirs,
     } = server;
     drop((back, theirs));
-    let (back, theirs) = rustix::net::socketpair(
-        AddressFamily::UNIX,
-        SocketType::SEQPACKET,
-        SocketFlags::CLOEXEC,
-        None,
-    )
-    .unwrap();
+    let (back, theirs) = way();
     server = Server {
         victim,
         channel,

@@ -53,8 +53,8 @@ pub(crate) struct Arguments {
 const WARM_UP: Duration = Duration::from_secs(2);
 /// After a reload: what it has done to an idle connection shows when its client uses it again.
 const AFTERWARDS: Duration = Duration::from_millis(300);
-/// An answer is slow that takes more than so many quiet 99th percentiles. A reload that takes its time
-/// has a small share of slow answers: so they are counted, too.
+/// An answer that takes longer than this many quiet 99th percentiles is slow. Slow answers are counted, since a
+/// long reload makes their share small.
 const SLOW: f64 = 2.0;
 
 /// What came of one system.

@@ -243,7 +243,7 @@ impl<'a> Rolling<'a> {
     }
 
     /// One instance after the other, as a careful operator does it: the new one listens before nginx
-    /// knows of it, and the old one is told to end only when no nginx process knows of that any more.
+    /// knows of it, and the old one gets its signal when no nginx process uses it any more.
     fn reload(&mut self) -> Result<()> {
         for n in 0..self.instances.len() {
             let new = start_instance(&self.script, self.scratch)?;

@@ -22,7 +22,7 @@ use crate::token::Token;
 /// How many of the longest idle are closed where descriptors run short.
 const BATCH: usize = 64;
 
-/// How soon a member that has not answered is told again to park, at first, and at the longest; and how often.
+/// A member that has not answered is told again to park: the first and the longest pause, and how many times.
 const SOON: Nanos = 10_000_000;
 const LATE: Nanos = 10_000_000_000;
 const TIMES: u32 = 100;

@@ -7,11 +7,11 @@ pub(super) fn took_over(name: &str, processes: usize) -> String {
 
 pub(super) fn updated(name: &str, from: &str, to: &str) -> String {
     if from == to {
-        return format!("{name} goes on under another copy of maitred {to}");
+        return format!("{name} now runs under another build of maitred {to}");
     }
-    format!("{name} goes on under maitred {to}, which follows {from}")
+    format!("{name} now runs under maitred {to} (before: {from})")
 }
 
 pub(super) fn not_updated(name: &str, reason: &str) -> String {
-    format!("{name} goes on under the same maitred: {reason}")
+    format!("could not update maitred under {name}: {reason}")
 }
