@@ -12,17 +12,17 @@ DENY ?= licenses bans sources
 FRAMEWORKS ?=
 
 .PHONY: help run test test-machine docs manual-test kubernetes-test frameworks package package-test lint lint-workflows bench bench-floods bench-rounds fuzz fmt clean \
-	setup-run setup-test
+	setup-run setup-maitred setup-test
 .DEFAULT_GOAL := help
 
 help: ## Show this list
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | while read -r name what; do printf '  make %-12s %s\n' "$$name" "$$what"; done
 
-run: setup-run ## Serve the demo on http://localhost:5555 with three workers
-	cargo build --profile demo --package maitred
+run: ## Serve the demo on http://localhost:5555 with three workers
+	@$(MAKE) --no-print-directory --jobs=2 setup-run setup-maitred
 	@echo "Open http://localhost:$(PORT) (Ctrl-C stops it)"
 	@PATH="$(CURDIR)/examples/node_modules/.bin:$$PATH" PORT=$(PORT) \
-		exec target/demo/maitred run examples/bun-serve/server.ts -i $(INSTANCES)
+		exec target/release/maitred run examples/bun-serve/server.ts -i $(INSTANCES)
 
 test: setup-test lint lint-workflows ## Check and test everything, as this user and (if root) as an ordinary one, packages too
 	cargo test --workspace --no-fail-fast
@@ -118,6 +118,9 @@ clean: ## Remove what was built and installed in this checkout
 
 setup-run:
 	@scripts/setup-npm.sh examples bun
+
+setup-maitred:
+	cargo build --release --package maitred
 
 setup-test:
 	@scripts/setup-npm.sh tests/tools bun deno playwright-core tsx tsc pnpm yarn

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
-use std::sync::{Arc, mpsc};
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::Duration;
 
 use rustix::event::{EventfdFlags, eventfd};
@@ -88,12 +88,20 @@ impl Commands {
         &self,
         act: impl FnOnce(&mut Context) -> T + Send + 'static,
     ) -> Result<T, Gone> {
-        let (answer, result) = mpsc::sync_channel(1);
+        // The channel is not the result's: a channel of its own for each kind of result would be a fifth of
+        // this crate's code.
+        let place = Arc::new(Mutex::new(None));
+        let result = place.clone();
+        let (done, is_done) = mpsc::sync_channel(1);
         let act = move |cx: &mut Context| {
-            let _ = answer.send(act(cx));
+            let outcome = act(cx);
+            *place.lock().unwrap_or_else(PoisonError::into_inner) = Some(outcome);
+            let _ = done.send(());
         };
         self.give(Command::Run(Box::new(act)))?;
-        result.recv().map_err(|_| Gone)
+        is_done.recv().map_err(|_| Gone)?;
+        let mut result = result.lock().unwrap_or_else(PoisonError::into_inner);
+        result.take().ok_or(Gone)
     }
 }
 
