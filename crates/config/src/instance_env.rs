@@ -8,11 +8,12 @@
 use std::ffi::{OsStr, OsString};
 
 use super::app::{App, ExecMode};
+use telemetry::ids::{Instance, InstanceId};
 
 impl App {
     /// The variables of the instance with this number within the app, whose number among all is
     /// `id`.
-    pub fn instance_env(&self, number: u32, id: u32) -> Vec<(OsString, OsString)> {
+    pub fn instance_env(&self, instance: Instance, id: InstanceId) -> Vec<(OsString, OsString)> {
         let mode = match self.exec_mode {
             ExecMode::Fork => "fork_mode",
             ExecMode::Cluster => "cluster_mode",
@@ -31,13 +32,13 @@ impl App {
                 "exec_interpreter",
                 interpreter.unwrap_or(OsStr::new("none")).to_owned(),
             ),
-            (&self.instance_var, number.to_string().into()),
+            (&self.instance_var, instance.to_string().into()),
         ];
         env.retain(|(name, _)| !self.own_env.contains_key(OsStr::new(name)));
         if let Some(name) = &self.increment_var {
             let first = self.env.get(OsStr::new(name)).and_then(|it| it.to_str());
             let first: i64 = first.and_then(|it| it.trim().parse().ok()).unwrap_or(0);
-            let counted = first.saturating_add(i64::from(number));
+            let counted = first.saturating_add(i64::from(instance.0));
             env.push((name, counted.to_string().into()));
         }
         let env = env.into_iter();

@@ -40,7 +40,7 @@ impl Checks {
     /// If the kernel grants no sockets.
     pub async fn connect(
         &self,
-        workers: Vec<u64>,
+        workers: Vec<MemberId>,
         port: Option<u16>,
     ) -> io::Result<Vec<CheckConnection>> {
         let connected = self.ask(move |cx| connect(&workers, port, cx)).await;
@@ -48,7 +48,7 @@ impl Checks {
     }
 
     /// Whether a worker has taken the last check that it was given.
-    pub async fn was_taken(&self, worker: u64) -> bool {
+    pub async fn was_taken(&self, worker: MemberId) -> bool {
         let taken = self.ask(move |cx| was_taken(worker, cx)).await;
         taken.unwrap_or(false)
     }
@@ -70,7 +70,7 @@ impl Checks {
 #[derive(Debug)]
 pub struct CheckConnection {
     /// Names the worker in [`Checks::was_taken`].
-    pub worker: u64,
+    pub worker: MemberId,
     /// The worker's process.
     pub pid: i32,
     /// Where it listens.
@@ -81,7 +81,7 @@ pub struct CheckConnection {
 
 /// TCP goes before Unix sockets, of which tools make some for themselves.
 fn connect(
-    workers: &[u64],
+    workers: &[MemberId],
     port: Option<u16>,
     cx: &mut Context,
 ) -> io::Result<Vec<CheckConnection>> {
@@ -92,8 +92,7 @@ fn connect(
         (member.joined && !member.rests && is_meant && !listener.shut)
             .then_some((*id, member.listener))
     };
-    let ids = workers.iter().map(|id| MemberId(*id));
-    let serving: Vec<_> = ids.filter_map(|id| serving(&id)).collect();
+    let serving: Vec<_> = workers.iter().filter_map(serving).collect();
     let rank = |listener: ListenerId| {
         let it = cx.listeners.all.get(&listener);
         (!it.is_some_and(|it| it.address.is_tcp()), listener)
@@ -122,7 +121,7 @@ fn connect_to(
         return Ok(None);
     };
     let mut connection = CheckConnection {
-        worker: id.0,
+        worker: id,
         pid: member.pid().unwrap_or(0),
         address: listener.address.clone(),
         socket: None,
@@ -144,8 +143,8 @@ fn connect_to(
     Ok(Some(connection))
 }
 
-fn was_taken(worker: u64, cx: &Context) -> bool {
-    let channel = cx.workers.channels.get(&MemberId(worker));
+fn was_taken(worker: MemberId, cx: &Context) -> bool {
+    let channel = cx.workers.channels.get(&worker);
     channel.is_none_or(|channel| !channel.has_check())
 }
 

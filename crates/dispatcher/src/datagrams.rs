@@ -13,6 +13,7 @@ use super::notice::Notice;
 use process::sockets::{Table, holder_of, read, sockets_of};
 use process::tree;
 use process::user::User;
+use telemetry::ids::Instance;
 
 /// The socket of another instance that has this address, and can be shared; and what there is to say
 /// of it. The socket of another user's process is not given away, for the caller could not take it itself.
@@ -20,7 +21,7 @@ use process::user::User;
 pub(super) fn find(
     address: SocketAddr,
     pid: i32,
-    instance: u32,
+    instance: Instance,
     user: Option<User>,
     ancestor: Pid,
 ) -> (Option<OwnedFd>, Notice) {

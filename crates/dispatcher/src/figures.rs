@@ -6,7 +6,8 @@ use balance::ConnectionFigures;
 use telemetry::figures::{ListenerFigures, LoopSeenBy, WorkerFigures};
 
 use super::context::Context;
-use super::ids::{ListenerId, Place};
+use super::ids::ListenerId;
+use telemetry::ids::Place;
 
 /// What was counted so far, for each listener, in the order of their addresses.
 pub(super) fn of_all(cx: &mut Context) -> Vec<ListenerFigures> {
@@ -68,7 +69,7 @@ fn workers_at(id: ListenerId, cx: &mut Context) -> Vec<WorkerFigures> {
     }
     if let Some(requests) = cx.placement.worker_requests(id) {
         for (place, row) in &mut rows {
-            let counted = requests.get(&place.key()).copied();
+            let counted = requests.get(place).copied();
             row.requests = Some(counted.unwrap_or_default());
         }
     }

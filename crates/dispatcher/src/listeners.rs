@@ -12,8 +12,9 @@ use telemetry::figures::ListenerFigures;
 use wire::Address;
 
 use super::address::ListenAddress;
-use super::ids::{ListenerId, Place};
+use super::ids::ListenerId;
 use super::token::Token;
+use telemetry::ids::Place;
 
 /// A socket of ours that is about to become a listener.
 #[derive(Debug)]

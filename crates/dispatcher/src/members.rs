@@ -8,9 +8,10 @@ use balance::{IdMap, MemberId};
 use rustix::event::epoll;
 use rustix::process::{Pid, getpgid, test_kill_process_group};
 
-use super::ids::{ListenerId, Place};
+use super::ids::ListenerId;
 use super::pidfd::has_ended;
 use super::token::Token;
+use telemetry::ids::{Instance, Place};
 
 /// A process that accepts from a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,7 +25,7 @@ pub(super) struct Holder {
 pub(super) struct Caller {
     pub(super) holder: Holder,
     /// The instance that it says it belongs to.
-    pub(super) instance: u32,
+    pub(super) instance: Instance,
     /// The number of the descriptor there.
     pub(super) fd: i32,
 }

@@ -153,17 +153,17 @@ pub(super) fn join(id: MemberId, cx: &mut Context) {
     if member.joined || cx.members.is_retired(member) {
         return;
     }
-    let (at, key) = (member.listener, member.place.key());
+    let (at, place) = (member.listener, member.place);
     let is_unwell = cx.members.is_unwell(member);
     listener.closing = None;
     listener.unused = false;
     listener.joined += 1;
-    cx.placement.join(now, at, id, key, &mut cx.workers);
+    cx.placement.join(now, at, id, place, &mut cx.workers);
     if is_unwell {
         cx.placement.set_well(now, at, id, false, &mut cx.workers);
     }
     cx.notices.tell(Notice::Listening {
-        member: id.0,
+        member: id,
         pid: member.pid().unwrap_or(0),
         instance: member.place.instance,
         address: listener.address.clone(),
@@ -201,7 +201,7 @@ pub(super) fn leave(id: MemberId, cx: &mut Context) {
     let cut = cx.workers.counts.cut(id).take(CUT_TOLD);
     let cut = cut.filter_map(Endpoint::peer).collect();
     cx.notices.tell(Notice::Left {
-        member: id.0,
+        member: id,
         pid: member.pid().unwrap_or(0),
         instance: member.place.instance,
         address: listener.address.clone(),

@@ -7,6 +7,8 @@ use process::sockets::Holder;
 use telemetry::figures::Foreign;
 
 use super::address::ListenAddress;
+use balance::MemberId;
+use telemetry::ids::Instance;
 
 /// What happened that others should know.
 #[derive(Debug)]
@@ -16,9 +18,9 @@ pub enum Notice {
     /// A worker has begun to listen.
     Listening {
         /// Tells the worker from all others, and its listeners from one another.
-        member: u64,
+        member: MemberId,
         pid: i32,
-        instance: u32,
+        instance: Instance,
         address: ListenAddress,
         /// The kernel chose the port.
         chosen: bool,
@@ -29,9 +31,9 @@ pub enum Notice {
     ListensNatively { inode: u64 },
     /// A worker has ended, or listens no more.
     Left {
-        member: u64,
+        member: MemberId,
         pid: i32,
-        instance: u32,
+        instance: Instance,
         address: ListenAddress,
         members: usize,
         /// Clients whose connections it had accepted, and which were open to its end or close to
@@ -40,7 +42,7 @@ pub enum Notice {
     },
     /// Another process has the address that a worker wants.
     InUse {
-        instance: u32,
+        instance: Instance,
         address: ListenAddress,
         /// Who has it, where the kernel tells.
         by: Option<Holder>,
@@ -48,23 +50,29 @@ pub enum Notice {
     /// A worker wants an address, and its port is taken by a socket that was passed to maitred and
     /// listens at another one.
     PassedElsewhere {
-        instance: u32,
+        instance: Instance,
         address: ListenAddress,
         passed: ListenAddress,
     },
     /// An instance has got the UDP socket of another one, which has the address.
-    DatagramsShared { instance: u32, address: SocketAddr },
+    DatagramsShared {
+        instance: Instance,
+        address: SocketAddr,
+    },
     /// Another instance has it, and the kernel does not give its socket.
-    DatagramsNotShared { instance: u32, address: SocketAddr },
+    DatagramsNotShared {
+        instance: Instance,
+        address: SocketAddr,
+    },
     /// Another process has it.
     DatagramsInUse {
-        instance: u32,
+        instance: Instance,
         address: SocketAddr,
         by: Option<Holder>,
     },
     /// A worker may not have this port, and the config does not give it.
     PrivilegedPort {
-        instance: u32,
+        instance: Instance,
         address: ListenAddress,
     },
     /// A process that does not descend from this supervisor has asked for a listener.
@@ -98,7 +106,7 @@ pub enum Notice {
         /// The request's number, which stands in the client's error.
         id: u64,
         /// The instance that had it.
-        instance: Option<u32>,
+        instance: Option<Instance>,
         status: u16,
         reason: &'static str,
         /// The response had begun already.
@@ -110,14 +118,14 @@ pub enum Notice {
     RequestsFailed { count: u64 },
     /// A worker's event loop stands still.
     Blocked {
-        member: u64,
+        member: MemberId,
         pid: i32,
-        instance: u32,
+        instance: Instance,
         /// For so long, at least.
         lasts: Duration,
     },
     /// It does not any more: it has turned, or the worker listens no more.
-    Unblocked { member: u64, turned: bool },
+    Unblocked { member: MemberId, turned: bool },
     /// Whether clients wait while no worker is up.
     Starving(bool),
     /// Connections were given up after they had waited too long.

@@ -188,7 +188,7 @@ fn look_at(
 
 fn blocked(id: MemberId, member: &Member, standstill: Standstill) -> Notice {
     Notice::Blocked {
-        member: id.0,
+        member: id,
         pid: member.pid().unwrap_or(0),
         instance: member.place.instance,
         lasts: Duration::from_nanos(standstill.lasts),
@@ -196,8 +196,7 @@ fn blocked(id: MemberId, member: &Member, standstill: Standstill) -> Notice {
 }
 
 /// A loop does not stand still any more. Returns whether the supervisor knows, if it has to.
-fn ends(id: MemberId, standstill: Standstill, turned: bool, notices: &Notices) -> bool {
-    let member = id.0;
+fn ends(member: MemberId, standstill: Standstill, turned: bool, notices: &Notices) -> bool {
     !standstill.is_told || notices.is_heard(Notice::Unblocked { member, turned })
 }
 

@@ -4,12 +4,18 @@ use std::ffi::OsStr;
 
 use super::Home;
 use config::{App, Environment};
+use telemetry::ids::{Instance, InstanceId};
 
-/// The environment of the instance `number` of an app, which is `id` among all. Where its files
+/// The environment of the instance `instance` of an app, which is `id` among all. Where its files
 /// are is told where there is a home folder.
-pub fn environment(home: Option<&Home>, app: &App, number: u32, id: u32) -> Environment {
+pub fn environment(
+    home: Option<&Home>,
+    app: &App,
+    instance: Instance,
+    id: InstanceId,
+) -> Environment {
     let mut env = app.env.clone();
-    env.extend(app.instance_env(number, id));
+    env.extend(app.instance_env(instance, id));
     let Some(home) = home else {
         return env;
     };

@@ -8,12 +8,13 @@ use anyhow::Context;
 use rustix::fs::{FlockOperation, OFlags, flock};
 
 use super::Home;
+use telemetry::ids::InstanceId;
 
 /// The right to give out numbers, and to add an app. There is one at a time, for all of a home.
 #[derive(Debug)]
 pub struct Numbers {
     file: File,
-    next: u32,
+    next: InstanceId,
 }
 
 impl Numbers {
@@ -39,15 +40,15 @@ impl Numbers {
         let mut text = String::new();
         // Whatever is not a number is a file that was cut off: the records tell the rest.
         let _ = (&mut file).take(32).read_to_string(&mut text);
-        let said: u32 = text.trim().parse().unwrap_or(0);
+        let said = InstanceId(text.trim().parse().unwrap_or(0));
         let records = home.apps()?.into_iter().filter_map(|app| app.record().ok());
         let highest = records
             .flat_map(|record| record.instances)
-            .map(|kept| kept.id.saturating_add(1))
+            .map(|kept| kept.id.next())
             .max();
         Ok(Self {
             file,
-            next: highest.map_or(0, |after| after.max(said)),
+            next: highest.map_or(InstanceId(0), |after| after.max(said)),
         })
     }
 
@@ -55,10 +56,15 @@ impl Numbers {
     ///
     /// # Errors
     /// If what was given out cannot be noted.
-    pub fn take(&mut self, count: u32, highest: Option<u32>) -> anyhow::Result<Vec<u32>> {
-        let above = highest.map_or(0, |highest| highest.saturating_add(1));
+    pub fn take(
+        &mut self,
+        count: u32,
+        highest: Option<InstanceId>,
+    ) -> anyhow::Result<Vec<InstanceId>> {
+        let above = highest.map_or(InstanceId(0), InstanceId::next);
         let first = self.next.max(above);
         let after = first
+            .0
             .checked_add(count)
             .context("there are no numbers left for instances")?;
         let mut note = || -> std::io::Result<()> {
@@ -67,7 +73,7 @@ impl Numbers {
             self.file.write_all(after.to_string().as_bytes())
         };
         note().context("noting which numbers are taken")?;
-        self.next = after;
-        Ok((first..after).collect())
+        self.next = InstanceId(after);
+        Ok((first.0..after).map(InstanceId).collect())
     }
 }

@@ -12,10 +12,11 @@ use std::path::{Path, PathBuf};
 use super::{Home, folder_name};
 use config::{App, ExecMode, Place};
 use logs::Files;
+use telemetry::ids::InstanceId;
 
 impl Home {
     /// The logs of an instance.
-    pub fn log_files(&self, app: &App, id: u32) -> Files {
+    pub fn log_files(&self, app: &App, id: InstanceId) -> Files {
         if app.logs.disabled {
             return Files::default();
         }
@@ -42,7 +43,7 @@ impl Home {
     }
 
     /// Where the pid of an instance is written.
-    pub fn pid_file(&self, app: &App, id: u32) -> Option<PathBuf> {
+    pub fn pid_file(&self, app: &App, id: InstanceId) -> Option<PathBuf> {
         match &app.pid_file {
             Place::Nowhere => None,
             Place::Home => {
@@ -56,7 +57,7 @@ impl Home {
 
 /// The pid file of one instance: as in pm2, `z.pid` and `z-7.pid` are `z-<id>.pid`, and another
 /// name stays as it is. Where several instances would share that, each has its number.
-fn of_instance(path: &Path, id: u32, only: bool) -> PathBuf {
+fn of_instance(path: &Path, id: InstanceId, only: bool) -> PathBuf {
     let name = path.file_name().unwrap_or_default().as_bytes();
     let stem = name.strip_suffix(b".pid");
     if only && stem.is_none() {
@@ -110,7 +111,7 @@ mod tests {
             ("/a/z.txt", true, "/a/z.txt"),
             ("/a/z.txt", false, "/a/z-3.txt"),
         ] {
-            let path = of_instance(Path::new(written), 3, only);
+            let path = of_instance(Path::new(written), InstanceId(3), only);
             assert_eq!(path, Path::new(expected), "{written}");
         }
     }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use config::App;
 use telemetry::events::Exit;
+use telemetry::ids::{Instance, InstanceId};
 
 /// An app, its instances, and what shall become of them. While there is a supervisor, it alone
 /// writes this; otherwise whoever holds the lock.
@@ -32,9 +33,10 @@ impl Record {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Kept {
     /// Its number among all of this home.
-    pub id: u32,
+    pub id: InstanceId,
     /// Its number within the app, from 0.
-    pub number: u32,
+    #[serde(rename = "number")]
+    pub instance: Instance,
     /// Whether it is to run. Where it is and nobody runs it, its supervisor was killed.
     pub rest: Rest,
     /// No process of it runs, and its schedule or a changed file starts the next one.
@@ -69,10 +71,10 @@ pub struct LastRun {
 
 impl Kept {
     /// One that was never started.
-    pub fn new(id: u32, number: u32, rest: Rest) -> Self {
+    pub fn new(id: InstanceId, instance: Instance, rest: Rest) -> Self {
         Self {
             id,
-            number,
+            instance,
             rest,
             waits: false,
             restarts: 0,

@@ -9,6 +9,7 @@ use serde::Serialize;
 
 use super::Stream;
 use super::date::DateFormat;
+use telemetry::ids::InstanceId;
 
 /// What a line looks like.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,7 +30,7 @@ pub(super) struct Origin {
     /// The app.
     pub(super) app: String,
     /// The number by which users know the process.
-    pub(super) id: u32,
+    pub(super) id: InstanceId,
     pub(super) stream: Stream,
 }
 
@@ -39,7 +40,7 @@ struct Object<'a> {
     timestamp: &'a str,
     #[serde(rename = "type")]
     kind: &'static str,
-    process_id: u32,
+    process_id: InstanceId,
     app_name: &'a str,
 }
 
@@ -126,7 +127,7 @@ mod tests {
     fn shown(format: &Format, lines: &[u8]) -> String {
         let origin = Origin {
             app: "api".into(),
-            id: 3,
+            id: InstanceId(3),
             stream: Stream::Err,
         };
         let mut space = Vec::new();

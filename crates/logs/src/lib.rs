@@ -48,6 +48,7 @@ pub use volume::Volume;
 pub(crate) use writer::Writer;
 
 use safe_files::Rights;
+use telemetry::ids::{Instance, InstanceId};
 
 /// One of a process's two outputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,9 +83,9 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Source {
     /// The instance's place in its app, counted from 0.
-    pub instance: u32,
+    pub instance: Instance,
     /// The number by which users know it.
-    pub id: u32,
+    pub id: InstanceId,
     pub out: OwnedFd,
     pub err: OwnedFd,
     pub files: Files,
@@ -110,9 +111,9 @@ pub enum Notice {
     /// A file that has grown large could not be set aside, and grows on.
     NotRotated { path: PathBuf, reason: String },
     /// A process has written what Node writes before it crashes on an unhandled rejection.
-    Rejection { instance: u32 },
+    Rejection { instance: Instance },
     /// The output of a process cannot be read at all.
-    Deaf { instance: u32, reason: String },
+    Deaf { instance: Instance, reason: String },
 }
 
 /// The thread that keeps the logs of an app.

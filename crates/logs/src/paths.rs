@@ -4,6 +4,8 @@ use std::ffi::OsStr;
 use std::os::unix::ffi::{OsStrExt, OsStringExt};
 use std::path::{Path, PathBuf};
 
+use telemetry::ids::InstanceId;
+
 /// The files of one instance. What is `None` is not written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Files {
@@ -27,7 +29,7 @@ impl Files {
 
     /// The files of one instance of it, if they are not to be merged: in front of the extension
     /// `.log` stands its id. A file with another name is for all instances, as with pm2.
-    pub fn of_instance(&self, id: u32) -> Self {
+    pub fn of_instance(&self, id: InstanceId) -> Self {
         let numbered = |path: &Option<PathBuf>| path.as_deref().map(|path| with_id(path, id));
         Self {
             out: numbered(&self.out),
@@ -37,7 +39,7 @@ impl Files {
     }
 }
 
-fn with_id(path: &Path, id: u32) -> PathBuf {
+fn with_id(path: &Path, id: InstanceId) -> PathBuf {
     let bytes = path.as_os_str().as_bytes();
     let Some(stem) = bytes.strip_suffix(b".log") else {
         return path.to_owned();
@@ -63,7 +65,7 @@ mod tests {
         let files = Files::in_folder(Path::new("/h/logs"), "my-app-1");
         assert_eq!(files.out, Some("/h/logs/my-app-1-out.log".into()));
         assert_eq!(files.err, Some("/h/logs/my-app-1-error.log".into()));
-        let of_two = files.of_instance(2);
+        let of_two = files.of_instance(InstanceId(2));
         assert_eq!(of_two.out, Some("/h/logs/my-app-1-out-2.log".into()));
         assert_eq!(of_two.combined, None);
     }
@@ -77,7 +79,11 @@ mod tests {
             ("/l/a.txt", "/l/a.txt"),
             ("/dev/stdout", "/dev/stdout"),
         ] {
-            assert_eq!(with_id(Path::new(path), 3), Path::new(expected), "{path}");
+            assert_eq!(
+                with_id(Path::new(path), InstanceId(3)),
+                Path::new(expected),
+                "{path}"
+            );
         }
     }
 }

@@ -23,6 +23,7 @@ use super::gather::Gather;
 use super::pace::Pace;
 use super::rejection::tells_of_rejection;
 use super::{Notice, Settings, Source, Stream, Volume};
+use telemetry::ids::Instance;
 
 /// What is read from a pipe at once.
 const READ: usize = 256 * 1024;
@@ -62,7 +63,7 @@ pub(super) enum Order {
 /// One stream of one process.
 struct Pipe {
     fd: OwnedFd,
-    instance: u32,
+    instance: Instance,
     origin: Origin,
     format: Format,
     gather: Gather,

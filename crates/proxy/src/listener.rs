@@ -13,6 +13,7 @@ use crate::detect::Spoken;
 use crate::outcome::Outcome;
 use crate::ready::Ready;
 use crate::slab::Key;
+use telemetry::ids::Place;
 
 /// One listener: its balancer, and how it is called.
 #[derive(Debug)]
@@ -29,8 +30,8 @@ pub(crate) struct Listener {
     pub(crate) open: usize,
     /// The listener is closed: this goes with the last request.
     pub(crate) shut: bool,
-    /// What was counted of each worker, by its key: of what is over.
-    pub(crate) workers: HashMap<u64, WorkerRequests>,
+    /// What was counted of each worker, by its place: of what is over.
+    pub(crate) workers: HashMap<Place, WorkerRequests>,
 }
 
 impl Listener {
@@ -49,12 +50,17 @@ impl Listener {
     }
 
     /// A worker listens here.
-    pub(crate) fn join(&mut self, member: MemberId, key: u64) {
-        self.balancer.join(member, key);
+    pub(crate) fn join(&mut self, member: MemberId, place: Place) {
+        self.balancer.join(member, place.key());
         if matches!(self.spoken, Spoken::Foreign(_)) {
             // This one may speak something else.
             self.spoken = Spoken::UNKNOWN;
         }
+    }
+
+    /// Which worker a member is.
+    pub(crate) fn place(&self, member: MemberId) -> Option<Place> {
+        self.balancer.key(member).map(Place::of_key)
     }
 
     /// What was counted here.
@@ -69,10 +75,10 @@ impl Listener {
     }
 
     /// A worker has one request less. One that is sent again has `failed` with it.
-    pub(crate) fn count_worker(&mut self, worker: Option<u64>, outcome: Outcome) {
+    pub(crate) fn count_worker(&mut self, worker: Option<Place>, outcome: Outcome) {
         use Refusal::{BadWorker, SlowWorker};
-        if let Some(key) = worker {
-            let counts = self.workers.entry(key).or_default();
+        if let Some(place) = worker {
+            let counts = self.workers.entry(place).or_default();
             counts.total += 1;
             counts.failed += u64::from(matches!(
                 outcome,

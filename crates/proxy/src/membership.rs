@@ -5,12 +5,13 @@ use balance::MemberId;
 use crate::upstream::pool::UpstreamPool;
 use crate::upstream::take_back;
 use crate::{Proxy, Workers};
+use telemetry::ids::Place;
 
 impl Proxy {
     /// A worker listens there.
-    pub fn join(&mut self, listener: u64, member: MemberId, key: u64) {
+    pub fn join(&mut self, listener: u64, member: MemberId, place: Place) {
         if let Some(at) = self.cx.listeners.get_mut(listener) {
-            at.join(member, key);
+            at.join(member, place);
             let pool = UpstreamPool::new(listener);
             self.cx.upstream.pools.insert(member, pool);
             self.cx.ready.place_at(listener);

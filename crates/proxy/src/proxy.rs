@@ -33,6 +33,7 @@ use crate::timeouts::{SWEEP, refuse_overdue, sweep};
 use crate::upstream::loops::View;
 use crate::upstream::{Upstream, take_back};
 use crate::{Peer, Report, Settings, UPSTREAM, Workers, is_upstream};
+use telemetry::ids::Place;
 
 /// A request that a worker has to answer, for [`Proxy::awaited`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -416,8 +417,8 @@ impl Proxy {
         Some(self.cx.listeners.get(listener)?.figures())
     }
 
-    /// What was counted of each worker at a listener, by their keys.
-    pub fn workers(&self, listener: u64) -> HashMap<u64, WorkerRequests> {
+    /// What was counted of each worker at a listener, by their places.
+    pub fn workers(&self, listener: u64) -> HashMap<Place, WorkerRequests> {
         match self.cx.listeners.get(listener) {
             Some(at) => account::workers(listener, at, &self.clients),
             None => HashMap::new(),

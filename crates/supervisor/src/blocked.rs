@@ -6,13 +6,15 @@ use std::time::Duration;
 use super::Supervisor;
 use super::instance::State;
 use super::slot::Process;
+use balance::MemberId;
 use telemetry::events::{Event, Trigger};
+use telemetry::ids::Instance;
 
 /// Which workers of a process are blocked.
 #[derive(Debug, Default)]
 pub(super) struct Blocked {
     /// Since when each of them is, at each listener.
-    members: BTreeMap<u64, Duration>,
+    members: BTreeMap<MemberId, Duration>,
     /// The process that was the first of them, and since when at least one is.
     first: Option<(i32, Duration)>,
     /// When the instance is to be replaced for it.
@@ -47,7 +49,7 @@ impl Blocked {
     }
 
     /// One is blocked; whether it is the first one.
-    fn begin(&mut self, member: u64, pid: i32, since: Duration) -> bool {
+    fn begin(&mut self, member: MemberId, pid: i32, since: Duration) -> bool {
         self.members.entry(member).or_insert(since);
         let is_first = self.first.is_none();
         self.first.get_or_insert((pid, since));
@@ -55,7 +57,7 @@ impl Blocked {
     }
 
     /// One is blocked no more: the first one's process, if this was the last one.
-    fn end(&mut self, member: u64) -> Option<(i32, Duration)> {
+    fn end(&mut self, member: MemberId) -> Option<(i32, Duration)> {
         self.members.remove(&member)?;
         if self.members.is_empty() {
             self.replace_at = None;
@@ -66,12 +68,17 @@ impl Blocked {
 
 impl Supervisor {
     /// A worker's loop has stood still for so long.
-    pub(super) fn is_blocked(&mut self, member: u64, (pid, number): (i32, u32), lasts: Duration) {
+    pub(super) fn is_blocked(
+        &mut self,
+        member: MemberId,
+        (pid, instance): (i32, Instance),
+        lasts: Duration,
+    ) {
         let since = self.now().saturating_sub(lasts);
         let limit = self.app.hang_timeout;
         let process = self
-            .run_of(number, pid)
-            .and_then(|run| self.slot(number)?.process(run));
+            .run_of(instance, pid)
+            .and_then(|run| self.slot(instance)?.process(run));
         // One that listens at several addresses is told of once.
         let is_first = process.is_some_and(|process| {
             let is_first = process.blocked.begin(member, pid, since);
@@ -82,7 +89,7 @@ impl Supervisor {
         });
         if is_first {
             self.event(Event::Blocked {
-                instance: number,
+                instance,
                 pid,
                 lasts: millis(lasts),
             });
@@ -90,11 +97,11 @@ impl Supervisor {
     }
 
     /// A worker's loop does not stand still any more, for it has turned, or its listener is closed.
-    pub(super) fn is_blocked_no_more(&mut self, member: u64, turned: bool) {
+    pub(super) fn is_blocked_no_more(&mut self, member: MemberId, turned: bool) {
         let ended = self.slots.iter_mut().find_map(|slot| {
             let mut processes = slot.processes.iter_mut();
             let ended = processes.find_map(|process| process.blocked.end(member));
-            Some((slot.number, ended?))
+            Some((slot.instance, ended?))
         });
         let Some((instance, (pid, since))) = ended else {
             return;
@@ -113,36 +120,33 @@ impl Supervisor {
     /// Replaces instances that have been blocked for too long.
     pub(super) fn check_hangs(&mut self, now: Duration) {
         let limit = self.app.hang_timeout;
-        for number in self.numbers() {
-            let Some(slot) = self.slot(number) else {
+        for instance in self.instances() {
+            let Some(slot) = self.slot(instance) else {
                 continue;
             };
             // One that is being replaced, or has been, is gone soon.
-            let serves = match slot.instance.state() {
-                State::Running(run) => Some(run.generation),
+            let serves = match slot.lifecycle.state() {
+                State::Running(run) => Some(run.id),
                 _ => None,
             };
             let mut hung = None;
             for process in &mut slot.processes {
-                if process.blocked.is_due(now, limit) && Some(process.generation) == serves {
+                if process.blocked.is_due(now, limit) && Some(process.run) == serves {
                     hung = Some(millis(process.blocked.counts(now)));
                 }
             }
             if let Some(lasts) = hung {
-                let trigger = Trigger::Hang {
-                    instance: number,
-                    lasts,
-                };
+                let trigger = Trigger::Hang { instance, lasts };
                 self.event(Event::Renewing { trigger });
-                self.renew_in_turn(vec![number], false);
+                self.renew_in_turn(vec![instance], false);
             }
         }
     }
 
     /// A process has ended, and was blocked until then if it was.
-    pub(super) fn count_blocked(&mut self, number: u32, ended: &Process) {
+    pub(super) fn count_blocked(&mut self, instance: Instance, ended: &Process) {
         let lasted = ended.blocked.counts(self.now());
-        self.tally.blocked(number, lasted);
+        self.tally.blocked(instance, lasted);
     }
 }
 
@@ -163,14 +167,14 @@ mod tests {
     fn one_that_is_blocked_for_long_is_replaced() {
         let mut blocked = Blocked::default();
         assert!(!blocked.is_due(s(99), s(5)));
-        blocked.begin(1, 7, s(10));
+        blocked.begin(MemberId(1), 7, s(10));
         blocked.replace_at = Some(s(15));
         assert!(!blocked.is_due(s(14), s(5)));
         assert!(blocked.is_due(s(15), s(5)));
         assert_eq!(blocked.replace_at(), Some(s(20)));
         assert!(!blocked.is_due(s(19), s(5)));
         assert!(blocked.is_due(s(20), s(5)));
-        blocked.end(1);
+        blocked.end(MemberId(1));
         assert_eq!(blocked.replace_at(), None);
         // Another config switches it off.
         blocked.replace_at = Some(s(30));
@@ -182,20 +186,20 @@ mod tests {
     /// once, and each second counts once.
     #[test]
     fn several_workers_are_blocked_as_one() {
-        for first in [1, 2] {
+        for first in [MemberId(1), MemberId(2)] {
             let mut blocked = Blocked::default();
             assert_eq!(blocked.lasts(s(9)), None);
-            assert!(blocked.begin(1, 7, s(10)));
-            assert!(!blocked.begin(2, 8, s(13)));
+            assert!(blocked.begin(MemberId(1), 7, s(10)));
+            assert!(!blocked.begin(MemberId(2), 8, s(13)));
             // Told again, it is the same one.
-            assert!(!blocked.begin(1, 7, s(12)));
+            assert!(!blocked.begin(MemberId(1), 7, s(12)));
             assert_eq!(blocked.lasts(s(15)), Some(s(5)));
-            assert_eq!(blocked.end(3), None);
+            assert_eq!(blocked.end(MemberId(3)), None);
             assert_eq!(blocked.end(first), None);
-            let since = if first == 1 { 13 } else { 10 };
+            let since = if first == MemberId(1) { 13 } else { 10 };
             assert_eq!(blocked.lasts(s(20)), Some(s(20 - since)));
             assert_eq!(blocked.counts(s(20)), s(10));
-            assert_eq!(blocked.end(3 - first), Some((7, s(10))));
+            assert_eq!(blocked.end(MemberId(3 - first.0)), Some((7, s(10))));
             assert_eq!(blocked.lasts(s(20)), None);
             assert_eq!(blocked.counts(s(20)), s(0));
         }

@@ -15,6 +15,7 @@ use super::{Afterwards, Supervisor};
 use config::App;
 use home::control::{Answer, Call, Refusal, Reply, Request, Server, Snapshot};
 use home::{Kept, Rest};
+use telemetry::ids::{Instance, InstanceId};
 
 impl Supervisor {
     /// Does what somebody asks for.
@@ -42,13 +43,13 @@ impl Supervisor {
             Request::Await => self.wait_for_all(answer),
             Request::Start { ids } => {
                 let operation = Operation::new("start", Goal::Up, answer);
-                let numbers = self.numbers_of(&ids);
-                self.begin(operation, numbers, instance::Event::Start);
+                let instances = self.instances_of(&ids);
+                self.begin(operation, instances, instance::Event::Start);
             }
             Request::Stop { ids } => {
                 let operation = Operation::new("stop", Goal::Stopped, answer);
-                let numbers = self.numbers_of(&ids);
-                self.begin(operation, numbers, instance::Event::Stop);
+                let instances = self.instances_of(&ids);
+                self.begin(operation, instances, instance::Event::Stop);
             }
             Request::Restart { ids, app } => self.restart(&ids, answer, app),
             Request::Reload { ids, app } => self.reload(&ids, answer, app),
@@ -56,7 +57,7 @@ impl Supervisor {
             Request::Scale { instances, ids } => self.scale(instances, &ids, answer),
             Request::Reset { ids } => {
                 for slot in self.meant(&ids) {
-                    slot.instance.reset();
+                    slot.lifecycle.reset();
                 }
                 self.write_record();
                 answer.send(Reply::Done(Box::new(self.snapshot())));
@@ -134,19 +135,19 @@ impl Supervisor {
     }
 
     /// The instances that are meant; those that are about to go never are.
-    fn meant(&mut self, ids: &Option<Vec<u32>>) -> impl Iterator<Item = &mut Slot> {
+    fn meant(&mut self, ids: &Option<Vec<InstanceId>>) -> impl Iterator<Item = &mut Slot> {
         let ids = ids.clone();
         self.slots.iter_mut().filter(move |slot| {
             !slot.removed && ids.as_ref().is_none_or(|ids| ids.contains(&slot.id))
         })
     }
 
-    fn numbers_of(&mut self, ids: &Option<Vec<u32>>) -> Vec<u32> {
-        self.meant(ids).map(|slot| slot.number).collect()
+    fn instances_of(&mut self, ids: &Option<Vec<InstanceId>>) -> Vec<Instance> {
+        self.meant(ids).map(|slot| slot.instance).collect()
     }
 
-    fn restart(&mut self, ids: &Option<Vec<u32>>, answer: Answer, app: Option<Box<App>>) {
-        let numbers = self.numbers_of(ids);
+    fn restart(&mut self, ids: &Option<Vec<InstanceId>>, answer: Answer, app: Option<Box<App>>) {
+        let instances = self.instances_of(ids);
         if let Some(app) = app {
             let app = Rc::new(*app);
             if let Some(fault) = self.cannot_become(&app) {
@@ -159,7 +160,7 @@ impl Supervisor {
             self.set_triggers();
         }
         let operation = Operation::new("restart", Goal::Up, answer);
-        self.begin(operation, numbers, instance::Event::Restart);
+        self.begin(operation, instances, instance::Event::Restart);
     }
 
     /// The app is described so from now on; instances hear of it when their turn comes.
@@ -181,7 +182,7 @@ impl Supervisor {
         })
     }
 
-    fn reload(&mut self, ids: &Option<Vec<u32>>, answer: Answer, app: Option<Box<App>>) {
+    fn reload(&mut self, ids: &Option<Vec<InstanceId>>, answer: Answer, app: Option<Box<App>>) {
         let app = app.map(|app| Rc::new(*app));
         if let Some(app) = &app
             && let Some(fault) = self.cannot_become(app)
@@ -192,13 +193,13 @@ impl Supervisor {
             return answer.fail(format!("{} is not reloaded: {reason}", self.app.name));
         }
         let operation = Operation::new("reload", Goal::Up, answer);
-        let numbers = self.numbers_of(ids);
-        self.begin_in_turn(operation.in_turn(numbers, app));
+        let instances = self.instances_of(ids);
+        self.begin_in_turn(operation.in_turn(instances, app));
     }
 
-    fn delete(&mut self, ids: &Option<Vec<u32>>, answer: Answer) {
+    fn delete(&mut self, ids: &Option<Vec<InstanceId>>, answer: Answer) {
         let mut operation = Operation::new("delete", Goal::Stopped, answer);
-        let numbers = self.numbers_of(ids);
+        let instances = self.instances_of(ids);
         for slot in self.meant(ids) {
             slot.removed = true;
         }
@@ -206,12 +207,12 @@ impl Supervisor {
             operation = operation.until_the_end();
             self.afterwards = Afterwards::Removed;
         }
-        self.begin(operation, numbers, instance::Event::Stop);
+        self.begin(operation, instances, instance::Event::Stop);
     }
 
-    fn scale(&mut self, instances: u32, ids: &[u32], answer: Answer) {
+    fn scale(&mut self, instances: u32, ids: &[InstanceId], answer: Answer) {
         let count = usize::try_from(instances).unwrap_or(usize::MAX);
-        let staying = self.numbers_of(&None);
+        let staying = self.instances_of(&None);
         let missing = count.saturating_sub(staying.len());
         if ids.len() < missing {
             return answer.fail(format!(
@@ -230,39 +231,38 @@ impl Supervisor {
         let gone: Vec<_> = staying.into_iter().skip(count).collect();
         if !gone.is_empty() {
             for slot in &mut self.slots {
-                slot.removed |= gone.contains(&slot.number);
+                slot.removed |= gone.contains(&slot.instance);
             }
             let operation = Operation::new("scale", Goal::Stopped, answer);
             return self.begin(operation, gone, instance::Event::Remove);
         }
         // Those that are about to go have their numbers until they are gone.
-        let numbers = self.numbers();
-        let free = (0..).filter(|number| !numbers.contains(number));
-        let added: Vec<_> = free.zip(ids).take(missing).collect();
-        for (number, id) in &added {
-            let kept = Kept::new(**id, *number, Rest::Runs);
+        let taken = self.instances();
+        let added: Vec<_> = Instance::free(&taken).zip(ids).take(missing).collect();
+        for (instance, id) in &added {
+            let kept = Kept::new(**id, *instance, Rest::Runs);
             let mut slot = Slot::new(&kept, self.app.clone());
             let others = self.slots.first();
             slot.not_preloaded = others.and_then(|slot| slot.not_preloaded.clone());
             self.slots.push(slot);
         }
-        self.slots.sort_by_key(|slot| slot.number);
-        let added = added.into_iter().map(|(number, _)| number).collect();
+        self.slots.sort_by_key(|slot| slot.instance);
+        let added = added.into_iter().map(|(instance, _)| instance).collect();
         let operation = Operation::new("scale", Goal::Up, answer);
         self.begin(operation, added, instance::Event::Start);
     }
 
     /// Forgets an instance that is to go, and is at rest.
-    pub(super) fn remove_if_done(&mut self, number: u32) {
+    pub(super) fn remove_if_done(&mut self, instance: Instance) {
         let gone =
-            |slot: &Slot| slot.number == number && slot.removed && slot.instance.is_at_rest();
+            |slot: &Slot| slot.instance == instance && slot.removed && slot.lifecycle.is_at_rest();
         if self.slots.iter().any(gone) && self.afterwards != Afterwards::Removed {
             self.slots.retain(|slot| !gone(slot));
             self.write_record();
         }
     }
 
-    fn signal(&mut self, ids: &Option<Vec<u32>>, signal: i32, answer: &Answer) {
+    fn signal(&mut self, ids: &Option<Vec<InstanceId>>, signal: i32, answer: &Answer) {
         let Some(signal) = Signal::from_named_raw(signal) else {
             return answer.fail(format!("there is no signal {signal}"));
         };
@@ -281,9 +281,9 @@ impl Supervisor {
         answer.send(Reply::Done(Box::new(self.snapshot())));
     }
 
-    fn send_line(&mut self, id: u32, line: &str, answer: &Answer) {
+    fn send_line(&mut self, id: InstanceId, line: &str, answer: &Answer) {
         let ids = Some(vec![id]);
-        let current = |slot: &mut Slot| slot.instance.current().map(|run| run.generation);
+        let current = |slot: &mut Slot| slot.lifecycle.current().map(|run| run.id);
         let stdin = self.meant(&ids).next().and_then(|slot| {
             let run = current(slot)?;
             slot.process(run)?.stdin.as_ref()

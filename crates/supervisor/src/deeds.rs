@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
-use super::instance::{self, Cause, Effect, Generation, Outcome};
+use super::instance::{self, Cause, Effect, Outcome, RunId};
 use super::listeners::RunOf;
 use super::slot::{Process, Slot};
 use super::{Orphan, Supervisor};
@@ -17,12 +17,13 @@ use home::{self, Exit, LastRun, now_ms};
 use process::cgroup::Group;
 use process::tree;
 use telemetry::events::{Event, Next};
+use telemetry::ids::{Instance, InstanceId};
 
 impl Supervisor {
     /// Lets an instance hear of something, and does what it wants done.
-    pub(super) fn step(&mut self, number: u32, event: instance::Event) {
+    pub(super) fn step(&mut self, instance: Instance, event: instance::Event) {
         let now = self.now();
-        let Some(slot) = self.slot(number) else {
+        let Some(slot) = self.slot(instance) else {
             return;
         };
         let effects = slot.step(event, now);
@@ -34,41 +35,41 @@ impl Supervisor {
         }
         for effect in effects {
             match effect {
-                Effect::Spawn(generation) => self.start(number, generation),
-                Effect::Drain(generation, cause) => self.drain(number, generation, cause),
-                Effect::Waits(generation, cause, most) => {
-                    self.tell_of_waiting(number, generation, cause, most);
+                Effect::Spawn(run) => self.start(instance, run),
+                Effect::Drain(run, cause) => self.drain(instance, run, cause),
+                Effect::Waits(run, cause, most) => {
+                    self.tell_of_waiting(instance, run, cause, most);
                 }
-                Effect::Ask(generation) => self.ask(number, generation),
-                Effect::Kill(generation) => self.kill(number, generation),
+                Effect::Ask(run) => self.ask(instance, run),
+                Effect::Kill(run) => self.kill(instance, run),
                 Effect::Tell {
                     run,
                     status,
                     uptime,
                     next,
-                } => self.tell(number, run, status, uptime, next),
-                Effect::Settled(outcome) => self.settled(number, outcome),
+                } => self.tell(instance, run, status, uptime, next),
+                Effect::Settled(outcome) => self.settled(instance, outcome),
             }
         }
-        self.remove_if_done(number);
+        self.remove_if_done(instance);
     }
 
-    fn start(&mut self, number: u32, generation: Generation) {
+    fn start(&mut self, instance: Instance, run: RunId) {
         // The dispatcher hears it before the process runs: after a stop, it would close the new listener
         // at once.
         self.tell_what_is_awaited();
         let now = self.now();
-        let Some(slot) = self.slots.iter_mut().find(|slot| slot.number == number) else {
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.instance == instance) else {
             return;
         };
         let app = slot.tried.as_ref().unwrap_or(&slot.app).clone();
         slot.not_started = None;
-        self.look_at_program(number, &app);
-        let Some(slot) = self.slots.iter_mut().find(|slot| slot.number == number) else {
+        self.look_at_program(instance, &app);
+        let Some(slot) = self.slots.iter_mut().find(|slot| slot.instance == instance) else {
             return;
         };
-        let env = home::environment(self.home.as_ref(), &app, number, slot.id);
-        match self.spawner.spawn(&app, &env, number, generation) {
+        let env = home::environment(self.home.as_ref(), &app, instance, slot.id);
+        match self.spawner.spawn(&app, &env, instance, run) {
             Ok(spawned) => {
                 let shares = self.dispatcher.is_some();
                 let output = spawned.output.as_ref();
@@ -79,7 +80,7 @@ impl Supervisor {
                     group: spawned.group,
                     loaded: !shares || slot.not_preloaded.is_some(),
                     output: output.map(|(out, err)| (out.as_raw_fd(), err.as_raw_fd())),
-                    ..Process::new(generation, now, &app, shares)
+                    ..Process::new(run, now, &app, shares)
                 });
                 if let Some(dispatcher) = self.dispatcher.as_ref().filter(|_| app.health.is_some())
                 {
@@ -88,14 +89,14 @@ impl Supervisor {
                 }
                 let id = slot.id;
                 if let Some(pipes) = spawned.output {
-                    self.capture((number, id), pipes, Default::default(), &app);
+                    self.capture((instance, id), pipes, Default::default(), &app);
                 }
                 self.write_pid_file(&app, id, spawned.pid);
                 // Now: an instance of which nothing is noted is nobody's when the supervisor is killed.
                 self.unnoted = true;
                 self.note();
                 self.event(Event::Started {
-                    instance: number,
+                    instance,
                     pid: spawned.pid,
                 });
             }
@@ -106,18 +107,14 @@ impl Supervisor {
                     |lack| format!("{lack} ({error})"),
                 );
                 slot.not_started = Some(reason.clone());
-                self.event(Event::StartFailed {
-                    instance: number,
-                    reason,
-                });
+                self.event(Event::StartFailed { instance, reason });
                 // What a shell answers to a program that it cannot execute.
                 let status = Exit::Code(126);
-                let run = generation;
                 let event = match lack {
                     Some(_) => instance::Event::NoRoom { run, status },
                     None => instance::Event::Exited { run, status },
                 };
-                self.step(number, event);
+                self.step(instance, event);
             }
         }
     }
@@ -125,7 +122,7 @@ impl Supervisor {
     /// Shows or keeps what an instance writes to these pipes, for its output and errors.
     pub(super) fn capture(
         &mut self,
-        (instance, id): (u32, u32),
+        (instance, id): (Instance, InstanceId),
         (out, err): (OwnedFd, OwnedFd),
         begun: [Vec<u8>; 2],
         app: &Rc<App>,
@@ -143,11 +140,11 @@ impl Supervisor {
     }
 
     /// A process is to end: it gets no more connections, and does what it has begun.
-    pub(super) fn drain(&mut self, number: u32, generation: Generation, cause: Cause) {
+    pub(super) fn drain(&mut self, instance: Instance, run: RunId, cause: Cause) {
         let for_good = self.nobody_follows();
-        let process = self.slot(number).and_then(|slot| {
-            slot.remember_listeners(generation);
-            slot.process(generation)
+        let process = self.slot(instance).and_then(|slot| {
+            slot.remember_listeners(run);
+            slot.process(run)
         });
         let Some(process) = process else {
             return;
@@ -167,18 +164,18 @@ impl Supervisor {
 
     /// Whether the app stops: no process of it runs that stays, and none is to come.
     fn nobody_follows(&self) -> bool {
-        let stays = |slot: &Slot| slot.instance.goes_on() && !slot.removed;
+        let stays = |slot: &Slot| slot.lifecycle.goes_on() && !slot.removed;
         let mut slots = self.slots.iter();
         self.ending.is_some()
-            || !slots.any(|slot| stays(slot) && !self.is_being_stopped(slot.number))
+            || !slots.any(|slot| stays(slot) && !self.is_being_stopped(slot.instance))
     }
 
     /// A process takes its time to end.
-    fn tell_of_waiting(&mut self, number: u32, generation: Generation, cause: Cause, most: u64) {
-        let process = self.slot(number).and_then(|slot| slot.process(generation));
+    fn tell_of_waiting(&mut self, instance: Instance, run: RunId, cause: Cause, most: u64) {
+        let process = self.slot(instance).and_then(|slot| slot.process(run));
         if let Some(pid) = process.map(|process| process.pid) {
             self.event(Event::Draining {
-                instance: number,
+                instance,
                 pid,
                 most,
                 opaque: cause.waits_for_opaque(),
@@ -187,16 +184,16 @@ impl Supervisor {
     }
 
     /// Asks a process to end.
-    fn ask(&mut self, number: u32, generation: Generation) {
+    fn ask(&mut self, instance: Instance, run: RunId) {
         let signal = self.ending.as_ref().and_then(|ending| ending.signal);
         let pass_through = self.app.pass_through;
-        let Some(slot) = self.slot(number) else {
+        let Some(slot) = self.slot(instance) else {
             return;
         };
         let whole_tree = slot.app.treekill;
         let by_message = slot.app.shutdown_with_message;
         let KillSignal(usual) = slot.app.kill_signal;
-        let Some(process) = slot.process(generation) else {
+        let Some(process) = slot.process(run) else {
             return;
         };
         let Some(pid) = Pid::from_raw(process.pid) else {
@@ -216,9 +213,9 @@ impl Supervisor {
         };
     }
 
-    fn kill(&mut self, number: u32, generation: Generation) {
+    fn kill(&mut self, instance: Instance, run: RunId) {
         let in_group = !self.app.pass_through;
-        let process = self.slot(number).and_then(|slot| slot.process(generation));
+        let process = self.slot(instance).and_then(|slot| slot.process(run));
         if let Some(pid) = process.and_then(|process| Pid::from_raw(process.pid)) {
             let _ = if in_group {
                 kill_process_group(pid, Signal::KILL)
@@ -228,15 +225,15 @@ impl Supervisor {
         }
     }
 
-    fn tell(&mut self, number: u32, run: Generation, status: Exit, uptime: u64, next: Next) {
-        let Some(slot) = self.slot(number) else {
+    fn tell(&mut self, instance: Instance, run: RunId, status: Exit, uptime: u64, next: Next) {
+        let Some(slot) = self.slot(instance) else {
             return;
         };
         let mut all = slot.processes.iter();
-        let ended = all.position(|process| process.generation == run);
+        let ended = all.position(|process| process.run == run);
         let ended = ended.map(|index| slot.processes.remove(index));
         if let Some(ended) = &ended {
-            self.count_blocked(number, ended);
+            self.count_blocked(instance, ended);
         }
         let pid = ended.as_ref().map_or(0, |process| process.pid);
         let started = ended.as_ref().map(|process| process.started_at);
@@ -248,7 +245,7 @@ impl Supervisor {
         let killed = group.as_ref().filter(|group| killed && group.was_killed());
         let out_of_memory = killed.map(Group::bound);
         if next != Next::Kept
-            && let Some(slot) = self.slot(number)
+            && let Some(slot) = self.slot(instance)
         {
             slot.exit = Some(status);
             let ended = now_ms();
@@ -258,18 +255,18 @@ impl Supervisor {
         self.left_groups
             .extend(group.filter(|group| !group.remove()));
         if let Some(app) = ended {
-            self.remove_pid_file(&app, number);
+            self.remove_pid_file(&app, instance);
         }
         let at_rest = matches!(next, Next::Errored { .. } | Next::Ended);
         if at_rest || matches!(next, Next::Restart { .. }) {
-            self.ends_by_itself(number, status, Duration::from_millis(uptime));
+            self.ends_by_itself(instance, status, Duration::from_millis(uptime));
         }
         let (code, signal) = match status {
             Exit::Code(code) => (Some(code), None),
             Exit::Signal(signal) => (None, Some(signal)),
         };
         self.event(Event::Exited {
-            instance: number,
+            instance,
             pid,
             code,
             signal,
@@ -280,19 +277,18 @@ impl Supervisor {
         if at_rest && self.ending.is_none() {
             self.write_record();
         }
-        let instance = number;
         self.listeners.forget(RunOf { instance, run });
         self.close_unclaimed();
     }
 
-    fn settled(&mut self, number: u32, outcome: Outcome) {
+    fn settled(&mut self, instance: Instance, outcome: Outcome) {
         if outcome != Outcome::Superseded
-            && let Some(slot) = self.slot(number)
+            && let Some(slot) = self.slot(instance)
         {
             slot.outcome = Some(outcome);
             slot.end_try(matches!(outcome, Outcome::Up { .. }));
         }
-        self.operations_hear(number, outcome);
+        self.operations_hear(instance, outcome);
     }
 
     /// A child has ended.
@@ -300,12 +296,12 @@ impl Supervisor {
         let raw = pid.as_raw_nonzero().get();
         let found = self.slots.iter().find_map(|slot| {
             let process = slot.processes.iter().find(|process| process.pid == raw)?;
-            Some((slot.number, process.generation))
+            Some((slot.instance, process.run))
         });
-        let Some((number, run)) = found else {
+        let Some((instance, run)) = found else {
             return;
         };
-        let whole_tree = self.slot(number).is_some_and(|slot| {
+        let whole_tree = self.slot(instance).is_some_and(|slot| {
             slot.remember_listeners(run);
             slot.app.treekill
         });
@@ -315,15 +311,15 @@ impl Supervisor {
             let _ = kill_process_group(pid, Signal::KILL);
         }
         if whole_tree {
-            self.ask_what_is_left_of(number, run);
+            self.ask_what_is_left_of(instance, run);
         }
-        self.step(number, instance::Event::Exited { run, status });
+        self.step(instance, instance::Event::Exited { run, status });
     }
 
     /// A process has ended, of its own or because it was told to: so shall what it has detached
     /// from its group.
-    pub(super) fn ask_what_is_left_of(&mut self, number: u32, run: Generation) {
-        let mark = self.spawner.entry(number, run);
+    pub(super) fn ask_what_is_left_of(&mut self, instance: Instance, run: RunId) {
+        let mark = self.spawner.entry(instance, run);
         let kill_at = self.now() + self.app.kill_timeout;
         for pid in self.strangers() {
             let path = format!("/proc/{}/environ", pid.as_raw_nonzero());
@@ -332,7 +328,7 @@ impl Supervisor {
                 .split(|byte| *byte == 0)
                 .any(|entry| entry == mark.as_bytes())
             {
-                self.ask_orphan(pid, kill_at, Some((number, run)));
+                self.ask_orphan(pid, kill_at, Some((instance, run)));
             }
         }
     }
@@ -340,7 +336,7 @@ impl Supervisor {
     /// While the app ends: what a worker has detached from its group did not hear of it. As long as a
     /// worker serves, it may need that.
     pub(super) fn ask_orphans(&mut self) {
-        let serves = self.slots.iter().any(|slot| slot.instance.is_draining());
+        let serves = self.slots.iter().any(|slot| slot.lifecycle.is_draining());
         if self.ending.is_some() && !serves {
             let kill_at = self.now() + self.app.kill_timeout;
             for pid in self.strangers() {
@@ -349,7 +345,7 @@ impl Supervisor {
         }
     }
 
-    fn ask_orphan(&mut self, pid: Pid, kill_at: Duration, of: Option<(u32, Generation)>) {
+    fn ask_orphan(&mut self, pid: Pid, kill_at: Duration, of: Option<(Instance, RunId)>) {
         if self.orphans.iter().all(|orphan| orphan.pid != pid) {
             let kill_at = Some(kill_at);
             self.orphans.push(Orphan { pid, kill_at, of });

@@ -182,7 +182,7 @@ impl Supervisor {
             && self
                 .slots
                 .iter()
-                .any(|slot| slot.instance.current().is_some());
+                .any(|slot| slot.lifecycle.current().is_some());
         match too_few_for(self.holdings(), self.slots.len() + 1) {
             Some((limit, least)) if beside => Err(format!(
                 "a reload runs the new instance beside the old one, which needs a limit of at least \

@@ -112,9 +112,9 @@ fn encode(ended: Ended) -> [u8; SIZE] {
         Exit::Signal(signal) => (1, signal),
     };
     let cpu = u64::try_from(ended.cpu.as_nanos()).unwrap_or(u64::MAX);
-    let numbers = [ended.pid, kind, value].map(i32::to_ne_bytes);
+    let instances = [ended.pid, kind, value].map(i32::to_ne_bytes);
     let mut bytes = [0; SIZE];
-    let all = numbers
+    let all = instances
         .as_flattened()
         .iter()
         .chain(&cpu.to_ne_bytes())

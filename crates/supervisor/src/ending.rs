@@ -48,7 +48,7 @@ pub(super) enum Afterwards {
 impl Supervisor {
     /// The exit code, if everything has ended.
     pub(super) fn outcome(&self) -> Option<u8> {
-        if !self.slots.iter().all(|slot| slot.instance.is_at_rest()) {
+        if !self.slots.iter().all(|slot| slot.lifecycle.is_at_rest()) {
             return None;
         }
         let code = |slot: &Slot| slot.exit.map_or(0, Exit::exit_code);
@@ -61,7 +61,7 @@ impl Supervisor {
         }
         let is_stopped = |slot: &&Slot| {
             matches!(
-                slot.instance.state(),
+                slot.lifecycle.state(),
                 State::Resting(instance::Rest::Stopped)
             )
         };
@@ -72,7 +72,7 @@ impl Supervisor {
         }
         let errored = self.slots.iter().any(|slot| {
             matches!(
-                slot.instance.state(),
+                slot.lifecycle.state(),
                 State::Resting(instance::Rest::Errored)
             )
         });
@@ -146,10 +146,10 @@ impl Supervisor {
             }
             ending.since = now;
             ending.kill_at = now;
-            if self.slots.iter().any(|slot| slot.instance.is_draining()) {
+            if self.slots.iter().any(|slot| slot.lifecycle.is_draining()) {
                 ending.kill_at += self.app.kill_timeout;
-                for number in self.numbers() {
-                    self.step(number, instance::Event::Cut);
+                for instance in self.instances() {
+                    self.step(instance, instance::Event::Cut);
                 }
             }
             return;
@@ -168,8 +168,8 @@ impl Supervisor {
         if let Some(dispatcher) = &self.dispatcher {
             dispatcher.close();
         }
-        for number in self.numbers() {
-            self.step(number, instance::Event::Stop);
+        for instance in self.instances() {
+            self.step(instance, instance::Event::Stop);
         }
     }
 

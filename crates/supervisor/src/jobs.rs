@@ -11,30 +11,29 @@ impl Supervisor {
     /// run goes on.
     pub(super) fn run_job(&mut self, overlap: Overlap) {
         let (mut due, now) = (Vec::new(), self.now());
-        for number in self.numbers() {
-            let Some(slot) = self.slot(number) else {
+        for instance in self.instances() {
+            let Some(slot) = self.slot(instance) else {
                 continue;
             };
-            let state = slot.instance.state();
+            let state = slot.lifecycle.state();
             if matches!(state, State::Resting(Rest::Stopped)) {
                 continue;
             }
-            match slot.instance.current() {
+            match slot.lifecycle.current() {
                 Some(run) if overlap != Overlap::Replace => {
                     // Once a run: its calendar may have a time each second.
-                    let is_new = slot.still_runs.replace(run.generation) != Some(run.generation);
+                    let is_new = slot.still_runs.replace(run.id) != Some(run.id);
                     let waits = overlap == Overlap::Wait;
                     if waits {
-                        self.step(number, instance::Event::Due);
+                        self.step(instance, instance::Event::Due);
                     }
                     if is_new {
-                        let instance = number;
                         self.event(Event::StillRuns { instance, waits });
                     }
                 }
                 // As in `renew_all`, a process that starts now is new enough: a command may wait for it.
                 _ if slot.is_starting(now) => {}
-                _ => due.push(number),
+                _ => due.push(instance),
             }
         }
         if due.is_empty() {
@@ -42,12 +41,12 @@ impl Supervisor {
         }
         let trigger = Trigger::Schedule;
         self.event(Event::Renewing { trigger });
-        for number in due {
-            if let Some(slot) = self.slot(number) {
+        for instance in due {
+            if let Some(slot) = self.slot(instance) {
                 // A command that waits for this instance to be up hears of the process that starts now.
                 slot.outcome = None;
             }
-            self.step(number, instance::Event::Renew);
+            self.step(instance, instance::Event::Renew);
         }
     }
 }

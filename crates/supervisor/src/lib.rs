@@ -67,7 +67,7 @@ use followers::Followers;
 use home::control::{Answer, Call, Request, Server};
 use home::runtime_folder::RuntimeFolder;
 use home::{AppFolder, Claim, Exit, Home, Kept, Record};
-use instance::Generation;
+use instance::RunId;
 use keeper::Lifeline;
 use operations::Operation;
 use process::cgroup::Group;
@@ -77,6 +77,7 @@ use spawn::{Ready, Spawner};
 use starving::Starving;
 use telemetry::events::Event;
 use telemetry::figures::ListenerFigures;
+use telemetry::ids::Instance;
 use telemetry::metrics::{Carried, Tally};
 
 /// What the kernel sends us when the guard has ended: a signal that harms nobody.
@@ -91,7 +92,7 @@ struct Orphan {
     pid: Pid,
     kill_at: Option<Duration>,
     /// The run that has left it behind: an instance's number, and a process of it.
-    of: Option<(u32, Generation)>,
+    of: Option<(Instance, RunId)>,
 }
 
 /// What is above a supervisor.
@@ -125,7 +126,7 @@ pub struct Supervisor {
     ready: mpsc::Receiver<Ready>,
     slots: Vec<Slot>,
     /// Which of them are to be started at the beginning.
-    wanted: Vec<u32>,
+    wanted: Vec<Instance>,
     orphans: Vec<Orphan>,
     /// Control groups of processes that have ended, in which something still runs.
     left_groups: Vec<Group>,
@@ -229,8 +230,8 @@ impl Supervisor {
         self.set_triggers();
         self.endpoint.move_to(self.app.metrics);
         self.settle_survivors();
-        for number in std::mem::take(&mut self.wanted) {
-            self.step(number, instance::Event::Start);
+        for instance in std::mem::take(&mut self.wanted) {
+            self.step(instance, instance::Event::Start);
         }
         if let Some(answer) = self.awaits_start.take() {
             self.wait_for_all(answer);
@@ -283,7 +284,7 @@ impl Supervisor {
 
     /// Lets the dispatcher know whether instances start or are about to.
     fn tell_what_is_awaited(&mut self) {
-        let awaited = self.slots.iter().any(|slot| slot.instance.is_awaited());
+        let awaited = self.slots.iter().any(|slot| slot.lifecycle.is_awaited());
         if let Some(dispatcher) = &self.dispatcher
             && self.said_awaited.replace(awaited) != Some(awaited)
         {
@@ -295,12 +296,12 @@ impl Supervisor {
         self.started.elapsed()
     }
 
-    fn slot(&mut self, number: u32) -> Option<&mut Slot> {
-        self.slots.iter_mut().find(|slot| slot.number == number)
+    fn slot(&mut self, instance: Instance) -> Option<&mut Slot> {
+        self.slots.iter_mut().find(|slot| slot.instance == instance)
     }
 
-    fn numbers(&self) -> Vec<u32> {
-        self.slots.iter().map(|slot| slot.number).collect()
+    fn instances(&self) -> Vec<Instance> {
+        self.slots.iter().map(|slot| slot.instance).collect()
     }
 
     /// What is kept of the instances, but for those that are about to go.

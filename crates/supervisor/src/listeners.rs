@@ -9,11 +9,13 @@ use std::time::Duration;
 use anyhow::bail;
 
 use super::Supervisor;
-use super::instance::{Generation, State};
+use super::instance::{RunId, State};
 use super::listening::Kind;
+use balance::MemberId;
 use dispatcher::ListenAddress;
 use home::control::ListenerView;
 use telemetry::figures::{Foreign, ListenerFigures};
+use telemetry::ids::Instance;
 
 /// A listener that a successor has not taken over is closed when that one listens elsewhere, and has
 /// not changed that for so long: what it opens late in its start finds its clients waiting.
@@ -22,8 +24,8 @@ const UNCLAIMED: Duration = Duration::from_secs(10);
 /// A run of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct RunOf {
-    pub(super) instance: u32,
-    pub(super) run: Generation,
+    pub(super) instance: Instance,
+    pub(super) run: RunId,
 }
 
 /// A listener.
@@ -31,7 +33,7 @@ pub(super) struct RunOf {
 struct Listener {
     workers: usize,
     /// The latest run of each instance that has listened there.
-    owners: BTreeMap<u32, Generation>,
+    owners: BTreeMap<Instance, RunId>,
     kind: Kind,
     /// What is spoken there, where it is not the HTTP that it should be.
     foreign: Option<Foreign>,
@@ -42,7 +44,7 @@ struct Listener {
 pub(super) struct Listeners {
     all: BTreeMap<ListenAddress, Listener>,
     /// Of which run each worker is that listens.
-    members: HashMap<u64, RunOf>,
+    members: HashMap<MemberId, RunOf>,
     /// When to look next which of them are of no use any more.
     pub(super) check: Option<Duration>,
 }
@@ -50,9 +52,12 @@ pub(super) struct Listeners {
 impl Listeners {
     /// Notes a listener without workers, for these instances. It is closed when each of them is up and
     /// listens elsewhere, or rests.
-    fn adopted(&mut self, address: ListenAddress, instances: &[u32]) {
+    fn adopted(&mut self, address: ListenAddress, instances: &[Instance]) {
         // The first run of an instance is 1.
-        let owners = instances.iter().map(|number| (*number, 0)).collect();
+        let owners = instances
+            .iter()
+            .map(|instance| (*instance, RunId::NONE))
+            .collect();
         let listener = Listener {
             workers: 0,
             owners,
@@ -65,7 +70,7 @@ impl Listeners {
     /// A worker listens; whether several runs have done so there.
     pub(super) fn joined(
         &mut self,
-        member: u64,
+        member: MemberId,
         address: &ListenAddress,
         workers: usize,
         of: Option<(RunOf, Kind)>,
@@ -93,7 +98,7 @@ impl Listeners {
     /// A worker listens no more; of which run it was.
     pub(super) fn left(
         &mut self,
-        member: u64,
+        member: MemberId,
         address: &ListenAddress,
         workers: usize,
     ) -> Option<RunOf> {
@@ -104,7 +109,7 @@ impl Listeners {
     }
 
     /// The workers of a run.
-    pub(super) fn workers_of(&self, run: RunOf) -> Vec<u64> {
+    pub(super) fn workers_of(&self, run: RunOf) -> Vec<MemberId> {
         let members = self.members.iter();
         let its = members.filter(|(_, of)| **of == run);
         its.map(|(member, _)| *member).collect()
@@ -179,7 +184,7 @@ impl Supervisor {
     }
 
     fn adopt(mut self, sockets: Vec<OwnedFd>, lent: bool) -> Self {
-        let instances = self.numbers();
+        let instances = self.instances();
         if let Some(dispatcher) = &self.dispatcher {
             for address in dispatcher.adopt(sockets, lent) {
                 self.listeners.adopted(address, &instances);
@@ -201,7 +206,7 @@ impl Supervisor {
         for (address, listener) in unused {
             let owners = listener.owners.iter();
             let wants =
-                owners.map(|(number, run)| self.wants(address, listener.kind, *number, *run));
+                owners.map(|(instance, run)| self.wants(address, listener.kind, *instance, *run));
             let latest = wants.fold(Want::None, |most, want| match (most, want) {
                 (Want::Open, _) | (_, Want::Open) => Want::Open,
                 (Want::Until(one), Want::Until(other)) => Want::Until(one.max(other)),
@@ -223,18 +228,18 @@ impl Supervisor {
     }
 
     /// Whether an instance whose run has listened at an address may still want it.
-    fn wants(&self, address: &ListenAddress, kind: Kind, number: u32, run: Generation) -> Want {
-        let Some(slot) = self.slots.iter().find(|slot| slot.number == number) else {
+    fn wants(&self, address: &ListenAddress, kind: Kind, instance: Instance, run: RunId) -> Want {
+        let Some(slot) = self.slots.iter().find(|slot| slot.instance == instance) else {
             return Want::None;
         };
-        if slot.processes.iter().any(|it| it.generation == run) {
+        if slot.processes.iter().any(|it| it.run == run) {
             // What it has closed itself the dispatcher sees to.
             return Want::Open;
         }
         if kind == Kind::OneRun {
             return Want::None;
         }
-        let current = match slot.instance.state() {
+        let current = match slot.lifecycle.state() {
             State::Resting(_) if slot.processes.is_empty() => return Want::None,
             State::Running(current) if current.up => slot.current(),
             _ => None,

@@ -109,12 +109,12 @@ impl Supervisor {
         let process = slot.current();
         let now = self.now();
         let lasts = slot.processes.iter().map(|it| it.blocked.counts(now));
-        let before = self.tally.blocked.get(&slot.number);
-        let spent = self.tally.cpu.get(&slot.number).copied();
+        let before = self.tally.blocked.get(&slot.instance);
+        let spent = self.tally.cpu.get(&slot.instance).copied();
         let run = slot.processes.iter();
         let run = run.filter_map(|process| usage::cpu_time(process.pid));
         InstanceMetrics {
-            number: slot.number,
+            instance: slot.instance,
             up: process.is_some(),
             ready: is_ready(slot),
             healthy: slot.healthy(),
@@ -135,7 +135,7 @@ impl Supervisor {
 }
 
 fn is_ready(slot: &Slot) -> bool {
-    slot.instance.current().is_some_and(|run| run.up) && slot.unhealthy().is_none()
+    slot.lifecycle.current().is_some_and(|run| run.up) && slot.unhealthy().is_none()
 }
 
 fn used_by(pid: i32) -> ProcessMetrics {

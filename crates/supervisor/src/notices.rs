@@ -15,6 +15,7 @@ use dispatcher::Notice;
 use process::sockets::{Entry, Holder};
 use rustix::process::Pid;
 use telemetry::events::Event;
+use telemetry::ids::Instance;
 
 /// The latest listeners of workers that are not shared, by their inodes.
 #[derive(Debug, Default)]
@@ -119,7 +120,7 @@ impl Supervisor {
     }
 
     /// Another process has the address that an instance wants.
-    fn is_in_use(&mut self, instance: u32, address: String, by: Option<Holder>) {
+    fn is_in_use(&mut self, instance: Instance, address: String, by: Option<Holder>) {
         self.event(Event::InUse {
             instance,
             address,
@@ -148,18 +149,18 @@ impl Supervisor {
     }
 
     /// A program that no library can give its sockets is told of before it runs.
-    pub(super) fn look_at_program(&mut self, number: u32, app: &App) {
+    pub(super) fn look_at_program(&mut self, instance: Instance, app: &App) {
         let shares = self.dispatcher.is_some();
         let reason = shares
             .then(|| config::takes_no_library(app.program()))
             .flatten()
             .map(|why| format!("{} {why}", app.program().display()));
-        if let Some(slot) = self.slot(number) {
+        if let Some(slot) = self.slot(instance) {
             slot.not_preloaded.clone_from(&reason);
         }
         if let Some(reason) = reason {
             self.event(Event::NotPreloaded {
-                instance: number,
+                instance,
                 pid: 0,
                 reason,
             });
@@ -173,7 +174,7 @@ impl Supervisor {
         let mut events = Vec::new();
         for slot in &mut self.slots {
             for process in &mut slot.processes {
-                let (instance, pid) = (slot.number, process.pid);
+                let (instance, pid) = (slot.instance, process.pid);
                 if due(&mut process.load_check) && !process.loaded && !has_mapped(pid, &library) {
                     let reason = "the library did not load".to_owned();
                     slot.not_preloaded = Some(reason.clone());
@@ -214,7 +215,7 @@ impl Supervisor {
         let mut unfit = Vec::new();
         for slot in &mut self.slots {
             for process in &mut slot.processes {
-                let (instance, pid) = (slot.number, process.pid);
+                let (instance, pid) = (slot.instance, process.pid);
                 let Some(silence) = process.silence.as_mut().filter(|it| it.at <= now) else {
                     continue;
                 };
@@ -227,7 +228,7 @@ impl Supervisor {
                     slot.not_preloaded = Some(reason.clone());
                     let wanted = self.app.needs_library().filter(|_| unseen.is_sure);
                     match wanted {
-                        Some(wanted) => unfit.push((instance, process.generation, wanted, reason)),
+                        Some(wanted) => unfit.push((instance, process.run, wanted, reason)),
                         None => events.push(Event::NotPreloaded {
                             instance,
                             pid,
@@ -259,12 +260,12 @@ impl Supervisor {
     pub(super) fn drained(&mut self, group: i32) {
         let mut processes = self.slots.iter().flat_map(|slot| {
             let processes = slot.processes.iter();
-            processes.map(|process| (slot.number, process))
+            processes.map(|process| (slot.instance, process))
         });
         let drained = processes.find(|(_, process)| process.pid == group);
-        if let Some((number, process)) = drained {
-            let run = process.generation;
-            self.step(number, instance::Event::Drained { run });
+        if let Some((instance, process)) = drained {
+            let run = process.run;
+            self.step(instance, instance::Event::Drained { run });
         }
     }
 }

@@ -72,7 +72,7 @@ impl Supervisor {
             .instances
             .iter()
             .filter(|kept| kept.rest == Rest::Runs && !kept.waits)
-            .map(|kept| kept.number)
+            .map(|kept| kept.instance)
             .collect();
         let mut supervisor = Self {
             spawner: Spawner::new(

@@ -17,6 +17,7 @@ use faults::{and, ended, fault, is_broken, seconds};
 use home::Exit;
 use home::control::{Answer, Refusal, Reply, Snapshot};
 use telemetry::events::Event;
+use telemetry::ids::Instance;
 
 /// What is wanted of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,11 +35,11 @@ pub(super) struct Operation {
     /// Where the answer goes, if anybody has asked.
     answer: Option<Answer>,
     /// Instances of which it is not known yet what comes of them.
-    waiting: Vec<u32>,
+    waiting: Vec<Instance>,
     /// Instances whose turn is still to come.
-    queue: VecDeque<u32>,
+    queue: VecDeque<Instance>,
     /// Instances that it has replaced.
-    replaced: Vec<u32>,
+    replaced: Vec<Instance>,
     /// What they run from then on.
     app: Option<Rc<App>>,
     faults: Vec<String>,
@@ -82,8 +83,8 @@ impl Operation {
     }
 
     /// One after the other, with another configuration if there is one.
-    pub(super) fn in_turn(mut self, numbers: Vec<u32>, app: Option<Rc<App>>) -> Self {
-        self.queue = numbers.into();
+    pub(super) fn in_turn(mut self, instances: Vec<Instance>, app: Option<Rc<App>>) -> Self {
+        self.queue = instances.into();
         self.app = app;
         self
     }
@@ -126,25 +127,25 @@ impl Supervisor {
     pub(super) fn begin(
         &mut self,
         mut operation: Operation,
-        numbers: Vec<u32>,
+        instances: Vec<Instance>,
         event: instance::Event,
     ) {
         // Those who waited for them hear first that they need not.
-        operation.waiting = numbers.clone();
-        operation.meant = numbers.len();
+        operation.waiting = instances.clone();
+        operation.meant = instances.len();
         operation.begun = self.now();
         let older = self.operations.len();
         self.operations.push(operation);
-        for number in &numbers {
+        for instance in &instances {
             // What an older command is told here must not be taken for the answer to this one.
-            self.take_over(*number, older);
-            if let Some(slot) = self.slot(*number) {
+            self.take_over(*instance, older);
+            if let Some(slot) = self.slot(*instance) {
                 slot.outcome = None;
                 slot.end_try(false);
             }
         }
-        for number in numbers {
-            self.step(number, event);
+        for instance in instances {
+            self.step(instance, event);
         }
         self.write_record();
         self.close_operations();
@@ -154,32 +155,32 @@ impl Supervisor {
     pub(super) fn begin_in_turn(&mut self, mut operation: Operation) {
         operation.begun = self.now();
         let older = self.operations.len();
-        let numbers = operation.queue.clone();
+        let instances = operation.queue.clone();
         self.operations.push(operation);
-        for number in numbers {
-            self.take_over(number, older);
+        for instance in instances {
+            self.take_over(instance, older);
         }
         self.close_operations();
     }
 
     /// The operation at an index takes an instance over: older ones that want something else of it
     /// hear which command came in between. Those that want the same hear what comes of this one.
-    fn take_over(&mut self, number: u32, index: usize) {
+    fn take_over(&mut self, instance: Instance, index: usize) {
         let (older, newer) = self.operations.split_at_mut(index);
         let Some(newer) = newer.first() else {
             return;
         };
         for operation in older {
-            let waited = operation.waiting.contains(&number);
+            let waited = operation.waiting.contains(&instance);
             // One that tries a configuration must not hear of a process that runs another one.
             let same = operation.goal == newer.goal && operation.app.is_none();
-            if same || !waited && !operation.queue.contains(&number) {
+            if same || !waited && !operation.queue.contains(&instance) {
                 continue;
             }
-            operation.waiting.retain(|waiting| *waiting != number);
+            operation.waiting.retain(|waiting| *waiting != instance);
             operation.queue.clear();
             operation.fault(format!(
-                "{}-{number}: another command (`{}`) came in between",
+                "{}-{instance}: another command (`{}`) came in between",
                 self.app.name, newer.name
             ));
         }
@@ -201,8 +202,8 @@ impl Supervisor {
         let mut operation = Operation::new("start", Goal::Up, answer);
         for slot in &self.slots {
             match slot.outcome {
-                None if slot.instance.is_at_rest() => {}
-                None => operation.waiting.push(slot.number),
+                None if slot.lifecycle.is_at_rest() => {}
+                None => operation.waiting.push(slot.instance),
                 Some(outcome) => {
                     operation.meant += 1;
                     operation.broken += usize::from(is_broken(slot, &self.app, outcome));
@@ -231,18 +232,18 @@ impl Supervisor {
         if !operation.faults.is_empty() {
             operation.queue.clear();
         }
-        let Some(number) = operation.queue.pop_front() else {
+        let Some(instance) = operation.queue.pop_front() else {
             return false;
         };
         let app = operation.app.clone();
-        let slot = self.slots.iter_mut().find(|slot| slot.number == number);
+        let slot = self.slots.iter_mut().find(|slot| slot.instance == instance);
         let Some(slot) = slot.filter(|slot| !slot.removed) else {
             return true;
         };
-        operation.waiting.push(number);
+        operation.waiting.push(instance);
         slot.outcome = None;
         slot.end_try(false);
-        let runs = slot.instance.current().is_some();
+        let runs = slot.lifecycle.current().is_some();
         match app {
             Some(app) if runs => slot.try_app(app),
             Some(app) => slot.set_app(app),
@@ -250,11 +251,11 @@ impl Supervisor {
         }
         // All run the same: the first one shows whether it is any good.
         let is_first = operation.answer.is_some() && operation.replaced.is_empty();
-        if !operation.replaced.contains(&number) {
-            operation.replaced.push(number);
+        if !operation.replaced.contains(&instance) {
+            operation.replaced.push(instance);
         }
         self.step(
-            number,
+            instance,
             match is_first {
                 true => instance::Event::TryOut,
                 false => instance::Event::Reload,
@@ -264,17 +265,17 @@ impl Supervisor {
     }
 
     /// An instance has ended that a reload has replaced already: the others are left as they are.
-    pub(super) fn ends_by_itself(&mut self, number: u32, status: Exit, uptime: Duration) {
+    pub(super) fn ends_by_itself(&mut self, instance: Instance, status: Exit, uptime: Duration) {
         let name = &self.app.name;
         for operation in &mut self.operations {
-            let waits = operation.waiting.contains(&number);
-            if waits || operation.queue.is_empty() || !operation.replaced.contains(&number) {
+            let waits = operation.waiting.contains(&instance);
+            if waits || operation.queue.is_empty() || !operation.replaced.contains(&instance) {
                 continue;
             }
             let left: Vec<_> = operation.queue.drain(..).collect();
             let left: Vec<_> = left.iter().map(|it| format!("{name}-{it}")).collect();
             operation.faults.push(format!(
-                "{name}-{number} {} after {}; {} not reloaded{}",
+                "{name}-{instance} {} after {}; {} not reloaded{}",
                 ended(status),
                 seconds(uptime),
                 match &left[..] {
@@ -287,19 +288,19 @@ impl Supervisor {
     }
 
     /// Something has come of an instance.
-    pub(super) fn operations_hear(&mut self, number: u32, outcome: Outcome) {
+    pub(super) fn operations_hear(&mut self, instance: Instance, outcome: Outcome) {
         if outcome == Outcome::Superseded {
             // Whoever came in between has told those who waited.
             return;
         }
-        let Some(slot) = self.slots.iter().find(|slot| slot.number == number) else {
+        let Some(slot) = self.slots.iter().find(|slot| slot.instance == instance) else {
             return;
         };
         let fault = fault(slot, &self.app, outcome);
         let mut changed = None;
         for operation in &mut self.operations {
-            if operation.waiting.contains(&number) {
-                operation.waiting.retain(|waiting| *waiting != number);
+            if operation.waiting.contains(&instance) {
+                operation.waiting.retain(|waiting| *waiting != instance);
                 operation.faults.extend(fault.clone());
                 operation.broken += usize::from(is_broken(slot, &self.app, outcome));
                 if let Some(app) = &operation.app
@@ -363,9 +364,9 @@ impl Supervisor {
     }
 
     /// Whether a command stops an instance.
-    pub(super) fn is_being_stopped(&self, number: u32) -> bool {
+    pub(super) fn is_being_stopped(&self, instance: Instance) -> bool {
         let mut operations = self.operations.iter();
-        operations.any(|it| it.goal == Goal::Stopped && it.waiting.contains(&number))
+        operations.any(|it| it.goal == Goal::Stopped && it.waiting.contains(&instance))
     }
 
     /// Whether there is anything left to supervise.

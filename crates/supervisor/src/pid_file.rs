@@ -7,21 +7,22 @@ use super::Supervisor;
 use config::App;
 use safe_files::Rights;
 use telemetry::events::Event;
+use telemetry::ids::{Instance, InstanceId};
 
 impl Supervisor {
     /// Writes an instance's PID to its file. An app does not end for want of it.
-    pub(super) fn write_pid_file(&mut self, app: &App, id: u32, pid: i32) {
+    pub(super) fn write_pid_file(&mut self, app: &App, id: InstanceId, pid: i32) {
         let pid = pid.to_string();
         self.with_pid_file(app, id, |rights, path| rights.replace(path, pid.as_bytes()));
     }
 
     /// Removes the file of a process that was started as `app` and has ended, unless another
     /// process of its instance has written its own PID there.
-    pub(super) fn remove_pid_file(&mut self, app: &App, number: u32) {
+    pub(super) fn remove_pid_file(&mut self, app: &App, instance: Instance) {
         let Some(home) = &self.home else {
             return;
         };
-        let Some(slot) = self.slots.iter().find(|slot| slot.number == number) else {
+        let Some(slot) = self.slots.iter().find(|slot| slot.instance == instance) else {
             return;
         };
         let id = slot.id;
@@ -35,7 +36,7 @@ impl Supervisor {
     fn with_pid_file(
         &mut self,
         app: &App,
-        id: u32,
+        id: InstanceId,
         act: impl FnOnce(&Rights, &Path) -> io::Result<()> + Send,
     ) {
         let path = self.home.as_ref().and_then(|home| home.pid_file(app, id));

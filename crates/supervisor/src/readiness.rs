@@ -7,31 +7,30 @@ use rustix::process::{Pid, getpgid};
 
 use super::Supervisor;
 use super::address_kind::{self, words};
-use super::instance::{self, Generation, SETTLED};
+use super::instance::{self, RunId, SETTLED};
 use super::listeners::RunOf;
 use super::listening::{Kind, Standing};
 use super::spawn::Ready;
+use balance::MemberId;
 use dispatcher::ListenAddress;
+use telemetry::ids::Instance;
 
 impl Supervisor {
     /// A process listens: an instance's own, or a child of it.
     pub(super) fn listens(
         &mut self,
-        (pid, number): (i32, u32),
-        member: u64,
+        (pid, instance): (i32, Instance),
+        member: MemberId,
         (address, chosen): (&ListenAddress, bool),
         members: usize,
     ) {
         let now = self.now();
-        let of = self.run_of(number, pid).and_then(|run| {
-            let slot = self.slots.iter().find(|slot| slot.number == number)?;
-            let process = slot.processes.iter().find(|it| it.generation == run)?;
+        let of = self.run_of(instance, pid).and_then(|run| {
+            let slot = self.slots.iter().find(|slot| slot.instance == instance)?;
+            let process = slot.processes.iter().find(|it| it.run == run)?;
             let pids = [pid, process.pid, parent_of(pid).unwrap_or(0)];
             let kind = address_kind::of(address, chosen, &pids, &words(&process.app));
-            let of = RunOf {
-                instance: number,
-                run,
-            };
+            let of = RunOf { instance, run };
             Some((of, kind))
         });
         let common = self.listeners.joined(member, address, members, of);
@@ -43,19 +42,24 @@ impl Supervisor {
             let processes = self.slots.iter_mut().flat_map(|slot| &mut slot.processes);
             processes.for_each(|process| process.listening.is_common(address));
         }
-        if let Some(process) = self.slot(number).and_then(|slot| slot.process(run)) {
+        if let Some(process) = self.slot(instance).and_then(|slot| slot.process(run)) {
             process.listening.add(address, kind, now);
             if kind != Kind::OneRun {
                 process.silence = None;
                 process.boot = None;
             }
         }
-        self.judge(number);
+        self.judge(instance);
         self.close_unclaimed();
     }
 
     /// A process listens no more.
-    pub(super) fn listens_no_more(&mut self, member: u64, address: &ListenAddress, members: usize) {
+    pub(super) fn listens_no_more(
+        &mut self,
+        member: MemberId,
+        address: &ListenAddress,
+        members: usize,
+    ) {
         let now = self.now();
         if let Some(RunOf { instance, run }) = self.listeners.left(member, address, members) {
             let process = self.slot(instance).and_then(|slot| slot.process(run));
@@ -68,24 +72,24 @@ impl Supervisor {
     }
 
     /// Decides whether the newest process of an instance is up by what it listens on.
-    pub(super) fn judge(&mut self, number: u32) {
+    pub(super) fn judge(&mut self, instance: Instance) {
         let now = self.now();
-        let Some(slot) = self.slot(number) else {
+        let Some(slot) = self.slot(instance) else {
             return;
         };
         for process in &mut slot.processes {
             process.up_at = None;
         }
         let mut changed = None;
-        if let Some(run) = slot.instance.current()
-            && let Some(process) = slot.process(run.generation)
+        if let Some(run) = slot.lifecycle.current()
+            && let Some(process) = slot.process(run.id)
             && process.listening.listens() != run.listens
         {
-            changed = Some((run.generation, !run.listens));
+            changed = Some((run.id, !run.listens));
         }
         let mut over = None;
         let mut lost = None;
-        if let Some((run, old)) = slot.instance.starting()
+        if let Some((run, old)) = slot.lifecycle.starting()
             && !slot.waits_for_ready()
         {
             let at = match slot.standing(run) {
@@ -102,25 +106,22 @@ impl Supervisor {
             }
         }
         if let Some((run, listening)) = changed {
-            self.step(number, instance::Event::Listens { run, listening });
+            self.step(instance, instance::Event::Listens { run, listening });
         }
         // One on trial may have closed its listener.
         if let Some(run) = lost {
             let listening = false;
-            self.step(number, instance::Event::Listens { run, listening });
+            self.step(instance, instance::Event::Listens { run, listening });
         }
         if let Some(run) = over {
-            self.comes_up(number, run, true);
+            self.comes_up(instance, run, true);
         }
     }
 
     /// A process has said over Node's channel that it is ready.
     pub(super) fn is_ready(&mut self, ready: Ready) {
-        let Ready {
-            instance: number,
-            run,
-        } = ready;
-        let Some(slot) = self.slot(number) else {
+        let Ready { instance, run } = ready;
+        let Some(slot) = self.slot(instance) else {
             return;
         };
         let waits = slot.waits_for_ready();
@@ -128,32 +129,32 @@ impl Supervisor {
             .process(run)
             .is_some_and(|process| process.listening.listens());
         if waits {
-            self.comes_up(number, run, listening);
+            self.comes_up(instance, run, listening);
         }
     }
 
     /// To which process of an instance another one belongs.
-    pub(super) fn run_of(&self, number: u32, pid: i32) -> Option<Generation> {
-        let slot = self.slots.iter().find(|slot| slot.number == number)?;
+    pub(super) fn run_of(&self, instance: Instance, pid: i32) -> Option<RunId> {
+        let slot = self.slots.iter().find(|slot| slot.instance == instance)?;
         let group = Pid::from_raw(pid).and_then(|pid| getpgid(Some(pid)).ok());
         let group = group.map(|group| group.as_raw_nonzero().get());
         let mut processes = slot.processes.iter();
         let leader = processes.find(|process| process.pid == pid || Some(process.pid) == group);
         if let Some(leader) = leader {
-            return Some(leader.generation);
+            return Some(leader.run);
         }
         if let [only] = &slot.processes[..] {
-            return Some(only.generation);
+            return Some(only.run);
         }
         // It has left its group: its environment tells.
         let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
-        let marked = |run: &Generation| {
-            let mark = self.spawner.entry(number, *run);
+        let marked = |run: &RunId| {
+            let mark = self.spawner.entry(instance, *run);
             environ
                 .split(|byte| *byte == 0)
                 .any(|it| it == mark.as_bytes())
         };
-        let mut runs = slot.processes.iter().map(|process| process.generation);
+        let mut runs = slot.processes.iter().map(|process| process.run);
         runs.find(marked)
     }
 
@@ -163,10 +164,8 @@ impl Supervisor {
         let answers = self.dispatcher.as_ref().is_some_and(|it| it.answers());
         for slot in &mut self.slots {
             // A successor of one that listens is not up before it does so too.
-            let current = slot.instance.current();
-            let may_be_up = |generation| {
-                current.is_some_and(|run| run.generation == generation || !run.listens)
-            };
+            let current = slot.lifecycle.current();
+            let may_be_up = |meant| current.is_some_and(|run| run.id == meant || !run.listens);
             for process in &mut slot.processes {
                 let pid = process.pid;
                 let due = process.boot.as_mut().filter(|boot| boot.check <= now);
@@ -174,13 +173,13 @@ impl Supervisor {
                 if over || now > process.started + SETTLED {
                     process.boot = None;
                 }
-                if over && may_be_up(process.generation) {
-                    up.push((slot.number, process.generation));
+                if over && may_be_up(process.run) {
+                    up.push((slot.instance, process.run));
                 }
             }
         }
-        for (number, run) in up {
-            self.comes_up(number, run, false);
+        for (instance, run) in up {
+            self.comes_up(instance, run, false);
         }
     }
 }

@@ -34,8 +34,8 @@ impl Supervisor {
         let is_check = self.checks.commands.ended(pid, status) || self.trial_ended(pid, status);
         if let Some(at) = self.orphans.iter().position(|orphan| orphan.pid == pid) {
             // Its own children are ours now.
-            if let Some((number, run)) = self.orphans.swap_remove(at).of {
-                self.ask_what_is_left_of(number, run);
+            if let Some((instance, run)) = self.orphans.swap_remove(at).of {
+                self.ask_what_is_left_of(instance, run);
             }
         } else if !is_check {
             self.exited(pid, status);
@@ -49,7 +49,7 @@ impl Supervisor {
         if let Some(slot) = slots.next()
             && let Some(time) = time
         {
-            self.tally.spent(slot.number, time);
+            self.tally.spent(slot.instance, time);
         }
     }
 }

@@ -160,20 +160,20 @@ impl Supervisor {
         self.event(Event::Renewing { trigger });
         let mut serve = Vec::new();
         let now = self.now();
-        for number in self.numbers() {
-            let Some(slot) = self.slot(number) else {
+        for instance in self.instances() {
+            let Some(slot) = self.slot(instance) else {
                 continue;
             };
-            let stopped = matches!(slot.instance.state(), State::Resting(Rest::Stopped));
+            let stopped = matches!(slot.lifecycle.state(), State::Resting(Rest::Stopped));
             // A process that starts now is new enough, as in `renew_in_turn`.
             let is_new = !urgent && slot.is_starting(now);
             if slot.serves() {
-                serve.push(number);
+                serve.push(instance);
             } else if !stopped && !is_new {
                 // A command that waits for this instance to be up hears of the process that starts
                 // now.
                 slot.outcome = None;
-                self.step(number, instance::Event::Renew);
+                self.step(instance, instance::Event::Renew);
             }
         }
         self.renew_in_turn(serve, urgent);
@@ -186,12 +186,12 @@ impl Supervisor {
             return;
         };
         self.renewal.memory_check = Some(now + memory::INTERVAL);
-        for number in self.numbers() {
-            let Some(slot) = self.slot(number) else {
+        for instance in self.instances() {
+            let Some(slot) = self.slot(instance) else {
                 continue;
             };
             // One that is being replaced gives its memory back soon.
-            let runs = matches!(slot.instance.state(), State::Running(_));
+            let runs = matches!(slot.lifecycle.state(), State::Running(_));
             let process = slot.current().filter(|_| runs);
             let used = process.and_then(|process| {
                 let pid = Pid::from_raw(process.pid)?;
@@ -205,12 +205,12 @@ impl Supervisor {
             if let Some(used) = used {
                 self.event(Event::Renewing {
                     trigger: Trigger::Memory {
-                        instance: number,
+                        instance,
                         used,
                         limit,
                     },
                 });
-                self.renew_in_turn(vec![number], false);
+                self.renew_in_turn(vec![instance], false);
             }
         }
     }

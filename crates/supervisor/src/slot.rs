@@ -10,9 +10,7 @@ use super::address_kind::{is_given, words};
 use super::blocked::{self, Blocked};
 use super::boot::Boot;
 use super::health::Health;
-use super::instance::{
-    Cause, Effect, Event, Generation, Instance, Outcome, Rest, Rules, Run, State,
-};
+use super::instance::{Cause, Effect, Event, Lifecycle, Outcome, Rest, Rules, Run, RunId, State};
 use super::listening::{Expected, Listening, Standing};
 use super::silence::Silence;
 use config::{App, ExecMode};
@@ -21,6 +19,7 @@ use home::{self, Exit, Kept, LastRun, now_ms};
 use process::cgroup::Group;
 use process::node_ipc::Channel;
 use telemetry::figures::{ListenerFigures, WorkerFigures};
+use telemetry::ids::{Instance, InstanceId};
 
 /// In so much time the preload library reports in; if not, it is not there.
 const LOAD_TIME: Duration = Duration::from_secs(2);
@@ -28,7 +27,7 @@ const LOAD_TIME: Duration = Duration::from_secs(2);
 /// A process of an instance that has not been reaped yet.
 #[derive(Debug)]
 pub(super) struct Process {
-    pub(super) generation: Generation,
+    pub(super) run: RunId,
     pub(super) pid: i32,
     /// When it was started, in milliseconds since 1970.
     pub(super) started_at: u64,
@@ -63,9 +62,9 @@ pub(super) struct Process {
 
 impl Process {
     /// One that starts now; where sockets are shared, the library reports in from it.
-    pub(super) fn new(generation: Generation, now: Duration, app: &Rc<App>, shares: bool) -> Self {
+    pub(super) fn new(run: RunId, now: Duration, app: &Rc<App>, shares: bool) -> Self {
         Self {
-            generation,
+            run,
             pid: 0,
             started_at: now_ms(),
             started: now,
@@ -90,15 +89,15 @@ impl Process {
 #[derive(Debug)]
 pub(super) struct Slot {
     /// Its number among all of the home.
-    pub(super) id: u32,
+    pub(super) id: InstanceId,
     /// Its number within the app.
-    pub(super) number: u32,
+    pub(super) instance: Instance,
     /// What its processes run.
     pub(super) app: Rc<App>,
     /// What the successor runs that is being tried.
     pub(super) tried: Option<Rc<App>>,
     rules: Rules,
-    pub(super) instance: Instance,
+    pub(super) lifecycle: Lifecycle,
     pub(super) processes: Vec<Process>,
     /// How its last process ended.
     pub(super) exit: Option<Exit>,
@@ -113,7 +112,7 @@ pub(super) struct Slot {
     /// Why its connections are not distributed.
     pub(super) not_preloaded: Option<String>,
     /// The run of a job that has been told of as going on at its next time.
-    pub(super) still_runs: Option<Generation>,
+    pub(super) still_runs: Option<RunId>,
     /// When its last process was started, and when it had ended.
     pub(super) last_run: Option<LastRun>,
     /// What its last process listened on.
@@ -130,11 +129,11 @@ impl Slot {
         };
         Self {
             id: kept.id,
-            number: kept.number,
+            instance: kept.instance,
             rules: rules(&app),
             app,
             tried: None,
-            instance: Instance::new(rest, kept.restarts, kept.unstable),
+            lifecycle: Lifecycle::new(rest, kept.restarts, kept.unstable),
             processes: Vec::new(),
             exit: kept.exit,
             out_of_memory: kept.out_of_memory,
@@ -151,29 +150,29 @@ impl Slot {
     /// Goes on with processes that another supervisor has started.
     pub(super) fn survive(
         &mut self,
-        last: Generation,
+        last: RunId,
         current: Option<Run>,
         leaving: &[Run],
         cause: Cause,
         now: Duration,
     ) {
-        self.instance
+        self.lifecycle
             .survive(last, current, leaving, cause, &self.rules, now);
     }
 
     /// Lets the state machine hear of something.
     pub(super) fn step(&mut self, event: Event, now: Duration) -> Vec<Effect> {
-        self.instance.step(event, &self.rules, now)
+        self.lifecycle.step(event, &self.rules, now)
     }
 
     /// When the state machine wants to hear of the time.
     pub(super) fn next_time(&self) -> Option<Duration> {
-        self.instance.next_time(&self.rules)
+        self.lifecycle.next_time(&self.rules)
     }
 
     /// When it is to be started, if that may be brought forward.
     pub(super) fn put_off_until(&self) -> Option<Duration> {
-        self.instance.put_off_until(&self.rules)
+        self.lifecycle.put_off_until(&self.rules)
     }
 
     /// From now on processes run this.
@@ -202,16 +201,14 @@ impl Slot {
         self.tried.as_ref().unwrap_or(&self.app).wait_ready
     }
 
-    pub(super) fn process(&mut self, generation: Generation) -> Option<&mut Process> {
-        self.processes
-            .iter_mut()
-            .find(|process| process.generation == generation)
+    pub(super) fn process(&mut self, run: RunId) -> Option<&mut Process> {
+        self.processes.iter_mut().find(|process| process.run == run)
     }
 
     /// Its process that serves.
     pub(super) fn current(&self) -> Option<&Process> {
-        let current = self.instance.current()?.generation;
-        self.processes.iter().find(|it| it.generation == current)
+        let current = self.lifecycle.current()?.id;
+        self.processes.iter().find(|it| it.run == current)
     }
 
     /// Why its process that serves is unhealthy, if it is.
@@ -228,44 +225,44 @@ impl Slot {
 
     /// What the check has found on which its newest process waits, if it does.
     pub(super) fn lacks_health(&self) -> Option<&str> {
-        let newest = self.processes.iter().max_by_key(|it| it.generation)?;
+        let newest = self.processes.iter().max_by_key(|it| it.run)?;
         let health = newest.health.as_ref().filter(|it| it.awaited.is_some())?;
         Some(health.reason().unwrap_or("the first check is not over"))
     }
 
     /// Whether its newest process has ever passed a check.
     pub(super) fn was_well(&self) -> bool {
-        let newest = self.processes.iter().max_by_key(|it| it.generation);
+        let newest = self.processes.iter().max_by_key(|it| it.run);
         let health = newest.and_then(|it| it.health.as_ref());
         health.is_some_and(Health::has_passed)
     }
 
     /// Whether its process is not up yet, and still has time for that.
     pub(super) fn is_starting(&self, now: Duration) -> bool {
-        let run = self.instance.current();
+        let run = self.lifecycle.current();
         run.is_some_and(|run| !run.up && now < run.since + self.rules.listen_timeout)
     }
 
     /// Whether its process serves clients, and a successor can come up beside it.
     pub(super) fn serves(&self) -> bool {
-        self.rules.overlap && self.instance.current().is_some_and(|run| run.listens)
+        self.rules.overlap && self.lifecycle.current().is_some_and(|run| run.listens)
     }
 
     /// What a process of it is expected to listen on.
-    fn expected(&self, run: Generation) -> Expected {
-        match self.current().filter(|it| it.generation != run) {
+    fn expected(&self, run: RunId) -> Expected {
+        match self.current().filter(|it| it.run != run) {
             Some(old) => old.listening.expected(),
             None => self.known.clone(),
         }
     }
 
     /// How far the start of a process has come.
-    pub(super) fn standing(&self, run: Generation) -> Standing {
-        let Some(new) = self.processes.iter().find(|it| it.generation == run) else {
+    pub(super) fn standing(&self, run: RunId) -> Standing {
+        let Some(new) = self.processes.iter().find(|it| it.run == run) else {
             return Standing::Waits;
         };
         let expected = self.expected(run);
-        match self.current().filter(|it| it.generation != run) {
+        match self.current().filter(|it| it.run != run) {
             Some(old) => {
                 let (before, now) = (words(&old.app), words(&new.app));
                 new.listening.beside(&expected, |address| {
@@ -277,7 +274,7 @@ impl Slot {
     }
 
     /// A process is asked to end, or has ended: what it has listened on its successor will, too.
-    pub(super) fn remember_listeners(&mut self, run: Generation) {
+    pub(super) fn remember_listeners(&mut self, run: RunId) {
         let expected = self.process(run).map(|it| it.listening.expected());
         if let Some(expected) = expected.filter(|it| !it.is_empty()) {
             self.known = expected;
@@ -291,8 +288,8 @@ impl Slot {
             return Vec::new();
         };
         let expected = old.listening.expected();
-        let newest = self.processes.iter().max_by_key(|it| it.generation);
-        let newest = newest.filter(|it| it.generation > old.generation);
+        let newest = self.processes.iter().max_by_key(|it| it.run);
+        let newest = newest.filter(|it| it.run > old.run);
         let lacking = expected
             .keys()
             .filter(|address| newest.is_none_or(|newest| !newest.listening.is_on(address)));
@@ -301,12 +298,12 @@ impl Slot {
 
     /// What its newest process has still to do to be up, if it is not; in words.
     fn waits_for(&self) -> Option<String> {
-        let (run, _) = self.instance.starting()?;
+        let (run, _) = self.lifecycle.starting()?;
         if self.waits_for_ready() {
             return Some("process.send(\"ready\")".to_owned());
         }
         let expected = self.expected(run);
-        let process = self.processes.iter().find(|it| it.generation == run)?;
+        let process = self.processes.iter().find(|it| it.run == run)?;
         let lacking = process.listening.lacks(&expected);
         let lacking: Vec<_> = lacking.map(|(address, _)| address.to_string()).collect();
         if process
@@ -336,7 +333,7 @@ impl Slot {
     /// Whether no process of it runs until a trigger starts one, where the app has `triggers`.
     fn waits(&self, triggers: bool) -> bool {
         let rests = matches!(
-            self.instance.state(),
+            self.lifecycle.state(),
             State::Resting(Rest::Ended(_) | Rest::Errored)
         );
         triggers && rests
@@ -347,8 +344,8 @@ impl Slot {
         let waits = self.waits(triggers);
         Kept {
             id: self.id,
-            number: self.number,
-            rest: match self.instance.state() {
+            instance: self.instance,
+            rest: match self.lifecycle.state() {
                 State::Resting(Rest::Errored) => home::Rest::Errored,
                 State::Resting(Rest::Ended(_)) if waits => home::Rest::Runs,
                 State::Resting(Rest::Stopped | Rest::Ended(_)) => home::Rest::Stopped,
@@ -357,8 +354,8 @@ impl Slot {
                 }
             },
             waits,
-            restarts: self.instance.restarts(),
-            unstable: self.instance.unstable(),
+            restarts: self.lifecycle.restarts(),
+            unstable: self.lifecycle.unstable(),
             exit: self.exit,
             out_of_memory: self.out_of_memory,
             not_started: self.not_started.clone(),
@@ -374,8 +371,10 @@ impl Slot {
         figures: &[ListenerFigures],
     ) -> InstanceView {
         use control::State as Shown;
-        let shown = match self.instance.state() {
-            _ if self.instance.current().is_none() && self.instance.is_leaving() => Shown::Stopping,
+        let shown = match self.lifecycle.state() {
+            _ if self.lifecycle.current().is_none() && self.lifecycle.is_leaving() => {
+                Shown::Stopping
+            }
             State::Resting(Rest::Errored) => Shown::Errored,
             State::Resting(Rest::Stopped | Rest::Ended(_)) => Shown::Stopped,
             State::Waiting { until } if until > now => Shown::Waiting,
@@ -386,7 +385,7 @@ impl Slot {
         let process = self.current();
         let own = || {
             let workers = figures.iter().flat_map(|listener| &listener.workers);
-            workers.filter(|worker| worker.instance == self.number)
+            workers.filter(|worker| worker.instance == self.instance)
         };
         let any = own().next().is_some();
         let by_request = own().any(|worker| worker.requests.is_some());
@@ -400,7 +399,7 @@ impl Slot {
         };
         InstanceView {
             id: self.id,
-            number: self.number,
+            instance: self.instance,
             state: shown,
             pid: process.map(|process| process.pid),
             since: process.map(|process| process.started_at),
@@ -410,8 +409,8 @@ impl Slot {
                 .and_then(|process| process.blocked.lasts(now))
                 .map(blocked::millis),
             unhealthy: self.unhealthy().map(str::to_owned),
-            restarts: self.instance.restarts(),
-            unstable: self.instance.unstable(),
+            restarts: self.lifecycle.restarts(),
+            unstable: self.lifecycle.unstable(),
             exit: self.exit,
             out_of_memory: self.out_of_memory,
             bound: process.and_then(|process| Some(process.group.as_ref()?.bound())),

@@ -10,12 +10,13 @@ use sys::{ChannelPlace, ChildSetup, Tie};
 use tokio::sync::mpsc;
 
 use super::descriptors;
-use super::instance::Generation;
+use super::instance::RunId;
 use super::pipes;
 use config::{App, Environment, ExecMode, RUN_VAR};
 use home::runtime_folder::RuntimeFolder;
 use process::cgroup::{self, Branch, Group};
 use process::node_ipc::Channel;
+use telemetry::ids::Instance;
 
 /// Says who distributes connections in `node:cluster`, in Node and Bun: with "none" its workers listen
 /// themselves, and are workers for us, too. Otherwise the primary accepts and passes connections on,
@@ -47,8 +48,8 @@ pub(super) struct Spawner {
 /// A process of an instance has said that it is ready.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Ready {
-    pub(super) instance: u32,
-    pub(super) run: Generation,
+    pub(super) instance: Instance,
+    pub(super) run: RunId,
 }
 
 /// A worker that was started.
@@ -104,12 +105,12 @@ impl Spawner {
     }
 
     /// What the variable is set to by which the processes of a run are known, on the whole machine.
-    fn mark(&self, instance: u32, run: Generation) -> String {
+    fn mark(&self, instance: Instance, run: RunId) -> String {
         format!("{instance}.{run}.{}", self.name)
     }
 
     /// The entry of the environment by which the processes of a run are known.
-    pub(super) fn entry(&self, instance: u32, run: Generation) -> String {
+    pub(super) fn entry(&self, instance: Instance, run: RunId) -> String {
         format!("{RUN_VAR}={}", self.mark(instance, run))
     }
 
@@ -121,8 +122,8 @@ impl Spawner {
         &self,
         app: &App,
         env: &Environment,
-        instance: u32,
-        run: Generation,
+        instance: Instance,
+        run: RunId,
     ) -> io::Result<Spawned> {
         let mut command = Command::new(app.program());
         command
@@ -188,8 +189,8 @@ impl Spawner {
     pub(super) fn group(
         &self,
         app: &App,
-        instance: u32,
-        run: Generation,
+        instance: Instance,
+        run: RunId,
     ) -> io::Result<Option<Group>> {
         let (Some(branch), Some(limit)) = (&self.branch, app.max_memory) else {
             return Ok(None);

@@ -35,15 +35,15 @@ impl Supervisor {
         let by = self.now() + NEXT_ATTEMPT;
         let put_off = self.slots.iter().filter_map(|slot| {
             let until = slot.put_off_until()?;
-            Some((until, slot.number))
+            Some((until, slot.instance))
         });
-        let Some((_, number)) = put_off.min().filter(|(until, _)| *until > by) else {
+        let Some((_, instance)) = put_off.min().filter(|(until, _)| *until > by) else {
             return;
         };
         if self.starving == Starving::Yes {
             self.starving = Starving::Told;
             self.event(Event::Hurrying);
         }
-        self.step(number, instance::Event::Hurry { by });
+        self.step(instance, instance::Event::Hurry { by });
     }
 }

@@ -14,7 +14,7 @@ use sys::LeftOpen;
 
 use super::Supervisor;
 use super::ended::Ended;
-use super::instance::{Cause, Generation, Run};
+use super::instance::{Cause, Run, RunId};
 use super::slot::{Process, Slot};
 use super::spawn::Ready;
 use super::succession::Predecessor;
@@ -23,6 +23,7 @@ use home::{Exit, Kept, Rest, now_ms};
 use process::node_ipc::Channel;
 use process::tree;
 use telemetry::events::Event;
+use telemetry::ids::{Instance, InstanceId};
 
 /// What is noted of an app's instances.
 #[derive(Debug, Default, Deserialize, Serialize)]
@@ -43,15 +44,16 @@ struct InstanceNote {
     kept: Kept,
     /// It goes when it is at rest.
     removed: bool,
-    last: Generation,
+    last: RunId,
     /// The process that serves, or starts without one before it.
-    current: Option<Generation>,
+    current: Option<RunId>,
     processes: Vec<ProcessNote>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]
 struct ProcessNote {
-    generation: Generation,
+    #[serde(rename = "generation")]
+    run: RunId,
     pid: i32,
     started_at: u64,
     up: bool,
@@ -71,7 +73,7 @@ pub(super) struct Survivors {
     /// By the pipe's descriptor the beginning of a line.
     begun: Vec<(i32, Vec<u8>)>,
     /// Those that are to end.
-    leaving: Vec<(u32, Generation, Cause)>,
+    leaving: Vec<(Instance, RunId, Cause)>,
     /// Those that have ended before they could be taken over.
     ended: Vec<Ended>,
     /// Process groups that have nothing to do any more, but for what the supervisor before this one finishes.
@@ -109,7 +111,7 @@ impl Supervisor {
         let instances = self
             .slots
             .iter()
-            .filter(|slot| !slot.removed || !slot.instance.is_at_rest());
+            .filter(|slot| !slot.removed || !slot.lifecycle.is_at_rest());
         let notes = Notes {
             door: self.door,
             instances: instances.map(|slot| note_of(slot, triggers)).collect(),
@@ -141,32 +143,32 @@ impl Supervisor {
     }
 
     fn take_instance_over(&mut self, note: InstanceNote, left: &mut LeftOpen) {
-        let (now, number) = (self.now(), note.kept.number);
+        let (now, instance) = (self.now(), note.kept.instance);
         let app = self.app.clone();
         let mut current = None;
         let mut leaving = Vec::new();
         for process in note.processes {
             let age = Duration::from_millis(now_ms().saturating_sub(process.started_at));
-            let run = Run::survived(process.generation, now.saturating_sub(age), process.up);
+            let run = Run::survived(process.run, now.saturating_sub(age), process.up);
             self.note_missing(&process);
-            if note.current == Some(process.generation) {
+            if note.current == Some(process.run) {
                 current = Some(run);
             } else {
                 leaving.push(run);
             }
-            self.take_process_over((number, note.kept.id), process, run, &app, left);
+            self.take_process_over((instance, note.kept.id), process, run, &app, left);
         }
         let cause = match note.kept.rest {
             Rest::Runs if current.is_some() => Cause::Replaced,
             Rest::Runs => Cause::Restarted,
             Rest::Stopped | Rest::Errored => Cause::Stopped,
         };
-        let runs = leaving.iter().map(|run| (number, run.generation, cause));
+        let runs = leaving.iter().map(|run| (instance, run.id, cause));
         self.survivors.leaving.extend(runs);
         if current.is_some() {
-            self.wanted.retain(|wanted| *wanted != number);
+            self.wanted.retain(|wanted| *wanted != instance);
         }
-        if let Some(slot) = self.slot(number) {
+        if let Some(slot) = self.slot(instance) {
             slot.removed = note.removed;
             slot.survive(note.last, current, &leaving, cause, now);
         }
@@ -189,7 +191,7 @@ impl Supervisor {
 
     fn take_process_over(
         &mut self,
-        (number, id): (u32, u32),
+        (instance, id): (Instance, InstanceId),
         note: ProcessNote,
         run: Run,
         app: &Rc<App>,
@@ -202,13 +204,13 @@ impl Supervisor {
             .output
             .map(|(out, err)| (take(Some(out)), take(Some(err))));
         let ready = Ready {
-            instance: number,
-            run: note.generation,
+            instance,
+            run: note.run,
         };
         let shares = self.dispatcher.is_some();
         let group = match note.group {
             true => {
-                let group = self.spawner.group(app, number, note.generation);
+                let group = self.spawner.group(app, instance, note.run);
                 group.ok().flatten()
             }
             false => None,
@@ -224,13 +226,13 @@ impl Supervisor {
             load_check: None,
             silence: None,
             boot: None,
-            ..Process::new(note.generation, run.since, app, shares)
+            ..Process::new(note.run, run.since, app, shares)
         };
         if let Some((Some(out), Some(err))) = output {
             let begun = [&out, &err].map(|pipe| self.survivors.take_begun(pipe.as_raw_fd()));
-            self.capture((number, id), (out, err), begun, app);
+            self.capture((instance, id), (out, err), begun, app);
         }
-        if let Some(slot) = self.slot(number) {
+        if let Some(slot) = self.slot(instance) {
             slot.processes.push(process);
         }
     }
@@ -247,8 +249,8 @@ impl Supervisor {
             None if processes > 0 => self.event(Event::TookOver { processes }),
             None => {}
         }
-        for (number, run, cause) in std::mem::take(&mut self.survivors.leaving) {
-            self.drain(number, run, cause);
+        for (instance, run, cause) in std::mem::take(&mut self.survivors.leaving) {
+            self.drain(instance, run, cause);
         }
         for ended in std::mem::take(&mut self.survivors.ended) {
             self.ended(ended);
@@ -323,17 +325,17 @@ fn number(pid: &Pid) -> i32 {
 }
 
 fn note_of(slot: &Slot, triggers: bool) -> InstanceNote {
-    let current = slot.instance.current();
-    let is_up = |generation| {
-        let runs = [current, slot.instance.newest()];
+    let current = slot.lifecycle.current();
+    let is_up = |meant| {
+        let runs = [current, slot.lifecycle.newest()];
         let mut runs = runs.into_iter().flatten();
-        runs.any(|run| run.generation == generation && run.up)
+        runs.any(|run| run.id == meant && run.up)
     };
     let processes = slot.processes.iter().map(|process| ProcessNote {
-        generation: process.generation,
+        run: process.run,
         pid: process.pid,
         started_at: process.started_at,
-        up: is_up(process.generation),
+        up: is_up(process.run),
         stdin: process.stdin.as_ref().map(AsRawFd::as_raw_fd),
         output: process.output,
         channel: process.channel.as_ref().map(AsRawFd::as_raw_fd),
@@ -342,8 +344,8 @@ fn note_of(slot: &Slot, triggers: bool) -> InstanceNote {
     InstanceNote {
         kept: slot.kept(triggers),
         removed: slot.removed,
-        last: slot.instance.last(),
-        current: current.map(|run| run.generation),
+        last: slot.lifecycle.last(),
+        current: current.map(|run| run.id),
         processes: processes.collect(),
     }
 }

@@ -60,9 +60,9 @@ impl Supervisor {
                 let _ = kill_process(orphan.pid, Signal::KILL);
             }
         }
-        for number in self.numbers() {
-            self.step(number, instance::Event::Time);
-            self.judge(number);
+        for instance in self.instances() {
+            self.step(instance, instance::Event::Time);
+            self.judge(instance);
         }
         self.close_unclaimed();
         self.look_at_processes(now);

@@ -193,14 +193,14 @@ impl Supervisor {
 
     /// Whether nothing is under way that would end with this supervisor.
     fn is_calm(&self) -> bool {
-        let generation = |run: Option<Run>| run.map(|run| run.generation);
-        let is_calm = |instance: &super::instance::Instance| {
-            generation(instance.current()) == generation(instance.newest())
+        let id = |run: Option<Run>| run.map(|run| run.id);
+        let is_calm = |lifecycle: &super::instance::Lifecycle| {
+            id(lifecycle.current()) == id(lifecycle.newest())
         };
         self.ending.is_none()
             && self.delay.is_none()
             && self.operations.is_empty()
-            && self.slots.iter().all(|slot| is_calm(&slot.instance))
+            && self.slots.iter().all(|slot| is_calm(&slot.lifecycle))
     }
 
     /// Asks the program whether it can follow.

@@ -8,25 +8,26 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 use crate::figures::{Foreign, ListenerFigures};
+use crate::ids::Instance;
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
 pub enum Event {
     /// An instance's process was started.
-    Started { instance: u32, pid: i32 },
+    Started { instance: Instance, pid: i32 },
     /// An instance could not be started.
-    StartFailed { instance: u32, reason: String },
+    StartFailed { instance: Instance, reason: String },
     /// A process listens; `members` is how many do so at this address now.
     Listening {
-        instance: u32,
+        instance: Instance,
         pid: i32,
         address: String,
         members: usize,
     },
     /// A process listens no more.
     Left {
-        instance: u32,
+        instance: Instance,
         pid: i32,
         address: String,
         members: usize,
@@ -37,7 +38,7 @@ pub enum Event {
     },
     /// An instance's process has ended.
     Exited {
-        instance: u32,
+        instance: Instance,
         pid: i32,
         code: Option<i32>,
         signal: Option<i32>,
@@ -51,21 +52,21 @@ pub enum Event {
     },
     /// The library is not in this process: its connections are not distributed.
     NotPreloaded {
-        instance: u32,
+        instance: Instance,
         pid: i32,
         reason: String,
     },
     /// A program whose sockets are not shared is not run, for what was asked for needs that.
     Unfit {
-        instance: u32,
+        instance: Instance,
         wanted: String,
         reason: String,
     },
     /// A process is idle, and listens nowhere.
-    Silent { instance: u32, pid: i32 },
+    Silent { instance: Instance, pid: i32 },
     /// Somebody else has the address that a worker wants.
     InUse {
-        instance: u32,
+        instance: Instance,
         address: String,
         by: Option<String>,
         /// The app of the same home that this is a process of.
@@ -80,17 +81,17 @@ pub enum Event {
     TookOver { processes: usize },
     /// A worker wants an address whose port a socket has that was passed to maitred, at another one.
     PassedElsewhere {
-        instance: u32,
+        instance: Instance,
         address: String,
         passed: String,
     },
     /// An instance shares the UDP socket of another one.
-    DatagramsShared { instance: u32, address: String },
+    DatagramsShared { instance: Instance, address: String },
     /// An instance cannot share the UDP socket of another one, for the kernel does not give it.
-    DatagramsNotShared { instance: u32, address: String },
+    DatagramsNotShared { instance: Instance, address: String },
     /// A worker's user may not listen on this port, and the config does not allow it.
     PrivilegedPort {
-        instance: u32,
+        instance: Instance,
         address: String,
         port: u16,
     },
@@ -140,7 +141,7 @@ pub enum Event {
     },
     /// The last run of a job goes on at a time of its calendar; the next one `waits` for its end, or is
     /// left out.
-    StillRuns { instance: u32, waits: bool },
+    StillRuns { instance: Instance, waits: bool },
     /// What should restart instances by itself does not.
     NoTrigger { trigger: String, reason: String },
     /// Lines cannot be written to a log, and are dropped from now on.
@@ -158,9 +159,9 @@ pub enum Event {
     /// An instance's PID could not be written, or its file not be removed.
     PidFileFailing { path: String, reason: String },
     /// A Node process has written that it crashes on an unhandled promise rejection.
-    Rejection { instance: u32 },
+    Rejection { instance: Instance },
     /// The output of a process cannot be read.
-    Deaf { instance: u32, reason: String },
+    Deaf { instance: Instance, reason: String },
     /// The metrics endpoint cannot be had at its address, and is tried again.
     MetricsFailing { address: String, reason: String },
     /// What has changed could not be written to the home folder.
@@ -177,7 +178,7 @@ pub enum Event {
         /// Its number, in hexadecimal, as its client was told.
         id: String,
         /// The instance that had it; none if none had.
-        instance: Option<u32>,
+        instance: Option<Instance>,
         status: u16,
         reason: String,
         /// The response had begun, so that its end alone told the client.
@@ -188,25 +189,29 @@ pub enum Event {
     /// How many more have failed, and were not reported one by one.
     RequestsFailed { count: u64 },
     /// A worker's event loop has stood still for so many milliseconds, and still does.
-    Blocked { instance: u32, pid: i32, lasts: u64 },
+    Blocked {
+        instance: Instance,
+        pid: i32,
+        lasts: u64,
+    },
     /// It goes on, after so many milliseconds.
     Unblocked {
-        instance: u32,
+        instance: Instance,
         pid: i32,
         lasted: u64,
     },
     /// A process is unhealthy by its check, for this reason in words.
     HealthFailed {
-        instance: u32,
+        instance: Instance,
         pid: i32,
         reason: String,
     },
     /// It is healthy again.
-    HealthPassed { instance: u32, pid: i32 },
+    HealthPassed { instance: Instance, pid: i32 },
     /// A draining process has requests in progress: it gets the stop signal in so many milliseconds at
     /// the latest.
     Draining {
-        instance: u32,
+        instance: Instance,
         pid: i32,
         most: u64,
         /// Connections of which it is not known whether a request is in progress are waited for, too.
@@ -230,15 +235,15 @@ pub enum Trigger {
     Change { path: String, others: u64 },
     /// More memory, in bytes, than the limit.
     Memory {
-        instance: u32,
+        instance: Instance,
         used: u64,
         limit: u64,
     },
     /// An event loop that has stood still for so many milliseconds.
-    Hang { instance: u32, lasts: u64 },
+    Hang { instance: Instance, lasts: u64 },
     /// So many health checks in a row that failed, the last one for this reason in words.
     Health {
-        instance: u32,
+        instance: Instance,
         failures: u32,
         reason: String,
     },
@@ -336,7 +341,7 @@ mod tests {
     #[test]
     fn an_event_is_one_flat_object() {
         let event = Event::Exited {
-            instance: 2,
+            instance: Instance(2),
             pid: 7,
             code: Some(1),
             signal: None,

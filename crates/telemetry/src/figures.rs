@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::ids::Instance;
+
 /// One listening address. Times are in nanoseconds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ListenerFigures {
@@ -86,7 +88,7 @@ impl From<balance::Waits> for WaitFigures {
 /// One worker behind a listener; what was counted of those that had its place before is in it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WorkerFigures {
-    pub instance: u32,
+    pub instance: Instance,
     /// Tells apart several workers of one instance.
     pub ordinal: u32,
     /// None while no process has this place.

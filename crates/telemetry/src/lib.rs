@@ -4,4 +4,5 @@
 
 pub mod events;
 pub mod figures;
+pub mod ids;
 pub mod metrics;

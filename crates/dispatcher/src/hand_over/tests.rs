@@ -18,6 +18,7 @@ use wire::Handoff;
 use crate::ids::ListenerId;
 use crate::members::{Caller, Holder};
 use crate::{Dispatcher, Notice, RegistrationSettings, Settings, membership};
+use telemetry::ids::Instance;
 
 const SECOND: u64 = 1_000_000_000;
 
@@ -151,7 +152,7 @@ fn channel_of_new(dispatcher: &Dispatcher) -> OwnedFd {
         // No loop probe: the policy does not need one.
         let caller = Caller {
             holder: Holder { pid, tid: 0 },
-            instance: 0,
+            instance: Instance(0),
             fd: -1,
         };
         membership::take_in(listener, caller, cx).unwrap().2

@@ -34,6 +34,7 @@ use crate::notices::Notices;
 use crate::registration_events::RegistrationEvents;
 use crate::workers::Workers;
 use parked::Parked;
+use telemetry::ids::Place;
 
 /// How many connections are taken from one member before others have their turn.
 const BATCH: usize = 64;
@@ -109,12 +110,12 @@ impl Connections {
         now: Nanos,
         listener: ListenerId,
         member: MemberId,
-        key: u64,
+        place: Place,
         workers: &mut Workers,
     ) {
         if let Some(queue) = self.queues.get_mut(&listener) {
             let open = workers.counts.of(member).count();
-            queue.balancer.join(now, member, key, open, workers);
+            queue.balancer.join(now, member, place.key(), open, workers);
             self.parked.tell(now, member);
             // Where clients stick to their workers, connections stay.
             if self.settings.policy != ConnectionPolicy::IpHash {

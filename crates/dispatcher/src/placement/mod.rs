@@ -33,6 +33,7 @@ use crate::registration_events::RegistrationEvents;
 use crate::workers::Workers;
 use connections::Connections;
 use requests::Requests;
+use telemetry::ids::Place;
 
 /// A request that a worker which drains has to answer.
 pub(super) use proxy::Awaited;
@@ -117,12 +118,12 @@ impl Placement {
         now: Nanos,
         listener: ListenerId,
         member: MemberId,
-        key: u64,
+        place: Place,
         workers: &mut Workers,
     ) {
         match self {
-            Self::Connections(connections) => connections.join(now, listener, member, key, workers),
-            Self::Requests(requests) => requests.join(listener, member, key, workers),
+            Self::Connections(it) => it.join(now, listener, member, place, workers),
+            Self::Requests(it) => it.join(listener, member, place, workers),
         }
     }
 
@@ -437,14 +438,11 @@ impl Placement {
         }
     }
 
-    /// What was counted of the requests of each worker at a listener, by their places' keys.
-    pub(super) fn worker_requests(
-        &self,
-        listener: ListenerId,
-    ) -> Option<HashMap<u64, WorkerRequests>> {
+    /// What was counted of the requests of each worker at a listener, by their places.
+    pub(super) fn worker_requests(&self, at: ListenerId) -> Option<HashMap<Place, WorkerRequests>> {
         match self {
             Self::Connections(_) => None,
-            Self::Requests(requests) => Some(requests.proxy.workers(listener.0)),
+            Self::Requests(requests) => Some(requests.proxy.workers(at.0)),
         }
     }
 }

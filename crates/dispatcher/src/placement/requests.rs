@@ -21,6 +21,7 @@ use crate::notice::Notice;
 use crate::notices::Notices;
 use crate::token::Token;
 use crate::workers::Workers;
+use telemetry::ids::Place;
 
 /// The proxy, and what is reported of it.
 #[derive(Debug)]
@@ -57,10 +58,10 @@ impl Requests {
         &mut self,
         listener: ListenerId,
         member: MemberId,
-        key: u64,
+        place: Place,
         workers: &mut Workers,
     ) {
-        self.proxy.join(listener.0, member, key);
+        self.proxy.join(listener.0, member, place);
         self.proxy.settle(workers);
     }
 

@@ -205,7 +205,7 @@ impl Registrar {
             }
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
                 let _ = self.notices.try_send(Notice::PrivilegedPort {
-                    instance: question.request.instance,
+                    instance: question.instance(),
                     address: address.clone(),
                 });
             }
@@ -215,7 +215,7 @@ impl Registrar {
     }
 
     fn tell_in_use(&self, question: &Question, address: &ListenAddress) -> Result<(), Gone> {
-        let instance = question.request.instance;
+        let instance = question.instance();
         let address = address.clone();
         let port = address.port();
         let passed = match port {
@@ -278,7 +278,7 @@ impl Registrar {
             Some(ListenAddress::Tcp { socket, .. })
                 if !self.settings.private_ports.contains(&socket.port()) =>
             {
-                let instance = question.request.instance;
+                let instance = question.instance();
                 let (pid, identity) = (question.peer.pid, &question.peer.identity);
                 let own = rustix::process::geteuid().as_raw();
                 let user = (identity.uid != own).then_some(User {

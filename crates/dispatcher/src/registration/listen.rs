@@ -344,7 +344,7 @@ pub(super) fn caller(question: &Question) -> Caller {
             pid: question.peer.pid,
             tid: question.request.tid,
         },
-        instance: question.request.instance,
+        instance: question.instance(),
         fd: question.request.fd,
     }
 }

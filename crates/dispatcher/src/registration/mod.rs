@@ -47,6 +47,7 @@ use claims::Claims;
 use closing::Closer;
 use peer::Peer;
 use reserve::Reserve;
+use telemetry::ids::Instance;
 
 /// Refusals are told of once in this time.
 const REMINDER: Duration = Duration::from_secs(10);
@@ -125,6 +126,13 @@ struct Question {
     socket: OwnedFd,
     /// The kernel's number for that socket, and never another one.
     cookie: Option<u64>,
+}
+
+impl Question {
+    /// The instance that the process says it belongs to.
+    fn instance(&self) -> Instance {
+        Instance(self.request.instance)
+    }
 }
 
 /// An answer, and what goes along.

@@ -20,6 +20,7 @@ use super::context::Context;
 use super::ids::ListenerId;
 use super::registration::PathNote;
 pub(super) use restore::take_over;
+use telemetry::ids::Instance;
 
 /// Where the notes are kept, and whether they are out of date.
 #[derive(Debug, Default)]
@@ -61,7 +62,7 @@ struct MemberNote {
     id: u64,
     /// The index of its listener.
     listener: usize,
-    instance: u32,
+    instance: Instance,
     ordinal: u32,
     /// By process and thread.
     holders: Vec<(i32, i32)>,

@@ -19,13 +19,14 @@ use crate::connection::Connection;
 use crate::context::Context;
 use crate::endings;
 use crate::endpoint::Endpoint;
-use crate::ids::{ListenerId, Place};
+use crate::ids::ListenerId;
 use crate::listeners::{Closing, Opened};
 use crate::members::{Holder, Member};
 use crate::membership::join;
 use crate::registered;
 use crate::registration::{KeptPath, UnixPath};
 use crate::registration_events::RegistrationEvent;
+use telemetry::ids::Place;
 
 /// The sockets that each process has.
 pub(super) type Held = HashMap<i32, BTreeSet<u64>>;

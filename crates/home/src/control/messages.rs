@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{PROTOCOL, Snapshot};
 use config::App;
 use telemetry::events::Event;
+use telemetry::ids::InstanceId;
 use telemetry::metrics::AppMetrics;
 
 /// A request with the version of who makes it.
@@ -41,33 +42,39 @@ pub enum Request {
     /// Answer when all that is being started is up, or is known not to be.
     Await,
     /// Let these run.
-    Start { ids: Option<Vec<u32>> },
+    Start { ids: Option<Vec<InstanceId>> },
     /// End these.
-    Stop { ids: Option<Vec<u32>> },
+    Stop { ids: Option<Vec<InstanceId>> },
     /// End these, and start them again; with a new configuration if there is one.
     Restart {
-        ids: Option<Vec<u32>>,
+        ids: Option<Vec<InstanceId>>,
         #[serde(default)]
         app: Option<Box<App>>,
     },
     /// The same, one after the other, and so that the app serves on.
     Reload {
-        ids: Option<Vec<u32>>,
+        ids: Option<Vec<InstanceId>>,
         #[serde(default)]
         app: Option<Box<App>>,
     },
     /// End these, and forget them.
-    Delete { ids: Option<Vec<u32>> },
+    Delete { ids: Option<Vec<InstanceId>> },
     /// Run so many instances; whoever asks has taken the numbers for those that are new.
-    Scale { instances: u32, ids: Vec<u32> },
+    Scale {
+        instances: u32,
+        ids: Vec<InstanceId>,
+    },
     /// Forget what has been counted.
-    Reset { ids: Option<Vec<u32>> },
+    Reset { ids: Option<Vec<InstanceId>> },
     /// Open the log files again under their names.
     ReopenLogs,
     /// Send a signal to these.
-    Signal { ids: Option<Vec<u32>>, signal: i32 },
+    Signal {
+        ids: Option<Vec<InstanceId>>,
+        signal: i32,
+    },
     /// Write a line to the standard input of one.
-    Send { id: u32, line: String },
+    Send { id: InstanceId, line: String },
     /// Make way for this program, which is another version of maitred, and goes on with all that there is.
     Update { program: PathBuf },
     /// Write the app's folder again, which was removed.
@@ -175,7 +182,9 @@ mod tests {
 
     #[test]
     fn a_request_is_one_flat_object() {
-        let envelope = Envelope::new(Request::Stop { ids: Some(vec![1]) });
+        let envelope = Envelope::new(Request::Stop {
+            ids: Some(vec![InstanceId(1)]),
+        });
         let text = serde_json::to_string(&envelope).unwrap();
         assert_eq!(text, r#"{"protocol":1,"do":"stop","ids":[1]}"#);
         let back: Envelope = serde_json::from_str(&text).unwrap();

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use crate::{Exit, Kept, LastRun, Record, Rest};
 use config::App;
 use telemetry::figures::Foreign;
+use telemetry::ids::{Instance, InstanceId};
 
 /// An app at one moment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,9 +35,10 @@ pub struct Snapshot {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct InstanceView {
     /// Its number among all of this home.
-    pub id: u32,
+    pub id: InstanceId,
     /// Its number within the app.
-    pub number: u32,
+    #[serde(rename = "number")]
+    pub instance: Instance,
     pub state: State,
     /// Its process.
     pub pid: Option<i32>,
@@ -196,14 +198,14 @@ impl InstanceView {
             exit: self.exit,
             out_of_memory: self.out_of_memory,
             last_run: self.last_run,
-            ..Kept::new(self.id, self.number, Rest::Runs)
+            ..Kept::new(self.id, self.instance, Rest::Runs)
         }
     }
 
     fn at_rest(kept: &Kept) -> Self {
         Self {
             id: kept.id,
-            number: kept.number,
+            instance: kept.instance,
             state: match kept.rest {
                 // What starts it is gone with its supervisor.
                 _ if kept.waits => State::Crashed,

@@ -4,6 +4,7 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use telemetry::ids::Instance;
 
 /// So much of a text is kept: entries wait in memory.
 const LONGEST: usize = 2048;
@@ -58,6 +59,6 @@ pub struct Entry {
     pub referer: Option<Text>,
     pub user_agent: Option<Text>,
     /// The instance that had it.
-    pub instance: Option<u32>,
+    pub instance: Option<Instance>,
     pub outcome: Outcome,
 }

@@ -9,6 +9,7 @@ use jiff::tz::TimeZone;
 use serde::Serialize;
 
 use super::entry::{Entry, Outcome, Text};
+use telemetry::ids::Instance;
 
 /// What nginx writes where a client has gone before it was told anything.
 const GONE: u16 = 499;
@@ -124,7 +125,7 @@ struct Object<'a> {
     duration_ms: f64,
     referer: Option<Cow<'a, str>>,
     user_agent: Option<Cow<'a, str>>,
-    instance: Option<u32>,
+    instance: Option<Instance>,
     id: String,
     outcome: &'static str,
 }
@@ -205,7 +206,7 @@ mod tests {
             bytes: 42,
             referer: Some(Text::of(b"https://example.org/")),
             user_agent: Some(Text::of("Mozilla/5.0 (ü)".as_bytes())),
-            instance: Some(3),
+            instance: Some(Instance(3)),
             outcome: Outcome::Answered,
         }
     }

@@ -6,6 +6,7 @@ use std::io::Write;
 use super::super::{Capture, DateFormat, Files, Format, Rotation};
 use super::*;
 use safe_files::Rights;
+use telemetry::ids::{Instance, InstanceId};
 
 struct Worker {
     out: std::io::PipeWriter,
@@ -16,8 +17,8 @@ fn add(capture: &Capture, format: Format, instance: u32, files: Files) -> Worker
     let (out_read, out) = std::io::pipe().unwrap();
     let (err_read, err) = std::io::pipe().unwrap();
     capture.add(Source {
-        instance,
-        id: instance,
+        instance: Instance(instance),
+        id: InstanceId(instance),
         out: out_read.into(),
         err: err_read.into(),
         files,
@@ -53,7 +54,7 @@ fn each_stream_has_its_file_and_both_have_one() {
             &capture,
             Format::Plain,
             instance,
-            files.of_instance(instance),
+            files.of_instance(InstanceId(instance)),
         );
         writeln!(worker.out, "out of {instance}").unwrap();
         drop(worker.out);
@@ -193,8 +194,8 @@ fn another_one_goes_on_after_a_pause() {
     let (out_read, mut out) = std::io::pipe().unwrap();
     let (err_read, mut err) = std::io::pipe().unwrap();
     let source = |begun| Source {
-        instance: 0,
-        id: 0,
+        instance: Instance(0),
+        id: InstanceId(0),
         out: out_read.try_clone().unwrap().into(),
         err: err_read.try_clone().unwrap().into(),
         files: files.clone(),
@@ -269,8 +270,8 @@ fn memory_for_unfinished_lines_is_bounded() {
         let (out, writer) = std::io::pipe().unwrap();
         let (err, _) = std::io::pipe().unwrap();
         keeper.add(Source {
-            instance,
-            id: instance,
+            instance: Instance(instance),
+            id: InstanceId(instance),
             out: out.into(),
             err: err.into(),
             files: Files {

@@ -37,6 +37,7 @@ mod tests {
     use crate::Stream;
     use crate::view::Voice;
     use safe_files::Rights;
+    use telemetry::ids::InstanceId;
 
     #[test]
     fn flushing_empties_what_is_there() {
@@ -50,7 +51,7 @@ mod tests {
         let entries = paths.map(|path| Entry {
             app: "a".into(),
             voice: Voice::Worker {
-                id: 0,
+                id: InstanceId(0),
                 stream: Stream::Out,
             },
             path,

@@ -163,6 +163,7 @@ mod tests {
     use crate::Stream;
     use crate::view::Voice;
     use safe_files::Rights;
+    use telemetry::ids::InstanceId;
 
     struct Log {
         _folder: tempfile::TempDir,
@@ -177,7 +178,7 @@ mod tests {
             let followed = Followed::new(Entry {
                 app: "a".into(),
                 voice: Voice::Worker {
-                    id: 0,
+                    id: InstanceId(0),
                     stream: Stream::Out,
                 },
                 path: path.clone(),

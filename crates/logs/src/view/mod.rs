@@ -22,6 +22,7 @@ pub use flush::flush;
 use reader::Reader;
 use safe_files::Rights;
 pub use show::{Form, View};
+use telemetry::ids::InstanceId;
 
 /// A log that can be looked at.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -37,7 +38,7 @@ pub struct Entry {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Voice {
     /// A worker; `id` is the number by which users know it.
-    Worker { id: u32, stream: Stream },
+    Worker { id: InstanceId, stream: Stream },
     /// The app's supervisor, of what it does and of what went wrong.
     Supervisor,
 }

@@ -247,10 +247,11 @@ fn json_line(entry: &Entry, line: &[u8], now: Option<Timestamp>, out: &mut Vec<u
 mod tests {
     use super::*;
     use safe_files::Rights;
+    use telemetry::ids::InstanceId;
 
     fn shown(view: &View, line: &[u8], live: bool) -> String {
         let voice = Voice::Worker {
-            id: 2,
+            id: InstanceId(2),
             stream: Stream::Err,
         };
         shown_of(voice, view, line, live)

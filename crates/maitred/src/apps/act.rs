@@ -11,6 +11,7 @@ use config::{App, signal_name};
 use home::control::{Connection, Fault, Refusal, Request, Snapshot};
 use home::{Claim, Exit, Home, Kept, Numbers, Record, Rest};
 use telemetry::events::Event;
+use telemetry::ids::{Instance, InstanceId};
 
 /// A supervisor that is about to end, or to be there, is waited for so long.
 const IN_BETWEEN: Duration = Duration::from_secs(30);
@@ -214,7 +215,7 @@ impl Selected {
                 signal: *signal,
             },
             Action::Send(line) => Request::Send {
-                id: self.ids().first().copied().unwrap_or(u32::MAX),
+                id: self.ids().first().copied().unwrap_or(InstanceId(u32::MAX)),
                 line: line.clone(),
             },
         })
@@ -259,7 +260,7 @@ impl Selected {
             }
             Action::BringBack(saved) => {
                 for kept in &mut record.instances {
-                    let saved = saved.iter().find(|saved| saved.number == kept.number);
+                    let saved = saved.iter().find(|saved| saved.instance == kept.instance);
                     if let Some(saved) = saved.filter(|saved| saved.is_supervised()) {
                         kept.rest = saved.rest;
                         kept.waits = saved.waits;
@@ -285,13 +286,12 @@ impl Selected {
                 let now = u32::try_from(record.instances.len()).unwrap_or(u32::MAX);
                 let missing = count.saturating_sub(now);
                 let ids = Numbers::lock(home)?.take(missing, None)?;
-                let taken: Vec<_> = record.instances.iter().map(|kept| kept.number).collect();
-                let free = (0..).filter(|number| !taken.contains(number));
-                for (number, id) in free.zip(ids) {
-                    record.instances.push(Kept::new(id, number, Rest::Runs));
+                let taken: Vec<_> = record.instances.iter().map(|kept| kept.instance).collect();
+                for (instance, id) in Instance::free(&taken).zip(ids) {
+                    record.instances.push(Kept::new(id, instance, Rest::Runs));
                     runs = true;
                 }
-                record.instances.sort_by_key(|kept| kept.number);
+                record.instances.sort_by_key(|kept| kept.instance);
                 record
                     .instances
                     .truncate(usize::try_from(*count).unwrap_or(usize::MAX));
@@ -425,8 +425,8 @@ impl Known {
 
 /// What went wrong with an instance that runs no more.
 fn fault(record: &Record, kept: &Kept) -> Option<String> {
-    let (app, number) = (&record.app, kept.number);
-    let name = format!("{}-{number}", app.name);
+    let (app, instance) = (&record.app, kept.instance);
+    let name = format!("{}-{instance}", app.name);
     if let Some(reason) = &kept.not_started {
         return Some(format!("{name} could not be started: {reason}"));
     }

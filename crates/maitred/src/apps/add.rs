@@ -7,6 +7,7 @@ use anyhow::bail;
 use super::Known;
 use config::App;
 use home::{AppFolder, Claim, Home, Kept, Numbers, Record, Rest, now_ms};
+use telemetry::ids::{Instance, InstanceId};
 
 /// Another command that adds the same app is waited for so long.
 const PATIENCE: Duration = Duration::from_millis(500);
@@ -15,7 +16,7 @@ const PATIENCE: Duration = Duration::from_millis(500);
 #[derive(Clone, Copy, Debug)]
 struct Wanted {
     /// Its number, if it has had one that is free.
-    id: Option<u32>,
+    id: Option<InstanceId>,
     rest: Rest,
     waits: bool,
 }
@@ -103,13 +104,16 @@ fn add_to(
     let highest = wanted.iter().filter_map(|it| it.id).max();
     let fresh = numbers.take(u32::try_from(missing).unwrap_or(u32::MAX), highest)?;
     let mut fresh = fresh.into_iter();
-    let instances = (0..).zip(wanted).filter_map(|(number, wanted)| {
-        let id = wanted.id.or_else(|| fresh.next())?;
-        Some(Kept {
-            waits: wanted.waits,
-            ..Kept::new(id, number, wanted.rest)
-        })
-    });
+    let instances = (0..)
+        .map(Instance)
+        .zip(wanted)
+        .filter_map(|(instance, wanted)| {
+            let id = wanted.id.or_else(|| fresh.next())?;
+            Some(Kept {
+                waits: wanted.waits,
+                ..Kept::new(id, instance, wanted.rest)
+            })
+        });
     let record = Record {
         instances: instances.collect(),
         app,

@@ -16,6 +16,7 @@ use rustix::io::Errno;
 use super::{Known, all, select};
 use home::control::{Fault, Subscription, Told};
 use home::{AppFolder, CONTROL, Home};
+use telemetry::ids::{Instance, InstanceId};
 
 /// How often a supervisor is tried that does not listen yet.
 const AGAIN: Duration = Duration::from_millis(100);
@@ -40,7 +41,7 @@ pub(crate) struct Following<'a> {
 struct Source {
     known: Known,
     /// The numbers of the instances that are meant, within the app; `None` for all.
-    numbers: Option<Vec<u32>>,
+    instances: Option<Vec<Instance>>,
     subscription: Subscription,
 }
 
@@ -50,7 +51,7 @@ pub(crate) enum News {
     /// Something has happened to an app, or to these instances of it.
     Told {
         known: Known,
-        numbers: Option<Vec<u32>>,
+        instances: Option<Vec<Instance>>,
         told: Told,
     },
     /// An app cannot be followed.
@@ -104,7 +105,7 @@ impl<'a> Following<'a> {
                 };
                 match Subscription::new(socket, self.since) {
                     Ok(subscription) => self.sources.push(Source {
-                        numbers: numbers(&one.known, one.ids.as_deref()),
+                        instances: instances_of(&one.known, one.ids.as_deref()),
                         known: one.known,
                         subscription,
                     }),
@@ -189,7 +190,7 @@ impl<'a> Following<'a> {
             let (told, result) = source.subscription.read();
             news.extend(told.into_iter().map(|told| News::Told {
                 known: source.known.clone(),
-                numbers: source.numbers.clone(),
+                instances: source.instances.clone(),
                 told,
             }));
             match result {
@@ -241,11 +242,11 @@ impl<'a> Following<'a> {
 }
 
 /// The numbers within the app of those instances.
-fn numbers(known: &Known, ids: Option<&[u32]>) -> Option<Vec<u32>> {
+fn instances_of(known: &Known, ids: Option<&[InstanceId]>) -> Option<Vec<Instance>> {
     let ids = ids?;
     let instances = known.record.instances.iter();
     let meant = instances.filter(|kept| ids.contains(&kept.id));
-    Some(meant.map(|kept| kept.number).collect())
+    Some(meant.map(|kept| kept.instance).collect())
 }
 
 /// Why the kernel does not watch, and what helps.

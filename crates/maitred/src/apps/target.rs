@@ -7,18 +7,19 @@ use anyhow::{Context, bail};
 use regex_lite::Regex;
 
 use super::Known;
+use telemetry::ids::InstanceId;
 
 /// An app that is meant, or some of its instances.
 #[derive(Clone, Debug)]
 pub(crate) struct Selected {
     pub(crate) known: Known,
     /// The numbers of those that are meant; `None` for all.
-    pub(crate) ids: Option<Vec<u32>>,
+    pub(crate) ids: Option<Vec<InstanceId>>,
 }
 
 impl Selected {
     /// The numbers of those that are meant.
-    pub(crate) fn ids(&self) -> Vec<u32> {
+    pub(crate) fn ids(&self) -> Vec<InstanceId> {
         match &self.ids {
             Some(ids) => ids.clone(),
             None => {
@@ -120,7 +121,7 @@ pub(crate) fn find(known: &[Known], target: &str) -> anyhow::Result<Vec<Selected
     if !found.is_empty() {
         return Ok(found);
     }
-    if let Ok(id) = target.parse::<u32>() {
+    if let Ok(id) = target.parse().map(InstanceId) {
         let has = |known: &&Known| known.record.instances.iter().any(|kept| kept.id == id);
         return Ok(known
             .iter()

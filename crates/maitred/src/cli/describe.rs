@@ -84,7 +84,7 @@ fn passes_connections_on(snapshot: &Snapshot, view: &InstanceView) -> bool {
 
 fn describe(home: &Home, snapshot: &Snapshot, view: &InstanceView, colours: bool, to: &mut String) {
     let app = &snapshot.app;
-    let title = format!("instance {} ({}-{})", view.id, app.name, view.number);
+    let title = format!("instance {} ({}-{})", view.id, app.name, view.instance);
     let title = shown::plain(&title);
     let bold = Style::new().bold();
     to.push_str(&if colours {
@@ -142,7 +142,10 @@ fn of_instance(snapshot: &Snapshot, view: &InstanceView) -> Vec<Row> {
         ("name", app.name.clone()),
         ("namespace", app.namespace.clone()),
         ("version", or_none(version)),
-        ("instance", format!("{} of {}", view.number, app.instances)),
+        (
+            "instance",
+            format!("{} of {}", view.instance, app.instances),
+        ),
         ("restarts", view.restarts.to_string()),
         ("unstable restarts", view.unstable.to_string()),
         ("pid", or_none(view.pid.map(|pid| pid.to_string()))),

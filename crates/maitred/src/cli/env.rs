@@ -8,13 +8,14 @@ use clap::Args;
 use super::together;
 use crate::apps;
 use home::{self, Home};
+use telemetry::ids::InstanceId;
 
 /// Print the environment of an instance, secrets and all.
 #[derive(Debug, Args)]
 pub(super) struct Env {
     /// The instance's number.
     #[arg(value_parser = together::instance_number)]
-    id: u32,
+    id: InstanceId,
 }
 
 impl Env {
@@ -27,7 +28,7 @@ impl Env {
                 continue;
             };
             let app = &known.record.app;
-            let env = home::environment(Some(&home), app, kept.number, kept.id);
+            let env = home::environment(Some(&home), app, kept.instance, kept.id);
             let lines = env.iter().flat_map(|(name, value)| {
                 [name.as_bytes(), b": ", value.as_bytes(), b"\n"].concat()
             });

@@ -17,6 +17,7 @@ use home::control::Told;
 use home::{Home, now_ms};
 use supervisor::output::Sentences;
 use telemetry::events::Event;
+use telemetry::ids::Instance;
 
 /// Show what happens to apps, until Ctrl-C: starts, exits, reloads, trouble.
 ///
@@ -105,11 +106,11 @@ impl Writer {
                 }
                 News::Told {
                     known,
-                    numbers,
+                    instances,
                     told,
                 } => {
-                    let numbers = numbers.as_deref();
-                    out.write_all(self.lines(known, numbers, told)?.as_bytes())?;
+                    let instances = instances.as_deref();
+                    out.write_all(self.lines(known, instances, told)?.as_bytes())?;
                 }
             }
         }
@@ -120,7 +121,7 @@ impl Writer {
     fn lines(
         &mut self,
         known: &Known,
-        numbers: Option<&[u32]>,
+        instances: Option<&[Instance]>,
         told: &Told,
     ) -> serde_json::Result<String> {
         let app = &known.record.app;
@@ -128,8 +129,8 @@ impl Writer {
             Told::Happened(happened) => happened.at,
             Told::Missed(_) => now_ms(),
         };
-        if let (Told::Happened(happened), Some(numbers)) = (told, numbers)
-            && !concerns(&happened.event, numbers)
+        if let (Told::Happened(happened), Some(instances)) = (told, instances)
+            && !concerns(&happened.event, instances)
         {
             return Ok(String::new());
         }
@@ -172,10 +173,10 @@ impl Writer {
 }
 
 /// Whether an event is one of these instances, or of the whole app.
-fn concerns(event: &Event, numbers: &[u32]) -> bool {
+fn concerns(event: &Event, instances: &[Instance]) -> bool {
     let event = serde_json::to_value(event).unwrap_or_default();
     let instance = event.get("instance").and_then(serde_json::Value::as_u64);
-    instance.is_none_or(|instance| numbers.iter().any(|number| u64::from(*number) == instance))
+    instance.is_none_or(|instance| instances.iter().any(|it| u64::from(it.0) == instance))
 }
 
 fn timestamp(at: u64) -> Timestamp {
@@ -198,10 +199,12 @@ mod tests {
 
     #[test]
     fn an_instance_has_its_events_and_those_of_the_app() {
-        let of = |instance| Event::Rejection { instance };
-        assert!(concerns(&of(2), &[1, 2]));
-        assert!(!concerns(&of(0), &[1, 2]));
-        assert!(concerns(&Event::Uncounted, &[1, 2]));
+        let of = |instance| Event::Rejection {
+            instance: Instance(instance),
+        };
+        assert!(concerns(&of(2), &[Instance(1), Instance(2)]));
+        assert!(!concerns(&of(0), &[Instance(1), Instance(2)]));
+        assert!(concerns(&Event::Uncounted, &[Instance(1), Instance(2)]));
     }
 
     #[test]

@@ -25,6 +25,7 @@ use process::cgroup::Branch;
 use supervisor::{self, Above, Supervisor};
 use supervisor::{guard, output};
 use telemetry::events::EventFile;
+use telemetry::ids::{Instance, InstanceId};
 
 /// The word that the command line of a child begins with.
 pub(super) const COMMAND: &str = "foreground";
@@ -115,7 +116,8 @@ fn supervise(
         })?;
         supervisor::make_room();
         let output = output::Output::shown(&app, events, shared)?;
-        let instances = (0..app.instances).map(|number| Kept::new(number, number, Rest::Runs));
+        let instances = (0..app.instances)
+            .map(|number| Kept::new(InstanceId(number), Instance(number), Rest::Runs));
         let record = Record {
             instances: instances.collect(),
             created_at: now_ms(),

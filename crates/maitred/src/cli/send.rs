@@ -6,13 +6,14 @@ use clap::Args;
 use super::{Manner, together};
 use crate::apps::Action;
 use home::Home;
+use telemetry::ids::InstanceId;
 
 /// Write a line to the standard input of an instance.
 #[derive(Debug, Args)]
 pub(super) struct Send {
     /// The instance's number.
     #[arg(value_parser = together::instance_number)]
-    id: u32,
+    id: InstanceId,
 
     /// What to write.
     line: String,

@@ -13,6 +13,7 @@ use config::{self, App, ConfigFile};
 use home::Home;
 use supervisor::output::{Sentences, has_colours};
 use telemetry::events::Event;
+use telemetry::ids::InstanceId;
 
 /// The apps that the targets mean.
 ///
@@ -280,8 +281,8 @@ pub(super) fn whole_number(text: &str) -> Result<i64, String> {
 ///
 /// # Errors
 /// If it is none; says what is expected.
-pub(super) fn instance_number(text: &str) -> Result<u32, String> {
-    text.parse().map_err(|_| {
+pub(super) fn instance_number(text: &str) -> Result<InstanceId, String> {
+    text.parse().map(InstanceId).map_err(|_| {
         format!(
             "expected the number of an instance, as `maitred ls` shows it, not \"{}\"",
             text.escape_debug()

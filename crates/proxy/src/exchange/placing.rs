@@ -66,7 +66,7 @@ pub(crate) fn start<W: Workers>(
     };
     if is_handed {
         if let Some(exchange) = client.exchange() {
-            exchange.record.worker = listener.balancer.key(member);
+            exchange.record.worker = listener.place(member);
         }
         return;
     }

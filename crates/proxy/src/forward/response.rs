@@ -13,6 +13,7 @@ use crate::exchange::{Exchange, Stage};
 use crate::io::Io;
 use crate::link::{Input, Link, Read};
 use crate::listener::Listeners;
+use telemetry::ids::Place;
 
 /// Passes on some of a response.
 pub(crate) fn pass(client: &mut Client, cx: &mut Context) -> Passed {
@@ -153,9 +154,9 @@ fn broken(exchange: &Exchange) -> Passed {
     }
 }
 
-/// The key of the worker behind a listener that has this number there.
-fn worker(listeners: &Listeners, listener: u64, member: balance::MemberId) -> Option<u64> {
-    listeners.get(listener)?.balancer.key(member)
+/// Which worker it is behind a listener that has this number there.
+fn worker(listeners: &Listeners, listener: u64, member: balance::MemberId) -> Option<Place> {
+    listeners.get(listener)?.place(member)
 }
 
 /// What is wrong with a response's body, in the words that the reader has for requests.

@@ -12,6 +12,7 @@ use crate::downstream::carrier::Carrier;
 use crate::exchange::begin::COOKIE;
 use crate::exchange::{Answer, Exchange, encoder};
 use crate::upstream::connection::keep_for;
+use telemetry::ids::Place;
 
 /// How long a response's head may be, where requests' heads may not be longer.
 const RESPONSE_HEAD: usize = 256 * 1024;
@@ -38,12 +39,12 @@ pub(super) struct Rules<'a, F> {
     pub(super) carrier: Carrier,
     /// Clients' connections go on after a response.
     pub(super) keeps_clients: bool,
-    /// The key of the worker that responds.
+    /// Which worker responds.
     pub(super) worker: F,
 }
 
 /// Reads interim responses and the response's head, and writes them for the client.
-pub(super) fn read<'a, F: Fn() -> Option<u64>>(
+pub(super) fn read<'a, F: Fn() -> Option<Place>>(
     mut input: &'a [u8],
     exchange: &mut Exchange,
     rules: Rules<'_, F>,
@@ -107,7 +108,7 @@ fn pass_interim(
 }
 
 /// Writes the head for the client, and notes how the body goes on.
-fn write<F: Fn() -> Option<u64>>(
+fn write<F: Fn() -> Option<Place>>(
     response: &Response<'_, '_>,
     exchange: &mut Exchange,
     rules: &Rules<'_, F>,
@@ -124,9 +125,10 @@ fn write<F: Fn() -> Option<u64>>(
     let worker = (rules.worker)();
     let header = settings.instance_header.as_deref();
     let instance = worker.filter(|_| header.is_some());
-    let instance = instance.map_or_else(String::new, |key| (key >> 32).to_string());
+    let instance = instance.map_or_else(String::new, |place| place.instance.to_string());
     let is_sticky = settings.balance.policy == RequestPolicy::Sticky;
     let cookie = worker
+        .map(Place::key)
         .filter(|key| is_sticky && exchange.wants != Some(*key))
         .map(|key| format!("{COOKIE}={key:x}; Path=/; HttpOnly; SameSite=Lax"));
     let extra = Extra {

@@ -28,7 +28,7 @@ pub(crate) fn open(
     };
     if record.worker.is_none() {
         let listener = listeners.get(client.listener);
-        record.worker = listener.and_then(|listener| listener.balancer.key(member));
+        record.worker = listener.and_then(|listener| listener.place(member));
     }
     client.phase = Phase::Tunnel(Tunnel {
         record,

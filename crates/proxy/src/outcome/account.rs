@@ -11,6 +11,7 @@ use crate::detect::Spoken;
 use crate::downstream::client::{Client, Phase};
 use crate::listener::Listener;
 use crate::slab::Slab;
+use telemetry::ids::Place;
 
 /// A request is over.
 pub(crate) fn account(id: u64, mut record: Record, outcome: Outcome, cx: &mut Context) {
@@ -66,12 +67,12 @@ pub(crate) fn moved(id: u64, record: Record, cx: &mut Context) {
     }
 }
 
-/// What was counted of each worker at a listener, by their keys, with what is in progress.
+/// What was counted of each worker at a listener, by their places, with what is in progress.
 pub(crate) fn workers(
     id: u64,
     listener: &Listener,
     clients: &Slab<Client>,
-) -> HashMap<u64, WorkerRequests> {
+) -> HashMap<Place, WorkerRequests> {
     let mut workers = listener.workers.clone();
     let here = clients.iter().filter(|(_, client)| client.listener == id);
     let busy = here.filter_map(|(_, client)| match &client.phase {
@@ -79,8 +80,8 @@ pub(crate) fn workers(
         Phase::Tunnel(tunnel) => tunnel.record.worker,
         _ => None,
     });
-    for key in busy {
-        let worker = workers.entry(key).or_default();
+    for place in busy {
+        let worker = workers.entry(place).or_default();
         worker.total += 1;
         worker.in_progress += 1;
     }

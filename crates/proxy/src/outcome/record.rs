@@ -11,6 +11,7 @@ use logs::access::{self, Entry, Text};
 use super::Outcome;
 use crate::limits::client_limit::ClientLimit;
 use crate::listener::Listener;
+use telemetry::ids::Place;
 
 /// What is known of a request from its beginning to its end.
 #[derive(Debug)]
@@ -31,8 +32,8 @@ pub(crate) struct Record {
     pub(crate) bytes: u64,
     /// It has one of its client's places.
     pub(crate) has_place: bool,
-    /// The key of the worker that has it.
-    pub(crate) worker: Option<u64>,
+    /// The worker that has it.
+    pub(crate) worker: Option<Place>,
 }
 
 impl Record {
@@ -129,7 +130,7 @@ fn entry(record: &Record, asked: Asked, now: Nanos, outcome: Outcome) -> Entry {
         bytes: record.bytes,
         referer: asked.referer,
         user_agent: asked.user_agent,
-        instance: record.worker.and_then(|key| u32::try_from(key >> 32).ok()),
+        instance: record.worker.map(|place| place.instance),
         outcome: match outcome {
             Outcome::Answered => access::Outcome::Answered,
             Outcome::Upgraded => access::Outcome::Upgraded,

@@ -2,6 +2,7 @@
 
 use super::*;
 use telemetry::figures::{RequestFigures, WorkerRequests};
+use telemetry::ids::Place;
 
 /// The figures, of which every request must be in exactly one place.
 fn figures(world: &World) -> RequestFigures {
@@ -165,7 +166,7 @@ fn a_closed_listener_goes_with_its_last_request() {
 fn each_worker_has_its_own_figures() {
     let mut world = World::new(2, settings(RequestPolicy::RoundRobin));
     let worker = |world: &World, key: u64| {
-        let counted = world.proxy.workers(GATE).get(&key).copied();
+        let counted = world.proxy.workers(GATE).get(&Place::of_key(key)).copied();
         let WorkerRequests {
             total,
             in_progress,

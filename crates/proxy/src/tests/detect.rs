@@ -2,6 +2,7 @@
 
 use super::*;
 use telemetry::figures::Foreign;
+use telemetry::ids::Place;
 
 const GET: &str = "GET / HTTP/1.1\r\nHost: a\r\n\r\n";
 /// Is not repeated.
@@ -164,7 +165,7 @@ fn a_worker_that_speaks_first_gets_whole_connections() {
         (3, 3, 0)
     );
     // One that joins may speak HTTP.
-    world.proxy.join(GATE, MemberId(9), 9);
+    world.proxy.join(GATE, MemberId(9), Place::of_key(9));
     let _third = world.connect();
     world.run();
     assert!(world.channels.lying.is_empty());

@@ -16,6 +16,7 @@ use rustix::event::epoll;
 
 use super::*;
 use downstream::client::{Client, Phase};
+use telemetry::ids::Place;
 
 mod accounts;
 mod bodies;
@@ -132,7 +133,7 @@ impl World {
         proxy.set_time(SECOND);
         proxy.open(GATE, &[1, 0], "here".to_owned());
         for id in 0..members {
-            proxy.join(GATE, MemberId(id), id);
+            proxy.join(GATE, MemberId(id), Place::of_key(id));
         }
         // A response has come there.
         proxy.cx.listeners.get_mut(GATE).unwrap().spoken = crate::detect::Spoken::Http;

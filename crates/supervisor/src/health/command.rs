@@ -68,10 +68,10 @@ impl Supervisor {
 
     fn start_command(&mut self, of: RunOf, words: &[OsString]) -> Result<Running, String> {
         let home = self.home.as_ref();
-        let slot = self.slots.iter().find(|slot| slot.number == of.instance);
+        let slot = self.slots.iter().find(|slot| slot.instance == of.instance);
         let slot = slot.ok_or("the instance is gone")?;
         let mut processes = slot.processes.iter();
-        let process = processes.find(|process| process.generation == of.run);
+        let process = processes.find(|process| process.run == of.run);
         let app = &process.ok_or("the instance is gone")?.app;
         let env = home::environment(home, app, of.instance, slot.id);
         let (program, arguments) = words.split_first().ok_or("it names no program")?;

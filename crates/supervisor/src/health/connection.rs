@@ -5,6 +5,7 @@ use std::io;
 use std::time::Duration;
 
 use crate::span;
+use balance::MemberId;
 use dispatcher::{CheckConnection, Checks, ListenAddress};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
@@ -34,7 +35,7 @@ pub(super) enum Asked {
 /// One check of an instance, over the channels of all its workers.
 #[derive(Debug)]
 pub(super) struct Check {
-    pub(super) workers: Vec<u64>,
+    pub(super) workers: Vec<MemberId>,
     pub(super) port: Option<u16>,
     pub(super) asked: Asked,
     pub(super) timeout: Duration,
@@ -151,7 +152,7 @@ async fn one(
 }
 
 /// Waits until the worker has taken the connection.
-async fn accepts(checks: &Checks, worker: u64, deadline: Instant) -> Result<(), Wrong> {
+async fn accepts(checks: &Checks, worker: MemberId, deadline: Instant) -> Result<(), Wrong> {
     let mut pause = FIRST_LOOK;
     while !checks.was_taken(worker).await {
         let next = Instant::now() + pause;

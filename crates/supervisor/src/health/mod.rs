@@ -13,12 +13,13 @@ use std::time::Duration;
 use tokio::sync::mpsc;
 
 use super::Supervisor;
-use super::instance::{self, Generation, SETTLED, State};
+use super::instance::{self, RunId, SETTLED, State};
 use super::listeners::RunOf;
 use config::{App, Check};
 use connection::Asked;
 pub(crate) use standing::Health;
 use telemetry::events::{Event, Trigger};
+use telemetry::ids::Instance;
 
 /// How many results may wait to be heard.
 const RESULTS: usize = 64;
@@ -75,30 +76,30 @@ pub(super) fn of(app: &App, now: Duration) -> Option<Health> {
 
 impl Supervisor {
     /// A process is up, as far as is seen of it. With a check it is while that passes.
-    pub(super) fn comes_up(&mut self, number: u32, run: Generation, listening: bool) {
+    pub(super) fn comes_up(&mut self, instance: Instance, run: RunId, listening: bool) {
         let now = self.now();
-        let process = self.slot(number).and_then(|slot| slot.process(run));
+        let process = self.slot(instance).and_then(|slot| slot.process(run));
         if let Some(health) = process.and_then(|process| process.health.as_mut())
             && !health.is_well()
         {
             health.awaits(listening, now);
             return;
         }
-        self.step(number, instance::Event::Up { run, listening });
+        self.step(instance, instance::Event::Up { run, listening });
     }
 
     /// Begins the checks that are due.
     pub(super) fn check_health(&mut self, now: Duration) {
-        for number in self.numbers() {
-            let Some(slot) = self.slot(number) else {
+        for instance in self.instances() {
+            let Some(slot) = self.slot(instance) else {
                 continue;
             };
-            let serves = slot.instance.current().map(|run| run.generation);
-            let starts = slot.instance.starting();
+            let serves = slot.lifecycle.current().map(|run| run.id);
+            let starts = slot.lifecycle.starting();
             let waits_for_ready = slot.waits_for_ready();
             let mut due = Vec::new();
             for process in &mut slot.processes {
-                let run = process.generation;
+                let run = process.run;
                 let Some(health) = process.health.as_mut() else {
                     continue;
                 };
@@ -119,7 +120,6 @@ impl Supervisor {
                 due.push((run, health.rules().clone()));
             }
             for (run, rules) in due {
-                let instance = number;
                 self.begin_check(RunOf { instance, run }, rules);
             }
         }
@@ -149,15 +149,15 @@ impl Supervisor {
     pub(super) fn checked(&mut self, checked: Checked) {
         let now = self.now();
         let Checked { of, verdict } = checked;
-        let number = of.instance;
-        let Some(slot) = self.slot(number) else {
+        let instance = of.instance;
+        let Some(slot) = self.slot(instance) else {
             return;
         };
-        let runs = match slot.instance.state() {
-            State::Running(run) => run.generation == of.run,
+        let runs = match slot.lifecycle.state() {
+            State::Running(run) => run.id == of.run,
             _ => false,
         };
-        let on_trial = matches!(slot.instance.starting(), Some((run, Some(_))) if run == of.run);
+        let on_trial = matches!(slot.lifecycle.starting(), Some((run, Some(_))) if run == of.run);
         let waits_for_ready = slot.waits_for_ready();
         let Some(process) = slot.process(of.run) else {
             return;
@@ -188,35 +188,32 @@ impl Supervisor {
         if follows.changed {
             self.event(match is_unhealthy {
                 true => Event::HealthFailed {
-                    instance: number,
+                    instance,
                     pid,
                     reason: reason.clone(),
                 },
-                false => Event::HealthPassed {
-                    instance: number,
-                    pid,
-                },
+                false => Event::HealthPassed { instance, pid },
             });
         }
         if fails_trial {
-            self.step(number, instance::Event::Unwell { run: of.run });
+            self.step(instance, instance::Event::Unwell { run: of.run });
         }
         match awaited {
             // What it listens on may have changed since.
-            Some(true) if !waits_for_ready => self.judge(number),
-            Some(listening) => self.comes_up(number, of.run, listening),
+            Some(true) if !waits_for_ready => self.judge(instance),
+            Some(listening) => self.comes_up(instance, of.run, listening),
             None => {}
         }
         // One that is being replaced is gone soon.
         if follows.replace && runs {
             self.event(Event::Renewing {
                 trigger: Trigger::Health {
-                    instance: number,
+                    instance,
                     failures,
                     reason,
                 },
             });
-            self.renew_in_turn(vec![number], false);
+            self.renew_in_turn(vec![instance], false);
         }
     }
 }

@@ -28,13 +28,13 @@ const CAUSES: [(&str, &[Event], Cause); 6] = [
         &[
             Event::Reload,
             Event::Up {
-                run: 2,
+                run: RunId(2),
                 listening: true,
             },
         ],
         Cause::Replaced,
     ),
-    ("unfit", &[Event::Unfit { run: 1 }], Cause::Stopped),
+    ("unfit", &[Event::Unfit { run: RunId(1) }], Cause::Stopped),
 ];
 
 fn draining() -> Rules {
@@ -53,7 +53,10 @@ fn life_of(rules: &Rules, events: &[Event], open: Open) -> Vec<(u64, Effect)> {
         let its = effects.into_iter().filter(|effect| {
             matches!(
                 effect,
-                Effect::Drain(1, _) | Effect::Waits(1, ..) | Effect::Ask(1) | Effect::Kill(1)
+                Effect::Drain(RunId(1), _)
+                    | Effect::Waits(RunId(1), ..)
+                    | Effect::Ask(RunId(1))
+                    | Effect::Kill(RunId(1))
             )
         });
         seen.extend(its.map(|effect| (at, effect)));
@@ -68,7 +71,7 @@ fn life_of(rules: &Rules, events: &[Event], open: Open) -> Vec<(u64, Effect)> {
             Open::Endless => false,
         };
         match drained {
-            true => step(Event::Drained { run: 1 }, at),
+            true => step(Event::Drained { run: RunId(1) }, at),
             false => step(Event::Time, at),
         }
     }
@@ -81,9 +84,14 @@ fn life_of(rules: &Rules, events: &[Event], open: Open) -> Vec<(u64, Effect)> {
 fn a_process_ends_in_one_way_whatever_calls_for_it() {
     for (name, events, cause) in CAUSES {
         for open in OPEN {
-            let drain = (100, Effect::Drain(1, cause));
-            let waits = (1100, Effect::Waits(1, cause, 29_000));
-            let ask = |at| [(at, Effect::Ask(1)), (at + 1600, Effect::Kill(1))];
+            let drain = (100, Effect::Drain(RunId(1), cause));
+            let waits = (1100, Effect::Waits(RunId(1), cause, 29_000));
+            let ask = |at| {
+                [
+                    (at, Effect::Ask(RunId(1))),
+                    (at + 1600, Effect::Kill(RunId(1))),
+                ]
+            };
             let expected = match open {
                 Open::Nothing => [&[drain][..], &ask(101)].concat(),
                 Open::Requests => [&[drain, waits][..], &ask(5000)].concat(),
@@ -94,10 +102,10 @@ fn a_process_ends_in_one_way_whatever_calls_for_it() {
         }
         // Where nothing can be seen of its connections, it is asked at once.
         let seen = life_of(&rules(), events, Open::Endless);
-        let ask = [(100, Effect::Ask(1)), (1700, Effect::Kill(1))];
+        let ask = [(100, Effect::Ask(RunId(1))), (1700, Effect::Kill(RunId(1)))];
         assert_eq!(
             seen,
-            [&[(100, Effect::Drain(1, cause))][..], &ask].concat(),
+            [&[(100, Effect::Drain(RunId(1), cause))][..], &ask].concat(),
             "{name}"
         );
     }
@@ -121,8 +129,8 @@ fn opaque_connections_are_waited_for_where_nobody_waits_for_the_process() {
 /// A command while a process drains: first × second → what it does at once.
 #[test]
 fn another_command_goes_on_with_a_drain_and_the_same_one_cuts_it_short() {
-    let turns = |to| vec![Effect::Drain(1, to)];
-    let asks = vec![Effect::Ask(1)];
+    let turns = |to| vec![Effect::Drain(RunId(1), to)];
+    let asks = vec![Effect::Ask(RunId(1))];
     for (name, first, cause) in CAUSES.into_iter().filter(|(name, ..)| *name != "unfit") {
         for second in [
             Event::Start,
@@ -143,7 +151,7 @@ fn another_command_goes_on_with_a_drain_and_the_same_one_cuts_it_short() {
             let its = effects.into_iter().filter(|effect| {
                 matches!(
                     effect,
-                    Effect::Drain(1, _) | Effect::Ask(1) | Effect::Kill(1)
+                    Effect::Drain(RunId(1), _) | Effect::Ask(RunId(1)) | Effect::Kill(RunId(1))
                 )
             });
             let expected = match (cause, second) {
@@ -169,14 +177,17 @@ fn a_process_is_asked_once() {
     let rules = draining();
     let mut instance = listening(&rules);
     instance.step(Event::Stop, &rules, ms(100));
-    let drained = Event::Drained { run: 1 };
-    assert_eq!(instance.step(drained, &rules, ms(110)), [Effect::Ask(1)]);
+    let drained = Event::Drained { run: RunId(1) };
+    assert_eq!(
+        instance.step(drained, &rules, ms(110)),
+        [Effect::Ask(RunId(1))]
+    );
     for event in [drained, Event::Cut, Event::Time] {
         assert_eq!(instance.step(event, &rules, ms(120)), []);
     }
     assert_eq!(
         instance.step(Event::Time, &rules, ms(1710)),
-        [Effect::Kill(1)]
+        [Effect::Kill(RunId(1))]
     );
 }
 
@@ -193,13 +204,13 @@ fn a_restart_beside_one_that_was_replaced_waits_for_nobody() {
     assert_eq!(instance.next_time(&rules), Some(ms(350)));
     assert_eq!(
         instance.step(Event::Time, &rules, ms(350)),
-        [Effect::Spawn(3)]
+        [Effect::Spawn(RunId(3))]
     );
     // A restart that somebody waits for has all gone first.
     let effects = instance.step(Event::Restart, &rules, ms(400));
     assert!(
-        effects.contains(&Effect::Drain(1, Cause::Restarted)),
+        effects.contains(&Effect::Drain(RunId(1), Cause::Restarted)),
         "{effects:?}"
     );
-    assert!(!effects.contains(&Effect::Spawn(4)));
+    assert!(!effects.contains(&Effect::Spawn(RunId(4))));
 }

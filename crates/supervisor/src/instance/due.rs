@@ -11,19 +11,19 @@ fn job() -> Rules {
 }
 
 /// An instance whose first run goes on.
-fn running(rules: &Rules) -> Instance {
-    let mut instance = Instance::new(Rest::Stopped, 0, 0);
+fn running(rules: &Rules) -> Lifecycle {
+    let mut instance = Lifecycle::new(Rest::Stopped, 0, 0);
     assert_eq!(
         instance.step(Event::Start, rules, ms(0)),
-        [Effect::Spawn(1)]
+        [Effect::Spawn(RunId(1))]
     );
     instance.step(up(1), rules, ms(0));
     instance
 }
 
-fn spawned(effects: &[Effect]) -> Vec<Generation> {
+fn spawned(effects: &[Effect]) -> Vec<u64> {
     let spawned = effects.iter().filter_map(|effect| match effect {
-        Effect::Spawn(run) => Some(*run),
+        Effect::Spawn(run) => Some(run.0),
         _ => None,
     });
     spawned.collect()
@@ -47,7 +47,7 @@ fn one_run_follows_however_often_it_is_due() {
 #[test]
 fn what_rests_is_not_started_by_it() {
     let rules = job();
-    let mut instance = Instance::new(Rest::Stopped, 0, 0);
+    let mut instance = Lifecycle::new(Rest::Stopped, 0, 0);
     assert_eq!(instance.step(Event::Due, &rules, ms(0)), []);
     assert!(instance.is_at_rest());
 }

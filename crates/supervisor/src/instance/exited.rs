@@ -4,14 +4,14 @@ use std::time::Duration;
 
 use telemetry::events::{Exit, Next};
 
-use super::Instance;
+use super::Lifecycle;
 use super::debt::Lived;
 use super::terms::{Rest, Run, State, Step};
 
 /// Where there was no room for a process, it is tried again after this.
 const NO_ROOM: Duration = Duration::from_secs(1);
 
-impl Instance {
+impl Lifecycle {
     /// A process that was to run has ended.
     pub(super) fn ended(&mut self, run: Run, status: Exit, step: &mut Step<'_>) -> State {
         let restart = &step.rules.restart;

@@ -11,7 +11,7 @@
 use std::time::Duration;
 
 use super::terms::{Cause, Effect, Event, Rules, Run, Step};
-use super::{Instance, Next};
+use super::{Lifecycle, Next};
 
 /// A drain that takes longer than this is reported.
 const TOLD_AFTER: Duration = Duration::from_secs(1);
@@ -73,7 +73,7 @@ impl Leaving {
     /// What it has begun is done, or not waited for any more.
     fn ask(&mut self, step: &mut Step<'_>) {
         if self.is_draining() {
-            step.effects.push(Effect::Ask(self.run.generation));
+            step.effects.push(Effect::Ask(self.run.id));
             let kill_at = step.now + step.rules.kill_timeout;
             self.phase = Phase::Asked { kill_at };
         }
@@ -91,7 +91,7 @@ impl Leaving {
         } else if self.cause.waits_for_opaque() || cause == Cause::Stopped {
             // What was waited for with patience is in the way of somebody now.
             self.cause = cause;
-            let drain = Effect::Drain(self.run.generation, cause);
+            let drain = Effect::Drain(self.run.id, cause);
             step.effects.push(drain);
         }
     }
@@ -104,12 +104,12 @@ impl Leaving {
                 if tell_at.take_if(|at| *at <= now).is_some() {
                     let left = until.saturating_sub(now).as_millis();
                     let left = u64::try_from(left).unwrap_or(u64::MAX);
-                    let waits = Effect::Waits(self.run.generation, self.cause, left);
+                    let waits = Effect::Waits(self.run.id, self.cause, left);
                     step.effects.push(waits);
                 }
             }
             Phase::Asked { kill_at } if *kill_at <= now => {
-                step.effects.push(Effect::Kill(self.run.generation));
+                step.effects.push(Effect::Kill(self.run.id));
                 self.phase = Phase::Killed;
             }
             Phase::Asked { .. } | Phase::Killed => {}
@@ -117,10 +117,10 @@ impl Leaving {
     }
 }
 
-impl Instance {
+impl Lifecycle {
     /// A process is to end.
     pub(super) fn leave(&mut self, run: Run, cause: Cause, step: &mut Step<'_>) {
-        step.effects.push(Effect::Drain(run.generation, cause));
+        step.effects.push(Effect::Drain(run.id, cause));
         let mut leaving = Leaving::begin(run, cause, step.rules, step.now);
         leaving.check(step);
         self.leaving.push(leaving);
@@ -137,7 +137,7 @@ impl Instance {
         match event {
             Event::Exited { run, status } => {
                 let mut all = self.leaving.iter();
-                let Some(at) = all.position(|leaving| leaving.run.generation == run) else {
+                let Some(at) = all.position(|leaving| leaving.run.id == run) else {
                     return false;
                 };
                 let left = self.leaving.swap_remove(at);
@@ -146,7 +146,7 @@ impl Instance {
             }
             Event::Drained { run } => {
                 let mut all = self.leaving.iter_mut();
-                if let Some(leaving) = all.find(|leaving| leaving.run.generation == run) {
+                if let Some(leaving) = all.find(|leaving| leaving.run.id == run) {
                     leaving.ask(step);
                 }
                 true
@@ -154,10 +154,7 @@ impl Instance {
             Event::Up { run, .. }
             | Event::Listens { run, .. }
             | Event::Unwell { run }
-            | Event::Unfit { run } => self
-                .leaving
-                .iter()
-                .any(|leaving| leaving.run.generation == run),
+            | Event::Unfit { run } => self.leaving.iter().any(|leaving| leaving.run.id == run),
             Event::Time => {
                 for leaving in &mut self.leaving {
                     leaving.check(step);

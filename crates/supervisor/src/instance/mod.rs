@@ -14,7 +14,7 @@
 //!
 //! What runs and is to end *leaves* ([`leaving`]): it drains, is asked to end, and killed when it takes
 //! too long. That goes on beside the states, so that an old process may leave while its successor runs. Each process has
-//! a number of its own, the generation, so that what is heard late of an earlier one does no
+//! a number of its own, its run, so that what is heard late of an earlier one does no
 //! harm. A process that cannot even be started counts as one that ended at once, unless maitred or
 //! the system is at a limit: that counts for nothing, and it is tried again. How long a restart
 //! is put off follows from what an instance owes ([`debt`]).
@@ -43,9 +43,7 @@ use debt::Debt;
 use leaving::Leaving;
 use telemetry::events::Next;
 use terms::Step;
-pub(crate) use terms::{
-    Cause, Effect, Event, Generation, Outcome, Rest, Rules, Run, SETTLED, State,
-};
+pub(crate) use terms::{Cause, Effect, Event, Outcome, Rest, Rules, Run, RunId, SETTLED, State};
 
 /// What the last command waits for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,11 +55,11 @@ enum Awaited {
 
 /// One instance.
 #[derive(Debug)]
-pub(crate) struct Instance {
+pub(crate) struct Lifecycle {
     state: State,
     leaving: Vec<Leaving>,
     awaited: Awaited,
-    last: Generation,
+    last: RunId,
     /// Processes that followed one that ran, as pm2 counts them: a start after a stop is none.
     restarts: u32,
     /// The next process is one of them.
@@ -71,14 +69,14 @@ pub(crate) struct Instance {
     debt: Debt,
 }
 
-impl Instance {
+impl Lifecycle {
     /// An instance that rests, with the counts of its earlier life.
     pub(crate) fn new(rest: Rest, restarts: u32, unstable: u32) -> Self {
         Self {
             state: State::Resting(rest),
             leaving: Vec::new(),
             awaited: Awaited::Nothing,
-            last: 0,
+            last: RunId::NONE,
             restarts,
             follows: false,
             due: false,
@@ -124,10 +122,10 @@ impl Instance {
     }
 
     fn spawn(&mut self, step: &mut Step<'_>) -> Run {
-        self.last += 1;
+        self.last = self.last.next();
         step.effects.push(Effect::Spawn(self.last));
         Run {
-            generation: self.last,
+            id: self.last,
             since: step.now,
             up: false,
             up_at: None,

@@ -12,10 +12,10 @@ use config::{Pause, Restart};
 #[derive(Default)]
 struct World {
     /// Alive, and how far it has come on its way out.
-    alive: BTreeMap<Generation, Option<End>>,
+    alive: BTreeMap<RunId, Option<End>>,
     /// Commands without an answer.
     open: usize,
-    last: Generation,
+    last: u64,
 }
 
 /// Since when it drains, and has been asked to end.
@@ -32,8 +32,8 @@ impl World {
         for effect in effects {
             match effect {
                 Effect::Spawn(run) => {
-                    assert_eq!(*run, self.last + 1, "generations are counted up");
-                    self.last = *run;
+                    assert_eq!(run.0, self.last + 1, "runs are counted up");
+                    self.last = run.0;
                     let serving = self.alive.values().filter(|end| end.is_none()).count();
                     let most = usize::from(rules.overlap);
                     assert!(serving <= most, "{serving} serve when another starts");
@@ -100,14 +100,14 @@ fn live(seed: u64) {
         wait_ready: random.u64(..3) == 0,
         overlap: random.bool(),
     };
-    let mut instance = Instance::new(Rest::Stopped, 0, 0);
+    let mut instance = Lifecycle::new(Rest::Stopped, 0, 0);
     let mut world = World::default();
     let mut now = Duration::ZERO;
     for step in 0..200 {
         now += Duration::from_millis(random.u64(..700));
         let ended = step == 199;
         // Any process that ever was may be heard of, also one that is long gone.
-        let run = random.u64(..world.last + 2);
+        let run = RunId(random.u64(..world.last + 2));
         let event = match random.u64(..21) {
             _ if ended => Event::Stop,
             15 => Event::Remove,
@@ -162,7 +162,7 @@ fn live(seed: u64) {
             let effects = instance.step(Event::Time, &rules, now);
             world.act(&effects, &rules, now);
         }
-        let current = instance.current().map(|run| run.generation);
+        let current = instance.current().map(|run| run.id);
         assert!(
             current.is_none_or(|run| world.alive.get(&run) == Some(&None)),
             "what serves lives, and was not asked to end"

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use super::leaving::Leaving;
-use super::{Cause, Generation, Instance, Rules, Run, State};
+use super::{Cause, Lifecycle, Rules, Run, RunId, State};
 
 impl Run {
     /// A process that runs already.
-    pub(crate) fn survived(generation: Generation, since: Duration, up: bool) -> Self {
+    pub(crate) fn survived(id: RunId, since: Duration, up: bool) -> Self {
         Self {
-            generation,
+            id,
             since,
             up,
             up_at: up.then_some(since),
@@ -20,12 +20,12 @@ impl Run {
     }
 }
 
-impl Instance {
+impl Lifecycle {
     /// Goes on with processes that run already: one that serves, if there is one, and those that are to end
     /// for this cause. Whoever says so has them drain.
     pub(crate) fn survive(
         &mut self,
-        last: Generation,
+        last: RunId,
         current: Option<Run>,
         leaving: &[Run],
         cause: Cause,
@@ -43,7 +43,7 @@ impl Instance {
     }
 
     /// The number of its newest process.
-    pub(crate) fn last(&self) -> Generation {
+    pub(crate) fn last(&self) -> RunId {
         self.last
     }
 
@@ -77,20 +77,27 @@ mod tests {
     fn a_survivor_goes_on_as_any_other() {
         for is_up in [true, false] {
             let rules = draining();
-            let mut instance = Instance::new(Rest::Stopped, 5, 0);
-            let run = Run::survived(7, ms(0), is_up);
-            instance.survive(9, Some(run), &[], Cause::Replaced, &rules, ms(60_000));
+            let mut instance = Lifecycle::new(Rest::Stopped, 5, 0);
+            let run = Run::survived(RunId(7), ms(0), is_up);
+            instance.survive(
+                RunId(9),
+                Some(run),
+                &[],
+                Cause::Replaced,
+                &rules,
+                ms(60_000),
+            );
             assert_eq!(instance.restarts(), 5);
             assert_eq!(instance.step(Event::Time, &rules, ms(60_000)), []);
             if !is_up {
                 instance.step(up(7), &rules, ms(60_000));
             }
             let effects = instance.step(Event::Reload, &rules, ms(60_001));
-            assert_eq!(effects, [Effect::Spawn(10)]);
+            assert_eq!(effects, [Effect::Spawn(RunId(10))]);
             let effects = instance.step(up(10), &rules, ms(60_002));
-            assert_eq!(effects[1..], [Effect::Drain(7, Cause::Replaced)]);
+            assert_eq!(effects[1..], [Effect::Drain(RunId(7), Cause::Replaced)]);
             assert!(matches!(effects[0], Effect::Settled(Outcome::Up { .. })));
-            instance.step(Event::Drained { run: 7 }, &rules, ms(60_003));
+            instance.step(Event::Drained { run: RunId(7) }, &rules, ms(60_003));
             instance.step(exited(7, 0), &rules, ms(60_004));
             assert!(!instance.is_leaving());
         }
@@ -101,13 +108,27 @@ mod tests {
     fn a_survivor_that_ends_is_restarted_at_once() {
         let mut rules = draining();
         rules.restart.pause = Pause::Earned(ms(100));
-        let mut instance = Instance::new(Rest::Stopped, 0, 0);
-        let run = Run::survived(1, ms(0), true);
-        instance.survive(1, Some(run), &[], Cause::Replaced, &rules, ms(60_000));
+        let mut instance = Lifecycle::new(Rest::Stopped, 0, 0);
+        let run = Run::survived(RunId(1), ms(0), true);
+        instance.survive(
+            RunId(1),
+            Some(run),
+            &[],
+            Cause::Replaced,
+            &rules,
+            ms(60_000),
+        );
         let listening = true;
-        instance.step(Event::Listens { run: 1, listening }, &rules, ms(60_001));
+        instance.step(
+            Event::Listens {
+                run: RunId(1),
+                listening,
+            },
+            &rules,
+            ms(60_001),
+        );
         let effects = instance.step(exited(1, 1), &rules, ms(62_000));
-        assert!(effects.contains(&Effect::Spawn(2)), "{effects:?}");
+        assert!(effects.contains(&Effect::Spawn(RunId(2))), "{effects:?}");
     }
 
     /// What was to end does, and an instance that was to start waits for it where both cannot run beside
@@ -120,19 +141,27 @@ mod tests {
             (Cause::Stopped, true),
         ] {
             let rules = draining();
-            let mut instance = Instance::new(Rest::Stopped, 0, 0);
-            let old = Run::survived(3, ms(0), true);
-            instance.survive(4, None, &[old], cause, &rules, ms(1000));
+            let mut instance = Lifecycle::new(Rest::Stopped, 0, 0);
+            let old = Run::survived(RunId(3), ms(0), true);
+            instance.survive(RunId(4), None, &[old], cause, &rules, ms(1000));
             assert!(instance.is_draining());
             let effects = instance.step(Event::Start, &rules, ms(1001));
-            assert_eq!(effects.contains(&Effect::Spawn(5)), !waits, "{cause:?}");
+            assert_eq!(
+                effects.contains(&Effect::Spawn(RunId(5))),
+                !waits,
+                "{cause:?}"
+            );
             let most = 1000 + 30_000;
             let effects = instance.step(Event::Time, &rules, ms(most));
-            assert!(effects.contains(&Effect::Ask(3)), "{effects:?}");
+            assert!(effects.contains(&Effect::Ask(RunId(3))), "{effects:?}");
             let effects = instance.step(Event::Time, &rules, ms(most + 1600));
-            assert!(effects.contains(&Effect::Kill(3)), "{effects:?}");
+            assert!(effects.contains(&Effect::Kill(RunId(3))), "{effects:?}");
             let effects = instance.step(exited(3, 0), &rules, ms(most + 1601));
-            assert_eq!(effects.contains(&Effect::Spawn(5)), waits, "{cause:?}");
+            assert_eq!(
+                effects.contains(&Effect::Spawn(RunId(5))),
+                waits,
+                "{cause:?}"
+            );
         }
     }
 }

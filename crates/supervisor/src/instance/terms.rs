@@ -1,9 +1,11 @@
 //! The words in which the life of an instance is told: what holds for it, where it stands, what it
 //! hears, and what is to be done.
 
+use std::fmt;
 use std::time::Duration;
 
 use config::Restart;
+use serde::{Deserialize, Serialize};
 use telemetry::events::{Exit, Next};
 
 /// One that neither listens nor sleeps is taken for up when it has run for so long: most programs have
@@ -14,8 +16,25 @@ pub(crate) const SETTLED: Duration = Duration::from_secs(3);
 /// The longest trial: a user waits for the reload.
 const LONGEST_TRIAL: Duration = Duration::from_secs(10);
 
-/// Tells one process of an instance from all others.
-pub(crate) type Generation = u64;
+/// Tells one run of an instance from all others of it: they are counted from 1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct RunId(pub(crate) u64);
+
+impl RunId {
+    /// What comes before the first one.
+    pub(crate) const NONE: Self = Self(0);
+
+    pub(super) fn next(self) -> Self {
+        Self(self.0 + 1)
+    }
+}
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
 
 /// How an instance is to be treated.
 #[derive(Clone, Debug)]
@@ -60,7 +79,7 @@ impl Rules {
 /// A process.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Run {
-    pub(crate) generation: Generation,
+    pub(crate) id: RunId,
     pub(crate) since: Duration,
     /// It does its work, as far as is known.
     pub(crate) up: bool,
@@ -175,21 +194,21 @@ pub(crate) enum Event {
     /// The same, and the one that runs serves on until the other one has been up for a moment.
     TryOut,
     /// A process has ended, or could not be started.
-    Exited { run: Generation, status: Exit },
+    Exited { run: RunId, status: Exit },
     /// A process that is to end has nothing to do any more.
-    Drained { run: Generation },
+    Drained { run: RunId },
     /// What is in progress is not waited for.
     Cut,
     /// A process could not be started, and not for anything of the app's: it is tried again.
-    NoRoom { run: Generation, status: Exit },
+    NoRoom { run: RunId, status: Exit },
     /// A process turns out to be one that cannot do what is asked for, however often it is started.
-    Unfit { run: Generation },
+    Unfit { run: RunId },
     /// A process is up: it listens on what it was to, or has said so.
-    Up { run: Generation, listening: bool },
+    Up { run: RunId, listening: bool },
     /// A process has begun to listen, or listens no more. Whether it is up is another question.
-    Listens { run: Generation, listening: bool },
+    Listens { run: RunId, listening: bool },
     /// A process that was up fails its health check.
-    Unwell { run: Generation },
+    Unwell { run: RunId },
     /// A further run is to follow when the present one has ended by itself.
     Due,
     /// Clients wait: a start that is put off comes by this time.
@@ -198,22 +217,22 @@ pub(crate) enum Event {
     Time,
 }
 
-/// What is to be done. Generations are those of this instance.
+/// What is to be done. Runs are those of this instance.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Effect {
     /// Start a process.
-    Spawn(Generation),
+    Spawn(RunId),
     /// Give it no more connections, let it do what it has begun, and tell when that is done.
-    Drain(Generation, Cause),
+    Drain(RunId, Cause),
     /// Tell that this is waited for, for so many milliseconds more.
-    Waits(Generation, Cause, u64),
+    Waits(RunId, Cause, u64),
     /// Ask it to end.
-    Ask(Generation),
+    Ask(RunId),
     /// Kill it.
-    Kill(Generation),
+    Kill(RunId),
     /// Tell that it has ended after so many milliseconds, and what follows.
     Tell {
-        run: Generation,
+        run: RunId,
         status: Exit,
         uptime: u64,
         next: Next,
@@ -252,7 +271,7 @@ impl Step<'_> {
     pub(super) fn tell(&mut self, run: Run, status: Exit, next: Next) {
         let uptime = self.now.saturating_sub(run.since).as_millis();
         self.effects.push(Effect::Tell {
-            run: run.generation,
+            run: run.id,
             status,
             uptime: u64::try_from(uptime).unwrap_or(u64::MAX),
             next,

@@ -30,11 +30,11 @@ pub(super) fn ms(ms: u64) -> Duration {
 }
 
 /// An instance whose only process listens since the beginning.
-pub(super) fn listening(rules: &Rules) -> Instance {
-    let mut instance = Instance::new(Rest::Stopped, 0, 0);
+pub(super) fn listening(rules: &Rules) -> Lifecycle {
+    let mut instance = Lifecycle::new(Rest::Stopped, 0, 0);
     assert_eq!(
         instance.step(Event::Start, rules, ms(0)),
-        [Effect::Spawn(1)]
+        [Effect::Spawn(RunId(1))]
     );
     let outcome = Outcome::Up { listens: true };
     assert_eq!(
@@ -44,18 +44,19 @@ pub(super) fn listening(rules: &Rules) -> Instance {
     instance
 }
 
-pub(super) fn up(run: Generation) -> Event {
-    let listening = true;
+pub(super) fn up(run: u64) -> Event {
+    let (run, listening) = (RunId(run), true);
     Event::Up { run, listening }
 }
 
-pub(super) fn exited(run: Generation, code: i32) -> Event {
-    let status = Exit::Code(code);
+pub(super) fn exited(run: u64, code: i32) -> Event {
+    let (run, status) = (RunId(run), Exit::Code(code));
     Event::Exited { run, status }
 }
 
 /// What is done with a process that does not drain.
-fn ends(run: Generation, cause: Cause) -> [Effect; 2] {
+fn ends(run: u64, cause: Cause) -> [Effect; 2] {
+    let run = RunId(run);
     [Effect::Drain(run, cause), Effect::Ask(run)]
 }
 
@@ -84,32 +85,32 @@ fn a_process_that_had_no_room_is_tried_again_and_counts_for_nothing() {
         status: Exit::Code(126),
     };
     let mut rules = rules();
-    let mut instance = Instance::new(Rest::Stopped, 0, 0);
+    let mut instance = Lifecycle::new(Rest::Stopped, 0, 0);
     instance.step(Event::Start, &rules, ms(0));
     for run in 1..100 {
         let now = ms(1000 * (run - 1));
-        let (next, outcomes) = told(&instance.step(no_room(run), &rules, now));
+        let (next, outcomes) = told(&instance.step(no_room(RunId(run)), &rules, now));
         assert_eq!(next, [Next::Retry { delay: 1000 }]);
         // Whoever has started it hears of it once.
         let failed = Outcome::Exited(Exit::Code(126));
         assert_eq!(outcomes, [failed][..usize::from(run == 1)]);
         let effects = instance.step(Event::Time, &rules, now + ms(1000));
-        assert_eq!(effects, [Effect::Spawn(run + 1)]);
+        assert_eq!(effects, [Effect::Spawn(RunId(run + 1))]);
     }
     assert_eq!((instance.unstable(), instance.restarts()), (0, 0));
 
     // A successor: the one before it goes on.
     let mut instance = listening(&rules);
     instance.step(Event::Reload, &rules, ms(5));
-    let (next, _) = told(&instance.step(no_room(2), &rules, ms(5)));
+    let (next, _) = told(&instance.step(no_room(RunId(2)), &rules, ms(5)));
     assert_eq!(next, [Next::Kept]);
-    assert_eq!(instance.current().map(|run| run.generation), Some(1));
+    assert_eq!(instance.current().map(|run| run.id), Some(RunId(1)));
 
     // One that is not to be restarted ends there.
     rules.restart.auto = false;
-    let mut instance = Instance::new(Rest::Stopped, 0, 0);
+    let mut instance = Lifecycle::new(Rest::Stopped, 0, 0);
     instance.step(Event::Start, &rules, ms(0));
-    let (next, _) = told(&instance.step(no_room(1), &rules, ms(0)));
+    let (next, _) = told(&instance.step(no_room(RunId(1)), &rules, ms(0)));
     assert_eq!(next, [Next::Ended]);
     assert!(instance.is_at_rest());
 }
@@ -117,7 +118,7 @@ fn a_process_that_had_no_room_is_tried_again_and_counts_for_nothing() {
 #[test]
 fn pauses_grow_and_the_last_crash_is_an_error() {
     let rules = rules();
-    let mut instance = Instance::new(Rest::Stopped, 0, 0);
+    let mut instance = Lifecycle::new(Rest::Stopped, 0, 0);
     instance.step(Event::Start, &rules, ms(0));
     let mut now = ms(0);
     for (run, delay) in [(1, 100), (2, 150), (3, 225)] {
@@ -134,7 +135,7 @@ fn pauses_grow_and_the_last_crash_is_an_error() {
         now += ms(delay);
         assert_eq!(instance.next_time(&rules), Some(now));
         let effects = instance.step(Event::Time, &rules, now);
-        assert_eq!(effects, [Effect::Spawn(run + 1)]);
+        assert_eq!(effects, [Effect::Spawn(RunId(run + 1))]);
     }
     let (next, _) = told(&instance.step(exited(4, 1), &rules, now));
     assert_eq!(next, [Next::Errored { attempts: 3 }]);
@@ -145,7 +146,7 @@ fn pauses_grow_and_the_last_crash_is_an_error() {
 #[test]
 fn a_stable_run_forgives_the_crashes_before_it() {
     let rules = rules();
-    let mut instance = Instance::new(Rest::Stopped, 0, 0);
+    let mut instance = Lifecycle::new(Rest::Stopped, 0, 0);
     instance.step(Event::Start, &rules, ms(0));
     let mut now = ms(0);
     for run in 1..40 {
@@ -173,7 +174,7 @@ fn one_that_has_served_is_followed_at_once() {
         max: 3,
     };
     assert_eq!(told(&effects).0, [restart]);
-    assert_eq!(effects.last(), Some(&Effect::Spawn(2)));
+    assert_eq!(effects.last(), Some(&Effect::Spawn(RunId(2))));
 }
 
 #[test]
@@ -181,7 +182,7 @@ fn clients_that_wait_bring_an_earned_pause_forward_and_no_other() {
     let crash_and_hurry = |pause| {
         let mut rules = rules();
         rules.restart.pause = pause;
-        let mut instance = Instance::new(Rest::Stopped, 0, 2);
+        let mut instance = Lifecycle::new(Rest::Stopped, 0, 2);
         // With a clean slate only if a command starts it; so it goes on as it was.
         instance.state = State::Waiting { until: ms(0) };
         instance.step(Event::Time, &rules, ms(0));
@@ -232,7 +233,7 @@ fn a_stop_waits_for_the_end_and_kills_what_does_not_come_to_it() {
     assert_eq!(instance.step(Event::Time, &rules, ms(1609)), []);
     assert_eq!(
         instance.step(Event::Time, &rules, ms(1610)),
-        [Effect::Kill(1)]
+        [Effect::Kill(RunId(1))]
     );
     assert_eq!(instance.next_time(&rules), None);
     let effects = instance.step(exited(1, 1), &rules, ms(1611));
@@ -253,7 +254,7 @@ fn a_restart_starts_when_the_one_before_is_gone() {
     assert_eq!(effects, ends(1, Cause::Restarted));
     let effects = instance.step(exited(1, 0), &rules, ms(20));
     assert_eq!(told(&effects).0, [Next::Stopped]);
-    assert_eq!(effects.last(), Some(&Effect::Spawn(2)));
+    assert_eq!(effects.last(), Some(&Effect::Spawn(RunId(2))));
     assert_eq!(instance.restarts(), 1);
 }
 
@@ -262,14 +263,14 @@ fn a_restart_starts_when_the_one_before_is_gone() {
 fn restarts_are_counted_when_the_next_one_starts() {
     let rules = rules();
     let mut instance = listening(&rules);
-    let stopped = |instance: &mut Instance, run| {
+    let stopped = |instance: &mut Lifecycle, run| {
         instance.step(Event::Stop, &rules, ms(10));
         instance.step(exited(run, 0), &rules, ms(10));
     };
     stopped(&mut instance, 1);
     for (run, event) in [(2, Event::Start), (3, Event::Restart), (4, Event::Reload)] {
         let effects = instance.step(event, &rules, ms(20));
-        assert_eq!(effects, [Effect::Spawn(run)]);
+        assert_eq!(effects, [Effect::Spawn(RunId(run))]);
         assert_eq!(instance.restarts(), 0, "{event:?} of what was stopped");
         stopped(&mut instance, run);
     }
@@ -299,16 +300,16 @@ fn a_reload_lets_the_old_one_go_when_the_new_one_listens() {
     let mut instance = listening(&rules);
     assert_eq!(
         instance.step(Event::Reload, &rules, ms(10)),
-        [Effect::Spawn(2)]
+        [Effect::Spawn(RunId(2))]
     );
-    assert_eq!(instance.current().unwrap().generation, 1);
+    assert_eq!(instance.current().unwrap().id, RunId(1));
     let effects = instance.step(up(2), &rules, ms(500));
     let up = Effect::Settled(Outcome::Up { listens: true });
     assert_eq!(effects, with(up, &ends(1, Cause::Replaced)));
-    assert_eq!(instance.current().unwrap().generation, 2);
+    assert_eq!(instance.current().unwrap().id, RunId(2));
     let (next, _) = told(&instance.step(exited(1, 0), &rules, ms(510)));
     assert_eq!(next, [Next::Stopped]);
-    assert!(matches!(instance.state(), State::Running(run) if run.generation == 2));
+    assert!(matches!(instance.state(), State::Running(run) if run.id == RunId(2)));
 }
 
 #[test]
@@ -319,14 +320,14 @@ fn a_reload_that_fails_keeps_the_old_one() {
     let effects = instance.step(exited(2, 1), &rules, ms(20));
     let failed = Outcome::Exited(Exit::Code(1));
     assert_eq!(told(&effects), (vec![Next::Kept], vec![failed]));
-    assert_eq!(instance.current().unwrap().generation, 1);
+    assert_eq!(instance.current().unwrap().id, RunId(1));
 
     instance.step(Event::Reload, &rules, ms(100));
     assert_eq!(instance.next_time(&rules), Some(ms(3100)));
     let effects = instance.step(Event::Time, &rules, ms(3100));
     let not_up = Effect::Settled(Outcome::NotUp);
     assert_eq!(effects, with(not_up, &ends(3, Cause::Replaced)));
-    assert_eq!(instance.current().unwrap().generation, 1);
+    assert_eq!(instance.current().unwrap().id, RunId(1));
     assert_eq!(instance.restarts(), 0);
 }
 
@@ -340,13 +341,13 @@ fn without_overlap_the_old_one_goes_first() {
     let effects = instance.step(Event::Reload, &rules, ms(10));
     assert_eq!(effects, ends(1, Cause::Restarted));
     let effects = instance.step(exited(1, 0), &rules, ms(20));
-    assert_eq!(effects.last(), Some(&Effect::Spawn(2)));
+    assert_eq!(effects.last(), Some(&Effect::Spawn(RunId(2))));
 }
 
 #[test]
 fn who_never_listened_need_not_on_a_reload() {
     let rules = rules();
-    let mut instance = Instance::new(Rest::Stopped, 0, 0);
+    let mut instance = Lifecycle::new(Rest::Stopped, 0, 0);
     instance.step(Event::Start, &rules, ms(0));
     assert_eq!(instance.step(Event::Time, &rules, ms(2999)), []);
     let effects = instance.step(Event::Time, &rules, ms(3000));
@@ -373,7 +374,7 @@ fn who_is_to_tell_has_to_tell() {
         wait_ready: true,
         ..rules()
     };
-    let mut instance = Instance::new(Rest::Stopped, 0, 0);
+    let mut instance = Lifecycle::new(Rest::Stopped, 0, 0);
     instance.step(Event::Start, &rules, ms(0));
     assert_eq!(instance.step(Event::Time, &rules, ms(2999)), []);
     let effects = instance.step(Event::Time, &rules, ms(3000));
@@ -402,13 +403,20 @@ fn codes_are_those_of_a_shell() {
 #[test]
 fn one_that_cannot_do_what_is_asked_for_is_not_started_again() {
     let rules = rules();
-    let mut instance = Instance::new(Rest::Stopped, 0, 0);
+    let mut instance = Lifecycle::new(Rest::Stopped, 0, 0);
     instance.step(Event::Start, &rules, ms(0));
-    let effects = instance.step(Event::Unfit { run: 1 }, &rules, ms(10));
+    let effects = instance.step(Event::Unfit { run: RunId(1) }, &rules, ms(10));
     let unfit = Effect::Settled(Outcome::Unfit);
     assert_eq!(effects, with(unfit, &ends(1, Cause::Stopped)));
     let status = Exit::Signal(2);
-    let effects = instance.step(Event::Exited { run: 1, status }, &rules, ms(20));
+    let effects = instance.step(
+        Event::Exited {
+            run: RunId(1),
+            status,
+        },
+        &rules,
+        ms(20),
+    );
     assert_eq!(told(&effects), (vec![Next::Stopped], vec![]));
     assert_eq!(instance.state(), State::Resting(Rest::Errored));
     assert_eq!(instance.next_time(&rules), None);
@@ -420,11 +428,11 @@ fn a_successor_that_cannot_do_what_is_asked_for_leaves_the_old_one_serving() {
     let mut instance = listening(&rules);
     instance.step(Event::Reload, &rules, ms(10));
     // Heard of the old one it changes nothing.
-    let effects = instance.step(Event::Unfit { run: 1 }, &rules, ms(15));
+    let effects = instance.step(Event::Unfit { run: RunId(1) }, &rules, ms(15));
     assert_eq!(effects, []);
-    let effects = instance.step(Event::Unfit { run: 2 }, &rules, ms(20));
+    let effects = instance.step(Event::Unfit { run: RunId(2) }, &rules, ms(20));
     let unfit = Effect::Settled(Outcome::Unfit);
     assert_eq!(effects, with(unfit, &ends(2, Cause::Replaced)));
-    let serves = instance.current().map(|run| run.generation);
-    assert_eq!(serves, Some(1));
+    let serves = instance.current().map(|run| run.id);
+    assert_eq!(serves, Some(RunId(1)));
 }

@@ -4,11 +4,11 @@ use std::time::Duration;
 
 use telemetry::events::{Exit, Next};
 
-use super::Instance;
+use super::Lifecycle;
 use super::debt::Debt;
-use super::terms::{Cause, Event, Generation, Outcome, Rest, Run, State, Step};
+use super::terms::{Cause, Event, Outcome, Rest, Run, RunId, State, Step};
 
-impl Instance {
+impl Lifecycle {
     pub(super) fn transition(&mut self, event: Event, step: &mut Step<'_>) -> State {
         match event {
             Event::Start => self.start(step),
@@ -83,19 +83,19 @@ impl Instance {
         }
     }
 
-    fn has_exited(&mut self, ended: Generation, status: Exit, step: &mut Step<'_>) -> State {
+    fn has_exited(&mut self, ended: RunId, status: Exit, step: &mut Step<'_>) -> State {
         match self.state {
-            State::Running(run) if run.generation == ended => {
+            State::Running(run) if run.id == ended => {
                 self.settle(Outcome::Exited(status), step);
                 self.ended(run, status, step)
             }
-            State::Replacing { old, new, .. } if old.generation == ended => {
+            State::Replacing { old, new, .. } if old.id == ended => {
                 // The successor has to do as it is.
                 step.tell(old, status, Next::Replaced);
                 self.restarts += 1;
                 State::Running(new)
             }
-            State::Replacing { old, new, .. } if new.generation == ended => {
+            State::Replacing { old, new, .. } if new.id == ended => {
                 step.tell(new, status, Next::Kept);
                 self.settle(new.failed(status, step.now), step);
                 State::Running(old)
@@ -104,13 +104,13 @@ impl Instance {
         }
     }
 
-    fn has_no_room(&mut self, tried: Generation, status: Exit, step: &mut Step<'_>) -> State {
+    fn has_no_room(&mut self, tried: RunId, status: Exit, step: &mut Step<'_>) -> State {
         match self.state {
-            State::Running(run) if run.generation == tried => {
+            State::Running(run) if run.id == tried => {
                 self.settle(Outcome::Exited(status), step);
                 Self::try_again(run, status, step)
             }
-            State::Replacing { old, new, .. } if new.generation == tried => {
+            State::Replacing { old, new, .. } if new.id == tried => {
                 step.tell(new, status, Next::Kept);
                 self.settle(Outcome::Exited(status), step);
                 State::Running(old)
@@ -119,10 +119,10 @@ impl Instance {
         }
     }
 
-    fn has_come_up(&mut self, up: Generation, listening: bool, step: &mut Step<'_>) -> State {
+    fn has_come_up(&mut self, up: RunId, listening: bool, step: &mut Step<'_>) -> State {
         let now = step.now;
         match self.state {
-            State::Running(run) if run.generation == up => {
+            State::Running(run) if run.id == up => {
                 let run = run.is_up(listening, now);
                 let listens = run.listens;
                 self.settle(Outcome::Up { listens }, step);
@@ -130,7 +130,7 @@ impl Instance {
             }
             State::Replacing {
                 old, new, trial, ..
-            } if new.generation == up => {
+            } if new.id == up => {
                 let up = new.is_up(listening, now);
                 match trial {
                     None => self.replaced(old, up, step),
@@ -148,7 +148,7 @@ impl Instance {
                 new,
                 deadline,
                 trial,
-            } if old.generation == up => State::Replacing {
+            } if old.id == up => State::Replacing {
                 old: old.is_up(listening, now),
                 new,
                 deadline,
@@ -158,18 +158,16 @@ impl Instance {
         }
     }
 
-    fn listens(&mut self, of: Generation, listening: bool, step: &mut Step<'_>) -> State {
+    fn listens(&mut self, of: RunId, listening: bool, step: &mut Step<'_>) -> State {
         let now = step.now;
         match self.state {
-            State::Running(run) if run.generation == of => {
-                State::Running(run.listening(listening, now))
-            }
+            State::Running(run) if run.id == of => State::Running(run.listening(listening, now)),
             State::Replacing {
                 old,
                 new,
                 deadline,
                 trial,
-            } if old.generation == of => State::Replacing {
+            } if old.id == of => State::Replacing {
                 old: old.listening(listening, now),
                 new,
                 deadline,
@@ -177,7 +175,7 @@ impl Instance {
             },
             State::Replacing {
                 old, new, trial, ..
-            } if new.generation == of && new.up && !listening => {
+            } if new.id == of && new.up && !listening => {
                 let new = new.listening(false, now);
                 Self::is_up_no_more(old, new, trial, step)
             }
@@ -185,11 +183,11 @@ impl Instance {
         }
     }
 
-    fn is_unwell(&mut self, unwell: Generation, step: &mut Step<'_>) -> State {
+    fn is_unwell(&mut self, unwell: RunId, step: &mut Step<'_>) -> State {
         match self.state {
             State::Replacing {
                 old, new, trial, ..
-            } if new.generation == unwell && new.up => Self::is_up_no_more(old, new, trial, step),
+            } if new.id == unwell && new.up => Self::is_up_no_more(old, new, trial, step),
             // Its replacement is another matter.
             _ => self.state,
         }
@@ -205,14 +203,14 @@ impl Instance {
         }
     }
 
-    fn is_unfit(&mut self, unfit: Generation, step: &mut Step<'_>) -> State {
+    fn is_unfit(&mut self, unfit: RunId, step: &mut Step<'_>) -> State {
         match self.state {
-            State::Running(run) if run.generation == unfit => {
+            State::Running(run) if run.id == unfit => {
                 self.settle(Outcome::Unfit, step);
                 self.leave(run, Cause::Stopped, step);
                 State::Resting(Rest::Errored)
             }
-            State::Replacing { old, new, .. } if new.generation == unfit => {
+            State::Replacing { old, new, .. } if new.id == unfit => {
                 self.settle(Outcome::Unfit, step);
                 self.leave(new, Cause::Replaced, step);
                 State::Running(old)

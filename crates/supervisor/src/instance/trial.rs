@@ -32,17 +32,17 @@ fn outcomes(seen: &Seen) -> Vec<(u64, Outcome)> {
 }
 
 /// When each process is asked to end.
-fn asked(seen: &Seen) -> Vec<(u64, Generation)> {
+fn asked(seen: &Seen) -> Vec<(u64, u64)> {
     let asked = seen.iter().filter_map(|(at, effect)| match effect {
-        Effect::Ask(run) => Some((*at, *run)),
+        Effect::Ask(run) => Some((*at, run.0)),
         _ => None,
     });
     asked.collect()
 }
 
-fn runs(state: State) -> Option<Generation> {
+fn runs(state: State) -> Option<u64> {
     match state {
-        State::Running(run) => Some(run.generation),
+        State::Running(run) => Some(run.id.0),
         State::Resting(_) | State::Waiting { .. } | State::Replacing { .. } => None,
     }
 }
@@ -55,13 +55,13 @@ fn the_old_one_stays_until_the_new_one_has_been_up_for_a_moment() {
     let crash = |at| (at, exited(2, 1));
     let failed = |after| Outcome::Failed(Exit::Code(1), ms(after));
     let shuts = Event::Listens {
-        run: 2,
+        run: RunId(2),
         listening: false,
     };
     let listens = Outcome::Up { listens: true };
     type Happens = Vec<(u64, Event)>;
-    type Expected = (Vec<(u64, Generation)>, Vec<(u64, Outcome)>, Generation);
-    let unwell = |at| (at, Event::Unwell { run: 2 });
+    type Expected = (Vec<(u64, u64)>, Vec<(u64, Outcome)>, u64);
+    let unwell = |at| (at, Event::Unwell { run: RunId(2) });
     let cases: [(&str, Happens, Expected); 10] = [
         (
             "it stays up",

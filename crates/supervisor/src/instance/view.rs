@@ -5,9 +5,9 @@ use std::time::Duration;
 use config::Pause;
 
 use super::leaving::Leaving;
-use super::{Awaited, Generation, Instance, Rules, Run, State};
+use super::{Awaited, Lifecycle, Rules, Run, RunId, State};
 
-impl Instance {
+impl Lifecycle {
     pub(crate) fn state(&self) -> State {
         self.state
     }
@@ -64,10 +64,10 @@ impl Instance {
     }
 
     /// The process that comes up, and the one that it replaces, if that runs beside it.
-    pub(crate) fn starting(&self) -> Option<(Generation, Option<Generation>)> {
+    pub(crate) fn starting(&self) -> Option<(RunId, Option<RunId>)> {
         match self.state {
-            State::Running(run) if !run.up => Some((run.generation, None)),
-            State::Replacing { old, new, .. } => Some((new.generation, Some(old.generation))),
+            State::Running(run) if !run.up => Some((run.id, None)),
+            State::Replacing { old, new, .. } => Some((new.id, Some(old.id))),
             State::Resting(_) | State::Waiting { .. } | State::Running(_) => None,
         }
     }

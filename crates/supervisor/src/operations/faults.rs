@@ -28,8 +28,8 @@ fn is_wanted(app: &App, status: Exit) -> bool {
 
 /// What is wrong with an outcome, if anything.
 pub(super) fn fault(slot: &Slot, app: &App, outcome: Outcome) -> Option<String> {
-    let name = format!("{}-{}", app.name, slot.number);
-    let still = match slot.instance.current() {
+    let name = format!("{}-{}", app.name, slot.instance);
+    let still = match slot.lifecycle.current() {
         Some(run) if run.up => "; keeping the previous one",
         _ => "",
     };

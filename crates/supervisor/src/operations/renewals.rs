@@ -4,12 +4,13 @@ use super::{Goal, Operation};
 use crate::Supervisor;
 use crate::instance::State;
 use crate::slot::Slot;
+use telemetry::ids::Instance;
 
 impl Operation {
-    fn internal(numbers: Vec<u32>, urgent: bool) -> Self {
+    fn internal(instances: Vec<Instance>, urgent: bool) -> Self {
         Self {
             urgent,
-            ..Self::of("reload", Goal::Up, None).in_turn(numbers, None)
+            ..Self::of("reload", Goal::Up, None).in_turn(instances, None)
         }
     }
 
@@ -18,8 +19,8 @@ impl Operation {
     }
 
     /// Whether an instance has its turn, or will have it.
-    fn comes_to(&self, number: u32) -> bool {
-        self.queue.contains(&number) || self.waiting.contains(&number)
+    fn comes_to(&self, instance: Instance) -> bool {
+        self.queue.contains(&instance) || self.waiting.contains(&instance)
     }
 }
 
@@ -29,7 +30,7 @@ impl Supervisor {
     /// A changed file is urgent: a successor that starts may have read the file as it was. Otherwise a
     /// successor on its way is new enough; were it dropped, a calendar that comes more often than a
     /// worker starts would let none come up.
-    pub(crate) fn renew_in_turn(&mut self, mut numbers: Vec<u32>, urgent: bool) {
+    pub(crate) fn renew_in_turn(&mut self, mut instances: Vec<Instance>, urgent: bool) {
         let mut earlier: Vec<_> = self.operations.iter_mut().collect();
         earlier.retain(|it| it.is_internal());
         if urgent {
@@ -38,28 +39,28 @@ impl Supervisor {
                 renewal.queue.clear();
             }
         } else {
-            numbers.retain(|number| !earlier.iter().any(|it| it.comes_to(*number)));
+            instances.retain(|instance| !earlier.iter().any(|it| it.comes_to(*instance)));
             if let Some(renewal) = earlier.into_iter().find(|it| !it.is_over()) {
-                renewal.queue.extend(numbers);
+                renewal.queue.extend(instances);
                 return;
             }
         }
         let begun = self.now();
         self.operations.push(Operation {
             begun,
-            ..Operation::internal(numbers, urgent)
+            ..Operation::internal(instances, urgent)
         });
     }
 
     /// Whether the next turn of a reload that no command has asked for would cut short what another one
     /// has begun. A command's own process must stay: it may try out another configuration.
     pub(super) fn has_to_wait(&self, renewal: &Operation) -> bool {
-        let Some(number) = renewal.queue.front().filter(|_| renewal.is_internal()) else {
+        let Some(instance) = renewal.queue.front().filter(|_| renewal.is_internal()) else {
             return false;
         };
         let mut commands = self.operations.iter().filter(|it| !it.is_internal());
-        let mut slots = self.slots.iter().filter(|it| it.number == *number);
-        let replaces = |slot: &Slot| matches!(slot.instance.state(), State::Replacing { .. });
-        commands.any(|it| it.waiting.contains(number)) || !renewal.urgent && slots.any(replaces)
+        let mut slots = self.slots.iter().filter(|it| it.instance == *instance);
+        let replaces = |slot: &Slot| matches!(slot.lifecycle.state(), State::Replacing { .. });
+        commands.any(|it| it.waiting.contains(instance)) || !renewal.urgent && slots.any(replaces)
     }
 }

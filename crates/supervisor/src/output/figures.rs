@@ -123,11 +123,12 @@ fn time(nanos: u64) -> String {
 mod tests {
     use super::*;
     use telemetry::figures::{RequestFigures, WaitFigures, WorkerRequests};
+    use telemetry::ids::Instance;
 
     #[test]
     fn the_table_shows_everything_and_fits_a_terminal() {
         let worker = |instance, ordinal, pid| WorkerFigures {
-            instance,
+            instance: Instance(instance),
             ordinal,
             pid,
             dispatched: 1_234_567,

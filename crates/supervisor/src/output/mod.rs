@@ -31,6 +31,7 @@ use screen::Screen;
 pub use sentences::Sentences;
 use stream::Stream;
 use telemetry::events::{Event, EventFile};
+use telemetry::ids::{Instance, InstanceId};
 use telemetry::metrics::ByWord;
 
 /// At the end, what the workers have written last is waited for so long: a process that they
@@ -72,9 +73,9 @@ enum Workers {
 #[derive(Debug)]
 pub(crate) struct Worker {
     /// Its number within the app.
-    pub(crate) instance: u32,
+    pub(crate) instance: Instance,
     /// Its number among all of the home.
-    pub(crate) id: u32,
+    pub(crate) id: InstanceId,
     pub(crate) out: OwnedFd,
     pub(crate) err: OwnedFd,
     /// Where it is kept, if it is.

@@ -11,6 +11,7 @@ use config::App;
 use renewals::{renewing, still_runs};
 use telemetry::events::Event;
 use telemetry::figures::Foreign;
+use telemetry::ids::Instance;
 
 mod addresses;
 mod blocked;
@@ -33,12 +34,12 @@ const COLOURS: [AnsiColor; 6] = [
 ];
 
 /// What stands before each line of an instance.
-pub(super) fn prefix(name: &str, instance: u32, colours: bool) -> String {
+pub(super) fn prefix(name: &str, instance: Instance, colours: bool) -> String {
     if !colours {
         return format!("{name}-{instance} | ");
     }
     let colour = COLOURS
-        .get(instance as usize % COLOURS.len())
+        .get(instance.0 as usize % COLOURS.len())
         .copied()
         .unwrap_or(AnsiColor::Cyan);
     let style = Style::new().fg_color(Some(colour.into()));
@@ -66,7 +67,7 @@ pub struct Sentences {
     /// An unhandled rejection has been told of.
     rejection: bool,
     /// Instances whose newest process could not be started: it has no exit to tell of.
-    not_started: BTreeSet<u32>,
+    not_started: BTreeSet<Instance>,
     /// Blocked processes that have been told of.
     blocked: BTreeSet<i32>,
     /// How long a connection may wait for a worker, in milliseconds.

@@ -7,6 +7,7 @@ use telemetry::events::{Event, Next, Trigger};
 use telemetry::figures::Foreign;
 
 use super::sentences::tests::sentences;
+use telemetry::ids::Instance;
 
 const FILE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/snapshots/sentences.txt");
 
@@ -74,7 +75,7 @@ fn kind(event: &Event) -> usize {
 
 fn exited(code: Option<i32>, signal: Option<i32>, limit: Option<u64>, next: Next) -> Event {
     Event::Exited {
-        instance: 1,
+        instance: Instance(1),
         pid: 100,
         code,
         signal,
@@ -106,7 +107,7 @@ fn exits() -> Vec<Event> {
 
 fn listening(members: usize) -> Event {
     Event::Listening {
-        instance: 0,
+        instance: Instance(0),
         pid: 100,
         address: "0.0.0.0:3000".into(),
         members,
@@ -124,14 +125,14 @@ fn done(command: &str, instances: usize, faults: &[&str]) -> Event {
 
 fn in_use(by: Option<&str>, of_app: Option<&str>) -> Event {
     Event::InUse {
-        instance: 1,
+        instance: Instance(1),
         address: "0.0.0.0:3000".into(),
         by: by.map(str::to_owned),
         of_app: of_app.map(str::to_owned),
     }
 }
 
-fn failed(instance: Option<u32>, cut: bool, unsaid: u64) -> Event {
+fn failed(instance: Option<Instance>, cut: bool, unsaid: u64) -> Event {
     Event::RequestFailed {
         address: "0.0.0.0:3000".into(),
         id: "5f".into(),
@@ -149,23 +150,26 @@ fn triggers() -> Vec<Event> {
         others,
     };
     let memory = Trigger::Memory {
-        instance: 1,
+        instance: Instance(1),
         used: 300 << 20,
         limit: 200 << 20,
     };
     let hang = Trigger::Hang {
-        instance: 1,
+        instance: Instance(1),
         lasts: 30_050,
     };
     let health = |failures| Trigger::Health {
-        instance: 1,
+        instance: Instance(1),
         failures,
         reason: "it answers 500 to GET /healthz".into(),
     };
     let mut all = vec![Trigger::Schedule, change(0), change(3), memory, hang];
     all.extend([health(1), health(3)]);
     let renewing = |trigger| Event::Renewing { trigger };
-    let still_runs = [false, true].map(|waits| Event::StillRuns { instance: 1, waits });
+    let still_runs = [false, true].map(|waits| Event::StillRuns {
+        instance: Instance(1),
+        waits,
+    });
     all.into_iter().map(renewing).chain(still_runs).collect()
 }
 
@@ -206,20 +210,20 @@ fn socket_events() -> Vec<Event> {
         in_use(Some("nginx (pid 80)"), None),
         in_use(Some("node (pid 81)"), Some("shop")),
         Event::DatagramsShared {
-            instance: 1,
+            instance: Instance(1),
             address: udp(),
         },
         Event::DatagramsNotShared {
-            instance: 1,
+            instance: Instance(1),
             address: udp(),
         },
         Event::PrivilegedPort {
-            instance: 1,
+            instance: Instance(1),
             address: "0.0.0.0:80".into(),
             port: 80,
         },
         Event::Left {
-            instance: 1,
+            instance: Instance(1),
             pid: 100,
             address: address(),
             members: 2,
@@ -243,28 +247,28 @@ fn examples() -> Vec<Event> {
     let reason = || "permission denied".to_owned();
     let mut all = vec![
         Event::Started {
-            instance: 1,
+            instance: Instance(1),
             pid: 100,
         },
         Event::StartFailed {
-            instance: 1,
+            instance: Instance(1),
             reason: reason(),
         },
         listening(1),
         listening(2),
         listening(3),
         Event::NotPreloaded {
-            instance: 1,
+            instance: Instance(1),
             pid: 100,
             reason: "app is linked statically".into(),
         },
         Event::Unfit {
-            instance: 1,
+            instance: Instance(1),
             wanted: "per: request".into(),
             reason: "app is linked statically".into(),
         },
         Event::Silent {
-            instance: 1,
+            instance: Instance(1),
             pid: 100,
         },
         Event::Stranger { pid: 100, uid: 33 },
@@ -302,15 +306,17 @@ fn examples() -> Vec<Event> {
             trigger: "watch".into(),
             reason: reason(),
         },
-        Event::Rejection { instance: 1 },
+        Event::Rejection {
+            instance: Instance(1),
+        },
         Event::Deaf {
-            instance: 1,
+            instance: Instance(1),
             reason: reason(),
         },
         Event::Certificate {
             reason: "cert.pem: it holds no certificate".into(),
         },
-        failed(Some(1), false, 0),
+        failed(Some(Instance(1)), false, 0),
         failed(None, true, 3),
         Event::RequestsFailed { count: 1 },
         Event::RequestsFailed { count: 20 },
@@ -347,12 +353,12 @@ fn examples() -> Vec<Event> {
 
 fn blocked() -> [Event; 3] {
     let unblocked = |lasted| Event::Unblocked {
-        instance: 1,
+        instance: Instance(1),
         pid: 7,
         lasted,
     };
     let blocked = Event::Blocked {
-        instance: 1,
+        instance: Instance(1),
         pid: 7,
         lasts: 1000,
     };
@@ -361,12 +367,12 @@ fn blocked() -> [Event; 3] {
 
 fn health() -> [Event; 2] {
     let failed = Event::HealthFailed {
-        instance: 1,
+        instance: Instance(1),
         pid: 7,
         reason: "its check exits with code 1: \u{1b}[2Jno database".into(),
     };
     let passed = Event::HealthPassed {
-        instance: 1,
+        instance: Instance(1),
         pid: 7,
     };
     [failed, passed]
@@ -374,7 +380,7 @@ fn health() -> [Event; 2] {
 
 fn passed_elsewhere() -> Event {
     Event::PassedElsewhere {
-        instance: 1,
+        instance: Instance(1),
         address: "[::]:3000".into(),
         passed: "0.0.0.0:3000".into(),
     }
@@ -382,7 +388,7 @@ fn passed_elsewhere() -> Event {
 
 fn draining(opaque: bool) -> Event {
     Event::Draining {
-        instance: 1,
+        instance: Instance(1),
         pid: 7,
         most: 28_990,
         opaque,

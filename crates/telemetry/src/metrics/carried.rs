@@ -95,12 +95,13 @@ impl WaitFigures {
 mod tests {
     use super::super::{Cause, InstanceMetrics};
     use super::*;
+    use crate::ids::Instance;
 
     fn metrics(restarts: u64, cpu: f64, instances: u32) -> AppMetrics {
         let mut app = AppMetrics {
             instances: (0..instances)
                 .map(|number| InstanceMetrics {
-                    number,
+                    instance: Instance(number),
                     up: true,
                     cpu,
                     ..InstanceMetrics::default()
@@ -109,7 +110,9 @@ mod tests {
             ..AppMetrics::default()
         };
         let causes = [(Cause::Command, restarts)];
-        app.tally.restarts.insert(1, causes.into_iter().collect());
+        app.tally
+            .restarts
+            .insert(Instance(1), causes.into_iter().collect());
         app
     }
 

@@ -116,6 +116,7 @@ mod tests {
     use super::super::{Cause, InstanceMetrics};
     use super::*;
     use crate::figures::{ListenerFigures, LoopSeenBy, RequestFigures, WorkerFigures};
+    use crate::ids::Instance;
 
     fn app() -> AppMetrics {
         let mut app = AppMetrics {
@@ -125,15 +126,15 @@ mod tests {
             ..AppMetrics::default()
         };
         app.instances.push(InstanceMetrics {
-            number: 0,
+            instance: Instance(0),
             up: true,
             started_at: Some(1500),
             ..InstanceMetrics::default()
         });
-        let causes = app.tally.restarts.entry(0).or_default();
+        let causes = app.tally.restarts.entry(Instance(0)).or_default();
         causes.insert(Cause::Signal, 2);
         let worker = |ordinal| WorkerFigures {
-            instance: 0,
+            instance: Instance(0),
             ordinal,
             pid: None,
             dispatched: 5,

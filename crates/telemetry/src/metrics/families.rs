@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{AppMetrics, InstanceMetrics, ProcessMetrics};
 use crate::figures::{ListenerFigures, RequestFigures, WaitFigures, WorkerFigures};
+use crate::ids::Instance;
 
 /// A metric with all its samples.
 pub(super) struct Family {
@@ -359,8 +360,8 @@ fn used(
     value.map_or_else(Vec::new, |value| one(labels, value))
 }
 
-fn instance(number: u32) -> (&'static str, String) {
-    ("instance_number", number.to_string())
+fn instance(instance: Instance) -> (&'static str, String) {
+    ("instance_number", instance.to_string())
 }
 
 fn listener(figures: &ListenerFigures) -> (&'static str, String) {
@@ -371,16 +372,16 @@ fn each(app: &AppMetrics, value: impl Fn(&InstanceMetrics) -> Option<Value>) -> 
     let samples = app
         .instances
         .iter()
-        .filter_map(|it| Some(Sample::new(vec![instance(it.number)], value(it)?)));
+        .filter_map(|it| Some(Sample::new(vec![instance(it.instance)], value(it)?)));
     samples.collect()
 }
 
 fn restarts(app: &AppMetrics) -> Vec<Sample> {
     let mut all = Vec::new();
-    for (number, causes) in &app.tally.restarts {
+    for (at, causes) in &app.tally.restarts {
         for (cause, count) in causes {
             let reason = ("reason", cause.word().to_owned());
-            all.push(sample(vec![instance(*number), reason], *count));
+            all.push(sample(vec![instance(*at), reason], *count));
         }
     }
     all

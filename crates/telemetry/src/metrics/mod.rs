@@ -18,6 +18,7 @@ pub use encode::{OPEN_METRICS, PROMETHEUS, open_metrics, prometheus};
 pub use tally::{Cause, Tally};
 
 use crate::figures::ListenerFigures;
+use crate::ids::Instance;
 
 /// What is measured of one app.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -43,7 +44,8 @@ pub struct AppMetrics {
 /// What is measured of an instance.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct InstanceMetrics {
-    pub number: u32,
+    #[serde(rename = "number")]
+    pub instance: Instance,
     /// Its process runs.
     pub up: bool,
     /// It is ready for work: it listens where it should, and has said so where it is to say so.

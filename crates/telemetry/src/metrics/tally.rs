@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ByWord;
 use crate::events::{Event, Next, Trigger};
+use crate::ids::Instance;
 
 /// Why a process was started in the place of another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -66,23 +67,23 @@ impl Cause {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Tally {
     /// Restarts of each instance, by their cause.
-    pub restarts: BTreeMap<u32, BTreeMap<Cause, u64>>,
+    pub restarts: BTreeMap<Instance, BTreeMap<Cause, u64>>,
     /// Reloads by their outcome: `completed` or `failed`.
     pub reloads: ByWord,
     /// For how long event loops of each instance stood still, of the times that are over.
     #[serde(skip)]
-    pub blocked: BTreeMap<u32, Duration>,
+    pub blocked: BTreeMap<Instance, Duration>,
     /// Processor time of the processes of each instance that have ended.
     #[serde(skip)]
-    pub cpu: BTreeMap<u32, Duration>,
+    pub cpu: BTreeMap<Instance, Duration>,
     /// Lines of output that could not be written to a log.
     pub lines_lost: u64,
     /// Instances that have been started before.
     #[serde(skip)]
-    started: BTreeSet<u32>,
+    started: BTreeSet<Instance>,
     /// Why the next process of an instance is started, where that is known.
     #[serde(skip)]
-    causes: BTreeMap<u32, Cause>,
+    causes: BTreeMap<Instance, Cause>,
     /// The same, for all that have none of their own.
     #[serde(skip)]
     trigger: Option<Cause>,
@@ -140,16 +141,16 @@ impl Tally {
     }
 
     /// An event loop of an instance has stood still for so long.
-    pub fn blocked(&mut self, instance: u32, time: Duration) {
+    pub fn blocked(&mut self, instance: Instance, time: Duration) {
         *self.blocked.entry(instance).or_default() += time;
     }
 
     /// A process of an instance has ended, after so much processor time.
-    pub fn spent(&mut self, instance: u32, time: Duration) {
+    pub fn spent(&mut self, instance: Instance, time: Duration) {
         *self.cpu.entry(instance).or_default() += time;
     }
 
-    fn started(&mut self, instance: u32) {
+    fn started(&mut self, instance: Instance) {
         if self.started.insert(instance) {
             return;
         }
@@ -163,13 +164,13 @@ impl Tally {
 mod tests {
     use super::*;
 
-    fn started(instance: u32) -> Event {
+    fn started(instance: Instance) -> Event {
         Event::Started { instance, pid: 7 }
     }
 
     fn exited(signal: Option<i32>, out_of_memory: Option<u64>) -> Event {
         Event::Exited {
-            instance: 0,
+            instance: Instance(0),
             pid: 7,
             code: None,
             signal,
@@ -190,12 +191,12 @@ mod tests {
     /// The only cause that was counted of instance 0.
     fn cause_after(events: &[Event]) -> Option<Cause> {
         let mut tally = Tally::default();
-        tally.event(&started(0));
+        tally.event(&started(Instance(0)));
         for event in events {
             tally.event(event);
         }
-        tally.event(&started(0));
-        let causes = tally.restarts.remove(&0)?;
+        tally.event(&started(Instance(0)));
+        let causes = tally.restarts.remove(&Instance(0))?;
         assert_eq!(causes.values().sum::<u64>(), 1);
         causes.into_keys().next()
     }
@@ -207,16 +208,16 @@ mod tests {
             others: 0,
         };
         let memory = Trigger::Memory {
-            instance: 0,
+            instance: Instance(0),
             used: 2,
             limit: 1,
         };
         let hang = Trigger::Hang {
-            instance: 0,
+            instance: Instance(0),
             lasts: 1000,
         };
         let health = Trigger::Health {
-            instance: 0,
+            instance: Instance(0),
             failures: 3,
             reason: "it does not listen".into(),
         };
@@ -241,18 +242,18 @@ mod tests {
     #[test]
     fn a_first_start_is_no_restart() {
         let mut tally = Tally::default();
-        tally.event(&started(0));
-        tally.event(&started(1));
+        tally.event(&started(Instance(0)));
+        tally.event(&started(Instance(1)));
         assert!(tally.restarts.is_empty());
     }
 
     #[test]
     fn a_command_ends_what_was_triggered() {
         let mut tally = Tally::default();
-        tally.event(&started(0));
+        tally.event(&started(Instance(0)));
         tally.event(&renewing(Trigger::Schedule));
         tally.commanded();
-        tally.event(&started(0));
-        assert_eq!(tally.restarts[&0][&Cause::Command], 1);
+        tally.event(&started(Instance(0)));
+        assert_eq!(tally.restarts[&Instance(0)][&Cause::Command], 1);
     }
 }

@@ -7,6 +7,7 @@ use std::time::Duration;
 use super::super::{View, show};
 use super::*;
 use safe_files::Rights;
+use telemetry::ids::InstanceId;
 
 struct Folder(PathBuf);
 
@@ -16,7 +17,7 @@ impl Catalog for Folder {
         let entries = names.iter().zip(0..).map(|(name, id)| Entry {
             app: name[..1].into(),
             voice: Voice::Worker {
-                id,
+                id: InstanceId(id),
                 stream: match name.contains("error") {
                     true => Stream::Err,
                     false => Stream::Out,
@@ -181,7 +182,10 @@ impl Catalog for Named {
         let _ = self.1.send(());
         Ok(vec![Entry {
             app: "a".into(),
-            voice: Voice::Worker { id: 0, stream },
+            voice: Voice::Worker {
+                id: InstanceId(0),
+                stream,
+            },
             path: self.0.clone(),
             rights: Rights::default(),
         }])

@@ -8,6 +8,7 @@ use super::super::logs::Form;
 use crate::apps::{self, Change, Known};
 use dashboard::{Action, Hands, Kind, Lines, LogLine, Refused, plain};
 use home::Home;
+use telemetry::ids::Instance;
 use telemetry::metrics;
 
 /// Does what the commands of those names do.
@@ -37,9 +38,10 @@ impl Hands for Commands {
         let instance = match order.instance {
             None => None,
             Some(number) => {
-                let kept = instances.iter().find(|kept| kept.number == number);
-                let none = || Refused::Unknown(format!("the app has no instance {number}"));
-                Some((kept.ok_or_else(none)?.id, number))
+                let instance = Instance(number);
+                let kept = instances.iter().find(|kept| kept.instance == instance);
+                let none = || Refused::Unknown(format!("the app has no instance {instance}"));
+                Some((kept.ok_or_else(none)?.id, instance))
             }
         };
         let order = Order {

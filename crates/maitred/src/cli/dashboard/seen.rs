@@ -71,8 +71,8 @@ fn instance((view, usage): &(InstanceView, Usage)) -> Instance {
     let waits = view.waits_for.as_ref().map(|it| format!("waits for {it}"));
     let reason = reasons.into_iter().flatten().next().cloned().or(waits);
     Instance {
-        id: view.id,
-        number: view.number,
+        id: view.id.0,
+        number: view.instance.0,
         condition: condition(view),
         status: shown::status(view).into(),
         reason: reason.map(|reason| plain(&reason)),

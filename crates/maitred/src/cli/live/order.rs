@@ -5,6 +5,7 @@ use super::super::shown;
 use crate::apps::{Action, Change, Known, Selected};
 use home::Home;
 use supervisor::output::Sentences;
+use telemetry::ids::{Instance, InstanceId};
 
 /// What can be ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -22,7 +23,7 @@ pub(in crate::cli) struct Order {
     pub(in crate::cli) what: What,
     pub(in crate::cli) known: Known,
     /// The instance's number among all of the home, and its number within the app.
-    pub(in crate::cli) instance: Option<(u32, u32)>,
+    pub(in crate::cli) instance: Option<(InstanceId, Instance)>,
     /// How many instances the app has.
     pub(in crate::cli) count: usize,
 }
@@ -52,7 +53,7 @@ impl Order {
     fn name(&self) -> String {
         let name = shown::plain(&self.known.record.app.name);
         match self.instance {
-            Some((_, number)) => format!("{name}-{number}"),
+            Some((_, instance)) => format!("{name}-{instance}"),
             None => name,
         }
     }

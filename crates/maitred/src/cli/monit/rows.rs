@@ -11,6 +11,7 @@ use super::super::table::{Cell, Column};
 use super::super::usage::Usage;
 use super::state::{Place, State};
 use home::control::InstanceView;
+use telemetry::ids::{Instance, InstanceId};
 
 /// A row.
 pub(super) struct Row<'a> {
@@ -66,9 +67,9 @@ pub(super) const COLUMNS: [Column; 10] = [
 
 impl Row<'_> {
     /// The numbers of the instance that is chosen with this row, if that is not the whole app.
-    pub(super) fn instance_numbers(&self) -> Option<(u32, u32)> {
+    pub(super) fn instance_numbers(&self) -> Option<(InstanceId, Instance)> {
         self.place.1?;
-        self.instance.map(|(view, _)| (view.id, view.number))
+        self.instance.map(|(view, _)| (view.id, view.instance))
     }
 
     /// What stands in its columns.
@@ -111,7 +112,7 @@ impl Row<'_> {
         let app = &self.app.known.record.app;
         match (&self.place.1, self.instance) {
             (Some(_), Some((view, _))) => {
-                format!("  {}-{}", shown::plain(&app.name), view.number).into()
+                format!("  {}-{}", shown::plain(&app.name), view.instance).into()
             }
             _ => Cell {
                 text: shown::plain(&app.name),

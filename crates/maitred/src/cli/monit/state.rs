@@ -9,6 +9,7 @@ use super::super::live::sample::{AppSample, Sample};
 use super::keys::Key;
 use super::rows::{self, Row};
 use crate::apps::Change;
+use telemetry::ids::InstanceId;
 
 /// How many seconds sparklines go back.
 const SECONDS: usize = 600;
@@ -35,7 +36,7 @@ pub(super) struct State {
 }
 
 /// An app by its folder, or an instance of it by its number among all of the home.
-pub(super) type Place = (PathBuf, Option<u32>);
+pub(super) type Place = (PathBuf, Option<InstanceId>);
 
 /// What an app has used and served, a value for each second.
 #[derive(Debug, Default)]
@@ -45,7 +46,7 @@ pub(super) struct History {
     /// Connections, or requests, in that second.
     pub(super) served: VecDeque<u64>,
     /// What its instances had served by then, and when that was.
-    before: Option<(Duration, BTreeMap<u32, u64>)>,
+    before: Option<(Duration, BTreeMap<InstanceId, u64>)>,
 }
 
 /// What a key asks for beyond what is shown.

@@ -12,10 +12,11 @@ use home::{self, Exit, Home};
 /// One instance. The environment is in there: it is for the owner's eyes only.
 fn instance(home: &Home, snapshot: &Snapshot, instance: &InstanceView, usage: Usage) -> Value {
     let app = &snapshot.app;
-    let env: Map<String, Value> = home::environment(Some(home), app, instance.number, instance.id)
-        .iter()
-        .map(|(name, value)| (text(name), text(value).into()))
-        .collect();
+    let env: Map<String, Value> =
+        home::environment(Some(home), app, instance.instance, instance.id)
+            .iter()
+            .map(|(name, value)| (text(name), text(value).into()))
+            .collect();
     let mut fields = life(snapshot, instance);
     fields.append(&mut program(app));
     fields.append(&mut settings(app));
@@ -68,7 +69,7 @@ fn own_environment(app: &App, instance: &InstanceView) -> Map<String, Value> {
     let usual = app.instance_var == config::INSTANCE_VAR;
     let chosen = Some(app.instance_var.as_str()).filter(|_| !usual);
     let counted = app.increment_var.as_deref();
-    let of_instance = app.instance_env(instance.number, instance.id);
+    let of_instance = app.instance_env(instance.instance, instance.id);
     for (name, value) in of_instance {
         let name = text(name);
         if chosen == Some(name.as_str()) || counted == Some(name.as_str()) {
@@ -95,7 +96,7 @@ fn life(snapshot: &Snapshot, instance: &InstanceView) -> Map<String, Value> {
             Exit::Code(code) => code,
             Exit::Signal(_) => 0,
         }),
-        "NODE_APP_INSTANCE": instance.number,
+        "NODE_APP_INSTANCE": instance.instance,
         "supervisor_pid": snapshot.supervisor,
     }))
 }

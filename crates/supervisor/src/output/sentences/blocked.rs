@@ -1,6 +1,7 @@
 //! Sentences about event loops that stand still.
 
 use super::{Sentences, seconds};
+use telemetry::ids::Instance;
 
 /// The end of what has lasted for so long is told, in milliseconds.
 const LONG: u64 = 10_000;
@@ -10,7 +11,7 @@ const MOST: usize = 1000;
 
 impl Sentences {
     /// A process is blocked. One that does long work again and again is told of once.
-    pub(super) fn blocked(&mut self, instance: u32, pid: i32) -> Option<String> {
+    pub(super) fn blocked(&mut self, instance: Instance, pid: i32) -> Option<String> {
         if self.blocked.len() >= MOST {
             self.blocked.clear();
         }
@@ -24,7 +25,7 @@ impl Sentences {
     }
 
     /// It goes on, after so many milliseconds.
-    pub(super) fn unblocked(&self, instance: u32, pid: i32, lasted: u64) -> Option<String> {
+    pub(super) fn unblocked(&self, instance: Instance, pid: i32, lasted: u64) -> Option<String> {
         let (name, time) = (&self.name, seconds(lasted));
         (lasted >= LONG)
             .then(|| format!("{name}-{instance} (PID {pid}) goes on: it was blocked for {time}"))

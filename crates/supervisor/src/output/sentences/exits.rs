@@ -4,6 +4,7 @@ use config::signal_name;
 use telemetry::events::Next;
 
 use super::{MB, Sentences, seconds};
+use telemetry::ids::Instance;
 
 /// How a process has ended: its code, its signal, and the bound of memory that it was killed at.
 pub(super) type End = (Option<i32>, Option<i32>, Option<u64>);
@@ -11,7 +12,7 @@ pub(super) type End = (Option<i32>, Option<i32>, Option<u64>);
 impl Sentences {
     pub(super) fn exited(
         &mut self,
-        instance: u32,
+        instance: Instance,
         end: End,
         uptime: u64,
         next: &Next,

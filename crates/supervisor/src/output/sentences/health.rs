@@ -1,13 +1,15 @@
 //! Sentences about health checks.
 
+use telemetry::ids::Instance;
+
 /// A process is unhealthy.
-pub(super) fn failed(name: &str, instance: u32, pid: i32, reason: &str) -> String {
+pub(super) fn failed(name: &str, instance: Instance, pid: i32, reason: &str) -> String {
     let reason = plain(reason);
     format!("{name}-{instance} (PID {pid}) is unhealthy: {reason}")
 }
 
 /// It is healthy again.
-pub(super) fn passed(name: &str, instance: u32, pid: i32) -> String {
+pub(super) fn passed(name: &str, instance: Instance, pid: i32) -> String {
     format!("{name}-{instance} (PID {pid}) is healthy again")
 }
 

@@ -3,6 +3,7 @@
 use telemetry::events::Trigger;
 
 use super::{MB, health, seconds};
+use telemetry::ids::Instance;
 
 pub(super) fn renewing(name: &str, trigger: &Trigger) -> String {
     match trigger {
@@ -43,7 +44,7 @@ pub(super) fn renewing(name: &str, trigger: &Trigger) -> String {
 }
 
 /// A job whose time has come while its last run goes on.
-pub(super) fn still_runs(name: &str, instance: u32, waits: bool) -> String {
+pub(super) fn still_runs(name: &str, instance: Instance, waits: bool) -> String {
     let follows = match waits {
         true => "the next run follows when this one has ended (cron_overlap: wait)",
         false => "the calendar waits for its end (cron_overlap: skip)",

@@ -27,7 +27,7 @@ pub(in crate::output) fn sentences() -> Sentences {
 #[test]
 fn an_exit_says_what_and_why_and_what_next() {
     let exited = |signal: Option<i32>, next| Event::Exited {
-        instance: 2,
+        instance: Instance(2),
         pid: 1,
         code: signal.is_none().then_some(1),
         signal,
@@ -64,7 +64,7 @@ fn an_exit_says_what_and_why_and_what_next() {
     assert_eq!(sentences().of(&exited(None, Next::Stopped)), None);
     let mut failing = sentences();
     let _ = failing.of(&Event::StartFailed {
-        instance: 2,
+        instance: Instance(2),
         reason: "permission denied".into(),
     });
     assert_eq!(
@@ -89,7 +89,7 @@ fn listening_is_told_at_the_first_and_the_last() {
     let told: Vec<_> = (1..=4)
         .filter_map(|members| {
             sentences.of(&Event::Listening {
-                instance: 0,
+                instance: Instance(0),
                 pid: 1,
                 address: "0.0.0.0:5555".into(),
                 members,
@@ -112,17 +112,17 @@ fn who_has_an_address_is_told_once_until_it_is_free() {
         };
         sentences.of(&event).is_some()
     };
-    assert!(told(0, "nginx"));
-    assert!(!told(1, "nginx"));
-    assert!(told(1, "caddy"));
+    assert!(told(Instance(0), "nginx"));
+    assert!(!told(Instance(1), "nginx"));
+    assert!(told(Instance(1), "caddy"));
     sentences.of(&Event::Listening {
-        instance: 0,
+        instance: Instance(0),
         pid: 1,
         address: "0.0.0.0:80".into(),
         members: 1,
     });
     let again = Event::InUse {
-        instance: 0,
+        instance: Instance(0),
         address: "0.0.0.0:80".into(),
         by: Some("nginx".into()),
         of_app: None,

@@ -11,6 +11,7 @@ use crate::cli::live::sample::{AppSample, Sample};
 use crate::cli::usage::Usage;
 use home::control::{InstanceView, ListenerView};
 use home::{AppFolder, Kept, Record, Rest};
+use telemetry::ids::{Instance, InstanceId};
 
 /// An app with so many instances, all online.
 fn app(name: &str, count: u32) -> AppSample {
@@ -26,13 +27,13 @@ fn app(name: &str, count: u32) -> AppSample {
     let mut app = config::resolve(entry, &surroundings).unwrap().app;
     app.name = name.to_owned();
     let instances: Vec<_> = (0..count)
-        .map(|number| Kept::new(number + 10, number, Rest::Runs))
+        .map(|number| Kept::new(InstanceId(number + 10), Instance(number), Rest::Runs))
         .collect();
     let view = |kept: &Kept| InstanceView {
         id: kept.id,
-        number: kept.number,
+        instance: kept.instance,
         state: Does::Online,
-        pid: Some(1000 + i32::try_from(kept.number).unwrap()),
+        pid: Some(1000 + i32::try_from(kept.instance.0).unwrap()),
         since: Some(0),
         waits: false,
         waits_for: None,
@@ -239,7 +240,7 @@ fn an_order_is_asked_for_before_it_is_given() {
     let Some(Wants::Order(order)) = press(&mut state, "↑ry") else {
         panic!("an order was given");
     };
-    assert_eq!(order.instance, Some((11, 1)));
+    assert_eq!(order.instance, Some((InstanceId(11), Instance(1))));
     assert_eq!(order.known.record.app.name, "api");
     assert_eq!(asked(&state), KEYS);
     assert!(matches!(press(&mut state, "q"), Some(Wants::Quit)));
