@@ -11,7 +11,7 @@
 //! For the supervisor: [`Channel::open`] before a process is started; [`WorkersEnd::give`] to its
 //! command, for each runtime that knows such channels and whenever the user wants `wait_ready` or
 //! `shutdown_with_message`; then the [`Channel`] is kept beside the process. "Ready" arrives over
-//! a queue with the tag given to `open` (instance and generation, say). To stop it,
+//! a queue with the tag given to `open` (instance and run, say). To stop it,
 //! [`Channel::shut_down`]; if that fails, a signal must do. Dropping the channel closes it, which
 //! the worker hears as `disconnect`: do so only when the process has ended.
 
