@@ -117,3 +117,17 @@ pub fn now_ms() -> u64 {
         .unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Other versions read and write it, too.
+    #[test]
+    fn what_is_kept_of_an_instance_has_its_two_numbers() {
+        let text = r#"{"id":12,"number":3,"rest":"runs","restarts":0,"unstable":0,"exit":null}"#;
+        let kept = Kept::new(InstanceId(12), Instance(3), Rest::Runs);
+        assert_eq!(serde_json::to_string(&kept).unwrap(), text);
+        assert_eq!(serde_json::from_str::<Kept>(text).unwrap(), kept);
+    }
+}

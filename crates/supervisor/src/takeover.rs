@@ -349,3 +349,18 @@ fn note_of(slot: &Slot, triggers: bool) -> InstanceNote {
         processes: processes.collect(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The next supervisor may be of another version.
+    #[test]
+    fn what_is_noted_of_an_instance_names_its_runs() {
+        let text = r#"{"kept":{"id":12,"number":3,"rest":"runs","restarts":0,"unstable":0,"exit":null},"removed":false,"last":8,"current":7,"processes":[{"generation":7,"pid":99,"started_at":5,"up":true,"stdin":null,"output":[4,6],"channel":null,"group":false}]}"#;
+        let note: InstanceNote = serde_json::from_str(text).unwrap();
+        assert_eq!(note.kept.instance, Instance(3));
+        assert_eq!(note.processes[0].run, RunId(7));
+        assert_eq!(serde_json::to_string(&note).unwrap(), text);
+    }
+}
