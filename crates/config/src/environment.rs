@@ -27,7 +27,8 @@ const OURS: [&str; 4] = [
 ];
 
 /// What systemd tells the process that it starts, which is maitred, and no worker of it.
-const OF_SERVICE_MANAGER: [&str; 6] = [
+const OF_SERVICE_MANAGER: [&str; 7] = [
+    "FDSTORE",
     "NOTIFY_SOCKET",
     "LISTEN_PID",
     "LISTEN_FDS",

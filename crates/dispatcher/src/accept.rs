@@ -8,6 +8,7 @@ use rustix::io::Errno;
 
 use super::context::Context;
 use super::ids::ListenerId;
+use super::listeners::{HeldBy, Listener};
 use super::notice::Notice;
 use super::placement::{Arrived, Room};
 use super::registration_events::RegistrationEvent;
@@ -105,11 +106,15 @@ pub(super) fn resume(now: Nanos, cx: &mut Context) {
     }
 }
 
-/// Takes what the backlogs still hold, then accepts no more, until workers are awaited again.
+/// Takes what the backlogs still hold, then accepts no more, until workers are awaited again. In the backlog of a
+/// socket that another process holds, too, it stays, for the app's next run.
 pub(super) fn close_all(cx: &mut Context) {
     cx.listeners.closed = true;
     for id in cx.listeners.all_that(|listener| !listener.shut) {
-        while accept(id, cx) {}
+        let is_ours = |listener: &Listener| listener.held_by == HeldBy::Us;
+        if cx.listeners.all.get(&id).is_some_and(is_ours) {
+            while accept(id, cx) {}
+        }
         if let Some(listener) = cx.listeners.all.get_mut(&id) {
             listener.shut(&cx.listeners.epoll);
             cx.registration.tell(RegistrationEvent::Closed(id));

@@ -1,4 +1,5 @@
-//! Listening sockets from outside: a killed supervisor has left them, or systemd passes them.
+//! Listening sockets from outside: a killed supervisor has left them, or systemd passes them; and those that
+//! it stores.
 //!
 //! A TCP socket becomes a listener, at which clients wait for workers. A Unix socket is closed, and its path
 //! stays: the dispatcher may not remove it, for the rights of the worker that bound it are not known any
@@ -12,13 +13,13 @@ use wire::Address;
 
 use super::address::ListenAddress;
 use super::context::Context;
-use super::listeners::{Closing, Opened, only_v6};
+use super::listeners::{Closing, HeldBy, Opened, only_v6};
 use super::registered;
 use super::registration_events::RegistrationEvent;
 
 /// Makes a listener of a TCP socket that listens already. Workers join it as they join one whose workers
 /// have all ended. `None` if it cannot be one: then it is closed.
-pub(super) fn adopt(socket: OwnedFd, lent: bool, cx: &mut Context) -> Option<ListenAddress> {
+pub(super) fn adopt(socket: OwnedFd, held_by: HeldBy, cx: &mut Context) -> Option<ListenAddress> {
     rustix::io::ioctl_fionbio(&socket, true).ok()?;
     let local = sys::local_address(socket.as_fd()).ok()?;
     let address = ListenAddress::parse(local.as_bytes(), only_v6(&socket), Path::new("/"));
@@ -35,7 +36,7 @@ pub(super) fn adopt(socket: OwnedFd, lent: bool, cx: &mut Context) -> Option<Lis
         sockaddr: Address::new(local.as_bytes())?,
         linger: None,
         chosen: false,
-        lent,
+        held_by,
     };
     let id = registered::open(opened, cx).ok()?;
     if let Some(listener) = cx.listeners.all.get_mut(&id) {
@@ -46,4 +47,23 @@ pub(super) fn adopt(socket: OwnedFd, lent: bool, cx: &mut Context) -> Option<Lis
         });
     }
     Some(address)
+}
+
+/// A copy of a listener's socket for somebody who stores it; `None` where nobody would want it back: of a
+/// socket that another process holds already, of a port that the kernel chose, and of Unix sockets, whose
+/// paths are in nobody's way.
+pub(super) fn to_store(address: &ListenAddress, cx: &Context) -> Option<OwnedFd> {
+    let listener = cx.listeners.all.get(&cx.listeners.at(address)?)?;
+    let wanted = listener.held_by == HeldBy::Us && !listener.chosen && address.is_tcp();
+    let copy = wanted.then(|| listener.socket.as_fd().try_clone_to_owned());
+    copy?.ok()
+}
+
+/// Somebody stores a listener's socket.
+pub(super) fn is_stored(address: &ListenAddress, cx: &mut Context) {
+    if let Some(id) = cx.listeners.at(address)
+        && let Some(listener) = cx.listeners.all.get_mut(&id)
+    {
+        listener.held_by = HeldBy::Store;
+    }
 }

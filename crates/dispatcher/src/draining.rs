@@ -27,7 +27,7 @@ pub struct Drain {
     /// Their process group.
     pub group: i32,
     /// The app stops, and no other worker follows. Listeners and idle connections are closed;
-    /// what has been accepted is still served. Otherwise these workers get nothing more, and what they
+    /// what has been accepted is still served, also over a connection whose first request comes soon. Otherwise these workers get nothing more, and what they
     /// have not taken and idle connections go to others: those that are up, or come up next.
     pub for_good: bool,
     /// Connections are waited for of which it is not known whether a request is in progress, too:
@@ -110,11 +110,13 @@ impl Draining {
     }
 }
 
-/// Whether something has been accepted that a member may have, and has not taken.
+/// Whether something has been accepted that a member may have, and has not taken, or is about to arrive.
 fn gets_more(id: MemberId, members: &Members, workers: &Workers, placement: &Placement) -> bool {
     let Some(member) = members.all.get(&id).filter(|member| member.joined) else {
         return false;
     };
     let untaken = workers.channels.get(&id).map_or(0, Channel::connections);
-    placement.waiting(member.listener) > 0 || untaken > 0
+    placement.waiting(member.listener) > 0
+        || untaken > 0
+        || placement.awaits_first_requests(member.listener)
 }

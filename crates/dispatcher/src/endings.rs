@@ -8,7 +8,7 @@ use super::address::ListenAddress;
 use super::context::Context;
 use super::figures;
 use super::ids::ListenerId;
-use super::listeners::Closing;
+use super::listeners::{Closing, HeldBy};
 use super::members::Watch;
 use super::membership::{leave, remove};
 use super::registration_events::RegistrationEvent;
@@ -118,6 +118,9 @@ fn give_up(id: ListenerId, cx: &mut Context) {
         let figures = figures::of(id, cx);
         cx.listeners.ended.extend(figures);
     }
+    if let Some(listener) = cx.listeners.all.get(&id) {
+        listener.end();
+    }
     cx.listeners.remove(id);
     cx.takeover.changed();
     cx.registration.tell(RegistrationEvent::Closed(id));
@@ -146,10 +149,10 @@ pub(super) fn give_up_overdue(now: Nanos, cx: &mut Context) {
 }
 
 /// Ends those listeners at a port, at any address, that are kept open for a successor only. Whether
-/// there were any. Those whose socket another process holds open, too, would free no port.
+/// there were any. Those at which another process listens, too, would free no port.
 pub(super) fn give_up_closed(port: u16, cx: &mut Context) -> bool {
     let closed = cx.listeners.all_that(|listener| {
-        let is_kept = listener.closing.is_some() && !listener.lent;
+        let is_kept = listener.closing.is_some() && listener.held_by != HeldBy::Lender;
         is_kept && listener.address.port() == Some(port)
     });
     for id in &closed {

@@ -86,6 +86,7 @@ pub use address::ListenAddress;
 pub use check::{CheckConnection, Checks};
 pub use descriptors::LEAST as LEAST_RESERVE;
 pub use draining::Drain;
+pub use listeners::HeldBy;
 pub use notice::Notice;
 pub use registration::Settings as RegistrationSettings;
 use sys::{LeftOpen, Memo};
@@ -167,17 +168,35 @@ impl Dispatcher {
         })
     }
 
-    /// Makes listeners of TCP sockets that listen already, and returns their addresses. `lent` sockets stay
-    /// open in another process. Other sockets are closed.
-    pub fn adopt(&self, sockets: Vec<OwnedFd>, lent: bool) -> Vec<ListenAddress> {
+    /// Makes listeners of TCP sockets that listen already, and returns their addresses. Other sockets are closed.
+    pub fn adopt(&self, sockets: Vec<OwnedFd>, held_by: HeldBy) -> Vec<ListenAddress> {
         let adopt = move |cx: &mut context::Context| {
             let sockets = sockets.into_iter();
             sockets
-                .filter_map(|it| adopted::adopt(it, lent, cx))
+                .filter_map(|it| adopted::adopt(it, held_by, cx))
                 .collect()
         };
         // If the thread has ended there is nothing left to adopt them.
         self.commands.run(adopt).unwrap_or_default()
+    }
+
+    /// A copy of the socket of the listener at this address, for somebody who keeps it while the app does not run.
+    /// `None` if it is of no use there: it is kept already, its port was chosen by the kernel, or it is no TCP
+    /// socket. Once it is kept, [`Self::is_stored`] is to be called.
+    pub fn to_store(&self, address: &ListenAddress) -> Option<OwnedFd> {
+        let address = address.clone();
+        let copy = self.commands.run(move |cx| adopted::to_store(&address, cx));
+        copy.ok().flatten()
+    }
+
+    /// Somebody keeps the socket of the listener at this address. It is shut down when the listener ends, and not
+    /// when the app stops.
+    pub fn is_stored(&self, address: &ListenAddress) {
+        let address = address.clone();
+        // If the thread has ended there is nothing left to shut down.
+        let _ = self
+            .commands
+            .run(move |cx| adopted::is_stored(&address, cx));
     }
 
     /// Does nothing more until what this returns is dropped: all is noted for another supervisor, and stays so.

@@ -16,6 +16,18 @@ use super::ids::ListenerId;
 use super::token::Token;
 use telemetry::ids::Place;
 
+/// Who holds a listener's socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeldBy {
+    /// No process but this one.
+    Us,
+    /// A process that listens there itself, too, such as systemd for a socket unit.
+    Lender,
+    /// A process that keeps it until the app runs again, and gives it up when it is shut down: systemd's store
+    /// of descriptors.
+    Store,
+}
+
 /// A socket of ours that is about to become a listener.
 #[derive(Debug)]
 pub(super) struct Opened {
@@ -26,11 +38,10 @@ pub(super) struct Opened {
     pub(super) linger: Option<[u8; 8]>,
     /// The kernel chose the port.
     pub(super) chosen: bool,
-    /// Another process holds the socket, and listens on when the app has stopped.
-    pub(super) lent: bool,
+    pub(super) held_by: HeldBy,
 }
 
-/// A listening socket that the supervisor owns, and no other process has.
+/// A listening socket that the supervisor owns, and no worker has.
 #[derive(Debug)]
 pub(super) struct Listener {
     pub(super) socket: OwnedFd,
@@ -46,8 +57,8 @@ pub(super) struct Listener {
     accepting: bool,
     /// The app stops: it accepts no more, and its workers serve what it has accepted.
     pub(super) shut: bool,
-    /// Another process holds the socket, and listens on: it is closed here, and not shut down.
-    pub(super) lent: bool,
+    /// One that another process holds, too, is closed when the app stops, and not shut down.
+    pub(super) held_by: HeldBy,
     /// Its last worker has closed it.
     pub(super) closing: Option<Closing>,
     /// The kernel chose its port.
@@ -72,7 +83,7 @@ impl Listener {
             sockaddr: opened.sockaddr,
             accepting: true,
             shut: false,
-            lent: opened.lent,
+            held_by: opened.held_by,
             closing: None,
             chosen: opened.chosen,
             unused: false,
@@ -106,7 +117,7 @@ impl Listener {
         self.accepting = false;
         self.shut = true;
         // Shut down it refuses newcomers, also while a process that we know nothing of has a copy.
-        if !self.lent {
+        if self.held_by == HeldBy::Us {
             let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
         }
         // Without a descriptor for another socket it is closed with the listener.
@@ -122,8 +133,15 @@ impl Listener {
 
     /// Another process goes on with the socket: this one closes its copy.
     pub(super) fn hand_over(&mut self, epoll: &OwnedFd) {
-        self.lent = true;
+        self.held_by = HeldBy::Lender;
         self.shut(epoll);
+    }
+
+    /// Nobody is to listen here any more, while the app goes on: what is stored is given up, and frees the port.
+    pub(super) fn end(&self) {
+        if self.held_by == HeldBy::Store && !self.shut {
+            let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);
+        }
     }
 
     /// Whether it would accept more, and does not: there was no room for it.
@@ -216,8 +234,10 @@ impl Listeners {
 
     /// The address of a socket at this port that another process has passed.
     pub(super) fn lent_at(&self, port: u16) -> Option<ListenAddress> {
-        let mut lent = self.all.values().filter(|listener| listener.lent);
-        let lent = lent.find(|listener| listener.address.port() == Some(port));
+        let mut all = self.all.values();
+        let lent = all.find(|listener| {
+            listener.held_by == HeldBy::Lender && listener.address.port() == Some(port)
+        });
         lent.map(|listener| listener.address.clone())
     }
 

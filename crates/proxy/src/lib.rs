@@ -54,6 +54,7 @@ pub use downstream::tls::Files;
 pub use outcome::Report;
 pub use proxy::{Awaited, Proxy};
 pub use settings::Settings;
+pub use timeouts::FIRST_REQUEST;
 pub use upstream::connection::make as make_pair;
 pub use workers::Workers;
 

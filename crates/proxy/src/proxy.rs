@@ -29,7 +29,7 @@ use crate::listener::Listeners;
 use crate::outcome::{Outcomes, account};
 use crate::ready::Ready;
 use crate::slab::{Key, Slab};
-use crate::timeouts::{SWEEP, refuse_overdue, sweep};
+use crate::timeouts::{FIRST_REQUEST, SWEEP, refuse_overdue, sweep};
 use crate::upstream::loops::View;
 use crate::upstream::{Upstream, take_back};
 use crate::{Peer, Report, Settings, UPSTREAM, Workers, is_upstream};
@@ -410,6 +410,14 @@ impl Proxy {
     pub fn waiting(&self, listener: u64) -> usize {
         let listener = self.cx.listeners.get(listener);
         listener.map_or(0, |listener| listener.balancer.waiting())
+    }
+
+    /// After [`Self::close`]: whether clients of a listener are about to ask for something. Those that have connected
+    /// at most [`FIRST_REQUEST`] ago are waited for.
+    pub fn awaits_requests(&self, listener: u64) -> bool {
+        let recently = self.cx.io.now.saturating_sub(FIRST_REQUEST);
+        let mut clients = self.clients.iter();
+        clients.any(|(_, client)| client.listener == listener && client.is_new(recently))
     }
 
     /// What was counted at a listener.

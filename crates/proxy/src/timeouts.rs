@@ -20,6 +20,11 @@ use crate::upstream::Upstream;
 /// How often all connections are looked at: time limits are that exact.
 pub(crate) const SWEEP: Nanos = 500_000_000;
 
+/// Where the app stops, a client that has connected and not asked for anything yet is waited for so long: its request is
+/// on its way, and closing the connection would lose it. A first segment that got lost is sent again after one second
+/// (RFC 6298, section 2.1).
+pub const FIRST_REQUEST: Nanos = 1_200_000_000;
+
 /// How long a client may take to close an HTTP/2 connection after GOAWAY.
 const GOAWAY: Duration = Duration::from_secs(2);
 
@@ -42,6 +47,7 @@ pub(crate) fn sweep(clients: &mut Slab<Client>, cx: &mut Context) {
     let clock = Clock {
         now: cx.io.now,
         limits: &cx.settings,
+        is_closing: cx.is_closing,
     };
     let verdicts: Vec<_> = clients
         .iter()
@@ -78,6 +84,8 @@ pub(crate) fn sweep(clients: &mut Slab<Client>, cx: &mut Context) {
 struct Clock<'a> {
     now: Nanos,
     limits: &'a Settings,
+    /// The app stops.
+    is_closing: bool,
 }
 
 impl Clock<'_> {
@@ -101,6 +109,13 @@ impl Clock<'_> {
             Phase::ProxyHeader => gone_if(self.has_passed(limits.head_time, client.active_at)),
             Phase::Reading(_) | Phase::Serving(_) if is_clogged => gone_if(self.is_stalled(client)),
             Phase::Http2(_) if is_clogged && self.is_stalled(client) => Verdict::Gone,
+            Phase::Reading(reading)
+                if self.is_closing
+                    && client.link.input.is_empty()
+                    && self.now.saturating_sub(reading.since) >= FIRST_REQUEST =>
+            {
+                Verdict::Gone
+            }
             Phase::Reading(reading) => self.reading(reading, client),
             Phase::FirstWord(word) if word.until <= self.now => Verdict::Silent,
             Phase::Serving(exchange) => self.serving(exchange, client, upstream),

@@ -69,6 +69,7 @@ use home::runtime_folder::RuntimeFolder;
 use home::{AppFolder, Claim, Exit, Home, Kept, Record};
 use instance::RunId;
 use keeper::Lifeline;
+pub use listeners::{Store, give_up_stored};
 use operations::Operation;
 use process::cgroup::Group;
 use process::tree;

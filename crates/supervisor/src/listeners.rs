@@ -2,6 +2,7 @@
 //! have outlived all who would use them.
 
 use std::collections::{BTreeMap, HashMap};
+use std::io;
 use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
@@ -12,7 +13,7 @@ use super::Supervisor;
 use super::instance::{RunId, State};
 use super::listening::Kind;
 use balance::MemberId;
-use dispatcher::ListenAddress;
+use dispatcher::{HeldBy, ListenAddress};
 use home::control::ListenerView;
 use telemetry::figures::{Foreign, ListenerFigures};
 use telemetry::ids::Instance;
@@ -20,6 +21,17 @@ use telemetry::ids::Instance;
 /// A listener that a successor has not taken over is closed when that one listens elsewhere, and has
 /// not changed that for so long: what it opens late in its start finds its clients waiting.
 const UNCLAIMED: Duration = Duration::from_secs(10);
+
+/// Has somebody keep a socket while the app does not run.
+pub type Store = fn(OwnedFd) -> io::Result<()>;
+
+/// Shuts down sockets that were kept, and that the app does not want back: who keeps them gives them up.
+pub fn give_up_stored(sockets: Vec<OwnedFd>) {
+    for socket in sockets {
+        // One that is shut down already is given up, too.
+        let _ = rustix::net::shutdown(&socket, rustix::net::Shutdown::Both);
+    }
+}
 
 /// A run of an instance.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +59,8 @@ pub(super) struct Listeners {
     members: HashMap<MemberId, RunOf>,
     /// When to look next which of them are of no use any more.
     pub(super) check: Option<Duration>,
+    /// Who keeps them while the app does not run.
+    store: Option<Store>,
 }
 
 impl Listeners {
@@ -169,7 +183,7 @@ impl Supervisor {
             let address = rustix::net::getsockname(socket).map(SocketAddr::try_from);
             !matches!(address, Ok(Ok(address)) if Some(address) == self.app.metrics)
         });
-        self.adopt(sockets, false)
+        self.adopt(sockets, HeldBy::Us)
     }
 
     /// Listens at sockets that another process, such as systemd, holds and listens on with later.
@@ -180,13 +194,38 @@ impl Supervisor {
         if !sockets.is_empty() && self.dispatcher.is_none() {
             bail!("sockets were passed (LISTEN_FDS), and an app in fork mode gets none of them");
         }
-        Ok(self.adopt(sockets, true))
+        Ok(self.adopt(sockets, HeldBy::Lender))
     }
 
-    fn adopt(mut self, sockets: Vec<OwnedFd>, lent: bool) -> Self {
+    /// Has `store` keep the listeners while the app does not run, which has kept `sockets` from its last run. It
+    /// gets a copy of each that is new, and gives up those that are shut down.
+    #[must_use]
+    pub fn with_store(mut self, sockets: Vec<OwnedFd>, store: Option<Store>) -> Self {
+        if self.dispatcher.is_none() {
+            // The app itself opens its ports now.
+            give_up_stored(sockets);
+            return self;
+        }
+        self.listeners.store = store;
+        self.adopt(sockets, HeldBy::Store)
+    }
+
+    /// A worker listens: the listener may be one to store.
+    pub(super) fn store(&mut self, address: &ListenAddress) {
+        if let Some(store) = self.listeners.store
+            && let Some(dispatcher) = &self.dispatcher
+            && let Some(copy) = dispatcher.to_store(address)
+            // What is not kept is shut down when the app stops, as ever.
+            && store(copy).is_ok()
+        {
+            dispatcher.is_stored(address);
+        }
+    }
+
+    fn adopt(mut self, sockets: Vec<OwnedFd>, held_by: HeldBy) -> Self {
         let instances = self.instances();
         if let Some(dispatcher) = &self.dispatcher {
-            for address in dispatcher.adopt(sockets, lent) {
+            for address in dispatcher.adopt(sockets, held_by) {
                 self.listeners.adopted(address, &instances);
             }
         }

@@ -74,8 +74,8 @@ impl Supervisor {
                     address: address.to_string(),
                     members,
                 });
-                let address = (&address, chosen);
-                self.listens((pid, instance), member, address, members);
+                self.listens((pid, instance), member, (&address, chosen), members);
+                self.store(&address);
             }
             Notice::Left {
                 member,

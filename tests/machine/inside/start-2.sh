@@ -9,6 +9,7 @@ holds "sockets are shared, however busy the machine was when they started" \
     lacks "shared sockets .*did not load" maitred describe web
 . ./memory.sh
 . ./unit.sh
+. ./store.sh
 
 # The client sees how the machine stops: it outlives the unit, and its result is read by the next start.
 rm -f /var/lib/machine-test/shutdown*

@@ -17,7 +17,7 @@ use wire::Handoff;
 
 use crate::ids::ListenerId;
 use crate::members::{Caller, Holder};
-use crate::{Dispatcher, Notice, RegistrationSettings, Settings, membership};
+use crate::{Dispatcher, HeldBy, Notice, RegistrationSettings, Settings, membership};
 use telemetry::ids::Instance;
 
 const SECOND: u64 = 1_000_000_000;
@@ -246,7 +246,7 @@ fn clients_and_workers_go_from_one_to_the_other() {
     let old = Dispatcher::start(settings(&memo, &folder, None), notices.clone(), none).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    assert_eq!(old.adopt(vec![listener.into()], false).len(), 1);
+    assert_eq!(old.adopt(vec![listener.into()], HeldBy::Us).len(), 1);
     let worker = join(&old);
     let [mut idle, mut slow, mut fresh] = [(); 3].map(|()| Client::at(address));
     idle.ask("/one");
@@ -311,7 +311,7 @@ fn what_lies_in_a_channel_is_not_lost() {
     let old = Dispatcher::start(settings(&memo, &folder, None), notices.clone(), none).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    old.adopt(vec![listener.into()], false);
+    old.adopt(vec![listener.into()], HeldBy::Us);
     // This worker takes nothing for now.
     let theirs = channel_of_new(&old);
     let (copy, mut left) = copied(&mut memo);

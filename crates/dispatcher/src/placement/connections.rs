@@ -395,7 +395,8 @@ impl Connections {
         }
         queue.balancer.ended(now, returned.member, workers);
         let unread = rustix::io::ioctl_fionread(&socket).is_ok_and(|bytes| bytes > 0);
-        if returned.ends_for_good && !unread {
+        let is_new = passed == Passed::default();
+        if returned.ends_for_good && !unread && !is_new {
             return Some(socket);
         }
         if returned.ends_for_good {
@@ -404,6 +405,10 @@ impl Connections {
         }
         let connection = Connection::given_back(socket, peer, passed);
         let client = client(peer, returned.number);
+        if returned.ends_for_good && !unread {
+            let refused = self.parked.await_first(now, listener, connection, client);
+            return refused.map(|connection| connection.socket);
+        }
         let has_room = queue.balancer.room() > self.promised.of(listener);
         if parks && (!unread || !has_room && self.parked.is_on()) {
             let refused = self.parked.park(now, listener, connection, client, true);

@@ -258,6 +258,15 @@ impl Placement {
         }
     }
 
+    /// Whether clients have connected to a listener a moment ago, and not asked for anything yet. Where
+    /// connections are placed, only of those that members have given back since the app began to stop.
+    pub(super) fn awaits_first_requests(&self, listener: ListenerId) -> bool {
+        match self {
+            Self::Connections(connections) => connections.awaits_first_requests(listener),
+            Self::Requests(requests) => requests.proxy.awaits_requests(listener.0),
+        }
+    }
+
     /// When [`Self::tick`] or [`Self::end_turn`] is due.
     pub(super) fn deadline(&self) -> Option<Nanos> {
         match self {

@@ -9,7 +9,7 @@ use wire::{Address, Outcome, Reply};
 use super::super::address::ListenAddress;
 use super::super::command::Gone;
 use super::super::ids::ListenerId;
-use super::super::listeners::Opened;
+use super::super::listeners::{HeldBy, Opened};
 use super::super::members::{Caller, Holder};
 use super::super::notice::Notice;
 use super::super::{endings, linger, membership, registered};
@@ -148,7 +148,7 @@ impl Registrar {
             sockaddr,
             linger: linger::of(&question.socket),
             chosen,
-            lent: false,
+            held_by: HeldBy::Us,
         };
         let listener = match self
             .dispatcher

@@ -18,6 +18,7 @@ use super::address::ListenAddress;
 use super::channel::Watched;
 use super::context::Context;
 use super::ids::ListenerId;
+use super::listeners::HeldBy;
 use super::registration::PathNote;
 pub(super) use restore::take_over;
 use telemetry::ids::Instance;
@@ -157,7 +158,8 @@ fn notes_of(cx: &Context) -> Notes {
         sockaddr: listener.sockaddr.as_bytes().to_vec(),
         linger: listener.linger,
         chosen: listener.chosen,
-        lent: listener.lent,
+        // Nothing is stored of an app in the background, which alone has notes.
+        lent: listener.held_by != HeldBy::Us,
         path: cx.takeover.paths.get(id).cloned(),
     });
     let members = cx.members.all.iter().filter_map(|(id, member)| {

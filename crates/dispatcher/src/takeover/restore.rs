@@ -20,7 +20,7 @@ use crate::context::Context;
 use crate::endings;
 use crate::endpoint::Endpoint;
 use crate::ids::ListenerId;
-use crate::listeners::{Closing, Opened};
+use crate::listeners::{Closing, HeldBy, Opened};
 use crate::members::{Holder, Member};
 use crate::membership::join;
 use crate::registered;
@@ -85,7 +85,10 @@ fn open_listeners(notes: &Notes, left: &mut LeftOpen, cx: &mut Context) -> Vec<O
             sockaddr: Address::new(&note.sockaddr)?,
             linger: note.linger,
             chosen: note.chosen,
-            lent: note.lent,
+            held_by: match note.lent {
+                true => HeldBy::Lender,
+                false => HeldBy::Us,
+            },
         };
         let id = registered::open(opened, cx).ok()?;
         if let Some(noted) = &note.path

@@ -15,7 +15,7 @@ use rustix::process::{Signal, getppid, set_parent_process_death_signal};
 use rustix::stdio;
 use serde::{Deserialize, Serialize};
 
-use super::service_manager;
+use super::service_manager::{self, Passed};
 use crate::apps::{self, OfApp};
 use config::App;
 use home::control::Answer;
@@ -71,7 +71,7 @@ pub(super) fn run_from_input() -> anyhow::Result<u8> {
             bail!("the command that runs it has ended");
         }
     }
-    supervise(foreground, Some(caller), Vec::new())
+    supervise(foreground, Some(caller), Passed::default())
 }
 
 /// Runs the app until it ends or is stopped; the exit code.
@@ -79,15 +79,15 @@ pub(super) fn run_from_input() -> anyhow::Result<u8> {
 /// # Errors
 /// If it cannot be run at all.
 pub(super) fn run(foreground: Foreground) -> anyhow::Result<u8> {
-    let lent = service_manager::passed_sockets()?;
-    supervise(foreground, None, lent)
+    let passed = service_manager::passed_sockets()?;
+    supervise(foreground, None, passed)
 }
 
-/// The same; `caller` hears when it is up. `lent` are sockets at which whoever has started it listens.
+/// The same; `caller` hears when it is up.
 fn supervise(
     foreground: Foreground,
     caller: Option<OwnedFd>,
-    lent: Vec<OwnedFd>,
+    passed: Passed,
 ) -> anyhow::Result<u8> {
     let Foreground {
         app,
@@ -110,6 +110,7 @@ fn supervise(
     let path = folder.path().to_owned();
     let branch = Branch::claim();
     let watchdog = caller.is_none().then(service_manager::watchdog).flatten();
+    let store = caller.is_none().then(service_manager::store).flatten();
     let supervised = || -> anyhow::Result<u8> {
         guard::split(folder.path(), branch.as_ref(), |sentence| {
             eprintln!("{sentence}");
@@ -134,7 +135,8 @@ fn supervise(
         .with_stats(stats.map(|seconds| Duration::from_secs(seconds.get().into())))
         .with_answer(tell_when_up(caller)?)
         .with_heartbeat(watchdog, service_manager::lives)
-        .with_lent(lent)?
+        .with_lent(passed.lent)?
+        .with_store(passed.stored, store)
         .run(|| {})
     };
     let ended = supervised();

@@ -57,9 +57,12 @@ struct Together<'a> {
 /// # Errors
 /// If none of them can be started.
 pub(super) fn run(apps: Vec<Foreground>, order: Order, manner: &Manner) -> anyhow::Result<u8> {
-    if !service_manager::passed_sockets()?.is_empty() {
+    let passed = service_manager::passed_sockets()?;
+    if !passed.lent.is_empty() {
         bail!("sockets were passed (LISTEN_FDS) to several apps: run each in a unit of its own");
     }
+    // Of which app they are is not known: each opens its own again.
+    supervisor::give_up_stored(passed.stored);
     sys::block_signals().context("blocking signals")?;
     let (news, heard) = channel();
     let signals = news.clone();

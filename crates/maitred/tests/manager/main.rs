@@ -67,6 +67,7 @@ mod service_manager;
 mod settings;
 mod starts;
 mod states;
+mod stored;
 mod strays;
 mod targets;
 mod tls_keys;

@@ -13,10 +13,10 @@ use crate::home::{Home, NODE_SERVER, ended};
 use crate::wait::until_it_is;
 
 /// A process that is asked to end with the test.
-struct Running(Child);
+pub(crate) struct Running(pub(crate) Child);
 
 impl Running {
-    fn end(&mut self) -> Option<i32> {
+    pub(crate) fn end(&mut self) -> Option<i32> {
         let _ = kill_process(Pid::from_child(&self.0), Signal::TERM);
         self.0.wait().unwrap().code()
     }
@@ -29,7 +29,7 @@ impl Drop for Running {
 }
 
 /// Where a service manager hears of its unit.
-fn listen(path: &Path) -> UnixDatagram {
+pub(crate) fn listen(path: &Path) -> UnixDatagram {
     let socket = UnixDatagram::bind(path).unwrap();
     socket.set_read_timeout(Some(PATIENCE)).unwrap();
     socket
@@ -42,7 +42,7 @@ fn next(socket: &UnixDatagram) -> String {
 }
 
 /// Runs a command as systemd does: with listening sockets as descriptors from 3 on.
-fn with_sockets(command: &Command, socket: OwnedFd, pid: &str) -> Command {
+pub(crate) fn with_sockets(command: &Command, socket: OwnedFd, pid: &str) -> Command {
     let mut shell = Command::new("sh");
     let script = format!("exec 3<&0 0</dev/null; LISTEN_FDS=1 LISTEN_PID={pid} exec \"$@\"");
     shell.args(["-c", &script, "sh"]).arg(command.get_program());

@@ -90,6 +90,17 @@ impl Client {
         }
     }
 
+    /// Whether its request has still to come, and has been waited for since a moment after this one.
+    pub(crate) fn is_new(&self, since: Nanos) -> bool {
+        let came_at = match &self.phase {
+            Phase::ProxyHeader => self.active_at,
+            Phase::Reading(reading) => reading.since,
+            Phase::FirstWord(word) => word.since,
+            _ => return false,
+        };
+        came_at > since
+    }
+
     /// Where it comes from, for the streams of its connection.
     pub(crate) fn source(&self) -> Source {
         Source {

@@ -9,6 +9,7 @@ use crate::exchange::{Stage, ending};
 use crate::outcome::Outcome;
 use crate::outcome::account::account;
 use crate::slab::{Key, Slab};
+use crate::timeouts::FIRST_REQUEST;
 
 /// Ends a client's connection, and what it has in progress.
 pub(crate) fn drop_client(key: Key, clients: &mut Slab<Client>, cx: &mut Context) {
@@ -69,9 +70,12 @@ pub(crate) fn conclude(
     }
 }
 
-/// The app stops: connections end with the response that they are at.
+/// The app stops: connections end with the response that they are at. Clients that have just connected, or whose
+/// request lies there unread, are waited for: what they ask for is on its way, and would be lost.
 pub(crate) fn close_all(clients: &mut Slab<Client>, cx: &mut Context) {
     let mut idle = Vec::new();
+    let now = cx.io.now;
+    let recently = now.saturating_sub(FIRST_REQUEST);
     for (key, client) in clients.iter_mut() {
         match &mut client.phase {
             Phase::Http2(session) => {
@@ -84,7 +88,11 @@ pub(crate) fn close_all(clients: &mut Slab<Client>, cx: &mut Context) {
                 if client.link.is_clogged() {
                     // The end of its last response is still to be written.
                     ending::close(client, cx);
-                } else {
+                } else if client.link.has_unread() {
+                    if let Phase::Reading(reading) = &mut client.phase {
+                        reading.since = now;
+                    }
+                } else if client.served || !client.is_new(recently) {
                     idle.push(key);
                 }
             }

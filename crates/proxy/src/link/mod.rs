@@ -308,6 +308,11 @@ impl Link {
         self.input.is_empty() && self.transport.socket().is_some_and(Socket::is_quiet)
     }
 
+    /// Whether the other side has said something that has not been read, also since the epoll told last.
+    pub(crate) fn has_unread(&self) -> bool {
+        !self.input.is_empty() || self.transport.socket().is_some_and(Socket::has_unread)
+    }
+
     /// Whether bytes go over a socket as they are, and all that was sent has been written.
     pub(crate) fn is_bare(&self) -> bool {
         matches!(self.transport, Transport::Socket(_)) && !self.is_clogged()

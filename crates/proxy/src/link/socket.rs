@@ -152,6 +152,11 @@ impl Socket {
         !self.ending && !self.readable
     }
 
+    /// Whether the other side has sent something that has not been read, as the kernel knows it now.
+    pub(crate) fn has_unread(&self) -> bool {
+        rustix::io::ioctl_fionread(&self.fd).is_ok_and(|bytes| bytes > 0)
+    }
+
     /// The socket alone. Another process may have it, too: so it has to be taken out of the epoll.
     pub(crate) fn leave(self, epoll: &OwnedFd) -> OwnedFd {
         // Of a descriptor that is in the epoll this cannot fail.

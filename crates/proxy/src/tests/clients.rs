@@ -90,3 +90,45 @@ fn requests_that_came_at_once_are_not_copied_for_each() {
         assert!(left == 0 || place(&world) == expected);
     }
 }
+
+/// Where the app stops, a connection without a request is closed, but not one whose request is on its way.
+#[test]
+fn a_request_that_is_on_its_way_while_the_app_stops_is_served() {
+    let mut world = World::new(2, settings(RequestPolicy::NextAvailable));
+    let mut old = world.connect();
+    world.run();
+    world.pass(FIRST_REQUEST);
+    let (mut idle, mut unread, mut new) = (world.connect(), world.connect(), world.connect());
+    let mut silent = world.connect();
+    for client in [&mut idle, &mut unread] {
+        world.send(client, GET);
+        let (_, mut worker) = world.take();
+        world.send(&mut worker, OK);
+        assert!(arrived(client).0.ends_with("ok"));
+        drop(worker);
+        world.run();
+    }
+    // The proxy has not been told of it when it closes.
+    unread.write_all(GET.as_bytes()).unwrap();
+    world.proxy.close();
+    assert!(world.proxy.awaits_requests(GATE));
+    assert!(arrived(&mut old).1 && arrived(&mut idle).1);
+    world.run();
+    world.send(&mut new, GET);
+    for (_, mut worker) in [world.take(), world.take()] {
+        world.send(&mut worker, OK);
+    }
+    for client in [&mut unread, &mut new] {
+        let (said, ended) = arrived(client);
+        assert!(
+            said.contains("Connection: close") && said.ends_with("ok"),
+            "{said}"
+        );
+        assert!(ended);
+    }
+    assert!(world.proxy.awaits_requests(GATE) && !arrived(&mut silent).1);
+    world.pass(FIRST_REQUEST);
+    assert!(!world.proxy.awaits_requests(GATE));
+    world.pass(SECOND);
+    assert!(arrived(&mut silent).1);
+}

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use balance::{Client, IdMap, MemberId, Nanos};
+use proxy::FIRST_REQUEST;
 use rustix::event::epoll;
 
 use crate::connection::Connection;
@@ -34,6 +35,8 @@ struct One {
     connection: Connection,
     /// When it is closed.
     until: Nanos,
+    /// The app stops, and this one has had no request yet.
+    is_new: bool,
     /// Tells its client from others.
     client: Client,
 }
@@ -121,27 +124,57 @@ impl Parked {
         if self.all.len() >= self.most && !(makes_room && self.close_longest_idle()) {
             return Some(connection);
         }
+        self.keep(One {
+            listener,
+            connection,
+            until: now.saturating_add(left),
+            is_new: false,
+            client,
+        })
+    }
+
+    /// The app stops, and this connection has had no request yet: it is kept for a moment, in which that one may
+    /// arrive. It comes back if as many are parked as may be.
+    pub(super) fn await_first(
+        &mut self,
+        now: Nanos,
+        listener: ListenerId,
+        connection: Connection,
+        client: Client,
+    ) -> Option<Connection> {
+        if self.all.len() >= self.most {
+            return Some(connection);
+        }
+        self.keep(One {
+            listener,
+            connection,
+            until: now.saturating_add(FIRST_REQUEST),
+            is_new: true,
+            client,
+        })
+    }
+
+    /// Whether first requests are awaited at a listener.
+    pub(super) fn awaits(&self, listener: ListenerId) -> bool {
+        let mut all = self.all.values();
+        all.any(|one| one.is_new && one.listener == listener)
+    }
+
+    fn keep(&mut self, one: One) -> Option<Connection> {
         let number = self.next;
         self.next += 1;
         let data = Token::Parked(number).data();
         if epoll::add(
             &*self.epoll,
-            &connection.socket,
+            &one.connection.socket,
             data,
             epoll::EventFlags::IN,
         )
         .is_err()
         {
-            return Some(connection);
+            return Some(one.connection);
         }
-        let until = now.saturating_add(left);
-        let one = One {
-            listener,
-            connection,
-            until,
-            client,
-        };
-        self.order.insert((until, number));
+        self.order.insert((one.until, number));
         self.all.insert(number, one);
         None
     }
@@ -240,10 +273,12 @@ impl Parked {
         its.into_iter().for_each(|number| drop(self.take(number)));
     }
 
-    /// The app stops: all are closed but those whose request has arrived; these are held, to be served.
+    /// The app stops: all are closed but those whose request has arrived; these are held, to be served. First
+    /// requests are still awaited.
     pub(super) fn close_all(&mut self) {
         self.closed = true;
-        let numbers: Vec<u64> = self.all.keys().copied().collect();
+        let old = self.all.iter().filter(|(_, one)| !one.is_new);
+        let numbers: Vec<u64> = old.map(|(number, _)| *number).collect();
         for number in numbers {
             let is_held = self.event(number, epoll::EventFlags::IN, |_| false);
             debug_assert!(is_held.is_none(), "nothing is taken without room");

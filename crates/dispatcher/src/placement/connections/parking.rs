@@ -1,4 +1,4 @@
-//! What connections do with those that are parked.
+//! What connections do with those that are parked, or await their first request.
 
 use std::os::fd::AsFd;
 
@@ -110,6 +110,11 @@ impl Connections {
         {
             queue.balancer.arrive_idle(now, client, connection, workers);
         }
+    }
+
+    /// Whether clients of a listener are about to send their first requests.
+    pub(in crate::placement) fn awaits_first_requests(&self, listener: ListenerId) -> bool {
+        self.parked.awaits(listener)
     }
 
     /// A member has said that it parks.

@@ -51,7 +51,11 @@ fn a_tunnel_goes_on() {
 #[test]
 fn without_a_successor_clients_are_let_go() {
     let mut world = old();
-    let mut idle = world.connect();
+    let (mut idle, mut worker) = at_worker(&mut world, GET);
+    world.send(&mut worker, OK);
+    assert!(!arrived(&mut idle).1);
+    drop(worker);
+    world.run();
     let mut half = world.connect();
     world.send(&mut half, "GET / HT");
     let (mut busy, mut worker) = at_worker(&mut world, GET);

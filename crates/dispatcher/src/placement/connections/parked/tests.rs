@@ -156,6 +156,31 @@ fn at_the_end_of_the_app_all_are_closed_but_those_with_a_request() {
     assert!(has_ended(&mut client));
 }
 
+/// A client that connected just before the app's end may send its request yet.
+#[test]
+fn at_the_end_of_the_app_first_requests_are_awaited_for_a_moment() {
+    let mut bench = Bench::new();
+    bench.parked.close_all();
+    let caller = crate::address::client(&[], 1);
+    let awaits = |bench: &mut Bench| {
+        let (client, connection) = bench.connection();
+        let refused = bench.parked.await_first(0, HERE, connection, caller);
+        (client, refused.is_none())
+    };
+    let ((mut asks, one), (mut silent, other)) = (awaits(&mut bench), awaits(&mut bench));
+    // Of the descriptors they get half, as others do.
+    assert!(one && other && !awaits(&mut bench).1);
+    assert!(bench.parked.awaits(HERE) && !bench.parked.awaits(ListenerId(2)));
+    say(&mut asks, &bench.parked, 0);
+    bench.parked.close_all();
+    let woken = bench.parked.event(0, epoll::EventFlags::IN, |_| true);
+    assert_eq!(woken.map(|woken| woken.listener), Some(HERE));
+    bench.parked.expire(FIRST_REQUEST - 1);
+    assert!(bench.parked.awaits(HERE) && !has_ended(&mut silent));
+    bench.parked.expire(FIRST_REQUEST);
+    assert!(!bench.parked.awaits(HERE) && has_ended(&mut silent));
+}
+
 #[test]
 fn members_are_told_until_they_answer() {
     let mut parked = Bench::new().parked;
