@@ -21,6 +21,10 @@ impl Hasher for IdHasher {
         }
     }
 
+    fn write_u32(&mut self, number: u32) {
+        self.write_u64(u64::from(number));
+    }
+
     fn write_u64(&mut self, number: u64) {
         let mixed = (self.0 ^ number).wrapping_mul(SPREAD);
         self.0 = mixed ^ mixed >> 32;

@@ -2,12 +2,12 @@
 //! counted.
 
 use std::borrow::Cow;
-use std::collections::HashMap;
 use std::net::{IpAddr, SocketAddr};
 
-use balance::{IdMap, MemberId, Nanos, RequestBalancer, RequestSettings, Ticket, Waits};
+use balance::{IdMap, MemberId, Nanos, RequestBalancer, RequestSettings, Ticket};
 use http1::Refusal;
-use telemetry::figures::{Foreign, RequestFigures, WorkerRequests};
+use telemetry::counters::RequestCounters;
+use telemetry::figures::{Foreign, RequestFigures};
 
 use crate::detect::Spoken;
 use crate::outcome::Outcome;
@@ -23,15 +23,11 @@ pub(crate) struct Listener {
     pub(crate) sockaddr: Vec<u8>,
     pub(crate) authority: String,
     pub(crate) spoken: Spoken,
-    pub(crate) counts: RequestFigures,
-    /// How long clients waited for a response to begin.
-    pub(crate) first_byte: Waits,
+    pub(crate) counters: RequestCounters,
     /// Requests that are not over, those that wait among them.
     pub(crate) open: usize,
     /// The listener is closed: this goes with the last request.
     pub(crate) shut: bool,
-    /// What was counted of each worker, by its place: of what is over.
-    pub(crate) workers: HashMap<Place, WorkerRequests>,
 }
 
 impl Listener {
@@ -41,11 +37,9 @@ impl Listener {
             sockaddr: sockaddr.to_vec(),
             authority,
             spoken: Spoken::UNKNOWN,
-            counts: RequestFigures::default(),
-            first_byte: Waits::default(),
+            counters: RequestCounters::default(),
             open: 0,
             shut: false,
-            workers: HashMap::new(),
         }
     }
 
@@ -66,24 +60,16 @@ impl Listener {
     /// What was counted here.
     pub(crate) fn figures(&self) -> RequestFigures {
         let waiting = self.balancer.waiting();
-        RequestFigures {
-            waiting,
-            in_progress: self.open.saturating_sub(waiting),
-            first_byte: self.first_byte.into(),
-            ..self.counts.clone()
-        }
+        let in_progress = self.open.saturating_sub(waiting);
+        self.counters.figures(waiting, in_progress)
     }
 
     /// A worker has one request less. One that is sent again has `failed` with it.
     pub(crate) fn count_worker(&mut self, worker: Option<Place>, outcome: Outcome) {
         use Refusal::{BadWorker, SlowWorker};
         if let Some(place) = worker {
-            let counts = self.workers.entry(place).or_default();
-            counts.total += 1;
-            counts.failed += u64::from(matches!(
-                outcome,
-                Outcome::Failed(BadWorker(_) | SlowWorker)
-            ));
+            let failed = matches!(outcome, Outcome::Failed(BadWorker(_) | SlowWorker));
+            self.counters.left_worker(place, failed);
         }
     }
 

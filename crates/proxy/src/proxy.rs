@@ -1,12 +1,11 @@
 //! The proxy as the event loop calls it: with what happens, and for what the proxy has found out.
 
-use std::collections::HashMap;
 use std::io;
 use std::net::IpAddr;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 
-use balance::{MemberId, Nanos, Ticket};
+use balance::{IdMap, MemberId, Nanos, Ticket};
 use http1::Refusal;
 use rustix::event::epoll;
 use telemetry::figures::{Foreign, RequestFigures, WorkerRequests};
@@ -426,10 +425,10 @@ impl Proxy {
     }
 
     /// What was counted of each worker at a listener, by their places.
-    pub fn workers(&self, listener: u64) -> HashMap<Place, WorkerRequests> {
+    pub fn workers(&self, listener: u64) -> IdMap<Place, WorkerRequests> {
         match self.cx.listeners.get(listener) {
             Some(at) => account::workers(listener, at, &self.clients),
-            None => HashMap::new(),
+            None => IdMap::default(),
         }
     }
 

@@ -2,6 +2,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod counters;
 pub mod events;
 pub mod figures;
 pub mod ids;

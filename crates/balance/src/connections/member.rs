@@ -44,10 +44,17 @@ pub struct ConnectionFigures {
     pub dispatched: u64,
     /// Connections taken back from it.
     pub taken_back: u64,
-    /// Connections that lie in its channel, as last seen.
-    pub untaken: usize,
     /// Connections that were sent to it and have not ended, those in its channel among them.
     pub open: usize,
+}
+
+impl ConnectionFigures {
+    /// A connection was sent to it.
+    #[inline]
+    pub fn sent(&mut self) {
+        self.dispatched += 1;
+        self.open += 1;
+    }
 }
 
 /// A connection in a member's channel: all but the connection itself.
@@ -245,7 +252,6 @@ impl Member {
             let left = !self.sent.is_empty() || self.probed.is_some();
             self.standing_since = left.then_some(now);
         }
-        self.figures.untaken = self.sent.len();
     }
 
     /// How long its loop is known to stand still.
@@ -376,9 +382,7 @@ impl Member {
         self.standing_since.get_or_insert(now);
         self.settled = false;
         self.ask_at = now;
-        self.figures.dispatched += 1;
-        self.figures.open += 1;
-        self.figures.untaken = self.sent.len();
+        self.figures.sent();
         Ok(())
     }
 
@@ -419,7 +423,6 @@ impl Member {
         self.figures.taken_back += taken.len() as u64;
         self.figures.dispatched -= taken.len() as u64;
         self.figures.open = self.figures.open.saturating_sub(taken.len());
-        self.figures.untaken = 0;
         taken
     }
 }

@@ -21,10 +21,6 @@ const FULL: Nanos = 100 * MILLISECOND;
 pub struct RequestFigures {
     /// Requests in progress.
     pub in_progress: usize,
-    /// Requests that were given to it.
-    pub given: u64,
-    /// Requests that ended, however.
-    pub ended: u64,
 }
 
 /// A request that lies ready for a member, and can be taken back.
@@ -94,7 +90,6 @@ impl Member {
             self.busy_since = now;
         }
         self.figures.in_progress += 1;
-        self.figures.given += 1;
         self.began(now);
     }
 
@@ -102,7 +97,6 @@ impl Member {
     pub(super) fn stage(&mut self, staged: Staged, turn: u64) {
         self.turn = turn;
         self.figures.in_progress += 1;
-        self.figures.given += 1;
         self.staged = Some(staged);
     }
 
@@ -145,7 +139,6 @@ impl Member {
     /// did not take it, and gets nothing for a moment.
     pub(super) fn unstage(&mut self, now: Nanos, ticket: Ticket) -> Option<Place> {
         self.figures.in_progress = self.figures.in_progress.saturating_sub(1);
-        self.figures.given = self.figures.given.saturating_sub(1);
         let staged = self
             .staged
             .take_if(|it| it.waiting.arrival.ticket == ticket);
@@ -177,7 +170,6 @@ impl Member {
         self.began_at = now;
         self.stands_long = false;
         self.figures.in_progress = self.figures.in_progress.saturating_sub(1);
-        self.figures.ended += 1;
         let took = now.saturating_sub(self.busy_since);
         self.takes = self.takes - self.takes / FOLLOWS + took / FOLLOWS;
         self.busy_since = now;
@@ -188,7 +180,6 @@ impl Member {
     pub(super) fn gone(&mut self) {
         self.staged = None;
         self.figures.in_progress = self.figures.in_progress.saturating_sub(1);
-        self.figures.ended += 1;
     }
 
     /// Its requests take so little time that the way to it costs more than waiting: it is sent some

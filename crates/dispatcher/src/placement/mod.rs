@@ -13,13 +13,13 @@ mod survival;
 mod terms;
 mod way_back;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use balance::{ConnectionFigures, MemberId, Nanos};
+use balance::{ConnectionFigures, IdMap, MemberId, Nanos};
 use rustix::event::epoll;
 use telemetry::figures::{RequestFigures, WorkerRequests};
 
@@ -448,7 +448,7 @@ impl Placement {
     }
 
     /// What was counted of the requests of each worker at a listener, by their places.
-    pub(super) fn worker_requests(&self, at: ListenerId) -> Option<HashMap<Place, WorkerRequests>> {
+    pub(super) fn worker_requests(&self, at: ListenerId) -> Option<IdMap<Place, WorkerRequests>> {
         match self {
             Self::Connections(_) => None,
             Self::Requests(requests) => Some(requests.proxy.workers(at.0)),

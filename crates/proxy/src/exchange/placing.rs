@@ -109,7 +109,7 @@ pub(crate) fn retry<W: Workers>(client: &mut Client, cx: &mut Context, workers: 
     exchange.waits_since = now;
     let worker = exchange.record.worker.take();
     if let Some(listener) = cx.listeners.get_mut(id) {
-        listener.counts.retried += 1;
+        listener.counters.retried();
         listener.count_worker(worker, Outcome::Failed(Refusal::BadWorker(NO_ANSWER)));
     }
     ending::abandon(stage, id, key, cx);

@@ -1,7 +1,7 @@
 //! Every request ends here, once, and is counted for what became of it.
 
-use std::collections::HashMap;
-
+use balance::IdMap;
+use telemetry::counters::Ended;
 use telemetry::figures::WorkerRequests;
 
 use super::Outcome;
@@ -34,24 +34,19 @@ pub(crate) fn account(id: u64, mut record: Record, outcome: Outcome, cx: &mut Co
         return;
     }
     listener.count_worker(record.worker, outcome);
-    if let Some(at) = record.answered_at {
-        listener.first_byte.record(at.saturating_sub(record.since));
-    }
-    let counts = &mut listener.counts;
-    let class = record.told(outcome).map(|status| status / 100);
-    let class = class.and_then(|class| usize::from(class).checked_sub(1));
-    if let Some(responses) = class.and_then(|class| counts.responses.get_mut(class)) {
-        *responses += 1;
-    }
-    match outcome {
+    let answered_at = record.answered_at;
+    let first_byte = answered_at.map(|at| at.saturating_sub(record.since));
+    let ended = match outcome {
         Outcome::Answered => {
-            counts.answered += 1;
             listener.spoken = Spoken::Http;
+            Ended::Answered
         }
-        Outcome::Upgraded => counts.upgraded += 1,
-        Outcome::Aborted => counts.aborted += 1,
-        Outcome::Failed(refusal) => *counts.failed.entry(refusal.status()).or_default() += 1,
-    }
+        Outcome::Upgraded => Ended::Upgraded,
+        Outcome::Aborted => Ended::Aborted,
+        Outcome::Failed(refusal) => Ended::Failed(refusal.status()),
+    };
+    let status = record.told(outcome);
+    listener.counters.ended(ended, status, first_byte);
 }
 
 /// A request goes to another proxy before a worker has had it: that one counts it.
@@ -63,7 +58,7 @@ pub(crate) fn moved(id: u64, record: Record, cx: &mut Context) {
     }
     if let Some(listener) = cx.listeners.get_mut(id) {
         listener.open -= 1;
-        listener.counts.total -= 1;
+        listener.counters.moved();
     }
 }
 
@@ -72,8 +67,8 @@ pub(crate) fn workers(
     id: u64,
     listener: &Listener,
     clients: &Slab<Client>,
-) -> HashMap<Place, WorkerRequests> {
-    let mut workers = listener.workers.clone();
+) -> IdMap<Place, WorkerRequests> {
+    let mut workers = listener.counters.workers().clone();
     let here = clients.iter().filter(|(_, client)| client.listener == id);
     let busy = here.filter_map(|(_, client)| match &client.phase {
         Phase::Serving(exchange) => exchange.record.worker,

@@ -44,7 +44,7 @@ impl Record {
         client: Option<IpAddr>,
         since: Nanos,
     ) -> Self {
-        listener.counts.total += 1;
+        listener.counters.came();
         listener.open += 1;
         Self {
             id,
