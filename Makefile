@@ -81,7 +81,7 @@ lint:
 	@! grep -n 'https\?://' examples/package-lock.json tests/*/package-lock.json || \
 		{ echo "error: a lock file holds download addresses; see the .npmrc beside it"; exit 1; }
 
-bench: setup-test ## Measure maitred beside SO_REUSEPORT, Node's cluster, nginx, HAProxy and pm2 (about 70 minutes)
+bench: setup-test ## Measure maitred beside SO_REUSEPORT, Node's cluster, nginx, HAProxy and pm2 (about 75 minutes)
 	cargo build --profile dist --workspace
 	@mkdir -p bench/results
 	target/dist/maitred-bench throughput --out bench/results/throughput.json
@@ -92,6 +92,7 @@ bench: setup-test ## Measure maitred beside SO_REUSEPORT, Node's cluster, nginx,
 	target/dist/maitred-bench slow --out bench/results/slow.json
 	target/dist/maitred-bench reload --out bench/results/reload.json
 	target/dist/maitred-bench library --out bench/results/library.json
+	target/dist/maitred-bench metrics --out bench/results/metrics.json
 	target/dist/maitred-bench tail --out bench/results/tail.json --svg bench/results/tail.svg
 
 bench-floods: setup-test ## Measure how long requests take beside clients that flood (about 5 minutes)

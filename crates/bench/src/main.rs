@@ -1,7 +1,7 @@
 //! Measures maitred beside the usual ways to run several copies of a server:
 //! throughput, tail latency, what one connection costs its supervisor, what a
-//! reload loses, what the library costs a worker, and what the process manager
-//! costs beside pm2.
+//! reload loses, what the library costs a worker, what the metrics cost, and what
+//! the process manager costs beside pm2.
 
 #![forbid(unsafe_code)]
 
@@ -18,6 +18,7 @@ mod memory;
 mod nginx;
 mod scratch;
 mod stats;
+mod stepping;
 mod strace;
 mod svg;
 mod table;
@@ -26,7 +27,9 @@ mod tree;
 
 use clap::{Parser, Subcommand};
 
-use command::{cost, exec, library, manager, reload, requests, slow, tail, throughput, worker};
+use command::{
+    cost, exec, library, manager, metrics, reload, requests, slow, tail, throughput, worker,
+};
 
 #[derive(Parser)]
 #[command(version, about)]
@@ -53,6 +56,11 @@ enum Command {
     Reload(reload::Arguments),
     /// What the preloaded library costs a worker for each request
     Library(library::Arguments),
+    /// What the metrics cost: the endpoint, and counting for it
+    Metrics(metrics::Arguments),
+    /// Counts when a client connects, for `metrics`
+    #[command(hide = true)]
+    Count(metrics::CountArguments),
     /// The light server that `cost` runs many of
     #[command(hide = true)]
     Worker,
@@ -71,6 +79,8 @@ fn main() -> anyhow::Result<()> {
         Command::Manager(arguments) => manager::run(&arguments),
         Command::Reload(arguments) => reload::run(&arguments),
         Command::Library(arguments) => library::run(&arguments),
+        Command::Metrics(arguments) => metrics::run(&arguments),
+        Command::Count(arguments) => metrics::count(&arguments),
         Command::Worker => worker::run(),
         Command::Exec(arguments) => exec::run(&arguments),
     }

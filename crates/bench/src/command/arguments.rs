@@ -37,9 +37,14 @@ impl Common {
     /// With fewer, on a small machine, the generator is busy before the contenders
     /// are, and those that cost more look as good as those that cost less.
     pub(super) fn threads(&self) -> usize {
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        self.threads.map_or(cores.min(4), usize::from)
+        threads(self.threads)
     }
+}
+
+/// Threads of the load generator: so many as were asked for, or one for each core, at most 4.
+pub(super) fn threads(given: Option<u16>) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    given.map_or(cores.min(4), usize::from)
 }
 
 /// The contenders in this round, by their places: every second one backwards, so

@@ -5,6 +5,7 @@ pub(crate) mod cost;
 pub(crate) mod exec;
 pub(crate) mod library;
 pub(crate) mod manager;
+pub(crate) mod metrics;
 pub(crate) mod reload;
 pub(crate) mod requests;
 pub(crate) mod slow;

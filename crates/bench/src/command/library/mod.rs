@@ -7,7 +7,6 @@
 
 mod report;
 mod samples;
-mod stepping;
 mod target;
 
 use std::path::PathBuf;
@@ -19,9 +18,9 @@ use serde_json::json;
 use crate::load::clients::Clients;
 use crate::load::closed::{Close, Mode, Settings};
 use crate::scratch::Scratch;
+use crate::stepping::{Count, Stepped};
 use crate::{goal, machine, tools, tree};
 use samples::Samples;
-use stepping::{Count, Stepped};
 use target::{Case, Client, Server, Target};
 
 #[derive(clap::Args)]

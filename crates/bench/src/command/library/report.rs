@@ -2,11 +2,11 @@
 
 use serde_json::{Map, Value, json};
 
-use super::stepping::Count;
 use super::target::Server;
 use super::{Rate, Series};
 use crate::goal::Goal;
 use crate::stats::{median, range};
+use crate::stepping::Count;
 use crate::table::{Table, figure};
 
 pub(super) fn print(series: &[Series]) {

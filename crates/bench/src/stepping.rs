@@ -28,15 +28,15 @@ const PATIENCE: Duration = Duration::from_secs(180);
 
 /// What one request has taken.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) struct Count {
-    pub(super) instructions: u64,
+pub(crate) struct Count {
+    pub(crate) instructions: u64,
     /// Those of them that the preload library executed.
-    pub(super) library: u64,
-    pub(super) system_calls: u64,
+    pub(crate) library: u64,
+    pub(crate) system_calls: u64,
 }
 
 /// A process whose main thread stands still before it waits for events. It goes on on drop.
-pub(super) struct Stepped {
+pub(crate) struct Stepped {
     pid: Pid,
     /// Where the library's code lies; empty without it.
     library: Vec<Range<u64>>,
@@ -48,7 +48,7 @@ pub(super) struct Stepped {
 
 impl Stepped {
     /// Holds the process. Nothing may be under way there.
-    pub(super) fn hold(pid: Pid) -> Result<Self> {
+    pub(crate) fn hold(pid: Pid) -> Result<Self> {
         let maps = std::fs::read_to_string(format!("/proc/{pid}/maps"))
             .context("reading where the library lies")?;
         ptrace::seize(pid, ptrace::Options::empty()).context("holding a process by ptrace")?;
@@ -65,12 +65,12 @@ impl Stepped {
         Ok(stepped)
     }
 
-    pub(super) fn has_library(&self) -> bool {
+    pub(crate) fn has_library(&self) -> bool {
         !self.library.is_empty()
     }
 
     /// Lets the process go on until it waits for events again and `done` says that all has come.
-    pub(super) fn count(&mut self, mut done: impl FnMut() -> Result<bool>) -> Result<Count> {
+    pub(crate) fn count(&mut self, mut done: impl FnMut() -> Result<bool>) -> Result<Count> {
         let _watch = Watch::start(self.pid);
         let mut count = Count::default();
         let mut last = 0;
