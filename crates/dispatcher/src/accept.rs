@@ -9,9 +9,9 @@ use rustix::io::Errno;
 use super::context::Context;
 use super::ids::ListenerId;
 use super::listeners::{HeldBy, Listener};
-use super::notice::Notice;
 use super::placement::{Arrived, Room};
 use super::registration_events::RegistrationEvent;
+use telemetry::events::Event;
 
 /// After the process has run out of descriptors, it accepts again after this.
 const BACKOFF: Nanos = 10_000_000;
@@ -37,7 +37,7 @@ pub(super) fn accept(id: ListenerId, cx: &mut Context) -> bool {
                 if number == 0 {
                     listener.hear(id, false, &listeners.epoll);
                     cx.placement.press();
-                    cx.notices.remind(Notice::Crowded { limit });
+                    cx.notices.remind(Event::Crowded { limit });
                 }
                 return false;
             }

@@ -13,6 +13,7 @@ use super::notice::Notice;
 use process::sockets::{Table, holder_of, read, sockets_of};
 use process::tree;
 use process::user::User;
+use telemetry::events::Event;
 use telemetry::ids::Instance;
 
 /// The socket of another instance that has this address, and can be shared; and what there is to say
@@ -33,10 +34,11 @@ pub(super) fn find(
         .collect();
     let holders = holders(&inodes, pid, ancestor);
     let socket = holders.iter().find_map(|holder| holder.socket_for(user));
+    let address = format!("udp:{address}");
     let notice = match (&socket, inodes.first()) {
-        (Some(_), _) => Notice::DatagramsShared { instance, address },
-        (None, _) if !holders.is_empty() => Notice::DatagramsNotShared { instance, address },
-        (None, inode) => Notice::DatagramsInUse {
+        (Some(_), _) => Event::DatagramsShared { instance, address }.into(),
+        (None, _) if !holders.is_empty() => Event::DatagramsNotShared { instance, address }.into(),
+        (None, inode) => Notice::InUse {
             instance,
             address,
             by: inode.and_then(|inode| holder_of(*inode)),

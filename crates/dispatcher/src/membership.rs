@@ -17,6 +17,7 @@ use super::loop_probe::LoopProbe;
 use super::members::{Caller, Holder, Member};
 use super::notice::Notice;
 use super::takeover;
+use telemetry::events::Event;
 
 /// As many listening sockets as the library remembers of one process.
 const MOST_OF_ONE: usize = 256;
@@ -66,7 +67,7 @@ fn add(listener: ListenerId, caller: Caller, cx: &mut Context) -> io::Result<(Me
     if lacks_descriptor {
         cx.notices.remind_of_descriptors(None);
     } else if blind {
-        cx.notices.tell(Notice::Blind { pid });
+        cx.notices.tell(Event::Blind { pid });
     }
     Ok((id, theirs))
 }

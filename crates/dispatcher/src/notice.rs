@@ -1,18 +1,21 @@
 //! What the supervisor hears of the dispatcher.
 
-use std::net::{IpAddr, SocketAddr};
+use std::net::SocketAddr;
 use std::time::Duration;
 
+use balance::MemberId;
 use process::sockets::Holder;
+use telemetry::events::Event;
 use telemetry::figures::Foreign;
+use telemetry::ids::Instance;
 
 use super::address::ListenAddress;
-use balance::MemberId;
-use telemetry::ids::Instance;
 
 /// What happened that others should know.
 #[derive(Debug)]
 pub enum Notice {
+    /// Something that is told as it is, and from which nothing else follows.
+    Event(Event),
     /// The library is loaded in this direct child.
     Loaded { pid: i32 },
     /// A worker has begun to listen.
@@ -43,79 +46,20 @@ pub enum Notice {
     /// Another process has the address that a worker wants.
     InUse {
         instance: Instance,
-        address: ListenAddress,
+        /// As people write it; of UDP with `udp:` before it.
+        address: String,
         /// Who has it, where the kernel tells.
         by: Option<Holder>,
     },
-    /// A worker wants an address, and its port is taken by a socket that was passed to maitred and
-    /// listens at another one.
-    PassedElsewhere {
-        instance: Instance,
-        address: ListenAddress,
-        passed: ListenAddress,
-    },
-    /// An instance has got the UDP socket of another one, which has the address.
-    DatagramsShared {
-        instance: Instance,
-        address: SocketAddr,
-    },
-    /// Another instance has it, and the kernel does not give its socket.
-    DatagramsNotShared {
-        instance: Instance,
-        address: SocketAddr,
-    },
-    /// Another process has it.
-    DatagramsInUse {
-        instance: Instance,
-        address: SocketAddr,
-        by: Option<Holder>,
-    },
-    /// A worker may not have this port, and the config does not give it.
-    PrivilegedPort {
-        instance: Instance,
-        address: ListenAddress,
-    },
-    /// A process that does not descend from this supervisor has asked for a listener.
-    Stranger { pid: i32, uid: u32 },
-    /// A process asks for more listeners than the supervisor keeps for one, or for all.
-    TooMuch { pid: i32 },
-    /// The kernel does not tell whether this worker's loop is free.
-    Blind { pid: i32 },
-    /// The kernel does not tell which connections are open.
-    Uncounted,
-    /// No more connections can be accepted for want of descriptors; they wait in the backlog.
-    OutOfDescriptors { limit: u64, reason: Option<String> },
-    /// As many clients are connected as may be; others wait in the backlog.
-    Crowded { limit: usize },
-    /// Connections from this address are closed: it has its full share of `limit` connections.
-    TurnedAway { address: IpAddr, limit: usize },
     /// Something else than HTTP is spoken at a listener whose requests are placed.
     Foreign {
         address: ListenAddress,
         what: Foreign,
     },
-    /// A certificate has changed, and cannot be used as it is.
-    Certificate { reason: String },
     /// The workers of a process group have nothing to do any more, which was asked.
     Drained { group: i32 },
     /// Nothing is left of what was to be finished after the successor had taken over.
     HandedOver,
-    /// A request could not be served as it should.
-    RequestFailed {
-        address: ListenAddress,
-        /// The request's number, which stands in the client's error.
-        id: u64,
-        /// The instance that had it.
-        instance: Option<Instance>,
-        status: u16,
-        reason: &'static str,
-        /// The response had begun already.
-        cut: bool,
-        /// How many failures before it were not reported.
-        unsaid: u64,
-    },
-    /// How many more have failed, and were not reported one by one.
-    RequestsFailed { count: u64 },
     /// A worker's event loop stands still.
     Blocked {
         member: MemberId,
@@ -128,6 +72,10 @@ pub enum Notice {
     Unblocked { member: MemberId, turned: bool },
     /// Whether clients wait while no worker is up.
     Starving(bool),
-    /// Connections were given up after they had waited too long.
-    Refused { address: ListenAddress, total: u64 },
+}
+
+impl From<Event> for Notice {
+    fn from(event: Event) -> Self {
+        Self::Event(event)
+    }
 }

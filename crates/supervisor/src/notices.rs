@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::fs;
-use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
 use std::time::Duration;
@@ -49,6 +48,7 @@ impl Supervisor {
 
     pub(super) fn noticed(&mut self, notice: Notice) {
         match notice {
+            Notice::Event(event) => self.event(event),
             Notice::Loaded { pid } => self.has_loaded(pid),
             Notice::Drained { group } => self.is_drained(group),
             Notice::Starving(starves) => self.set_starving(starves),
@@ -105,17 +105,9 @@ impl Supervisor {
                 instance,
                 address,
                 by,
-            } => self.is_in_use(instance, address.to_string(), by),
-            Notice::DatagramsInUse {
-                instance,
-                address,
-                by,
-            } => self.is_in_use(instance, udp(address), by),
-            other => {
-                if let Some(event) = event_of(other) {
-                    self.event(event);
-                }
-            }
+            } => self.is_in_use(instance, address, by),
+            // Who has made way waits for it, and for nothing else (`part`).
+            Notice::HandedOver => {}
         }
     }
 
@@ -268,82 +260,6 @@ impl Supervisor {
             self.step(instance, instance::Event::Drained { run });
         }
     }
-}
-
-/// The event of a notice from which nothing else follows.
-pub(super) fn event_of(notice: Notice) -> Option<Event> {
-    Some(match notice {
-        Notice::PassedElsewhere {
-            instance,
-            address,
-            passed,
-        } => Event::PassedElsewhere {
-            instance,
-            address: address.to_string(),
-            passed: passed.to_string(),
-        },
-        Notice::DatagramsShared { instance, address } => Event::DatagramsShared {
-            instance,
-            address: udp(address),
-        },
-        Notice::DatagramsNotShared { instance, address } => Event::DatagramsNotShared {
-            instance,
-            address: udp(address),
-        },
-        Notice::PrivilegedPort { instance, address } => Event::PrivilegedPort {
-            instance,
-            address: address.to_string(),
-            port: address.port().unwrap_or(0),
-        },
-        Notice::Stranger { pid, uid } => Event::Stranger { pid, uid },
-        Notice::TooMuch { pid } => Event::TooMuch { pid },
-        Notice::Blind { pid } => Event::Blind { pid },
-        Notice::Uncounted => Event::Uncounted,
-        Notice::OutOfDescriptors { limit, reason } => Event::OutOfDescriptors { limit, reason },
-        Notice::Crowded { limit } => Event::Crowded { limit },
-        Notice::TurnedAway { address, limit } => Event::TurnedAway { address, limit },
-        Notice::Certificate { reason } => Event::Certificate { reason },
-        Notice::RequestFailed {
-            address,
-            id,
-            instance,
-            status,
-            reason,
-            cut,
-            unsaid,
-        } => Event::RequestFailed {
-            address: address.to_string(),
-            id: format!("{id:016x}"),
-            instance,
-            status,
-            reason: reason.to_owned(),
-            cut,
-            unsaid,
-        },
-        Notice::RequestsFailed { count } => Event::RequestsFailed { count },
-        Notice::Refused { address, total } => Event::Refused {
-            address: address.to_string(),
-            total,
-        },
-        // More follows from these.
-        Notice::InUse { .. }
-        | Notice::DatagramsInUse { .. }
-        | Notice::Loaded { .. }
-        | Notice::Drained { .. }
-        | Notice::HandedOver
-        | Notice::Starving(_)
-        | Notice::Blocked { .. }
-        | Notice::Unblocked { .. }
-        | Notice::ListensNatively { .. }
-        | Notice::Listening { .. }
-        | Notice::Left { .. }
-        | Notice::Foreign { .. } => return None,
-    })
-}
-
-/// How a UDP address is shown.
-fn udp(address: SocketAddr) -> String {
-    format!("udp:{address}")
 }
 
 /// Whether a process has a file in its memory. What its library has to say may still be on its way.

@@ -9,7 +9,6 @@ use tokio::sync::mpsc;
 use super::Supervisor;
 use super::followers::Followers;
 use super::guard::reap;
-use super::notices::event_of;
 use super::update::Way;
 
 /// The next supervisor is told by this that this one touches nothing of what both have.
@@ -49,9 +48,18 @@ impl Supervisor {
                 },
                 Some(notice) = self.notices.recv() => match notice {
                     Notice::HandedOver => break,
-                    notice => if let Some(event) = event_of(notice) {
-                        self.output.event(&event);
-                    },
+                    Notice::Event(event) => self.output.event(&event),
+                    // What the workers do is the next supervisor's.
+                    Notice::Loaded { .. }
+                    | Notice::Listening { .. }
+                    | Notice::ListensNatively { .. }
+                    | Notice::Left { .. }
+                    | Notice::InUse { .. }
+                    | Notice::Foreign { .. }
+                    | Notice::Drained { .. }
+                    | Notice::Blocked { .. }
+                    | Notice::Unblocked { .. }
+                    | Notice::Starving(_) => {}
                 },
                 event = self.output.notice() => self.output.event(&event),
             }

@@ -29,11 +29,11 @@ use crate::ids::ListenerId;
 use crate::listeners::Listeners;
 use crate::members::Members;
 use crate::moderation::Moderation;
-use crate::notice::Notice;
 use crate::notices::Notices;
 use crate::registration_events::RegistrationEvents;
 use crate::workers::Workers;
 use parked::Parked;
+use telemetry::events::Event;
 use telemetry::ids::Place;
 
 /// How many connections are taken from one member before others have their turn.
@@ -243,8 +243,8 @@ impl Connections {
             if total > queue.refused {
                 queue.refused = total;
                 if let Some(listener) = listeners.all.get(id) {
-                    let address = listener.address.clone();
-                    notices.tell(Notice::Refused { address, total });
+                    let address = listener.address.to_string();
+                    notices.tell(Event::Refused { address, total });
                 }
             }
         }
@@ -272,7 +272,7 @@ impl Connections {
         }
         if workers.counts.is_blind() && !self.told_blind {
             self.told_blind = true;
-            notices.tell(Notice::Uncounted);
+            notices.tell(Event::Uncounted);
         }
     }
 

@@ -6,8 +6,8 @@ use proxy::Report;
 use crate::ids::ListenerId;
 use crate::listeners::Listeners;
 use crate::members::Members;
-use crate::notice::Notice;
 use crate::notices::Notices;
+use telemetry::events::Event;
 
 /// How many failures are reported one by one in a second.
 const TOLD: u32 = 10;
@@ -47,19 +47,19 @@ impl FailureLog {
             self.told = 0;
         }
         let listener = listeners.all.get(&ListenerId(report.listener));
-        let address = listener.map(|listener| listener.address.clone());
-        let Some(address) = address.filter(|_| self.told < TOLD) else {
+        let is_told = self.told < TOLD && notices.has_room();
+        let Some(listener) = listener.filter(|_| is_told) else {
             self.unsaid += 1;
             return;
         };
         let worker = report.member.and_then(|member| members.all.get(&member));
         let unsaid = self.unsaid;
-        let heard = notices.is_heard(Notice::RequestFailed {
-            address,
-            id: report.id,
+        let heard = notices.is_heard(Event::RequestFailed {
+            address: listener.address.to_string(),
+            id: format!("{:016x}", report.id),
             instance: worker.map(|member| member.place.instance),
             status: report.refusal.status(),
-            reason: report.detail.unwrap_or(report.refusal.reason()),
+            reason: report.detail.unwrap_or(report.refusal.reason()).to_owned(),
             cut: report.cut,
             unsaid,
         });
@@ -77,7 +77,7 @@ impl FailureLog {
             self.since = now;
             self.told = 0;
             let count = self.unsaid;
-            if notices.is_heard(Notice::RequestsFailed { count }) {
+            if notices.is_heard(Event::RequestsFailed { count }) {
                 self.unsaid = 0;
             }
         }

@@ -21,6 +21,7 @@ use crate::notice::Notice;
 use crate::notices::Notices;
 use crate::token::Token;
 use crate::workers::Workers;
+use telemetry::events::Event;
 use telemetry::ids::Place;
 
 /// The proxy, and what is reported of it.
@@ -131,7 +132,7 @@ impl Requests {
         proxy.send_batch(workers);
         if let Some(address) = proxy.turned_away() {
             let limit = proxy.most_clients();
-            notices.remind(Notice::TurnedAway { address, limit });
+            notices.remind(Event::TurnedAway { address, limit });
         }
         for (listener, what) in proxy.foreign() {
             if let Some(listener) = listeners.all.get(&ListenerId(listener)) {
@@ -140,7 +141,7 @@ impl Requests {
             }
         }
         if let Some(reason) = proxy.certificate_error() {
-            notices.tell(Notice::Certificate { reason });
+            notices.tell(Event::Certificate { reason });
         }
         let (reports, more) = proxy.reports();
         for report in reports {

@@ -20,6 +20,7 @@ use super::own_socket::{self, OwnSocket};
 use super::{Answer, Question, Registrar, failed};
 use process::sockets::{listener_at, sockets_of};
 use process::user::User;
+use telemetry::events::Event;
 
 impl Registrar {
     /// The address that a question names, if workers share it.
@@ -52,7 +53,7 @@ impl Registrar {
         };
         let (pid, fd) = (question.peer.pid, question.request.fd);
         if !self.claims.has_room_for(pid, fd) {
-            self.refuse(Notice::TooMuch { pid });
+            self.refuse(Event::TooMuch { pid });
             return Ok(failed(&Errno::NOBUFS.into()));
         }
         let cookie = question.cookie;
@@ -204,10 +205,12 @@ impl Registrar {
                 self.tell_in_use(question, address)?;
             }
             Err(error) if error.kind() == io::ErrorKind::PermissionDenied => {
-                let _ = self.notices.try_send(Notice::PrivilegedPort {
+                let event = Event::PrivilegedPort {
                     instance: question.instance(),
-                    address: address.clone(),
-                });
+                    address: address.to_string(),
+                    port: address.port().unwrap_or(0),
+                };
+                let _ = self.notices.try_send(event.into());
             }
             _ => {}
         }
@@ -216,18 +219,18 @@ impl Registrar {
 
     fn tell_in_use(&self, question: &Question, address: &ListenAddress) -> Result<(), Gone> {
         let instance = question.instance();
-        let address = address.clone();
         let port = address.port();
         let passed = match port {
             Some(port) => self.dispatcher.run(move |cx| cx.listeners.lent_at(port))?,
             None => None,
         };
+        let address = address.to_string();
         let _ = self.notices.try_send(match passed {
-            Some(passed) => Notice::PassedElsewhere {
+            Some(passed) => Notice::Event(Event::PassedElsewhere {
                 instance,
                 address,
-                passed,
-            },
+                passed: passed.to_string(),
+            }),
             None => Notice::InUse {
                 instance,
                 address,

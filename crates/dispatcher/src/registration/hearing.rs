@@ -15,6 +15,7 @@ use super::super::notice::Notice;
 use super::peer::{Peer, is_scarcity};
 use super::reserve::{Heard, NEEDED};
 use super::{Question, Registrar, SOCKET};
+use telemetry::events::Event;
 
 /// How many callers may be connected with their question still to come.
 const CALLERS: usize = 256;
@@ -181,7 +182,7 @@ impl Registrar {
         if !self.reserve.pauses() {
             self.reserve.pause();
             let limit = getrlimit(Resource::Nofile).current.unwrap_or(0);
-            self.refuse(Notice::OutOfDescriptors {
+            self.refuse(Event::OutOfDescriptors {
                 limit,
                 reason: None,
             });
@@ -198,7 +199,7 @@ impl Registrar {
     ) -> Result<(), Gone> {
         if !is_ours {
             self.closer.close(socket);
-            self.refuse(Notice::Stranger {
+            self.refuse(Event::Stranger {
                 pid: peer.pid,
                 uid: peer.identity.uid,
             });
@@ -237,7 +238,7 @@ impl Registrar {
                     socket,
                 };
                 if !watched {
-                    self.refuse(Notice::TooMuch { pid });
+                    self.refuse(Event::TooMuch { pid });
                     self.closer.close([question.socket]);
                     return Ok(());
                 }

@@ -16,6 +16,7 @@ use super::super::{endings, linger, membership, registered};
 use super::claims::Claim;
 use super::own_socket::{self, OwnSocket};
 use super::{Answer, Question, Registrar, failed, options, own_ports};
+use telemetry::events::Event;
 
 impl Registrar {
     pub(super) fn listen(&mut self, question: &Question) -> Result<Answer, Gone> {
@@ -260,7 +261,7 @@ impl Registrar {
             Err(error) => {
                 if Errno::from_io_error(&error) == Some(Errno::MFILE) {
                     let pid = question.peer.pid;
-                    self.refuse(Notice::TooMuch { pid });
+                    self.refuse(Event::TooMuch { pid });
                 }
                 (failed(&error), None)
             }

@@ -47,6 +47,7 @@ use claims::Claims;
 use closing::Closer;
 use peer::Peer;
 use reserve::Reserve;
+use telemetry::events::Event;
 use telemetry::ids::Instance;
 
 /// Refusals are told of once in this time.
@@ -306,11 +307,11 @@ impl Registrar {
     }
 
     /// Tells that somebody was refused; not of each.
-    fn refuse(&mut self, notice: Notice) {
+    fn refuse(&mut self, event: Event) {
         let now = Instant::now();
         if self.reminded.is_none_or(|last| now - last > REMINDER) {
             self.reminded = Some(now);
-            let _ = self.notices.try_send(notice);
+            let _ = self.notices.try_send(event.into());
         }
     }
 }
