@@ -94,12 +94,7 @@ pub fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Resolved>
     let requests = Requests::resolve(&entry, &cwd)?;
     let mut own_env = variables::own(&entry, user, &cwd, context, &mut warnings)?;
     let program = program(&entry, &script, &cwd, &own_env, context, &mut warnings)?;
-    let python = |interpreter: &Interpreter| is_called(interpreter, "python");
-    if program.interpreter.as_ref().is_some_and(python) {
-        // Else what it prints is seen only when 8 kB have come together.
-        let unbuffered = own_env.entry("PYTHONUNBUFFERED".into());
-        unbuffered.or_insert_with(|| "1".into());
-    }
+    show_output_at_once(program.interpreter.as_ref(), &mut own_env);
     let inherited = context.inherited.iter();
     let inherited = inherited.map(|(name, value)| (name.clone(), value.clone()));
     let filter_env = entry.filter_env.clone();
@@ -145,11 +140,7 @@ pub fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Resolved>
         listen_timeout: millis(entry.listen_timeout, LISTEN_TIMEOUT),
         hang_timeout: millis(entry.hang_timeout, Duration::ZERO),
         health: entry.health.as_ref().and_then(HealthCheck::resolved),
-        // As in pm2, 0 is no limit.
-        max_memory: entry
-            .max_memory_restart
-            .map(|Bytes(bytes)| bytes)
-            .filter(|it| *it > 0),
+        max_memory: max_memory(&entry),
         cron: cron(&entry)?,
         cron_overlap: entry.cron_overlap.unwrap_or_default(),
         logs: logs(
@@ -183,6 +174,20 @@ pub fn resolve(entry: Entry, context: &Surroundings) -> anyhow::Result<Resolved>
         force: entry.force.unwrap_or(false),
         interpreter_reason: program.reason,
     })
+}
+
+/// Has Python write what is printed at once; else it is seen only when 8 kB have come together.
+fn show_output_at_once(interpreter: Option<&Interpreter>, own_env: &mut Environment) {
+    if interpreter.is_some_and(|it| is_called(it, "python")) {
+        let unbuffered = own_env.entry("PYTHONUNBUFFERED".into());
+        unbuffered.or_insert_with(|| "1".into());
+    }
+}
+
+fn max_memory(entry: &Entry) -> Option<u64> {
+    // As in pm2, 0 is no limit.
+    let Bytes(bytes) = entry.max_memory_restart?;
+    Some(bytes).filter(|it| *it > 0)
 }
 
 /// The folder that an app runs in.

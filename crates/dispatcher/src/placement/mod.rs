@@ -7,21 +7,20 @@
 mod connections;
 mod evening;
 mod failure_log;
+mod figures;
 mod promised;
 mod requests;
 mod survival;
 mod terms;
 mod way_back;
 
-use std::collections::BTreeMap;
 use std::io;
 use std::os::fd::OwnedFd;
 use std::sync::Arc;
 use std::time::Duration;
 
-use balance::{ConnectionFigures, IdMap, MemberId, Nanos};
+use balance::{ConnectionFigures, MemberId, Nanos};
 use rustix::event::epoll;
-use telemetry::figures::{RequestFigures, WorkerRequests};
 
 use crate::clock::Clock;
 use crate::counts::Need;
@@ -37,7 +36,6 @@ use telemetry::ids::Place;
 
 /// A request that a worker which drains has to answer.
 pub(super) use proxy::Awaited;
-use terms::Waiting;
 pub(super) use terms::{Arrived, Returned, Room};
 
 /// Connections or requests, and the workers that they go to.
@@ -417,41 +415,6 @@ impl Placement {
         match self {
             Self::Connections(connections) => connections.forget(member, registration),
             Self::Requests(_) => {}
-        }
-    }
-
-    /// What was counted of connections that wait at a listener.
-    pub(super) fn waiting_connections(&self, listener: ListenerId) -> Waiting {
-        match self {
-            Self::Connections(connections) => connections.waiting(listener),
-            Self::Requests(_) => Waiting::default(),
-        }
-    }
-
-    /// What was counted of the connections of each member at a listener.
-    pub(super) fn member_figures(
-        &self,
-        listener: ListenerId,
-    ) -> BTreeMap<MemberId, ConnectionFigures> {
-        match self {
-            Self::Connections(connections) => connections.member_figures(listener),
-            Self::Requests(_) => BTreeMap::new(),
-        }
-    }
-
-    /// What was counted of requests at a listener.
-    pub(super) fn request_figures(&self, listener: ListenerId) -> Option<RequestFigures> {
-        match self {
-            Self::Connections(_) => None,
-            Self::Requests(requests) => requests.proxy.figures(listener.0),
-        }
-    }
-
-    /// What was counted of the requests of each worker at a listener, by their places.
-    pub(super) fn worker_requests(&self, at: ListenerId) -> Option<IdMap<Place, WorkerRequests>> {
-        match self {
-            Self::Connections(_) => None,
-            Self::Requests(requests) => Some(requests.proxy.workers(at.0)),
         }
     }
 }
