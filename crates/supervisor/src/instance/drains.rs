@@ -46,10 +46,10 @@ fn draining() -> Rules {
 
 /// What is done with the first process, by time.
 fn life_of(rules: &Rules, events: &[Event], open: Open) -> Vec<(u64, Effect)> {
-    let mut instance = listening(rules);
+    let mut lifecycle = listening(rules);
     let mut seen = Vec::new();
     let mut step = |event, at: u64| {
-        let effects = instance.step(event, rules, ms(at));
+        let effects = lifecycle.step(event, rules, ms(at));
         let its = effects.into_iter().filter(|effect| {
             matches!(
                 effect,
@@ -143,11 +143,11 @@ fn another_command_goes_on_with_a_drain_and_the_same_one_cuts_it_short() {
             Event::Cut,
         ] {
             let rules = draining();
-            let mut instance = listening(&rules);
+            let mut lifecycle = listening(&rules);
             for event in first {
-                instance.step(*event, &rules, ms(100));
+                lifecycle.step(*event, &rules, ms(100));
             }
-            let effects = instance.step(second, &rules, ms(200));
+            let effects = lifecycle.step(second, &rules, ms(200));
             let its = effects.into_iter().filter(|effect| {
                 matches!(
                     effect,
@@ -175,18 +175,18 @@ fn another_command_goes_on_with_a_drain_and_the_same_one_cuts_it_short() {
 #[test]
 fn a_process_is_asked_once() {
     let rules = draining();
-    let mut instance = listening(&rules);
-    instance.step(Event::Stop, &rules, ms(100));
+    let mut lifecycle = listening(&rules);
+    lifecycle.step(Event::Stop, &rules, ms(100));
     let drained = Event::Drained { run: RunId(1) };
     assert_eq!(
-        instance.step(drained, &rules, ms(110)),
+        lifecycle.step(drained, &rules, ms(110)),
         [Effect::Ask(RunId(1))]
     );
     for event in [drained, Event::Cut, Event::Time] {
-        assert_eq!(instance.step(event, &rules, ms(120)), []);
+        assert_eq!(lifecycle.step(event, &rules, ms(120)), []);
     }
     assert_eq!(
-        instance.step(Event::Time, &rules, ms(1710)),
+        lifecycle.step(Event::Time, &rules, ms(1710)),
         [Effect::Kill(RunId(1))]
     );
 }
@@ -197,17 +197,17 @@ fn a_process_is_asked_once() {
 fn a_restart_beside_one_that_was_replaced_waits_for_nobody() {
     let mut rules = draining();
     rules.restart.pause = Pause::Fixed(ms(50));
-    let mut instance = listening(&rules);
-    instance.step(Event::Reload, &rules, ms(100));
-    instance.step(up(2), &rules, ms(200));
-    instance.step(exited(2, 1), &rules, ms(300));
-    assert_eq!(instance.next_time(&rules), Some(ms(350)));
+    let mut lifecycle = listening(&rules);
+    lifecycle.step(Event::Reload, &rules, ms(100));
+    lifecycle.step(up(2), &rules, ms(200));
+    lifecycle.step(exited(2, 1), &rules, ms(300));
+    assert_eq!(lifecycle.next_time(&rules), Some(ms(350)));
     assert_eq!(
-        instance.step(Event::Time, &rules, ms(350)),
+        lifecycle.step(Event::Time, &rules, ms(350)),
         [Effect::Spawn(RunId(3))]
     );
     // A restart that somebody waits for has all gone first.
-    let effects = instance.step(Event::Restart, &rules, ms(400));
+    let effects = lifecycle.step(Event::Restart, &rules, ms(400));
     assert!(
         effects.contains(&Effect::Drain(RunId(1), Cause::Restarted)),
         "{effects:?}"

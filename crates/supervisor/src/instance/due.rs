@@ -12,13 +12,13 @@ fn job() -> Rules {
 
 /// An instance whose first run goes on.
 fn running(rules: &Rules) -> Lifecycle {
-    let mut instance = Lifecycle::new(Rest::Stopped, 0, 0);
+    let mut lifecycle = Lifecycle::new(Rest::Stopped, 0, 0);
     assert_eq!(
-        instance.step(Event::Start, rules, ms(0)),
+        lifecycle.step(Event::Start, rules, ms(0)),
         [Effect::Spawn(RunId(1))]
     );
-    instance.step(up(1), rules, ms(0));
-    instance
+    lifecycle.step(up(1), rules, ms(0));
+    lifecycle
 }
 
 fn spawned(effects: &[Effect]) -> Vec<u64> {
@@ -32,24 +32,24 @@ fn spawned(effects: &[Effect]) -> Vec<u64> {
 #[test]
 fn one_run_follows_however_often_it_is_due() {
     let rules = job();
-    let mut instance = running(&rules);
+    let mut lifecycle = running(&rules);
     for second in 1..4 {
-        assert_eq!(instance.step(Event::Due, &rules, ms(second * 1000)), []);
+        assert_eq!(lifecycle.step(Event::Due, &rules, ms(second * 1000)), []);
     }
-    let effects = instance.step(exited(1, 3), &rules, ms(5000));
+    let effects = lifecycle.step(exited(1, 3), &rules, ms(5000));
     assert_eq!(spawned(&effects), [2]);
-    let effects = instance.step(exited(2, 0), &rules, ms(6000));
+    let effects = lifecycle.step(exited(2, 0), &rules, ms(6000));
     assert_eq!(spawned(&effects), [0; 0]);
-    assert!(instance.is_at_rest());
-    assert_eq!(instance.restarts(), 0);
+    assert!(lifecycle.is_at_rest());
+    assert_eq!(lifecycle.restarts(), 0);
 }
 
 #[test]
 fn what_rests_is_not_started_by_it() {
     let rules = job();
-    let mut instance = Lifecycle::new(Rest::Stopped, 0, 0);
-    assert_eq!(instance.step(Event::Due, &rules, ms(0)), []);
-    assert!(instance.is_at_rest());
+    let mut lifecycle = Lifecycle::new(Rest::Stopped, 0, 0);
+    assert_eq!(lifecycle.step(Event::Due, &rules, ms(0)), []);
+    assert!(lifecycle.is_at_rest());
 }
 
 /// Whatever a command wants, it is not followed by a run that was due before.
@@ -65,12 +65,12 @@ fn commands_forget_what_is_due() {
         Event::TryOut,
     ] {
         let rules = job();
-        let mut instance = running(&rules);
-        instance.step(Event::Due, &rules, ms(1000));
-        instance.step(command, &rules, ms(2000));
+        let mut lifecycle = running(&rules);
+        lifecycle.step(Event::Due, &rules, ms(1000));
+        lifecycle.step(command, &rules, ms(2000));
         let mut last = 1;
         for end in 3..9 {
-            let effects = instance.step(exited(last, 0), &rules, ms(end * 1000));
+            let effects = lifecycle.step(exited(last, 0), &rules, ms(end * 1000));
             if let [next] = spawned(&effects)[..] {
                 last = next;
             }
@@ -80,6 +80,6 @@ fn commands_forget_what_is_due() {
             _ => 2,
         };
         assert_eq!(last, runs, "{command:?}");
-        assert!(instance.is_at_rest(), "{command:?}");
+        assert!(lifecycle.is_at_rest(), "{command:?}");
     }
 }

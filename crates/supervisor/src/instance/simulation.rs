@@ -100,7 +100,7 @@ fn live(seed: u64) {
         wait_ready: random.u64(..3) == 0,
         overlap: random.bool(),
     };
-    let mut instance = Lifecycle::new(Rest::Stopped, 0, 0);
+    let mut lifecycle = Lifecycle::new(Rest::Stopped, 0, 0);
     let mut world = World::default();
     let mut now = Duration::ZERO;
     for step in 0..200 {
@@ -153,16 +153,16 @@ fn live(seed: u64) {
         ) {
             world.open += 1;
         }
-        let effects = instance.step(event, &rules, now);
+        let effects = lifecycle.step(event, &rules, now);
         world.act(&effects, &rules, now);
-        if let Some(at) = instance.next_time(&rules)
+        if let Some(at) = lifecycle.next_time(&rules)
             && random.bool()
         {
             now = now.max(at);
-            let effects = instance.step(Event::Time, &rules, now);
+            let effects = lifecycle.step(Event::Time, &rules, now);
             world.act(&effects, &rules, now);
         }
-        let current = instance.current().map(|run| run.id);
+        let current = lifecycle.current().map(|run| run.id);
         assert!(
             current.is_none_or(|run| world.alive.get(&run) == Some(&None)),
             "what serves lives, and was not asked to end"
@@ -171,12 +171,12 @@ fn live(seed: u64) {
     // After a stop everything ends, and the command is answered.
     while let Some((run, _)) = world.alive.pop_first() {
         let status = Exit::Signal(9);
-        let effects = instance.step(Event::Exited { run, status }, &rules, now);
+        let effects = lifecycle.step(Event::Exited { run, status }, &rules, now);
         world.act(&effects, &rules, now);
     }
-    assert!(instance.is_at_rest());
+    assert!(lifecycle.is_at_rest());
     assert_eq!(world.open, 0, "every command has its answer");
-    assert_eq!(instance.next_time(&rules), None);
+    assert_eq!(lifecycle.next_time(&rules), None);
 }
 
 #[test]

@@ -77,9 +77,9 @@ mod tests {
     fn a_survivor_goes_on_as_any_other() {
         for is_up in [true, false] {
             let rules = draining();
-            let mut instance = Lifecycle::new(Rest::Stopped, 5, 0);
+            let mut lifecycle = Lifecycle::new(Rest::Stopped, 5, 0);
             let run = Run::survived(RunId(7), ms(0), is_up);
-            instance.survive(
+            lifecycle.survive(
                 RunId(9),
                 Some(run),
                 &[],
@@ -87,19 +87,19 @@ mod tests {
                 &rules,
                 ms(60_000),
             );
-            assert_eq!(instance.restarts(), 5);
-            assert_eq!(instance.step(Event::Time, &rules, ms(60_000)), []);
+            assert_eq!(lifecycle.restarts(), 5);
+            assert_eq!(lifecycle.step(Event::Time, &rules, ms(60_000)), []);
             if !is_up {
-                instance.step(up(7), &rules, ms(60_000));
+                lifecycle.step(up(7), &rules, ms(60_000));
             }
-            let effects = instance.step(Event::Reload, &rules, ms(60_001));
+            let effects = lifecycle.step(Event::Reload, &rules, ms(60_001));
             assert_eq!(effects, [Effect::Spawn(RunId(10))]);
-            let effects = instance.step(up(10), &rules, ms(60_002));
+            let effects = lifecycle.step(up(10), &rules, ms(60_002));
             assert_eq!(effects[1..], [Effect::Drain(RunId(7), Cause::Replaced)]);
             assert!(matches!(effects[0], Effect::Settled(Outcome::Up { .. })));
-            instance.step(Event::Drained { run: RunId(7) }, &rules, ms(60_003));
-            instance.step(exited(7, 0), &rules, ms(60_004));
-            assert!(!instance.is_leaving());
+            lifecycle.step(Event::Drained { run: RunId(7) }, &rules, ms(60_003));
+            lifecycle.step(exited(7, 0), &rules, ms(60_004));
+            assert!(!lifecycle.is_leaving());
         }
     }
 
@@ -108,9 +108,9 @@ mod tests {
     fn a_survivor_that_ends_is_restarted_at_once() {
         let mut rules = draining();
         rules.restart.pause = Pause::Earned(ms(100));
-        let mut instance = Lifecycle::new(Rest::Stopped, 0, 0);
+        let mut lifecycle = Lifecycle::new(Rest::Stopped, 0, 0);
         let run = Run::survived(RunId(1), ms(0), true);
-        instance.survive(
+        lifecycle.survive(
             RunId(1),
             Some(run),
             &[],
@@ -119,7 +119,7 @@ mod tests {
             ms(60_000),
         );
         let listening = true;
-        instance.step(
+        lifecycle.step(
             Event::Listens {
                 run: RunId(1),
                 listening,
@@ -127,7 +127,7 @@ mod tests {
             &rules,
             ms(60_001),
         );
-        let effects = instance.step(exited(1, 1), &rules, ms(62_000));
+        let effects = lifecycle.step(exited(1, 1), &rules, ms(62_000));
         assert!(effects.contains(&Effect::Spawn(RunId(2))), "{effects:?}");
     }
 
@@ -141,22 +141,22 @@ mod tests {
             (Cause::Stopped, true),
         ] {
             let rules = draining();
-            let mut instance = Lifecycle::new(Rest::Stopped, 0, 0);
+            let mut lifecycle = Lifecycle::new(Rest::Stopped, 0, 0);
             let old = Run::survived(RunId(3), ms(0), true);
-            instance.survive(RunId(4), None, &[old], cause, &rules, ms(1000));
-            assert!(instance.is_draining());
-            let effects = instance.step(Event::Start, &rules, ms(1001));
+            lifecycle.survive(RunId(4), None, &[old], cause, &rules, ms(1000));
+            assert!(lifecycle.is_draining());
+            let effects = lifecycle.step(Event::Start, &rules, ms(1001));
             assert_eq!(
                 effects.contains(&Effect::Spawn(RunId(5))),
                 !waits,
                 "{cause:?}"
             );
             let most = 1000 + 30_000;
-            let effects = instance.step(Event::Time, &rules, ms(most));
+            let effects = lifecycle.step(Event::Time, &rules, ms(most));
             assert!(effects.contains(&Effect::Ask(RunId(3))), "{effects:?}");
-            let effects = instance.step(Event::Time, &rules, ms(most + 1600));
+            let effects = lifecycle.step(Event::Time, &rules, ms(most + 1600));
             assert!(effects.contains(&Effect::Kill(RunId(3))), "{effects:?}");
-            let effects = instance.step(exited(3, 0), &rules, ms(most + 1601));
+            let effects = lifecycle.step(exited(3, 0), &rules, ms(most + 1601));
             assert_eq!(
                 effects.contains(&Effect::Spawn(RunId(5))),
                 waits,

@@ -31,17 +31,17 @@ pub(super) fn ms(ms: u64) -> Duration {
 
 /// An instance whose only process listens since the beginning.
 pub(super) fn listening(rules: &Rules) -> Lifecycle {
-    let mut instance = Lifecycle::new(Rest::Stopped, 0, 0);
+    let mut lifecycle = Lifecycle::new(Rest::Stopped, 0, 0);
     assert_eq!(
-        instance.step(Event::Start, rules, ms(0)),
+        lifecycle.step(Event::Start, rules, ms(0)),
         [Effect::Spawn(RunId(1))]
     );
     let outcome = Outcome::Up { listens: true };
     assert_eq!(
-        instance.step(up(1), rules, ms(0)),
+        lifecycle.step(up(1), rules, ms(0)),
         [Effect::Settled(outcome)]
     );
-    instance
+    lifecycle
 }
 
 pub(super) fn up(run: u64) -> Event {
@@ -85,45 +85,45 @@ fn a_process_that_had_no_room_is_tried_again_and_counts_for_nothing() {
         status: Exit::Code(126),
     };
     let mut rules = rules();
-    let mut instance = Lifecycle::new(Rest::Stopped, 0, 0);
-    instance.step(Event::Start, &rules, ms(0));
+    let mut lifecycle = Lifecycle::new(Rest::Stopped, 0, 0);
+    lifecycle.step(Event::Start, &rules, ms(0));
     for run in 1..100 {
         let now = ms(1000 * (run - 1));
-        let (next, outcomes) = told(&instance.step(no_room(RunId(run)), &rules, now));
+        let (next, outcomes) = told(&lifecycle.step(no_room(RunId(run)), &rules, now));
         assert_eq!(next, [Next::Retry { delay: 1000 }]);
         // Whoever has started it hears of it once.
         let failed = Outcome::Exited(Exit::Code(126));
         assert_eq!(outcomes, [failed][..usize::from(run == 1)]);
-        let effects = instance.step(Event::Time, &rules, now + ms(1000));
+        let effects = lifecycle.step(Event::Time, &rules, now + ms(1000));
         assert_eq!(effects, [Effect::Spawn(RunId(run + 1))]);
     }
-    assert_eq!((instance.unstable(), instance.restarts()), (0, 0));
+    assert_eq!((lifecycle.unstable(), lifecycle.restarts()), (0, 0));
 
     // A successor: the one before it goes on.
-    let mut instance = listening(&rules);
-    instance.step(Event::Reload, &rules, ms(5));
-    let (next, _) = told(&instance.step(no_room(RunId(2)), &rules, ms(5)));
+    let mut lifecycle = listening(&rules);
+    lifecycle.step(Event::Reload, &rules, ms(5));
+    let (next, _) = told(&lifecycle.step(no_room(RunId(2)), &rules, ms(5)));
     assert_eq!(next, [Next::Kept]);
-    assert_eq!(instance.current().map(|run| run.id), Some(RunId(1)));
+    assert_eq!(lifecycle.current().map(|run| run.id), Some(RunId(1)));
 
     // One that is not to be restarted ends there.
     rules.restart.auto = false;
-    let mut instance = Lifecycle::new(Rest::Stopped, 0, 0);
-    instance.step(Event::Start, &rules, ms(0));
-    let (next, _) = told(&instance.step(no_room(RunId(1)), &rules, ms(0)));
+    let mut lifecycle = Lifecycle::new(Rest::Stopped, 0, 0);
+    lifecycle.step(Event::Start, &rules, ms(0));
+    let (next, _) = told(&lifecycle.step(no_room(RunId(1)), &rules, ms(0)));
     assert_eq!(next, [Next::Ended]);
-    assert!(instance.is_at_rest());
+    assert!(lifecycle.is_at_rest());
 }
 
 #[test]
 fn pauses_grow_and_the_last_crash_is_an_error() {
     let rules = rules();
-    let mut instance = Lifecycle::new(Rest::Stopped, 0, 0);
-    instance.step(Event::Start, &rules, ms(0));
+    let mut lifecycle = Lifecycle::new(Rest::Stopped, 0, 0);
+    lifecycle.step(Event::Start, &rules, ms(0));
     let mut now = ms(0);
     for (run, delay) in [(1, 100), (2, 150), (3, 225)] {
         now += ms(5);
-        let (next, _) = told(&instance.step(exited(run, 1), &rules, now));
+        let (next, _) = told(&lifecycle.step(exited(run, 1), &rules, now));
         let attempt = u32::try_from(run).unwrap();
         let max = 3;
         let restart = Next::Restart {
@@ -133,41 +133,41 @@ fn pauses_grow_and_the_last_crash_is_an_error() {
         };
         assert_eq!(next, [restart]);
         now += ms(delay);
-        assert_eq!(instance.next_time(&rules), Some(now));
-        let effects = instance.step(Event::Time, &rules, now);
+        assert_eq!(lifecycle.next_time(&rules), Some(now));
+        let effects = lifecycle.step(Event::Time, &rules, now);
         assert_eq!(effects, [Effect::Spawn(RunId(run + 1))]);
     }
-    let (next, _) = told(&instance.step(exited(4, 1), &rules, now));
+    let (next, _) = told(&lifecycle.step(exited(4, 1), &rules, now));
     assert_eq!(next, [Next::Errored { attempts: 3 }]);
-    assert_eq!(instance.state(), State::Resting(Rest::Errored));
-    assert!(instance.is_at_rest());
+    assert_eq!(lifecycle.state(), State::Resting(Rest::Errored));
+    assert!(lifecycle.is_at_rest());
 }
 
 #[test]
 fn a_stable_run_forgives_the_crashes_before_it() {
     let rules = rules();
-    let mut instance = Lifecycle::new(Rest::Stopped, 0, 0);
-    instance.step(Event::Start, &rules, ms(0));
+    let mut lifecycle = Lifecycle::new(Rest::Stopped, 0, 0);
+    lifecycle.step(Event::Start, &rules, ms(0));
     let mut now = ms(0);
     for run in 1..40 {
         now += if run % 2 == 0 { ms(1000) } else { ms(5) };
-        let (next, _) = told(&instance.step(exited(run, 1), &rules, now));
+        let (next, _) = told(&lifecycle.step(exited(run, 1), &rules, now));
         assert!(
             matches!(next[..], [Next::Restart { .. }]),
             "{run}: {next:?}"
         );
-        now = instance.next_time(&rules).unwrap();
-        instance.step(Event::Time, &rules, now);
+        now = lifecycle.next_time(&rules).unwrap();
+        lifecycle.step(Event::Time, &rules, now);
     }
-    assert_eq!(instance.restarts(), 39);
+    assert_eq!(lifecycle.restarts(), 39);
 }
 
 #[test]
 fn one_that_has_served_is_followed_at_once() {
     let mut rules = rules();
     rules.restart.pause = Pause::Earned(ms(100));
-    let mut instance = listening(&rules);
-    let effects = instance.step(exited(1, 1), &rules, ms(600));
+    let mut lifecycle = listening(&rules);
+    let effects = lifecycle.step(exited(1, 1), &rules, ms(600));
     let restart = Next::Restart {
         delay: 0,
         attempt: 1,
@@ -182,18 +182,18 @@ fn clients_that_wait_bring_an_earned_pause_forward_and_no_other() {
     let crash_and_hurry = |pause| {
         let mut rules = rules();
         rules.restart.pause = pause;
-        let mut instance = Lifecycle::new(Rest::Stopped, 0, 2);
+        let mut lifecycle = Lifecycle::new(Rest::Stopped, 0, 2);
         // With a clean slate only if a command starts it; so it goes on as it was.
-        instance.state = State::Waiting { until: ms(0) };
-        instance.step(Event::Time, &rules, ms(0));
-        instance.step(exited(1, 1), &rules, ms(5));
-        if instance.put_off_until(&rules).is_some() {
-            instance.step(Event::Hurry { by: ms(10) }, &rules, ms(6));
+        lifecycle.state = State::Waiting { until: ms(0) };
+        lifecycle.step(Event::Time, &rules, ms(0));
+        lifecycle.step(exited(1, 1), &rules, ms(5));
+        if lifecycle.put_off_until(&rules).is_some() {
+            lifecycle.step(Event::Hurry { by: ms(10) }, &rules, ms(6));
         }
-        let due = instance.next_time(&rules).unwrap();
+        let due = lifecycle.next_time(&rules).unwrap();
         // It comes to nothing, before it was due: no attempt more than was owed.
-        instance.step(Event::Time, &rules, due);
-        let (next, _) = told(&instance.step(exited(2, 1), &rules, due + ms(1)));
+        lifecycle.step(Event::Time, &rules, due);
+        let (next, _) = told(&lifecycle.step(exited(2, 1), &rules, due + ms(1)));
         (due, next)
     };
     let again = |delay| {
@@ -216,119 +216,122 @@ fn clients_that_wait_bring_an_earned_pause_forward_and_no_other() {
 #[test]
 fn a_code_that_ends_it_ends_it() {
     let rules = rules();
-    let mut instance = listening(&rules);
-    let (next, _) = told(&instance.step(exited(1, 7), &rules, ms(5)));
+    let mut lifecycle = listening(&rules);
+    let (next, _) = told(&lifecycle.step(exited(1, 7), &rules, ms(5)));
     assert_eq!(next, [Next::Ended]);
-    assert_eq!(instance.state(), State::Resting(Rest::Ended(Exit::Code(7))));
+    assert_eq!(
+        lifecycle.state(),
+        State::Resting(Rest::Ended(Exit::Code(7)))
+    );
 }
 
 #[test]
 fn a_stop_waits_for_the_end_and_kills_what_does_not_come_to_it() {
     let rules = rules();
-    let mut instance = listening(&rules);
-    let effects = instance.step(Event::Stop, &rules, ms(10));
+    let mut lifecycle = listening(&rules);
+    let effects = lifecycle.step(Event::Stop, &rules, ms(10));
     assert_eq!(effects, ends(1, Cause::Stopped));
-    assert!(!instance.is_at_rest());
-    assert_eq!(instance.next_time(&rules), Some(ms(1610)));
-    assert_eq!(instance.step(Event::Time, &rules, ms(1609)), []);
+    assert!(!lifecycle.is_at_rest());
+    assert_eq!(lifecycle.next_time(&rules), Some(ms(1610)));
+    assert_eq!(lifecycle.step(Event::Time, &rules, ms(1609)), []);
     assert_eq!(
-        instance.step(Event::Time, &rules, ms(1610)),
+        lifecycle.step(Event::Time, &rules, ms(1610)),
         [Effect::Kill(RunId(1))]
     );
-    assert_eq!(instance.next_time(&rules), None);
-    let effects = instance.step(exited(1, 1), &rules, ms(1611));
+    assert_eq!(lifecycle.next_time(&rules), None);
+    let effects = lifecycle.step(exited(1, 1), &rules, ms(1611));
     assert_eq!(
         told(&effects),
         (vec![Next::Stopped], vec![Outcome::Stopped])
     );
-    assert!(instance.is_at_rest());
-    let effects = instance.step(Event::Stop, &rules, ms(1700));
+    assert!(lifecycle.is_at_rest());
+    let effects = lifecycle.step(Event::Stop, &rules, ms(1700));
     assert_eq!(effects, [Effect::Settled(Outcome::Stopped)]);
 }
 
 #[test]
 fn a_restart_starts_when_the_one_before_is_gone() {
     let rules = rules();
-    let mut instance = listening(&rules);
-    let effects = instance.step(Event::Restart, &rules, ms(10));
+    let mut lifecycle = listening(&rules);
+    let effects = lifecycle.step(Event::Restart, &rules, ms(10));
     assert_eq!(effects, ends(1, Cause::Restarted));
-    let effects = instance.step(exited(1, 0), &rules, ms(20));
+    let effects = lifecycle.step(exited(1, 0), &rules, ms(20));
     assert_eq!(told(&effects).0, [Next::Stopped]);
     assert_eq!(effects.last(), Some(&Effect::Spawn(RunId(2))));
-    assert_eq!(instance.restarts(), 1);
+    assert_eq!(lifecycle.restarts(), 1);
 }
 
 /// As pm2 counts: a process that follows one that ran, and no start after a stop.
 #[test]
 fn restarts_are_counted_when_the_next_one_starts() {
     let rules = rules();
-    let mut instance = listening(&rules);
-    let stopped = |instance: &mut Lifecycle, run| {
-        instance.step(Event::Stop, &rules, ms(10));
-        instance.step(exited(run, 0), &rules, ms(10));
+    let mut lifecycle = listening(&rules);
+    let stopped = |lifecycle: &mut Lifecycle, run| {
+        lifecycle.step(Event::Stop, &rules, ms(10));
+        lifecycle.step(exited(run, 0), &rules, ms(10));
     };
-    stopped(&mut instance, 1);
+    stopped(&mut lifecycle, 1);
     for (run, event) in [(2, Event::Start), (3, Event::Restart), (4, Event::Reload)] {
-        let effects = instance.step(event, &rules, ms(20));
+        let effects = lifecycle.step(event, &rules, ms(20));
         assert_eq!(effects, [Effect::Spawn(RunId(run))]);
-        assert_eq!(instance.restarts(), 0, "{event:?} of what was stopped");
-        stopped(&mut instance, run);
+        assert_eq!(lifecycle.restarts(), 0, "{event:?} of what was stopped");
+        stopped(&mut lifecycle, run);
     }
-    instance.step(Event::Start, &rules, ms(30));
+    lifecycle.step(Event::Start, &rules, ms(30));
     // A restart of what runs counts when the old one has left, and not if a stop comes in between.
-    instance.step(Event::Restart, &rules, ms(30));
-    assert_eq!(instance.restarts(), 0);
-    instance.step(Event::Stop, &rules, ms(30));
-    instance.step(Event::Start, &rules, ms(30));
-    instance.step(exited(5, 0), &rules, ms(30));
-    assert_eq!(instance.restarts(), 0);
-    instance.step(Event::Restart, &rules, ms(30));
-    instance.step(Event::Start, &rules, ms(30));
-    instance.step(exited(6, 0), &rules, ms(30));
-    assert_eq!(instance.restarts(), 1);
+    lifecycle.step(Event::Restart, &rules, ms(30));
+    assert_eq!(lifecycle.restarts(), 0);
+    lifecycle.step(Event::Stop, &rules, ms(30));
+    lifecycle.step(Event::Start, &rules, ms(30));
+    lifecycle.step(exited(5, 0), &rules, ms(30));
+    assert_eq!(lifecycle.restarts(), 0);
+    lifecycle.step(Event::Restart, &rules, ms(30));
+    lifecycle.step(Event::Start, &rules, ms(30));
+    lifecycle.step(exited(6, 0), &rules, ms(30));
+    assert_eq!(lifecycle.restarts(), 1);
     // A crash counts when the pause is over.
-    instance.step(exited(7, 1), &rules, ms(30));
-    assert_eq!(instance.restarts(), 1);
-    let due = instance.next_time(&rules).unwrap();
-    instance.step(Event::Time, &rules, due);
-    assert_eq!(instance.restarts(), 2);
+    lifecycle.step(exited(7, 1), &rules, ms(30));
+    assert_eq!(lifecycle.restarts(), 1);
+    let due = lifecycle.next_time(&rules).unwrap();
+    lifecycle.step(Event::Time, &rules, due);
+    assert_eq!(lifecycle.restarts(), 2);
 }
 
 #[test]
 fn a_reload_lets_the_old_one_go_when_the_new_one_listens() {
     let rules = rules();
-    let mut instance = listening(&rules);
+    let mut lifecycle = listening(&rules);
     assert_eq!(
-        instance.step(Event::Reload, &rules, ms(10)),
+        lifecycle.step(Event::Reload, &rules, ms(10)),
         [Effect::Spawn(RunId(2))]
     );
-    assert_eq!(instance.current().unwrap().id, RunId(1));
-    let effects = instance.step(up(2), &rules, ms(500));
+    assert_eq!(lifecycle.current().unwrap().id, RunId(1));
+    let effects = lifecycle.step(up(2), &rules, ms(500));
     let up = Effect::Settled(Outcome::Up { listens: true });
     assert_eq!(effects, with(up, &ends(1, Cause::Replaced)));
-    assert_eq!(instance.current().unwrap().id, RunId(2));
-    let (next, _) = told(&instance.step(exited(1, 0), &rules, ms(510)));
+    assert_eq!(lifecycle.current().unwrap().id, RunId(2));
+    let (next, _) = told(&lifecycle.step(exited(1, 0), &rules, ms(510)));
     assert_eq!(next, [Next::Stopped]);
-    assert!(matches!(instance.state(), State::Running(run) if run.id == RunId(2)));
+    assert!(matches!(lifecycle.state(), State::Running(run) if run.id == RunId(2)));
 }
 
 #[test]
 fn a_reload_that_fails_keeps_the_old_one() {
     let rules = rules();
-    let mut instance = listening(&rules);
-    instance.step(Event::Reload, &rules, ms(10));
-    let effects = instance.step(exited(2, 1), &rules, ms(20));
+    let mut lifecycle = listening(&rules);
+    lifecycle.step(Event::Reload, &rules, ms(10));
+    let effects = lifecycle.step(exited(2, 1), &rules, ms(20));
     let failed = Outcome::Exited(Exit::Code(1));
     assert_eq!(told(&effects), (vec![Next::Kept], vec![failed]));
-    assert_eq!(instance.current().unwrap().id, RunId(1));
+    assert_eq!(lifecycle.current().unwrap().id, RunId(1));
 
-    instance.step(Event::Reload, &rules, ms(100));
-    assert_eq!(instance.next_time(&rules), Some(ms(3100)));
-    let effects = instance.step(Event::Time, &rules, ms(3100));
+    lifecycle.step(Event::Reload, &rules, ms(100));
+    assert_eq!(lifecycle.next_time(&rules), Some(ms(3100)));
+    let effects = lifecycle.step(Event::Time, &rules, ms(3100));
     let not_up = Effect::Settled(Outcome::NotUp);
     assert_eq!(effects, with(not_up, &ends(3, Cause::Replaced)));
-    assert_eq!(instance.current().unwrap().id, RunId(1));
-    assert_eq!(instance.restarts(), 0);
+    assert_eq!(lifecycle.current().unwrap().id, RunId(1));
+    assert_eq!(lifecycle.restarts(), 0);
 }
 
 #[test]
@@ -337,34 +340,34 @@ fn without_overlap_the_old_one_goes_first() {
         overlap: false,
         ..rules()
     };
-    let mut instance = listening(&rules);
-    let effects = instance.step(Event::Reload, &rules, ms(10));
+    let mut lifecycle = listening(&rules);
+    let effects = lifecycle.step(Event::Reload, &rules, ms(10));
     assert_eq!(effects, ends(1, Cause::Restarted));
-    let effects = instance.step(exited(1, 0), &rules, ms(20));
+    let effects = lifecycle.step(exited(1, 0), &rules, ms(20));
     assert_eq!(effects.last(), Some(&Effect::Spawn(RunId(2))));
 }
 
 #[test]
 fn who_never_listened_need_not_on_a_reload() {
     let rules = rules();
-    let mut instance = Lifecycle::new(Rest::Stopped, 0, 0);
-    instance.step(Event::Start, &rules, ms(0));
-    assert_eq!(instance.step(Event::Time, &rules, ms(2999)), []);
-    let effects = instance.step(Event::Time, &rules, ms(3000));
+    let mut lifecycle = Lifecycle::new(Rest::Stopped, 0, 0);
+    lifecycle.step(Event::Start, &rules, ms(0));
+    assert_eq!(lifecycle.step(Event::Time, &rules, ms(2999)), []);
+    let effects = lifecycle.step(Event::Time, &rules, ms(3000));
     let up = Effect::Settled(Outcome::Up { listens: false });
     assert_eq!(effects, std::slice::from_ref(&up));
-    instance.step(Event::Reload, &rules, ms(4000));
-    assert_eq!(instance.next_time(&rules), Some(ms(7000)));
-    let effects = instance.step(Event::Time, &rules, ms(7000));
+    lifecycle.step(Event::Reload, &rules, ms(4000));
+    assert_eq!(lifecycle.next_time(&rules), Some(ms(7000)));
+    let effects = lifecycle.step(Event::Time, &rules, ms(7000));
     assert_eq!(effects, with(up.clone(), &ends(1, Cause::Replaced)));
     // One that has less time is not late for that.
     let rules = Rules {
         listen_timeout: ms(500),
         ..rules
     };
-    instance.step(exited(1, 0), &rules, ms(7000));
-    instance.step(Event::Reload, &rules, ms(8000));
-    let effects = instance.step(Event::Time, &rules, ms(8500));
+    lifecycle.step(exited(1, 0), &rules, ms(7000));
+    lifecycle.step(Event::Reload, &rules, ms(8000));
+    let effects = lifecycle.step(Event::Time, &rules, ms(8500));
     assert_eq!(effects, with(up, &ends(2, Cause::Replaced)));
 }
 
@@ -374,20 +377,20 @@ fn who_is_to_tell_has_to_tell() {
         wait_ready: true,
         ..rules()
     };
-    let mut instance = Lifecycle::new(Rest::Stopped, 0, 0);
-    instance.step(Event::Start, &rules, ms(0));
-    assert_eq!(instance.step(Event::Time, &rules, ms(2999)), []);
-    let effects = instance.step(Event::Time, &rules, ms(3000));
+    let mut lifecycle = Lifecycle::new(Rest::Stopped, 0, 0);
+    lifecycle.step(Event::Start, &rules, ms(0));
+    assert_eq!(lifecycle.step(Event::Time, &rules, ms(2999)), []);
+    let effects = lifecycle.step(Event::Time, &rules, ms(3000));
     assert_eq!(effects, [Effect::Settled(Outcome::NotUp)]);
-    assert_eq!(instance.next_time(&rules), None);
+    assert_eq!(lifecycle.next_time(&rules), None);
 }
 
 #[test]
 fn a_newer_command_takes_the_place_of_an_older_one() {
     let rules = rules();
-    let mut instance = listening(&rules);
-    instance.step(Event::Reload, &rules, ms(10));
-    let effects = instance.step(Event::Stop, &rules, ms(20));
+    let mut lifecycle = listening(&rules);
+    lifecycle.step(Event::Reload, &rules, ms(10));
+    let effects = lifecycle.step(Event::Stop, &rules, ms(20));
     let superseded = Effect::Settled(Outcome::Superseded);
     let both = [ends(1, Cause::Stopped), ends(2, Cause::Stopped)].concat();
     assert_eq!(effects, with(superseded, &both));
@@ -403,13 +406,13 @@ fn codes_are_those_of_a_shell() {
 #[test]
 fn one_that_cannot_do_what_is_asked_for_is_not_started_again() {
     let rules = rules();
-    let mut instance = Lifecycle::new(Rest::Stopped, 0, 0);
-    instance.step(Event::Start, &rules, ms(0));
-    let effects = instance.step(Event::Unfit { run: RunId(1) }, &rules, ms(10));
+    let mut lifecycle = Lifecycle::new(Rest::Stopped, 0, 0);
+    lifecycle.step(Event::Start, &rules, ms(0));
+    let effects = lifecycle.step(Event::Unfit { run: RunId(1) }, &rules, ms(10));
     let unfit = Effect::Settled(Outcome::Unfit);
     assert_eq!(effects, with(unfit, &ends(1, Cause::Stopped)));
     let status = Exit::Signal(2);
-    let effects = instance.step(
+    let effects = lifecycle.step(
         Event::Exited {
             run: RunId(1),
             status,
@@ -418,21 +421,21 @@ fn one_that_cannot_do_what_is_asked_for_is_not_started_again() {
         ms(20),
     );
     assert_eq!(told(&effects), (vec![Next::Stopped], vec![]));
-    assert_eq!(instance.state(), State::Resting(Rest::Errored));
-    assert_eq!(instance.next_time(&rules), None);
+    assert_eq!(lifecycle.state(), State::Resting(Rest::Errored));
+    assert_eq!(lifecycle.next_time(&rules), None);
 }
 
 #[test]
 fn a_successor_that_cannot_do_what_is_asked_for_leaves_the_old_one_serving() {
     let rules = rules();
-    let mut instance = listening(&rules);
-    instance.step(Event::Reload, &rules, ms(10));
+    let mut lifecycle = listening(&rules);
+    lifecycle.step(Event::Reload, &rules, ms(10));
     // Heard of the old one it changes nothing.
-    let effects = instance.step(Event::Unfit { run: RunId(1) }, &rules, ms(15));
+    let effects = lifecycle.step(Event::Unfit { run: RunId(1) }, &rules, ms(15));
     assert_eq!(effects, []);
-    let effects = instance.step(Event::Unfit { run: RunId(2) }, &rules, ms(20));
+    let effects = lifecycle.step(Event::Unfit { run: RunId(2) }, &rules, ms(20));
     let unfit = Effect::Settled(Outcome::Unfit);
     assert_eq!(effects, with(unfit, &ends(2, Cause::Replaced)));
-    let serves = instance.current().map(|run| run.id);
+    let serves = lifecycle.current().map(|run| run.id);
     assert_eq!(serves, Some(RunId(1)));
 }

@@ -10,17 +10,17 @@ type Seen = Vec<(u64, Effect)>;
 
 /// What is done between a trial's beginning at 0 and its end, given what happens when.
 fn trial(rules: &Rules, happens: &[(u64, Event)]) -> (Seen, State) {
-    let mut instance = listening(rules);
+    let mut lifecycle = listening(rules);
     let mut seen = Vec::new();
     for at in 0..10_000 {
         let events = happens.iter().filter(|(when, _)| *when == at);
         let events = events.map(|(_, event)| *event).chain([Event::Time]);
         for event in events {
-            let effects = instance.step(event, rules, ms(at));
+            let effects = lifecycle.step(event, rules, ms(at));
             seen.extend(effects.into_iter().map(|effect| (at, effect)));
         }
     }
-    (seen, instance.state())
+    (seen, lifecycle.state())
 }
 
 fn outcomes(seen: &Seen) -> Vec<(u64, Outcome)> {
