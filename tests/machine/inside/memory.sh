@@ -32,20 +32,20 @@ is "nothing is in the branch's root" "" "$(cat $branch/cgroup.procs)"
 pid=$(pid_of fast)
 maitred sendSignal SIGUSR2 fast >/dev/null
 holds "one that takes gigabytes at once is killed and restarted" comes 90 replaced fast "$pid"
-holds "it is told that the kernel did so" says "killed by the kernel, for its memory had come to 336 MB" log_of fast
+holds "it is told that the kernel did so" says "was OOM-killed at its cgroup limit of 336 MB" log_of fast
 holds "and described" says "last exit .*killed at 336.0mb of memory" maitred describe fast
 is "the others run on" 0 "$(field web it.pm2_env.restart_time)"
 
 pid=$(pid_of slowly)
 maitred sendSignal SIGUSR2 slowly >/dev/null
 holds "one that leaks slowly is replaced" comes 90 replaced slowly "$pid"
-holds "because it came to its limit" says "MB, more than 100 MB: replacing it" log_of slowly
-holds "and is not killed" lacks "killed by the kernel" log_of slowly
+holds "because it came to its limit" says "MB, more than 100 MB (max_memory_restart)" log_of slowly
+holds "and is not killed" lacks "OOM-killed" log_of slowly
 
 pid=$(pid_of detached)
 maitred sendSignal SIGUSR2 detached >/dev/null
 holds "one whose detached descendant leaks is replaced" comes 90 replaced detached "$pid"
-holds "because of what that has taken" says "MB, more than 130 MB: replacing it" log_of detached
+holds "because of what that has taken" says "MB, more than 130 MB (max_memory_restart)" log_of detached
 
 pid=$(pid_of reading)
 truncate -s 500M /var/tmp/large

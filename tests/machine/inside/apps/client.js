@@ -13,7 +13,7 @@ function ask() {
       response.on("data", () => {});
       response.on("end", () => {
         answered += 1;
-        if (answered === 20) fs.writeFileSync(`${file}.busy`, "");
+        if (answered % 20 === 0) fs.writeFileSync(`${file}.busy`, "");
         resolve(true);
       });
       response.on("error", () => {
