@@ -25,7 +25,7 @@ def lintian(stack, dist):
 
 
 def unit(stack, dist):
-    """What systemd says of the unit, and what man says of the pages that it names."""
+    """What systemd says of the unit, the pages that it names, and what Prometheus and Grafana read."""
     at = Place(stack)
     at.run("dpkg-deb", "--extract", only(dist, "*.deb"), "root")
     text = (at.folder / "root/usr/lib/systemd/system/maitred@.service").read_text()
@@ -38,6 +38,9 @@ def unit(stack, dist):
     assert done.returncode == 0 and not ours, done.stderr
     for page in ("man1/maitred.1.gz", "man5/maitred-config.5.gz"):
         assert (at.folder / "root/usr/share/man" / page).exists(), page
+    for name in ("alerts.yaml", "grafana.json"):
+        packed = (at.folder / "root/usr/share/maitred" / name).read_bytes()
+        assert packed == (TOP / "deploy/observability" / name).read_bytes(), name
 
 
 def small_debian(stack, release):

@@ -28,13 +28,15 @@ class Contents:
         self.notices = {name: (TOP / name).read_bytes() for name in NOTICES}
 
     def shared(self, compress=lambda data: data, suffix=""):
-        """Man pages, completions and the unit, below /usr."""
+        """Man pages, completions, the unit, and what Prometheus and Grafana read, below /usr."""
         for name, page in self.pages.items():
             yield File(f"share/man/man{name[-1]}/{name}{suffix}", compress(page))
         yield File("share/bash-completion/completions/maitred", self.completions["bash"])
         yield File("share/zsh/vendor-completions/_maitred", self.completions["zsh"])
         yield File("share/fish/vendor_completions.d/maitred.fish", self.completions["fish"])
         yield File("lib/systemd/system/maitred@.service", own("systemd/maitred@.service"))
+        for name in ("alerts.yaml", "grafana.json"):
+            yield File(f"share/maitred/{name}", (TOP / "deploy/observability" / name).read_bytes())
 
 
 def version():
