@@ -45,6 +45,9 @@ pub(super) fn adopt(socket: OwnedFd, held_by: HeldBy, cx: &mut Context) -> Optio
             at: Nanos::MAX,
             by: 0,
         });
+        if held_by != HeldBy::Us {
+            listener.await_worker(id, &cx.listeners.epoll);
+        }
     }
     Some(address)
 }

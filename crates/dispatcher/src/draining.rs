@@ -76,7 +76,8 @@ impl Draining {
         groups.any(|group| group.drain.for_good && group.members.contains(&member))
     }
 
-    /// Looks at those that drain when it is time, or when something has changed.
+    /// Looks at those that drain when it is time, or when something has changed. The groups come back that have no
+    /// work any more while their app stops: they are about to end, and get nothing while others are there.
     pub(super) fn look(
         &mut self,
         now: Nanos,
@@ -84,13 +85,14 @@ impl Draining {
         workers: &mut Workers,
         placement: &mut Placement,
         notices: &Notices,
-    ) {
+    ) -> Vec<i32> {
         if placement.calls_for_a_look() {
             self.look_at = self.look_at.map(|_| now);
         }
         if self.look_at.is_none_or(|at| at > now) {
-            return;
+            return Vec::new();
         }
+        let mut done = Vec::new();
         self.groups.retain_mut(|group| {
             let drain = group.drain;
             let gets_more =
@@ -101,12 +103,17 @@ impl Draining {
             let is_busy = placement.is_busy(&others, drain.opaque, awaited, members, workers)
                 || others.len() < group.members.len();
             let group = drain.group;
-            is_busy || !notices.is_heard(Notice::Drained { group })
+            let goes_on = is_busy || !notices.is_heard(Notice::Drained { group });
+            if !goes_on && drain.for_good {
+                done.push(group);
+            }
+            goes_on
         });
         self.look_at = (!self.groups.is_empty()).then_some(now + self.pause);
         if placement.looks_are_dear() {
             self.pause = (2 * self.pause).min(LONGEST_LOOK);
         }
+        done
     }
 }
 

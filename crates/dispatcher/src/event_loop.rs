@@ -180,7 +180,7 @@ impl EventLoop {
         let (clock, notices) = (cx.clock, &mut cx.notices);
         cx.placement
             .end_turn(clock, &mut cx.workers, &cx.listeners, &cx.members, notices);
-        cx.draining.look(
+        let done = cx.draining.look(
             clock.now(),
             &cx.members,
             &mut cx.workers,
@@ -195,6 +195,10 @@ impl EventLoop {
             notices,
         );
         self.starving.watch(&cx.listeners, &cx.placement, notices);
+        for group in done {
+            // What another one gives back now is none for it.
+            membership::set_well(group, false, cx);
+        }
         takeover::note(cx);
     }
 

@@ -55,6 +55,9 @@ pub(super) struct Listener {
     pub(super) sockaddr: Address,
     /// Whether the epoll tells of new connections.
     accepting: bool,
+    /// Who connects stays in the backlog until the first worker is there: the app may stop before, and its next run
+    /// finds them there. Of a socket that nobody else holds they would be lost in either way.
+    awaits_worker: bool,
     /// The app stops: it accepts no more, and its workers serve what it has accepted.
     pub(super) shut: bool,
     /// One that another process holds, too, is closed when the app stops, and not shut down.
@@ -82,6 +85,7 @@ impl Listener {
             address: opened.address,
             sockaddr: opened.sockaddr,
             accepting: true,
+            awaits_worker: false,
             shut: false,
             held_by: opened.held_by,
             closing: None,
@@ -106,6 +110,19 @@ impl Listener {
             if changed.is_ok() {
                 self.accepting = on;
             }
+        }
+    }
+
+    /// Accepts nothing before a worker is there.
+    pub(super) fn await_worker(&mut self, id: ListenerId, epoll: &OwnedFd) {
+        self.hear(id, false, epoll);
+        self.awaits_worker = true;
+    }
+
+    /// A worker is there.
+    pub(super) fn has_worker(&mut self, id: ListenerId, epoll: &OwnedFd) {
+        if std::mem::take(&mut self.awaits_worker) {
+            self.hear(id, true, epoll);
         }
     }
 
@@ -146,7 +163,7 @@ impl Listener {
 
     /// Whether it would accept more, and does not: there was no room for it.
     pub(super) fn is_held_up(&self) -> bool {
-        !self.accepting && !self.shut
+        !self.accepting && !self.shut && !self.awaits_worker
     }
 }
 

@@ -14,8 +14,14 @@ const UNACKNOWLEDGED: usize = 0x5411;
 
 /// `struct tcp_info` up to and with `tcpi_bytes_received`.
 const INFO_LEN: usize = 136;
+/// Milliseconds since the other side has acknowledged something; of a new connection, since it was made.
+const QUIET_AT: usize = 56;
 const ACKNOWLEDGED_AT: usize = 120;
 const RECEIVED_AT: usize = 128;
+
+/// The first request over a new connection is awaited for so many milliseconds: a first segment that got lost is sent
+/// again after one second (RFC 6298, section 2.1).
+const NEW_FOR: u32 = 1200;
 
 /// The kernel's counts are asked for one after the other, and bytes may arrive in between: then they
 /// do not fit together, and are asked for again.
@@ -45,8 +51,35 @@ pub(crate) fn is_exactly(fd: i32, peer: &[u8], passed: Passed) -> bool {
     false
 }
 
+/// Whether a request lies there that has not been read, or the first one is about to come; so much has passed over
+/// the connection.
+pub(crate) fn expects_request(fd: i32, passed: Passed) -> bool {
+    if queued(fd, UNREAD).is_some_and(|bytes| bytes > 0) {
+        return true;
+    }
+    let quiet = info(fd).and_then(|info| {
+        let bytes = info.get(QUIET_AT..).and_then(<[u8]>::first_chunk)?;
+        Some(u32::from_ne_bytes(*bytes))
+    });
+    passed == Passed::default() && quiet.is_some_and(|quiet| quiet < NEW_FOR)
+}
+
 /// What has passed over an established connection; `None` if this is none.
 fn count(fd: i32) -> Option<Passed> {
+    let info = info(fd)?;
+    let number = |at: usize| {
+        let bytes = info.get(at..).and_then(<[u8]>::first_chunk)?;
+        // Of large numbers the lower half tells as much.
+        Some(u64::from_ne_bytes(*bytes) as u32)
+    };
+    Some(Passed {
+        read: number(RECEIVED_AT)?.wrapping_sub(queued(fd, UNREAD)?),
+        written: number(ACKNOWLEDGED_AT)?.wrapping_add(queued(fd, UNACKNOWLEDGED)?),
+    })
+}
+
+/// What the kernel tells of an established connection; `None` if this is none.
+fn info(fd: i32) -> Option<[u8; INFO_LEN]> {
     let mut info = [0u8; INFO_LEN];
     let mut len = INFO_LEN as u32;
     // SAFETY: the kernel writes at most `len` bytes to `info`, and the length.
@@ -66,15 +99,7 @@ fn count(fd: i32) -> Option<Passed> {
     if asked != 0 || len as usize != INFO_LEN || info[0] != ESTABLISHED {
         return None;
     }
-    let number = |at: usize| {
-        let bytes = info.get(at..).and_then(<[u8]>::first_chunk)?;
-        // Of large numbers the lower half tells as much.
-        Some(u64::from_ne_bytes(*bytes) as u32)
-    };
-    Some(Passed {
-        read: number(RECEIVED_AT)?.wrapping_sub(queued(fd, UNREAD)?),
-        written: number(ACKNOWLEDGED_AT)?.wrapping_add(queued(fd, UNACKNOWLEDGED)?),
-    })
+    Some(info)
 }
 
 fn queued(fd: i32, which: usize) -> Option<u32> {

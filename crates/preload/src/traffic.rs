@@ -230,8 +230,11 @@ pub(crate) fn begin(fd: i32, slot: &'static Slot, channel: u64, peer: &[u8], pas
     entry.state.store(FOLLOWED, Release);
 }
 
-/// On how many connections of this listener that the calling thread follows a request is in progress.
+/// On how many connections of this listener that the calling thread follows a request is in progress. While more are
+/// to be given back, one that is idle and still here has been accepted just now, and its program does not wait for input
+/// yet: it counts if its request is there or about to come.
 pub(crate) fn busy(slot: &Slot) -> u32 {
+    let gives_all = slot.back_left.load(Relaxed) > 0;
     let highest = HIGHEST.load(Relaxed) as usize;
     let entries = TABLE.get(..=highest).unwrap_or(&TABLE);
     let is_busy = |fd: i32, entry: &Entry| {
@@ -239,7 +242,9 @@ pub(crate) fn busy(slot: &Slot) -> u32 {
             let is_its = core::ptr::eq(followed.slot, slot)
                 && slot.kind() == Kind::Channel(followed.channel);
             // One whose close was not seen is none.
-            is_its && followed.is_busy() && stream::is_with(fd, followed.peer())
+            let expects =
+                || gives_all && followed.is_idle() && stream::expects_request(fd, followed.passed);
+            is_its && (followed.is_busy() || expects()) && stream::is_with(fd, followed.peer())
         });
         busy == Some(true)
     };

@@ -4,6 +4,7 @@ cat >/etc/systemd/system/stored.service <<'UNIT'
 [Service]
 Type=notify
 NotifyAccess=all
+KillMode=mixed
 FileDescriptorStoreMax=4
 Environment=FDSTORE=4 PORT=7010 HOME=/root
 Restart=always

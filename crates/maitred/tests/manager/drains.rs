@@ -321,3 +321,49 @@ fn a_start_while_a_stop_waits_serves_beside_it() {
         let _ = stop.wait();
     }
 }
+
+/// A worker has ended before the other one, which gives a connection back whose next request lies unread: nobody
+/// but that other one can serve it.
+#[test]
+fn what_comes_back_while_the_app_stops_goes_to_who_is_still_there() {
+    // It reads nothing while it answers.
+    const DEAF: &str = "
+        const { existsSync } = require('fs');
+        const server = require('http').createServer((q, s) => {
+            if (q.url !== '/held') return s.end('done');
+            q.socket._handle.readStop();
+            s.writeHead(200, { 'Content-Length': 8 });
+            s.write('done');
+            const timer = setInterval(() => {
+                if (!existsSync('go')) return;
+                clearInterval(timer);
+                s.end('done', () => q.socket._handle?.readStart());
+            }, 10);
+        });
+        server.listen(process.env.PORT, () => console.log('up'));
+        process.on('SIGINT', () => { server.close(); setTimeout(() => process.exit(), 200); });
+    ";
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("app.cjs", DEAF);
+    home.does(&["start", "app.cjs", "-i", "2"]);
+    let Door::Tcp(address) = home.door() else {
+        panic!("the door is a port")
+    };
+    let mut client = Client::new(address).unwrap();
+    client
+        .write(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    while !client.line().unwrap().is_empty() {}
+    assert_eq!(client.bytes(4).unwrap(), b"done");
+    client.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    let mut stop = spawn(home.command(&["stop", "app"]));
+    let has_ended = |(_, status): &(u64, String)| status == "stopped";
+    until_it_is("the idle worker has ended", || {
+        home.statuses().iter().any(has_ended)
+    });
+    home.file("go", "");
+    assert_eq!(client.bytes(4).unwrap(), b"done");
+    client.receive(b"done").unwrap();
+    assert!(stop.wait().unwrap().success());
+}
