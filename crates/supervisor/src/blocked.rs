@@ -57,7 +57,7 @@ impl Blocked {
     }
 
     /// One is blocked no more: the first one's process, if this was the last one.
-    fn end(&mut self, member: MemberId) -> Option<(i32, Duration)> {
+    pub(super) fn end(&mut self, member: MemberId) -> Option<(i32, Duration)> {
         self.members.remove(&member)?;
         if self.members.is_empty() {
             self.replace_at = None;
@@ -77,8 +77,9 @@ impl Supervisor {
         let since = self.now().saturating_sub(lasts);
         let limit = self.app.hang_timeout;
         let process = self
-            .run_of(instance, pid)
-            .and_then(|run| self.slot(instance)?.process(run));
+            .instances
+            .run_of(instance, pid, &self.spawner)
+            .and_then(|run| self.instances.process(instance, run));
         // One that listens at several addresses is told of once.
         let is_first = process.is_some_and(|process| {
             let is_first = process.blocked.begin(member, pid, since);
@@ -98,12 +99,7 @@ impl Supervisor {
 
     /// A worker's loop does not stand still any more, for it has turned, or its listener is closed.
     pub(super) fn is_blocked_no_more(&mut self, member: MemberId, turned: bool) {
-        let ended = self.slots.iter_mut().find_map(|slot| {
-            let mut processes = slot.processes.iter_mut();
-            let ended = processes.find_map(|process| process.blocked.end(member));
-            Some((slot.instance, ended?))
-        });
-        let Some((instance, (pid, since))) = ended else {
+        let Some((instance, (pid, since))) = self.instances.unblocked(member) else {
             return;
         };
         let lasted = self.now().saturating_sub(since);
@@ -120,8 +116,8 @@ impl Supervisor {
     /// Replaces instances that have been blocked for too long.
     pub(super) fn check_hangs(&mut self, now: Duration) {
         let limit = self.app.hang_timeout;
-        for instance in self.instances() {
-            let Some(slot) = self.slot(instance) else {
+        for instance in self.instances.numbers() {
+            let Some(slot) = self.instances.slot(instance) else {
                 continue;
             };
             // One that is being replaced, or has been, is gone soon.

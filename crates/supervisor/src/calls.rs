@@ -14,7 +14,6 @@ use super::slot::Slot;
 use super::{Afterwards, Supervisor};
 use config::App;
 use home::control::{Answer, Call, Refusal, Reply, Request, Server, Snapshot};
-use home::{Kept, Rest};
 use telemetry::ids::{Instance, InstanceId};
 
 impl Supervisor {
@@ -43,12 +42,12 @@ impl Supervisor {
             Request::Await => self.wait_for_all(answer),
             Request::Start { ids } => {
                 let operation = Operation::new("start", Goal::Up, answer);
-                let instances = self.instances_of(&ids);
+                let instances = self.instances.meant_numbers(&ids);
                 self.begin(operation, instances, instance::Event::Start);
             }
             Request::Stop { ids } => {
                 let operation = Operation::new("stop", Goal::Stopped, answer);
-                let instances = self.instances_of(&ids);
+                let instances = self.instances.meant_numbers(&ids);
                 self.begin(operation, instances, instance::Event::Stop);
             }
             Request::Restart { ids, app } => self.restart(&ids, answer, app),
@@ -56,7 +55,7 @@ impl Supervisor {
             Request::Delete { ids } => self.delete(&ids, answer),
             Request::Scale { instances, ids } => self.scale(instances, &ids, answer),
             Request::Reset { ids } => {
-                for slot in self.meant(&ids) {
+                for slot in self.instances.meant(&ids) {
                     slot.lifecycle.reset();
                 }
                 self.write_record();
@@ -109,6 +108,7 @@ impl Supervisor {
             leaves: self.ending.is_some() || self.afterwards == Afterwards::Removed,
             created_at: self.created_at,
             instances: self
+                .instances
                 .slots
                 .iter()
                 .map(|slot| slot.view(now, self.renewal.is_waiting(), &self.figures))
@@ -134,27 +134,15 @@ impl Supervisor {
         Some(Refusal::leaving(format!("it is being {how}")))
     }
 
-    /// The instances that are meant; those that are about to go never are.
-    fn meant(&mut self, ids: &Option<Vec<InstanceId>>) -> impl Iterator<Item = &mut Slot> {
-        let ids = ids.clone();
-        self.slots.iter_mut().filter(move |slot| {
-            !slot.removed && ids.as_ref().is_none_or(|ids| ids.contains(&slot.id))
-        })
-    }
-
-    fn instances_of(&mut self, ids: &Option<Vec<InstanceId>>) -> Vec<Instance> {
-        self.meant(ids).map(|slot| slot.instance).collect()
-    }
-
     fn restart(&mut self, ids: &Option<Vec<InstanceId>>, answer: Answer, app: Option<Box<App>>) {
-        let instances = self.instances_of(ids);
+        let instances = self.instances.meant_numbers(ids);
         if let Some(app) = app {
             let app = Rc::new(*app);
             if let Some(fault) = self.cannot_become(&app) {
                 return answer.fail(fault);
             }
             self.set_app(app.clone());
-            for slot in &mut self.slots {
+            for slot in &mut self.instances.slots {
                 slot.set_app(app.clone());
             }
             self.set_triggers();
@@ -193,17 +181,17 @@ impl Supervisor {
             return answer.fail(format!("{} is not reloaded: {reason}", self.app.name));
         }
         let operation = Operation::new("reload", Goal::Up, answer);
-        let instances = self.instances_of(ids);
+        let instances = self.instances.meant_numbers(ids);
         self.begin_in_turn(operation.in_turn(instances, app));
     }
 
     fn delete(&mut self, ids: &Option<Vec<InstanceId>>, answer: Answer) {
         let mut operation = Operation::new("delete", Goal::Stopped, answer);
-        let instances = self.instances_of(ids);
-        for slot in self.meant(ids) {
+        let instances = self.instances.meant_numbers(ids);
+        for slot in self.instances.meant(ids) {
             slot.removed = true;
         }
-        if self.slots.iter().all(|slot| slot.removed) {
+        if self.instances.iter().all(|slot| slot.removed) {
             operation = operation.until_the_end();
             self.afterwards = Afterwards::Removed;
         }
@@ -212,7 +200,7 @@ impl Supervisor {
 
     fn scale(&mut self, instances: u32, ids: &[InstanceId], answer: Answer) {
         let count = usize::try_from(instances).unwrap_or(usize::MAX);
-        let staying = self.instances_of(&None);
+        let staying = self.instances.meant_numbers(&None);
         let missing = count.saturating_sub(staying.len());
         if ids.len() < missing {
             return answer.fail(format!(
@@ -230,23 +218,16 @@ impl Supervisor {
         self.set_app(Rc::new(app));
         let gone: Vec<_> = staying.into_iter().skip(count).collect();
         if !gone.is_empty() {
-            for slot in &mut self.slots {
+            for slot in &mut self.instances.slots {
                 slot.removed |= gone.contains(&slot.instance);
             }
             let operation = Operation::new("scale", Goal::Stopped, answer);
             return self.begin(operation, gone, instance::Event::Remove);
         }
         // Those that are about to go have their numbers until they are gone.
-        let taken = self.instances();
+        let taken = self.instances.numbers();
         let added: Vec<_> = Instance::free(&taken).zip(ids).take(missing).collect();
-        for (instance, id) in &added {
-            let kept = Kept::new(**id, *instance, Rest::Runs);
-            let mut slot = Slot::new(&kept, self.app.clone());
-            let others = self.slots.first();
-            slot.not_preloaded = others.and_then(|slot| slot.not_preloaded.clone());
-            self.slots.push(slot);
-        }
-        self.slots.sort_by_key(|slot| slot.instance);
+        self.instances.add(&added, &self.app);
         let added = added.into_iter().map(|(instance, _)| instance).collect();
         let operation = Operation::new("scale", Goal::Up, answer);
         self.begin(operation, added, instance::Event::Start);
@@ -256,8 +237,8 @@ impl Supervisor {
     pub(super) fn remove_if_done(&mut self, instance: Instance) {
         let gone =
             |slot: &Slot| slot.instance == instance && slot.removed && slot.lifecycle.is_at_rest();
-        if self.slots.iter().any(gone) && self.afterwards != Afterwards::Removed {
-            self.slots.retain(|slot| !gone(slot));
+        if self.instances.iter().any(gone) && self.afterwards != Afterwards::Removed {
+            self.instances.slots.retain(|slot| !gone(slot));
             self.write_record();
         }
     }
@@ -267,7 +248,7 @@ impl Supervisor {
             return answer.fail(format!("there is no signal {signal}"));
         };
         let mut pids = Vec::new();
-        for slot in self.meant(ids) {
+        for slot in self.instances.meant(ids) {
             pids.extend(slot.pids());
         }
         if pids.is_empty() {
@@ -284,7 +265,7 @@ impl Supervisor {
     fn send_line(&mut self, id: InstanceId, line: &str, answer: &Answer) {
         let ids = Some(vec![id]);
         let current = |slot: &mut Slot| slot.lifecycle.current().map(|run| run.id);
-        let stdin = self.meant(&ids).next().and_then(|slot| {
+        let stdin = self.instances.meant(&ids).next().and_then(|slot| {
             let run = current(slot)?;
             slot.process(run)?.stdin.as_ref()
         });

@@ -23,7 +23,7 @@ impl Supervisor {
     /// Lets an instance hear of something, and does what it wants done.
     pub(super) fn step(&mut self, instance: Instance, event: instance::Event) {
         let now = self.now();
-        let Some(slot) = self.slot(instance) else {
+        let Some(slot) = self.instances.slot(instance) else {
             return;
         };
         let effects = slot.step(event, now);
@@ -59,13 +59,13 @@ impl Supervisor {
         // at once.
         self.tell_what_is_awaited();
         let now = self.now();
-        let Some(slot) = self.slots.iter_mut().find(|slot| slot.instance == instance) else {
+        let Some(slot) = self.instances.slot(instance) else {
             return;
         };
         let app = slot.tried.as_ref().unwrap_or(&slot.app).clone();
         slot.not_started = None;
         self.look_at_program(instance, &app);
-        let Some(slot) = self.slots.iter_mut().find(|slot| slot.instance == instance) else {
+        let Some(slot) = self.instances.slot(instance) else {
             return;
         };
         let env = home::environment(self.home.as_ref(), &app, instance, slot.id);
@@ -142,7 +142,7 @@ impl Supervisor {
     /// A process is to end: it gets no more connections, and does what it has begun.
     pub(super) fn drain(&mut self, instance: Instance, run: RunId, cause: Cause) {
         let for_good = self.nobody_follows();
-        let process = self.slot(instance).and_then(|slot| {
+        let process = self.instances.slot(instance).and_then(|slot| {
             slot.remember_listeners(run);
             slot.process(run)
         });
@@ -165,14 +165,14 @@ impl Supervisor {
     /// Whether the app stops: no process of it runs that stays, and none is to come.
     fn nobody_follows(&self) -> bool {
         let stays = |slot: &Slot| slot.lifecycle.goes_on() && !slot.removed;
-        let mut slots = self.slots.iter();
+        let mut slots = self.instances.iter();
         self.ending.is_some()
             || !slots.any(|slot| stays(slot) && !self.is_being_stopped(slot.instance))
     }
 
     /// A process takes its time to end.
     fn tell_of_waiting(&mut self, instance: Instance, run: RunId, cause: Cause, most: u64) {
-        let process = self.slot(instance).and_then(|slot| slot.process(run));
+        let process = self.instances.process(instance, run);
         if let Some(pid) = process.map(|process| process.pid) {
             self.event(Event::Draining {
                 instance,
@@ -187,7 +187,7 @@ impl Supervisor {
     fn ask(&mut self, instance: Instance, run: RunId) {
         let signal = self.ending.as_ref().and_then(|ending| ending.signal);
         let pass_through = self.app.pass_through;
-        let Some(slot) = self.slot(instance) else {
+        let Some(slot) = self.instances.slot(instance) else {
             return;
         };
         let whole_tree = slot.app.treekill;
@@ -215,7 +215,7 @@ impl Supervisor {
 
     fn kill(&mut self, instance: Instance, run: RunId) {
         let in_group = !self.app.pass_through;
-        let process = self.slot(instance).and_then(|slot| slot.process(run));
+        let process = self.instances.process(instance, run);
         if let Some(pid) = process.and_then(|process| Pid::from_raw(process.pid)) {
             let _ = if in_group {
                 kill_process_group(pid, Signal::KILL)
@@ -226,7 +226,7 @@ impl Supervisor {
     }
 
     fn tell(&mut self, instance: Instance, run: RunId, status: Exit, uptime: u64, next: Next) {
-        let Some(slot) = self.slot(instance) else {
+        let Some(slot) = self.instances.slot(instance) else {
             return;
         };
         let mut all = slot.processes.iter();
@@ -245,7 +245,7 @@ impl Supervisor {
         let killed = group.as_ref().filter(|group| killed && group.was_killed());
         let out_of_memory = killed.map(Group::bound);
         if next != Next::Kept
-            && let Some(slot) = self.slot(instance)
+            && let Some(slot) = self.instances.slot(instance)
         {
             slot.exit = Some(status);
             let ended = now_ms();
@@ -283,7 +283,7 @@ impl Supervisor {
 
     fn settled(&mut self, instance: Instance, outcome: Outcome) {
         if outcome != Outcome::Superseded
-            && let Some(slot) = self.slot(instance)
+            && let Some(slot) = self.instances.slot(instance)
         {
             slot.outcome = Some(outcome);
             slot.end_try(matches!(outcome, Outcome::Up { .. }));
@@ -294,14 +294,10 @@ impl Supervisor {
     /// A child has ended.
     pub(super) fn exited(&mut self, pid: Pid, status: Exit) {
         let raw = pid.as_raw_nonzero().get();
-        let found = self.slots.iter().find_map(|slot| {
-            let process = slot.processes.iter().find(|process| process.pid == raw)?;
-            Some((slot.instance, process.run))
-        });
-        let Some((instance, run)) = found else {
+        let Some((instance, run)) = self.instances.run_with(raw) else {
             return;
         };
-        let whole_tree = self.slot(instance).is_some_and(|slot| {
+        let whole_tree = self.instances.slot(instance).is_some_and(|slot| {
             slot.remember_listeners(run);
             slot.app.treekill
         });
@@ -336,7 +332,7 @@ impl Supervisor {
     /// While the app ends: what a worker has detached from its group did not hear of it. As long as a
     /// worker serves, it may need that.
     pub(super) fn ask_orphans(&mut self) {
-        let serves = self.slots.iter().any(|slot| slot.lifecycle.is_draining());
+        let serves = self.instances.drain();
         if self.ending.is_some() && !serves {
             let kill_at = self.now() + self.app.kill_timeout;
             for pid in self.strangers() {
@@ -355,7 +351,7 @@ impl Supervisor {
 
     /// Our children that are no instance's own process.
     fn strangers(&self) -> Vec<Pid> {
-        let own: Vec<_> = self.slots.iter().flat_map(|slot| slot.pids()).collect();
+        let own: Vec<_> = self.instances.pids().collect();
         let mut children = self.children();
         children.retain(|child| !own.contains(child));
         children
@@ -363,7 +359,7 @@ impl Supervisor {
 
     /// Time is up: everything of the app is killed.
     pub(super) fn kill_everything(&mut self) {
-        let running: Vec<_> = self.slots.iter().flat_map(|slot| slot.pids()).collect();
+        let running: Vec<_> = self.instances.pids().collect();
         for pid in &running {
             let _ = kill_process(*pid, Signal::KILL);
         }

@@ -144,7 +144,7 @@ impl Supervisor {
             self.event(Event::FewDescriptors {
                 limit,
                 needed,
-                instances: self.slots.len(),
+                instances: self.instances.len(),
             });
         }
     }
@@ -152,7 +152,7 @@ impl Supervisor {
     /// How many files may be open, and how many must be able to be, if that is more.
     pub(super) fn lacking_descriptors(&self) -> Option<(u64, u64)> {
         let requests = self.app.requests.as_ref();
-        requests.and_then(|_| shortage(self.holdings(), self.slots.len()))
+        requests.and_then(|_| shortage(self.holdings(), self.instances.len()))
     }
 
     /// Whether there may be so many instances.
@@ -180,10 +180,11 @@ impl Supervisor {
     pub(super) fn has_descriptors_for_reload(&self) -> Result<(), String> {
         let beside = self.app.exec_mode == ExecMode::Cluster
             && self
+                .instances
                 .slots
                 .iter()
                 .any(|slot| slot.lifecycle.current().is_some());
-        match too_few_for(self.holdings(), self.slots.len() + 1) {
+        match too_few_for(self.holdings(), self.instances.len() + 1) {
             Some((limit, least)) if beside => Err(format!(
                 "a reload runs the new instance beside the old one, which needs a limit of at least \
                  {least} open files, and maitred has {limit} (ulimit -n, LimitNOFILE): raise the \
@@ -201,7 +202,7 @@ impl Supervisor {
         mut balance: balance::ConnectionSettings,
     ) -> balance::ConnectionSettings {
         if let Some(limit) = getrlimit(Resource::Nofile).current {
-            let (instances, holdings) = (self.slots.len(), self.holdings());
+            let (instances, holdings) = (self.instances.len(), self.holdings());
             let reloads = self.app.exec_mode == ExecMode::Cluster
                 && limit >= holdings.least(instances.saturating_add(1));
             let room = holdings.room(limit, instances + usize::from(reloads));

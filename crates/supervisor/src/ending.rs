@@ -3,14 +3,11 @@
 use std::time::Duration;
 
 use anyhow::Context;
-use rustix::process::{Signal, kill_process};
+use rustix::process::Signal;
 use sys::Signalled;
 use tokio::sync::mpsc;
 
-use super::instance::State;
-use super::slot::Slot;
 use super::{Supervisor, instance};
-use home::Exit;
 use telemetry::events::Event;
 
 /// A terminal sends its signals to all of us, and the guard may pass one on that was sent to all:
@@ -48,38 +45,21 @@ pub(super) enum Afterwards {
 impl Supervisor {
     /// The exit code, if everything has ended.
     pub(super) fn outcome(&self) -> Option<u8> {
-        if !self.slots.iter().all(|slot| slot.lifecycle.is_at_rest()) {
+        if !self.instances.are_at_rest() {
             return None;
         }
-        let code = |slot: &Slot| slot.exit.map_or(0, Exit::exit_code);
         if self.ending.is_some() {
             if !self.children().is_empty() {
                 return None;
             }
-            let highest = self.slots.iter().map(code).max().unwrap_or(0);
+            let highest = self.instances.highest_code();
             return Some(if self.app.pass_through { highest } else { 0 });
         }
-        let is_stopped = |slot: &&Slot| {
-            matches!(
-                slot.lifecycle.state(),
-                State::Resting(instance::Rest::Stopped)
-            )
-        };
-        let all_stopped = self.slots.iter().all(|slot| is_stopped(&slot));
         let kept_ready = self.renewal.is_waiting() && self.afterwards != Afterwards::Removed;
-        if !self.orphans.is_empty() || kept_ready && !all_stopped {
+        if !self.orphans.is_empty() || kept_ready && !self.instances.are_stopped() {
             return None;
         }
-        let errored = self.slots.iter().any(|slot| {
-            matches!(
-                slot.lifecycle.state(),
-                State::Resting(instance::Rest::Errored)
-            )
-        });
-        // How one ends that was asked to says nothing about the app.
-        let of_themselves = self.slots.iter().filter(|slot| !is_stopped(slot));
-        let highest = of_themselves.map(code).max().unwrap_or(0);
-        Some(if errored { 1 } else { highest })
+        Some(self.instances.own_code())
     }
 
     /// Does what a signal means for the app.
@@ -93,9 +73,7 @@ impl Supervisor {
             Signal::USR1 | Signal::USR2 | Signal::WINCH
                 if !(arrived.by_kernel && self.app.pass_through) =>
             {
-                for pid in self.slots.iter().flat_map(Slot::pids) {
-                    let _ = kill_process(pid, arrived.signal);
-                }
+                self.instances.signal(arrived.signal);
             }
             _ => {}
         }
@@ -146,9 +124,9 @@ impl Supervisor {
             }
             ending.since = now;
             ending.kill_at = now;
-            if self.slots.iter().any(|slot| slot.lifecycle.is_draining()) {
+            if self.instances.drain() {
                 ending.kill_at += self.app.kill_timeout;
-                for instance in self.instances() {
+                for instance in self.instances.numbers() {
                     self.step(instance, instance::Event::Cut);
                 }
             }
@@ -168,7 +146,7 @@ impl Supervisor {
         if let Some(dispatcher) = &self.dispatcher {
             dispatcher.close();
         }
-        for instance in self.instances() {
+        for instance in self.instances.numbers() {
             self.step(instance, instance::Event::Stop);
         }
     }

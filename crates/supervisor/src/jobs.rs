@@ -11,8 +11,8 @@ impl Supervisor {
     /// run goes on.
     pub(super) fn run_job(&mut self, overlap: Overlap) {
         let (mut due, now) = (Vec::new(), self.now());
-        for instance in self.instances() {
-            let Some(slot) = self.slot(instance) else {
+        for instance in self.instances.numbers() {
+            let Some(slot) = self.instances.slot(instance) else {
                 continue;
             };
             let state = slot.lifecycle.state();
@@ -42,7 +42,7 @@ impl Supervisor {
         let trigger = Trigger::Schedule;
         self.event(Event::Renewing { trigger });
         for instance in due {
-            if let Some(slot) = self.slot(instance) {
+            if let Some(slot) = self.instances.slot(instance) {
                 // A command that waits for this instance to be up hears of the process that starts now.
                 slot.outcome = None;
             }

@@ -22,6 +22,7 @@ pub mod guard;
 mod health;
 mod heartbeat;
 mod instance;
+mod instances;
 mod jobs;
 pub mod keeper;
 mod listeners;
@@ -53,7 +54,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use rustix::process::{Pid, Signal, getppid, kill_process};
+use rustix::process::{Pid, Signal, getppid};
 use sys::{LeftOpen, Signalled};
 use tokio::sync::mpsc;
 
@@ -66,14 +67,14 @@ use endpoint::Endpoint;
 use followers::Followers;
 use home::control::{Answer, Call, Request, Server};
 use home::runtime_folder::RuntimeFolder;
-use home::{AppFolder, Claim, Exit, Home, Kept, Record};
+use home::{AppFolder, Claim, Exit, Home, Record};
 use instance::RunId;
+use instances::Instances;
 use keeper::Lifeline;
 pub use listeners::{Store, give_up_stored};
 use operations::Operation;
 use process::cgroup::Group;
 use process::tree;
-use slot::Slot;
 use spawn::{Ready, Spawner};
 use starving::Starving;
 use telemetry::events::Event;
@@ -125,9 +126,7 @@ pub struct Supervisor {
     notices: mpsc::Receiver<Notice>,
     /// Processes that have said that they are ready.
     ready: mpsc::Receiver<Ready>,
-    slots: Vec<Slot>,
-    /// Which of them are to be started at the beginning.
-    wanted: Vec<Instance>,
+    instances: Instances,
     orphans: Vec<Orphan>,
     /// Control groups of processes that have ended, in which something still runs.
     left_groups: Vec<Group>,
@@ -231,7 +230,7 @@ impl Supervisor {
         self.set_triggers();
         self.endpoint.move_to(self.app.metrics);
         self.settle_survivors();
-        for instance in std::mem::take(&mut self.wanted) {
+        for instance in std::mem::take(&mut self.instances.wanted) {
             self.step(instance, instance::Event::Start);
         }
         if let Some(answer) = self.awaits_start.take() {
@@ -255,9 +254,7 @@ impl Supervisor {
             // Checked after every event, so that it is seen also if it came before we listened.
             if getppid() != guard {
                 // Those that were taken over had the guard for a parent.
-                for pid in self.slots.iter().flat_map(Slot::pids) {
-                    let _ = kill_process(pid, Signal::KILL);
-                }
+                self.instances.signal(Signal::KILL);
                 tree::kill_all();
                 self.afterwards = Afterwards::AsIfCrashed;
                 return Ok(Exit::Signal(Signal::KILL.as_raw()).exit_code());
@@ -285,7 +282,7 @@ impl Supervisor {
 
     /// Lets the dispatcher know whether instances start or are about to.
     fn tell_what_is_awaited(&mut self) {
-        let awaited = self.slots.iter().any(|slot| slot.lifecycle.is_awaited());
+        let awaited = self.instances.are_awaited();
         if let Some(dispatcher) = &self.dispatcher
             && self.said_awaited.replace(awaited) != Some(awaited)
         {
@@ -297,27 +294,13 @@ impl Supervisor {
         self.started.elapsed()
     }
 
-    fn slot(&mut self, instance: Instance) -> Option<&mut Slot> {
-        self.slots.iter_mut().find(|slot| slot.instance == instance)
-    }
-
-    fn instances(&self) -> Vec<Instance> {
-        self.slots.iter().map(|slot| slot.instance).collect()
-    }
-
-    /// What is kept of the instances, but for those that are about to go.
-    fn kept(&self) -> Vec<Kept> {
+    fn write_record(&mut self) {
         let triggers = self.renewal.is_waiting();
         let all_go = self.afterwards == Afterwards::Removed;
-        let stay = self.slots.iter().filter(|slot| all_go || !slot.removed);
-        stay.map(|slot| slot.kept(triggers)).collect()
-    }
-
-    fn write_record(&mut self) {
         let record = Record {
             app: (*self.app).clone(),
             created_at: self.created_at,
-            instances: self.kept(),
+            instances: self.instances.kept(triggers, all_go),
         };
         if let Some(claim) = &self.claim
             && let Err(error) = claim.write(&record)

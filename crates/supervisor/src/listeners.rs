@@ -223,7 +223,7 @@ impl Supervisor {
     }
 
     fn adopt(mut self, sockets: Vec<OwnedFd>, held_by: HeldBy) -> Self {
-        let instances = self.instances();
+        let instances = self.instances.numbers();
         if let Some(dispatcher) = &self.dispatcher {
             for address in dispatcher.adopt(sockets, held_by) {
                 self.listeners.adopted(address, &instances);
@@ -268,7 +268,7 @@ impl Supervisor {
 
     /// Whether an instance whose run has listened at an address may still want it.
     fn wants(&self, address: &ListenAddress, kind: Kind, instance: Instance, run: RunId) -> Want {
-        let Some(slot) = self.slots.iter().find(|slot| slot.instance == instance) else {
+        let Some(slot) = self.instances.get(instance) else {
             return Want::None;
         };
         if slot.processes.iter().any(|it| it.run == run) {

@@ -73,7 +73,11 @@ impl Supervisor {
             namespace: self.app.namespace.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             supervisor: used_by(i32::try_from(std::process::id()).unwrap_or(0)),
-            instances: self.slots.iter().map(|slot| self.measured(slot)).collect(),
+            instances: self
+                .instances
+                .iter()
+                .map(|slot| self.measured(slot))
+                .collect(),
             listeners: self.figures.clone(),
             output: self.volume(),
             tally: self.tally.clone(),
@@ -116,7 +120,7 @@ impl Supervisor {
         InstanceMetrics {
             instance: slot.instance,
             up: process.is_some(),
-            ready: is_ready(slot),
+            ready: slot.is_ready(),
             healthy: slot.healthy(),
             blocked: process.is_some_and(|process| process.blocked.lasts(now).is_some()),
             blocked_for: before.copied().unwrap_or_default() + lasts.sum::<Duration>(),
@@ -130,12 +134,8 @@ impl Supervisor {
 
     /// Whether the app can be sent work: an instance is ready, and the app is not being stopped.
     fn is_ready_for_work(&self) -> bool {
-        self.ending.is_none() && self.delay.is_none() && self.slots.iter().any(is_ready)
+        self.ending.is_none() && self.delay.is_none() && self.instances.any_ready()
     }
-}
-
-fn is_ready(slot: &Slot) -> bool {
-    slot.lifecycle.current().is_some_and(|run| run.up) && slot.unhealthy().is_none()
 }
 
 fn used_by(pid: i32) -> ProcessMetrics {

@@ -49,7 +49,7 @@ impl Supervisor {
     pub(super) fn noticed(&mut self, notice: Notice) {
         match notice {
             Notice::Event(event) => self.event(event),
-            Notice::Loaded { pid } => self.has_loaded(pid),
+            Notice::Loaded { pid } => self.instances.has_loaded(pid),
             Notice::Drained { group } => self.is_drained(group),
             Notice::Starving(starves) => self.set_starving(starves),
             Notice::Blocked {
@@ -129,17 +129,6 @@ impl Supervisor {
         Some(other.record().ok()?.app.name)
     }
 
-    fn has_loaded(&mut self, pid: i32) {
-        for slot in &mut self.slots {
-            for process in slot.processes.iter_mut().filter(|it| it.pid == pid) {
-                process.loaded = true;
-                process.load_check = None;
-                // Where processors are scarce this may come after all.
-                slot.not_preloaded = None;
-            }
-        }
-    }
-
     /// A program that no library can give its sockets is told of before it runs.
     pub(super) fn look_at_program(&mut self, instance: Instance, app: &App) {
         let shares = self.dispatcher.is_some();
@@ -147,7 +136,7 @@ impl Supervisor {
             .then(|| config::takes_no_library(app.program()))
             .flatten()
             .map(|why| format!("{} {why}", app.program().display()));
-        if let Some(slot) = self.slot(instance) {
+        if let Some(slot) = self.instances.slot(instance) {
             slot.not_preloaded.clone_from(&reason);
         }
         if let Some(reason) = reason {
@@ -161,25 +150,8 @@ impl Supervisor {
 
     /// Looks at those that should have been heard of.
     pub(super) fn look_at_processes(&mut self, now: Duration) {
-        let due = |at: &mut Option<Duration>| at.take_if(|at| *at <= now).is_some();
-        let library = self.spawner.library().to_owned();
-        let mut events = Vec::new();
-        for slot in &mut self.slots {
-            for process in &mut slot.processes {
-                let (instance, pid) = (slot.instance, process.pid);
-                if due(&mut process.load_check) && !process.loaded && !has_mapped(pid, &library) {
-                    let reason = "the library did not load".to_owned();
-                    slot.not_preloaded = Some(reason.clone());
-                    events.push(Event::NotPreloaded {
-                        instance,
-                        pid,
-                        reason,
-                    });
-                    process.silence = None;
-                }
-            }
-        }
-        for event in events {
+        let library = self.spawner.library();
+        for event in self.instances.look_at_libraries(library, now) {
             self.event(event);
         }
         self.look_at_silent(now);
@@ -187,8 +159,7 @@ impl Supervisor {
 
     /// Looks at those that have not listened yet, as far as is known.
     fn look_at_silent(&mut self, now: Duration) {
-        let mut processes = self.slots.iter().flat_map(|slot| &slot.processes);
-        if !processes.any(|process| process.silence.as_ref().is_some_and(|it| it.at <= now)) {
+        if !self.instances.silence_is_due(now) {
             return;
         }
         // The library asks before a process listens, so the notice of each socket that listens now is on
@@ -205,7 +176,7 @@ impl Supervisor {
         let unknown: Vec<Entry> = listening.into_iter().filter(|it| !is_known(it)).collect();
         let mut events = Vec::new();
         let mut unfit = Vec::new();
-        for slot in &mut self.slots {
+        for slot in &mut self.instances.slots {
             for process in &mut slot.processes {
                 let (instance, pid) = (slot.instance, process.pid);
                 let Some(silence) = process.silence.as_mut().filter(|it| it.at <= now) else {
@@ -250,13 +221,7 @@ impl Supervisor {
 
     /// The workers of a process group have nothing to do any more.
     pub(super) fn drained(&mut self, group: i32) {
-        let mut processes = self.slots.iter().flat_map(|slot| {
-            let processes = slot.processes.iter();
-            processes.map(|process| (slot.instance, process))
-        });
-        let drained = processes.find(|(_, process)| process.pid == group);
-        if let Some((instance, process)) = drained {
-            let run = process.run;
+        if let Some((instance, run)) = self.instances.run_with(group) {
             self.step(instance, instance::Event::Drained { run });
         }
     }

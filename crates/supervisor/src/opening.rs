@@ -12,9 +12,9 @@ use tokio::sync::mpsc;
 use super::ending::Afterwards;
 use super::endpoint::Endpoint;
 use super::followers::Followers;
+use super::instances::Instances;
 use super::keeper::{self, Lifeline};
 use super::proxy_settings::proxy_settings;
-use super::slot::Slot;
 use super::spawn::Spawner;
 use super::starving::Starving;
 use super::{Above, NOTICES, Supervisor, health, listeners, notices, renewal, takeover};
@@ -22,7 +22,7 @@ use crate::output::Output;
 use config::ExecMode;
 use dispatcher::{Dispatcher, RegistrationSettings};
 use home::runtime_folder::RuntimeFolder;
-use home::{Claim, Home, Record, Rest};
+use home::{Claim, Home, Record};
 use process::cgroup::Branch;
 use telemetry::metrics::{Carried, Tally};
 
@@ -63,17 +63,7 @@ impl Supervisor {
         } else if rustix::process::geteuid().is_root() {
             folder.open_to_all()?;
         }
-        let slots = record
-            .instances
-            .iter()
-            .map(|kept| Slot::new(kept, app.clone()))
-            .collect();
-        let wanted = record
-            .instances
-            .iter()
-            .filter(|kept| kept.rest == Rest::Runs && !kept.waits)
-            .map(|kept| kept.instance)
-            .collect();
+        let instances = Instances::new(&record.instances, &app);
         let mut supervisor = Self {
             spawner: Spawner::new(
                 &folder,
@@ -93,8 +83,7 @@ impl Supervisor {
             notices_in,
             notices,
             ready,
-            slots,
-            wanted,
+            instances,
             orphans: Vec::new(),
             left_groups: Vec::new(),
             operations: Vec::new(),
@@ -127,7 +116,7 @@ impl Supervisor {
             begun: Vec::new(),
             left: None,
         };
-        let enough = supervisor.has_descriptors_for(supervisor.slots.len());
+        let enough = supervisor.has_descriptors_for(supervisor.instances.len());
         enough.map_err(anyhow::Error::msg)?;
         supervisor.door = notes.as_ref().and_then(|notes| notes.door);
         supervisor.open_door(&mut left)?;

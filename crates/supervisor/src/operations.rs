@@ -139,7 +139,7 @@ impl Supervisor {
         for instance in &instances {
             // What an older command is told here must not be taken for the answer to this one.
             self.take_over(*instance, older);
-            if let Some(slot) = self.slot(*instance) {
+            if let Some(slot) = self.instances.slot(*instance) {
                 slot.outcome = None;
                 slot.end_try(false);
             }
@@ -200,7 +200,7 @@ impl Supervisor {
 
     pub(super) fn wait_for_all(&mut self, answer: Answer) {
         let mut operation = Operation::new("start", Goal::Up, answer);
-        for slot in &self.slots {
+        for slot in &self.instances.slots {
             match slot.outcome {
                 None if slot.lifecycle.is_at_rest() => {}
                 None => operation.waiting.push(slot.instance),
@@ -236,7 +236,7 @@ impl Supervisor {
             return false;
         };
         let app = operation.app.clone();
-        let slot = self.slots.iter_mut().find(|slot| slot.instance == instance);
+        let slot = self.instances.slot(instance);
         let Some(slot) = slot.filter(|slot| !slot.removed) else {
             return true;
         };
@@ -293,7 +293,7 @@ impl Supervisor {
             // Whoever came in between has told those who waited.
             return;
         }
-        let Some(slot) = self.slots.iter().find(|slot| slot.instance == instance) else {
+        let Some(slot) = self.instances.get(instance) else {
             return;
         };
         let fault = fault(slot, &self.app, outcome);
@@ -349,7 +349,7 @@ impl Supervisor {
             return None;
         }
         let instances = match operation.name {
-            "scale" => self.slots.iter().filter(|slot| !slot.removed).count(),
+            "scale" => self.instances.iter().filter(|slot| !slot.removed).count(),
             "restart" => operation.meant,
             "reload" => operation.replaced.len(),
             _ => return None,

@@ -33,7 +33,7 @@ impl Supervisor {
         let guard = getppid();
         self.operations.clear();
         self.followers = Followers::default();
-        for process in self.slots.iter_mut().flat_map(|slot| &mut slot.processes) {
+        for process in self.instances.processes() {
             // The next supervisor has them, and may close them.
             process.stdin = None;
             process.channel = None;

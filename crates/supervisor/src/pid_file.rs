@@ -22,7 +22,7 @@ impl Supervisor {
         let Some(home) = &self.home else {
             return;
         };
-        let Some(slot) = self.slots.iter().find(|slot| slot.instance == instance) else {
+        let Some(slot) = self.instances.get(instance) else {
             return;
         };
         let id = slot.id;

@@ -3,11 +3,9 @@
 use std::fs;
 use std::time::Duration;
 
-use rustix::process::{Pid, getpgid};
-
 use super::Supervisor;
 use super::address_kind::{self, words};
-use super::instance::{self, RunId, SETTLED};
+use super::instance;
 use super::listeners::RunOf;
 use super::listening::{Kind, Standing};
 use super::spawn::Ready;
@@ -25,24 +23,27 @@ impl Supervisor {
         members: usize,
     ) {
         let now = self.now();
-        let of = self.run_of(instance, pid).and_then(|run| {
-            let slot = self.slots.iter().find(|slot| slot.instance == instance)?;
-            let process = slot.processes.iter().find(|it| it.run == run)?;
-            let pids = [pid, process.pid, parent_of(pid).unwrap_or(0)];
-            let kind = address_kind::of(address, chosen, &pids, &words(&process.app));
-            let of = RunOf { instance, run };
-            Some((of, kind))
-        });
+        let of = self
+            .instances
+            .run_of(instance, pid, &self.spawner)
+            .and_then(|run| {
+                let slot = self.instances.get(instance)?;
+                let process = slot.processes.iter().find(|it| it.run == run)?;
+                let pids = [pid, process.pid, parent_of(pid).unwrap_or(0)];
+                let kind = address_kind::of(address, chosen, &pids, &words(&process.app));
+                let of = RunOf { instance, run };
+                Some((of, kind))
+            });
         let common = self.listeners.joined(member, address, members, of);
         let Some((RunOf { run, .. }, kind)) = of else {
             return;
         };
         let kind = if common { Kind::Named } else { kind };
         if common {
-            let processes = self.slots.iter_mut().flat_map(|slot| &mut slot.processes);
+            let processes = self.instances.processes();
             processes.for_each(|process| process.listening.is_common(address));
         }
-        if let Some(process) = self.slot(instance).and_then(|slot| slot.process(run)) {
+        if let Some(process) = self.instances.process(instance, run) {
             process.listening.add(address, kind, now);
             if kind != Kind::OneRun {
                 process.silence = None;
@@ -62,7 +63,7 @@ impl Supervisor {
     ) {
         let now = self.now();
         if let Some(RunOf { instance, run }) = self.listeners.left(member, address, members) {
-            let process = self.slot(instance).and_then(|slot| slot.process(run));
+            let process = self.instances.process(instance, run);
             if let Some(process) = process {
                 process.listening.remove(address, now);
             }
@@ -74,7 +75,7 @@ impl Supervisor {
     /// Decides whether the newest process of an instance is up by what it listens on.
     pub(super) fn judge(&mut self, instance: Instance) {
         let now = self.now();
-        let Some(slot) = self.slot(instance) else {
+        let Some(slot) = self.instances.slot(instance) else {
             return;
         };
         for process in &mut slot.processes {
@@ -121,7 +122,7 @@ impl Supervisor {
     /// A process has said over Node's channel that it is ready.
     pub(super) fn is_ready(&mut self, ready: Ready) {
         let Ready { instance, run } = ready;
-        let Some(slot) = self.slot(instance) else {
+        let Some(slot) = self.instances.slot(instance) else {
             return;
         };
         let waits = slot.waits_for_ready();
@@ -133,52 +134,10 @@ impl Supervisor {
         }
     }
 
-    /// To which process of an instance another one belongs.
-    pub(super) fn run_of(&self, instance: Instance, pid: i32) -> Option<RunId> {
-        let slot = self.slots.iter().find(|slot| slot.instance == instance)?;
-        let group = Pid::from_raw(pid).and_then(|pid| getpgid(Some(pid)).ok());
-        let group = group.map(|group| group.as_raw_nonzero().get());
-        let mut processes = slot.processes.iter();
-        let leader = processes.find(|process| process.pid == pid || Some(process.pid) == group);
-        if let Some(leader) = leader {
-            return Some(leader.run);
-        }
-        if let [only] = &slot.processes[..] {
-            return Some(only.run);
-        }
-        // It has left its group: its environment tells.
-        let environ = fs::read(format!("/proc/{pid}/environ")).ok()?;
-        let marked = |run: &RunId| {
-            let mark = self.spawner.entry(instance, *run);
-            environ
-                .split(|byte| *byte == 0)
-                .any(|it| it == mark.as_bytes())
-        };
-        let mut runs = slot.processes.iter().map(|process| process.run);
-        runs.find(marked)
-    }
-
     /// Looks at those that start, and have not been heard of.
     pub(super) fn look_at_starts(&mut self, now: Duration) {
-        let mut up = Vec::new();
         let answers = self.dispatcher.as_ref().is_some_and(|it| it.answers());
-        for slot in &mut self.slots {
-            // A successor of one that listens is not up before it does so too.
-            let current = slot.lifecycle.current();
-            let may_be_up = |meant| current.is_some_and(|run| run.id == meant || !run.listens);
-            for process in &mut slot.processes {
-                let pid = process.pid;
-                let due = process.boot.as_mut().filter(|boot| boot.check <= now);
-                let over = due.is_some_and(|boot| boot.is_over(pid, answers, now));
-                if over || now > process.started + SETTLED {
-                    process.boot = None;
-                }
-                if over && may_be_up(process.run) {
-                    up.push((slot.instance, process.run));
-                }
-            }
-        }
-        for (instance, run) in up {
+        for (instance, run) in self.instances.look_at_starts(answers, now) {
             self.comes_up(instance, run, false);
         }
     }

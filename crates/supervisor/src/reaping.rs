@@ -44,12 +44,10 @@ impl Supervisor {
 
     /// Counts the processor time of an instance's process that has ended.
     pub(super) fn count_cpu(&mut self, pid: i32, time: Option<Duration>) {
-        let slots = self.slots.iter();
-        let mut slots = slots.filter(|slot| slot.processes.iter().any(|it| it.pid == pid));
-        if let Some(slot) = slots.next()
+        if let Some((instance, _)) = self.instances.run_with(pid)
             && let Some(time) = time
         {
-            self.tally.spent(slot.instance, time);
+            self.tally.spent(instance, time);
         }
     }
 }

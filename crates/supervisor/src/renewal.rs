@@ -116,7 +116,7 @@ impl Supervisor {
             let files = home.log_files(app, id);
             [files.out, files.err, files.combined, home.pid_file(app, id)]
         };
-        let ids = self.slots.iter().map(|slot| slot.id);
+        let ids = self.instances.iter().map(|slot| slot.id);
         ids.flat_map(of_slot).flatten().collect()
     }
 
@@ -160,8 +160,8 @@ impl Supervisor {
         self.event(Event::Renewing { trigger });
         let mut serve = Vec::new();
         let now = self.now();
-        for instance in self.instances() {
-            let Some(slot) = self.slot(instance) else {
+        for instance in self.instances.numbers() {
+            let Some(slot) = self.instances.slot(instance) else {
                 continue;
             };
             let stopped = matches!(slot.lifecycle.state(), State::Resting(Rest::Stopped));
@@ -186,8 +186,8 @@ impl Supervisor {
             return;
         };
         self.renewal.memory_check = Some(now + memory::INTERVAL);
-        for instance in self.instances() {
-            let Some(slot) = self.slot(instance) else {
+        for instance in self.instances.numbers() {
+            let Some(slot) = self.instances.slot(instance) else {
                 continue;
             };
             // One that is being replaced gives its memory back soon.

@@ -211,6 +211,11 @@ impl Slot {
         self.processes.iter().find(|it| it.run == current)
     }
 
+    /// Whether it is up, and not unhealthy.
+    pub(super) fn is_ready(&self) -> bool {
+        self.lifecycle.current().is_some_and(|run| run.up) && self.unhealthy().is_none()
+    }
+
     /// Why its process that serves is unhealthy, if it is.
     pub(super) fn unhealthy(&self) -> Option<&str> {
         self.current()?.health.as_ref()?.unhealthy()

@@ -33,7 +33,7 @@ impl Supervisor {
             return;
         }
         let by = self.now() + NEXT_ATTEMPT;
-        let put_off = self.slots.iter().filter_map(|slot| {
+        let put_off = self.instances.iter().filter_map(|slot| {
             let until = slot.put_off_until()?;
             Some((until, slot.instance))
         });

@@ -109,6 +109,7 @@ impl Supervisor {
         }
         let triggers = self.renewal.is_waiting();
         let instances = self
+            .instances
             .slots
             .iter()
             .filter(|slot| !slot.removed || !slot.lifecycle.is_at_rest());
@@ -166,9 +167,9 @@ impl Supervisor {
         let runs = leaving.iter().map(|run| (instance, run.id, cause));
         self.survivors.leaving.extend(runs);
         if current.is_some() {
-            self.wanted.retain(|wanted| *wanted != instance);
+            self.instances.wanted.retain(|wanted| *wanted != instance);
         }
-        if let Some(slot) = self.slot(instance) {
+        if let Some(slot) = self.instances.slot(instance) {
             slot.removed = note.removed;
             slot.survive(note.last, current, &leaving, cause, now);
         }
@@ -232,7 +233,7 @@ impl Supervisor {
             let begun = [&out, &err].map(|pipe| self.survivors.take_begun(pipe.as_raw_fd()));
             self.capture((instance, id), (out, err), begun, app);
         }
-        if let Some(slot) = self.slot(instance) {
+        if let Some(slot) = self.instances.slot(instance) {
             slot.processes.push(process);
         }
     }
@@ -240,7 +241,7 @@ impl Supervisor {
     /// Goes on with what the supervisor before this one was about: what was to end does, and what has ended
     /// is heard of.
     pub(super) fn settle_survivors(&mut self) {
-        let processes = self.slots.iter().map(|slot| slot.processes.len()).sum();
+        let processes = self.instances.iter().map(|slot| slot.processes.len()).sum();
         match self.follows() {
             Some(from) => {
                 let to = env!("CARGO_PKG_VERSION").to_owned();

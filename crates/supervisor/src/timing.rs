@@ -4,33 +4,19 @@ use std::time::Duration;
 
 use rustix::process::{Signal, kill_process};
 
-use super::health::Health;
 use super::{Supervisor, instance};
 
 impl Supervisor {
     /// The next moment at which something is to be looked at.
     pub(super) fn next_check(&self) -> Option<Duration> {
         let ending = self.ending.as_ref().map(|ending| ending.kill_at);
-        let slots = self.slots.iter().flat_map(|slot| {
-            let processes = slot.processes.iter();
-            let checks = processes.flat_map(|process| {
-                let boot = process.boot.as_ref().map(|boot| boot.check);
-                [
-                    process.load_check,
-                    process.silence.as_ref().map(|silence| silence.at),
-                    process.up_at,
-                    boot,
-                    process.blocked.replace_at(),
-                    process.health.as_ref().and_then(Health::due),
-                ]
-            });
-            checks.chain([slot.next_time()])
-        });
+        let instances = self.instances.next_check();
         let orphans = self.orphans.iter().map(|orphan| orphan.kill_at);
         let stats = self.stats.map(|(_, at)| at);
         let delay = self.delay.as_ref().map(|delay| delay.until);
         let heartbeat = self.heartbeat.as_ref().map(|it| it.at);
         let others = [
+            instances,
             heartbeat,
             delay,
             ending,
@@ -39,7 +25,7 @@ impl Supervisor {
             self.listeners.check,
             self.update_check(),
         ];
-        slots.chain(orphans).chain(others).flatten().min()
+        orphans.chain(others).flatten().min()
     }
 
     /// Looks at what is due.
@@ -60,7 +46,7 @@ impl Supervisor {
                 let _ = kill_process(orphan.pid, Signal::KILL);
             }
         }
-        for instance in self.instances() {
+        for instance in self.instances.numbers() {
             self.step(instance, instance::Event::Time);
             self.judge(instance);
         }

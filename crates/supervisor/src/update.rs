@@ -21,7 +21,6 @@ use rustix::net::{AddressFamily, SocketFlags, SocketType, socketpair};
 use rustix::process::{Pid, Signal, getpid, getppid, kill_process};
 
 use super::Supervisor;
-use super::instance::Run;
 use super::keeper::Lifeline;
 use super::succession::{CAN_FOLLOW, Order, Question, Succession, TRY};
 use dispatcher::Paused;
@@ -193,14 +192,10 @@ impl Supervisor {
 
     /// Whether nothing is under way that would end with this supervisor.
     fn is_calm(&self) -> bool {
-        let id = |run: Option<Run>| run.map(|run| run.id);
-        let is_calm = |lifecycle: &super::instance::Lifecycle| {
-            id(lifecycle.current()) == id(lifecycle.newest())
-        };
         self.ending.is_none()
             && self.delay.is_none()
             && self.operations.is_empty()
-            && self.slots.iter().all(|slot| is_calm(&slot.lifecycle))
+            && self.instances.are_calm()
     }
 
     /// Asks the program whether it can follow.

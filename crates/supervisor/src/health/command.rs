@@ -68,7 +68,7 @@ impl Supervisor {
 
     fn start_command(&mut self, of: RunOf, words: &[OsString]) -> Result<Running, String> {
         let home = self.home.as_ref();
-        let slot = self.slots.iter().find(|slot| slot.instance == of.instance);
+        let slot = self.instances.get(of.instance);
         let slot = slot.ok_or("the instance is gone")?;
         let mut processes = slot.processes.iter();
         let process = processes.find(|process| process.run == of.run);

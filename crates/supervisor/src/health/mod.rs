@@ -78,7 +78,7 @@ impl Supervisor {
     /// A process is up, as far as is seen of it. With a check it is while that passes.
     pub(super) fn comes_up(&mut self, instance: Instance, run: RunId, listening: bool) {
         let now = self.now();
-        let process = self.slot(instance).and_then(|slot| slot.process(run));
+        let process = self.instances.process(instance, run);
         if let Some(health) = process.and_then(|process| process.health.as_mut())
             && !health.is_well()
         {
@@ -90,8 +90,8 @@ impl Supervisor {
 
     /// Begins the checks that are due.
     pub(super) fn check_health(&mut self, now: Duration) {
-        for instance in self.instances() {
-            let Some(slot) = self.slot(instance) else {
+        for instance in self.instances.numbers() {
+            let Some(slot) = self.instances.slot(instance) else {
                 continue;
             };
             let serves = slot.lifecycle.current().map(|run| run.id);
@@ -150,7 +150,7 @@ impl Supervisor {
         let now = self.now();
         let Checked { of, verdict } = checked;
         let instance = of.instance;
-        let Some(slot) = self.slot(instance) else {
+        let Some(slot) = self.instances.slot(instance) else {
             return;
         };
         let runs = match slot.lifecycle.state() {

@@ -59,7 +59,7 @@ impl Supervisor {
             return false;
         };
         let mut commands = self.operations.iter().filter(|it| !it.is_internal());
-        let mut slots = self.slots.iter().filter(|it| it.instance == *instance);
+        let mut slots = self.instances.iter().filter(|it| it.instance == *instance);
         let replaces = |slot: &Slot| matches!(slot.lifecycle.state(), State::Replacing { .. });
         commands.any(|it| it.waiting.contains(instance)) || !renewal.urgent && slots.any(replaces)
     }
