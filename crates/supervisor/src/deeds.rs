@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
 
+use super::Supervisor;
 use super::instance::{self, Cause, Effect, Outcome, RunId};
 use super::listeners::RunOf;
 use super::slot::{Process, Slot};
-use super::{Orphan, Supervisor};
 use crate::output::Worker;
 use config::{App, KillSignal};
 use dispatcher::Drain;
@@ -252,8 +252,7 @@ impl Supervisor {
             slot.last_run = started.map(|started| LastRun { started, ended });
             slot.out_of_memory = out_of_memory;
         }
-        self.left_groups
-            .extend(group.filter(|group| !group.remove()));
+        self.strays.leave(group);
         if let Some(app) = ended {
             self.remove_pid_file(&app, instance);
         }
@@ -324,7 +323,7 @@ impl Supervisor {
                 .split(|byte| *byte == 0)
                 .any(|entry| entry == mark.as_bytes())
             {
-                self.ask_orphan(pid, kill_at, Some((instance, run)));
+                self.strays.ask(pid, kill_at, Some((instance, run)));
             }
         }
     }
@@ -336,16 +335,8 @@ impl Supervisor {
         if self.ending.is_some() && !serves {
             let kill_at = self.now() + self.app.kill_timeout;
             for pid in self.strangers() {
-                self.ask_orphan(pid, kill_at, None);
+                self.strays.ask(pid, kill_at, None);
             }
-        }
-    }
-
-    fn ask_orphan(&mut self, pid: Pid, kill_at: Duration, of: Option<(Instance, RunId)>) {
-        if self.orphans.iter().all(|orphan| orphan.pid != pid) {
-            let kill_at = Some(kill_at);
-            self.orphans.push(Orphan { pid, kill_at, of });
-            let _ = kill_process(pid, Signal::TERM);
         }
     }
 
@@ -367,7 +358,7 @@ impl Supervisor {
             let _ = kill_process(pid, Signal::KILL);
         }
         tree::kill_all();
-        self.orphans.clear();
+        self.strays.forget();
         for pid in running {
             self.exited(pid, Exit::Signal(Signal::KILL.as_raw()));
         }

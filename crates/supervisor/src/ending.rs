@@ -56,7 +56,7 @@ impl Supervisor {
             return Some(if self.app.pass_through { highest } else { 0 });
         }
         let kept_ready = self.renewal.is_waiting() && self.afterwards != Afterwards::Removed;
-        if !self.orphans.is_empty() || kept_ready && !self.instances.are_stopped() {
+        if self.strays.run() || kept_ready && !self.instances.are_stopped() {
             return None;
         }
         Some(self.instances.own_code())

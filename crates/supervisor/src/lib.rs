@@ -45,6 +45,7 @@ mod span;
 mod spawn;
 mod starving;
 mod stats;
+mod strays;
 pub mod succession;
 mod takeover;
 mod timing;
@@ -54,7 +55,7 @@ use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
-use rustix::process::{Pid, Signal, getppid};
+use rustix::process::{Signal, getppid};
 use sys::{LeftOpen, Signalled};
 use tokio::sync::mpsc;
 
@@ -68,18 +69,16 @@ use followers::Followers;
 use home::control::{Answer, Call, Request, Server};
 use home::runtime_folder::RuntimeFolder;
 use home::{AppFolder, Claim, Exit, Home, Record};
-use instance::RunId;
 use instances::Instances;
 use keeper::Lifeline;
 pub use listeners::{Store, give_up_stored};
 use operations::Operation;
-use process::cgroup::Group;
 use process::tree;
 use spawn::{Ready, Spawner};
 use starving::Starving;
+use strays::Strays;
 use telemetry::events::Event;
 use telemetry::figures::ListenerFigures;
-use telemetry::ids::Instance;
 use telemetry::metrics::{Carried, Tally};
 
 /// What the kernel sends us when the guard has ended: a signal that harms nobody.
@@ -87,15 +86,6 @@ const GUARD_ENDED: Signal = Signal::CONT;
 
 /// How many notices of the dispatcher may wait to be heard.
 const NOTICES: usize = 1024;
-
-/// A process without a parent of its own that is to end.
-#[derive(Debug)]
-struct Orphan {
-    pid: Pid,
-    kill_at: Option<Duration>,
-    /// The run that has left it behind: an instance's number, and a process of it.
-    of: Option<(Instance, RunId)>,
-}
 
 /// What is above a supervisor.
 #[derive(Debug)]
@@ -127,9 +117,7 @@ pub struct Supervisor {
     /// Processes that have said that they are ready.
     ready: mpsc::Receiver<Ready>,
     instances: Instances,
-    orphans: Vec<Orphan>,
-    /// Control groups of processes that have ended, in which something still runs.
-    left_groups: Vec<Group>,
+    strays: Strays,
     operations: Vec<Operation>,
     /// What the dispatcher was told of what is awaited.
     said_awaited: Option<bool>,
@@ -248,7 +236,7 @@ impl Supervisor {
                     self.show_figures().await;
                 }
                 tree::kill_all();
-                self.left_groups.retain(|group| !group.remove());
+                self.strays.remove_groups();
                 return Ok(code);
             }
             // Checked after every event, so that it is seen also if it came before we listened.

@@ -17,6 +17,7 @@ use super::keeper::{self, Lifeline};
 use super::proxy_settings::proxy_settings;
 use super::spawn::Spawner;
 use super::starving::Starving;
+use super::strays::Strays;
 use super::{Above, NOTICES, Supervisor, health, listeners, notices, renewal, takeover};
 use crate::output::Output;
 use config::ExecMode;
@@ -84,8 +85,7 @@ impl Supervisor {
             notices,
             ready,
             instances,
-            orphans: Vec::new(),
-            left_groups: Vec::new(),
+            strays: Strays::default(),
             operations: Vec::new(),
             said_awaited: None,
             listeners: listeners::Listeners::default(),

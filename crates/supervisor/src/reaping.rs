@@ -23,7 +23,7 @@ impl Supervisor {
             self.is_gone(pid, status);
         }
         self.ask_orphans();
-        self.left_groups.retain(|group| !group.remove());
+        self.strays.remove_groups();
     }
 
     /// A process that was ours has ended.
@@ -32,9 +32,9 @@ impl Supervisor {
         // of one that ended a moment later.
         self.hear_notices();
         let is_check = self.checks.commands.ended(pid, status) || self.trial_ended(pid, status);
-        if let Some(at) = self.orphans.iter().position(|orphan| orphan.pid == pid) {
+        if let Some(of) = self.strays.ended(pid) {
             // Its own children are ours now.
-            if let Some((instance, run)) = self.orphans.swap_remove(at).of {
+            if let Some((instance, run)) = of {
                 self.ask_what_is_left_of(instance, run);
             }
         } else if !is_check {

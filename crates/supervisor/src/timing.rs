@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use rustix::process::{Signal, kill_process};
-
 use super::{Supervisor, instance};
 
 impl Supervisor {
@@ -11,12 +9,12 @@ impl Supervisor {
     pub(super) fn next_check(&self) -> Option<Duration> {
         let ending = self.ending.as_ref().map(|ending| ending.kill_at);
         let instances = self.instances.next_check();
-        let orphans = self.orphans.iter().map(|orphan| orphan.kill_at);
         let stats = self.stats.map(|(_, at)| at);
         let delay = self.delay.as_ref().map(|delay| delay.until);
         let heartbeat = self.heartbeat.as_ref().map(|it| it.at);
         let others = [
             instances,
+            self.strays.next_check(),
             heartbeat,
             delay,
             ending,
@@ -25,7 +23,7 @@ impl Supervisor {
             self.listeners.check,
             self.update_check(),
         ];
-        orphans.chain(others).flatten().min()
+        others.into_iter().flatten().min()
     }
 
     /// Looks at what is due.
@@ -41,11 +39,7 @@ impl Supervisor {
         if let Some(delay) = self.delay.take_if(|delay| delay.until <= now) {
             self.end_by(delay.signal);
         }
-        for orphan in &mut self.orphans {
-            if orphan.kill_at.take_if(|at| *at <= now).is_some() {
-                let _ = kill_process(orphan.pid, Signal::KILL);
-            }
-        }
+        self.strays.kill_due(now);
         for instance in self.instances.numbers() {
             self.step(instance, instance::Event::Time);
             self.judge(instance);
