@@ -83,7 +83,7 @@ impl Supervisor {
         if let Some(refusal) = self.leaves(&Request::Reappear) {
             return answer.send(Reply::Failed(refusal));
         }
-        let Some(claim) = &mut self.claim else {
+        let Some(claim) = &mut self.folders.claim else {
             return answer.fail("it has no folder");
         };
         let anew = claim.restore().and_then(|()| claim.folder().listen());
@@ -106,7 +106,7 @@ impl Supervisor {
             follows: self.follows(),
             app: (*self.app).clone(),
             leaves: self.ending.is_some() || self.afterwards == Afterwards::Removed,
-            created_at: self.created_at,
+            created_at: self.folders.created_at,
             instances: self
                 .instances
                 .slots

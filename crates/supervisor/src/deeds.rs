@@ -68,7 +68,7 @@ impl Supervisor {
         let Some(slot) = self.instances.slot(instance) else {
             return;
         };
-        let env = home::environment(self.home.as_ref(), &app, instance, slot.id);
+        let env = self.folders.environment(&app, instance, slot.id);
         match self.spawner.spawn(&app, &env, instance, run) {
             Ok(spawned) => {
                 let shares = self.dispatcher.is_some();
@@ -127,13 +127,13 @@ impl Supervisor {
         begun: [Vec<u8>; 2],
         app: &Rc<App>,
     ) {
-        let files = self.home.as_ref().map(|home| home.log_files(app, id));
+        let files = self.folders.log_files(app, id);
         self.output.capture(Worker {
             instance,
             id,
             out,
             err,
-            files: files.unwrap_or_default(),
+            files,
             app: app.clone(),
             begun,
         });

@@ -212,7 +212,7 @@ impl Supervisor {
     }
 
     fn holdings(&self) -> Holdings {
-        let holdings = Holdings::new(self.claim.is_some(), self.app.requests.is_some());
+        let holdings = Holdings::new(self.folders.claim.is_some(), self.app.requests.is_some());
         Holdings {
             ours: holdings.ours.saturating_add(self.inherited),
             ..holdings

@@ -168,9 +168,7 @@ impl Supervisor {
             Afterwards::Kept => self.write_record(),
             Afterwards::AsIfCrashed => {}
             Afterwards::Removed => {
-                if let Some(claim) = self.claim.take()
-                    && let Err(error) = claim.remove()
-                {
+                if let Err(error) = self.folders.remove() {
                     for operation in &mut self.operations {
                         operation.fault(format!("{error:#}"));
                     }

@@ -17,6 +17,7 @@ mod descriptors;
 mod ended;
 mod ending;
 mod endpoint;
+mod folders;
 mod followers;
 pub mod guard;
 mod health;
@@ -65,16 +66,16 @@ pub use descriptors::{count_open, make_room};
 use dispatcher::{self, Dispatcher, Notice};
 use ending::{Afterwards, Delay, Ending, listen_for_signals};
 use endpoint::Endpoint;
+use folders::Folders;
 use followers::Followers;
+use home::Exit;
 use home::control::{Answer, Call, Request, Server};
-use home::runtime_folder::RuntimeFolder;
-use home::{AppFolder, Claim, Exit, Home, Record};
 use instances::Instances;
 use keeper::Lifeline;
 pub use listeners::{Store, give_up_stored};
 use operations::Operation;
 use process::tree;
-use spawn::{Ready, Spawner};
+use spawn::Spawner;
 use starving::Starving;
 use strays::Strays;
 use telemetry::events::Event;
@@ -101,21 +102,15 @@ pub enum Above {
 #[derive(Debug)]
 pub struct Supervisor {
     app: Rc<App>,
-    created_at: u64,
-    /// The app's place in the home folder; one that runs in the foreground has none.
-    claim: Option<Claim>,
-    home: Option<Home>,
+    folders: Folders,
     /// How many descriptors were open before ours.
     inherited: u64,
-    folder: RuntimeFolder,
     spawner: Spawner,
     output: Output,
     /// Where no sockets are shared there is none.
     dispatcher: Option<Dispatcher>,
     notices_in: mpsc::Sender<Notice>,
     notices: mpsc::Receiver<Notice>,
-    /// Processes that have said that they are ready.
-    ready: mpsc::Receiver<Ready>,
     instances: Instances,
     strays: Strays,
     operations: Vec<Operation>,
@@ -131,8 +126,6 @@ pub struct Supervisor {
     tally: Tally,
     /// What the supervisors before this one have told of that.
     counted_before: Carried,
-    /// That could not be kept when it was told last.
-    fails_to_keep: bool,
     followers: Followers,
     endpoint: Endpoint,
     delay: Option<Delay>,
@@ -177,17 +170,7 @@ impl Supervisor {
             if let Some((notes, mut left)) = self.left.take() {
                 self.survive(notes, &mut left);
             }
-            let mut server = match &self.claim {
-                Some(claim) => {
-                    let runtime_folder = AppFolder::new(self.folder.path().to_owned());
-                    // The note last: who finds it finds the others, too.
-                    let sockets = (claim.folder().listen()?, runtime_folder.listen()?);
-                    self.folder.note_app(claim.folder().path())?;
-                    let server = Server::start(sockets.0, sockets.1);
-                    Some(server.context("serving the control socket")?)
-                }
-                None => None,
-            };
+            let mut server = self.folders.serve()?;
             let signals = listen_for_signals()?;
             ready();
             let code = self.supervise(signals, &mut server).await?;
@@ -252,7 +235,7 @@ impl Supervisor {
             tokio::select! {
                 Some(signal) = signals.recv() => self.signalled(signal),
                 Some(notice) = self.notices.recv() => self.noticed(notice),
-                Some(ready) = self.ready.recv() => self.is_ready(ready),
+                Some(ready) = self.spawner.next_ready() => self.is_ready(ready),
                 Some(ended) = keeper::next_ended(&mut self.lifeline) => self.ended(ended),
                 Some(call) = next_call(server) => match server {
                     Some(server) if call.request == Request::Reappear => self.reappear(&call.answer, server),
@@ -285,14 +268,8 @@ impl Supervisor {
     fn write_record(&mut self) {
         let triggers = self.renewal.is_waiting();
         let all_go = self.afterwards == Afterwards::Removed;
-        let record = Record {
-            app: (*self.app).clone(),
-            created_at: self.created_at,
-            instances: self.instances.kept(triggers, all_go),
-        };
-        if let Some(claim) = &self.claim
-            && let Err(error) = claim.write(&record)
-        {
+        let instances = self.instances.kept(triggers, all_go);
+        if let Err(error) = self.folders.write(&self.app, instances) {
             let reason = format!("{error:#}");
             self.event(Event::NotKept { reason });
         }

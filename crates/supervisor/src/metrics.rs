@@ -47,7 +47,7 @@ impl Supervisor {
         let Some(holder) = holder else {
             return error.to_string();
         };
-        match self.other_app_of(&holder) {
+        match self.folders.other_app_of(&holder) {
             Some(app) => format!("it is in use by {holder} of the app {app}"),
             None => format!("it is in use by {holder}"),
         }
@@ -87,18 +87,9 @@ impl Supervisor {
 
     /// Keeps what is told, for a supervisor that takes the place of this one.
     fn keep_counted(&mut self, metrics: &AppMetrics) {
-        let Some(claim) = &self.claim else {
-            return;
-        };
-        let kept = claim.keep_counted(&Carried::of(metrics));
-        let fails = kept.is_err();
-        if let Err(error) = kept
-            && !self.fails_to_keep
-        {
-            let reason = format!("{error:#}");
-            self.event(Event::NotKept { reason });
+        if let Some(failing) = self.folders.keep_counted(metrics) {
+            self.event(failing);
         }
-        self.fails_to_keep = fails;
     }
 
     /// What instances have written; nothing is known of one that writes to our own outputs itself.

@@ -12,7 +12,6 @@ use super::silence::{self, Verdict};
 use config::{self, App};
 use dispatcher::Notice;
 use process::sockets::{Entry, Holder};
-use rustix::process::Pid;
 use telemetry::events::Event;
 use telemetry::ids::Instance;
 
@@ -116,17 +115,11 @@ impl Supervisor {
         self.event(Event::InUse {
             instance,
             address,
-            of_app: by.as_ref().and_then(|holder| self.other_app_of(holder)),
+            of_app: by
+                .as_ref()
+                .and_then(|holder| self.folders.other_app_of(holder)),
             by: by.map(|holder| holder.to_string()),
         });
-    }
-
-    /// The app of this home to which a process belongs, if that is another one.
-    pub(super) fn other_app_of(&self, holder: &Holder) -> Option<String> {
-        let own = self.claim.as_ref()?.folder();
-        let other = self.home.as_ref()?.app_of(Pid::from_raw(holder.pid)?)?;
-        (other != *own).then_some(())?;
-        Some(other.record().ok()?.app.name)
     }
 
     /// A program that no library can give its sockets is told of before it runs.

@@ -11,6 +11,7 @@ use tokio::sync::mpsc;
 
 use super::ending::Afterwards;
 use super::endpoint::Endpoint;
+use super::folders::Folders;
 use super::followers::Followers;
 use super::instances::Instances;
 use super::keeper::{self, Lifeline};
@@ -23,7 +24,7 @@ use crate::output::Output;
 use config::ExecMode;
 use dispatcher::{Dispatcher, RegistrationSettings};
 use home::runtime_folder::RuntimeFolder;
-use home::{Claim, Home, Record};
+use home::{Claim, Record};
 use process::cgroup::Branch;
 use telemetry::metrics::{Carried, Tally};
 
@@ -57,33 +58,23 @@ impl Supervisor {
             record.count_crash();
         }
         let (notices_in, notices) = mpsc::channel(NOTICES);
-        let (ready_in, ready) = mpsc::channel(NOTICES);
         let app = Rc::new(record.app);
-        if let Some(identity) = &app.identity {
-            folder.open_to(identity.gid)?;
-        } else if rustix::process::geteuid().is_root() {
-            folder.open_to_all()?;
-        }
+        let folders = Folders::new(claim, folder, &app, record.created_at)?;
         let instances = Instances::new(&record.instances, &app);
         let mut supervisor = Self {
             spawner: Spawner::new(
-                &folder,
+                &folders.runtime,
                 branch,
-                claim.is_some(),
-                ready_in,
+                folders.claim.is_some(),
                 lifeline.as_ref().map(|lifeline| lifeline.tie),
             )?,
             app,
-            created_at: record.created_at,
-            home: claim.as_ref().and_then(|claim| Home::of(claim.folder())),
-            claim,
+            folders,
             inherited,
-            folder,
             output,
             dispatcher: None,
             notices_in,
             notices,
-            ready,
             instances,
             strays: Strays::default(),
             operations: Vec::new(),
@@ -97,7 +88,6 @@ impl Supervisor {
             ending: None,
             tally: Tally::default(),
             counted_before: Carried::default(),
-            fails_to_keep: false,
             followers: Followers::default(),
             endpoint: Endpoint::new(),
             afterwards: Afterwards::Kept,
@@ -146,7 +136,11 @@ impl Supervisor {
         let user = self.app.identity.as_ref().map(|identity| identity.uid);
         let socket = match self.door.and_then(|door| left.take(door)) {
             Some(socket) => socket,
-            None => self.folder.open_door(user).context("opening the door")?,
+            None => self
+                .folders
+                .runtime
+                .open_door(user)
+                .context("opening the door")?,
         };
         self.door = Some(socket.as_raw_fd());
         let mut lifeline = self.lifeline.as_mut();
@@ -165,7 +159,7 @@ impl Supervisor {
                     private_paths: self.app.private_paths.clone(),
                     per_request: self.app.requests.is_some(),
                     privileged_ports: self.app.privileged_ports(),
-                    links: self.folder.links(),
+                    links: self.folders.runtime.links(),
                 },
                 memo,
                 predecessor,

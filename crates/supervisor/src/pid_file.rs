@@ -4,6 +4,8 @@ use std::io;
 use std::path::Path;
 
 use super::Supervisor;
+use super::folders::Folders;
+use super::slot::Slot;
 use config::App;
 use safe_files::Rights;
 use telemetry::events::Event;
@@ -12,36 +14,49 @@ use telemetry::ids::{Instance, InstanceId};
 impl Supervisor {
     /// Writes an instance's PID to its file. An app does not end for want of it.
     pub(super) fn write_pid_file(&mut self, app: &App, id: InstanceId, pid: i32) {
-        let pid = pid.to_string();
-        self.with_pid_file(app, id, |rights, path| rights.replace(path, pid.as_bytes()));
+        if let Err(failing) = self.folders.write_pid_file(app, id, pid) {
+            self.event(failing);
+        }
     }
 
     /// Removes the file of a process that was started as `app` and has ended, unless another
     /// process of its instance has written its own PID there.
     pub(super) fn remove_pid_file(&mut self, app: &App, instance: Instance) {
-        let Some(home) = &self.home else {
-            return;
-        };
-        let Some(slot) = self.instances.get(instance) else {
-            return;
-        };
-        let id = slot.id;
-        let path = home.pid_file(app, id);
-        let mut others = slot.processes.iter();
-        if others.all(|process| home.pid_file(&process.app, id) != path) {
-            self.with_pid_file(app, id, Rights::remove);
+        if let Some(slot) = self.instances.get(instance)
+            && let Err(failing) = self.folders.remove_pid_file(app, slot)
+        {
+            self.event(failing);
         }
+    }
+}
+
+impl Folders {
+    fn write_pid_file(&self, app: &App, id: InstanceId, pid: i32) -> Result<(), Event> {
+        let pid = pid.to_string();
+        self.with_pid_file(app, id, |rights, path| rights.replace(path, pid.as_bytes()))
+    }
+
+    fn remove_pid_file(&self, app: &App, slot: &Slot) -> Result<(), Event> {
+        let Some(home) = &self.home else {
+            return Ok(());
+        };
+        let path = home.pid_file(app, slot.id);
+        let mut others = slot.processes.iter();
+        if others.all(|process| home.pid_file(&process.app, slot.id) != path) {
+            return self.with_pid_file(app, slot.id, Rights::remove);
+        }
+        Ok(())
     }
 
     fn with_pid_file(
-        &mut self,
+        &self,
         app: &App,
         id: InstanceId,
         act: impl FnOnce(&Rights, &Path) -> io::Result<()> + Send,
-    ) {
+    ) -> Result<(), Event> {
         let path = self.home.as_ref().and_then(|home| home.pid_file(app, id));
         let Some(path) = path else {
-            return;
+            return Ok(());
         };
         let rights = app.file_rights();
         // This thread hears of the guard's end, and may not take on another's rights.
@@ -51,11 +66,9 @@ impl Supervisor {
             let panicked = |_| io::Error::other("the thread that writes it has panicked");
             thread.join().map_err(panicked)?
         });
-        if let Err(error) = done {
-            self.event(Event::PidFileFailing {
-                path: path.display().to_string(),
-                reason: error.to_string(),
-            });
-        }
+        done.map_err(|error| Event::PidFileFailing {
+            path: path.display().to_string(),
+            reason: error.to_string(),
+        })
     }
 }

@@ -8,7 +8,6 @@ use rustix::process::Pid;
 
 use super::Supervisor;
 use super::instance::{self, Rest, State};
-use config::App;
 use process::memory;
 use process::tree;
 use telemetry::events::{Event, Trigger};
@@ -91,7 +90,7 @@ impl Supervisor {
                 paths: &watched.paths,
                 ignore: &watched.ignore,
                 cwd: &app.cwd,
-                own: self.own_files(&app),
+                own: self.folders.own_files(&app, self.instances.iter()),
                 delay: watched.delay,
                 follow_links: watched.follow_links,
             };
@@ -105,19 +104,6 @@ impl Supervisor {
             self.event(Event::NoTrigger { trigger, reason });
         }
         self.tell_of_watching();
-    }
-
-    /// The files that we write in the app's name.
-    fn own_files(&self, app: &App) -> Vec<std::path::PathBuf> {
-        let Some(home) = &self.home else {
-            return Vec::new();
-        };
-        let of_slot = |id| {
-            let files = home.log_files(app, id);
-            [files.out, files.err, files.combined, home.pid_file(app, id)]
-        };
-        let ids = self.instances.iter().map(|slot| slot.id);
-        ids.flat_map(of_slot).flatten().collect()
     }
 
     fn tell_of_watching(&mut self) {

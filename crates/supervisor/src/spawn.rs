@@ -23,6 +23,9 @@ use telemetry::ids::Instance;
 /// also to a worker that is blocked. What the app sets, here or in its code, stays.
 const CLUSTER_POLICY: &str = "NODE_CLUSTER_SCHED_POLICY";
 
+/// How many processes that say that they are ready may wait to be heard.
+const READY: usize = 1024;
+
 /// What every worker of an app is given.
 #[derive(Debug)]
 pub(super) struct Spawner {
@@ -40,7 +43,8 @@ pub(super) struct Spawner {
     /// Where workers find their end of that channel.
     place: ChannelPlace,
     /// Hears of those that have said over it that they are ready.
-    ready: mpsc::Sender<Ready>,
+    ready_in: mpsc::Sender<Ready>,
+    ready: mpsc::Receiver<Ready>,
     /// What workers end with that may outlive this supervisor.
     tie: Option<&'static Tie>,
 }
@@ -73,9 +77,9 @@ impl Spawner {
         folder: &RuntimeFolder,
         branch: Option<Branch>,
         managed: bool,
-        ready: mpsc::Sender<Ready>,
         tie: Option<&'static Tie>,
     ) -> io::Result<Self> {
+        let (ready_in, ready) = mpsc::channel(READY);
         Ok(Self {
             name: folder.name(),
             library: folder.library(),
@@ -84,6 +88,7 @@ impl Spawner {
             descriptors: descriptors::raise_limit(),
             managed,
             place: ChannelPlace::hold()?,
+            ready_in,
             ready,
             tie,
         })
@@ -91,7 +96,12 @@ impl Spawner {
 
     /// Where those are heard of that say that they are ready.
     pub(super) fn ready(&self) -> mpsc::Sender<Ready> {
-        self.ready.clone()
+        self.ready_in.clone()
+    }
+
+    /// The next process that says that it is ready.
+    pub(super) async fn next_ready(&mut self) -> Option<Ready> {
+        self.ready.recv().await
     }
 
     /// What is preloaded into workers.
@@ -216,7 +226,7 @@ impl Spawner {
         if !wanted && !expected {
             return Ok(None);
         }
-        let (channel, end) = Channel::open(ready, self.ready.clone())?;
+        let (channel, end) = Channel::open(ready, self.ready())?;
         end.give(command, &self.place);
         Ok(Some(channel))
     }

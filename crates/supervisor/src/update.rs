@@ -201,7 +201,7 @@ impl Supervisor {
     /// Asks the program whether it can follow.
     fn begin_trial(&mut self, program: &Path) -> anyhow::Result<Trial> {
         self.note();
-        let (lifeline, claim) = match (&mut self.lifeline, &self.claim) {
+        let (lifeline, claim) = match (&mut self.lifeline, &self.folders.claim) {
             (Some(lifeline), Some(claim)) => (lifeline, claim),
             _ => bail!("it has no guard"),
         };

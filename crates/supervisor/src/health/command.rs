@@ -67,13 +67,12 @@ impl Supervisor {
     }
 
     fn start_command(&mut self, of: RunOf, words: &[OsString]) -> Result<Running, String> {
-        let home = self.home.as_ref();
         let slot = self.instances.get(of.instance);
         let slot = slot.ok_or("the instance is gone")?;
         let mut processes = slot.processes.iter();
         let process = processes.find(|process| process.run == of.run);
         let app = &process.ok_or("the instance is gone")?.app;
-        let env = home::environment(home, app, of.instance, slot.id);
+        let env = self.folders.environment(app, of.instance, slot.id);
         let (program, arguments) = words.split_first().ok_or("it names no program")?;
         let mut command = std::process::Command::new(program);
         let (output, end) = io::pipe().map_err(|error| error.to_string())?;
