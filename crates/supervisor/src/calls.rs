@@ -31,7 +31,7 @@ impl Supervisor {
         }
         match request {
             Request::Status => {
-                self.count().await;
+                self.dispatch.count().await;
                 answer.send(Reply::Done(Box::new(self.snapshot())));
             }
             Request::Metrics => {
@@ -111,9 +111,9 @@ impl Supervisor {
                 .instances
                 .slots
                 .iter()
-                .map(|slot| slot.view(now, self.renewal.is_waiting(), &self.figures))
+                .map(|slot| slot.view(now, self.renewal.is_waiting(), &self.dispatch.figures))
                 .collect(),
-            listeners: self.listeners.view(&self.figures),
+            listeners: self.dispatch.view(),
             descriptors: self.lacking_descriptors(),
         }
     }

@@ -71,7 +71,7 @@ impl Supervisor {
         let env = self.folders.environment(&app, instance, slot.id);
         match self.spawner.spawn(&app, &env, instance, run) {
             Ok(spawned) => {
-                let shares = self.dispatcher.is_some();
+                let shares = self.dispatch.shares();
                 let output = spawned.output.as_ref();
                 slot.processes.push(Process {
                     pid: spawned.pid,
@@ -82,7 +82,11 @@ impl Supervisor {
                     output: output.map(|(out, err)| (out.as_raw_fd(), err.as_raw_fd())),
                     ..Process::new(run, now, &app, shares)
                 });
-                if let Some(dispatcher) = self.dispatcher.as_ref().filter(|_| app.health.is_some())
+                if let Some(dispatcher) = self
+                    .dispatch
+                    .dispatcher
+                    .as_ref()
+                    .filter(|_| app.health.is_some())
                 {
                     // Nobody knows whether it is well before its first check has passed.
                     dispatcher.set_well(spawned.pid, false);
@@ -153,7 +157,7 @@ impl Supervisor {
         process.silence = None;
         process.boot = None;
         let group = process.pid;
-        if let Some(dispatcher) = &self.dispatcher {
+        if let Some(dispatcher) = &self.dispatch.dispatcher {
             dispatcher.drain(Drain {
                 group,
                 for_good,
@@ -276,7 +280,7 @@ impl Supervisor {
         if at_rest && self.ending.is_none() {
             self.write_record();
         }
-        self.listeners.forget(RunOf { instance, run });
+        self.dispatch.listeners.forget(RunOf { instance, run });
         self.close_unclaimed();
     }
 

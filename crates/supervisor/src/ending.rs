@@ -143,7 +143,7 @@ impl Supervisor {
             reason: reason.to_owned(),
         });
         self.give_up_operations();
-        if let Some(dispatcher) = &self.dispatcher {
+        if let Some(dispatcher) = &self.dispatch.dispatcher {
             dispatcher.close();
         }
         for instance in self.instances.numbers() {
@@ -153,7 +153,7 @@ impl Supervisor {
 
     /// How long all of it may take to end.
     fn time_to_end(&self) -> Duration {
-        let drains = self.dispatcher.is_some() && !self.app.pass_through;
+        let drains = self.dispatch.shares() && !self.app.pass_through;
         let drain = if drains {
             self.app.drain_timeout
         } else {

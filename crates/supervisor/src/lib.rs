@@ -14,6 +14,7 @@ mod boot;
 mod calls;
 mod deeds;
 mod descriptors;
+mod dispatch;
 mod ended;
 mod ending;
 mod endpoint;
@@ -63,7 +64,7 @@ use tokio::sync::mpsc;
 use crate::output::Output;
 use config::App;
 pub use descriptors::{count_open, make_room};
-use dispatcher::{self, Dispatcher, Notice};
+use dispatch::Dispatch;
 use ending::{Afterwards, Delay, Ending, listen_for_signals};
 use endpoint::Endpoint;
 use folders::Folders;
@@ -76,17 +77,12 @@ pub use listeners::{Store, give_up_stored};
 use operations::Operation;
 use process::tree;
 use spawn::Spawner;
-use starving::Starving;
 use strays::Strays;
 use telemetry::events::Event;
-use telemetry::figures::ListenerFigures;
 use telemetry::metrics::{Carried, Tally};
 
 /// What the kernel sends us when the guard has ended: a signal that harms nobody.
 const GUARD_ENDED: Signal = Signal::CONT;
-
-/// How many notices of the dispatcher may wait to be heard.
-const NOTICES: usize = 1024;
 
 /// What is above a supervisor.
 #[derive(Debug)]
@@ -107,19 +103,10 @@ pub struct Supervisor {
     inherited: u64,
     spawner: Spawner,
     output: Output,
-    /// Where no sockets are shared there is none.
-    dispatcher: Option<Dispatcher>,
-    notices_in: mpsc::Sender<Notice>,
-    notices: mpsc::Receiver<Notice>,
+    dispatch: Dispatch,
     instances: Instances,
     strays: Strays,
     operations: Vec<Operation>,
-    /// What the dispatcher was told of what is awaited.
-    said_awaited: Option<bool>,
-    listeners: listeners::Listeners,
-    native: notices::Native,
-    /// Clients wait, and no worker is up.
-    starving: Starving,
     renewal: renewal::Renewal,
     checks: health::Checks,
     /// What has happened, in numbers.
@@ -132,8 +119,6 @@ pub struct Supervisor {
     ending: Option<Ending>,
     afterwards: Afterwards,
     started: Instant,
-    /// What was counted, when it was asked last.
-    figures: Vec<ListenerFigures>,
     /// How often to show what was counted, and when next.
     stats: Option<(Duration, Duration)>,
     heartbeat: Option<heartbeat::Heartbeat>,
@@ -143,8 +128,6 @@ pub struct Supervisor {
     lifeline: Option<Lifeline>,
     /// The notes on the instances are out of date.
     unnoted: bool,
-    /// The number of the descriptor at which workers ask.
-    door: Option<i32>,
     survivors: takeover::Survivors,
     /// Another version of maitred is to follow.
     update: Option<update::Update>,
@@ -178,7 +161,7 @@ impl Supervisor {
             self.followers.end(code);
             // With it go the listeners: who hears that the app has stopped may use its ports. And
             // what it has still to say of requests is to be written.
-            self.dispatcher = None;
+            self.dispatch.dispatcher = None;
             self.endpoint.close().await;
             self.output.finish().await;
             self.say_goodbye();
@@ -234,7 +217,7 @@ impl Supervisor {
             let wake = self.next_check();
             tokio::select! {
                 Some(signal) = signals.recv() => self.signalled(signal),
-                Some(notice) = self.notices.recv() => self.noticed(notice),
+                Some(notice) = self.dispatch.notices.recv() => self.noticed(notice),
                 Some(ready) = self.spawner.next_ready() => self.is_ready(ready),
                 Some(ended) = keeper::next_ended(&mut self.lifeline) => self.ended(ended),
                 Some(call) = next_call(server) => match server {
@@ -254,11 +237,7 @@ impl Supervisor {
     /// Lets the dispatcher know whether instances start or are about to.
     fn tell_what_is_awaited(&mut self) {
         let awaited = self.instances.are_awaited();
-        if let Some(dispatcher) = &self.dispatcher
-            && self.said_awaited.replace(awaited) != Some(awaited)
-        {
-            dispatcher.expect_workers(awaited);
-        }
+        self.dispatch.expect_workers(awaited);
     }
 
     fn now(&self) -> Duration {

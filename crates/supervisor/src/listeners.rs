@@ -11,6 +11,7 @@ use anyhow::bail;
 
 use super::Supervisor;
 use super::instance::{RunId, State};
+use super::instances::Instances;
 use super::listening::Kind;
 use balance::MemberId;
 use dispatcher::{HeldBy, ListenAddress};
@@ -60,13 +61,13 @@ pub(super) struct Listeners {
     /// When to look next which of them are of no use any more.
     pub(super) check: Option<Duration>,
     /// Who keeps them while the app does not run.
-    store: Option<Store>,
+    pub(super) store: Option<Store>,
 }
 
 impl Listeners {
     /// Notes a listener without workers, for these instances. It is closed when each of them is up and
     /// listens elsewhere, or rests.
-    fn adopted(&mut self, address: ListenAddress, instances: &[Instance]) {
+    pub(super) fn adopted(&mut self, address: ListenAddress, instances: &[Instance]) {
         // The first run of an instance is 1.
         let owners = instances
             .iter()
@@ -146,6 +147,39 @@ impl Listeners {
         used.any(|(address, _)| address.port() == Some(port))
     }
 
+    /// Takes out those without workers whose owners have ended, and whose successors listen elsewhere.
+    pub(super) fn take_unclaimed(
+        &mut self,
+        instances: &Instances,
+        now: Duration,
+    ) -> Vec<ListenAddress> {
+        // One whose owner is not known stays: anybody may want it.
+        let unused = self.all.iter();
+        let unused = unused.filter(|(_, it)| it.workers == 0 && !it.owners.is_empty());
+        let mut over = Vec::new();
+        let mut check: Option<Duration> = None;
+        for (address, listener) in unused {
+            let owners = listener.owners.iter();
+            let wants = owners
+                .map(|(instance, run)| instances.wants(address, listener.kind, *instance, *run));
+            let latest = wants.fold(Want::None, |most, want| match (most, want) {
+                (Want::Open, _) | (_, Want::Open) => Want::Open,
+                (Want::Until(one), Want::Until(other)) => Want::Until(one.max(other)),
+                (Want::None, other) | (other, Want::None) => other,
+            });
+            match latest {
+                Want::Open => {}
+                Want::Until(at) if at > now => check = check.into_iter().chain([at]).min(),
+                Want::Until(_) | Want::None => over.push(address.clone()),
+            }
+        }
+        self.check = check;
+        for address in &over {
+            self.all.remove(address);
+        }
+        over
+    }
+
     pub(super) fn view(&self, figures: &[ListenerFigures]) -> Vec<ListenerView> {
         let waiting = |address: &str| {
             let figures = figures.iter().filter(|it| it.address == address);
@@ -191,7 +225,7 @@ impl Supervisor {
     /// # Errors
     /// If the app shares no sockets.
     pub fn with_lent(self, sockets: Vec<OwnedFd>) -> anyhow::Result<Self> {
-        if !sockets.is_empty() && self.dispatcher.is_none() {
+        if !sockets.is_empty() && !self.dispatch.shares() {
             bail!("sockets were passed (LISTEN_FDS), and an app in fork mode gets none of them");
         }
         Ok(self.adopt(sockets, HeldBy::Lender))
@@ -201,74 +235,32 @@ impl Supervisor {
     /// gets a copy of each that is new, and gives up those that are shut down.
     #[must_use]
     pub fn with_store(mut self, sockets: Vec<OwnedFd>, store: Option<Store>) -> Self {
-        if self.dispatcher.is_none() {
+        if !self.dispatch.shares() {
             // The app itself opens its ports now.
             give_up_stored(sockets);
             return self;
         }
-        self.listeners.store = store;
+        self.dispatch.listeners.store = store;
         self.adopt(sockets, HeldBy::Store)
-    }
-
-    /// A worker listens: the listener may be one to store.
-    pub(super) fn store(&mut self, address: &ListenAddress) {
-        if let Some(store) = self.listeners.store
-            && let Some(dispatcher) = &self.dispatcher
-            && let Some(copy) = dispatcher.to_store(address)
-            // What is not kept is shut down when the app stops, as ever.
-            && store(copy).is_ok()
-        {
-            dispatcher.is_stored(address);
-        }
     }
 
     fn adopt(mut self, sockets: Vec<OwnedFd>, held_by: HeldBy) -> Self {
         let instances = self.instances.numbers();
-        if let Some(dispatcher) = &self.dispatcher {
-            for address in dispatcher.adopt(sockets, held_by) {
-                self.listeners.adopted(address, &instances);
-            }
-        }
+        self.dispatch.adopt(sockets, held_by, &instances);
         self
     }
 
-    /// Closes the listeners without workers whose owners have ended, and whose successors listen
-    /// elsewhere.
+    /// Closes the listeners that nobody wants any more.
     pub(super) fn close_unclaimed(&mut self) {
-        self.listeners.check = None;
-        // One whose owner is not known stays: anybody may want it.
-        let unused = self.listeners.all.iter();
-        let unused = unused.filter(|(_, it)| it.workers == 0 && !it.owners.is_empty());
-        let mut over = Vec::new();
-        let mut check: Option<Duration> = None;
         let now = self.now();
-        for (address, listener) in unused {
-            let owners = listener.owners.iter();
-            let wants =
-                owners.map(|(instance, run)| self.wants(address, listener.kind, *instance, *run));
-            let latest = wants.fold(Want::None, |most, want| match (most, want) {
-                (Want::Open, _) | (_, Want::Open) => Want::Open,
-                (Want::Until(one), Want::Until(other)) => Want::Until(one.max(other)),
-                (Want::None, other) | (other, Want::None) => other,
-            });
-            match latest {
-                Want::Open => {}
-                Want::Until(at) if at > now => check = check.into_iter().chain([at]).min(),
-                Want::Until(_) | Want::None => over.push(address.clone()),
-            }
-        }
-        self.listeners.check = check;
-        for address in over {
-            self.listeners.all.remove(&address);
-            if let Some(dispatcher) = &self.dispatcher {
-                dispatcher.close_unused(address);
-            }
-        }
+        self.dispatch.close_unclaimed(&self.instances, now);
     }
+}
 
+impl Instances {
     /// Whether an instance whose run has listened at an address may still want it.
     fn wants(&self, address: &ListenAddress, kind: Kind, instance: Instance, run: RunId) -> Want {
-        let Some(slot) = self.instances.get(instance) else {
+        let Some(slot) = self.get(instance) else {
             return Want::None;
         };
         if slot.processes.iter().any(|it| it.run == run) {

@@ -55,7 +55,7 @@ impl Supervisor {
 
     /// What is measured now.
     pub(super) async fn metrics(&mut self) -> AppMetrics {
-        self.count().await;
+        self.dispatch.count().await;
         let metrics = self.measured_so_far();
         self.keep_counted(&metrics);
         metrics
@@ -78,7 +78,7 @@ impl Supervisor {
                 .iter()
                 .map(|slot| self.measured(slot))
                 .collect(),
-            listeners: self.figures.clone(),
+            listeners: self.dispatch.figures.clone(),
             output: self.volume(),
             tally: self.tally.clone(),
             before: self.counted_before.clone(),

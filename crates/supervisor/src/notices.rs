@@ -1,6 +1,5 @@
 //! What the dispatcher tells, and what it does not tell in time.
 
-use std::collections::VecDeque;
 use std::fs;
 use std::os::unix::ffi::OsStrExt;
 use std::path::Path;
@@ -15,31 +14,11 @@ use process::sockets::{Entry, Holder};
 use telemetry::events::Event;
 use telemetry::ids::Instance;
 
-/// The latest listeners of workers that are not shared, by their inodes.
-#[derive(Debug, Default)]
-pub(super) struct Native(VecDeque<u64>);
-
-impl Native {
-    /// So many are known.
-    const MOST: usize = 1024;
-
-    fn add(&mut self, inode: u64) {
-        if self.0.len() >= Self::MOST {
-            self.0.pop_front();
-        }
-        self.0.push_back(inode);
-    }
-
-    fn has(&self, inode: u64) -> bool {
-        self.0.contains(&inode)
-    }
-}
-
 impl Supervisor {
     /// Hears what the dispatcher has told until now.
     pub(super) fn hear_notices(&mut self) {
-        for _ in 0..self.notices.len() {
-            if let Ok(notice) = self.notices.try_recv() {
+        for _ in 0..self.dispatch.notices.len() {
+            if let Ok(notice) = self.dispatch.notices.try_recv() {
                 self.noticed(notice);
             }
         }
@@ -50,7 +29,7 @@ impl Supervisor {
             Notice::Event(event) => self.event(event),
             Notice::Loaded { pid } => self.instances.has_loaded(pid),
             Notice::Drained { group } => self.is_drained(group),
-            Notice::Starving(starves) => self.set_starving(starves),
+            Notice::Starving(starves) => self.dispatch.starving.set(starves),
             Notice::Blocked {
                 member,
                 pid,
@@ -58,7 +37,7 @@ impl Supervisor {
                 lasts,
             } => self.is_blocked(member, (pid, instance), lasts),
             Notice::Unblocked { member, turned } => self.is_blocked_no_more(member, turned),
-            Notice::ListensNatively { inode } => self.native.add(inode),
+            Notice::ListensNatively { inode } => self.dispatch.native.add(inode),
             Notice::Listening {
                 member,
                 pid,
@@ -74,7 +53,7 @@ impl Supervisor {
                     members,
                 });
                 self.listens((pid, instance), member, (&address, chosen), members);
-                self.store(&address);
+                self.dispatch.store(&address);
             }
             Notice::Left {
                 member,
@@ -94,7 +73,7 @@ impl Supervisor {
                 self.listens_no_more(member, &address, members);
             }
             Notice::Foreign { address, what } => {
-                self.listeners.is_foreign(&address, what);
+                self.dispatch.listeners.is_foreign(&address, what);
                 self.event(Event::Foreign {
                     address: address.to_string(),
                     what,
@@ -124,7 +103,7 @@ impl Supervisor {
 
     /// A program that no library can give its sockets is told of before it runs.
     pub(super) fn look_at_program(&mut self, instance: Instance, app: &App) {
-        let shares = self.dispatcher.is_some();
+        let shares = self.dispatch.shares();
         let reason = shares
             .then(|| config::takes_no_library(app.program()))
             .flatten()
@@ -160,12 +139,9 @@ impl Supervisor {
         let listening = silence::listeners();
         self.hear_notices();
         let library = self.spawner.library().to_owned();
-        let (listeners, native) = (&self.listeners, &self.native);
         let private = &self.app.private_ports;
-        let is_known = |entry: &Entry| {
-            let port = entry.local.port();
-            native.has(entry.inode) || private.contains(&port) || listeners.has_port(port)
-        };
+        let is_known =
+            |entry: &Entry| self.dispatch.knows(entry) || private.contains(&entry.local.port());
         let unknown: Vec<Entry> = listening.into_iter().filter(|it| !is_known(it)).collect();
         let mut events = Vec::new();
         let mut unfit = Vec::new();

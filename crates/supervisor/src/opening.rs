@@ -7,8 +7,8 @@ use std::time::Instant;
 use anyhow::Context;
 use rustix::process::{DumpableBehavior, getpid, getppid};
 use sys::LeftOpen;
-use tokio::sync::mpsc;
 
+use super::dispatch::Dispatch;
 use super::ending::Afterwards;
 use super::endpoint::Endpoint;
 use super::folders::Folders;
@@ -17,9 +17,8 @@ use super::instances::Instances;
 use super::keeper::{self, Lifeline};
 use super::proxy_settings::proxy_settings;
 use super::spawn::Spawner;
-use super::starving::Starving;
 use super::strays::Strays;
-use super::{Above, NOTICES, Supervisor, health, listeners, notices, renewal, takeover};
+use super::{Above, Supervisor, health, renewal, takeover};
 use crate::output::Output;
 use config::ExecMode;
 use dispatcher::{Dispatcher, RegistrationSettings};
@@ -57,7 +56,6 @@ impl Supervisor {
         } else if lifeline.as_ref().is_some_and(Lifeline::follows_another) {
             record.count_crash();
         }
-        let (notices_in, notices) = mpsc::channel(NOTICES);
         let app = Rc::new(record.app);
         let folders = Folders::new(claim, folder, &app, record.created_at)?;
         let instances = Instances::new(&record.instances, &app);
@@ -72,16 +70,10 @@ impl Supervisor {
             folders,
             inherited,
             output,
-            dispatcher: None,
-            notices_in,
-            notices,
+            dispatch: Dispatch::new(notes.as_ref().and_then(|notes| notes.door)),
             instances,
             strays: Strays::default(),
             operations: Vec::new(),
-            said_awaited: None,
-            listeners: listeners::Listeners::default(),
-            native: notices::Native::default(),
-            starving: Starving::No,
             renewal: renewal::Renewal::default(),
             checks: health::Checks::new(),
             delay: None,
@@ -94,13 +86,11 @@ impl Supervisor {
             started: notes
                 .as_ref()
                 .map_or_else(Instant::now, takeover::beginning),
-            figures: Vec::new(),
             stats: None,
             heartbeat: None,
             awaits_start: None,
             lifeline,
             unnoted: true,
-            door: None,
             survivors: takeover::Survivors::default(),
             update: None,
             begun: Vec::new(),
@@ -108,7 +98,6 @@ impl Supervisor {
         };
         let enough = supervisor.has_descriptors_for(supervisor.instances.len());
         enough.map_err(anyhow::Error::msg)?;
-        supervisor.door = notes.as_ref().and_then(|notes| notes.door);
         supervisor.open_door(&mut left)?;
         let listening = left.take_all_that(keeper::is_listener);
         let mut supervisor = supervisor.with_left(listening);
@@ -118,7 +107,7 @@ impl Supervisor {
 
     /// Starts the dispatcher, if the app needs one and there is none.
     fn open_door(&mut self, left: &mut LeftOpen) -> anyhow::Result<()> {
-        if self.app.exec_mode != ExecMode::Cluster || self.dispatcher.is_some() {
+        if self.app.exec_mode != ExecMode::Cluster || self.dispatch.shares() {
             return Ok(());
         }
         let requests = self.app.requests.as_ref();
@@ -134,7 +123,7 @@ impl Supervisor {
             requests.access = self.output.access_log(&self.app)?;
         }
         let user = self.app.identity.as_ref().map(|identity| identity.uid);
-        let socket = match self.door.and_then(|door| left.take(door)) {
+        let socket = match self.dispatch.door.and_then(|door| left.take(door)) {
             Some(socket) => socket,
             None => self
                 .folders
@@ -142,7 +131,7 @@ impl Supervisor {
                 .open_door(user)
                 .context("opening the door")?,
         };
-        self.door = Some(socket.as_raw_fd());
+        self.dispatch.door = Some(socket.as_raw_fd());
         let mut lifeline = self.lifeline.as_mut();
         let memo = lifeline.as_ref().map(|it| it.channels.share());
         let predecessor = lifeline.as_mut().and_then(|it| it.predecessor.as_mut());
@@ -164,10 +153,10 @@ impl Supervisor {
                 memo,
                 predecessor,
             },
-            self.notices_in.clone(),
+            self.dispatch.notices_in.clone(),
             left,
         );
-        self.dispatcher = Some(dispatcher.context("starting the dispatcher")?);
+        self.dispatch.dispatcher = Some(dispatcher.context("starting the dispatcher")?);
         Ok(())
     }
 }

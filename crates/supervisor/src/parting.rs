@@ -22,7 +22,7 @@ impl Supervisor {
             clients,
             paused,
         } = way;
-        let (Some(dispatcher), Some(clients)) = (&self.dispatcher, clients) else {
+        let (Some(dispatcher), Some(clients)) = (&self.dispatch.dispatcher, clients) else {
             let _ = rustix::io::write(&next, DONE);
             // The dispatcher still does nothing: it would take back what the next one sends.
             sys::exit_now(0);
@@ -46,7 +46,7 @@ impl Supervisor {
                     Signal::TERM | Signal::INT | Signal::QUIT | Signal::HUP => break,
                     _ => {}
                 },
-                Some(notice) = self.notices.recv() => match notice {
+                Some(notice) = self.dispatch.notices.recv() => match notice {
                     Notice::HandedOver => break,
                     Notice::Event(event) => self.output.event(&event),
                     // What the workers do is the next supervisor's.

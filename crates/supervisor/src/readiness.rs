@@ -34,7 +34,7 @@ impl Supervisor {
                 let of = RunOf { instance, run };
                 Some((of, kind))
             });
-        let common = self.listeners.joined(member, address, members, of);
+        let common = self.dispatch.listeners.joined(member, address, members, of);
         let Some((RunOf { run, .. }, kind)) = of else {
             return;
         };
@@ -62,7 +62,9 @@ impl Supervisor {
         members: usize,
     ) {
         let now = self.now();
-        if let Some(RunOf { instance, run }) = self.listeners.left(member, address, members) {
+        if let Some(RunOf { instance, run }) =
+            self.dispatch.listeners.left(member, address, members)
+        {
             let process = self.instances.process(instance, run);
             if let Some(process) = process {
                 process.listening.remove(address, now);
@@ -136,7 +138,8 @@ impl Supervisor {
 
     /// Looks at those that start, and have not been heard of.
     pub(super) fn look_at_starts(&mut self, now: Duration) {
-        let answers = self.dispatcher.as_ref().is_some_and(|it| it.answers());
+        let answers = self.dispatch.dispatcher.as_ref();
+        let answers = answers.is_some_and(|it| it.answers());
         for (instance, run) in self.instances.look_at_starts(answers, now) {
             self.comes_up(instance, run, false);
         }

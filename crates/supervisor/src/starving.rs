@@ -18,18 +18,21 @@ pub(super) enum Starving {
     Told,
 }
 
-impl Supervisor {
-    pub(super) fn set_starving(&mut self, starves: bool) {
-        self.starving = match (starves, self.starving) {
-            (false, _) => Starving::No,
-            (true, Starving::No) => Starving::Yes,
+impl Starving {
+    /// Whether clients wait from now on.
+    pub(super) fn set(&mut self, starves: bool) {
+        *self = match (starves, *self) {
+            (false, _) => Self::No,
+            (true, Self::No) => Self::Yes,
             (true, already) => already,
         };
     }
+}
 
+impl Supervisor {
     /// Brings the next attempt forward: one for all instances, for one worker is what they wait for.
     pub(super) fn hurry(&mut self) {
-        if self.starving == Starving::No || self.ending.is_some() {
+        if self.dispatch.starving == Starving::No || self.ending.is_some() {
             return;
         }
         let by = self.now() + NEXT_ATTEMPT;
@@ -40,8 +43,8 @@ impl Supervisor {
         let Some((_, instance)) = put_off.min().filter(|(until, _)| *until > by) else {
             return;
         };
-        if self.starving == Starving::Yes {
-            self.starving = Starving::Told;
+        if self.dispatch.starving == Starving::Yes {
+            self.dispatch.starving = Starving::Told;
             self.event(Event::Hurrying);
         }
         self.step(instance, instance::Event::Hurry { by });

@@ -19,16 +19,9 @@ impl Supervisor {
         self
     }
 
-    /// Asks the dispatcher what was counted so far.
-    pub(super) async fn count(&mut self) {
-        if let Some(dispatcher) = &self.dispatcher {
-            self.figures = dispatcher.figures().await;
-        }
-    }
-
     pub(super) async fn show_figures(&mut self) {
-        self.count().await;
-        let listeners = self.figures.clone();
+        self.dispatch.count().await;
+        let listeners = self.dispatch.figures.clone();
         self.output.event(&Event::Figures { listeners });
     }
 

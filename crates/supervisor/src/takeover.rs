@@ -114,7 +114,7 @@ impl Supervisor {
             .iter()
             .filter(|slot| !slot.removed || !slot.lifecycle.is_at_rest());
         let notes = Notes {
-            door: self.door,
+            door: self.dispatch.door,
             instances: instances.map(|slot| note_of(slot, triggers)).collect(),
             begun: std::mem::take(&mut self.begun),
             earlier: self.survivors.earlier.iter().map(number).collect(),
@@ -208,7 +208,7 @@ impl Supervisor {
             instance,
             run: note.run,
         };
-        let shares = self.dispatcher.is_some();
+        let shares = self.dispatch.shares();
         let group = match note.group {
             true => {
                 let group = self.spawner.group(app, instance, note.run);

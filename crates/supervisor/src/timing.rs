@@ -20,7 +20,7 @@ impl Supervisor {
             ending,
             self.renewal.memory_check,
             stats,
-            self.listeners.check,
+            self.dispatch.listeners.check,
             self.update_check(),
         ];
         others.into_iter().flatten().min()

@@ -248,11 +248,11 @@ impl Supervisor {
         let clients = self.app.requests.as_ref().map(|_| pair()).transpose()?;
         self.endpoint.close().await;
         self.begun = self.output.pause();
-        let paused = self.dispatcher.as_ref().and_then(|it| it.pause());
+        let paused = self.dispatch.dispatcher.as_ref().and_then(|it| it.pause());
         // What it had told before is noted, too.
         self.hear_notices();
         if let Some(paused) = &paused {
-            self.figures = paused.figures.clone();
+            self.dispatch.figures = paused.figures.clone();
         }
         self.keep_what_is_measured();
         self.write_record();

@@ -131,12 +131,12 @@ impl Supervisor {
             Check::Tcp { port } => (Asked::Connection, port),
             Check::Command(words) => return self.begin_command(of, &words, rules.timeout),
         };
-        let Some(dispatcher) = &self.dispatcher else {
+        let Some(dispatcher) = &self.dispatch.dispatcher else {
             // The config refuses such a check where no listeners are held.
             return;
         };
         let check = connection::Check {
-            workers: self.listeners.workers_of(of),
+            workers: self.dispatch.listeners.workers_of(of),
             port: asked.1,
             asked: asked.0,
             timeout: rules.timeout,
@@ -181,7 +181,7 @@ impl Supervisor {
             health.is_on_trial(now);
         }
         if (follows.changed || follows.first)
-            && let Some(dispatcher) = &self.dispatcher
+            && let Some(dispatcher) = &self.dispatch.dispatcher
         {
             dispatcher.set_well(pid, is_well);
         }
