@@ -8,19 +8,20 @@ use std::rc::Rc;
 
 use rustix::process::{Signal, kill_process};
 
+use super::Supervisor;
 use super::instance;
 use super::operations::{Goal, Operation};
+use super::shutdown::Afterwards;
 use super::slot::Slot;
-use super::{Afterwards, Supervisor};
 use config::App;
-use home::control::{Answer, Call, Refusal, Reply, Request, Server, Snapshot};
+use home::control::{Answer, Call, Reply, Request, Server, Snapshot};
 use telemetry::ids::{Instance, InstanceId};
 
 impl Supervisor {
     /// Does what somebody asks for.
     pub(super) async fn called(&mut self, call: Call) {
         let Call { request, answer } = call;
-        if let Some(refusal) = self.leaves(&request) {
+        if let Some(refusal) = self.shutdown.refuses(&request) {
             return answer.send(Reply::Failed(refusal));
         }
         if !matches!(
@@ -80,7 +81,7 @@ impl Supervisor {
 
     /// Writes the app's folder again, and is to be found there.
     pub(super) fn reappear(&mut self, answer: &Answer, server: &mut Server) {
-        if let Some(refusal) = self.leaves(&Request::Reappear) {
+        if let Some(refusal) = self.shutdown.refuses(&Request::Reappear) {
             return answer.send(Reply::Failed(refusal));
         }
         let Some(claim) = &mut self.folders.claim else {
@@ -105,7 +106,7 @@ impl Supervisor {
             supervisor: i32::try_from(std::process::id()).unwrap_or(0),
             follows: self.follows(),
             app: (*self.app).clone(),
-            leaves: self.ending.is_some() || self.afterwards == Afterwards::Removed,
+            leaves: self.shutdown.has_begun() || self.shutdown.removes(),
             created_at: self.folders.created_at,
             instances: self
                 .instances
@@ -116,22 +117,6 @@ impl Supervisor {
             listeners: self.dispatch.view(),
             descriptors: self.lacking_descriptors(),
         }
-    }
-
-    /// Why a request has to wait until this supervisor has ended, if it has to.
-    fn leaves(&self, request: &Request) -> Option<Refusal> {
-        let joins = match request {
-            Request::Status | Request::Metrics | Request::Events { .. } | Request::Kill => true,
-            Request::Delete { .. } => self.ending.is_none(),
-            _ => false,
-        };
-        let how = match (&self.ending, self.afterwards) {
-            _ if joins => return None,
-            (_, Afterwards::Removed) => "deleted",
-            (Some(_), _) => "ended",
-            (None, _) => return None,
-        };
-        Some(Refusal::leaving(format!("it is being {how}")))
     }
 
     fn restart(&mut self, ids: &Option<Vec<InstanceId>>, answer: Answer, app: Option<Box<App>>) {
@@ -193,7 +178,7 @@ impl Supervisor {
         }
         if self.instances.iter().all(|slot| slot.removed) {
             operation = operation.until_the_end();
-            self.afterwards = Afterwards::Removed;
+            self.shutdown.afterwards = Afterwards::Removed;
         }
         self.begin(operation, instances, instance::Event::Stop);
     }
@@ -237,7 +222,7 @@ impl Supervisor {
     pub(super) fn remove_if_done(&mut self, instance: Instance) {
         let gone =
             |slot: &Slot| slot.instance == instance && slot.removed && slot.lifecycle.is_at_rest();
-        if self.instances.iter().any(gone) && self.afterwards != Afterwards::Removed {
+        if self.instances.iter().any(gone) && !self.shutdown.removes() {
             self.instances.slots.retain(|slot| !gone(slot));
             self.write_record();
         }

@@ -170,7 +170,7 @@ impl Supervisor {
     fn nobody_follows(&self) -> bool {
         let stays = |slot: &Slot| slot.lifecycle.goes_on() && !slot.removed;
         let mut slots = self.instances.iter();
-        self.ending.is_some()
+        self.shutdown.has_begun()
             || !slots.any(|slot| stays(slot) && !self.is_being_stopped(slot.instance))
     }
 
@@ -189,7 +189,7 @@ impl Supervisor {
 
     /// Asks a process to end.
     fn ask(&mut self, instance: Instance, run: RunId) {
-        let signal = self.ending.as_ref().and_then(|ending| ending.signal);
+        let signal = self.shutdown.signal();
         let pass_through = self.app.pass_through;
         let Some(slot) = self.instances.slot(instance) else {
             return;
@@ -277,7 +277,7 @@ impl Supervisor {
             uptime,
             next,
         });
-        if at_rest && self.ending.is_none() {
+        if at_rest && !self.shutdown.has_begun() {
             self.write_record();
         }
         self.dispatch.listeners.forget(RunOf { instance, run });
@@ -336,7 +336,7 @@ impl Supervisor {
     /// worker serves, it may need that.
     pub(super) fn ask_orphans(&mut self) {
         let serves = self.instances.drain();
-        if self.ending.is_some() && !serves {
+        if self.shutdown.has_begun() && !serves {
             let kill_at = self.now() + self.app.kill_timeout;
             for pid in self.strangers() {
                 self.strays.ask(pid, kill_at, None);

@@ -7,40 +7,9 @@ use rustix::process::Signal;
 use sys::Signalled;
 use tokio::sync::mpsc;
 
+use super::shutdown::{Afterwards, PutOff};
 use super::{Supervisor, instance};
 use telemetry::events::Event;
-
-/// A terminal sends its signals to all of us, and the guard may pass one on that was sent to all:
-/// only one that comes later than this is a second one.
-const SAME_SIGNAL: Duration = Duration::from_millis(500);
-
-/// The app is being ended.
-#[derive(Debug)]
-pub(super) struct Ending {
-    pub(super) since: Duration,
-    pub(super) kill_at: Duration,
-    /// What ended it, if it was a signal.
-    pub(super) signal: Option<Signalled>,
-}
-
-/// A signal ends the app at the end of its `drain_delay`; until then newcomers are served.
-#[derive(Debug)]
-pub(super) struct Delay {
-    pub(super) since: Duration,
-    pub(super) until: Duration,
-    pub(super) signal: Signalled,
-}
-
-/// What becomes of the app's folder when the supervisor ends.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Afterwards {
-    /// It tells what has become of the instances.
-    Kept,
-    /// It tells that they are to run, and do not.
-    AsIfCrashed,
-    /// It goes.
-    Removed,
-}
 
 impl Supervisor {
     /// The exit code, if everything has ended.
@@ -48,14 +17,14 @@ impl Supervisor {
         if !self.instances.are_at_rest() {
             return None;
         }
-        if self.ending.is_some() {
+        if self.shutdown.has_begun() {
             if !self.children().is_empty() {
                 return None;
             }
             let highest = self.instances.highest_code();
             return Some(if self.app.pass_through { highest } else { 0 });
         }
-        let kept_ready = self.renewal.is_waiting() && self.afterwards != Afterwards::Removed;
+        let kept_ready = self.renewal.is_waiting() && !self.shutdown.removes();
         if self.strays.run() || kept_ready && !self.instances.are_stopped() {
             return None;
         }
@@ -80,36 +49,20 @@ impl Supervisor {
     }
 
     fn asked_to_end(&mut self, arrived: Signalled) {
-        if !self.is_delayed(arrived) {
-            self.end_by(arrived);
-        }
-    }
-
-    /// Whether the end of the app that the signal asks for is put off. Balancers need time to hear of
-    /// it; whoever types Ctrl-C does not want to wait.
-    fn is_delayed(&mut self, arrived: Signalled) -> bool {
         let (now, delay) = (self.now(), self.app.drain_delay);
-        if let Some(delay) = &self.delay {
-            return now - delay.since <= SAME_SIGNAL;
+        match self.shutdown.put_off(arrived, delay, now) {
+            PutOff::No => self.end_by(arrived),
+            PutOff::FromNowOn => self.event(Event::NotReady {
+                signal: signal_name(arrived.signal).to_owned(),
+                delay: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
+            }),
+            PutOff::Already => {}
         }
-        if arrived.signal != Signal::TERM || delay.is_zero() || self.ending.is_some() {
-            return false;
-        }
-        self.delay = Some(Delay {
-            since: now,
-            until: now + delay,
-            signal: arrived,
-        });
-        self.event(Event::NotReady {
-            signal: signal_name(arrived.signal).to_owned(),
-            delay: u64::try_from(delay.as_millis()).unwrap_or(u64::MAX),
-        });
-        true
     }
 
     /// Ends the app for a signal.
     pub(super) fn end_by(&mut self, signal: Signalled) {
-        self.afterwards = Afterwards::AsIfCrashed;
+        self.shutdown.afterwards = Afterwards::AsIfCrashed;
         self.end(signal_name(signal.signal), Some(signal));
     }
 
@@ -117,15 +70,15 @@ impl Supervisor {
     /// for no worker any more.
     pub(super) fn end(&mut self, reason: &str, signal: Option<Signalled>) {
         let now = self.now();
-        self.delay = None;
-        if let Some(ending) = &mut self.ending {
-            if now - ending.since <= SAME_SIGNAL {
-                return;
-            }
-            ending.since = now;
-            ending.kill_at = now;
-            if self.instances.drain() {
-                ending.kill_at += self.app.kill_timeout;
+        self.shutdown.end_delay();
+        if self.shutdown.has_begun() {
+            let drain = self.instances.drain();
+            let time = if drain {
+                self.app.kill_timeout
+            } else {
+                Duration::ZERO
+            };
+            if self.shutdown.hurry(time, now) && drain {
                 for instance in self.instances.numbers() {
                     self.step(instance, instance::Event::Cut);
                 }
@@ -134,11 +87,8 @@ impl Supervisor {
         }
         // What is kept is how things are now.
         self.write_record();
-        self.ending = Some(Ending {
-            since: now,
-            kill_at: now + self.time_to_end(),
-            signal,
-        });
+        let time = self.time_to_end();
+        self.shutdown.begin(signal, time, now);
         self.event(Event::Stopping {
             reason: reason.to_owned(),
         });
@@ -164,7 +114,7 @@ impl Supervisor {
 
     /// The app has ended: notes it, and answers those who waited for that.
     pub(super) fn say_goodbye(&mut self) {
-        match self.afterwards {
+        match self.shutdown.afterwards {
             Afterwards::Kept => self.write_record(),
             Afterwards::AsIfCrashed => {}
             Afterwards::Removed => {

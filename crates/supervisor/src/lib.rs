@@ -41,6 +41,7 @@ mod proxy_settings;
 mod readiness;
 mod reaping;
 mod renewal;
+mod shutdown;
 mod silence;
 mod slot;
 mod span;
@@ -65,7 +66,7 @@ use crate::output::Output;
 use config::App;
 pub use descriptors::{count_open, make_room};
 use dispatch::Dispatch;
-use ending::{Afterwards, Delay, Ending, listen_for_signals};
+use ending::listen_for_signals;
 use endpoint::Endpoint;
 use folders::Folders;
 use followers::Followers;
@@ -76,6 +77,7 @@ use keeper::Lifeline;
 pub use listeners::{Store, give_up_stored};
 use operations::Operation;
 use process::tree;
+use shutdown::{Afterwards, Shutdown};
 use spawn::Spawner;
 use strays::Strays;
 use telemetry::events::Event;
@@ -115,9 +117,7 @@ pub struct Supervisor {
     counted_before: Carried,
     followers: Followers,
     endpoint: Endpoint,
-    delay: Option<Delay>,
-    ending: Option<Ending>,
-    afterwards: Afterwards,
+    shutdown: Shutdown,
     started: Instant,
     /// How often to show what was counted, and when next.
     stats: Option<(Duration, Duration)>,
@@ -210,7 +210,7 @@ impl Supervisor {
                 // Those that were taken over had the guard for a parent.
                 self.instances.signal(Signal::KILL);
                 tree::kill_all();
-                self.afterwards = Afterwards::AsIfCrashed;
+                self.shutdown.afterwards = Afterwards::AsIfCrashed;
                 return Ok(Exit::Signal(Signal::KILL.as_raw()).exit_code());
             }
             self.hurry();
@@ -246,7 +246,7 @@ impl Supervisor {
 
     fn write_record(&mut self) {
         let triggers = self.renewal.is_waiting();
-        let all_go = self.afterwards == Afterwards::Removed;
+        let all_go = self.shutdown.removes();
         let instances = self.instances.kept(triggers, all_go);
         if let Err(error) = self.folders.write(&self.app, instances) {
             let reason = format!("{error:#}");

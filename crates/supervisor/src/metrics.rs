@@ -125,7 +125,7 @@ impl Supervisor {
 
     /// Whether the app can be sent work: an instance is ready, and the app is not being stopped.
     fn is_ready_for_work(&self) -> bool {
-        self.ending.is_none() && self.delay.is_none() && self.instances.any_ready()
+        !self.shutdown.is_ahead() && self.instances.any_ready()
     }
 }
 

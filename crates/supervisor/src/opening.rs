@@ -9,13 +9,13 @@ use rustix::process::{DumpableBehavior, getpid, getppid};
 use sys::LeftOpen;
 
 use super::dispatch::Dispatch;
-use super::ending::Afterwards;
 use super::endpoint::Endpoint;
 use super::folders::Folders;
 use super::followers::Followers;
 use super::instances::Instances;
 use super::keeper::{self, Lifeline};
 use super::proxy_settings::proxy_settings;
+use super::shutdown::Shutdown;
 use super::spawn::Spawner;
 use super::strays::Strays;
 use super::{Above, Supervisor, health, renewal, takeover};
@@ -76,13 +76,11 @@ impl Supervisor {
             operations: Vec::new(),
             renewal: renewal::Renewal::default(),
             checks: health::Checks::new(),
-            delay: None,
-            ending: None,
+            shutdown: Shutdown::new(),
             tally: Tally::default(),
             counted_before: Carried::default(),
             followers: Followers::default(),
             endpoint: Endpoint::new(),
-            afterwards: Afterwards::Kept,
             started: notes
                 .as_ref()
                 .map_or_else(Instant::now, takeover::beginning),

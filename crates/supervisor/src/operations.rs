@@ -332,7 +332,7 @@ impl Supervisor {
                     self.event(done);
                 }
                 // What is kept while the app ends is how it was before.
-                if self.ending.is_none() {
+                if !self.shutdown.has_begun() {
                     self.write_record();
                 }
                 operation.finish(&self.snapshot());

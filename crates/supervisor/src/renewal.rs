@@ -118,7 +118,7 @@ impl Supervisor {
 
     /// A trigger has come.
     pub(super) fn renew(&mut self, call: Call) {
-        if self.ending.is_some() {
+        if self.shutdown.has_begun() {
             return;
         }
         match call {

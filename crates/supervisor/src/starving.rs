@@ -32,7 +32,7 @@ impl Starving {
 impl Supervisor {
     /// Brings the next attempt forward: one for all instances, for one worker is what they wait for.
     pub(super) fn hurry(&mut self) {
-        if self.dispatch.starving == Starving::No || self.ending.is_some() {
+        if self.dispatch.starving == Starving::No || self.shutdown.has_begun() {
             return;
         }
         let by = self.now() + NEXT_ATTEMPT;

@@ -7,17 +7,14 @@ use super::{Supervisor, instance};
 impl Supervisor {
     /// The next moment at which something is to be looked at.
     pub(super) fn next_check(&self) -> Option<Duration> {
-        let ending = self.ending.as_ref().map(|ending| ending.kill_at);
         let instances = self.instances.next_check();
         let stats = self.stats.map(|(_, at)| at);
-        let delay = self.delay.as_ref().map(|delay| delay.until);
         let heartbeat = self.heartbeat.as_ref().map(|it| it.at);
         let others = [
             instances,
             self.strays.next_check(),
             heartbeat,
-            delay,
-            ending,
+            self.shutdown.next_check(),
             self.renewal.memory_check,
             stats,
             self.dispatch.listeners.check,
@@ -31,13 +28,12 @@ impl Supervisor {
         let now = self.now();
         self.send_heartbeat(now);
         self.check_trial(now);
-        let ending = self.ending.as_ref();
-        if ending.is_some_and(|ending| ending.kill_at <= now) {
+        if self.shutdown.is_over(now) {
             self.kill_everything();
             return;
         }
-        if let Some(delay) = self.delay.take_if(|delay| delay.until <= now) {
-            self.end_by(delay.signal);
+        if let Some(signal) = self.shutdown.end_of_delay(now) {
+            self.end_by(signal);
         }
         self.strays.kill_due(now);
         for instance in self.instances.numbers() {

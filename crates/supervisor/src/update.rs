@@ -141,7 +141,7 @@ impl Supervisor {
         signals: &mut mpsc::Receiver<Signalled>,
         server: &mut Option<Server>,
     ) {
-        if self.ending.is_some()
+        if self.shutdown.has_begun()
             && let Some(update) = self.update.take()
         {
             return update.answer.fail("it is being ended");
@@ -192,10 +192,7 @@ impl Supervisor {
 
     /// Whether nothing is under way that would end with this supervisor.
     fn is_calm(&self) -> bool {
-        self.ending.is_none()
-            && self.delay.is_none()
-            && self.operations.is_empty()
-            && self.instances.are_calm()
+        !self.shutdown.is_ahead() && self.operations.is_empty() && self.instances.are_calm()
     }
 
     /// Asks the program whether it can follow.
