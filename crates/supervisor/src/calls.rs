@@ -73,7 +73,7 @@ impl Supervisor {
             Request::Reappear => answer.fail("it has no folder"),
             Request::Kill => {
                 let operation = Operation::new("kill", Goal::Stopped, answer);
-                self.operations.push(operation.until_the_end());
+                self.operations.all.push(operation.until_the_end());
                 self.end("kill", None);
             }
         }

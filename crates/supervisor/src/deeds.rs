@@ -171,7 +171,7 @@ impl Supervisor {
         let stays = |slot: &Slot| slot.lifecycle.goes_on() && !slot.removed;
         let mut slots = self.instances.iter();
         self.shutdown.has_begun()
-            || !slots.any(|slot| stays(slot) && !self.is_being_stopped(slot.instance))
+            || !slots.any(|slot| stays(slot) && !self.operations.are_stopping(slot.instance))
     }
 
     /// A process takes its time to end.
@@ -262,7 +262,9 @@ impl Supervisor {
         }
         let at_rest = matches!(next, Next::Errored { .. } | Next::Ended);
         if at_rest || matches!(next, Next::Restart { .. }) {
-            self.ends_by_itself(instance, status, Duration::from_millis(uptime));
+            let uptime = Duration::from_millis(uptime);
+            self.operations
+                .ends_by_itself(instance, status, uptime, &self.app);
         }
         let (code, signal) = match status {
             Exit::Code(code) => (Some(code), None),
@@ -335,7 +337,7 @@ impl Supervisor {
     /// While the app ends: what a worker has detached from its group did not hear of it. As long as a
     /// worker serves, it may need that.
     pub(super) fn ask_orphans(&mut self) {
-        let serves = self.instances.drain();
+        let serves = self.instances.any_drains();
         if self.shutdown.has_begun() && !serves {
             let kill_at = self.now() + self.app.kill_timeout;
             for pid in self.strangers() {

@@ -25,7 +25,7 @@ impl Supervisor {
             return Some(if self.app.pass_through { highest } else { 0 });
         }
         let kept_ready = self.renewal.is_waiting() && !self.shutdown.removes();
-        if self.strays.run() || kept_ready && !self.instances.are_stopped() {
+        if self.strays.any_runs() || kept_ready && !self.instances.are_stopped() {
             return None;
         }
         Some(self.instances.own_code())
@@ -72,7 +72,7 @@ impl Supervisor {
         let now = self.now();
         self.shutdown.end_delay();
         if self.shutdown.has_begun() {
-            let drain = self.instances.drain();
+            let drain = self.instances.any_drains();
             let time = if drain {
                 self.app.kill_timeout
             } else {
@@ -92,7 +92,7 @@ impl Supervisor {
         self.event(Event::Stopping {
             reason: reason.to_owned(),
         });
-        self.give_up_operations();
+        self.operations.give_up(&self.app);
         if let Some(dispatcher) = &self.dispatch.dispatcher {
             dispatcher.close();
         }
@@ -119,16 +119,12 @@ impl Supervisor {
             Afterwards::AsIfCrashed => {}
             Afterwards::Removed => {
                 if let Err(error) = self.folders.remove() {
-                    for operation in &mut self.operations {
-                        operation.fault(format!("{error:#}"));
-                    }
+                    self.operations.fault(&format!("{error:#}"));
                 }
             }
         }
         let snapshot = self.snapshot();
-        for operation in std::mem::take(&mut self.operations) {
-            operation.finish(&snapshot);
-        }
+        self.operations.finish(&snapshot);
     }
 }
 

@@ -22,9 +22,7 @@ impl Supervisor {
     pub(super) fn event(&mut self, event: Event) {
         self.tally.event(&event);
         self.output.event(&event);
-        for operation in &self.operations {
-            operation.progress(&event);
-        }
+        self.operations.progress(&event);
         self.followers.tell(event);
     }
 }

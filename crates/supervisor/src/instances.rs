@@ -128,7 +128,7 @@ impl Instances {
     }
 
     /// Whether one of them drains.
-    pub(super) fn drain(&self) -> bool {
+    pub(super) fn any_drains(&self) -> bool {
         self.slots.iter().any(|slot| slot.lifecycle.is_draining())
     }
 

@@ -71,11 +71,11 @@ use endpoint::Endpoint;
 use folders::Folders;
 use followers::Followers;
 use home::Exit;
-use home::control::{Answer, Call, Request, Server};
+use home::control::{Call, Request, Server};
 use instances::Instances;
 use keeper::Lifeline;
 pub use listeners::{Store, give_up_stored};
-use operations::Operation;
+use operations::Operations;
 use process::tree;
 use shutdown::{Afterwards, Shutdown};
 use spawn::Spawner;
@@ -108,7 +108,7 @@ pub struct Supervisor {
     dispatch: Dispatch,
     instances: Instances,
     strays: Strays,
-    operations: Vec<Operation>,
+    operations: Operations,
     renewal: renewal::Renewal,
     checks: health::Checks,
     /// What has happened, in numbers.
@@ -122,8 +122,6 @@ pub struct Supervisor {
     /// How often to show what was counted, and when next.
     stats: Option<(Duration, Duration)>,
     heartbeat: Option<heartbeat::Heartbeat>,
-    /// Hears when the first start of all instances is over.
-    awaits_start: Option<Answer>,
     /// What the guard keeps for the next supervisor.
     lifeline: Option<Lifeline>,
     /// The notes on the instances are out of date.
@@ -187,7 +185,7 @@ impl Supervisor {
         for instance in std::mem::take(&mut self.instances.wanted) {
             self.step(instance, instance::Event::Start);
         }
-        if let Some(answer) = self.awaits_start.take() {
+        if let Some(answer) = self.operations.awaits_start.take() {
             self.wait_for_all(answer);
         }
         loop {

@@ -14,6 +14,7 @@ use super::folders::Folders;
 use super::followers::Followers;
 use super::instances::Instances;
 use super::keeper::{self, Lifeline};
+use super::operations::Operations;
 use super::proxy_settings::proxy_settings;
 use super::shutdown::Shutdown;
 use super::spawn::Spawner;
@@ -73,7 +74,7 @@ impl Supervisor {
             dispatch: Dispatch::new(notes.as_ref().and_then(|notes| notes.door)),
             instances,
             strays: Strays::default(),
-            operations: Vec::new(),
+            operations: Operations::default(),
             renewal: renewal::Renewal::default(),
             checks: health::Checks::new(),
             shutdown: Shutdown::new(),
@@ -86,7 +87,6 @@ impl Supervisor {
                 .map_or_else(Instant::now, takeover::beginning),
             stats: None,
             heartbeat: None,
-            awaits_start: None,
             lifeline,
             unnoted: true,
             survivors: takeover::Survivors::default(),

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::Supervisor;
 use super::instance::{self, Outcome};
+use super::slot::Slot;
 use config::App;
 use faults::{and, ended, fault, is_broken, seconds};
 use home::Exit;
@@ -52,6 +53,14 @@ pub(super) struct Operation {
     to_the_end: bool,
     /// It does not wait for a successor that another reload has started already.
     urgent: bool,
+}
+
+/// All of them, the oldest first.
+#[derive(Debug, Default)]
+pub(super) struct Operations {
+    pub(super) all: Vec<Operation>,
+    /// Hears when the first start of all instances is over.
+    pub(super) awaits_start: Option<Answer>,
 }
 
 impl Operation {
@@ -122,6 +131,121 @@ impl Operation {
     }
 }
 
+impl Operations {
+    /// Tells those who wait what has happened.
+    pub(super) fn progress(&self, event: &Event) {
+        for operation in &self.all {
+            operation.progress(event);
+        }
+    }
+
+    /// What has gone wrong for all of them.
+    pub(super) fn fault(&mut self, fault: &str) {
+        for operation in &mut self.all {
+            operation.fault(fault.to_owned());
+        }
+    }
+
+    /// Answers all of them.
+    pub(super) fn finish(&mut self, snapshot: &Snapshot) {
+        for operation in self.all.drain(..) {
+            operation.finish(snapshot);
+        }
+    }
+
+    /// The operation at an index takes an instance over: older ones that want something else of it
+    /// hear which command came in between. Those that want the same hear what comes of this one.
+    fn take_over(&mut self, instance: Instance, index: usize, app: &App) {
+        let (older, newer) = self.all.split_at_mut(index);
+        let Some(newer) = newer.first() else {
+            return;
+        };
+        for operation in older {
+            let waited = operation.waiting.contains(&instance);
+            // One that tries a configuration must not hear of a process that runs another one.
+            let same = operation.goal == newer.goal && operation.app.is_none();
+            if same || !waited && !operation.queue.contains(&instance) {
+                continue;
+            }
+            operation.waiting.retain(|waiting| *waiting != instance);
+            operation.queue.clear();
+            operation.fault(format!(
+                "{}-{instance}: another command (`{}`) came in between",
+                app.name, newer.name
+            ));
+        }
+    }
+
+    /// The app ends: what was to be up will not be.
+    pub(super) fn give_up(&mut self, app: &App) {
+        for operation in &mut self.all {
+            let unfinished = !operation.waiting.is_empty() || !operation.queue.is_empty();
+            if operation.goal == Goal::Up && unfinished {
+                operation.waiting.clear();
+                operation.queue.clear();
+                operation.fault(format!("{} is being stopped", app.name));
+            }
+        }
+    }
+
+    /// An instance has ended that a reload has replaced already: the others are left as they are.
+    pub(super) fn ends_by_itself(
+        &mut self,
+        instance: Instance,
+        status: Exit,
+        uptime: Duration,
+        app: &App,
+    ) {
+        let name = &app.name;
+        for operation in &mut self.all {
+            let waits = operation.waiting.contains(&instance);
+            if waits || operation.queue.is_empty() || !operation.replaced.contains(&instance) {
+                continue;
+            }
+            let left: Vec<_> = operation.queue.drain(..).collect();
+            let left: Vec<_> = left.iter().map(|it| format!("{name}-{it}")).collect();
+            operation.faults.push(format!(
+                "{name}-{instance} {} after {}; {} not reloaded{}",
+                ended(status),
+                seconds(uptime),
+                match &left[..] {
+                    [one] => format!("{one} is"),
+                    several => format!("{} are", and(several)),
+                },
+                app.see_logs()
+            ));
+        }
+    }
+
+    /// Something has come of an instance. The configuration that has been seen to work thereby, if one has.
+    fn hear(&mut self, slot: &Slot, outcome: Outcome, app: &App) -> Option<Rc<App>> {
+        let fault = fault(slot, app, outcome);
+        let mut changed = None;
+        for operation in &mut self.all {
+            if operation.waiting.contains(&slot.instance) {
+                operation
+                    .waiting
+                    .retain(|waiting| *waiting != slot.instance);
+                operation.faults.extend(fault.clone());
+                operation.broken += usize::from(is_broken(slot, app, outcome));
+                if let Some(tried) = &operation.app
+                    && fault.is_none()
+                {
+                    // It is seen to work.
+                    changed = Some(tried.clone());
+                }
+            }
+        }
+        changed
+    }
+
+    /// Whether a command stops an instance.
+    pub(super) fn are_stopping(&self, instance: Instance) -> bool {
+        let mut operations = self.all.iter();
+        operations.any(|it| it.goal == Goal::Stopped && it.waiting.contains(&instance))
+    }
+}
+
 impl Supervisor {
     /// Lets instances hear of a command, and waits for what comes of it.
     pub(super) fn begin(
@@ -134,11 +258,11 @@ impl Supervisor {
         operation.waiting = instances.clone();
         operation.meant = instances.len();
         operation.begun = self.now();
-        let older = self.operations.len();
-        self.operations.push(operation);
+        let older = self.operations.all.len();
+        self.operations.all.push(operation);
         for instance in &instances {
             // What an older command is told here must not be taken for the answer to this one.
-            self.take_over(*instance, older);
+            self.operations.take_over(*instance, older, &self.app);
             if let Some(slot) = self.instances.slot(*instance) {
                 slot.outcome = None;
                 slot.end_try(false);
@@ -154,48 +278,13 @@ impl Supervisor {
     /// An operation that works its queue off.
     pub(super) fn begin_in_turn(&mut self, mut operation: Operation) {
         operation.begun = self.now();
-        let older = self.operations.len();
+        let older = self.operations.all.len();
         let instances = operation.queue.clone();
-        self.operations.push(operation);
+        self.operations.all.push(operation);
         for instance in instances {
-            self.take_over(instance, older);
+            self.operations.take_over(instance, older, &self.app);
         }
         self.close_operations();
-    }
-
-    /// The operation at an index takes an instance over: older ones that want something else of it
-    /// hear which command came in between. Those that want the same hear what comes of this one.
-    fn take_over(&mut self, instance: Instance, index: usize) {
-        let (older, newer) = self.operations.split_at_mut(index);
-        let Some(newer) = newer.first() else {
-            return;
-        };
-        for operation in older {
-            let waited = operation.waiting.contains(&instance);
-            // One that tries a configuration must not hear of a process that runs another one.
-            let same = operation.goal == newer.goal && operation.app.is_none();
-            if same || !waited && !operation.queue.contains(&instance) {
-                continue;
-            }
-            operation.waiting.retain(|waiting| *waiting != instance);
-            operation.queue.clear();
-            operation.fault(format!(
-                "{}-{instance}: another command (`{}`) came in between",
-                self.app.name, newer.name
-            ));
-        }
-    }
-
-    /// The app ends: what was to be up will not be.
-    pub(super) fn give_up_operations(&mut self) {
-        for operation in &mut self.operations {
-            let unfinished = !operation.waiting.is_empty() || !operation.queue.is_empty();
-            if operation.goal == Goal::Up && unfinished {
-                operation.waiting.clear();
-                operation.queue.clear();
-                operation.fault(format!("{} is being stopped", self.app.name));
-            }
-        }
     }
 
     pub(super) fn wait_for_all(&mut self, answer: Answer) {
@@ -216,17 +305,19 @@ impl Supervisor {
         for event in self.followers.recent() {
             operation.progress(event);
         }
-        self.operations.push(operation);
+        self.operations.all.push(operation);
         self.close_operations();
     }
 
     /// Lets the next one of a queue have its turn.
     fn next_turn(&mut self, index: usize) -> bool {
-        let waits = |it: &Operation| !it.waiting.is_empty() || self.has_to_wait(it);
-        if self.operations.get(index).is_none_or(waits) {
+        let waits = |it: &Operation| {
+            !it.waiting.is_empty() || self.operations.has_to_wait(it, &self.instances)
+        };
+        if self.operations.all.get(index).is_none_or(waits) {
             return false;
         }
-        let Some(operation) = self.operations.get_mut(index) else {
+        let Some(operation) = self.operations.all.get_mut(index) else {
             return false;
         };
         if !operation.faults.is_empty() {
@@ -264,29 +355,6 @@ impl Supervisor {
         true
     }
 
-    /// An instance has ended that a reload has replaced already: the others are left as they are.
-    pub(super) fn ends_by_itself(&mut self, instance: Instance, status: Exit, uptime: Duration) {
-        let name = &self.app.name;
-        for operation in &mut self.operations {
-            let waits = operation.waiting.contains(&instance);
-            if waits || operation.queue.is_empty() || !operation.replaced.contains(&instance) {
-                continue;
-            }
-            let left: Vec<_> = operation.queue.drain(..).collect();
-            let left: Vec<_> = left.iter().map(|it| format!("{name}-{it}")).collect();
-            operation.faults.push(format!(
-                "{name}-{instance} {} after {}; {} not reloaded{}",
-                ended(status),
-                seconds(uptime),
-                match &left[..] {
-                    [one] => format!("{one} is"),
-                    several => format!("{} are", and(several)),
-                },
-                self.app.see_logs()
-            ));
-        }
-    }
-
     /// Something has come of an instance.
     pub(super) fn operations_hear(&mut self, instance: Instance, outcome: Outcome) {
         if outcome == Outcome::Superseded {
@@ -296,22 +364,7 @@ impl Supervisor {
         let Some(slot) = self.instances.get(instance) else {
             return;
         };
-        let fault = fault(slot, &self.app, outcome);
-        let mut changed = None;
-        for operation in &mut self.operations {
-            if operation.waiting.contains(&instance) {
-                operation.waiting.retain(|waiting| *waiting != instance);
-                operation.faults.extend(fault.clone());
-                operation.broken += usize::from(is_broken(slot, &self.app, outcome));
-                if let Some(app) = &operation.app
-                    && fault.is_none()
-                {
-                    // It is seen to work.
-                    changed = Some(app.clone());
-                }
-            }
-        }
-        if let Some(app) = changed {
+        if let Some(app) = self.operations.hear(slot, outcome, &self.app) {
             self.set_app(app);
             self.set_triggers();
         }
@@ -320,11 +373,17 @@ impl Supervisor {
     /// Goes on with those operations that can, and answers those that are over.
     pub(super) fn close_operations(&mut self) {
         let mut index = 0;
-        while index < self.operations.len() {
+        while index < self.operations.all.len() {
             while self.next_turn(index) {}
             // When all has come to rest the supervisor ends, and answers then.
-            if self.operations.get(index).is_some_and(Operation::is_over) && self.goes_on() {
-                let operation = self.operations.remove(index);
+            if self
+                .operations
+                .all
+                .get(index)
+                .is_some_and(Operation::is_over)
+                && self.goes_on()
+            {
+                let operation = self.operations.all.remove(index);
                 if operation.is_reload() {
                     self.tally.reloaded(operation.faults.is_empty());
                 }
@@ -361,12 +420,6 @@ impl Supervisor {
             lasted: u64::try_from(lasted.as_millis()).unwrap_or(u64::MAX),
             faults: operation.faults.clone(),
         })
-    }
-
-    /// Whether a command stops an instance.
-    pub(super) fn is_being_stopped(&self, instance: Instance) -> bool {
-        let mut operations = self.operations.iter();
-        operations.any(|it| it.goal == Goal::Stopped && it.waiting.contains(&instance))
     }
 
     /// Whether there is anything left to supervise.

@@ -31,7 +31,7 @@ impl Supervisor {
         // If it is gone, its guard starts another one.
         let _ = rustix::io::write(&next, DONE);
         let guard = getppid();
-        self.operations.clear();
+        self.operations.all.clear();
         self.followers = Followers::default();
         for process in self.instances.processes() {
             // The next supervisor has them, and may close them.

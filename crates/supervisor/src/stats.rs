@@ -15,7 +15,7 @@ impl Supervisor {
 
     /// Answers when all is up that is started at the beginning, or is known not to be.
     pub fn with_answer(mut self, answer: Option<Answer>) -> Self {
-        self.awaits_start = answer;
+        self.operations.awaits_start = answer;
         self
     }
 

@@ -37,7 +37,7 @@ impl Strays {
     }
 
     /// Whether a process that was asked to end still runs.
-    pub(super) fn run(&self) -> bool {
+    pub(super) fn any_runs(&self) -> bool {
         !self.orphans.is_empty()
     }
 

@@ -192,7 +192,7 @@ impl Supervisor {
 
     /// Whether nothing is under way that would end with this supervisor.
     fn is_calm(&self) -> bool {
-        !self.shutdown.is_ahead() && self.operations.is_empty() && self.instances.are_calm()
+        !self.shutdown.is_ahead() && self.operations.all.is_empty() && self.instances.are_calm()
     }
 
     /// Asks the program whether it can follow.

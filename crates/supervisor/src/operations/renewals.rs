@@ -1,8 +1,11 @@
 //! Reloads that no command has asked for, beside those that commands have asked for.
 
-use super::{Goal, Operation};
+use std::time::Duration;
+
+use super::{Goal, Operation, Operations};
 use crate::Supervisor;
 use crate::instance::State;
+use crate::instances::Instances;
 use crate::slot::Slot;
 use telemetry::ids::Instance;
 
@@ -30,8 +33,15 @@ impl Supervisor {
     /// A changed file is urgent: a successor that starts may have read the file as it was. Otherwise a
     /// successor on its way is new enough; were it dropped, a calendar that comes more often than a
     /// worker starts would let none come up.
-    pub(crate) fn renew_in_turn(&mut self, mut instances: Vec<Instance>, urgent: bool) {
-        let mut earlier: Vec<_> = self.operations.iter_mut().collect();
+    pub(crate) fn renew_in_turn(&mut self, instances: Vec<Instance>, urgent: bool) {
+        let now = self.now();
+        self.operations.renew(instances, urgent, now);
+    }
+}
+
+impl Operations {
+    fn renew(&mut self, mut instances: Vec<Instance>, urgent: bool, begun: Duration) {
+        let mut earlier: Vec<_> = self.all.iter_mut().collect();
         earlier.retain(|it| it.is_internal());
         if urgent {
             // What an earlier trigger has not come to, this one does.
@@ -45,8 +55,7 @@ impl Supervisor {
                 return;
             }
         }
-        let begun = self.now();
-        self.operations.push(Operation {
+        self.all.push(Operation {
             begun,
             ..Operation::internal(instances, urgent)
         });
@@ -54,12 +63,12 @@ impl Supervisor {
 
     /// Whether the next turn of a reload that no command has asked for would cut short what another one
     /// has begun. A command's own process must stay: it may try out another configuration.
-    pub(super) fn has_to_wait(&self, renewal: &Operation) -> bool {
+    pub(super) fn has_to_wait(&self, renewal: &Operation, instances: &Instances) -> bool {
         let Some(instance) = renewal.queue.front().filter(|_| renewal.is_internal()) else {
             return false;
         };
-        let mut commands = self.operations.iter().filter(|it| !it.is_internal());
-        let mut slots = self.instances.iter().filter(|it| it.instance == *instance);
+        let mut commands = self.all.iter().filter(|it| !it.is_internal());
+        let mut slots = instances.iter().filter(|it| it.instance == *instance);
         let replaces = |slot: &Slot| matches!(slot.lifecycle.state(), State::Replacing { .. });
         commands.any(|it| it.waiting.contains(instance)) || !renewal.urgent && slots.any(replaces)
     }
