@@ -12,6 +12,7 @@ mod address_kind;
 mod blocked;
 mod boot;
 mod calls;
+mod clock;
 mod deeds;
 mod descriptors;
 mod dispatch;
@@ -22,7 +23,6 @@ mod folders;
 mod followers;
 pub mod guard;
 mod health;
-mod heartbeat;
 mod instance;
 mod instances;
 mod jobs;
@@ -55,7 +55,7 @@ mod timing;
 mod update;
 
 use std::rc::Rc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use rustix::process::{Signal, getppid};
@@ -63,6 +63,7 @@ use sys::{LeftOpen, Signalled};
 use tokio::sync::mpsc;
 
 use crate::output::Output;
+use clock::Clock;
 use config::App;
 pub use descriptors::{count_open, make_room};
 use dispatch::Dispatch;
@@ -118,10 +119,7 @@ pub struct Supervisor {
     followers: Followers,
     endpoint: Endpoint,
     shutdown: Shutdown,
-    started: Instant,
-    /// How often to show what was counted, and when next.
-    stats: Option<(Duration, Duration)>,
-    heartbeat: Option<heartbeat::Heartbeat>,
+    clock: Clock,
     /// What the guard keeps for the next supervisor.
     lifeline: Option<Lifeline>,
     /// The notes on the instances are out of date.
@@ -196,7 +194,7 @@ impl Supervisor {
             self.note();
             self.go_on_with_update(&mut signals, server).await;
             if let Some(code) = self.outcome() {
-                if self.stats.is_some() {
+                if self.clock.shows_stats() {
                     self.show_figures().await;
                 }
                 tree::kill_all();
@@ -226,7 +224,7 @@ impl Supervisor {
                 Some(question) = self.endpoint.next() => self.asked(question).await,
                 Some(checked) = self.checks.next() => self.checked(checked),
                 call = self.renewal.next() => self.renew(call),
-                () = sleep_until(self.started, wake) => self.check(),
+                () = self.clock.sleep_until(wake) => self.check(),
             }
             self.show_figures_in_time().await;
         }
@@ -239,7 +237,7 @@ impl Supervisor {
     }
 
     fn now(&self) -> Duration {
-        self.started.elapsed()
+        self.clock.now()
     }
 
     fn write_record(&mut self) {
@@ -256,13 +254,6 @@ impl Supervisor {
 async fn next_call(server: &mut Option<Server>) -> Option<Call> {
     match server {
         Some(server) => server.next().await,
-        None => std::future::pending().await,
-    }
-}
-
-async fn sleep_until(started: Instant, wake: Option<Duration>) {
-    match wake {
-        Some(wake) => tokio::time::sleep_until((started + wake).into()).await,
         None => std::future::pending().await,
     }
 }

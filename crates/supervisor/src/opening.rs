@@ -8,6 +8,7 @@ use anyhow::Context;
 use rustix::process::{DumpableBehavior, getpid, getppid};
 use sys::LeftOpen;
 
+use super::clock::Clock;
 use super::dispatch::Dispatch;
 use super::endpoint::Endpoint;
 use super::folders::Folders;
@@ -60,6 +61,8 @@ impl Supervisor {
         let app = Rc::new(record.app);
         let folders = Folders::new(claim, folder, &app, record.created_at)?;
         let instances = Instances::new(&record.instances, &app);
+        let started = notes.as_ref();
+        let started = started.map_or_else(Instant::now, takeover::beginning);
         let mut supervisor = Self {
             spawner: Spawner::new(
                 &folders.runtime,
@@ -82,11 +85,7 @@ impl Supervisor {
             counted_before: Carried::default(),
             followers: Followers::default(),
             endpoint: Endpoint::new(),
-            started: notes
-                .as_ref()
-                .map_or_else(Instant::now, takeover::beginning),
-            stats: None,
-            heartbeat: None,
+            clock: Clock::new(started),
             lifeline,
             unnoted: true,
             survivors: takeover::Survivors::default(),

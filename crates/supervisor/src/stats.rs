@@ -9,7 +9,14 @@ use telemetry::events::Event;
 impl Supervisor {
     /// Shows what was counted, so often and at the end.
     pub fn with_stats(mut self, every: Option<Duration>) -> Self {
-        self.stats = every.map(|every| (every, every));
+        self.clock.set_stats(every);
+        self
+    }
+
+    /// Calls `beat` at this interval while the supervisor's loop turns.
+    #[must_use]
+    pub fn with_heartbeat(mut self, every: Option<Duration>, beat: fn()) -> Self {
+        self.clock.set_heartbeat(every, beat);
         self
     }
 
@@ -27,11 +34,7 @@ impl Supervisor {
 
     /// Shows what was counted, if it is time.
     pub(super) async fn show_figures_in_time(&mut self) {
-        let now = self.now();
-        if let Some((every, at)) = &mut self.stats
-            && *at <= now
-        {
-            *at = now + *every;
+        if self.clock.stats_are_due() {
             self.show_figures().await;
         }
     }

@@ -8,15 +8,12 @@ impl Supervisor {
     /// The next moment at which something is to be looked at.
     pub(super) fn next_check(&self) -> Option<Duration> {
         let instances = self.instances.next_check();
-        let stats = self.stats.map(|(_, at)| at);
-        let heartbeat = self.heartbeat.as_ref().map(|it| it.at);
         let others = [
             instances,
             self.strays.next_check(),
-            heartbeat,
+            self.clock.next(),
             self.shutdown.next_check(),
             self.renewal.memory_check,
-            stats,
             self.dispatch.listeners.check,
             self.update_check(),
         ];
@@ -26,7 +23,7 @@ impl Supervisor {
     /// Looks at what is due.
     pub(super) fn check(&mut self) {
         let now = self.now();
-        self.send_heartbeat(now);
+        self.clock.send_heartbeat(now);
         self.check_trial(now);
         if self.shutdown.is_over(now) {
             self.kill_everything();
