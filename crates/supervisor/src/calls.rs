@@ -62,7 +62,7 @@ impl Supervisor {
                 self.write_record();
                 answer.send(Reply::Done(Box::new(self.snapshot())));
             }
-            Request::Update { program } => self.ask_for_update(program, answer),
+            Request::Update { program } => self.takeover.ask_for_update(program, answer),
             Request::ReopenLogs => {
                 self.output.reopen();
                 answer.send(Reply::Done(Box::new(self.snapshot())));
@@ -104,7 +104,7 @@ impl Supervisor {
         Snapshot {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             supervisor: i32::try_from(std::process::id()).unwrap_or(0),
-            follows: self.follows(),
+            follows: self.takeover.follows(),
             app: (*self.app).clone(),
             leaves: self.shutdown.has_begun() || self.shutdown.removes(),
             created_at: self.folders.created_at,

@@ -28,7 +28,7 @@ impl Supervisor {
         };
         let effects = slot.step(event, now);
         // Time alone changes little that is noted.
-        self.unnoted |= event != instance::Event::Time || !effects.is_empty();
+        self.takeover.unnoted |= event != instance::Event::Time || !effects.is_empty();
         if effects.iter().any(|it| matches!(it, Effect::Drain(..))) {
             // First: what serves by the notes must not be what the dispatcher gives nothing more.
             self.note();
@@ -97,7 +97,7 @@ impl Supervisor {
                 }
                 self.write_pid_file(&app, id, spawned.pid);
                 // Now: an instance of which nothing is noted is nobody's when the supervisor is killed.
-                self.unnoted = true;
+                self.takeover.unnoted = true;
                 self.note();
                 self.event(Event::Started {
                     instance,
@@ -349,7 +349,7 @@ impl Supervisor {
     /// Our children that are no instance's own process.
     fn strangers(&self) -> Vec<Pid> {
         let own: Vec<_> = self.instances.pids().collect();
-        let mut children = self.children();
+        let mut children = self.takeover.children();
         children.retain(|child| !own.contains(child));
         children
     }
@@ -360,7 +360,7 @@ impl Supervisor {
         for pid in &running {
             let _ = kill_process(*pid, Signal::KILL);
         }
-        for pid in self.children() {
+        for pid in self.takeover.children() {
             let _ = kill_process(pid, Signal::KILL);
         }
         tree::kill_all();

@@ -18,7 +18,7 @@ impl Supervisor {
             return None;
         }
         if self.shutdown.has_begun() {
-            if !self.children().is_empty() {
+            if !self.takeover.children().is_empty() {
                 return None;
             }
             let highest = self.instances.highest_code();

@@ -116,14 +116,6 @@ impl Lifeline {
     }
 }
 
-/// The next process of which the guard tells that it has ended. Loses nothing when it is dropped.
-pub(crate) async fn next_ended(lifeline: &mut Option<Lifeline>) -> Option<Ended> {
-    match lifeline {
-        Some(lifeline) => lifeline.ended.next().await,
-        None => std::future::pending().await,
-    }
-}
-
 impl Keeper {
     /// Makes this process a guard.
     ///

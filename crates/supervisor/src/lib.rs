@@ -59,7 +59,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use rustix::process::{Signal, getppid};
-use sys::{LeftOpen, Signalled};
+use sys::Signalled;
 use tokio::sync::mpsc;
 
 use crate::output::Output;
@@ -81,6 +81,7 @@ use process::tree;
 use shutdown::{Afterwards, Shutdown};
 use spawn::Spawner;
 use strays::Strays;
+use takeover::Takeover;
 use telemetry::events::Event;
 use telemetry::metrics::{Carried, Tally};
 
@@ -120,17 +121,7 @@ pub struct Supervisor {
     endpoint: Endpoint,
     shutdown: Shutdown,
     clock: Clock,
-    /// What the guard keeps for the next supervisor.
-    lifeline: Option<Lifeline>,
-    /// The notes on the instances are out of date.
-    unnoted: bool,
-    survivors: takeover::Survivors,
-    /// Another version of maitred is to follow.
-    update: Option<update::Update>,
-    /// The beginnings of lines that are handed over to it, by the pipe's descriptor.
-    begun: Vec<(i32, Vec<u8>)>,
-    /// What a killed supervisor has left, until this one takes it over.
-    left: Option<(takeover::Notes, LeftOpen)>,
+    takeover: Takeover,
 }
 
 impl Supervisor {
@@ -146,7 +137,7 @@ impl Supervisor {
             .build()
             .context("starting the supervisor's loop")?;
         runtime.block_on(async {
-            if let Some((notes, mut left)) = self.left.take() {
+            if let Some((notes, mut left)) = self.takeover.left.take() {
                 self.survive(notes, &mut left);
             }
             let mut server = self.folders.serve()?;
@@ -215,7 +206,7 @@ impl Supervisor {
                 Some(signal) = signals.recv() => self.signalled(signal),
                 Some(notice) = self.dispatch.notices.recv() => self.noticed(notice),
                 Some(ready) = self.spawner.next_ready() => self.is_ready(ready),
-                Some(ended) = keeper::next_ended(&mut self.lifeline) => self.ended(ended),
+                Some(ended) = self.takeover.next_ended() => self.ended(ended),
                 Some(call) = next_call(server) => match server {
                     Some(server) if call.request == Request::Reappear => self.reappear(&call.answer, server),
                     _ => self.called(call).await,

@@ -20,7 +20,8 @@ use super::proxy_settings::proxy_settings;
 use super::shutdown::Shutdown;
 use super::spawn::Spawner;
 use super::strays::Strays;
-use super::{Above, Supervisor, health, renewal, takeover};
+use super::takeover::{self, Takeover};
+use super::{Above, Supervisor, health, renewal};
 use crate::output::Output;
 use config::ExecMode;
 use dispatcher::{Dispatcher, RegistrationSettings};
@@ -86,19 +87,14 @@ impl Supervisor {
             followers: Followers::default(),
             endpoint: Endpoint::new(),
             clock: Clock::new(started),
-            lifeline,
-            unnoted: true,
-            survivors: takeover::Survivors::default(),
-            update: None,
-            begun: Vec::new(),
-            left: None,
+            takeover: Takeover::new(lifeline),
         };
         let enough = supervisor.has_descriptors_for(supervisor.instances.len());
         enough.map_err(anyhow::Error::msg)?;
         supervisor.open_door(&mut left)?;
         let listening = left.take_all_that(keeper::is_listener);
         let mut supervisor = supervisor.with_left(listening);
-        supervisor.left = Some((notes.unwrap_or_default(), left));
+        supervisor.takeover.left = Some((notes.unwrap_or_default(), left));
         Ok(supervisor)
     }
 
@@ -129,7 +125,7 @@ impl Supervisor {
                 .context("opening the door")?,
         };
         self.dispatch.door = Some(socket.as_raw_fd());
-        let mut lifeline = self.lifeline.as_mut();
+        let mut lifeline = self.takeover.lifeline.as_mut();
         let memo = lifeline.as_ref().map(|it| it.channels.share());
         let predecessor = lifeline.as_mut().and_then(|it| it.predecessor.as_mut());
         let predecessor = predecessor.and_then(|it| it.clients.take());

@@ -8,7 +8,6 @@ use tokio::sync::mpsc;
 
 use super::Supervisor;
 use super::followers::Followers;
-use super::guard::reap;
 use super::update::Way;
 
 /// The next supervisor is told by this that this one touches nothing of what both have.
@@ -38,11 +37,11 @@ impl Supervisor {
             process.stdin = None;
             process.channel = None;
         }
-        self.tell_of_ended();
+        self.takeover.tell_of_ended();
         loop {
             tokio::select! {
                 Some(signal) = signals.recv() => match signal.signal {
-                    Signal::CHILD => self.tell_of_ended(),
+                    Signal::CHILD => self.takeover.tell_of_ended(),
                     Signal::TERM | Signal::INT | Signal::QUIT | Signal::HUP => break,
                     _ => {}
                 },
@@ -69,13 +68,5 @@ impl Supervisor {
         }
         self.output.finish_requests();
         sys::exit_now(0);
-    }
-
-    /// Tells the next supervisor of children that have ended, as the guard does.
-    fn tell_of_ended(&mut self) {
-        if let Some(lifeline) = &mut self.lifeline {
-            let tell = &mut |ended| lifeline.ended.tell(ended);
-            let _ = reap(None, false, tell);
-        }
     }
 }

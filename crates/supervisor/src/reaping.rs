@@ -31,7 +31,8 @@ impl Supervisor {
         // What it did before it ended was told before it was answered: that it listened counts, also
         // of one that ended a moment later.
         self.hear_notices();
-        let is_check = self.checks.commands.ended(pid, status) || self.trial_ended(pid, status);
+        let is_check =
+            self.checks.commands.ended(pid, status) || self.takeover.trial_ended(pid, status);
         if let Some(of) = self.strays.ended(pid) {
             // Its own children are ours now.
             if let Some((instance, run)) = of {

@@ -15,7 +15,7 @@ impl Supervisor {
             self.shutdown.next_check(),
             self.renewal.memory_check,
             self.dispatch.listeners.check,
-            self.update_check(),
+            self.takeover.update_check(),
         ];
         others.into_iter().flatten().min()
     }
@@ -24,7 +24,7 @@ impl Supervisor {
     pub(super) fn check(&mut self) {
         let now = self.now();
         self.clock.send_heartbeat(now);
-        self.check_trial(now);
+        self.takeover.check_trial(now);
         if self.shutdown.is_over(now) {
             self.kill_everything();
             return;

@@ -23,6 +23,7 @@ use rustix::process::{Pid, Signal, getpid, getppid, kill_process};
 use super::Supervisor;
 use super::keeper::Lifeline;
 use super::succession::{CAN_FOLLOW, Order, Question, Succession, TRY};
+use super::takeover::Takeover;
 use dispatcher::Paused;
 use home::Exit;
 use home::control::{Answer, Server};
@@ -74,7 +75,7 @@ enum Trial {
     Ended(Result<(), String>),
 }
 
-impl Supervisor {
+impl Takeover {
     /// Another version is to follow.
     pub(super) fn ask_for_update(&mut self, program: PathBuf, answer: Answer) {
         if self.lifeline.is_none() {
@@ -88,11 +89,6 @@ impl Supervisor {
             answer,
             trial: Trial::Waits,
         });
-    }
-
-    /// The version whose place this one has taken.
-    pub(super) fn follows(&self) -> Option<String> {
-        Some(self.predecessor()?.version.clone())
     }
 
     /// When the trial is over at the latest.
@@ -133,7 +129,9 @@ impl Supervisor {
         });
         true
     }
+}
 
+impl Supervisor {
     /// Goes on with an update, if there is one and all else is done. Does not return when another version has
     /// taken over.
     pub(super) async fn go_on_with_update(
@@ -142,7 +140,7 @@ impl Supervisor {
         server: &mut Option<Server>,
     ) {
         if self.shutdown.has_begun()
-            && let Some(update) = self.update.take()
+            && let Some(update) = self.takeover.update.take()
         {
             return update.answer.fail("it is being ended");
         }
@@ -150,6 +148,7 @@ impl Supervisor {
             return;
         }
         let Some(update) = self
+            .takeover
             .update
             .take_if(|it| !matches!(it.trial, Trial::Runs { .. }))
         else {
@@ -171,7 +170,7 @@ impl Supervisor {
             Trial::Ended(Err(reason)) => Err(anyhow::Error::msg(reason)),
             _ => match self.begin_trial(&program) {
                 Ok(trial) => {
-                    self.update = Some(Update {
+                    self.takeover.update = Some(Update {
                         program,
                         answer,
                         trial,
@@ -198,7 +197,7 @@ impl Supervisor {
     /// Asks the program whether it can follow.
     fn begin_trial(&mut self, program: &Path) -> anyhow::Result<Trial> {
         self.note();
-        let (lifeline, claim) = match (&mut self.lifeline, &self.folders.claim) {
+        let (lifeline, claim) = match (&mut self.takeover.lifeline, &self.folders.claim) {
             (Some(lifeline), Some(claim)) => (lifeline, claim),
             _ => bail!("it has no guard"),
         };
@@ -244,7 +243,7 @@ impl Supervisor {
         let (ours, theirs) = pair()?;
         let clients = self.app.requests.as_ref().map(|_| pair()).transpose()?;
         self.endpoint.close().await;
-        self.begun = self.output.pause();
+        self.takeover.begun = self.output.pause();
         let paused = self.dispatch.dispatcher.as_ref().and_then(|it| it.pause());
         // What it had told before is noted, too.
         self.hear_notices();
@@ -253,7 +252,7 @@ impl Supervisor {
         }
         self.keep_what_is_measured();
         self.write_record();
-        self.unnoted = true;
+        self.takeover.unnoted = true;
         self.note();
         let order = Order {
             program: program.to_owned(),
@@ -262,7 +261,7 @@ impl Supervisor {
             supervisor: getpid().as_raw_nonzero().get(),
             failed: None,
         };
-        let Err(error) = order_and_wait(self.lifeline.as_mut(), order, &ours) else {
+        let Err(error) = order_and_wait(self.takeover.lifeline.as_mut(), order, &ours) else {
             let clients = clients.map(|(ours, _)| ours);
             return Ok(Way {
                 next: ours,
@@ -273,7 +272,7 @@ impl Supervisor {
         drop(paused);
         self.output.resume();
         self.endpoint.move_to(self.app.metrics);
-        self.unnoted = true;
+        self.takeover.unnoted = true;
         Err(error)
     }
 }
