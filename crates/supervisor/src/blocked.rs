@@ -103,7 +103,7 @@ impl Supervisor {
             return;
         };
         let lasted = self.now().saturating_sub(since);
-        self.tally.blocked(instance, lasted);
+        self.reports.tally.blocked(instance, lasted);
         if turned {
             self.event(Event::Unblocked {
                 instance,
@@ -142,7 +142,7 @@ impl Supervisor {
     /// A process has ended, and was blocked until then if it was.
     pub(super) fn count_blocked(&mut self, instance: Instance, ended: &Process) {
         let lasted = ended.blocked.counts(self.now());
-        self.tally.blocked(instance, lasted);
+        self.reports.tally.blocked(instance, lasted);
     }
 }
 

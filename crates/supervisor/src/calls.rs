@@ -28,7 +28,7 @@ impl Supervisor {
             request,
             Request::Status | Request::Metrics | Request::Await | Request::Events { .. }
         ) {
-            self.tally.commanded();
+            self.reports.tally.commanded();
         }
         match request {
             Request::Status => {
@@ -39,7 +39,7 @@ impl Supervisor {
                 let metrics = self.metrics().await;
                 answer.send(Reply::Metrics(Box::new(metrics)));
             }
-            Request::Events { since } => self.followers.add(since, answer),
+            Request::Events { since } => self.reports.followers.add(since, answer),
             Request::Await => self.wait_for_all(answer),
             Request::Start { ids } => {
                 let operation = Operation::new("start", Goal::Up, answer);
@@ -64,7 +64,7 @@ impl Supervisor {
             }
             Request::Update { program } => self.takeover.ask_for_update(program, answer),
             Request::ReopenLogs => {
-                self.output.reopen();
+                self.reports.output.reopen();
                 answer.send(Reply::Done(Box::new(self.snapshot())));
             }
             Request::Signal { ids, signal } => self.signal(&ids, signal, &answer),
@@ -138,8 +138,7 @@ impl Supervisor {
 
     /// The app is described so from now on; instances hear of it when their turn comes.
     pub(super) fn set_app(&mut self, app: Rc<App>) {
-        self.output.set_app(&app);
-        self.endpoint.move_to(app.metrics);
+        self.reports.set_app(&app);
         self.app = app;
     }
 

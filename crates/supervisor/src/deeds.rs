@@ -132,7 +132,7 @@ impl Supervisor {
         app: &Rc<App>,
     ) {
         let files = self.folders.log_files(app, id);
-        self.output.capture(Worker {
+        self.reports.output.capture(Worker {
             instance,
             id,
             out,

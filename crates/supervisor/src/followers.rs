@@ -1,8 +1,7 @@
-//! Who is told what happens to the app: its log, the commands that wait, and those who follow it.
+//! Those who follow what happens to the app.
 
 use std::collections::VecDeque;
 
-use super::Supervisor;
 use home::control::{Answer, Happened};
 use home::now_ms;
 use telemetry::events::Event;
@@ -15,16 +14,6 @@ const RECENT: usize = 64;
 pub(super) struct Followers {
     recent: VecDeque<Happened>,
     answers: Vec<Answer>,
-}
-
-impl Supervisor {
-    /// Notes what has happened, and tells all who want to know.
-    pub(super) fn event(&mut self, event: Event) {
-        self.tally.event(&event);
-        self.output.event(&event);
-        self.operations.progress(&event);
-        self.followers.tell(event);
-    }
 }
 
 impl Followers {
@@ -41,7 +30,7 @@ impl Followers {
         self.answers.push(answer);
     }
 
-    fn tell(&mut self, event: Event) {
+    pub(super) fn tell(&mut self, event: Event) {
         let at = now_ms();
         let happened = Happened { at, event };
         self.answers.retain(|answer| !answer.is_closed());

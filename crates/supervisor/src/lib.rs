@@ -41,6 +41,7 @@ mod proxy_settings;
 mod readiness;
 mod reaping;
 mod renewal;
+mod reports;
 mod shutdown;
 mod silence;
 mod slot;
@@ -62,15 +63,12 @@ use rustix::process::{Signal, getppid};
 use sys::Signalled;
 use tokio::sync::mpsc;
 
-use crate::output::Output;
 use clock::Clock;
 use config::App;
 pub use descriptors::{count_open, make_room};
 use dispatch::Dispatch;
 use ending::listen_for_signals;
-use endpoint::Endpoint;
 use folders::Folders;
-use followers::Followers;
 use home::Exit;
 use home::control::{Call, Request, Server};
 use instances::Instances;
@@ -78,12 +76,12 @@ use keeper::Lifeline;
 pub use listeners::{Store, give_up_stored};
 use operations::Operations;
 use process::tree;
+use reports::Reports;
 use shutdown::{Afterwards, Shutdown};
 use spawn::Spawner;
 use strays::Strays;
 use takeover::Takeover;
 use telemetry::events::Event;
-use telemetry::metrics::{Carried, Tally};
 
 /// What the kernel sends us when the guard has ended: a signal that harms nobody.
 const GUARD_ENDED: Signal = Signal::CONT;
@@ -106,19 +104,13 @@ pub struct Supervisor {
     /// How many descriptors were open before ours.
     inherited: u64,
     spawner: Spawner,
-    output: Output,
+    reports: Reports,
     dispatch: Dispatch,
     instances: Instances,
     strays: Strays,
     operations: Operations,
     renewal: renewal::Renewal,
     checks: health::Checks,
-    /// What has happened, in numbers.
-    tally: Tally,
-    /// What the supervisors before this one have told of that.
-    counted_before: Carried,
-    followers: Followers,
-    endpoint: Endpoint,
     shutdown: Shutdown,
     clock: Clock,
     takeover: Takeover,
@@ -144,13 +136,12 @@ impl Supervisor {
             let signals = listen_for_signals()?;
             ready();
             let code = self.supervise(signals, &mut server).await?;
-            self.output.event(&Event::Stopped { code });
-            self.followers.end(code);
+            self.reports.end(code);
             // With it go the listeners: who hears that the app has stopped may use its ports. And
             // what it has still to say of requests is to be written.
             self.dispatch.dispatcher = None;
-            self.endpoint.close().await;
-            self.output.finish().await;
+            self.reports.endpoint.close().await;
+            self.reports.output.finish().await;
             self.say_goodbye();
             if let Some(server) = server {
                 server.finish().await;
@@ -169,7 +160,7 @@ impl Supervisor {
             .context("watching the guard")?;
         self.say_if_descriptors_are_few();
         self.set_triggers();
-        self.endpoint.move_to(self.app.metrics);
+        self.reports.serve(self.app.metrics);
         self.settle_survivors();
         for instance in std::mem::take(&mut self.instances.wanted) {
             self.step(instance, instance::Event::Start);
@@ -211,8 +202,8 @@ impl Supervisor {
                     Some(server) if call.request == Request::Reappear => self.reappear(&call.answer, server),
                     _ => self.called(call).await,
                 },
-                event = self.output.notice() => self.event(event),
-                Some(question) = self.endpoint.next() => self.asked(question).await,
+                event = self.reports.output.notice() => self.event(event),
+                Some(question) = self.reports.endpoint.next() => self.asked(question).await,
                 Some(checked) = self.checks.next() => self.checked(checked),
                 call = self.renewal.next() => self.renew(call),
                 () = self.clock.sleep_until(wake) => self.check(),
@@ -229,6 +220,11 @@ impl Supervisor {
 
     fn now(&self) -> Duration {
         self.clock.now()
+    }
+
+    /// Notes what has happened, and tells all who want to know.
+    fn event(&mut self, event: Event) {
+        self.reports.event(event, &self.operations);
     }
 
     fn write_record(&mut self) {

@@ -2,22 +2,20 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::time::Duration;
 
 use process::sockets::listener_at;
-use process::usage;
 use telemetry::events::Event;
-use telemetry::metrics::{AppMetrics, ByWord, Carried, InstanceMetrics, ProcessMetrics};
+use telemetry::metrics::{AppMetrics, Carried};
 
 use super::Supervisor;
 use super::endpoint::{Answer, Question};
-use super::slot::Slot;
+use super::reports::used_by;
 
 impl Supervisor {
     /// Counts on from what killed supervisors of the app have told.
     #[must_use]
     pub fn with_counted(mut self, counted: Carried) -> Self {
-        self.counted_before = counted;
+        self.reports.before = counted;
         self
     }
 
@@ -68,20 +66,19 @@ impl Supervisor {
     }
 
     fn measured_so_far(&self) -> AppMetrics {
+        let (now, instances) = (self.now(), self.instances.iter());
         AppMetrics {
             app: self.app.name.clone(),
             namespace: self.app.namespace.clone(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             supervisor: used_by(i32::try_from(std::process::id()).unwrap_or(0)),
-            instances: self
-                .instances
-                .iter()
-                .map(|slot| self.measured(slot))
+            instances: instances
+                .map(|slot| self.reports.measured(slot, now))
                 .collect(),
             listeners: self.dispatch.figures.clone(),
-            output: self.volume(),
-            tally: self.tally.clone(),
-            before: self.counted_before.clone(),
+            output: self.reports.volume(&self.app),
+            tally: self.reports.tally.clone(),
+            before: self.reports.before.clone(),
         }
     }
 
@@ -92,47 +89,8 @@ impl Supervisor {
         }
     }
 
-    /// What instances have written; nothing is known of one that writes to our own outputs itself.
-    fn volume(&self) -> ByWord {
-        if self.app.pass_through {
-            return ByWord::new();
-        }
-        self.output.volume()
-    }
-
-    fn measured(&self, slot: &Slot) -> InstanceMetrics {
-        let process = slot.current();
-        let now = self.now();
-        let lasts = slot.processes.iter().map(|it| it.blocked.counts(now));
-        let before = self.tally.blocked.get(&slot.instance);
-        let spent = self.tally.cpu.get(&slot.instance).copied();
-        let run = slot.processes.iter();
-        let run = run.filter_map(|process| usage::cpu_time(process.pid));
-        InstanceMetrics {
-            instance: slot.instance,
-            up: process.is_some(),
-            ready: slot.is_ready(),
-            healthy: slot.healthy(),
-            blocked: process.is_some_and(|process| process.blocked.lasts(now).is_some()),
-            blocked_for: before.copied().unwrap_or_default() + lasts.sum::<Duration>(),
-            cpu: run
-                .fold(spent.unwrap_or_default(), |sum, it| sum + it)
-                .as_secs_f64(),
-            started_at: process.map(|process| process.started_at),
-            process: process.map_or_else(ProcessMetrics::default, |process| used_by(process.pid)),
-        }
-    }
-
     /// Whether the app can be sent work: an instance is ready, and the app is not being stopped.
     fn is_ready_for_work(&self) -> bool {
         !self.shutdown.is_ahead() && self.instances.any_ready()
-    }
-}
-
-fn used_by(pid: i32) -> ProcessMetrics {
-    ProcessMetrics {
-        cpu: usage::cpu_time(pid).map(|time| time.as_secs_f64()),
-        memory: usage::memory(pid),
-        descriptors: usage::descriptors(pid),
     }
 }

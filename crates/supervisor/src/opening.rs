@@ -10,13 +10,12 @@ use sys::LeftOpen;
 
 use super::clock::Clock;
 use super::dispatch::Dispatch;
-use super::endpoint::Endpoint;
 use super::folders::Folders;
-use super::followers::Followers;
 use super::instances::Instances;
 use super::keeper::{self, Lifeline};
 use super::operations::Operations;
 use super::proxy_settings::proxy_settings;
+use super::reports::Reports;
 use super::shutdown::Shutdown;
 use super::spawn::Spawner;
 use super::strays::Strays;
@@ -28,7 +27,6 @@ use dispatcher::{Dispatcher, RegistrationSettings};
 use home::runtime_folder::RuntimeFolder;
 use home::{Claim, Record};
 use process::cgroup::Branch;
-use telemetry::metrics::{Carried, Tally};
 
 impl Supervisor {
     /// Opens the door, and makes everything ready to run. With a lifeline, instances outlive this supervisor,
@@ -74,7 +72,7 @@ impl Supervisor {
             app,
             folders,
             inherited,
-            output,
+            reports: Reports::new(output),
             dispatch: Dispatch::new(notes.as_ref().and_then(|notes| notes.door)),
             instances,
             strays: Strays::default(),
@@ -82,10 +80,6 @@ impl Supervisor {
             renewal: renewal::Renewal::default(),
             checks: health::Checks::new(),
             shutdown: Shutdown::new(),
-            tally: Tally::default(),
-            counted_before: Carried::default(),
-            followers: Followers::default(),
-            endpoint: Endpoint::new(),
             clock: Clock::new(started),
             takeover: Takeover::new(lifeline),
         };
@@ -113,7 +107,7 @@ impl Supervisor {
                 let behaviour = DumpableBehavior::NotDumpable;
                 rustix::process::set_dumpable_behavior(behaviour).context("hiding the TLS keys")?;
             }
-            requests.access = self.output.access_log(&self.app)?;
+            requests.access = self.reports.output.access_log(&self.app)?;
         }
         let user = self.app.identity.as_ref().map(|identity| identity.uid);
         let socket = match self.dispatch.door.and_then(|door| left.take(door)) {

@@ -302,7 +302,7 @@ impl Supervisor {
         }
         operation.meant += operation.waiting.len();
         // Who starts a supervisor asks when that is ready: by then much may have happened.
-        for event in self.followers.recent() {
+        for event in self.reports.followers.recent() {
             operation.progress(event);
         }
         self.operations.all.push(operation);
@@ -385,7 +385,7 @@ impl Supervisor {
             {
                 let operation = self.operations.all.remove(index);
                 if operation.is_reload() {
-                    self.tally.reloaded(operation.faults.is_empty());
+                    self.reports.tally.reloaded(operation.faults.is_empty());
                 }
                 if let Some(done) = self.done(&operation) {
                     self.event(done);

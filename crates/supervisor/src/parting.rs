@@ -31,7 +31,7 @@ impl Supervisor {
         let _ = rustix::io::write(&next, DONE);
         let guard = getppid();
         self.operations.all.clear();
-        self.followers = Followers::default();
+        self.reports.followers = Followers::default();
         for process in self.instances.processes() {
             // The next supervisor has them, and may close them.
             process.stdin = None;
@@ -47,7 +47,7 @@ impl Supervisor {
                 },
                 Some(notice) = self.dispatch.notices.recv() => match notice {
                     Notice::HandedOver => break,
-                    Notice::Event(event) => self.output.event(&event),
+                    Notice::Event(event) => self.reports.output.event(&event),
                     // What the workers do is the next supervisor's.
                     Notice::Loaded { .. }
                     | Notice::Listening { .. }
@@ -60,13 +60,13 @@ impl Supervisor {
                     | Notice::Unblocked { .. }
                     | Notice::Starving(_) => {}
                 },
-                event = self.output.notice() => self.output.event(&event),
+                event = self.reports.output.notice() => self.reports.output.event(&event),
             }
             if getppid() != guard {
                 break;
             }
         }
-        self.output.finish_requests();
+        self.reports.output.finish_requests();
         sys::exit_now(0);
     }
 }

@@ -48,7 +48,7 @@ impl Supervisor {
         if let Some((instance, _)) = self.instances.run_with(pid)
             && let Some(time) = time
         {
-            self.tally.spent(instance, time);
+            self.reports.tally.spent(instance, time);
         }
     }
 }

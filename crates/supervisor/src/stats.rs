@@ -29,7 +29,7 @@ impl Supervisor {
     pub(super) async fn show_figures(&mut self) {
         self.dispatch.count().await;
         let listeners = self.dispatch.figures.clone();
-        self.output.event(&Event::Figures { listeners });
+        self.reports.output.event(&Event::Figures { listeners });
     }
 
     /// Shows what was counted, if it is time.

@@ -242,8 +242,8 @@ impl Supervisor {
         let pair = || socketpair(AddressFamily::UNIX, kind, flags, None);
         let (ours, theirs) = pair()?;
         let clients = self.app.requests.as_ref().map(|_| pair()).transpose()?;
-        self.endpoint.close().await;
-        self.takeover.begun = self.output.pause();
+        self.reports.endpoint.close().await;
+        self.takeover.begun = self.reports.output.pause();
         let paused = self.dispatch.dispatcher.as_ref().and_then(|it| it.pause());
         // What it had told before is noted, too.
         self.hear_notices();
@@ -270,8 +270,8 @@ impl Supervisor {
             });
         };
         drop(paused);
-        self.output.resume();
-        self.endpoint.move_to(self.app.metrics);
+        self.reports.output.resume();
+        self.reports.serve(self.app.metrics);
         self.takeover.unnoted = true;
         Err(error)
     }
