@@ -115,7 +115,7 @@ impl Supervisor {
                 .map(|slot| slot.view(now, self.renewal.is_waiting(), &self.dispatch.figures))
                 .collect(),
             listeners: self.dispatch.view(),
-            descriptors: self.lacking_descriptors(),
+            descriptors: self.descriptors.lacking(&self.app, self.instances.len()),
         }
     }
 
@@ -161,7 +161,10 @@ impl Supervisor {
         {
             return answer.fail(fault);
         }
-        if let Err(reason) = self.has_descriptors_for_reload() {
+        if let Err(reason) = self
+            .descriptors
+            .suffice_for_reload(&self.app, &self.instances)
+        {
             return answer.fail(format!("{} is not reloaded: {reason}", self.app.name));
         }
         let operation = Operation::new("reload", Goal::Up, answer);
@@ -193,7 +196,7 @@ impl Supervisor {
             ));
         }
         if count > staying.len()
-            && let Err(reason) = self.has_descriptors_for(count)
+            && let Err(reason) = self.descriptors.suffice_for(&self.app, count)
         {
             return answer.fail(format!("{} is not scaled: {reason}", self.app.name));
         }

@@ -7,11 +7,12 @@ use rustix::io::{Errno, fcntl_dupfd_cloexec};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use rustix::stdio;
 
-use config::ExecMode;
+use config::{App, ExecMode};
 use dispatcher::LEAST_RESERVE;
 use telemetry::events::Event;
 
 use super::Supervisor;
+use super::instances::Instances;
 
 /// So many have room in the kernel's table from the beginning, at 8 bytes each.
 const ROOM: u64 = 1024;
@@ -137,30 +138,28 @@ pub(super) fn lack_of_room(error: &io::Error) -> Option<&'static str> {
     }
 }
 
-impl Supervisor {
-    /// Where requests are placed, the clients' connections are ours.
-    pub(super) fn say_if_descriptors_are_few(&mut self) {
-        if let Some((limit, needed)) = self.lacking_descriptors() {
-            self.event(Event::FewDescriptors {
-                limit,
-                needed,
-                instances: self.instances.len(),
-            });
-        }
-    }
+/// The descriptors of a supervisor, as far as they are known beforehand.
+#[derive(Debug)]
+pub(super) struct Descriptors {
+    /// As for [`super::spawn::Spawner`].
+    pub(super) managed: bool,
+    /// How many were open before ours.
+    pub(super) inherited: u64,
+}
 
+impl Descriptors {
     /// How many files may be open, and how many must be able to be, if that is more.
-    pub(super) fn lacking_descriptors(&self) -> Option<(u64, u64)> {
-        let requests = self.app.requests.as_ref();
-        requests.and_then(|_| shortage(self.holdings(), self.instances.len()))
+    pub(super) fn lacking(&self, app: &App, instances: usize) -> Option<(u64, u64)> {
+        let requests = app.requests.as_ref();
+        requests.and_then(|_| shortage(self.holdings(app), instances))
     }
 
     /// Whether there may be so many instances.
     ///
     /// # Errors
     /// If not; says which limit is needed.
-    pub(super) fn has_descriptors_for(&self, instances: usize) -> Result<(), String> {
-        let Some((limit, least)) = too_few_for(self.holdings(), instances) else {
+    pub(super) fn suffice_for(&self, app: &App, instances: usize) -> Result<(), String> {
+        let Some((limit, least)) = too_few_for(self.holdings(app), instances) else {
             return Ok(());
         };
         let instances = match instances {
@@ -177,14 +176,16 @@ impl Supervisor {
     ///
     /// # Errors
     /// If not; says which limit is needed.
-    pub(super) fn has_descriptors_for_reload(&self) -> Result<(), String> {
-        let beside = self.app.exec_mode == ExecMode::Cluster
-            && self
-                .instances
-                .slots
+    pub(super) fn suffice_for_reload(
+        &self,
+        app: &App,
+        instances: &Instances,
+    ) -> Result<(), String> {
+        let beside = app.exec_mode == ExecMode::Cluster
+            && instances
                 .iter()
                 .any(|slot| slot.lifecycle.current().is_some());
-        match too_few_for(self.holdings(), self.instances.len() + 1) {
+        match too_few_for(self.holdings(app), instances.len() + 1) {
             Some((limit, least)) if beside => Err(format!(
                 "a reload runs the new instance beside the old one, which needs a limit of at least \
                  {least} open files, and maitred has {limit} (ulimit -n, LimitNOFILE): raise the \
@@ -194,16 +195,14 @@ impl Supervisor {
         }
     }
 
-    /// No more connections wait for a worker than there are descriptors beside those of all
+    /// How the app's connections are placed. No more of them wait for a worker than there are descriptors beside those of all
     /// instances, and of one that a reload starts beside them: else they would take those of an
     /// instance that is about to start.
-    pub(super) fn bounded(
-        &self,
-        mut balance: balance::ConnectionSettings,
-    ) -> balance::ConnectionSettings {
+    pub(super) fn bounded(&self, app: &App, instances: usize) -> balance::ConnectionSettings {
+        let mut balance: balance::ConnectionSettings = app.balance.into();
         if let Some(limit) = getrlimit(Resource::Nofile).current {
-            let (instances, holdings) = (self.instances.len(), self.holdings());
-            let reloads = self.app.exec_mode == ExecMode::Cluster
+            let holdings = self.holdings(app);
+            let reloads = app.exec_mode == ExecMode::Cluster
                 && limit >= holdings.least(instances.saturating_add(1));
             let room = holdings.room(limit, instances + usize::from(reloads));
             balance.queue = balance.queue.min(room);
@@ -211,11 +210,24 @@ impl Supervisor {
         balance
     }
 
-    fn holdings(&self) -> Holdings {
-        let holdings = Holdings::new(self.folders.claim.is_some(), self.app.requests.is_some());
+    fn holdings(&self, app: &App) -> Holdings {
+        let holdings = Holdings::new(self.managed, app.requests.is_some());
         Holdings {
             ours: holdings.ours.saturating_add(self.inherited),
             ..holdings
+        }
+    }
+}
+
+impl Supervisor {
+    /// Where requests are placed, the clients' connections are ours.
+    pub(super) fn say_if_descriptors_are_few(&mut self) {
+        if let Some((limit, needed)) = self.descriptors.lacking(&self.app, self.instances.len()) {
+            self.event(Event::FewDescriptors {
+                limit,
+                needed,
+                instances: self.instances.len(),
+            });
         }
     }
 }

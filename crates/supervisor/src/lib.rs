@@ -65,6 +65,7 @@ use tokio::sync::mpsc;
 
 use clock::Clock;
 use config::App;
+use descriptors::Descriptors;
 pub use descriptors::{count_open, make_room};
 use dispatch::Dispatch;
 use ending::listen_for_signals;
@@ -101,8 +102,7 @@ pub enum Above {
 pub struct Supervisor {
     app: Rc<App>,
     folders: Folders,
-    /// How many descriptors were open before ours.
-    inherited: u64,
+    descriptors: Descriptors,
     spawner: Spawner,
     reports: Reports,
     dispatch: Dispatch,

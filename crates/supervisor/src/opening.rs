@@ -9,6 +9,7 @@ use rustix::process::{DumpableBehavior, getpid, getppid};
 use sys::LeftOpen;
 
 use super::clock::Clock;
+use super::descriptors::Descriptors;
 use super::dispatch::Dispatch;
 use super::folders::Folders;
 use super::instances::Instances;
@@ -60,18 +61,22 @@ impl Supervisor {
         let app = Rc::new(record.app);
         let folders = Folders::new(claim, folder, &app, record.created_at)?;
         let instances = Instances::new(&record.instances, &app);
+        let descriptors = Descriptors {
+            managed: folders.claim.is_some(),
+            inherited,
+        };
         let started = notes.as_ref();
         let started = started.map_or_else(Instant::now, takeover::beginning);
         let mut supervisor = Self {
             spawner: Spawner::new(
                 &folders.runtime,
                 branch,
-                folders.claim.is_some(),
+                descriptors.managed,
                 lifeline.as_ref().map(|lifeline| lifeline.tie),
             )?,
             app,
             folders,
-            inherited,
+            descriptors,
             reports: Reports::new(output),
             dispatch: Dispatch::new(notes.as_ref().and_then(|notes| notes.door)),
             instances,
@@ -83,7 +88,8 @@ impl Supervisor {
             clock: Clock::new(started),
             takeover: Takeover::new(lifeline),
         };
-        let enough = supervisor.has_descriptors_for(supervisor.instances.len());
+        let (descriptors, instances) = (&supervisor.descriptors, supervisor.instances.len());
+        let enough = descriptors.suffice_for(&supervisor.app, instances);
         enough.map_err(anyhow::Error::msg)?;
         supervisor.open_door(&mut left)?;
         let listening = left.take_all_that(keeper::is_listener);
@@ -125,7 +131,7 @@ impl Supervisor {
         let predecessor = predecessor.and_then(|it| it.clients.take());
         let dispatcher = Dispatcher::start(
             dispatcher::Settings {
-                balance: self.bounded(self.app.balance.into()),
+                balance: self.descriptors.bounded(&self.app, self.instances.len()),
                 keep_alive: Some(self.app.balance.keep_alive).filter(|time| !time.is_zero()),
                 requests,
                 registration: RegistrationSettings {
