@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Supervisor;
 use super::instance::State;
+use super::instances::Instances;
 use super::slot::Process;
 use balance::MemberId;
 use telemetry::events::{Event, Trigger};
@@ -116,10 +117,25 @@ impl Supervisor {
     /// Replaces instances that have been blocked for too long.
     pub(super) fn check_hangs(&mut self, now: Duration) {
         let limit = self.app.hang_timeout;
-        for instance in self.instances.numbers() {
-            let Some(slot) = self.instances.slot(instance) else {
-                continue;
-            };
+        for (instance, lasts) in self.instances.hung(limit, now) {
+            let trigger = Trigger::Hang { instance, lasts };
+            self.event(Event::Renewing { trigger });
+            self.renew_in_turn(vec![instance], false);
+        }
+    }
+
+    /// A process has ended, and was blocked until then if it was.
+    pub(super) fn count_blocked(&mut self, instance: Instance, ended: &Process) {
+        let lasted = ended.blocked.counts(self.now());
+        self.reports.tally.blocked(instance, lasted);
+    }
+}
+
+impl Instances {
+    /// Those that are to be replaced for having been blocked too long, and for how many milliseconds they have.
+    fn hung(&mut self, limit: Duration, now: Duration) -> Vec<(Instance, u64)> {
+        let mut all = Vec::new();
+        for slot in &mut self.slots {
             // One that is being replaced, or has been, is gone soon.
             let serves = match slot.lifecycle.state() {
                 State::Running(run) => Some(run.id),
@@ -131,18 +147,9 @@ impl Supervisor {
                     hung = Some(millis(process.blocked.counts(now)));
                 }
             }
-            if let Some(lasts) = hung {
-                let trigger = Trigger::Hang { instance, lasts };
-                self.event(Event::Renewing { trigger });
-                self.renew_in_turn(vec![instance], false);
-            }
+            all.extend(hung.map(|lasts| (slot.instance, lasts)));
         }
-    }
-
-    /// A process has ended, and was blocked until then if it was.
-    pub(super) fn count_blocked(&mut self, instance: Instance, ended: &Process) {
-        let lasted = ended.blocked.counts(self.now());
-        self.reports.tally.blocked(instance, lasted);
+        all
     }
 }
 

@@ -10,6 +10,7 @@ use rustix::process::{Signal, kill_process};
 
 use super::Supervisor;
 use super::instance;
+use super::instances::Instances;
 use super::operations::{Goal, Operation};
 use super::shutdown::Afterwards;
 use super::slot::Slot;
@@ -67,8 +68,14 @@ impl Supervisor {
                 self.reports.output.reopen();
                 answer.send(Reply::Done(Box::new(self.snapshot())));
             }
-            Request::Signal { ids, signal } => self.signal(&ids, signal, &answer),
-            Request::Send { id, line } => self.send_line(id, &line, &answer),
+            Request::Signal { ids, signal } => {
+                let sent = self.instances.signal_meant(&ids, signal);
+                self.done_at_once(sent, &answer);
+            }
+            Request::Send { id, line } => {
+                let sent = self.instances.send_line(id, &line);
+                self.done_at_once(sent, &answer);
+            }
             // Where there is no control socket, there is no folder either.
             Request::Reappear => answer.fail("it has no folder"),
             Request::Kill => {
@@ -230,42 +237,53 @@ impl Supervisor {
         }
     }
 
-    fn signal(&mut self, ids: &Option<Vec<InstanceId>>, signal: i32, answer: &Answer) {
+    /// Answers a request that is done at once, or could not be.
+    fn done_at_once(&self, done: Result<(), String>, answer: &Answer) {
+        match done {
+            Ok(()) => answer.send(Reply::Done(Box::new(self.snapshot()))),
+            Err(reason) => answer.fail(reason),
+        }
+    }
+}
+
+impl Instances {
+    /// Sends a signal to the processes of those that are meant.
+    fn signal_meant(&mut self, ids: &Option<Vec<InstanceId>>, signal: i32) -> Result<(), String> {
         let Some(signal) = Signal::from_named_raw(signal) else {
-            return answer.fail(format!("there is no signal {signal}"));
+            return Err(format!("there is no signal {signal}"));
         };
         let mut pids = Vec::new();
-        for slot in self.instances.meant(ids) {
+        for slot in self.meant(ids) {
             pids.extend(slot.pids());
         }
         if pids.is_empty() {
-            return answer.fail("no process of it runs: nothing was sent");
+            return Err("no process of it runs: nothing was sent".to_owned());
         }
         for pid in pids {
-            if let Err(error) = kill_process(pid, signal) {
-                return answer.fail(format!("sending the signal to {pid:?}: {error}"));
-            }
+            kill_process(pid, signal)
+                .map_err(|error| format!("sending the signal to {pid:?}: {error}"))?;
         }
-        answer.send(Reply::Done(Box::new(self.snapshot())));
+        Ok(())
     }
 
-    fn send_line(&mut self, id: InstanceId, line: &str, answer: &Answer) {
+    /// Sends a line to the standard input of an instance.
+    fn send_line(&mut self, id: InstanceId, line: &str) -> Result<(), String> {
         let ids = Some(vec![id]);
         let current = |slot: &mut Slot| slot.lifecycle.current().map(|run| run.id);
-        let stdin = self.instances.meant(&ids).next().and_then(|slot| {
+        let stdin = self.meant(&ids).next().and_then(|slot| {
             let run = current(slot)?;
             slot.process(run)?.stdin.as_ref()
         });
         let Some(stdin) = stdin else {
-            return answer.fail(format!("instance {id} does not run"));
+            return Err(format!("instance {id} does not run"));
         };
         let bytes = [line.as_bytes(), b"\n"].concat();
         match rustix::io::write(stdin, &bytes) {
-            Ok(length) if length == bytes.len() => {
-                answer.send(Reply::Done(Box::new(self.snapshot())));
+            Ok(length) if length == bytes.len() => Ok(()),
+            Ok(_) => {
+                Err("it took only a part of the line: the pipe to its input is full".to_owned())
             }
-            Ok(_) => answer.fail("it took only a part of the line: the pipe to its input is full"),
-            Err(error) => answer.fail(format!(
+            Err(error) => Err(format!(
                 "it does not take the line: {}",
                 io::Error::from(error)
             )),

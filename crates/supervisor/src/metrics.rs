@@ -9,6 +9,7 @@ use telemetry::metrics::{AppMetrics, Carried};
 
 use super::Supervisor;
 use super::endpoint::{Answer, Question};
+use super::folders::Folders;
 use super::reports::used_by;
 
 impl Supervisor {
@@ -29,25 +30,10 @@ impl Supervisor {
                 let _ = answer.send(Answer { is_ready, metrics });
             }
             Question::Unbound(address, error) => {
-                let reason = self.why_unbound(address, &error);
+                let reason = self.folders.why_unbound(address, &error);
                 let address = address.to_string();
                 self.event(Event::MetricsFailing { address, reason });
             }
-        }
-    }
-
-    /// What keeps the metrics from an address, and who, if somebody has it.
-    fn why_unbound(&self, address: SocketAddr, error: &io::Error) -> String {
-        let holder = match error.kind() {
-            io::ErrorKind::AddrInUse => listener_at(address.port()),
-            _ => None,
-        };
-        let Some(holder) = holder else {
-            return error.to_string();
-        };
-        match self.folders.other_app_of(&holder) {
-            Some(app) => format!("it is in use by {holder} of the app {app}"),
-            None => format!("it is in use by {holder}"),
         }
     }
 
@@ -92,5 +78,22 @@ impl Supervisor {
     /// Whether the app can be sent work: an instance is ready, and the app is not being stopped.
     fn is_ready_for_work(&self) -> bool {
         !self.shutdown.is_ahead() && self.instances.any_ready()
+    }
+}
+
+impl Folders {
+    /// What keeps the metrics from an address, and who, if somebody has it.
+    fn why_unbound(&self, address: SocketAddr, error: &io::Error) -> String {
+        let holder = match error.kind() {
+            io::ErrorKind::AddrInUse => listener_at(address.port()),
+            _ => None,
+        };
+        let Some(holder) = holder else {
+            return error.to_string();
+        };
+        match self.other_app_of(&holder) {
+            Some(app) => format!("it is in use by {holder} of the app {app}"),
+            None => format!("it is in use by {holder}"),
+        }
     }
 }

@@ -2,15 +2,19 @@
 //! memory.
 
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::process::Pid;
 
 use super::Supervisor;
 use super::instance::{self, Rest, State};
+use super::instances::Instances;
+use config::App;
 use process::memory;
 use process::tree;
 use telemetry::events::{Event, Trigger};
+use telemetry::ids::Instance;
 use triggers::schedule::Alarm;
 use triggers::watch::{self, Change, Watcher};
 
@@ -69,37 +73,44 @@ impl Renewal {
     pub(super) fn is_waiting(&self) -> bool {
         self.alarm.is_some() || self.watcher.is_some()
     }
-}
 
-impl Supervisor {
-    /// Sets the triggers as the app wants them.
-    pub(super) fn set_triggers(&mut self) {
-        let app = self.app.clone();
+    /// Sets the triggers as the app wants them; which of them there cannot be, and why. `own` are the files that
+    /// we write in the app's name.
+    fn set(&mut self, app: &App, own: Vec<PathBuf>, now: Duration) -> Vec<(&'static str, String)> {
         let mut faults = Vec::new();
-        self.renewal.memory_check = app.max_memory.map(|_| self.now() + memory::INTERVAL);
-        self.renewal.alarm = None;
+        self.memory_check = app.max_memory.map(|_| now + memory::INTERVAL);
+        self.alarm = None;
         if let Some(cron) = &app.cron {
             match cron.schedule().and_then(|it| Ok(Alarm::new(it)?)) {
-                Ok(alarm) => self.renewal.alarm = Some(alarm),
+                Ok(alarm) => self.alarm = Some(alarm),
                 Err(error) => faults.push(("cron_restart", error.to_string())),
             }
         }
-        self.renewal.watcher = None;
+        self.watcher = None;
         if let Some(watched) = &app.watch {
             let settings = watch::Settings {
                 paths: &watched.paths,
                 ignore: &watched.ignore,
                 cwd: &app.cwd,
-                own: self.folders.own_files(&app, self.instances.iter()),
+                own,
                 delay: watched.delay,
                 follow_links: watched.follow_links,
             };
             match Watcher::new(&settings) {
-                Ok(watcher) => self.renewal.watcher = Some(watcher),
+                Ok(watcher) => self.watcher = Some(watcher),
                 Err(error) => faults.push(("watch", error.to_string())),
             }
         }
-        for (trigger, reason) in faults {
+        faults
+    }
+}
+
+impl Supervisor {
+    /// Sets the triggers as the app wants them.
+    pub(super) fn set_triggers(&mut self) {
+        let now = self.now();
+        let own = self.folders.own_files(&self.app, self.instances.iter());
+        for (trigger, reason) in self.renewal.set(&self.app, own, now) {
             let trigger = trigger.to_owned();
             self.event(Event::NoTrigger { trigger, reason });
         }
@@ -172,32 +183,35 @@ impl Supervisor {
             return;
         };
         self.renewal.memory_check = Some(now + memory::INTERVAL);
-        for instance in self.instances.numbers() {
-            let Some(slot) = self.instances.slot(instance) else {
-                continue;
-            };
+        for (instance, used) in self.instances.over_memory(limit) {
+            self.event(Event::Renewing {
+                trigger: Trigger::Memory {
+                    instance,
+                    used,
+                    limit,
+                },
+            });
+            self.renew_in_turn(vec![instance], false);
+        }
+    }
+}
+
+impl Instances {
+    /// Those that use more memory than this, and how much.
+    fn over_memory(&self, limit: u64) -> Vec<(Instance, u64)> {
+        let used = self.iter().filter_map(|slot| {
             // One that is being replaced gives its memory back soon.
             let runs = matches!(slot.lifecycle.state(), State::Running(_));
-            let process = slot.current().filter(|_| runs);
-            let used = process.and_then(|process| {
-                let pid = Pid::from_raw(process.pid)?;
-                let others = || match &process.group {
-                    // What has detached itself is in it too.
-                    Some(group) => group.processes(),
-                    None => tree::descendants(pid),
-                };
-                memory::excess(pid, others, limit)
-            });
-            if let Some(used) = used {
-                self.event(Event::Renewing {
-                    trigger: Trigger::Memory {
-                        instance,
-                        used,
-                        limit,
-                    },
-                });
-                self.renew_in_turn(vec![instance], false);
-            }
-        }
+            let process = slot.current().filter(|_| runs)?;
+            let pid = Pid::from_raw(process.pid)?;
+            let others = || match &process.group {
+                // What has detached itself is in it too.
+                Some(group) => group.processes(),
+                None => tree::descendants(pid),
+            };
+            let used = memory::excess(pid, others, limit)?;
+            Some((slot.instance, used))
+        });
+        used.collect()
     }
 }

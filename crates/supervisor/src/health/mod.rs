@@ -14,6 +14,7 @@ use tokio::sync::mpsc;
 
 use super::Supervisor;
 use super::instance::{self, RunId, SETTLED, State};
+use super::instances::Instances;
 use super::listeners::RunOf;
 use config::{App, Check};
 use connection::Asked;
@@ -90,38 +91,8 @@ impl Supervisor {
 
     /// Begins the checks that are due.
     pub(super) fn check_health(&mut self, now: Duration) {
-        for instance in self.instances.numbers() {
-            let Some(slot) = self.instances.slot(instance) else {
-                continue;
-            };
-            let serves = slot.lifecycle.current().map(|run| run.id);
-            let starts = slot.lifecycle.starting();
-            let waits_for_ready = slot.waits_for_ready();
-            let mut due = Vec::new();
-            for process in &mut slot.processes {
-                let run = process.run;
-                let Some(health) = process.health.as_mut() else {
-                    continue;
-                };
-                if health.due().is_none_or(|at| at > now) {
-                    continue;
-                }
-                if serves != Some(run) && starts.is_none_or(|(new, _)| new != run) {
-                    // It is on its way out.
-                    health.ends();
-                    continue;
-                }
-                if starts == Some((run, None)) && !waits_for_ready {
-                    // There is none before it to tell what it should listen on.
-                    let listening = process.listening.listens();
-                    health.awaited.get_or_insert(listening);
-                }
-                health.begins();
-                due.push((run, health.rules().clone()));
-            }
-            for (run, rules) in due {
-                self.begin_check(RunOf { instance, run }, rules);
-            }
+        for (of, rules) in self.instances.take_due_checks(now) {
+            self.begin_check(of, rules);
         }
     }
 
@@ -215,5 +186,40 @@ impl Supervisor {
             });
             self.renew_in_turn(vec![instance], false);
         }
+    }
+}
+
+impl Instances {
+    /// The checks that are due: of which processes, and how.
+    fn take_due_checks(&mut self, now: Duration) -> Vec<(RunOf, config::Health)> {
+        let mut due = Vec::new();
+        for slot in &mut self.slots {
+            let instance = slot.instance;
+            let serves = slot.lifecycle.current().map(|run| run.id);
+            let starts = slot.lifecycle.starting();
+            let waits_for_ready = slot.waits_for_ready();
+            for process in &mut slot.processes {
+                let run = process.run;
+                let Some(health) = process.health.as_mut() else {
+                    continue;
+                };
+                if health.due().is_none_or(|at| at > now) {
+                    continue;
+                }
+                if serves != Some(run) && starts.is_none_or(|(new, _)| new != run) {
+                    // It is on its way out.
+                    health.ends();
+                    continue;
+                }
+                if starts == Some((run, None)) && !waits_for_ready {
+                    // There is none before it to tell what it should listen on.
+                    let listening = process.listening.listens();
+                    health.awaited.get_or_insert(listening);
+                }
+                health.begins();
+                due.push((RunOf { instance, run }, health.rules().clone()));
+            }
+        }
+        due
     }
 }
