@@ -138,12 +138,11 @@ impl Supervisor {
         // its way already. Read the other way round, a socket could listen before its notice is heard.
         let listening = silence::listeners();
         self.hear_notices();
-        let library = self.spawner.library().to_owned();
+        let library = self.spawner.library();
         let private = &self.app.private_ports;
         let is_known =
             |entry: &Entry| self.dispatch.knows(entry) || private.contains(&entry.local.port());
         let unknown: Vec<Entry> = listening.into_iter().filter(|it| !is_known(it)).collect();
-        let mut events = Vec::new();
         let mut unfit = Vec::new();
         for slot in &mut self.instances.slots {
             for process in &mut slot.processes {
@@ -154,29 +153,30 @@ impl Supervisor {
                 let tree = silence::tree(pid);
                 let wanted = silence::wanted(&tree);
                 let verdict = silence.look(wanted, silence::is_active(&tree), now);
-                if let Some(unseen) = silence::unseen_listener(&tree, &library, &unknown) {
+                if let Some(unseen) = silence::unseen_listener(&tree, library, &unknown) {
                     process.silence = None;
                     let reason = unseen.reason;
                     slot.not_preloaded = Some(reason.clone());
                     let wanted = self.app.needs_library().filter(|_| unseen.is_sure);
                     match wanted {
                         Some(wanted) => unfit.push((instance, process.run, wanted, reason)),
-                        None => events.push(Event::NotPreloaded {
-                            instance,
-                            pid,
-                            reason,
-                        }),
+                        None => {
+                            let event = Event::NotPreloaded {
+                                instance,
+                                pid,
+                                reason,
+                            };
+                            self.reports.event(event, &self.operations);
+                        }
                     }
                 } else if verdict == Verdict::Idle {
                     process.silence = None;
                     if !self.app.pass_through && !silence::has_datagrams(&tree) {
-                        events.push(Event::Silent { instance, pid });
+                        let event = Event::Silent { instance, pid };
+                        self.reports.event(event, &self.operations);
                     }
                 }
             }
-        }
-        for event in events {
-            self.event(event);
         }
         for (instance, run, wanted, reason) in unfit {
             self.event(Event::Unfit {

@@ -5,9 +5,10 @@ use std::time::Duration;
 
 use super::Supervisor;
 use super::address_kind::{self, words};
-use super::instance;
+use super::instance::{self, RunId};
 use super::listeners::RunOf;
 use super::listening::{Kind, Standing};
+use super::slot::Slot;
 use super::spawn::Ready;
 use balance::MemberId;
 use dispatcher::ListenAddress;
@@ -80,34 +81,11 @@ impl Supervisor {
         let Some(slot) = self.instances.slot(instance) else {
             return;
         };
-        for process in &mut slot.processes {
-            process.up_at = None;
-        }
-        let mut changed = None;
-        if let Some(run) = slot.lifecycle.current()
-            && let Some(process) = slot.process(run.id)
-            && process.listening.listens() != run.listens
-        {
-            changed = Some((run.id, !run.listens));
-        }
-        let mut over = None;
-        let mut lost = None;
-        if let Some((run, old)) = slot.lifecycle.starting()
-            && !slot.waits_for_ready()
-        {
-            let at = match slot.standing(run) {
-                Standing::Up => Some(now),
-                Standing::UpAt(at) => Some(at),
-                Standing::Waits => None,
-            };
-            lost = old.filter(|_| at.is_none()).map(|_| run);
-            if at.is_some_and(|at| at <= now) {
-                over = Some(run);
-            }
-            if let Some(process) = slot.process(run) {
-                process.up_at = at.filter(|at| *at > now);
-            }
-        }
+        let Judged {
+            changed,
+            lost,
+            over,
+        } = slot.judge(now);
         if let Some((run, listening)) = changed {
             self.step(instance, instance::Event::Listens { run, listening });
         }
@@ -143,6 +121,49 @@ impl Supervisor {
         for (instance, run) in self.instances.look_at_starts(answers, now) {
             self.comes_up(instance, run, false);
         }
+    }
+}
+
+/// What is seen of the newest process of an instance, and of the one that serves.
+#[derive(Debug, Default)]
+struct Judged {
+    /// The one that serves has begun or ceased to listen.
+    changed: Option<(RunId, bool)>,
+    /// One beside it, on trial, does not listen on what is expected any more.
+    lost: Option<RunId>,
+    /// The start of this one is over.
+    over: Option<RunId>,
+}
+
+impl Slot {
+    fn judge(&mut self, now: Duration) -> Judged {
+        for process in &mut self.processes {
+            process.up_at = None;
+        }
+        let mut judged = Judged::default();
+        if let Some(run) = self.lifecycle.current()
+            && let Some(process) = self.process(run.id)
+            && process.listening.listens() != run.listens
+        {
+            judged.changed = Some((run.id, !run.listens));
+        }
+        if let Some((run, old)) = self.lifecycle.starting()
+            && !self.waits_for_ready()
+        {
+            let at = match self.standing(run) {
+                Standing::Up => Some(now),
+                Standing::UpAt(at) => Some(at),
+                Standing::Waits => None,
+            };
+            judged.lost = old.filter(|_| at.is_none()).map(|_| run);
+            if at.is_some_and(|at| at <= now) {
+                judged.over = Some(run);
+            }
+            if let Some(process) = self.process(run) {
+                process.up_at = at.filter(|at| *at > now);
+            }
+        }
+        judged
     }
 }
 
