@@ -70,6 +70,7 @@ pub use descriptors::{count_open, make_room};
 use dispatch::Dispatch;
 use ending::listen_for_signals;
 use folders::Folders;
+use health::Checks;
 use home::Exit;
 use home::control::{Call, Request, Server};
 use instances::Instances;
@@ -77,6 +78,7 @@ use keeper::Lifeline;
 pub use listeners::{Store, give_up_stored};
 use operations::Operations;
 use process::tree;
+use renewal::Renewal;
 use reports::Reports;
 use shutdown::{Afterwards, Shutdown};
 use spawn::Spawner;
@@ -97,22 +99,32 @@ pub enum Above {
     Keeper(Box<Lifeline>),
 }
 
-/// Runs one app.
+/// Runs one app. What concerns one of its parts alone is a method of that part.
 #[derive(Debug)]
 pub struct Supervisor {
     app: Rc<App>,
+    /// Where the app is found, and what is kept of it.
     folders: Folders,
     descriptors: Descriptors,
+    /// Starts processes, and hears which of them say that they are ready.
     spawner: Spawner,
+    /// Who hears of the app, and what.
     reports: Reports,
+    /// The dispatcher, and what it tells.
     dispatch: Dispatch,
     instances: Instances,
+    /// What instances have left behind.
     strays: Strays,
+    /// What was asked for, and is under way.
     operations: Operations,
-    renewal: renewal::Renewal,
-    checks: health::Checks,
+    /// What restarts instances without anybody asking.
+    renewal: Renewal,
+    /// Health checks under way.
+    checks: Checks,
+    /// How far the end of the app has come.
     shutdown: Shutdown,
     clock: Clock,
+    /// What outlives this supervisor, and what it has of the one before it.
     takeover: Takeover,
 }
 

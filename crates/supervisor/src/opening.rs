@@ -12,16 +12,18 @@ use super::clock::Clock;
 use super::descriptors::Descriptors;
 use super::dispatch::Dispatch;
 use super::folders::Folders;
+use super::health::Checks;
 use super::instances::Instances;
 use super::keeper::{self, Lifeline};
 use super::operations::Operations;
 use super::proxy_settings::proxy_settings;
+use super::renewal::Renewal;
 use super::reports::Reports;
 use super::shutdown::Shutdown;
 use super::spawn::Spawner;
 use super::strays::Strays;
 use super::takeover::{self, Takeover};
-use super::{Above, Supervisor, health, renewal};
+use super::{Above, Supervisor};
 use crate::output::Output;
 use config::ExecMode;
 use dispatcher::{Dispatcher, RegistrationSettings};
@@ -82,8 +84,8 @@ impl Supervisor {
             instances,
             strays: Strays::default(),
             operations: Operations::default(),
-            renewal: renewal::Renewal::default(),
-            checks: health::Checks::new(),
+            renewal: Renewal::default(),
+            checks: Checks::new(),
             shutdown: Shutdown::new(),
             clock: Clock::new(started),
             takeover: Takeover::new(lifeline),

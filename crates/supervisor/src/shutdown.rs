@@ -166,3 +166,74 @@ impl Shutdown {
         Some(Refusal::leaving(format!("it is being {how}")))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ms(milliseconds: u64) -> Duration {
+        Duration::from_millis(milliseconds)
+    }
+
+    fn sent(signal: Signal) -> Signalled {
+        Signalled {
+            signal,
+            by_kernel: false,
+        }
+    }
+
+    /// The guard may pass on what was sent to all.
+    #[test]
+    fn a_signal_that_comes_twice_at_once_is_one() {
+        let mut shutdown = Shutdown::new();
+        let term = sent(Signal::TERM);
+        assert_eq!(shutdown.put_off(term, ms(9000), ms(0)), PutOff::FromNowOn);
+        assert_eq!(shutdown.put_off(term, ms(9000), ms(500)), PutOff::Already);
+        assert_eq!(shutdown.put_off(term, ms(9000), ms(501)), PutOff::No);
+        assert!(shutdown.is_ahead() && !shutdown.has_begun());
+        shutdown.end_delay();
+        shutdown.begin(Some(term), ms(9000), ms(501));
+        assert!(!shutdown.hurry(ms(0), ms(1001)));
+        assert!(!shutdown.is_over(ms(9500)) && shutdown.is_over(ms(9501)));
+        assert!(shutdown.hurry(ms(100), ms(1002)));
+        assert_eq!(shutdown.next_check(), Some(ms(1102)));
+    }
+
+    #[test]
+    fn only_sigterm_is_put_off_and_only_once() {
+        let mut shutdown = Shutdown::new();
+        let no = PutOff::No;
+        assert_eq!(shutdown.put_off(sent(Signal::INT), ms(9), ms(0)), no);
+        assert_eq!(shutdown.put_off(sent(Signal::TERM), ms(0), ms(0)), no);
+        shutdown.put_off(sent(Signal::TERM), ms(9), ms(0));
+        assert_eq!(shutdown.next_check(), Some(ms(9)));
+        assert!(shutdown.end_of_delay(ms(8)).is_none());
+        assert!(shutdown.end_of_delay(ms(9)).is_some());
+        assert!(shutdown.end_of_delay(ms(9)).is_none());
+        shutdown.begin(None, ms(9), ms(9));
+        assert_eq!(shutdown.put_off(sent(Signal::TERM), ms(9), ms(9)), no);
+    }
+
+    #[test]
+    fn commands_wait_for_the_next_supervisor_when_the_app_ends() {
+        let mut shutdown = Shutdown::new();
+        let refused = |shutdown: &Shutdown, request: &Request| {
+            let refusal = shutdown.refuses(request)?;
+            serde_json::to_string(&refusal).ok()
+        };
+        let delete = Request::Delete { ids: None };
+        assert_eq!(refused(&shutdown, &Request::ReopenLogs), None);
+        shutdown.begin(None, ms(9), ms(0));
+        for request in [&Request::ReopenLogs, &delete] {
+            assert!(refused(&shutdown, request).unwrap().contains("being ended"));
+        }
+        shutdown.afterwards = Afterwards::Removed;
+        assert!(
+            refused(&shutdown, &delete)
+                .unwrap()
+                .contains("being deleted")
+        );
+        assert_eq!(refused(&shutdown, &Request::Status), None);
+        assert_eq!(refused(&shutdown, &Request::Kill), None);
+    }
+}
