@@ -120,7 +120,8 @@ impl Supervisor {
         for (instance, lasts) in self.instances.hung(limit, now) {
             let trigger = Trigger::Hang { instance, lasts };
             self.event(Event::Renewing { trigger });
-            self.renew_in_turn(vec![instance], false);
+            self.operations
+                .renew_in_turn(vec![instance], false, self.clock.now());
         }
     }
 

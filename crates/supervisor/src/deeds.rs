@@ -95,7 +95,9 @@ impl Supervisor {
                 if let Some(pipes) = spawned.output {
                     self.capture((instance, id), pipes, Default::default(), &app);
                 }
-                self.write_pid_file(&app, id, spawned.pid);
+                if let Err(failing) = self.folders.write_pid_file(&app, id, spawned.pid) {
+                    self.event(failing);
+                }
                 // Now: an instance of which nothing is noted is nobody's when the supervisor is killed.
                 self.takeover.unnoted = true;
                 self.note();
@@ -257,8 +259,11 @@ impl Supervisor {
             slot.out_of_memory = out_of_memory;
         }
         self.strays.leave(group);
-        if let Some(app) = ended {
-            self.remove_pid_file(&app, instance);
+        if let Some(app) = ended
+            && let Some(slot) = self.instances.get(instance)
+            && let Err(failing) = self.folders.remove_pid_file(&app, slot)
+        {
+            self.event(failing);
         }
         let at_rest = matches!(next, Next::Errored { .. } | Next::Ended);
         if at_rest || matches!(next, Next::Restart { .. }) {

@@ -11,7 +11,6 @@ use config::{App, ExecMode};
 use dispatcher::LEAST_RESERVE;
 use telemetry::events::Event;
 
-use super::Supervisor;
 use super::instances::Instances;
 
 /// So many have room in the kernel's table from the beginning, at 8 bytes each.
@@ -154,6 +153,16 @@ impl Descriptors {
         requests.and_then(|_| shortage(self.holdings(app), instances))
     }
 
+    /// What there is to tell if that is more. Where requests are placed, the clients' connections are ours.
+    pub(super) fn warning(&self, app: &App, instances: usize) -> Option<Event> {
+        let (limit, needed) = self.lacking(app, instances)?;
+        Some(Event::FewDescriptors {
+            limit,
+            needed,
+            instances,
+        })
+    }
+
     /// Whether there may be so many instances.
     ///
     /// # Errors
@@ -215,19 +224,6 @@ impl Descriptors {
         Holdings {
             ours: holdings.ours.saturating_add(self.inherited),
             ..holdings
-        }
-    }
-}
-
-impl Supervisor {
-    /// Where requests are placed, the clients' connections are ours.
-    pub(super) fn say_if_descriptors_are_few(&mut self) {
-        if let Some((limit, needed)) = self.descriptors.lacking(&self.app, self.instances.len()) {
-            self.event(Event::FewDescriptors {
-                limit,
-                needed,
-                instances: self.instances.len(),
-            });
         }
     }
 }

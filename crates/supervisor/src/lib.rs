@@ -48,7 +48,6 @@ mod slot;
 mod span;
 mod spawn;
 mod starving;
-mod stats;
 mod strays;
 pub mod succession;
 mod takeover;
@@ -170,7 +169,9 @@ impl Supervisor {
         let guard = getppid();
         rustix::process::set_parent_process_death_signal(Some(GUARD_ENDED))
             .context("watching the guard")?;
-        self.say_if_descriptors_are_few();
+        if let Some(few) = self.descriptors.warning(&self.app, self.instances.len()) {
+            self.event(few);
+        }
         self.set_triggers();
         self.reports.serve(self.app.metrics);
         self.settle_survivors();

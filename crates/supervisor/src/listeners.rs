@@ -3,18 +3,14 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::io;
-use std::net::SocketAddr;
 use std::os::fd::OwnedFd;
 use std::time::Duration;
 
-use anyhow::bail;
-
-use super::Supervisor;
 use super::instance::{RunId, State};
 use super::instances::Instances;
 use super::listening::Kind;
 use balance::MemberId;
-use dispatcher::{HeldBy, ListenAddress};
+use dispatcher::ListenAddress;
 use home::control::ListenerView;
 use telemetry::figures::{Foreign, ListenerFigures};
 use telemetry::ids::Instance;
@@ -206,55 +202,6 @@ enum Want {
     None,
     Until(Duration),
     Open,
-}
-
-impl Supervisor {
-    /// Takes over the listening sockets that a killed supervisor of the app has left.
-    #[must_use]
-    pub fn with_left(self, mut sockets: Vec<OwnedFd>) -> Self {
-        // The metrics endpoint opens its own again.
-        sockets.retain(|socket| {
-            let address = rustix::net::getsockname(socket).map(SocketAddr::try_from);
-            !matches!(address, Ok(Ok(address)) if Some(address) == self.app.metrics)
-        });
-        self.adopt(sockets, HeldBy::Us)
-    }
-
-    /// Listens at sockets that another process, such as systemd, holds and listens on with later.
-    ///
-    /// # Errors
-    /// If the app shares no sockets.
-    pub fn with_lent(self, sockets: Vec<OwnedFd>) -> anyhow::Result<Self> {
-        if !sockets.is_empty() && !self.dispatch.shares() {
-            bail!("sockets were passed (LISTEN_FDS), and an app in fork mode gets none of them");
-        }
-        Ok(self.adopt(sockets, HeldBy::Lender))
-    }
-
-    /// Has `store` keep the listeners while the app does not run, which has kept `sockets` from its last run. It
-    /// gets a copy of each that is new, and gives up those that are shut down.
-    #[must_use]
-    pub fn with_store(mut self, sockets: Vec<OwnedFd>, store: Option<Store>) -> Self {
-        if !self.dispatch.shares() {
-            // The app itself opens its ports now.
-            give_up_stored(sockets);
-            return self;
-        }
-        self.dispatch.listeners.store = store;
-        self.adopt(sockets, HeldBy::Store)
-    }
-
-    fn adopt(mut self, sockets: Vec<OwnedFd>, held_by: HeldBy) -> Self {
-        let instances = self.instances.numbers();
-        self.dispatch.adopt(sockets, held_by, &instances);
-        self
-    }
-
-    /// Closes the listeners that nobody wants any more.
-    pub(super) fn close_unclaimed(&mut self) {
-        let now = self.now();
-        self.dispatch.close_unclaimed(&self.instances, now);
-    }
 }
 
 impl Instances {

@@ -1,11 +1,11 @@
-//! What is measured of the app, when somebody asks.
+//! What is measured of the app, when somebody asks or it is time to show it.
 
 use std::io;
 use std::net::SocketAddr;
 
 use process::sockets::listener_at;
 use telemetry::events::Event;
-use telemetry::metrics::{AppMetrics, Carried};
+use telemetry::metrics::AppMetrics;
 
 use super::Supervisor;
 use super::endpoint::{Answer, Question};
@@ -13,13 +13,6 @@ use super::folders::Folders;
 use super::reports::used_by;
 
 impl Supervisor {
-    /// Counts on from what killed supervisors of the app have told.
-    #[must_use]
-    pub fn with_counted(mut self, counted: Carried) -> Self {
-        self.reports.before = counted;
-        self
-    }
-
     /// Answers what came in over the metrics endpoint.
     pub(super) async fn asked(&mut self, question: Question) {
         match question {
@@ -34,6 +27,20 @@ impl Supervisor {
                 let address = address.to_string();
                 self.event(Event::MetricsFailing { address, reason });
             }
+        }
+    }
+
+    /// Shows what was counted.
+    pub(super) async fn show_figures(&mut self) {
+        self.dispatch.count().await;
+        let listeners = self.dispatch.figures.clone();
+        self.reports.output.event(&Event::Figures { listeners });
+    }
+
+    /// Shows what was counted, if it is time.
+    pub(super) async fn show_figures_in_time(&mut self) {
+        if self.clock.stats_are_due() {
+            self.show_figures().await;
         }
     }
 

@@ -188,6 +188,12 @@ impl Supervisor {
         }
     }
 
+    /// Closes the listeners that nobody wants any more.
+    pub(super) fn close_unclaimed(&mut self) {
+        let now = self.now();
+        self.dispatch.close_unclaimed(&self.instances, now);
+    }
+
     /// The workers of a process group have nothing to do any more.
     pub(super) fn drained(&mut self, group: i32) {
         if let Some((instance, run)) = self.instances.run_with(group) {

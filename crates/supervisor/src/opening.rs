@@ -1,10 +1,11 @@
 //! How a supervisor begins: with what is kept of its app, and with what another one has left.
 
-use std::os::fd::AsRawFd;
+use std::net::SocketAddr;
+use std::os::fd::{AsRawFd, OwnedFd};
 use std::rc::Rc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 use rustix::process::{DumpableBehavior, getpid, getppid};
 use sys::LeftOpen;
 
@@ -15,6 +16,7 @@ use super::folders::Folders;
 use super::health::Checks;
 use super::instances::Instances;
 use super::keeper::{self, Lifeline};
+use super::listeners::{Store, give_up_stored};
 use super::operations::Operations;
 use super::proxy_settings::proxy_settings;
 use super::renewal::Renewal;
@@ -26,10 +28,12 @@ use super::takeover::{self, Takeover};
 use super::{Above, Supervisor};
 use crate::output::Output;
 use config::ExecMode;
-use dispatcher::{Dispatcher, RegistrationSettings};
+use dispatcher::{Dispatcher, HeldBy, RegistrationSettings};
+use home::control::Answer;
 use home::runtime_folder::RuntimeFolder;
 use home::{Claim, Record};
 use process::cgroup::Branch;
+use telemetry::metrics::Carried;
 
 impl Supervisor {
     /// Opens the door, and makes everything ready to run. With a lifeline, instances outlive this supervisor,
@@ -98,6 +102,73 @@ impl Supervisor {
         let mut supervisor = supervisor.with_left(listening);
         supervisor.takeover.left = Some((notes.unwrap_or_default(), left));
         Ok(supervisor)
+    }
+
+    /// Shows what was counted, so often and at the end.
+    pub fn with_stats(mut self, every: Option<Duration>) -> Self {
+        self.clock.set_stats(every);
+        self
+    }
+
+    /// Calls `beat` at this interval while the supervisor's loop turns.
+    #[must_use]
+    pub fn with_heartbeat(mut self, every: Option<Duration>, beat: fn()) -> Self {
+        self.clock.set_heartbeat(every, beat);
+        self
+    }
+
+    /// Answers when all is up that is started at the beginning, or is known not to be.
+    pub fn with_answer(mut self, answer: Option<Answer>) -> Self {
+        self.operations.awaits_start = answer;
+        self
+    }
+
+    /// Counts on from what killed supervisors of the app have told.
+    #[must_use]
+    pub fn with_counted(mut self, counted: Carried) -> Self {
+        self.reports.before = counted;
+        self
+    }
+
+    /// Takes over the listening sockets that a killed supervisor of the app has left.
+    #[must_use]
+    pub fn with_left(self, mut sockets: Vec<OwnedFd>) -> Self {
+        // The metrics endpoint opens its own again.
+        sockets.retain(|socket| {
+            let address = rustix::net::getsockname(socket).map(SocketAddr::try_from);
+            !matches!(address, Ok(Ok(address)) if Some(address) == self.app.metrics)
+        });
+        self.adopt(sockets, HeldBy::Us)
+    }
+
+    /// Listens at sockets that another process, such as systemd, holds and listens on with later.
+    ///
+    /// # Errors
+    /// If the app shares no sockets.
+    pub fn with_lent(self, sockets: Vec<OwnedFd>) -> anyhow::Result<Self> {
+        if !sockets.is_empty() && !self.dispatch.shares() {
+            bail!("sockets were passed (LISTEN_FDS), and an app in fork mode gets none of them");
+        }
+        Ok(self.adopt(sockets, HeldBy::Lender))
+    }
+
+    /// Has `store` keep the listeners while the app does not run, which has kept `sockets` from its last run. It
+    /// gets a copy of each that is new, and gives up those that are shut down.
+    #[must_use]
+    pub fn with_store(mut self, sockets: Vec<OwnedFd>, store: Option<Store>) -> Self {
+        if !self.dispatch.shares() {
+            // The app itself opens its ports now.
+            give_up_stored(sockets);
+            return self;
+        }
+        self.dispatch.listeners.store = store;
+        self.adopt(sockets, HeldBy::Store)
+    }
+
+    fn adopt(mut self, sockets: Vec<OwnedFd>, held_by: HeldBy) -> Self {
+        let instances = self.instances.numbers();
+        self.dispatch.adopt(sockets, held_by, &instances);
+        self
     }
 
     /// Starts the dispatcher, if the app needs one and there is none.

@@ -3,40 +3,29 @@
 use std::io;
 use std::path::Path;
 
-use super::Supervisor;
 use super::folders::Folders;
 use super::slot::Slot;
 use config::App;
 use safe_files::Rights;
 use telemetry::events::Event;
-use telemetry::ids::{Instance, InstanceId};
-
-impl Supervisor {
-    /// Writes an instance's PID to its file. An app does not end for want of it.
-    pub(super) fn write_pid_file(&mut self, app: &App, id: InstanceId, pid: i32) {
-        if let Err(failing) = self.folders.write_pid_file(app, id, pid) {
-            self.event(failing);
-        }
-    }
-
-    /// Removes the file of a process that was started as `app` and has ended, unless another
-    /// process of its instance has written its own PID there.
-    pub(super) fn remove_pid_file(&mut self, app: &App, instance: Instance) {
-        if let Some(slot) = self.instances.get(instance)
-            && let Err(failing) = self.folders.remove_pid_file(app, slot)
-        {
-            self.event(failing);
-        }
-    }
-}
+use telemetry::ids::InstanceId;
 
 impl Folders {
-    fn write_pid_file(&self, app: &App, id: InstanceId, pid: i32) -> Result<(), Event> {
+    /// Writes an instance's PID to its file. An app does not end for want of it.
+    ///
+    /// # Errors
+    /// If it cannot be written: what there is to tell then.
+    pub(super) fn write_pid_file(&self, app: &App, id: InstanceId, pid: i32) -> Result<(), Event> {
         let pid = pid.to_string();
         self.with_pid_file(app, id, |rights, path| rights.replace(path, pid.as_bytes()))
     }
 
-    fn remove_pid_file(&self, app: &App, slot: &Slot) -> Result<(), Event> {
+    /// Removes the file of a process of this instance that was started as `app` and has ended, unless another
+    /// one has written its own PID there.
+    ///
+    /// # Errors
+    /// If it cannot be removed: what there is to tell then.
+    pub(super) fn remove_pid_file(&self, app: &App, slot: &Slot) -> Result<(), Event> {
         let Some(home) = &self.home else {
             return Ok(());
         };

@@ -173,7 +173,8 @@ impl Supervisor {
                 self.step(instance, instance::Event::Renew);
             }
         }
-        self.renew_in_turn(serve, urgent);
+        self.operations
+            .renew_in_turn(serve, urgent, self.clock.now());
     }
 
     /// Looks for instances that use too much memory; they are reloaded.
@@ -191,7 +192,8 @@ impl Supervisor {
                     limit,
                 },
             });
-            self.renew_in_turn(vec![instance], false);
+            self.operations
+                .renew_in_turn(vec![instance], false, self.clock.now());
         }
     }
 }

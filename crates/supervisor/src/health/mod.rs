@@ -184,7 +184,8 @@ impl Supervisor {
                     reason,
                 },
             });
-            self.renew_in_turn(vec![instance], false);
+            self.operations
+                .renew_in_turn(vec![instance], false, self.clock.now());
         }
     }
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use super::{Goal, Operation, Operations};
-use crate::Supervisor;
 use crate::instance::State;
 use crate::instances::Instances;
 use crate::slot::Slot;
@@ -27,20 +26,18 @@ impl Operation {
     }
 }
 
-impl Supervisor {
+impl Operations {
     /// Reloads instances that no command has asked for.
     ///
     /// A changed file is urgent: a successor that starts may have read the file as it was. Otherwise a
     /// successor on its way is new enough; were it dropped, a calendar that comes more often than a
     /// worker starts would let none come up.
-    pub(crate) fn renew_in_turn(&mut self, instances: Vec<Instance>, urgent: bool) {
-        let now = self.now();
-        self.operations.renew(instances, urgent, now);
-    }
-}
-
-impl Operations {
-    fn renew(&mut self, mut instances: Vec<Instance>, urgent: bool, begun: Duration) {
+    pub(crate) fn renew_in_turn(
+        &mut self,
+        mut instances: Vec<Instance>,
+        urgent: bool,
+        begun: Duration,
+    ) {
         let mut earlier: Vec<_> = self.all.iter_mut().collect();
         earlier.retain(|it| it.is_internal());
         if urgent {
