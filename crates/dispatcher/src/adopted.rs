@@ -1,5 +1,4 @@
-//! Listening sockets from outside: a killed supervisor has left them, or systemd passes them; and those that
-//! it stores.
+//! Listening sockets that systemd passes or stores, or that a killed supervisor has left.
 //!
 //! A TCP socket becomes a listener, at which clients wait for workers. A Unix socket is closed, and its path
 //! stays: the dispatcher may not remove it, for the rights of the worker that bound it are not known any
@@ -52,9 +51,8 @@ pub(super) fn adopt(socket: OwnedFd, held_by: HeldBy, cx: &mut Context) -> Optio
     Some(address)
 }
 
-/// A copy of a listener's socket for somebody who stores it; `None` where nobody would want it back: of a
-/// socket that another process holds already, of a port that the kernel chose, and of Unix sockets, whose
-/// paths are in nobody's way.
+/// A copy of a listener's socket for somebody who stores it. `None` where that is of no use: another process
+/// holds the socket already, the kernel chose the port, or it is a Unix socket, whose path the next run can bind anyway.
 pub(super) fn to_store(address: &ListenAddress, cx: &Context) -> Option<OwnedFd> {
     let listener = cx.listeners.all.get(&cx.listeners.at(address)?)?;
     let wanted = listener.held_by == HeldBy::Us && !listener.chosen && address.is_tcp();
@@ -62,8 +60,8 @@ pub(super) fn to_store(address: &ListenAddress, cx: &Context) -> Option<OwnedFd>
     copy?.ok()
 }
 
-/// Somebody stores a listener's socket.
-pub(super) fn is_stored(address: &ListenAddress, cx: &mut Context) {
+/// Notes that somebody stores a listener's socket.
+pub(super) fn mark_stored(address: &ListenAddress, cx: &mut Context) {
     if let Some(id) = cx.listeners.at(address)
         && let Some(listener) = cx.listeners.all.get_mut(&id)
     {

@@ -5,9 +5,12 @@
 //! Where the whole app stops there are no others: listeners are closed, workers serve what has been
 //! accepted, and idle connections are closed.
 
+use std::collections::BTreeSet;
+
 use balance::{MemberId, Nanos};
 
 use super::channel::Channel;
+use super::ids::ListenerId;
 use super::members::Members;
 use super::notice::Notice;
 use super::notices::Notices;
@@ -26,9 +29,10 @@ const LONGEST_LOOK: Nanos = 320_000_000;
 pub struct Drain {
     /// Their process group.
     pub group: i32,
-    /// The app stops, and no other worker follows. Listeners and idle connections are closed;
-    /// what has been accepted is still served, also over a connection whose first request comes soon. Otherwise these workers get nothing more, and what they
-    /// have not taken and idle connections go to others: those that are up, or come up next.
+    /// The app stops, and no other worker follows. Listeners and idle connections are closed; what has been
+    /// accepted is still served, also over a connection whose first request comes soon. Otherwise these workers
+    /// get nothing more, and what they have not taken and idle connections go to others: those that are up, or
+    /// come up next.
     pub for_good: bool,
     /// Connections are waited for of which it is not known whether a request is in progress, too:
     /// upgraded ones, streams of events, and what is no HTTP.
@@ -76,8 +80,8 @@ impl Draining {
         groups.any(|group| group.drain.for_good && group.members.contains(&member))
     }
 
-    /// Looks at those that drain when it is time, or when something has changed. The groups come back that have no
-    /// work any more while their app stops: they are about to end, and get nothing while others are there.
+    /// Looks at those that drain when it is time, or when something has changed. Returns the groups that have no work
+    /// any more while their app stops: they are about to end, and should get nothing while others are there.
     pub(super) fn look(
         &mut self,
         now: Nanos,
@@ -93,10 +97,12 @@ impl Draining {
             return Vec::new();
         }
         let mut done = Vec::new();
+        let awaiting = self.awaiting(members, placement);
         self.groups.retain_mut(|group| {
             let drain = group.drain;
-            let gets_more =
-                |id: &MemberId| drain.for_good && gets_more(*id, members, workers, placement);
+            let gets_more = |id: &MemberId| {
+                drain.for_good && gets_more(*id, &awaiting, members, workers, placement)
+            };
             let of_group = group.members.iter().copied();
             let others: Vec<_> = of_group.filter(|id| !gets_more(id)).collect();
             let awaited = &mut group.awaited;
@@ -115,15 +121,30 @@ impl Draining {
         }
         done
     }
+
+    /// The listeners of an app that stops whose clients are about to ask for something.
+    fn awaiting(&self, members: &Members, placement: &Placement) -> BTreeSet<ListenerId> {
+        let stopping = self.groups.iter().filter(|group| group.drain.for_good);
+        let ending = stopping.flat_map(|group| &group.members);
+        let listeners = ending.filter_map(|id| members.listener_of(*id));
+        let mut listeners: BTreeSet<_> = listeners.collect();
+        // All clients are looked at for that: once for each listener.
+        listeners.retain(|id| placement.awaits_first_requests(*id));
+        listeners
+    }
 }
 
 /// Whether something has been accepted that a member may have, and has not taken, or is about to arrive.
-fn gets_more(id: MemberId, members: &Members, workers: &Workers, placement: &Placement) -> bool {
+fn gets_more(
+    id: MemberId,
+    awaiting: &BTreeSet<ListenerId>,
+    members: &Members,
+    workers: &Workers,
+    placement: &Placement,
+) -> bool {
     let Some(member) = members.all.get(&id).filter(|member| member.joined) else {
         return false;
     };
     let untaken = workers.channels.get(&id).map_or(0, Channel::connections);
-    placement.waiting(member.listener) > 0
-        || untaken > 0
-        || placement.awaits_first_requests(member.listener)
+    placement.waiting(member.listener) > 0 || untaken > 0 || awaiting.contains(&member.listener)
 }

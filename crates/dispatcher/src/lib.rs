@@ -182,21 +182,21 @@ impl Dispatcher {
 
     /// A copy of the socket of the listener at this address, for somebody who keeps it while the app does not run.
     /// `None` if it is of no use there: it is kept already, its port was chosen by the kernel, or it is no TCP
-    /// socket. Once it is kept, [`Self::is_stored`] is to be called.
+    /// socket. Once it is kept, [`Self::mark_stored`] is to be called.
     pub fn to_store(&self, address: &ListenAddress) -> Option<OwnedFd> {
         let address = address.clone();
         let copy = self.commands.run(move |cx| adopted::to_store(&address, cx));
         copy.ok().flatten()
     }
 
-    /// Somebody keeps the socket of the listener at this address. It is shut down when the listener ends, and not
-    /// when the app stops.
-    pub fn is_stored(&self, address: &ListenAddress) {
+    /// Notes that somebody keeps the socket of the listener at this address: it is shut down when the listener ends,
+    /// and not when the app stops.
+    pub fn mark_stored(&self, address: &ListenAddress) {
         let address = address.clone();
         // If the thread has ended there is nothing left to shut down.
         let _ = self
             .commands
-            .run(move |cx| adopted::is_stored(&address, cx));
+            .run(move |cx| adopted::mark_stored(&address, cx));
     }
 
     /// Does nothing more until what this returns is dropped: all is noted for another supervisor, and stays so.

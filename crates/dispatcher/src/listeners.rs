@@ -55,8 +55,8 @@ pub(super) struct Listener {
     pub(super) sockaddr: Address,
     /// Whether the epoll tells of new connections.
     accepting: bool,
-    /// Who connects stays in the backlog until the first worker is there: the app may stop before, and its next run
-    /// finds them there. Of a socket that nobody else holds they would be lost in either way.
+    /// Clients stay in the backlog until the first worker is there. The app may stop before, and its next run finds
+    /// them there; the backlog of a socket that nobody else holds ends with the app anyway.
     awaits_worker: bool,
     /// The app stops: it accepts no more, and its workers serve what it has accepted.
     pub(super) shut: bool,
@@ -119,8 +119,8 @@ impl Listener {
         self.awaits_worker = true;
     }
 
-    /// A worker is there.
-    pub(super) fn has_worker(&mut self, id: ListenerId, epoll: &OwnedFd) {
+    /// The first worker is there, or another one: clients are accepted.
+    pub(super) fn worker_came(&mut self, id: ListenerId, epoll: &OwnedFd) {
         if std::mem::take(&mut self.awaits_worker) {
             self.hear(id, true, epoll);
         }
@@ -154,7 +154,7 @@ impl Listener {
         self.shut(epoll);
     }
 
-    /// Nobody is to listen here any more, while the app goes on: what is stored is given up, and frees the port.
+    /// The listener ends while the app goes on: a stored socket is given up, which frees the port.
     pub(super) fn end(&self) {
         if self.held_by == HeldBy::Store && !self.shut {
             let _ = rustix::net::shutdown(&self.socket, rustix::net::Shutdown::Both);

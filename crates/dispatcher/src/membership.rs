@@ -159,7 +159,7 @@ pub(super) fn join(id: MemberId, cx: &mut Context) {
     listener.closing = None;
     listener.unused = false;
     listener.joined += 1;
-    listener.has_worker(at, &cx.listeners.epoll);
+    listener.worker_came(at, &cx.listeners.epoll);
     cx.placement.join(now, at, id, place, &mut cx.workers);
     if is_unwell {
         cx.placement.set_well(now, at, id, false, &mut cx.workers);

@@ -14,7 +14,7 @@ use super::address::ListenAddress;
 /// What happened that others should know.
 #[derive(Debug)]
 pub enum Notice {
-    /// Something that is told as it is, and from which nothing else follows.
+    /// An event to report, with nothing else to do.
     Event(Event),
     /// The library is loaded in this direct child.
     Loaded { pid: i32 },

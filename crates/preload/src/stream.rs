@@ -1,6 +1,6 @@
 //! A TCP connection, as the kernel knows it.
 
-use wire::Passed;
+use wire::{FIRST_REQUEST, Passed};
 
 use crate::arch::nr;
 use crate::kernel;
@@ -18,10 +18,6 @@ const INFO_LEN: usize = 136;
 const QUIET_AT: usize = 56;
 const ACKNOWLEDGED_AT: usize = 120;
 const RECEIVED_AT: usize = 128;
-
-/// The first request over a new connection is awaited for so many milliseconds: a first segment that got lost is sent
-/// again after one second (RFC 6298, section 2.1).
-const NEW_FOR: u32 = 1200;
 
 /// The kernel's counts are asked for one after the other, and bytes may arrive in between: then they
 /// do not fit together, and are asked for again.
@@ -61,7 +57,8 @@ pub(crate) fn expects_request(fd: i32, passed: Passed) -> bool {
         let bytes = info.get(QUIET_AT..).and_then(<[u8]>::first_chunk)?;
         Some(u32::from_ne_bytes(*bytes))
     });
-    passed == Passed::default() && quiet.is_some_and(|quiet| quiet < NEW_FOR)
+    passed == Passed::default()
+        && quiet.is_some_and(|quiet| u128::from(quiet) < FIRST_REQUEST.as_millis())
 }
 
 /// What has passed over an established connection; `None` if this is none.

@@ -56,7 +56,6 @@ pub use outcome::Report;
 pub use proxy::Proxy;
 pub use questions::Awaited;
 pub use settings::Settings;
-pub use timeouts::FIRST_REQUEST;
 pub use upstream::connection::make as make_pair;
 pub use workers::Workers;
 

@@ -20,10 +20,8 @@ use crate::upstream::Upstream;
 /// How often all connections are looked at: time limits are that exact.
 pub(crate) const SWEEP: Nanos = 500_000_000;
 
-/// Where the app stops, a client that has connected and not asked for anything yet is waited for so long: its request is
-/// on its way, and closing the connection would lose it. A first segment that got lost is sent again after one second
-/// (RFC 6298, section 2.1).
-pub const FIRST_REQUEST: Nanos = 1_200_000_000;
+/// [`wire::FIRST_REQUEST`] in nanoseconds.
+pub(crate) const FIRST_REQUEST: Nanos = wire::FIRST_REQUEST.as_nanos() as Nanos;
 
 /// How long a client may take to close an HTTP/2 connection after GOAWAY.
 const GOAWAY: Duration = Duration::from_secs(2);

@@ -122,7 +122,7 @@ impl Dispatch {
             // What is not kept is shut down when the app stops, as ever.
             && store(copy).is_ok()
         {
-            dispatcher.is_stored(address);
+            dispatcher.mark_stored(address);
         }
     }
 

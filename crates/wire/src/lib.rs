@@ -4,11 +4,13 @@
 //! one [`Request`] for each connection and reads one [`Reply`]; file descriptors travel beside
 //! them. On a *channel*, the socket that stands in for a worker's listener, the supervisor sends
 //! [`Handoff`]s; over a socket of its own the library gives connections back, each with what has
-//! [`Passed`] over it. A supervisor that is replaced tells its successor what has [`Moved`]. All other messages have a fixed size, so that a reader needs no allocation and can
-//! refuse whatever has another length. Both sides run on one machine: integers are in its order.
+//! [`Passed`] over it. A supervisor that is replaced tells its successor what has [`Moved`]. All other messages
+//! have a fixed size, so that a reader needs no allocation and can refuse whatever has another length. Both sides run on one machine: integers are in its order.
 
 #![no_std]
 #![forbid(unsafe_code)]
+
+use core::time::Duration;
 
 mod address;
 mod door;
@@ -30,6 +32,11 @@ pub use parked::{PARKED_LEN, Parked};
 /// The version of all messages here. A door refuses another one, and the library then passes
 /// every call through to the kernel.
 pub const VERSION: u16 = 2;
+
+/// Where the app stops, a client that has connected and not asked for anything yet is waited for so long: its request is
+/// on its way, and closing the connection would lose it. A first segment that got lost is sent again after one second
+/// (RFC 6298, section 2.1).
+pub const FIRST_REQUEST: Duration = Duration::from_millis(1200);
 
 /// Environment variable with the path of the door.
 pub const DOOR_VAR: &str = "MAITRED_DOOR";

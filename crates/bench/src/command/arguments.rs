@@ -41,7 +41,7 @@ impl Common {
     }
 }
 
-/// Threads of the load generator: so many as were asked for, or one for each core, at most 4.
+/// How many threads the load generator has: as asked for, or one for each core, at most 4.
 pub(super) fn threads(given: Option<u16>) -> usize {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     given.map_or(cores.min(4), usize::from)

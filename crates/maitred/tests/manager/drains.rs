@@ -322,10 +322,10 @@ fn a_start_while_a_stop_waits_serves_beside_it() {
     }
 }
 
-/// A worker has ended before the other one, which gives a connection back whose next request lies unread: nobody
-/// but that other one can serve it.
+/// A program that does not wait for input at the moment keeps its connection at a stop. The request that lies there
+/// unread is still served.
 #[test]
-fn what_comes_back_while_the_app_stops_goes_to_who_is_still_there() {
+fn a_request_that_lies_unread_is_in_progress() {
     // It reads nothing while it answers.
     const DEAF: &str = "
         const { existsSync } = require('fs');
@@ -347,10 +347,7 @@ fn what_comes_back_while_the_app_stops_goes_to_who_is_still_there() {
     let home = Home::new();
     home.file("app.cjs", DEAF);
     home.does(&["start", "app.cjs", "-i", "2"]);
-    let Door::Tcp(address) = home.door() else {
-        panic!("the door is a port")
-    };
-    let mut client = Client::new(address).unwrap();
+    let mut client = Client::new(address(&home)).unwrap();
     client
         .write(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n")
         .unwrap();
@@ -365,5 +362,54 @@ fn what_comes_back_while_the_app_stops_goes_to_who_is_still_there() {
     home.file("go", "");
     assert_eq!(client.bytes(4).unwrap(), b"done");
     client.receive(b"done").unwrap();
+    assert!(stop.wait().unwrap().success());
+}
+
+/// One worker has nothing to do and is asked to end, and takes its time. The other one gives back a connection whose
+/// next request lies unread: it is none for the worker that ends.
+#[test]
+fn who_is_about_to_end_gets_nothing_that_comes_back() {
+    const SLOW_TO_END: &str = "
+        const { existsSync, writeFileSync } = require('fs');
+        let ends = false;
+        require('http').createServer((q, s) => {
+            if (q.url !== '/held') return s.end(ends ? 'late' : 'done');
+            s.writeHead(200, { 'Content-Length': 8 });
+            s.write('done');
+            const timer = setInterval(() => {
+                if (!existsSync('go')) return;
+                clearInterval(timer);
+                // What the client sends now is not read before the response is complete.
+                writeFileSync('blocked', '');
+                while (!existsSync('sent'));
+                s.end('done');
+            }, 10);
+        }).listen(process.env.PORT, () => console.log('up'));
+        process.on('SIGINT', () => {
+            ends = true;
+            writeFileSync('asked', '');
+            setInterval(() => existsSync('over') && process.exit(), 10);
+        });
+    ";
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("app.cjs", SLOW_TO_END);
+    home.does(&["start", "app.cjs", "-i", "2", "--kill-timeout", "1m"]);
+    let is_there = |name: &str| home.folder().join(name).exists();
+    let mut client = Client::new(address(&home)).unwrap();
+    client
+        .write(b"GET /held HTTP/1.1\r\nHost: a\r\n\r\n")
+        .unwrap();
+    while !client.line().unwrap().is_empty() {}
+    assert_eq!(client.bytes(4).unwrap(), b"done");
+    let mut stop = spawn(home.command(&["stop", "app"]));
+    until_it_is("the idle worker is asked to end", || is_there("asked"));
+    home.file("go", "");
+    until_it_is("the other one reads nothing", || is_there("blocked"));
+    client.write(b"GET / HTTP/1.1\r\nHost: a\r\n\r\n").unwrap();
+    home.file("sent", "");
+    assert_eq!(client.bytes(4).unwrap(), b"done");
+    client.receive(b"done").unwrap();
+    home.file("over", "");
     assert!(stop.wait().unwrap().success());
 }

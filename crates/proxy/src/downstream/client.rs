@@ -90,7 +90,7 @@ impl Client {
         }
     }
 
-    /// Whether its request has still to come, and has been waited for since a moment after this one.
+    /// Whether it has not sent its next request, and has had less time for that than since this moment.
     pub(crate) fn is_new(&self, since: Nanos) -> bool {
         let came_at = match &self.phase {
             Phase::ProxyHeader => self.active_at,

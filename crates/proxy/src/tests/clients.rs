@@ -1,6 +1,7 @@
 //! Clients' connections: those that have gone, are idle, or carry something else.
 
 use super::*;
+use crate::timeouts::FIRST_REQUEST;
 
 #[test]
 fn a_client_whose_host_has_gone_is_noticed() {

@@ -88,7 +88,7 @@ impl Series {
         self.rounds.iter().map(ratio).collect()
     }
 
-    /// One scrape in each time of so many seconds, by the CPU time that maitred uses in it at full load.
+    /// The CPU time of one scrape, by what maitred uses at full load in the seconds between two scrapes.
     fn scrape_share(&self, every: f64) -> f64 {
         self.scrape / 1e6 / (self.median(0, |round| round.cores) * every)
     }

@@ -13,14 +13,14 @@ const PATIENCE: Duration = Duration::from_secs(20);
 const COUNTED: &str = "\nmaitred_connections_total{";
 const END: &str = "\n# EOF\n";
 
-/// A thread that scrapes until it is told to end.
+/// A thread that scrapes the endpoint again and again, until [`Self::finish`].
 pub(super) struct Scraper {
     end: Sender<()>,
     thread: JoinHandle<Result<u32>>,
 }
 
 impl Scraper {
-    /// Scrapes after half of this time, and then each time after the whole: in `n` times as much time, `n` times.
+    /// Scrapes for the first time after half of `every`, then at that interval: `n` times in `n` intervals.
     pub(super) fn start(port: u16, every: Duration) -> Self {
         let (end, ended) = channel();
         let thread = std::thread::spawn(move || scrape_until(&ended, port, every));

@@ -13,12 +13,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use balance::{Client, IdMap, MemberId, Nanos};
-use proxy::FIRST_REQUEST;
 use rustix::event::epoll;
 
 use crate::connection::Connection;
 use crate::ids::ListenerId;
 use crate::token::Token;
+
+/// [`wire::FIRST_REQUEST`] in nanoseconds.
+const FIRST_REQUEST: Nanos = wire::FIRST_REQUEST.as_nanos() as Nanos;
 
 /// How many of the longest idle are closed where descriptors run short.
 const BATCH: usize = 64;
