@@ -49,8 +49,11 @@ def small_debian(stack, release):
     if not tar.exists():
         ROOTS.mkdir(parents=True, exist_ok=True)
         made = tar.with_name(f"{release}.new.tar")
-        subprocess.run(["mmdebstrap", "--quiet", "--variant=essential", "--include=adduser,python3",
-                        release, made], check=True, timeout=900)
+        # What dpkg says stands in the output of a run that is not quiet.
+        done = subprocess.run(["mmdebstrap", "--variant=essential", "--include=adduser,python3", release, made],
+                              stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=900)
+        free = shutil.disk_usage(made.parent).free // 2**20
+        assert done.returncode == 0, f"{done.stdout[-4000:]}\n{free} MiB are free in {made.parent}"
         made.rename(tar)
     folder = Place(stack).folder
     subprocess.run(["tar", "-xf", tar, "-C", folder], check=True)
