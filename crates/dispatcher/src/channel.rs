@@ -42,10 +42,9 @@ pub(crate) struct Channel {
     pub(crate) loop_probe: LoopProbe,
     /// How many processes are known to accept from it.
     pub(super) acceptors: usize,
-    /// Whether something was sent, and whether something was taken. Before that it is not known
-    /// that the process which listened is the one that accepts: it may have forked others for it.
-    pub(super) sent: bool,
-    taken: bool,
+    /// Something was taken. Before that it is not known that the process which listened is the one
+    /// that accepts: it may have forked others for it.
+    is_used: bool,
     /// How many bytes were put into it, less those that were taken back.
     put: u64,
     /// Until the worker has taken so many bytes, a health check is in the channel.
@@ -82,8 +81,7 @@ impl Channel {
             theirs: Some(theirs.try_clone()?),
             loop_probe: LoopProbe::blind(),
             acceptors: 1,
-            sent: false,
-            taken: false,
+            is_used: false,
             put: 0,
             check: None,
             is_watched: false,
@@ -111,8 +109,7 @@ impl Channel {
             loop_probe,
             acceptors,
             // It has served before.
-            sent: true,
-            taken: true,
+            is_used: true,
             put: 0,
             check: None,
             is_watched: false,
@@ -206,9 +203,9 @@ impl Channel {
     /// Looks whether the worker's loop waits.
     pub(super) fn look(&mut self) -> Look {
         let look = self.loop_probe.look();
-        if look == Look::Away && !self.taken {
-            self.taken = self.sent && self.untaken() == 0;
-            if !self.taken {
+        if look == Look::Away && !self.is_used {
+            self.is_used = self.taken().is_some_and(|bytes| bytes > 0);
+            if !self.is_used {
                 return Look::Unknown;
             }
         }

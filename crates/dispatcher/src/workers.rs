@@ -95,7 +95,6 @@ impl Channels for Workers {
             }
             return Err(connection);
         }
-        channel.sent = true;
         channel.last = connection.endpoint;
         self.counts.opened(connection.endpoint, socket, member);
         Ok(())
@@ -188,6 +187,7 @@ mod tests {
     use rustix::net::{AddressFamily, SocketType, sockopt};
     use wire::HANDOFF_LEN;
 
+    use super::super::loop_probe::LoopProbe;
     use super::*;
 
     fn workers() -> (Workers, MemberId, OwnedFd) {
@@ -256,6 +256,43 @@ mod tests {
         sys::receive(theirs.as_fd(), &mut message).unwrap();
         assert_eq!(taken(&workers), Some(41));
         assert_eq!(workers.untaken(id), untaken(0, false));
+    }
+
+    /// Until something was taken, a process that does something else may have forked the one that
+    /// accepts; whatever was sent, and whoever took it back, does not change that.
+    #[test]
+    fn a_look_is_believed_once_something_was_taken() {
+        let (stay, stayed) = std::sync::mpsc::channel::<()>();
+        let (tell, told) = std::sync::mpsc::channel();
+        let thread = std::thread::spawn(move || {
+            tell.send(rustix::thread::gettid().as_raw_nonzero().get())
+                .unwrap();
+            stayed.recv().unwrap_err();
+        });
+        let tid = told.recv().unwrap();
+        let give: [fn(&mut Workers, MemberId); 2] = [
+            |workers, id| workers.send(id, connection()).unwrap(),
+            |workers, id| proxy::Workers::hand(workers, id, connection().socket, &[2, 0]).unwrap(),
+        ];
+        for give in give {
+            let (mut workers, id, theirs) = workers();
+            let mut loop_probe = LoopProbe::new(std::process::id() as i32, tid, -1, 0);
+            while loop_probe.look() != Look::Away {
+                std::thread::yield_now();
+            }
+            workers.channels.get_mut(&id).unwrap().loop_probe = loop_probe;
+            let look = |workers: &mut Workers| Channels::look(workers, id);
+            assert_eq!(look(&mut workers), Look::Unknown);
+            give(&mut workers, id);
+            assert_eq!(look(&mut workers), Look::Unknown);
+            assert!(Channels::take_back(&mut workers, id).is_some());
+            assert_eq!(look(&mut workers), Look::Unknown);
+            give(&mut workers, id);
+            sys::receive(theirs.as_fd(), &mut [0; HANDOFF_LEN]).unwrap();
+            assert_eq!(look(&mut workers), Look::Away);
+        }
+        drop(stay);
+        thread.join().unwrap();
     }
 
     /// A check is no connection of a client's, stays with its worker whatever is taken back around it,
