@@ -2,7 +2,8 @@
 
 use crate::Nanos;
 
-/// The last step of the histogram: what waited longer counts there too.
+/// The last step of the histogram: what waited longer counts there too. It begins at 17 s and has the 30 s in it
+/// after which a queue gives up, unless told otherwise.
 const STEPS: usize = 26;
 
 /// How long connections waited from their arrival to their dispatch: only those that no member

@@ -2,30 +2,31 @@
 
 use super::Channels;
 use super::member::{Basis, Member};
-use crate::times::MILLISECOND;
+use crate::times::{MILLISECOND, SLICE};
 use crate::{Look, Nanos};
 
 /// A loop that was woken comes to its channel within this much processor time: ten times what Bun,
-/// Node, Deno and Python need for it.
+/// Node, Deno and Python were measured to need for it.
 const COMPUTING: Nanos = MILLISECOND;
 
 /// A member that computed for so long without a look at its channel is blocked, whether or not
-/// another one is free.
-const BLOCKED: Nanos = 3 * MILLISECOND;
+/// another one is free: it has had a processor for a whole slice, and used it for something else.
+const BLOCKED: Nanos = SLICE;
 
 /// A member that waits in its loop and does not take what it was sent is stopped, or listens no
-/// more: a message wakes every other one at once.
-const STOPPED: Nanos = 8 * MILLISECOND;
+/// more: a message wakes every other one at once. Where another thread wakes the loop, as in Deno, that
+/// thread may have to wait for a processor first: so long beside three busy ones for each.
+const STOPPED: Nanos = 3 * SLICE;
 
 /// A member that was free when it was sent something has only come across something else, such as
-/// a pause of its garbage collector, whose helpers have to wait for processors too: nine slices of
-/// 2.8 ms, as beside nine busy threads for each processor. A blocking piece of work can begin in the
+/// a pause of its garbage collector, whose helpers have to wait for processors too: so long beside
+/// nine busy threads for each processor. A blocking piece of work can begin in the
 /// same moment, but seldom does.
-const GRACE: Nanos = 25 * MILLISECOND;
+const GRACE: Nanos = 9 * SLICE;
 
 /// A member of which nothing shows that it is blocked may wait so long for a processor: five times
-/// what a process waits among 140 others of two processors, a slice of 2.8 ms each.
-const STARVED: Nanos = 1000 * MILLISECOND;
+/// what it waits beside 70 busy threads for each.
+const STARVED: Nanos = 5 * 70 * SLICE;
 
 /// Why a member has not taken what it was sent a millisecond ago.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -1,11 +1,7 @@
 //! How fast a member takes connections.
 
 use crate::Nanos;
-use crate::times::MILLISECOND;
-
-/// A member that took so many connections in each of two milliseconds streams: its turns are so
-/// short that a look at what it does would tell nothing.
-const STREAM: u32 = 4;
+use crate::times::{MILLISECOND, STREAM};
 
 /// What a member took, millisecond by millisecond. One that finds many at once takes them all in one
 /// turn: only that it takes more in the next millisecond shows that it is done with them.
@@ -24,6 +20,8 @@ impl Pace {
         self.taken[0] = self.taken[0].saturating_add(1);
     }
 
+    /// Whether it took [`STREAM`] connections in each of two milliseconds: its turns are so short that a look at
+    /// what it does would tell nothing.
     pub(crate) fn streams(&self, now: Nanos) -> bool {
         let [present, last, before] = self.at(now).taken;
         last >= STREAM && (present >= STREAM || before >= STREAM)

@@ -6,12 +6,9 @@ use super::queue::{Queue, Waiting};
 use super::{Arrival, Loops, Next, Placed, RequestPolicy, RequestSettings, Ticket};
 use crate::passed_over;
 use crate::runs::Runs;
-use crate::times::MILLISECOND;
+use crate::times::OVERDUE;
 use crate::turns::Turns;
 use crate::{MemberId, Nanos, Waits};
-
-/// While something waits, it is looked again after this.
-const TICK: Nanos = MILLISECOND;
 
 /// Divides requests over members. It does no I/O and reads no clock.
 #[derive(Debug)]
@@ -252,7 +249,7 @@ impl RequestBalancer {
                 member.probed = loops.probe(member.id);
             }
         }
-        self.tick_at = wanted.then_some(now + TICK);
+        self.tick_at = wanted.then_some(now + OVERDUE);
         if !self.waiting.is_empty()
             && self.settings.policy == RequestPolicy::NextAvailable
             && let Some(at) = self.ask_at(now)
