@@ -5,7 +5,7 @@
 //! answer errs to one side only: what is not understood, or can be read in two ways, makes the
 //! connection [`Seen::Opaque`] for good. Nothing is repaired, and nothing is allocated.
 
-#![no_std]
+#![cfg_attr(not(test), no_std)]
 #![forbid(unsafe_code)]
 // A loop must not become a call to the strlen or memcpy of the program that the library is in.
 #![no_builtins]
@@ -14,6 +14,7 @@ mod chunked;
 mod fields;
 mod line;
 mod reader;
+mod repeat;
 mod scan;
 
 use fields::{Fields, Length};

@@ -4,6 +4,7 @@ use crate::Head;
 use crate::chunked::{Chunked, Next};
 use crate::fields::{self, Fields, Length};
 use crate::line::{Line, START, Text, is_token};
+use crate::repeat::Repeat;
 use crate::scan::{self, Scan};
 
 /// Where in a message a reader stands.
@@ -48,6 +49,7 @@ pub(crate) struct Reader {
     line: Line,
     head: Head,
     left: u64,
+    last: Repeat,
 }
 
 impl Reader {
@@ -58,6 +60,7 @@ impl Reader {
             line: Line::new(),
             head: EMPTY,
             left: 0,
+            last: Repeat::new(),
         }
     }
 
@@ -155,6 +158,7 @@ impl Reader {
         // The usual case: the lines are here as a whole.
         let mut read = 0;
         let mut begin = 0;
+        let mut fields = None;
         while let Some(mut controls) = scan::controls::<S>(bytes, begin) {
             while controls != 0 {
                 let bit = controls.trailing_zeros();
@@ -172,9 +176,25 @@ impl Reader {
                 if self.place == Place::Fields && fields::is_plain(line) {
                     continue;
                 }
+                let is_first = self.place == Place::First;
                 match self.end_line(Text::whole(line), first) {
+                    Step::More if is_first && self.place == Place::Fields => {
+                        let rest = bytes.get(read..).unwrap_or(&[]);
+                        if let Some((len, said)) = self.last.find(rest) {
+                            self.head.fields = said;
+                            self.place = Place::Start;
+                            return (read + len, Step::Head);
+                        }
+                        fields = Some(read);
+                    }
                     Step::More => {}
-                    step => return (read, step),
+                    step => {
+                        let text = fields.and_then(|at| bytes.get(at..read));
+                        if let (Some(text), Step::Head) = (text, step) {
+                            self.last.note(text, self.head.fields);
+                        }
+                        return (read, step);
+                    }
                 }
             }
             begin += scan::PART;
@@ -241,8 +261,12 @@ impl Reader {
     }
 
     fn request_line(&mut self, line: Text<'_>) -> bool {
-        let others = line.start.iter().position(|byte| !is_token(*byte));
-        let method = others.filter(|at| *at < START);
+        let method = match line.start {
+            // What is said most.
+            [b'G', b'E', b'T', b' ', ..] => Some(3),
+            others => others.iter().position(|byte| !is_token(*byte)),
+        };
+        let method = method.filter(|at| *at < START);
         let Some((method, [b' ', ..])) = method.and_then(|at| line.start.split_at_checked(at))
         else {
             return false;

@@ -11,6 +11,7 @@ pub(crate) enum Side {
     File,
 }
 
+#[derive(Clone)]
 struct Exchange {
     request: Vec<u8>,
     /// Where the request's head ends: from there on it may be answered.
@@ -31,8 +32,17 @@ pub(crate) struct Conversation {
 impl Conversation {
     pub(crate) fn new(random: &mut Rng) -> Self {
         let count = 1 + random.usize(..6);
+        let mut exchanges: Vec<Exchange> = Vec::new();
+        for at in 0..count {
+            // Clients and servers say the same again and again.
+            let next = match exchanges.get(random.usize(..=at)) {
+                Some(earlier) => earlier.clone(),
+                None => exchange(random),
+            };
+            exchanges.push(next);
+        }
         Self {
-            exchanges: (0..count).map(|_| exchange(random)).collect(),
+            exchanges,
             client: (0, 0),
             server: (0, 0),
         }
