@@ -2,6 +2,7 @@
 //! needs one of them is given that one.
 
 use crate::Settings;
+use crate::downstream::handshakes::Handshakes;
 use crate::hand_over::adopted::Adopted;
 use crate::hand_over::successor::Heir;
 use crate::io::Io;
@@ -21,6 +22,8 @@ pub(crate) struct Context {
     pub(crate) limits: Limits,
     pub(crate) ready: Ready,
     pub(crate) outcomes: Outcomes,
+    /// The threads for TLS handshakes; none without TLS.
+    pub(crate) handshakes: Option<Handshakes>,
     /// Requests that another proxy has in progress.
     pub(crate) adopted: Adopted,
     /// Who comes after this proxy.

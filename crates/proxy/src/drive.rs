@@ -58,6 +58,7 @@ pub(crate) fn drive<W: Workers>(
             drop_client(key, clients, cx);
             return;
         }
+        give_handshake(key, clients, cx);
         let has_more = take_share(key, clients, &mut cx.limits.shares);
         if step == Step::Wait && !has_more {
             return;
@@ -94,6 +95,18 @@ fn has_share(key: Key, clients: &Slab<Client>, shares: &Shares) -> bool {
         Some(session) => clients.get(session),
     };
     account.is_none_or(|account| shares.has_left(account.share, account.sharer))
+}
+
+/// A client's TLS handshake, if its step has come to that, is for another thread.
+fn give_handshake(key: Key, clients: &mut Slab<Client>, cx: &Context) {
+    let Some(handshakes) = &cx.handshakes else {
+        return;
+    };
+    if let Some(client) = clients.get_mut(key)
+        && let Some(handshake) = client.link.take_handshake()
+    {
+        handshakes.give(client.payer(), key, handshake);
+    }
 }
 
 /// Notes what a client's step has cost. Whether there may be more to read, although the step

@@ -13,6 +13,7 @@ use crate::context::Context;
 use crate::detect::{tls_greeting, worker_first};
 use crate::downstream::accept;
 use crate::downstream::client::{Client, Phase, Source};
+use crate::downstream::handshakes::{HANDSHAKES, Handshakes};
 use crate::downstream::leave::{close_all, conclude, drop_client};
 use crate::downstream::tls::Certificates;
 use crate::drive::{drive, go_on, resume, send_batch, settle};
@@ -58,6 +59,7 @@ impl Proxy {
                 upstream: Upstream::new(first),
                 ready: Ready::default(),
                 outcomes: Outcomes::new(first),
+                handshakes: None,
                 adopted: Adopted::default(),
                 heir: Heir::None,
                 is_closing: false,
@@ -68,14 +70,17 @@ impl Proxy {
         }
     }
 
-    /// Reads the certificates.
+    /// Reads the certificates, and starts the threads for handshakes.
     ///
     /// # Errors
-    /// Says which file cannot be used, and why.
+    /// Says which file cannot be used, and why, or what the kernel lacks.
     pub fn load_certificates(&mut self) -> Result<(), String> {
         let files = &self.cx.settings.tls;
         if !files.is_empty() {
             self.certificates = Some(Certificates::load(files.clone())?);
+            let handshakes = Handshakes::start(&self.cx.io);
+            let why = |error| format!("the threads for TLS handshakes do not start: {error}");
+            self.cx.handshakes = Some(handshakes.map_err(why)?);
         }
         Ok(())
     }
@@ -187,6 +192,11 @@ impl Proxy {
             successor.into_iter().for_each(|it| it.note(flags, now));
             return;
         }
+        if number == HANDSHAKES && !is_upstream(data) {
+            self.go_on_after_handshakes();
+            self.settle(workers);
+            return;
+        }
         if number == PREDECESSOR && !is_upstream(data) {
             self.hear_predecessor();
             self.settle(workers);
@@ -198,6 +208,18 @@ impl Proxy {
         };
         if is_known {
             self.settle(workers);
+        }
+    }
+
+    /// Handshakes have been done: their clients go on.
+    fn go_on_after_handshakes(&mut self) {
+        let cx = &mut self.cx;
+        let done = cx.handshakes.as_ref().map(Handshakes::take);
+        for (key, handshake) in done.into_iter().flatten() {
+            if let Some(client) = self.clients.get_mut(key) {
+                client.link.go_on_after(handshake, &cx.io.epoll);
+                cx.ready.wake(key);
+            }
         }
     }
 

@@ -1,7 +1,8 @@
 //! TLS towards clients: certificates by name, renewed while the app runs.
 
+use std::io::Write;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
 
 use crate::apps::{Runtime, app, started};
 use crate::harness::{Door, Run, Setup, beside_others, tool};
@@ -185,4 +186,36 @@ fn sessions_are_resumed_however_many_clients_came_in_between() {
         seen, "TLSv1_2 False True\nTLSv1_3 False True\n",
         "{output:?}"
     );
+}
+
+/// A client whose offer of a key the server cannot use is asked for another one (HelloRetryRequest).
+#[test]
+fn a_client_that_has_to_begin_again_is_served() {
+    let _turn = beside_others();
+    let run = started(secured(app(Runtime::Node), &["one.test"]), 1);
+    let Door::Tcp(address) = run.door() else {
+        panic!("not a TCP app");
+    };
+    let mut client = Command::new("timeout")
+        .args([
+            "60",
+            "openssl",
+            "s_client",
+            "-tls1_3",
+            "-groups",
+            "P-521:X25519",
+            "-msg",
+        ])
+        .args(["-ign_eof", "-connect", &address.to_string()])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let request = b"GET /api?ms=0 HTTP/1.1\r\nHost: one.test\r\nConnection: close\r\n\r\n";
+    client.stdin.take().unwrap().write_all(request).unwrap();
+    let output = client.wait_with_output().unwrap();
+    let seen = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(seen.matches(", ClientHello").count(), 2, "{seen}");
+    assert!(seen.contains("HTTP/1.1 200 "), "{seen}");
 }

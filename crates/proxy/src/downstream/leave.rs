@@ -17,6 +17,11 @@ pub(crate) fn drop_client(key: Key, clients: &mut Slab<Client>, cx: &mut Context
         return;
     };
     cx.limits.shares.leave(client.sharer);
+    if client.link.is_in_handshake()
+        && let Some(handshakes) = &cx.handshakes
+    {
+        handshakes.cancel(key);
+    }
     match client.carrier.session() {
         Some(session) => {
             let is_complete = matches!(client.phase, Phase::Closing { .. });

@@ -3,6 +3,7 @@
 pub(crate) mod accept;
 pub(crate) mod carrier;
 pub(crate) mod client;
+pub(crate) mod handshakes;
 pub(crate) mod http1;
 pub(crate) mod http2;
 pub(crate) mod leave;

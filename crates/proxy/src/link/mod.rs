@@ -3,18 +3,19 @@
 //! that is read and written in the words of HTTP/1.1.
 
 pub(crate) mod frames;
+mod handshake;
 mod input;
 mod socket;
 mod stream;
 mod tls;
 
-use std::io::Write as _;
 use std::os::fd::{BorrowedFd, OwnedFd};
 
 use rustix::event::epoll;
 use rustix::io::Errno;
 use rustls::ServerConnection;
 
+pub(crate) use handshake::Handshake;
 pub(crate) use input::Input;
 use socket::Socket;
 pub(crate) use socket::prepare;
@@ -132,8 +133,31 @@ impl Link {
     /// without TLS; with TLS, HTTP/2 is spoken only where that was agreed on: RFC 9113, 3.2.
     pub(crate) fn has_agreed_on_http2(&self) -> Option<bool> {
         match &self.transport {
-            Transport::Tls(_, tls) => Some(tls.connection.alpn_protocol() == Some(b"h2")),
+            Transport::Tls(_, tls) => Some(tls.has_agreed_on(b"h2")),
             Transport::Socket(_) | Transport::Stream(_) => None,
+        }
+    }
+
+    /// The beginning of a TLS connection, once its client has said something: another thread does it.
+    pub(crate) fn take_handshake(&mut self) -> Option<Handshake> {
+        match &mut self.transport {
+            Transport::Tls(_, tls) => tls.take_handshake(),
+            Transport::Socket(_) | Transport::Stream(_) => None,
+        }
+    }
+
+    /// Whether another thread has that.
+    pub(crate) fn is_in_handshake(&self) -> bool {
+        matches!(&self.transport, Transport::Tls(_, tls) if tls.is_in_handshake())
+    }
+
+    /// It has been done.
+    pub(crate) fn go_on_after(&mut self, handshake: Handshake, epoll: &OwnedFd) {
+        if let Transport::Tls(_, tls) = &mut self.transport {
+            let mut said = Vec::new();
+            tls.go_on_after(handshake, &mut said);
+            // One that is gone is seen by the next read.
+            let _ = self.put(&said, &[], epoll);
         }
     }
 
@@ -190,7 +214,8 @@ impl Link {
                 let mut said = Vec::new();
                 let read = tls.read(socket, buffer, &mut said);
                 let work = tls.take_work();
-                self.may_bring_more = read == Read::Nothing && socket.is_readable();
+                self.may_bring_more =
+                    read == Read::Nothing && socket.is_readable() && !tls.is_in_handshake();
                 self.add_work(work);
                 // One that is gone is seen by the next read.
                 let _ = self.put(&said, &[], epoll);
@@ -220,10 +245,7 @@ impl Link {
             return self.put(first, second, epoll);
         };
         let mut said = Vec::with_capacity(first.len() + second.len() + 128);
-        for part in [first, second] {
-            tls.connection.writer().write_all(part).map_err(|_| Gone)?;
-        }
-        tls.drain(&mut said);
+        tls.write(&[first, second], &mut said)?;
         self.put(&said, &[], epoll)
     }
 
@@ -284,9 +306,8 @@ impl Link {
     /// Tells the other side that no more will come.
     pub(crate) fn finish_sending(&mut self, epoll: &OwnedFd) {
         if let Transport::Tls(_, tls) = &mut self.transport {
-            tls.connection.send_close_notify();
             let mut said = Vec::new();
-            tls.drain(&mut said);
+            tls.finish(&mut said);
             let _ = self.put(&said, &[], epoll);
         }
         match &mut self.transport {

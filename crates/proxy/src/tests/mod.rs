@@ -30,6 +30,7 @@ mod http2;
 mod placing;
 mod responses;
 mod staging;
+mod tls;
 mod upstream;
 
 const GATE: u64 = 1;
