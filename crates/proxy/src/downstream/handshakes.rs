@@ -31,7 +31,7 @@ pub(crate) struct Handshakes {
 
 #[derive(Debug)]
 struct Shared {
-    waiting: Mutex<Waiting>,
+    waiting: Mutex<Waiting<Handshake>>,
     called: Condvar,
     done: Mutex<Vec<(Key, Handshake)>>,
     /// An eventfd in the event loop's epoll: something is done.
@@ -40,9 +40,9 @@ struct Shared {
 
 /// Handshakes that no thread has begun: one for each client at most. Addresses have their turns, or one that
 /// connects again and again would keep all others waiting.
-#[derive(Debug, Default)]
-struct Waiting {
-    handshakes: HashMap<Key, Handshake>,
+#[derive(Debug)]
+struct Waiting<T> {
+    handshakes: HashMap<Key, T>,
     turns: VecDeque<Payer>,
     /// Whose they are, oldest first; some may have left.
     clients: HashMap<Payer, VecDeque<Key>>,
@@ -60,7 +60,7 @@ impl Handshakes {
         let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
         epoll::add(&*io.epoll, &bell, data, flags)?;
         let shared = Arc::new(Shared {
-            waiting: Mutex::default(),
+            waiting: Mutex::new(Waiting::new()),
             called: Condvar::new(),
             done: Mutex::default(),
             bell,
@@ -135,8 +135,17 @@ impl Shared {
     }
 }
 
-impl Waiting {
-    fn add(&mut self, payer: Payer, client: Key, handshake: Handshake) {
+impl<T> Waiting<T> {
+    fn new() -> Self {
+        Self {
+            handshakes: HashMap::new(),
+            turns: VecDeque::new(),
+            clients: HashMap::new(),
+            is_over: false,
+        }
+    }
+
+    fn add(&mut self, payer: Payer, client: Key, handshake: T) {
         self.handshakes.insert(client, handshake);
         let clients = self.clients.entry(payer).or_default();
         if clients.is_empty() {
@@ -145,7 +154,7 @@ impl Waiting {
         clients.push_back(client);
     }
 
-    fn next(&mut self) -> Option<(Key, Handshake)> {
+    fn next(&mut self) -> Option<(Key, T)> {
         while let Some(payer) = self.turns.pop_front() {
             let clients = self.clients.get_mut(&payer)?;
             let mut next = None;
@@ -170,4 +179,36 @@ impl Waiting {
 /// What a mutex guards is whole at any moment, also where a thread has panicked.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whose handshakes they are, in the order in which they have their turn.
+    fn order(added: &[(u64, u64)], left: &[u64]) -> Vec<u64> {
+        let mut waiting = Waiting::new();
+        for (payer, client) in added {
+            let payer = Payer::Connection(Key::of(*payer));
+            waiting.add(payer, Key::of(*client), *client);
+        }
+        for client in left {
+            waiting.handshakes.remove(&Key::of(*client));
+        }
+        let order = std::iter::from_fn(|| waiting.next())
+            .map(|(_, client)| client)
+            .collect();
+        assert!(waiting.clients.is_empty() && waiting.turns.is_empty());
+        order
+    }
+
+    #[test]
+    fn addresses_have_their_turns_and_those_who_left_have_none() {
+        let many = [(1, 10), (1, 11), (1, 12), (2, 20), (3, 30), (2, 21)];
+        assert_eq!(order(&many, &[]), [10, 20, 30, 11, 21, 12]);
+        assert_eq!(order(&many, &[10, 20, 30]), [11, 21, 12]);
+        assert_eq!(order(&many, &[10, 11, 12, 21]), [20, 30]);
+        assert_eq!(order(&many, &[10, 11, 12, 20, 21, 30]), []);
+        assert_eq!(order(&[], &[]), []);
+    }
 }
