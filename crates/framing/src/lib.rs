@@ -222,3 +222,15 @@ struct Head {
     is_connect: bool,
     fields: Fields,
 }
+
+impl Head {
+    const fn new() -> Self {
+        Self {
+            version: 0,
+            status: 0,
+            is_head: false,
+            is_connect: false,
+            fields: Fields::new(),
+        }
+    }
+}

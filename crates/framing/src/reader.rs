@@ -2,7 +2,7 @@
 
 use crate::Head;
 use crate::chunked::{Chunked, Next};
-use crate::fields::{self, Fields, Length};
+use crate::fields::{self, Length};
 use crate::line::{Line, START, Text, is_token};
 use crate::repeat::Repeat;
 use crate::scan::{self, Scan};
@@ -58,7 +58,7 @@ impl Reader {
             place: Place::Start,
             after_return: false,
             line: Line::new(),
-            head: EMPTY,
+            head: Head::new(),
             left: 0,
             last: Repeat::new(),
         }
@@ -70,7 +70,7 @@ impl Reader {
 
     /// What the head says that has just ended.
     pub(crate) fn take_head(&mut self) -> Head {
-        core::mem::replace(&mut self.head, EMPTY)
+        core::mem::replace(&mut self.head, Head::new())
     }
 
     /// A body follows. The place is [`Place::Start`], which an empty one leaves as it is.
@@ -89,10 +89,16 @@ impl Reader {
     #[inline]
     pub(crate) fn read<S: Scan>(&mut self, bytes: &[u8], first: First) -> (usize, Step) {
         match self.place {
-            Place::Start => {
-                self.place = Place::First;
-                self.read_head::<S>(bytes, first)
-            }
+            Place::Start => match self.last.head(bytes) {
+                Some((len, head)) => {
+                    self.head = head;
+                    (len, Step::Head)
+                }
+                None => {
+                    self.place = Place::First;
+                    self.read_head::<S>(bytes, first)
+                }
+            },
             Place::First | Place::Fields => self.read_head::<S>(bytes, first),
             Place::Body => {
                 let read = usize::try_from(self.left).map_or(bytes.len(), |it| it.min(bytes.len()));
@@ -180,7 +186,7 @@ impl Reader {
                 match self.end_line(Text::whole(line), first) {
                     Step::More if is_first && self.place == Place::Fields => {
                         let rest = bytes.get(read..).unwrap_or(&[]);
-                        if let Some((len, said)) = self.last.find(rest) {
+                        if let Some((len, said)) = self.last.fields(rest) {
                             self.head.fields = said;
                             self.place = Place::Start;
                             return (read + len, Step::Head);
@@ -189,9 +195,9 @@ impl Reader {
                     }
                     Step::More => {}
                     step => {
-                        let text = fields.and_then(|at| bytes.get(at..read));
-                        if let (Some(text), Step::Head) = (text, step) {
-                            self.last.note(text, self.head.fields);
+                        if let (Some(fields), Step::Head) = (fields, step) {
+                            let text = bytes.get(..read).unwrap_or(&[]);
+                            self.last.note(text, fields, self.head);
                         }
                         return (read, step);
                     }
@@ -310,11 +316,3 @@ impl Reader {
         true
     }
 }
-
-const EMPTY: Head = Head {
-    version: 0,
-    status: 0,
-    is_head: false,
-    is_connect: false,
-    fields: Fields::new(),
-};

@@ -1,47 +1,70 @@
-//! The fields of a message are mostly those of the one before it, byte for byte. What they say is known
-//! then, and need not be read again.
+//! The head of a message is mostly that of the one before it, byte for byte, or at least its fields are. What
+//! they say is known then, and need not be read again.
 
+use crate::Head;
 use crate::fields::Fields;
 use crate::scan::PART;
 
-/// Longer ones are read each time.
+/// Longer heads are read each time.
 const MOST: usize = 512;
 
-/// The fields of the last head, up to and with the empty line, and what they say.
+/// The last head, up to and with the empty line, and what it says.
 #[derive(Clone, Debug)]
 pub(crate) struct Repeat {
     bytes: [u8; MOST],
+    /// Where its fields begin.
+    fields: usize,
     len: usize,
-    fields: Fields,
+    head: Head,
 }
 
 impl Repeat {
     pub(crate) const fn new() -> Self {
         Self {
             bytes: [0; MOST],
+            fields: 0,
             len: 0,
-            fields: Fields::new(),
+            head: Head::new(),
         }
     }
 
-    /// If this text begins with the same fields: how long they are, and what they say.
+    /// If this text begins with the same head: how long it is, and what it says.
     #[inline]
-    pub(crate) fn find(&self, text: &[u8]) -> Option<(usize, Fields)> {
-        let (known, begin) = (self.bytes.get(..self.len)?, text.get(..self.len)?);
-        let last = self.len.checked_sub(PART)?;
+    pub(crate) fn head(&self, text: &[u8]) -> Option<(usize, Head)> {
+        self.begins(text, 0).then_some((self.len, self.head))
+    }
+
+    /// If it begins with the same fields: how long they are, and what they say.
+    #[inline]
+    pub(crate) fn fields(&self, text: &[u8]) -> Option<(usize, Fields)> {
+        let is_same = self.begins(text, self.fields);
+        is_same.then_some((self.len - self.fields, self.head.fields))
+    }
+
+    /// Whether a text begins with the last head, from this byte of it on. Less than a part is read as fast as
+    /// it is compared.
+    #[inline]
+    fn begins(&self, text: &[u8], from: usize) -> bool {
+        let known = self.bytes.get(from..self.len).unwrap_or(&[]);
+        let Some(last) = known.len().checked_sub(PART) else {
+            return false;
+        };
+        if text.len() < known.len() {
+            return false;
+        }
         let mut at = 0;
         while at < last {
-            if part(known, at) != part(begin, at) {
-                return None;
+            if part(known, at) != part(text, at) {
+                return false;
             }
             at += PART;
         }
         // It may lie over the part before it.
-        (part(known, last) == part(begin, last)).then_some((self.len, self.fields))
+        part(known, last) == part(text, last)
     }
 
-    /// These fields say this. Shorter ones than a part are read as fast as they are found.
-    pub(crate) fn note(&mut self, text: &[u8], fields: Fields) {
+    /// This head, whose fields begin there, says this.
+    pub(crate) fn note(&mut self, text: &[u8], fields: usize, head: Head) {
         self.len = 0;
         let Some(last) = text.len().checked_sub(PART).filter(|_| text.len() <= MOST) else {
             return;
@@ -52,8 +75,9 @@ impl Repeat {
             at += PART;
         }
         self.put(text, last);
-        self.len = text.len();
         self.fields = fields;
+        self.len = text.len();
+        self.head = head;
     }
 
     #[inline]
@@ -75,21 +99,35 @@ fn part(text: &[u8], at: usize) -> Option<u128> {
 mod tests {
     use super::*;
 
-    /// Fields of any length are found again, also with something behind them; with any one byte changed,
-    /// or the last one missing, they are not.
+    /// Heads of any length are found again, also with something behind them, and so are their fields behind
+    /// another first line; with any one byte changed, or the last one missing, they are not.
     #[test]
     fn only_the_same_bytes_are_found() {
         for len in 0..MOST + PART {
             let mut text: Vec<u8> = (0..len).map(|at| (at * 7) as u8).collect();
+            let fields = len / 3;
             let mut repeat = Repeat::new();
-            repeat.note(&text, Fields::new());
+            repeat.note(&text, fields, Head::new());
             text.extend(*b"more");
-            let found = repeat.find(&text).map(|(len, _)| len);
-            assert_eq!(found, (PART..=MOST).contains(&len).then_some(len));
-            assert!(repeat.find(&text[..len.saturating_sub(1)]).is_none());
+            let found = |text: &[u8]| {
+                let head = repeat.head(text).map(|(len, _)| len);
+                (head, repeat.fields(&text[fields..]).map(|(len, _)| len))
+            };
+            let is_kept = (PART..=MOST).contains(&len);
+            let head = is_kept.then_some(len);
+            let rest = (is_kept && len - fields >= PART).then_some(len - fields);
+            assert_eq!(found(&text), (head, rest));
+            assert_eq!(
+                found(&text[..len.saturating_sub(1).max(fields)]),
+                (None, None)
+            );
             for at in 0..len {
                 text[at] ^= 1;
-                assert!(repeat.find(&text).is_none(), "{len} {at}");
+                assert_eq!(
+                    found(&text),
+                    (None, rest.filter(|_| at < fields)),
+                    "{len} {at}"
+                );
                 text[at] ^= 1;
             }
         }
