@@ -96,7 +96,16 @@ impl Connection {
     }
 
     /// As [`received`](Self::received), with another way to scan.
-    pub fn received_by<S: Scan>(&mut self, mut bytes: &[u8]) {
+    #[inline]
+    pub fn received_by<S: Scan>(&mut self, bytes: &[u8]) {
+        if self.seen() == Seen::Idle && self.request.is_plain_repeat(bytes) {
+            self.asked(false, false);
+        } else {
+            self.read_received::<S>(bytes);
+        }
+    }
+
+    fn read_received<S: Scan>(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !self.opaque {
             let (read, step) = self.request.read::<S>(bytes, First::Request);
             bytes = bytes.get(read..).unwrap_or(&[]);
@@ -109,7 +118,17 @@ impl Connection {
     }
 
     /// As [`sent`](Self::sent), with another way to scan.
-    pub fn sent_by<S: Scan>(&mut self, mut bytes: &[u8]) {
+    #[inline]
+    pub fn sent_by<S: Scan>(&mut self, bytes: &[u8]) {
+        let is_plain = self.unanswered > 0 && (self.heads | self.old) & 1 == 0 && !self.opaque;
+        if is_plain && self.response.is_plain_repeat(bytes) {
+            self.answered();
+        } else {
+            self.read_sent::<S>(bytes);
+        }
+    }
+
+    fn read_sent<S: Scan>(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() && !self.opaque {
             if self.unanswered == 0 {
                 // An answer to nothing: the server speaks first, or refuses half a request.
@@ -156,12 +175,18 @@ impl Connection {
             self.opaque = true;
             return;
         }
-        let bit = 1 << self.unanswered;
-        set(&mut self.heads, bit, head.is_head);
-        set(&mut self.old, bit, old);
-        self.unanswered += 1;
+        self.asked(head.is_head, old);
         self.closes |= fields.close || (old && !fields.keep_alive);
         self.request.begin_body(framing);
+    }
+
+    /// There is another unanswered request.
+    #[inline]
+    fn asked(&mut self, is_head: bool, old: bool) {
+        let bit = 1 << self.unanswered;
+        set(&mut self.heads, bit, is_head);
+        set(&mut self.old, bit, old);
+        self.unanswered += 1;
     }
 
     fn end_response_head(&mut self) {
@@ -190,6 +215,7 @@ impl Connection {
         }
     }
 
+    #[inline]
     fn answered(&mut self) {
         self.heads >>= 1;
         self.old >>= 1;
@@ -224,6 +250,19 @@ struct Head {
 }
 
 impl Head {
+    /// The length of what follows, if it is all that the head asks for: it changes nothing of the connection, and all that
+    /// it says is how long its body is.
+    fn plain_length(&self) -> Option<u64> {
+        let fields = &self.fields;
+        let is_plain = self.version == 1 && !fields.close && !fields.upgrade && !self.is_connect;
+        let length = match (self.status, fields.length()) {
+            (0, Length::None) if !self.is_head => 0,
+            (200.., Length::Bytes(length)) if self.status != 204 && self.status != 304 => length,
+            _ => return None,
+        };
+        is_plain.then_some(length)
+    }
+
     const fn new() -> Self {
         Self {
             version: 0,

@@ -68,6 +68,12 @@ impl Reader {
         self.place == Place::Start
     }
 
+    /// Whether this is the last plain message's head once more, with a body of the same length, as a whole.
+    #[inline]
+    pub(crate) fn is_plain_repeat(&self, bytes: &[u8]) -> bool {
+        self.is_at_start() && self.last.is_plain(bytes)
+    }
+
     /// What the head says that has just ended.
     pub(crate) fn take_head(&mut self) -> Head {
         core::mem::replace(&mut self.head, Head::new())

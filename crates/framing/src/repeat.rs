@@ -16,6 +16,8 @@ pub(crate) struct Repeat {
     fields: usize,
     len: usize,
     head: Head,
+    /// How long it is with its body, if it is plain ([`Head::plain_length`]).
+    plain: Option<usize>,
 }
 
 impl Repeat {
@@ -25,6 +27,7 @@ impl Repeat {
             fields: 0,
             len: 0,
             head: Head::new(),
+            plain: None,
         }
     }
 
@@ -32,6 +35,12 @@ impl Repeat {
     #[inline]
     pub(crate) fn head(&self, text: &[u8]) -> Option<(usize, Head)> {
         self.begins(text, 0).then_some((self.len, self.head))
+    }
+
+    /// Whether this text is the same plain head with a body of the same length, and nothing behind it.
+    #[inline]
+    pub(crate) fn is_plain(&self, text: &[u8]) -> bool {
+        self.plain == Some(text.len()) && self.begins(text, 0)
     }
 
     /// If it begins with the same fields: how long they are, and what they say.
@@ -78,6 +87,9 @@ impl Repeat {
         self.fields = fields;
         self.len = text.len();
         self.head = head;
+        self.plain = head
+            .plain_length()
+            .and_then(|body| usize::try_from(body).ok()?.checked_add(text.len()));
     }
 
     #[inline]

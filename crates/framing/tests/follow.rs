@@ -63,6 +63,8 @@ fn conversations_come_to_what_is_known_of_them() {
     let stream = &response("Content-Type: text/event-stream\r\n")[..];
     let chunked = &response("Transfer-Encoding: chunked\r\n")[..];
     let last = &response("Content-Length: 0\r\nConnection: close\r\n")[..];
+    let empty = "<HTTP/1.1 204 No Content\r\nContent-Length: 2\r\n\r\n";
+    let empty_with_body = &format!("{empty}ok")[..];
     let old = ">GET / HTTP/1.0\r\n\r\n";
     let old_kept = ">GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n";
     let kept = &response("Content-Length: 0\r\nConnection: keep-alive\r\n")[..];
@@ -109,6 +111,26 @@ fn conversations_come_to_what_is_known_of_them() {
         ("an old client", &[old, kept], Seen::Busy),
         ("an old client that is kept", &[old_kept, kept], Seen::Idle),
         ("an old client that is not", &[old_kept, ok], Seen::Busy),
+        (
+            "the same answer to a HEAD, with its body",
+            &[get, ok, ">HEAD / HTTP/1.1\r\nHost: a\r\n\r\n", ok],
+            Seen::Opaque,
+        ),
+        (
+            "the same answer to an old client",
+            &[get, ok, old_kept, ok],
+            Seen::Busy,
+        ),
+        (
+            "the same empty answer, with a body",
+            &[get, empty, get, empty, "<ok"],
+            Seen::Opaque,
+        ),
+        (
+            "the same empty answer and its body at once",
+            &[get, empty, get, empty_with_body],
+            Seen::Opaque,
+        ),
         ("an upgrade", &[upgrade], Seen::Opaque),
         (
             "101",
