@@ -212,7 +212,7 @@ fn a_client_that_has_to_begin_again_is_served() {
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let request = b"GET /api?ms=0 HTTP/1.1\r\nHost: one.test\r\nConnection: close\r\n\r\n";
+    let request = b"GET /who HTTP/1.1\r\nHost: one.test\r\nConnection: close\r\n\r\n";
     client.stdin.take().unwrap().write_all(request).unwrap();
     let output = client.wait_with_output().unwrap();
     let seen = String::from_utf8_lossy(&output.stdout);

@@ -208,7 +208,7 @@ mod tests {
         assert_eq!(order(&many, &[]), [10, 20, 30, 11, 21, 12]);
         assert_eq!(order(&many, &[10, 20, 30]), [11, 21, 12]);
         assert_eq!(order(&many, &[10, 11, 12, 21]), [20, 30]);
-        assert_eq!(order(&many, &[10, 11, 12, 20, 21, 30]), []);
-        assert_eq!(order(&[], &[]), []);
+        assert!(order(&many, &[10, 11, 12, 20, 21, 30]).is_empty());
+        assert!(order(&[], &[]).is_empty());
     }
 }
