@@ -104,14 +104,16 @@ impl Field<'_> {
                 continue;
             };
             // Whatever a look would show, this one gets it: so none is paid for.
-            if member.streams(self.now) && in_progress < AHEAD {
+            let is_next = in_progress == 0 || idle_but_busy.is_none();
+            if is_next && member.streams(self.now) && in_progress < AHEAD {
                 return Some(at);
             }
             let id = member.id;
             match loops.look(id) {
                 Look::Waiting | Look::Unknown if in_progress == 0 => return Some(at),
-                Look::Running if in_progress == 0 => {
-                    // It may be about to wait: others are looked at first.
+                Look::Running | Look::Away if in_progress == 0 => {
+                    // It tidies up, waits for a processor, or does something of its own. Others are looked
+                    // at first; but none that has something to do is known to be done sooner.
                     idle_but_busy = idle_but_busy.or(Some(at));
                 }
                 Look::Waiting if !loops.unread(id) => return Some(at),

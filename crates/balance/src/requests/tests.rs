@@ -312,6 +312,42 @@ fn a_member_that_streams_is_sent_more_ahead() {
     assert_eq!(placed, Placed::Waits);
 }
 
+/// One that has nothing to do gets a request before one that streams and has something, whatever it is seen to do
+/// at this moment: that one may just have begun something long. Only a loop that waits, and has read what it was sent, is
+/// as free.
+#[test]
+fn who_has_nothing_comes_before_a_stream() {
+    let streams = |id| {
+        let mut balancer = balancer(RequestPolicy::NextAvailable, usize::MAX);
+        let mut loops = Scripted::default();
+        for n in 0..3 {
+            balancer.arrive(0, arrival(n), &mut loops);
+        }
+        loops.looks = [0, 1, 2].map(|id| (id, Look::Running)).to_vec();
+        for n in 0..60 {
+            let now = n * MILLISECOND / 10;
+            balancer.ended(now, MemberId(id));
+            let placed = balancer.arrive(now, arrival(n), &mut loops);
+            assert_eq!(placed, Placed::At(MemberId(id)));
+        }
+        (balancer, loops, 6 * MILLISECOND)
+    };
+    for (idle, other, expected) in [
+        (Look::Running, Look::Running, 2),
+        (Look::Away, Look::Running, 2),
+        (Look::Running, Look::Away, 2),
+        (Look::Waiting, Look::Waiting, 2),
+        (Look::Running, Look::Waiting, 1),
+        (Look::Away, Look::Waiting, 1),
+    ] {
+        let (mut balancer, mut loops, now) = streams(1);
+        balancer.ended(now, MemberId(2));
+        loops.looks = vec![(0, Look::Away), (1, other), (2, idle)];
+        let placed = balancer.arrive(now + 1, arrival(100), &mut loops);
+        assert_eq!(placed, Placed::At(MemberId(expected)), "{idle:?} {other:?}");
+    }
+}
+
 #[test]
 fn max_concurrency_holds_for_every_policy_and_the_queue_is_bounded() {
     for policy in [
