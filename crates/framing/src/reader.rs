@@ -70,7 +70,7 @@ impl Reader {
 
     /// Whether this is the last plain message's head once more, with a body of the same length, as a whole.
     #[inline]
-    pub(crate) fn is_plain_repeat(&self, bytes: &[u8]) -> bool {
+    pub(crate) fn is_plain_repeat(&mut self, bytes: &[u8]) -> bool {
         self.is_at_start() && self.last.is_plain(bytes)
     }
 

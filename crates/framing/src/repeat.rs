@@ -8,6 +8,10 @@ use crate::scan::PART;
 /// Longer heads are read each time.
 const MOST: usize = 512;
 
+/// Where each head is another one, only every eighth is noted and compared with the next: both together cost half
+/// as much as to read one.
+const PASSES: u8 = 8;
+
 /// The last head, up to and with the empty line, and what it says.
 #[derive(Clone, Debug)]
 pub(crate) struct Repeat {
@@ -18,6 +22,10 @@ pub(crate) struct Repeat {
     head: Head,
     /// How long it is with its body, if it is plain ([`Head::plain_length`]).
     plain: Option<usize>,
+    /// It has been found again.
+    is_found: bool,
+    /// It was not, so it is not looked for any more: with so many heads from now on another one is noted.
+    passes: u8,
 }
 
 impl Repeat {
@@ -28,25 +36,32 @@ impl Repeat {
             len: 0,
             head: Head::new(),
             plain: None,
+            is_found: false,
+            passes: 0,
         }
     }
 
     /// If this text begins with the same head: how long it is, and what it says.
     #[inline]
-    pub(crate) fn head(&self, text: &[u8]) -> Option<(usize, Head)> {
-        self.begins(text, 0).then_some((self.len, self.head))
+    pub(crate) fn head(&mut self, text: &[u8]) -> Option<(usize, Head)> {
+        let is_same = self.begins(text, 0);
+        self.is_found |= is_same;
+        is_same.then_some((self.len, self.head))
     }
 
     /// Whether this text is the same plain head with a body of the same length, and nothing behind it.
     #[inline]
-    pub(crate) fn is_plain(&self, text: &[u8]) -> bool {
-        self.plain == Some(text.len()) && self.begins(text, 0)
+    pub(crate) fn is_plain(&mut self, text: &[u8]) -> bool {
+        let is_same = self.plain == Some(text.len()) && self.begins(text, 0);
+        self.is_found |= is_same;
+        is_same
     }
 
     /// If it begins with the same fields: how long they are, and what they say.
     #[inline]
-    pub(crate) fn fields(&self, text: &[u8]) -> Option<(usize, Fields)> {
+    pub(crate) fn fields(&mut self, text: &[u8]) -> Option<(usize, Fields)> {
         let is_same = self.begins(text, self.fields);
+        self.is_found |= is_same;
         is_same.then_some((self.len - self.fields, self.head.fields))
     }
 
@@ -54,6 +69,9 @@ impl Repeat {
     /// it is compared.
     #[inline]
     fn begins(&self, text: &[u8], from: usize) -> bool {
+        if self.passes > 0 {
+            return false;
+        }
         let known = self.bytes.get(from..self.len).unwrap_or(&[]);
         let Some(last) = known.len().checked_sub(PART) else {
             return false;
@@ -74,6 +92,16 @@ impl Repeat {
 
     /// This head, whose fields begin there, says this.
     pub(crate) fn note(&mut self, text: &[u8], fields: usize, head: Head) {
+        if self.passes > 1 {
+            self.passes -= 1;
+            return;
+        }
+        if self.passes == 0 && self.len > 0 && !self.is_found {
+            self.passes = PASSES;
+            return;
+        }
+        self.passes = 0;
+        self.is_found = false;
         self.len = 0;
         let Some(last) = text.len().checked_sub(PART).filter(|_| text.len() <= MOST) else {
             return;
@@ -121,7 +149,7 @@ mod tests {
             let mut repeat = Repeat::new();
             repeat.note(&text, fields, Head::new());
             text.extend(*b"more");
-            let found = |text: &[u8]| {
+            let mut found = |text: &[u8]| {
                 let head = repeat.head(text).map(|(len, _)| len);
                 (head, repeat.fields(&text[fields..]).map(|(len, _)| len))
             };
@@ -142,6 +170,26 @@ mod tests {
                 );
                 text[at] ^= 1;
             }
+        }
+    }
+
+    /// What comes again is noted at once, and of what does not come again every ninth.
+    #[test]
+    fn few_heads_that_do_not_come_again_are_noted() {
+        let mut repeat = Repeat::new();
+        let text = |n: u8| [n; 20];
+        let noted = |n, repeat: &mut Repeat| {
+            repeat.note(&text(n), 0, Head::new());
+            repeat.begins(&text(n), 0)
+        };
+        let all: Vec<_> = (1..30).filter(|n| noted(*n, &mut repeat)).collect();
+        assert_eq!(all, [1, 10, 19, 28]);
+        // 28 was not found again; the ninth head from there on is noted.
+        assert!((30..37).all(|n| !noted(n, &mut repeat)));
+        assert!(noted(37, &mut repeat));
+        for n in 38..60 {
+            assert!(repeat.head(&text(n - 1)).is_some());
+            assert!(noted(n, &mut repeat), "{n}");
         }
     }
 }
