@@ -99,7 +99,7 @@ bench-floods: setup-test ## Measure how long requests take beside clients that f
 	MAITRED_TEST_REQUESTS=2000 MAITRED_TEST_FLOODS=5 cargo test --profile dist --package maitred --test requests \
 		a_flood_keeps_no -- --nocapture
 
-bench-rounds: setup-test ## Play 10,000 rounds of simultaneous requests beside other programs, for each policy and runtime (about 30 minutes)
+bench-rounds: setup-test ## Play 10,000 rounds of simultaneous requests beside other programs, for each policy and runtime (about 10 minutes)
 	MAITRED_TEST_ROUNDS=3334 cargo test --profile dist --package maitred --test end_to_end contended -- --nocapture
 
 fuzz: ## Try what is read of strangers on random inputs, then on those that libFuzzer makes of what they cover
