@@ -9,8 +9,8 @@ pub(crate) struct Runs {
     mean: Option<Nanos>,
 }
 
-/// The mean follows the last so many runs. Where they are spread as widely as their mean (exponentially), it
-/// is known to an eighth of itself: 1 / sqrt(2 * 32 - 1).
+/// The mean is that of about the last 32 runs, each weighing a 32nd. If runs are exponentially distributed, its
+/// standard deviation is an eighth of it: 1 / sqrt(2 * 32 - 1).
 pub(crate) const FOLLOWS: Nanos = 32;
 
 impl Runs {

@@ -2,8 +2,8 @@
 
 use crate::Nanos;
 
-/// The last step of the histogram: what waited longer counts there too. It begins at 17 s and has the 30 s in it
-/// after which a queue gives up, unless told otherwise.
+/// The number of steps of the histogram. The last one begins at 17 s, and includes the 30 s of the default
+/// `queue_timeout`; longer waits count there too.
 const STEPS: usize = 26;
 
 /// How long connections waited from their arrival to their dispatch: only those that no member

@@ -258,8 +258,8 @@ mod tests {
         assert_eq!(workers.untaken(id), untaken(0, false));
     }
 
-    /// Until something was taken, a process that does something else may have forked the one that
-    /// accepts; whatever was sent, and whoever took it back, does not change that.
+    /// A look at the process that listens is not believed before something was taken: it may have forked another one,
+    /// which accepts. What was sent and taken back proves nothing.
     #[test]
     fn a_look_is_believed_once_something_was_taken() {
         let (stay, stayed) = std::sync::mpsc::channel::<()>();

@@ -250,8 +250,7 @@ struct Head {
 }
 
 impl Head {
-    /// The length of what follows, if it is all that the head asks for: it changes nothing of the connection, and all that
-    /// it says is how long its body is.
+    /// The length of the body, if that is all that the head says: the connection goes on after it as before.
     fn plain_length(&self) -> Option<u64> {
         let fields = &self.fields;
         let is_plain = self.version == 1 && !fields.close && !fields.upgrade && !self.is_connect;

@@ -8,8 +8,8 @@ use crate::scan::PART;
 /// Longer heads are read each time.
 const MOST: usize = 512;
 
-/// Where each head is another one, only every eighth is noted and compared with the next: both together cost half
-/// as much as to read one.
+/// Where no head comes again, this many are neither noted nor compared before one is noted: both together cost two
+/// fifths of reading it.
 const PASSES: u8 = 8;
 
 /// The last head, up to and with the empty line, and what it says.
@@ -24,7 +24,8 @@ pub(crate) struct Repeat {
     plain: Option<usize>,
     /// It has been found again.
     is_found: bool,
-    /// It was not, so it is not looked for any more: with so many heads from now on another one is noted.
+    /// How many heads pass before one is noted again, since this one did not come again. Until then nothing is
+    /// compared.
     passes: u8,
 }
 
@@ -65,8 +66,8 @@ impl Repeat {
         is_same.then_some((self.len - self.fields, self.head.fields))
     }
 
-    /// Whether a text begins with the last head, from this byte of it on. Less than a part is read as fast as
-    /// it is compared.
+    /// Whether a text begins with the last head, or with the rest of it from this byte on. A rest shorter than a part
+    /// is not compared: it is read as fast.
     #[inline]
     fn begins(&self, text: &[u8], from: usize) -> bool {
         if self.passes > 0 {
@@ -90,7 +91,7 @@ impl Repeat {
         part(known, last) == part(text, last)
     }
 
-    /// This head, whose fields begin there, says this.
+    /// Notes a head, where its fields begin, and what it says.
     pub(crate) fn note(&mut self, text: &[u8], fields: usize, head: Head) {
         if self.passes > 1 {
             self.passes -= 1;

@@ -15,17 +15,16 @@ const BLOCKED: Nanos = SLICE;
 
 /// A member that waits in its loop and does not take what it was sent is stopped, or listens no
 /// more: a message wakes every other one at once. Where another thread wakes the loop, as in Deno, that
-/// thread may have to wait for a processor first: so long beside three busy ones for each.
+/// thread may wait for a processor first: this long beside three busy threads for each processor.
 const STOPPED: Nanos = 3 * SLICE;
 
 /// A member that was free when it was sent something has only come across something else, such as
-/// a pause of its garbage collector, whose helpers have to wait for processors too: so long beside
-/// nine busy threads for each processor. A blocking piece of work can begin in the
-/// same moment, but seldom does.
+/// a pause of its garbage collector, whose helpers wait for processors too: this long beside nine busy
+/// threads for each processor. A blocking piece of work can begin in the same moment, but seldom does.
 const GRACE: Nanos = 9 * SLICE;
 
-/// A member of which nothing shows that it is blocked may wait so long for a processor: five times
-/// what it waits beside 70 busy threads for each.
+/// A member of which nothing shows that it is blocked may wait for a processor: five times as long as
+/// beside 70 busy threads for each processor.
 const STARVED: Nanos = 5 * 70 * SLICE;
 
 /// Why a member has not taken what it was sent a millisecond ago.

@@ -18,32 +18,29 @@ const QUICK_TURNS: u32 = 3;
 /// lost or held back by a delayed acknowledgement (40 ms on Linux) has sent its request by then.
 const SILENT: Nanos = 40 * MILLISECOND;
 
-/// Where nothing tells whether a member has read what it was given, it has after this: its client has sent
-/// its request with the connection, and a loop that has taken that reads it in the next turn, for which it
-/// may have to wait for a processor.
+/// Where nothing tells whether a member has read what it was given, it is taken to have read it after this: a loop
+/// that has taken a connection reads from it in its next turn, and may wait for a processor before that.
 const UNTOLD: Nanos = SLICE + OVERDUE;
 
-/// Where nothing tells whether a blocked member has come back, it is tried again after this. In vain, that
-/// costs a connection [`OVERDUE`]: a tenth of the time, at most.
+/// Where nothing tells whether a blocked member has come back, it is tried again after this. A try in vain
+/// delays a connection by [`OVERDUE`]: a tenth of this time.
 const BLOCKED_FOR: Nanos = 10 * OVERDUE;
 
 /// How many connections may be sent to a streaming member before it is asked what it has taken: work for one
-/// slice, during which the dispatcher may have to wait for a processor, and a third more, as some turns are
-/// shorter than [`TURN`]. In the simulation of waiting times (`tests/ideal`) 8 to 24 differ by a hundredth in the mean; with
-/// 32 the longest waits grow by half.
+/// slice, for which the dispatcher may wait for a processor, and a third more, as some turns are shorter than
+/// [`TURN`]. In the simulation of waiting times (`tests/ideal`) 8 to 24 differ by a hundredth in the mean, and
+/// with 32 the longest waits grow by half.
 const STREAM_AHEAD: usize = 16;
 
 /// What a look has found busy is looked at after the others for so long: more than from one tick
 /// to the next, so that each tick looks at others.
 const BUSY_FOR: Nanos = 2 * OVERDUE;
 
-/// A channel that took no more is tried again after this, which is with the next tick: a tick costs as much
-/// with it as without.
+/// A channel that took no more is tried again after this, at the next tick, which comes anyway.
 const FULL_FOR: Nanos = OVERDUE;
 
-/// How many connections may lie untaken in one channel. What lies in channels counts against the limit of
-/// descriptors that the kernel allows a user to have under way: with the usual 1,024, so many are there for
-/// each of 32 workers.
+/// How many connections may lie untaken in one channel. The kernel limits how many descriptors of a user lie in
+/// sockets, by the limit for open files: the usual 1,024 are enough for 32 full channels.
 pub(crate) const DEPTH: usize = 32;
 
 /// What was counted of a member.

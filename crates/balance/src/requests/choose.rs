@@ -8,7 +8,7 @@ use crate::{Client, Look, MemberId, Nanos};
 /// How many requests may be in progress at a streaming member.
 const AHEAD: usize = 32;
 
-/// How many loops are looked at for one request, at the most: for what a look costs, see connections.
+/// How many loops are looked at for one request, at the most, as for a connection: a look costs a microsecond.
 const LOOKS: usize = 4;
 
 /// The member for this request, by its place in `members`, which are in the order in which they

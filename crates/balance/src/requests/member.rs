@@ -7,17 +7,15 @@ use crate::runs::{FOLLOWS, Runs};
 use crate::times::{MILLISECOND, OVERDUE, READING, TURN};
 use crate::{MemberId, Nanos};
 
-/// A quick member that ends nothing for this time may be at work on something else. It ends a request each
-/// [`TURN`] in the mean; that it happens to need eight times as long is seen once in 3,000 times where
-/// the times are exponentially distributed.
+/// A quick member that ends nothing for this time may be at work on something else. On average it ends a request
+/// in each [`TURN`]; if these times are exponentially distributed, one in 3,000 is eight times as long.
 const STREAM: Nanos = 8 * TURN;
 
-/// A member whose way was full, or that left something lying, is tried again after this, which is with the next
-/// tick.
+/// A member whose channel was full, or that left something lying, is tried again after this, at the next tick.
 const PAUSE: Nanos = OVERDUE;
 
-/// A member that can take nothing is tried again after this. To find out whether it has a free descriptor takes
-/// up to a millisecond, since the kernel counts them: a hundredth of the time.
+/// A member that can take nothing is tried again after this. Before Linux 6.2 its
+/// descriptors have to be counted, which takes 1.6 ms for a thousand: a sixtieth of this time.
 const FULL: Nanos = 100 * MILLISECOND;
 
 /// What was counted of a member.

@@ -3,6 +3,8 @@
 use super::*;
 use crate::times::MILLISECOND;
 
+mod streams;
+
 /// Loops that are as a test says.
 #[derive(Default)]
 struct Scripted {
@@ -280,72 +282,6 @@ fn a_member_of_several_processes_has_as_many_requests() {
     assert!(balancer.members().all(|(_, _, it)| it.in_progress == 2));
     let placed = balancer.arrive(0, arrival(6), &mut loops);
     assert!(!matches!(placed, Placed::At(_)), "{placed:?}");
-}
-
-#[test]
-fn a_member_that_streams_is_sent_more_ahead() {
-    let mut balancer = balancer(RequestPolicy::NextAvailable, usize::MAX);
-    let mut loops = Scripted::default();
-    for n in 0..3 {
-        balancer.arrive(0, arrival(n), &mut loops);
-    }
-    loops.looks = [0, 1, 2].map(|id| (id, Look::Running)).to_vec();
-    // A few that are over soon may be chance.
-    for n in 0..60 {
-        let now = n * MILLISECOND / 10;
-        balancer.ended(now, MemberId(1));
-        let placed = balancer.arrive(now, arrival(n), &mut loops);
-        assert_eq!(placed, Placed::At(MemberId(1)), "{n}");
-        if n == 10 {
-            assert_eq!(balancer.arrive(now, arrival(99), &mut loops), Placed::Waits);
-            balancer.cancel(Ticket(99));
-        }
-    }
-    let now = 6 * MILLISECOND;
-    for n in 60..64 {
-        let placed = balancer.arrive(now, arrival(n), &mut loops);
-        assert_eq!(placed, Placed::At(MemberId(1)), "{n}");
-    }
-    // It has ended nothing for a while: it may be at work on something long.
-    let later = 9 * MILLISECOND;
-    let placed = balancer.arrive(later, arrival(65), &mut loops);
-    assert_eq!(placed, Placed::Waits);
-}
-
-/// One that has nothing to do gets a request before one that streams and has something, whatever it is seen to do
-/// at this moment: that one may just have begun something long. Only a loop that waits, and has read what it was sent, is
-/// as free.
-#[test]
-fn who_has_nothing_comes_before_a_stream() {
-    let streams = |id| {
-        let mut balancer = balancer(RequestPolicy::NextAvailable, usize::MAX);
-        let mut loops = Scripted::default();
-        for n in 0..3 {
-            balancer.arrive(0, arrival(n), &mut loops);
-        }
-        loops.looks = [0, 1, 2].map(|id| (id, Look::Running)).to_vec();
-        for n in 0..60 {
-            let now = n * MILLISECOND / 10;
-            balancer.ended(now, MemberId(id));
-            let placed = balancer.arrive(now, arrival(n), &mut loops);
-            assert_eq!(placed, Placed::At(MemberId(id)));
-        }
-        (balancer, loops, 6 * MILLISECOND)
-    };
-    for (idle, other, expected) in [
-        (Look::Running, Look::Running, 2),
-        (Look::Away, Look::Running, 2),
-        (Look::Running, Look::Away, 2),
-        (Look::Waiting, Look::Waiting, 2),
-        (Look::Running, Look::Waiting, 1),
-        (Look::Away, Look::Waiting, 1),
-    ] {
-        let (mut balancer, mut loops, now) = streams(1);
-        balancer.ended(now, MemberId(2));
-        loops.looks = vec![(0, Look::Away), (1, other), (2, idle)];
-        let placed = balancer.arrive(now + 1, arrival(100), &mut loops);
-        assert_eq!(placed, Placed::At(MemberId(expected)), "{idle:?} {other:?}");
-    }
 }
 
 #[test]

@@ -1,5 +1,5 @@
-//! TLS handshakes, on threads beside the event loop's. The signature in one takes as long as thirty requests, which
-//! would wait for it; and one thread does no more of them than one processor can.
+//! TLS handshakes, on threads of their own. A signature takes as long as thirty requests, which would wait for it
+//! on the event loop's thread; and several threads use several processors.
 
 use std::collections::{HashMap, VecDeque};
 use std::io;
@@ -18,11 +18,11 @@ use crate::slab::Key;
 /// What events about them carry: no client's key.
 pub(crate) const HANDSHAKES: u64 = UPSTREAM - 3;
 
-/// No more threads than this: they do ten thousand handshakes with RSA 2048 a second, beside which the event loop's
-/// thread can do little else.
+/// The most threads: they do some 8,000 handshakes with RSA 2048 a second, and an app does not start a hundred of them on a
+/// machine with a hundred processors.
 const MOST: usize = 8;
 
-/// The threads, and what they have to do. Without any, the event loop's thread does it.
+/// The threads, and what they have to do.
 #[derive(Debug)]
 pub(crate) struct Handshakes {
     shared: Arc<Shared>,
@@ -114,7 +114,7 @@ impl Shared {
         while let Some((client, mut handshake)) = self.next() {
             handshake.work();
             lock(&self.done).push((client, handshake));
-            // It is full after 2^64 - 2 of them that nobody has heard.
+            // This cannot fail: it would block only if the count were at its end, 2^64 - 2.
             let _ = rustix::io::write(&self.bell, &1u64.to_ne_bytes());
         }
     }

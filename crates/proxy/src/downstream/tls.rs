@@ -7,7 +7,7 @@ use std::time::SystemTime;
 
 use rustls::client::verify_server_name;
 use rustls::crypto::ring;
-use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::pem::{self, PemObject};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
 use rustls::server::{ClientHello, ParsedCertificate, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
@@ -95,21 +95,46 @@ fn configure(files: &[Files]) -> Result<ServerConfig, String> {
 fn read(files: &Files) -> Result<Arc<CertifiedKey>, String> {
     let chain = CertificateDer::pem_file_iter(&files.certificate)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| format!("{}: {error}", files.certificate.display()))?;
-    let key = PrivateKeyDer::from_pem_file(&files.key)
-        .map_err(|error| format!("{}: {error}", files.key.display()))?;
+        .map_err(|error| {
+            format!(
+                "the certificate {} cannot be read: {}",
+                files.certificate.display(),
+                why(&error)
+            )
+        })?;
+    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|error| {
+        format!(
+            "the key {} cannot be read: {}",
+            files.key.display(),
+            why(&error)
+        )
+    })?;
     let certified = ring::sign::any_supported_type(&key)
         .map(|key| CertifiedKey::new(chain, key))
-        .map_err(|error| format!("{}: {error}", files.key.display()))?;
+        .map_err(|error| format!("the key {} cannot be used: {error}", files.key.display()))?;
     match certified.keys_match() {
         Ok(()) | Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::Unknown)) => {
             Ok(Arc::new(certified))
         }
+        Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
+            Err(format!(
+                "the key {} does not belong to the certificate {}",
+                files.key.display(),
+                files.certificate.display()
+            ))
+        }
         Err(error) => Err(format!(
-            "{} and {}: {error}",
-            files.certificate.display(),
-            files.key.display()
+            "the certificate {} cannot be used: {error}",
+            files.certificate.display()
         )),
+    }
+}
+
+/// Why a file cannot be read, without "I/O error" before what the kernel says.
+fn why(error: &pem::Error) -> String {
+    match error {
+        pem::Error::Io(error) => error.to_string(),
+        other => other.to_string(),
     }
 }
 

@@ -200,3 +200,27 @@ fn handshakes_fail_and_are_given_up() {
     world.run();
     assert!(arrived(&mut world.take().1).0.starts_with("GET / "));
 }
+
+/// A file that cannot be used is named, with the reason.
+#[test]
+fn wrong_certificates_are_named() {
+    let [one, other, empty] = [(); 3].map(|()| tempfile::tempdir().unwrap());
+    drop((secured(&one), secured(&other)));
+    for (certificate, key, expected) in [
+        (&empty, &one, "the certificate CERT cannot be read: No such"),
+        (&one, &empty, "the key KEY cannot be read: No such file"),
+        (
+            &one,
+            &other,
+            "the key KEY does not belong to the certificate CERT",
+        ),
+    ] {
+        let (certificate, key) = (certificate.path().join("pem"), key.path().join("key"));
+        let expected = expected
+            .replace("CERT", &certificate.display().to_string())
+            .replace("KEY", &key.display().to_string());
+        let loaded = downstream::tls::Certificates::load(vec![Files { certificate, key }]);
+        let error = loaded.err().unwrap();
+        assert!(error.starts_with(&expected), "{error}");
+    }
+}
