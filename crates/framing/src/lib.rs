@@ -36,9 +36,22 @@ pub enum Seen {
 /// How many requests may be unanswered at a time: a bit for each.
 const PIPELINED: u32 = 64;
 
+/// Where a connection's exchanges stand: what decides whether a message may be the last one's repetition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Exchange {
+    /// As [`Seen::Idle`].
+    None,
+    /// One request has been read whole and nothing of its answer written, and neither is HEAD or of HTTP/1.0.
+    Asked,
+    /// Anything else.
+    Other,
+}
+
 /// One connection.
 #[derive(Clone, Debug)]
 pub struct Connection {
+    /// Follows from what is below.
+    exchange: Exchange,
     request: Reader,
     response: Reader,
     /// A bit for each unanswered request, the oldest lowest: whether it is a HEAD.
@@ -55,6 +68,7 @@ impl Connection {
     /// A connection at its beginning, or between two requests.
     pub const fn new() -> Self {
         Self {
+            exchange: Exchange::None,
             request: Reader::new(),
             response: Reader::new(),
             heads: 0,
@@ -66,23 +80,32 @@ impl Connection {
     }
 
     /// How the connection stands.
+    #[inline]
     pub fn seen(&self) -> Seen {
-        if self.opaque {
-            Seen::Opaque
-        } else if self.unanswered == 0
-            && !self.closes
-            && self.request.is_at_start()
-            && self.response.is_at_start()
-        {
-            Seen::Idle
-        } else {
-            Seen::Busy
+        match self.exchange {
+            Exchange::None => Seen::Idle,
+            Exchange::Other if self.opaque => Seen::Opaque,
+            Exchange::Asked | Exchange::Other => Seen::Busy,
+        }
+    }
+
+    /// Where the exchanges stand after something has been read or written.
+    fn exchange(&self) -> Exchange {
+        let is_between = self.request.is_at_start() && self.response.is_at_start();
+        if self.opaque || self.closes || !is_between {
+            return Exchange::Other;
+        }
+        match self.unanswered {
+            0 => Exchange::None,
+            1 if (self.heads | self.old) & 1 == 0 => Exchange::Asked,
+            _ => Exchange::Other,
         }
     }
 
     /// Something has happened that is not understood.
     pub fn spoil(&mut self) {
         self.opaque = true;
+        self.exchange = Exchange::Other;
     }
 
     /// The server has read these bytes.
@@ -98,11 +121,21 @@ impl Connection {
     /// As [`received`](Self::received), with another way to scan.
     #[inline]
     pub fn received_by<S: Scan>(&mut self, bytes: &[u8]) {
-        if self.seen() == Seen::Idle && self.request.is_plain_repeat(bytes) {
-            self.asked(false, false);
-        } else {
+        if !self.received_again::<S>(bytes) {
             self.read_received::<S>(bytes);
         }
+    }
+
+    /// If the server has read the last request once more, whole and nothing else, while none is unanswered, this notes
+    /// it. Otherwise it changes nothing, and [`received_by`](Self::received_by) is to be called.
+    #[inline]
+    pub fn received_again<S: Scan>(&mut self, bytes: &[u8]) -> bool {
+        let is_again = self.exchange == Exchange::None && self.request.is_plain_repeat::<S>(bytes);
+        if is_again {
+            self.unanswered = 1;
+            self.exchange = Exchange::Asked;
+        }
+        is_again
     }
 
     fn read_received<S: Scan>(&mut self, mut bytes: &[u8]) {
@@ -115,17 +148,30 @@ impl Connection {
                 Step::Broken => self.opaque = true,
             }
         }
+        self.exchange = self.exchange();
     }
 
     /// As [`sent`](Self::sent), with another way to scan.
     #[inline]
     pub fn sent_by<S: Scan>(&mut self, bytes: &[u8]) {
-        let is_plain = self.unanswered > 0 && (self.heads | self.old) & 1 == 0 && !self.opaque;
-        if is_plain && self.response.is_plain_repeat(bytes) {
-            self.answered();
-        } else {
+        if !self.sent_again::<S>(bytes) {
             self.read_sent::<S>(bytes);
+            self.exchange = self.exchange();
         }
+    }
+
+    /// If the server has written the last answer's head once more with a body of the same length, whole and nothing
+    /// else, as the answer to the only request, this notes it: the connection is idle. Otherwise it changes nothing,
+    /// and [`sent_by`](Self::sent_by) is to be called.
+    #[inline]
+    pub fn sent_again<S: Scan>(&mut self, bytes: &[u8]) -> bool {
+        let is_again =
+            self.exchange == Exchange::Asked && self.response.is_plain_repeat::<S>(bytes);
+        if is_again {
+            self.unanswered = 0;
+            self.exchange = Exchange::None;
+        }
+        is_again
     }
 
     fn read_sent<S: Scan>(&mut self, mut bytes: &[u8]) {
@@ -156,6 +202,7 @@ impl Connection {
             Some(_) => {}
             None => self.opaque = true,
         }
+        self.exchange = self.exchange();
     }
 
     fn end_request_head(&mut self) {
@@ -181,7 +228,6 @@ impl Connection {
     }
 
     /// There is another unanswered request.
-    #[inline]
     fn asked(&mut self, is_head: bool, old: bool) {
         let bit = 1 << self.unanswered;
         set(&mut self.heads, bit, is_head);
@@ -215,7 +261,6 @@ impl Connection {
         }
     }
 
-    #[inline]
     fn answered(&mut self) {
         self.heads >>= 1;
         self.old >>= 1;

@@ -68,10 +68,11 @@ impl Reader {
         self.place == Place::Start
     }
 
-    /// Whether this is the last plain message's head once more, with a body of the same length, as a whole.
+    /// Whether this is the last plain message's head once more, with a body of the same length, as a whole; to be
+    /// asked at the start of a message.
     #[inline]
-    pub(crate) fn is_plain_repeat(&mut self, bytes: &[u8]) -> bool {
-        self.is_at_start() && self.last.is_plain(bytes)
+    pub(crate) fn is_plain_repeat<S: Scan>(&mut self, bytes: &[u8]) -> bool {
+        self.last.is_plain::<S>(bytes)
     }
 
     /// What the head says that has just ended.
@@ -95,7 +96,7 @@ impl Reader {
     #[inline]
     pub(crate) fn read<S: Scan>(&mut self, bytes: &[u8], first: First) -> (usize, Step) {
         match self.place {
-            Place::Start => match self.last.head(bytes) {
+            Place::Start => match self.last.head::<S>(bytes) {
                 Some((len, head)) => {
                     self.head = head;
                     (len, Step::Head)
@@ -192,7 +193,7 @@ impl Reader {
                 match self.end_line(Text::whole(line), first) {
                     Step::More if is_first && self.place == Place::Fields => {
                         let rest = bytes.get(read..).unwrap_or(&[]);
-                        if let Some((len, said)) = self.last.fields(rest) {
+                        if let Some((len, said)) = self.last.fields::<S>(rest) {
                             self.head.fields = said;
                             self.place = Place::Start;
                             return (read + len, Step::Head);

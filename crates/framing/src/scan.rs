@@ -3,11 +3,17 @@
 /// So many bytes are looked at together.
 pub(crate) const PART: usize = 16;
 
-/// Finds control bytes. A processor's vector instructions do it best, and take unsafe code, which this
+/// So many are compared together.
+pub(crate) const BLOCK: usize = 4 * PART;
+
+/// Looks at many bytes together. A processor's vector instructions do it best, and take unsafe code, which this
 /// crate has not.
 pub trait Scan {
     /// A bit for each byte below 32, the lowest for the first byte.
     fn controls(part: &[u8; PART]) -> u16;
+
+    /// Whether two texts are the same.
+    fn is_same(one: &[u8; BLOCK], other: &[u8; BLOCK]) -> bool;
 }
 
 /// As every processor does it.
@@ -21,6 +27,15 @@ impl Scan for Portable {
             bits |= u16::from(*byte < 32) << at;
         }
         bits
+    }
+
+    #[inline]
+    fn is_same(one: &[u8; BLOCK], other: &[u8; BLOCK]) -> bool {
+        let (one, _) = one.as_chunks::<PART>();
+        let (other, _) = other.as_chunks::<PART>();
+        one.iter()
+            .zip(other)
+            .all(|(one, other)| u128::from_ne_bytes(*one) == u128::from_ne_bytes(*other))
     }
 }
 

@@ -8,7 +8,8 @@ mod x86_64 {
     #[cfg(feature = "library")]
     use core::arch::global_asm;
     use core::arch::x86_64::{
-        _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_set1_epi8,
+        _mm_and_si128, _mm_cmpeq_epi8, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8,
+        _mm_set1_epi8,
     };
     use core::arch::{asm, naked_asm};
 
@@ -25,6 +26,24 @@ mod x86_64 {
                 _mm_movemask_epi8(_mm_cmpeq_epi8(bytes, below))
             };
             bits as u16
+        }
+
+        #[inline]
+        fn is_same(one: &[u8; 64], other: &[u8; 64]) -> bool {
+            let equal = |at: usize| {
+                // SAFETY: called below for parts that are there, and SSE2 is a part of x86-64.
+                unsafe {
+                    let one = _mm_loadu_si128(one.as_ptr().add(at).cast());
+                    let other = _mm_loadu_si128(other.as_ptr().add(at).cast());
+                    _mm_cmpeq_epi8(one, other)
+                }
+            };
+            // SAFETY: SSE2 is a part of x86-64.
+            let bits = unsafe {
+                let half = _mm_and_si128(equal(0), equal(16));
+                _mm_movemask_epi8(_mm_and_si128(half, _mm_and_si128(equal(32), equal(48))))
+            };
+            bits == 0xffff
         }
     }
 
@@ -82,6 +101,7 @@ mod x86_64 {
     ///
     /// # Safety
     /// The arguments must be what the call numbered `n` expects.
+    #[inline]
     pub(crate) unsafe fn syscall6(n: usize, a: [usize; 6]) -> isize {
         let result;
         // SAFETY: the kernel's convention on x86-64: number in rax, arguments in rdi, rsi, rdx,
@@ -107,6 +127,7 @@ mod x86_64 {
 
     /// What tells this thread from the others of its process: where its thread-local storage is,
     /// which the first word of that storage holds. Costs no system call.
+    #[inline]
     pub(crate) fn thread() -> u64 {
         let pointer;
         // SAFETY: reads one word at fs:0, which the x86-64 ABI defines as the thread pointer
@@ -230,6 +251,17 @@ mod x86_64 {
         "ud2",
     );
 
+    /// For each number whether `syscall` is to take the call over.
+    static IS_OURS: [bool; nr::ACCEPT4 + 1] = {
+        let mut is_ours = [false; nr::ACCEPT4 + 1];
+        let mut left: &[usize] = &crate::hooks::OURS;
+        while let [n, rest @ ..] = left {
+            is_ours[*n] = true;
+            left = rest;
+        }
+        is_ours
+    };
+
     /// `long syscall(long number, ...)`: variadic in C, but the arguments are passed as to any
     /// function. A leaf without a frame, as libc's own is: calls like vfork come back twice on
     /// one stack. What is not ours goes to the kernel with all six arguments.
@@ -240,22 +272,12 @@ mod x86_64 {
     #[unsafe(naked)]
     pub unsafe extern "C" fn syscall() {
         naked_asm!(
-            "cmp rdi, {close}",
-            "je 4f",
-            "cmp rdi, {accept4}",
-            "je 4f",
-            "cmp rdi, {accept}",
-            "je 4f",
-            "lea rax, [rdi - {bind}]", // bind, listen, getsockname and getpeername are neighbours
-            "cmp rax, {span}",
-            "jbe 4f",
-            "cmp rdi, {unlink}",
-            "je 4f",
-            "cmp rdi, {unlinkat}",
-            "je 4f",
-            "lea rax, [rdi - {setsockopt}]", // setsockopt and getsockopt too
-            "cmp rax, 1",
-            "jbe 4f",
+            "cmp rdi, {last}",
+            "ja 3f",
+            "lea rax, [rip + {is_ours}]",
+            "cmp byte ptr [rax + rdi], 0",
+            "jne 4f",
+            "3:",
             "mov rax, rdi",
             "mov rdi, rsi",
             "mov rsi, rdx",
@@ -272,14 +294,8 @@ mod x86_64 {
             "5:",
             "mov rdi, rax",
             "jmp {fail}",
-            close = const nr::CLOSE,
-            accept4 = const nr::ACCEPT4,
-            accept = const nr::ACCEPT,
-            bind = const nr::BIND,
-            span = const nr::GETPEERNAME - nr::BIND,
-            setsockopt = const nr::SETSOCKOPT,
-            unlink = const nr::UNLINK,
-            unlinkat = const nr::UNLINKAT,
+            last = const IS_OURS.len() - 1,
+            is_ours = sym IS_OURS,
             ours = sym crate::hooks::syscall_ours,
             fail = sym crate::hooks::syscall_failed,
         )
@@ -289,6 +305,17 @@ mod x86_64 {
 #[cfg(test)]
 mod tests {
     use framing::{Portable, Scan};
+
+    #[test]
+    fn vector_instructions_tell_texts_apart() {
+        let one = core::array::from_fn(|at| at as u8);
+        for at in 0..64 {
+            let mut other = one;
+            other[at] ^= 1 << (at % 8);
+            assert!(super::Sse2::is_same(&one, &one) && Portable::is_same(&one, &one));
+            assert!(!super::Sse2::is_same(&one, &other) && !Portable::is_same(&one, &other));
+        }
+    }
 
     #[test]
     fn vector_instructions_find_what_the_portable_way_finds() {

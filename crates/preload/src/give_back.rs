@@ -71,6 +71,7 @@ fn say(back: i32, standing: Standing) {
 }
 
 /// A connection has become idle.
+#[cold]
 pub(crate) fn one(fd: i32, entry: &Entry) {
     if let Some(slot) = entry.with(|followed| followed.slot) {
         consider(fd, entry, slot, None);

@@ -128,7 +128,22 @@ pub unsafe extern "C" fn remove(path: *const u8) -> i32 {
     libc_result(unsafe { removal::remove(path) }) as i32
 }
 
-/// `syscall(2)` of one of the calls above: libuv closes so, and other programs accept so.
+/// The calls that are taken over when they are made by `syscall(2)`.
+pub(crate) const OURS: [usize; 11] = [
+    nr::ACCEPT,
+    nr::ACCEPT4,
+    nr::BIND,
+    nr::CLOSE,
+    nr::GETPEERNAME,
+    nr::GETSOCKNAME,
+    nr::GETSOCKOPT,
+    nr::LISTEN,
+    nr::SETSOCKOPT,
+    nr::UNLINK,
+    nr::UNLINKAT,
+];
+
+/// `syscall(2)` of one of [`OURS`]: libuv closes so, and other programs accept so.
 ///
 /// # Safety
 /// The arguments must be what the call numbered `n` expects.

@@ -54,10 +54,18 @@ pub(crate) fn request(verb: Verb) -> Request {
 }
 
 /// Turns the result of a system call into what libc returns: -1, with errno set, on failure.
+#[inline]
 pub(crate) fn libc_result(result: isize) -> isize {
-    if !(-4095..0).contains(&result) {
-        return result;
+    if (-4095..0).contains(&result) {
+        fail(result)
+    } else {
+        result
     }
+}
+
+#[cold]
+#[inline(never)]
+fn fail(result: isize) -> isize {
     let location = arch::errno_location();
     if location != 0 {
         // SAFETY: the program's `__errno_location` takes no arguments and returns the address of

@@ -61,6 +61,7 @@ pub(crate) const ENOTCONN: i32 = 107;
 ///
 /// # Safety
 /// The arguments must be what that call expects.
+#[inline]
 pub(crate) unsafe fn call(n: usize, args: [usize; 6]) -> isize {
     // SAFETY: the caller's promise.
     unsafe { syscall6(n, args) }

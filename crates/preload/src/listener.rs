@@ -342,6 +342,12 @@ fn tell_closed(channel: u64) -> bool {
     door::tell(&request)
 }
 
+/// Whether something is known of this descriptor; it may be out of date.
+#[inline]
+pub(crate) fn is_known(fd: i32) -> bool {
+    table::find(fd).is_some()
+}
+
 /// Whether a channel stands for a listener under this descriptor.
 #[inline]
 pub(crate) fn is_own_channel(fd: i32) -> bool {

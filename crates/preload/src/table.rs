@@ -151,9 +151,12 @@ static USED: AtomicUsize = AtomicUsize::new(0);
 /// What is remembered of this descriptor.
 #[inline]
 pub(crate) fn find(fd: i32) -> Option<&'static Slot> {
+    if fd < 0 {
+        // 0 and less mark slots without a descriptor.
+        return None;
+    }
     let used = USED.load(Acquire);
-    // 0 and less mark slots without a descriptor.
-    let wanted = fd.checked_add(1).filter(|wanted| *wanted > 0)?;
+    let wanted = fd.wrapping_add(1);
     TABLE
         .iter()
         .take(used)

@@ -84,6 +84,7 @@ impl Followed {
 
 impl Entry {
     /// Lets the thread that follows this connection look at it.
+    #[inline]
     pub(crate) fn with<R>(&self, look: impl FnOnce(&mut Followed) -> R) -> Option<R> {
         if self.inside.load(Relaxed) {
             // A signal handler calls in the middle of another call.
@@ -99,6 +100,7 @@ impl Entry {
     }
 
     /// The connection is not followed any more. While another thread moves it, waits for that.
+    #[inline(never)]
     fn give_up(&self) {
         while self
             .state
@@ -160,6 +162,48 @@ impl Entry {
         });
     }
 
+    /// If the program has read its last request once more, this notes it. Otherwise it changes nothing, and
+    /// [`received`](Self::received) is to be called.
+    ///
+    /// # Safety
+    /// So many bytes must stand there.
+    #[inline]
+    pub(crate) unsafe fn received_again(&self, at: *const u8, count: usize) -> bool {
+        // SAFETY: the caller's promise.
+        let bytes = unsafe { core::slice::from_raw_parts(at, count) };
+        let is_again = self.with(|followed| {
+            let is_again = followed.connection.received_again::<arch::Sse2>(bytes);
+            if is_again {
+                followed.passed.read = followed.passed.read.wrapping_add(count as u32);
+            }
+            is_again
+        });
+        is_again == Some(true)
+    }
+
+    /// The same for what it has written: an answer with the last one's head. What follows from it is done.
+    ///
+    /// # Safety
+    /// As [`received_again`](Self::received_again).
+    #[inline]
+    pub(crate) unsafe fn sent_again(&self, fd: i32, at: *const u8, count: usize) -> bool {
+        // SAFETY: the caller's promise.
+        let bytes = unsafe { core::slice::from_raw_parts(at, count) };
+        let next = self.with(|followed| {
+            if !followed.connection.sent_again::<arch::Sse2>(bytes) {
+                return None;
+            }
+            followed.passed.written = followed.passed.written.wrapping_add(count as u32);
+            Some(give_back::wants(followed))
+        });
+        match next {
+            Some(Some(true)) => give_back::one(fd, self),
+            Some(Some(false)) => {}
+            Some(None) | None => return false,
+        }
+        true
+    }
+
     /// It has written as many bytes out of a file.
     pub(crate) fn sent_unseen(&self, fd: i32, count: u64) {
         self.pass(fd, |followed| {
@@ -169,8 +213,19 @@ impl Entry {
     }
 
     /// Whether the calling thread follows it.
+    #[inline]
     pub(crate) fn is_mine(&self) -> bool {
         self.thread.load(Relaxed) == arch::thread()
+    }
+
+    /// The same before a call that reads or writes: if another thread makes it, nobody follows the connection any more.
+    #[inline]
+    pub(crate) fn is_mine_alone(&self) -> bool {
+        let is_mine = self.is_mine();
+        if !is_mine {
+            self.give_up();
+        }
+        is_mine
     }
 }
 
@@ -188,16 +243,10 @@ pub(crate) fn find(fd: i32) -> Option<&'static Entry> {
     (entry.state.load(Acquire) != FREE).then_some(entry)
 }
 
-/// The same for the thread that follows it. If another thread calls, nobody follows it any more: so
-/// this is asked before a call that reads or writes.
+/// The same for the thread that follows it.
 #[inline]
 pub(crate) fn mine(fd: i32) -> Option<&'static Entry> {
-    let entry = find(fd)?;
-    if entry.is_mine() {
-        return Some(entry);
-    }
-    entry.give_up();
-    None
+    find(fd).filter(|entry| entry.is_mine_alone())
 }
 
 /// Follows a connection that has just been accepted.

@@ -8,22 +8,14 @@ use super::*;
 /// As the function of libc.
 #[cfg_attr(feature = "library", unsafe(no_mangle))]
 pub unsafe extern "C" fn read(fd: i32, buffer: *mut u8, len: usize) -> isize {
-    let arguments = [fd as usize, buffer as usize, len, 0, 0, 0];
-    if traffic::find(fd).is_none() {
-        // SAFETY: the caller's promise.
-        return unsafe {
-            natively(
-                arch::libc_read(),
-                nr::READ,
-                fd as usize,
-                buffer as usize,
-                len,
-                0,
-            )
-        };
-    }
+    let (a, b) = (fd as usize, buffer as usize);
     // SAFETY: the caller's promise.
-    unsafe { read_into(nr::READ, arguments, Buffers::One(buffer), 0) }
+    unsafe {
+        match traffic::find(fd) {
+            Some(entry) => read_one(fd, buffer, len, 0, entry, nr::READ),
+            None => natively(arch::libc_read(), nr::READ, a, b, len, 0),
+        }
+    }
 }
 
 /// `readv(2)`.
@@ -44,9 +36,13 @@ pub unsafe extern "C" fn readv(fd: i32, vectors: *const u8, count: i32) -> isize
 /// As the function of libc.
 #[cfg_attr(feature = "library", unsafe(no_mangle))]
 pub unsafe extern "C" fn recv(fd: i32, buffer: *mut u8, len: usize, flags: i32) -> isize {
-    let arguments = [fd as usize, buffer as usize, len, flags as usize, 0, 0];
     // SAFETY: the caller's promise.
-    unsafe { read_into(nr::RECVFROM, arguments, Buffers::One(buffer), flags) }
+    unsafe {
+        match traffic::find(fd) {
+            Some(entry) => read_one(fd, buffer, len, flags, entry, nr::RECVFROM),
+            None => receive_unfollowed(fd, buffer, len, flags),
+        }
+    }
 }
 
 /// `recvfrom(2)`.
@@ -81,22 +77,14 @@ pub unsafe extern "C" fn recvfrom(
 /// As the function of libc.
 #[cfg_attr(feature = "library", unsafe(no_mangle))]
 pub unsafe extern "C" fn write(fd: i32, buffer: *const u8, len: usize) -> isize {
-    let arguments = [fd as usize, buffer as usize, len, 0, 0, 0];
-    if traffic::find(fd).is_none() {
-        // SAFETY: the caller's promise.
-        return unsafe {
-            natively(
-                arch::libc_write(),
-                nr::WRITE,
-                fd as usize,
-                buffer as usize,
-                len,
-                0,
-            )
-        };
-    }
+    let (a, b) = (fd as usize, buffer as usize);
     // SAFETY: the caller's promise.
-    unsafe { write_from(nr::WRITE, arguments, Buffers::One(buffer), 0) }
+    unsafe {
+        match traffic::find(fd) {
+            Some(entry) => write_one(fd, buffer, len, 0, entry, nr::WRITE),
+            None => natively(arch::libc_write(), nr::WRITE, a, b, len, 0),
+        }
+    }
 }
 
 /// `writev(2)`.
@@ -117,14 +105,14 @@ pub unsafe extern "C" fn writev(fd: i32, vectors: *const u8, count: i32) -> isiz
 /// As the function of libc.
 #[cfg_attr(feature = "library", unsafe(no_mangle))]
 pub unsafe extern "C" fn send(fd: i32, buffer: *const u8, len: usize, flags: i32) -> isize {
-    let arguments = [fd as usize, buffer as usize, len, flags as usize, 0, 0];
-    if traffic::find(fd).is_none() {
-        let [a, b, c, d, ..] = arguments;
-        // SAFETY: the caller's promise.
-        return unsafe { natively(arch::libc_send(), nr::SENDTO, a, b, c, d) };
-    }
+    let (a, b, d) = (fd as usize, buffer as usize, flags as usize);
     // SAFETY: the caller's promise.
-    unsafe { write_from(nr::SENDTO, arguments, Buffers::One(buffer), flags) }
+    unsafe {
+        match traffic::find(fd) {
+            Some(entry) => write_one(fd, buffer, len, flags, entry, nr::SENDTO),
+            None => natively(arch::libc_send(), nr::SENDTO, a, b, len, d),
+        }
+    }
 }
 
 /// `sendto(2)`.

@@ -71,6 +71,7 @@ impl Buffers {
 ///
 /// # Safety
 /// If the result is positive, so many bytes must stand in `buffers`.
+#[inline(never)]
 unsafe fn received(entry: &Entry, fd: i32, result: isize, buffers: Buffers, flags: i32) {
     match usize::try_from(result) {
         Ok(_) if flags & MSG_PEEK != 0 => {}
@@ -88,6 +89,7 @@ unsafe fn received(entry: &Entry, fd: i32, result: isize, buffers: Buffers, flag
 ///
 /// # Safety
 /// As [`received`].
+#[inline(never)]
 unsafe fn sent(entry: &Entry, fd: i32, result: isize, buffers: Buffers, flags: i32) {
     match usize::try_from(result) {
         Ok(0) => {}
@@ -106,10 +108,97 @@ fn failed(fd: i32, result: isize) {
     }
 }
 
+/// Reads over a connection that is followed into one buffer, by `read` or `recvfrom`. What comes most is told first, in
+/// few instructions: the request that was read before. Arguments are in the order of the program's call, so that they stay
+/// in their registers.
+///
+/// # Safety
+/// The arguments must be what the call expects.
+#[inline(never)]
+unsafe fn read_one(
+    fd: i32,
+    buffer: *mut u8,
+    len: usize,
+    flags: i32,
+    entry: &Entry,
+    n: usize,
+) -> isize {
+    let arguments = [fd as usize, buffer as usize, len, flags as usize, 0, 0];
+    let is_followed = entry.is_mine_alone();
+    // SAFETY: the caller's promise.
+    let result = unsafe { kernel::call(n, arguments) };
+    let is_plain = result > 0 && flags & !PLAIN == 0;
+    if is_followed {
+        // SAFETY: the kernel has written as many bytes as it says.
+        unsafe {
+            if !is_plain || !entry.received_again(buffer, result as usize) {
+                received(entry, fd, result, Buffers::One(buffer), flags);
+            }
+        }
+    }
+    libc_result(result)
+}
+
+/// The same by `write` or `sendto`.
+///
+/// # Safety
+/// As [`read_one`].
+#[inline(never)]
+unsafe fn write_one(
+    fd: i32,
+    buffer: *const u8,
+    len: usize,
+    flags: i32,
+    entry: &Entry,
+    n: usize,
+) -> isize {
+    let arguments = [fd as usize, buffer as usize, len, flags as usize, 0, 0];
+    let is_followed = entry.is_mine_alone();
+    // SAFETY: the caller's promise.
+    let result = unsafe { kernel::call(n, arguments) };
+    let is_plain = result > 0 && flags & !PLAIN == 0;
+    if is_followed {
+        // SAFETY: the kernel has read as many bytes as it says.
+        unsafe {
+            if !is_plain || !entry.sent_again(fd, buffer, result as usize) {
+                sent(entry, fd, result, Buffers::One(buffer), flags);
+            }
+        }
+    }
+    libc_result(result)
+}
+
+/// `recv` from what is not followed.
+///
+/// # Safety
+/// As [`read_one`].
+#[inline]
+unsafe fn receive_unfollowed(fd: i32, buffer: *mut u8, len: usize, flags: i32) -> isize {
+    if listener::is_known(fd) {
+        // SAFETY: the caller's promise.
+        return unsafe { receive_known(fd, buffer, len, flags) };
+    }
+    let arguments = [fd as usize, buffer as usize, len, flags as usize, 0, 0];
+    // SAFETY: the caller's promise.
+    libc_result(unsafe { kernel::call(nr::RECVFROM, arguments) })
+}
+
+/// `recv` from what may be a listener.
+///
+/// # Safety
+/// As [`read_one`].
+#[cold]
+unsafe fn receive_known(fd: i32, buffer: *mut u8, len: usize, flags: i32) -> isize {
+    let arguments = [fd as usize, buffer as usize, len, flags as usize, 0, 0];
+    // SAFETY: the caller's promise.
+    unsafe { read_into(nr::RECVFROM, arguments, Buffers::One(buffer), flags) }
+}
+
 /// Makes a call that reads from `fd`.
 ///
 /// # Safety
 /// The arguments must be what the call expects, and `buffers` what it reads into.
+#[inline(never)]
 unsafe fn read_into(n: usize, arguments: Arguments, buffers: Buffers, flags: i32) -> isize {
     let fd = arguments[0] as i32;
     let entry = traffic::mine(fd);
