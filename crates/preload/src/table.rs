@@ -148,13 +148,20 @@ static TABLE: [Slot; SLOTS] = [const { Slot::free() }; SLOTS];
 /// One more than the highest slot that was ever used: most look-ups end after it.
 static USED: AtomicUsize = AtomicUsize::new(0);
 
+/// The highest descriptor that was ever remembered. Listeners are opened early, and connections lie above them.
+static HIGHEST: AtomicU32 = AtomicU32::new(0);
+
 /// What is remembered of this descriptor.
 #[inline]
 pub(crate) fn find(fd: i32) -> Option<&'static Slot> {
-    if fd < 0 {
-        // 0 and less mark slots without a descriptor.
+    // Negative numbers become large ones.
+    if fd as u32 > HIGHEST.load(Acquire) {
         return None;
     }
+    find_below(fd)
+}
+
+fn find_below(fd: i32) -> Option<&'static Slot> {
     let used = USED.load(Acquire);
     let wanted = fd.wrapping_add(1);
     TABLE
@@ -212,6 +219,7 @@ pub(crate) fn remember(fd: i32, kind: Kind, address: &Address) -> bool {
     let limit = kernel::descriptor_limit().min(0xffff_ffff);
     slot.limit.store((fd as u64) << 32 | limit, Relaxed);
     slot.fd.store(fd.wrapping_add(1), Release);
+    HIGHEST.fetch_max(fd as u32, AcqRel);
     mark_process();
     true
 }
