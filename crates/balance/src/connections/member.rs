@@ -292,6 +292,7 @@ impl Member {
     /// Its work turns out to take longer: what was sent to it lies there as if it had been staged.
     pub(crate) fn stage_all(&mut self) {
         self.several = 1;
+        self.slow = true;
         for sent in &mut self.sent {
             sent.basis = Basis::Staged;
         }

@@ -21,9 +21,12 @@
 //!    piece of work finds the next one, and does not idle until the dispatcher has heard of it.
 //! 4. A member that is free while nothing waits in the queue gets the oldest that is staged
 //!    elsewhere: it is recalled.
-//! 5. What is staged behind a loop that stands still for longer than loops usually do here goes
+//! 5. What is staged behind a longer piece of work than most changes places with what came later: it is staged behind
+//!    the work of a member that has taken its own, and the first of the queue in its old place. So a worker with a long
+//!    piece of work also finds the next one at its end.
+//! 6. What is staged behind a loop that stands still for longer than loops usually do here goes
 //!    back to the queue, before all that came later, and nothing is staged there any more.
-//! 6. What was sent to a member that was free stays there, unless it is seen to be blocked. A member
+//! 7. What was sent to a member that was free stays there, unless it is seen to be blocked. A member
 //!    that only waits for a processor keeps it, so that what comes together stays at several.
 //!
 //! Staging is bounded by what lies unread, never by the requests that a worker has in progress.

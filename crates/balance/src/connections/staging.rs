@@ -23,13 +23,52 @@ impl<C: Channels> ConnectionBalancer<C> {
         }
         let queue_timeout = self.settings.queue_timeout;
         let is_in_time = |oldest: Nanos| now < oldest.saturating_add(queue_timeout);
-        while self.waiting.oldest().is_some_and(is_in_time)
-            && let Some(at) = self.place_to_stage(now, channels)
-        {
-            if !self.serve_one(now, at, Basis::Staged, channels) {
-                break;
+        loop {
+            let waits = self.waiting.oldest().is_some_and(is_in_time);
+            if !waits && self.staged_behind_long_work(now).is_none() {
+                return;
+            }
+            let Some(at) = self.place_to_stage(now, channels) else {
+                return;
+            };
+            let has_better = self.exchange(now, at, channels);
+            if !(waits || has_better) || !self.serve_one(now, at, Basis::Staged, channels) {
+                return;
             }
         }
+    }
+
+    /// Takes back the oldest connection that lies behind a longer piece of work than most, if it came before what waits
+    /// in the queue: it is to be staged at this place, behind other work.
+    fn exchange(&mut self, now: Nanos, at: usize, channels: &mut C) -> bool {
+        let is_long = |member: &Member| member.stood(now) > self.memory.runs.most();
+        if self.members.get(at).is_none_or(is_long) {
+            return false;
+        }
+        let first = self.waiting.first().map_or(u64::MAX, |first| first.ticket);
+        let oldest = self.staged_behind_long_work(now);
+        let Some((_, from)) = oldest.filter(|(ticket, _)| *ticket < first) else {
+            return false;
+        };
+        let Some(member) = self.members.get_mut(from) else {
+            return false;
+        };
+        let taken = member.take_back(now, channels);
+        let has_any = !taken.is_empty();
+        for waiting in taken {
+            self.waiting.insert(waiting);
+        }
+        has_any
+    }
+
+    /// The oldest connection that lies staged behind a longer piece of work than most, and where.
+    fn staged_behind_long_work(&self, now: Nanos) -> Option<(u64, usize)> {
+        let most = self.memory.runs.most();
+        let members = self.members.iter().enumerate();
+        members
+            .filter(|(_, member)| member.stood(now) > most)
+            .filter_map(|(at, member)| Some((member.oldest_staged()?.ticket, at)))
+            .min()
     }
 
     fn place_to_stage(&mut self, now: Nanos, channels: &mut C) -> Option<usize> {

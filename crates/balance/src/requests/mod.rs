@@ -8,7 +8,7 @@
 //! it idle in between. What no member can have now waits in one queue, and the first of those that wait
 //! are *staged*, as connections are: one, unread, behind the work of each member that is busy. A
 //! worker that ends a piece of work finds it there; a member that is free gets the oldest that is
-//! staged elsewhere.
+//! staged elsewhere, and what lies behind a longer piece of work than most changes places with what came later.
 
 mod balancer;
 mod choose;

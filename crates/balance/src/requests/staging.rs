@@ -49,16 +49,54 @@ impl RequestBalancer {
         Some(member.id)
     }
 
-    /// Stages the first request that waits behind the youngest work: that is the likeliest to be
-    /// short.
+    /// Stages the first request that waits behind the youngest work: that is the likeliest to be short. One that came
+    /// before it, and lies behind a longer piece of work than most, is recalled to be staged there.
     pub(super) fn stage(&mut self, now: Nanos, loops: &mut impl Loops) -> Option<Next> {
         if self.settings.policy != RequestPolicy::NextAvailable {
             return None;
         }
-        let (place, waiting) = self.waiting.after(None)?;
-        if waiting.is_late(now, self.settings.queue_timeout) {
-            return None;
+        let first = self.waiting.after(None);
+        let behind_long_work = self.staged_behind_long_work(now, first.map(|(place, _)| place));
+        let queue_timeout = self.settings.queue_timeout;
+        let first = first.filter(|(_, waiting)| !waiting.is_late(now, queue_timeout));
+        let next = behind_long_work.map(|(_, waiting)| waiting);
+        let next = next.or(first.map(|(_, waiting)| waiting))?;
+        let at = self.place_to_stage(now, next.arrival.failed, loops)?;
+        let member = self.members.get_mut(at)?;
+        if let Some((from, _)) = behind_long_work
+            && now.saturating_sub(member.began_at) <= self.runs.most()
+        {
+            return Some(Next::Recall(from));
         }
+        let (place, waiting) = first?;
+        self.waiting.remove(place);
+        member.stage(Staged { place, waiting }, self.turns.take(at));
+        Some(Next::Stage(waiting.arrival, member.id))
+    }
+
+    /// The oldest request that lies staged behind a longer piece of work than most, if it stands before this place.
+    fn staged_behind_long_work(
+        &self,
+        now: Nanos,
+        place: Option<Place>,
+    ) -> Option<(MemberId, Waiting)> {
+        let most = self.runs.most();
+        let members = self.members.iter();
+        let (oldest, id) = members
+            .filter(|member| now.saturating_sub(member.began_at) > most)
+            .filter_map(|member| Some((member.staged?, member.id)))
+            .min_by_key(|(staged, _)| staged.place)?;
+        let is_before = place.is_none_or(|place| oldest.place < place);
+        is_before.then_some((id, oldest.waiting))
+    }
+
+    /// The member with the youngest work of those before which something can be staged.
+    fn place_to_stage(
+        &mut self,
+        now: Nanos,
+        failed: Option<MemberId>,
+        loops: &mut impl Loops,
+    ) -> Option<usize> {
         let usual = self.runs.usual();
         let most = self.settings.max_concurrency;
         let mut youngest = None;
@@ -68,18 +106,14 @@ impl RequestBalancer {
                 && !member.is_quick()
                 && member.figures.in_progress > 0
                 && member.has_room(now, most)
-                && Some(member.id) != waiting.arrival.failed
+                && Some(member.id) != failed
                 && member.is_settled(now, loops)
                 && !loops.is_staged(member.id)
             {
                 youngest = youngest.max(Some((member.began_at, at)));
             }
         }
-        let (_, at) = youngest?;
-        let member = self.members.get_mut(at)?;
-        self.waiting.remove(place);
-        member.stage(Staged { place, waiting }, self.turns.take(at));
-        Some(Next::Stage(waiting.arrival, member.id))
+        youngest.map(|(_, at)| at)
     }
 
     /// When a member has to be asked again whether it has read what it was sent.

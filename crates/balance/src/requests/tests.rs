@@ -208,6 +208,52 @@ fn nothing_lies_behind_a_loop_that_stands_still_for_longer_than_usual() {
     );
 }
 
+/// Most take a few milliseconds here, and some a hundred: nothing waits behind one of these for longer than what came
+/// later waits behind others, and it has something to go on with.
+#[test]
+fn what_lies_behind_longer_work_than_most_gives_way_to_what_came_later() {
+    for waits in [false, true] {
+        let (mut balancer, mut loops) = two_staged();
+        for run in [[2; 30].as_slice(), &[100]].concat() {
+            balancer.runs.record(run * MILLISECOND);
+        }
+        balancer.arrive(5, arrival(5), &mut loops);
+        let next = balancer.next(5, &mut loops);
+        assert!(
+            matches!(next, Some(Next::Stage(_, MemberId(0)))),
+            "{next:?}"
+        );
+        loops.staged.push(0);
+        if waits {
+            balancer.arrive(6, arrival(6), &mut loops);
+        }
+        let late = 20 * MILLISECOND;
+        assert!(balancer.next(late, &mut loops).is_none(), "all have one");
+        // Member 2 takes its own: what it does now is young.
+        loops.staged.retain(|it| *it != 2);
+        assert_eq!(
+            balancer.turned(late, MemberId(2), &mut loops),
+            Some(Ticket(3))
+        );
+        let next = balancer.next(late, &mut loops);
+        assert!(matches!(next, Some(Next::Recall(MemberId(1)))), "{next:?}");
+        loops.staged.retain(|it| *it != 1);
+        balancer.taken_back(late, MemberId(1), arrival(4), 4);
+        let next = balancer.next(late, &mut loops);
+        assert!(
+            matches!(next, Some(Next::Stage(it, MemberId(2))) if it.ticket == Ticket(4)),
+            "{next:?}"
+        );
+        loops.staged.push(2);
+        let next = balancer.next(late, &mut loops);
+        match next {
+            Some(Next::Stage(it, MemberId(1))) if waits => assert_eq!(it.ticket, Ticket(6)),
+            None if !waits => {}
+            _ => panic!("{next:?}"),
+        }
+    }
+}
+
 /// However long loops usually stand still here.
 #[test]
 fn a_staged_request_is_overdue_in_its_time() {
