@@ -40,7 +40,7 @@ const PIPELINED: u32 = 64;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exchange {
     /// As [`Seen::Idle`].
-    None,
+    Between,
     /// One request has been read whole and nothing of its answer written, and neither is HEAD or of HTTP/1.0.
     Asked,
     /// Anything else.
@@ -68,7 +68,7 @@ impl Connection {
     /// A connection at its beginning, or between two requests.
     pub const fn new() -> Self {
         Self {
-            exchange: Exchange::None,
+            exchange: Exchange::Between,
             request: Reader::new(),
             response: Reader::new(),
             heads: 0,
@@ -83,7 +83,7 @@ impl Connection {
     #[inline]
     pub fn seen(&self) -> Seen {
         match self.exchange {
-            Exchange::None => Seen::Idle,
+            Exchange::Between => Seen::Idle,
             Exchange::Other if self.opaque => Seen::Opaque,
             Exchange::Asked | Exchange::Other => Seen::Busy,
         }
@@ -96,7 +96,7 @@ impl Connection {
             return Exchange::Other;
         }
         match self.unanswered {
-            0 => Exchange::None,
+            0 => Exchange::Between,
             1 if (self.heads | self.old) & 1 == 0 => Exchange::Asked,
             _ => Exchange::Other,
         }
@@ -130,7 +130,8 @@ impl Connection {
     /// it. Otherwise it changes nothing, and [`received_by`](Self::received_by) is to be called.
     #[inline]
     pub fn received_again<S: Scan>(&mut self, bytes: &[u8]) -> bool {
-        let is_again = self.exchange == Exchange::None && self.request.is_plain_repeat::<S>(bytes);
+        let is_again =
+            self.exchange == Exchange::Between && self.request.is_plain_repeat::<S>(bytes);
         if is_again {
             self.unanswered = 1;
             self.exchange = Exchange::Asked;
@@ -169,7 +170,7 @@ impl Connection {
             self.exchange == Exchange::Asked && self.response.is_plain_repeat::<S>(bytes);
         if is_again {
             self.unanswered = 0;
-            self.exchange = Exchange::None;
+            self.exchange = Exchange::Between;
         }
         is_again
     }

@@ -96,10 +96,19 @@ pub fn parent(of: Pid) -> Option<Pid> {
 
 /// Whether a process is stopped, by a signal or a debugger.
 pub fn is_suspended(pid: Pid) -> bool {
+    state(pid).is_some_and(|state| ['T', 't'].contains(&state))
+}
+
+/// Whether a process has ended, though its parent may not have noticed yet.
+pub fn has_ended(pid: Pid) -> bool {
+    state(pid).is_none_or(|state| ['Z', 'X'].contains(&state))
+}
+
+/// The letter for a process's state in `proc_pid_stat(5)`; `None` if there is no such process.
+fn state(pid: Pid) -> Option<char> {
     let path = format!("/proc/{}/stat", pid.as_raw_nonzero());
-    let stat = fs::read_to_string(path).unwrap_or_default();
-    stat.rsplit_once(") ")
-        .is_some_and(|(_, rest)| rest.starts_with(['T', 't']))
+    let stat = fs::read_to_string(path).ok()?;
+    stat.rsplit_once(") ")?.1.chars().next()
 }
 
 fn parse_pid(text: &str) -> Option<Pid> {

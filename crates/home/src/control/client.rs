@@ -86,6 +86,22 @@ impl From<io::Error> for Fault {
     }
 }
 
+/// Whether the process that listened at the other end has ended. Its socket may outlive it: its guard has it open, too, and
+/// starts another supervisor.
+fn has_ended(socket: &UnixStream) -> bool {
+    rustix::net::sockopt::socket_peercred(socket).is_ok_and(|peer| tree::has_ended(peer.pid))
+}
+
+/// Why nothing is said at the other end.
+fn silence(socket: &UnixStream) -> Fault {
+    match suspended_peer(socket) {
+        // One that was being stopped when it was asked was not seen to be.
+        Some(pid) => Fault::Suspended(pid),
+        None if has_ended(socket) => Fault::Gone,
+        None => Fault::Hangs,
+    }
+}
+
 /// The process at the other end, if it is stopped and stays so.
 fn suspended_peer(socket: &UnixStream) -> Option<i32> {
     let peer = rustix::net::sockopt::socket_peercred(socket).ok()?;
@@ -111,6 +127,9 @@ impl Connection {
     pub fn ask(socket: UnixStream, request: Request) -> Result<Self, Fault> {
         if !is_trusted(&socket) {
             return Err(Fault::Broken("it is another user's process".to_owned()));
+        }
+        if has_ended(&socket) {
+            return Err(Fault::Gone);
         }
         socket.set_read_timeout(Some(PATIENCE))?;
         socket.set_write_timeout(Some(PATIENCE))?;
@@ -185,11 +204,7 @@ impl Connection {
             .read_until(b'\n', &mut line);
         if let Err(error) = read {
             return Err(match Fault::from(error) {
-                // One that was being stopped when it was asked was not seen to be.
-                Fault::Hangs => {
-                    let stopped = suspended_peer(self.replies.get_ref());
-                    stopped.map_or(Fault::Hangs, Fault::Suspended)
-                }
+                Fault::Hangs => silence(self.replies.get_ref()),
                 fault => fault,
             });
         }
