@@ -156,6 +156,10 @@ impl Slot {
         cause: Cause,
         now: Duration,
     ) {
+        // Nothing more will come of its start.
+        if current.is_some_and(|run| run.up) {
+            self.outcome = Some(Outcome::Up { listens: false });
+        }
         self.lifecycle
             .survive(last, current, leaving, cause, &self.rules, now);
     }
