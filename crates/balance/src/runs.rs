@@ -14,11 +14,14 @@ pub(crate) struct Runs {
 /// standard deviation is an eighth of it: 1 / sqrt(2 * 32 - 1).
 pub(crate) const FOLLOWS: Nanos = 32;
 
-/// The longest run counts for a 256th less with each one after it.
+/// The longest run counts for a 256th less with each one after it. Where every tenth takes a hundred milliseconds, the
+/// simulation of waiting times (`tests/ideal`) has a mean that is 0.006 of the ideal's longer with a 64th, and the same with
+/// a 1,024th.
 const FORGETS: Nanos = 256;
 
 /// So much longer than the longest run is unusual, in parts of it: what was as long 56 runs before is still known, as
-/// (255 / 256)^56 is four fifths.
+/// (255 / 256)^56 is four fifths. In the simulation a half and an eighth are as good, and without it the mean is 0.01
+/// longer.
 const UNUSUAL: Nanos = 4;
 
 impl Runs {
