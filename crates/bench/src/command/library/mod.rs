@@ -25,9 +25,9 @@ use target::{Case, Client, Server, Target};
 
 #[derive(clap::Args)]
 pub(crate) struct Arguments {
-    /// Requests whose instructions are counted, for each server; one takes seconds, and in some of them
-    /// a runtime does other things, too
-    #[arg(long, default_value_t = 15, value_parser = clap::value_parser!(u32).range(5..=10_000))]
+    /// Requests whose instructions are counted, for each server; one takes seconds, and in most of Bun's the
+    /// runtime does other things, too
+    #[arg(long, default_value_t = 25, value_parser = clap::value_parser!(u32).range(5..=10_000))]
     requests: u32,
     /// Requests before these, so that the runtimes have compiled their code
     #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u32).range(0..=10_000_000))]
