@@ -36,10 +36,10 @@ pub enum Seen {
 /// How many requests may be unanswered at a time: a bit for each.
 const PIPELINED: u32 = 64;
 
-/// Where a connection's exchanges stand: what decides whether a message may be the last one's repetition.
+/// How far a connection's exchanges have come: whether what follows may be the last message once more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Exchange {
-    /// As [`Seen::Idle`].
+    /// None is in progress: as [`Seen::Idle`].
     Between,
     /// One request has been read whole and nothing of its answer written, and neither is HEAD or of HTTP/1.0.
     Asked,
@@ -89,23 +89,21 @@ impl Connection {
         }
     }
 
-    /// Where the exchanges stand after something has been read or written.
-    fn exchange(&self) -> Exchange {
+    /// Notes where the exchanges stand, after something was read or written.
+    fn settle(&mut self) {
         let is_between = self.request.is_at_start() && self.response.is_at_start();
-        if self.opaque || self.closes || !is_between {
-            return Exchange::Other;
-        }
-        match self.unanswered {
+        self.exchange = match self.unanswered {
+            _ if self.opaque || self.closes || !is_between => Exchange::Other,
             0 => Exchange::Between,
             1 if (self.heads | self.old) & 1 == 0 => Exchange::Asked,
             _ => Exchange::Other,
-        }
+        };
     }
 
     /// Something has happened that is not understood.
     pub fn spoil(&mut self) {
         self.opaque = true;
-        self.exchange = Exchange::Other;
+        self.settle();
     }
 
     /// The server has read these bytes.
@@ -126,8 +124,8 @@ impl Connection {
         }
     }
 
-    /// If the server has read the last request once more, whole and nothing else, while none is unanswered, this notes
-    /// it. Otherwise it changes nothing, and [`received_by`](Self::received_by) is to be called.
+    /// Whether the server has read the last request once more, as a whole and nothing else, between two exchanges: that is
+    /// noted. Otherwise nothing is, and the caller goes on with [`received_by`](Self::received_by).
     #[inline]
     pub fn received_again<S: Scan>(&mut self, bytes: &[u8]) -> bool {
         let is_again =
@@ -149,7 +147,7 @@ impl Connection {
                 Step::Broken => self.opaque = true,
             }
         }
-        self.exchange = self.exchange();
+        self.settle();
     }
 
     /// As [`sent`](Self::sent), with another way to scan.
@@ -157,13 +155,12 @@ impl Connection {
     pub fn sent_by<S: Scan>(&mut self, bytes: &[u8]) {
         if !self.sent_again::<S>(bytes) {
             self.read_sent::<S>(bytes);
-            self.exchange = self.exchange();
+            self.settle();
         }
     }
 
-    /// If the server has written the last answer's head once more with a body of the same length, whole and nothing
-    /// else, as the answer to the only request, this notes it: the connection is idle. Otherwise it changes nothing,
-    /// and [`sent_by`](Self::sent_by) is to be called.
+    /// Whether the server has answered the only request with the last answer's head and a body of the same length, as a whole
+    /// and nothing else: that is noted. Otherwise nothing is, and the caller goes on with [`sent_by`](Self::sent_by).
     #[inline]
     pub fn sent_again<S: Scan>(&mut self, bytes: &[u8]) -> bool {
         let is_again =
@@ -203,7 +200,7 @@ impl Connection {
             Some(_) => {}
             None => self.opaque = true,
         }
-        self.exchange = self.exchange();
+        self.settle();
     }
 
     fn end_request_head(&mut self) {

@@ -162,8 +162,8 @@ impl Entry {
         });
     }
 
-    /// If the program has read its last request once more, this notes it. Otherwise it changes nothing, and
-    /// [`received`](Self::received) is to be called.
+    /// Whether the program has read its last request once more: that is noted. Otherwise nothing is, and the caller goes on
+    /// with [`received`](Self::received).
     ///
     /// # Safety
     /// So many bytes must stand there.
@@ -181,7 +181,7 @@ impl Entry {
         is_again == Some(true)
     }
 
-    /// The same for what it has written: an answer with the last one's head. What follows from it is done.
+    /// Whether it has answered with the last answer's head. What follows from that is done.
     ///
     /// # Safety
     /// As [`received_again`](Self::received_again).
@@ -218,7 +218,8 @@ impl Entry {
         self.thread.load(Relaxed) == arch::thread()
     }
 
-    /// The same before a call that reads or writes: if another thread makes it, nobody follows the connection any more.
+    /// The same, asked before a call that reads or writes. Where another thread makes that call, the connection is not
+    /// followed any more.
     #[inline]
     pub(crate) fn is_mine_alone(&self) -> bool {
         let is_mine = self.is_mine();

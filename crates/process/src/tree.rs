@@ -11,7 +11,8 @@ use std::time::{Duration, Instant};
 
 use rustix::io::Errno;
 use rustix::process::{
-    Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, pidfd_send_signal, wait,
+    Pid, PidfdFlags, Signal, WaitOptions, kill_process, pidfd_open, pidfd_send_signal,
+    test_kill_process, wait,
 };
 
 /// After so long a process that cannot be killed (it hangs in the kernel) is given up.
@@ -101,7 +102,8 @@ pub fn is_suspended(pid: Pid) -> bool {
 
 /// Whether a process has ended, though its parent may not have noticed yet.
 pub fn has_ended(pid: Pid) -> bool {
-    state(pid).is_none_or(|state| ['Z', 'X'].contains(&state))
+    let is_gone = test_kill_process(pid) == Err(Errno::SRCH);
+    is_gone || state(pid).is_some_and(|state| ['Z', 'X'].contains(&state))
 }
 
 /// The letter for a process's state in `proc_pid_stat(5)`; `None` if there is no such process.

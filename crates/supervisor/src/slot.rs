@@ -156,10 +156,9 @@ impl Slot {
         cause: Cause,
         now: Duration,
     ) {
-        // Nothing more will come of its start.
-        if current.is_some_and(|run| run.up) {
-            self.outcome = Some(Outcome::Up { listens: false });
-        }
+        // Of the start of one that is up nothing more comes.
+        let is_up = current.is_some_and(|run| run.up);
+        self.outcome = is_up.then_some(Outcome::Up { listens: false });
         self.lifecycle
             .survive(last, current, leaving, cause, &self.rules, now);
     }

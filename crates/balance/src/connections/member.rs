@@ -110,7 +110,7 @@ pub(crate) struct Member {
     standing_since: Option<Nanos>,
     /// It left something untaken, and has not been seen at its loop since.
     pub(crate) blocked: bool,
-    /// It was found blocked, and has not been seen to be quick since.
+    /// It was found blocked, or at work for longer than a moment, and has not been seen to be quick since.
     slow: bool,
     /// When it was found blocked last.
     blocked_at: Nanos,

@@ -3,11 +3,11 @@
 use crate::Nanos;
 use crate::times::{MILLISECOND, SLICE, STREAM};
 
-/// What is taken is counted for so long: on a machine whose processors are all in use, a worker has its slice, and then
-/// waits for that of another one.
+/// What a member takes is counted over this time. On a machine whose processors are all in use, a worker takes its
+/// connections in its own time slice, and waits during that of another one.
 const WINDOW: Nanos = 2 * SLICE;
 
-/// How many a member takes in a window that streams.
+/// A member that takes so many in a window streams.
 const MANY: u32 = STREAM * (WINDOW / MILLISECOND) as u32;
 
 /// What a member took, window by window. One that finds many at once takes them all in one turn: only that it takes more

@@ -16,7 +16,8 @@ impl<C: Channels> ConnectionBalancer<C> {
     }
 
     /// Stages what waits behind members that are busy, one connection behind each, the youngest
-    /// work first: it is the likeliest to be short.
+    /// work first: it is the likeliest to be short. What lies behind a longer piece of work than most is staged there
+    /// instead, if it came before.
     pub(crate) fn stage(&mut self, now: Nanos, channels: &mut C) {
         if self.settings.policy != ConnectionPolicy::NextAvailable {
             return;
@@ -25,50 +26,59 @@ impl<C: Channels> ConnectionBalancer<C> {
         let is_in_time = |oldest: Nanos| now < oldest.saturating_add(queue_timeout);
         loop {
             let waits = self.waiting.oldest().is_some_and(is_in_time);
-            if !waits && self.staged_behind_long_work(now).is_none() {
+            let behind_long_work = self.staged_behind_long_work(now);
+            if !waits && behind_long_work.is_none() {
                 return;
             }
             let Some(at) = self.place_to_stage(now, channels) else {
                 return;
             };
-            let has_better = self.exchange(now, at, channels);
-            if !(waits || has_better) || !self.serve_one(now, at, Basis::Staged, channels) {
+            let is_better = self
+                .members
+                .get(at)
+                .is_some_and(|it| !self.is_long(now, it));
+            let changes_place = behind_long_work
+                .filter(|_| is_better)
+                .is_some_and(|from| self.take_back(now, from, channels));
+            if !(waits || changes_place) || !self.serve_one(now, at, Basis::Staged, channels) {
                 return;
             }
         }
     }
 
-    /// Takes back the oldest connection that lies behind a longer piece of work than most, if it came before what waits
-    /// in the queue: it is to be staged at this place, behind other work.
-    fn exchange(&mut self, now: Nanos, at: usize, channels: &mut C) -> bool {
-        let is_long = |member: &Member| member.stood(now) > self.memory.runs.most();
-        if self.members.get(at).is_none_or(is_long) {
-            return false;
-        }
+    /// Where the oldest connection lies that is staged behind a longer piece of work than most, if it came before all
+    /// that wait in the queue.
+    fn staged_behind_long_work(&self, now: Nanos) -> Option<usize> {
+        self.oldest_staged(|_, member| self.is_long(now, member))
+    }
+
+    /// Whether a member does a longer piece of work than most.
+    fn is_long(&self, now: Nanos, member: &Member) -> bool {
+        member.stood(now) > self.memory.runs.most()
+    }
+
+    /// Where the oldest connection lies that is staged at some of the members, if it came before all that wait in the
+    /// queue.
+    fn oldest_staged(&self, is_meant: impl Fn(usize, &Member) -> bool) -> Option<usize> {
         let first = self.waiting.first().map_or(u64::MAX, |first| first.ticket);
-        let oldest = self.staged_behind_long_work(now);
-        let Some((_, from)) = oldest.filter(|(ticket, _)| *ticket < first) else {
-            return false;
-        };
-        let Some(member) = self.members.get_mut(from) else {
-            return false;
-        };
-        let taken = member.take_back(now, channels);
+        let members = self.members.iter().enumerate();
+        let (_, at) = members
+            .filter(|(at, member)| is_meant(*at, member))
+            .filter_map(|(at, member)| Some((member.oldest_staged()?.ticket, at)))
+            .min()
+            .filter(|(ticket, _)| *ticket < first)?;
+        Some(at)
+    }
+
+    /// Takes back what lies untaken at the member of this place; whether there was anything.
+    fn take_back(&mut self, now: Nanos, at: usize, channels: &mut C) -> bool {
+        let member = self.members.get_mut(at);
+        let taken = member.map_or_else(Vec::new, |it| it.take_back(now, channels));
         let has_any = !taken.is_empty();
         for waiting in taken {
             self.waiting.insert(waiting);
         }
         has_any
-    }
-
-    /// The oldest connection that lies staged behind a longer piece of work than most, and where.
-    fn staged_behind_long_work(&self, now: Nanos) -> Option<(u64, usize)> {
-        let most = self.memory.runs.most();
-        let members = self.members.iter().enumerate();
-        members
-            .filter(|(_, member)| member.stood(now) > most)
-            .filter_map(|(at, member)| Some((member.oldest_staged()?.ticket, at)))
-            .min()
     }
 
     fn place_to_stage(&mut self, now: Nanos, channels: &mut C) -> Option<usize> {
@@ -147,19 +157,11 @@ impl<C: Channels> ConnectionBalancer<C> {
     /// Takes back the oldest connection that is staged at another member than this one, if it is
     /// older than what waits in the queue.
     fn recall(&mut self, now: Nanos, not_at: usize, channels: &mut C) {
-        let first = self.waiting.first().map_or(u64::MAX, |first| first.ticket);
-        let members = self.members.iter().enumerate();
-        let oldest = members
-            .filter(|(at, _)| *at != not_at)
-            .filter_map(|(at, member)| Some((member.oldest_staged()?.ticket, at)))
-            .min();
-        let Some((_, at)) = oldest.filter(|(ticket, _)| *ticket < first) else {
+        let Some(at) = self.oldest_staged(|at, _| at != not_at) else {
             return;
         };
+        self.take_back(now, at, channels);
         if let Some(member) = self.members.get_mut(at) {
-            for waiting in member.take_back(now, channels) {
-                self.waiting.insert(waiting);
-            }
             member.probe(now, channels);
         }
     }

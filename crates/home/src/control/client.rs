@@ -86,8 +86,8 @@ impl From<io::Error> for Fault {
     }
 }
 
-/// Whether the process that listened at the other end has ended. Its socket may outlive it: its guard has it open, too, and
-/// starts another supervisor.
+/// Whether the process that listened at the other end has ended. Its guard has the socket open, too, and starts another
+/// supervisor.
 fn has_ended(socket: &UnixStream) -> bool {
     rustix::net::sockopt::socket_peercred(socket).is_ok_and(|peer| tree::has_ended(peer.pid))
 }

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
@@ -15,7 +15,7 @@ use rustix::process::{Pid, PidfdFlags, Signal, kill_process, pidfd_open};
 use serde_json::Value;
 use tempfile::TempDir;
 
-use crate::harness::place::maitred;
+use crate::harness::place::{is_free, maitred};
 use crate::harness::{Door, PATIENCE, Process, free_port, gone_within, path_with_tools};
 
 /// No command may take longer.
@@ -194,8 +194,7 @@ impl Home {
     }
 
     pub(crate) fn port_is_free(&self) -> bool {
-        TcpListener::bind(("0.0.0.0", self.port)).is_ok()
-            && TcpListener::bind(("::", self.port)).is_ok()
+        is_free(self.port)
     }
 
     /// Every process of this home: supervisors, guards, and what descends from them.

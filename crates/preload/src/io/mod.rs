@@ -108,9 +108,8 @@ fn failed(fd: i32, result: isize) {
     }
 }
 
-/// Reads over a connection that is followed into one buffer, by `read` or `recvfrom`. What comes most is told first, in
-/// few instructions: the request that was read before. Arguments are in the order of the program's call, so that they stay
-/// in their registers.
+/// `read` or `recv` over a connection that is followed. A request that is the same as the one before is told first, in few
+/// instructions. The arguments are in the order of the program's call, so that they stay in their registers.
 ///
 /// # Safety
 /// The arguments must be what the call expects.
@@ -124,22 +123,15 @@ unsafe fn read_one(
     n: usize,
 ) -> isize {
     let arguments = [fd as usize, buffer as usize, len, flags as usize, 0, 0];
-    let is_followed = entry.is_mine_alone();
-    // SAFETY: the caller's promise.
-    let result = unsafe { kernel::call(n, arguments) };
-    let is_plain = result > 0 && flags & !PLAIN == 0;
-    if is_followed {
-        // SAFETY: the kernel has written as many bytes as it says.
-        unsafe {
-            if !is_plain || !entry.received_again(buffer, result as usize) {
-                received(entry, fd, result, Buffers::One(buffer), flags);
-            }
-        }
+    // SAFETY: the caller's promise; `call_followed` gives out how many bytes the kernel has written.
+    unsafe {
+        let again = |count| entry.received_again(buffer, count);
+        let other = |result| received(entry, fd, result, Buffers::One(buffer), flags);
+        call_followed(n, arguments, entry, again, other)
     }
-    libc_result(result)
 }
 
-/// The same by `write` or `sendto`.
+/// The same for `write` or `send`.
 ///
 /// # Safety
 /// As [`read_one`].
@@ -153,17 +145,33 @@ unsafe fn write_one(
     n: usize,
 ) -> isize {
     let arguments = [fd as usize, buffer as usize, len, flags as usize, 0, 0];
+    // SAFETY: the caller's promise; `call_followed` gives out how many bytes the kernel has read.
+    unsafe {
+        let again = |count| entry.sent_again(fd, buffer, count);
+        let other = |result| sent(entry, fd, result, Buffers::One(buffer), flags);
+        call_followed(n, arguments, entry, again, other)
+    }
+}
+
+/// Makes a call. If this thread follows the connection, `again` gets how many bytes have passed, and `other` the result
+/// where `again` does not know them.
+///
+/// # Safety
+/// The arguments must be what the call expects, the fourth the flags.
+#[inline(always)]
+unsafe fn call_followed(
+    n: usize,
+    arguments: Arguments,
+    entry: &Entry,
+    again: impl FnOnce(usize) -> bool,
+    other: impl FnOnce(isize),
+) -> isize {
     let is_followed = entry.is_mine_alone();
     // SAFETY: the caller's promise.
     let result = unsafe { kernel::call(n, arguments) };
-    let is_plain = result > 0 && flags & !PLAIN == 0;
-    if is_followed {
-        // SAFETY: the kernel has read as many bytes as it says.
-        unsafe {
-            if !is_plain || !entry.sent_again(fd, buffer, result as usize) {
-                sent(entry, fd, result, Buffers::One(buffer), flags);
-            }
-        }
+    let is_plain = result > 0 && arguments[3] as i32 & !PLAIN == 0;
+    if is_followed && !(is_plain && again(result as usize)) {
+        other(result);
     }
     libc_result(result)
 }

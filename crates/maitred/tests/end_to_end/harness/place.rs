@@ -2,12 +2,14 @@
 
 use std::env;
 use std::ffi::OsString;
-use std::net::TcpListener;
+use std::net::{Ipv6Addr, SocketAddrV6};
 use std::os::linux::net::SocketAddrExt;
 use std::os::unix::net::{SocketAddr, UnixListener};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU16, Ordering};
+
+use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, socket_with, sockopt};
 
 /// The program under test. The environment names a copy where this user cannot read the original.
 pub(crate) fn maitred() -> PathBuf {
@@ -72,10 +74,26 @@ pub(crate) fn free_port() -> u16 {
         let Ok(ours) = UnixListener::bind_addr(&name) else {
             continue;
         };
-        if TcpListener::bind(("::", port)).is_ok() && TcpListener::bind(("0.0.0.0", port)).is_ok() {
+        if is_free(port) {
             OURS.lock().unwrap().push(ours);
             return port;
         }
     }
     panic!("no free port between {FIRST} and {}", FIRST + COUNT);
+}
+
+/// Whether nobody listens on this port, on any address.
+///
+/// The socket that finds out does not listen: a process that another thread forks at this moment has a copy of it until it
+/// runs its program, and the port would seem taken to whoever asks next.
+pub(crate) fn is_free(port: u16) -> bool {
+    let flags = SocketFlags::CLOEXEC;
+    let socket = socket_with(AddressFamily::INET6, SocketType::STREAM, flags, None).unwrap();
+    sockopt::set_socket_reuseaddr(&socket, true).unwrap();
+    sockopt::set_ipv6_v6only(&socket, false).unwrap();
+    bind(
+        &socket,
+        &SocketAddrV6::new(Ipv6Addr::UNSPECIFIED, port, 0, 0),
+    )
+    .is_ok()
 }
