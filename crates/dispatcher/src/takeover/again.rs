@@ -84,7 +84,8 @@ fn listener_at(local: &[u8], cx: &Context) -> Option<ListenerId> {
     found.map(|(id, _)| *id)
 }
 
-fn inode(socket: &OwnedFd) -> Option<u64> {
+/// The kernel's number for a socket.
+pub(super) fn inode(socket: &OwnedFd) -> Option<u64> {
     rustix::fs::fstat(socket).ok().map(|stat| stat.st_ino)
 }
 

@@ -11,7 +11,7 @@ use rustix::process::{Pid, PidfdFlags, pidfd_open};
 use sys::{LeftOpen, Memo};
 use wire::Address;
 
-use super::again::{given_back, place_again};
+use super::again::{given_back, inode, place_again};
 use super::{ListenerNote, MemberNote, Notes};
 use crate::address::ListenAddress;
 use crate::channel::Channel;
@@ -54,7 +54,12 @@ pub(crate) fn take_over(left: &mut LeftOpen, cx: &mut Context) {
     }
     // After that: what a worker has not taken by now, it does not have any more.
     let processes = cx.members.processes.keys();
-    let held: Held = processes.map(|pid| (*pid, inodes_of(*pid))).collect();
+    let mut held: Held = processes.map(|pid| (*pid, inodes_of(*pid))).collect();
+    // After that: a connection that is given back in between would otherwise not be known at all, and be closed when it
+    // comes.
+    for note in &notes.members {
+        open_way_back(note, left, &mut held, &mut waiting, cx);
+    }
     if cx.placement.places_connections() {
         count_open(&held, cx);
     }
@@ -122,8 +127,7 @@ fn inodes_of(pid: i32) -> BTreeSet<u64> {
     sockets.into_iter().map(|(_, inode)| inode).collect()
 }
 
-/// Makes a member as it was, without a place yet. What it has not taken out of its channel, and what it has
-/// given back, is to be placed anew.
+/// Makes a member as it was, without a place yet. What it has not taken out of its channel is to be placed anew.
 fn restore(
     note: &MemberNote,
     listener: ListenerId,
@@ -154,17 +158,6 @@ fn restore(
     if cx.workers.add(id, channel).is_err() {
         return;
     }
-    if let Some((ours, theirs)) = note.way_back
-        && let (Some(ours), Some(theirs)) = (left.take(ours), left.take(theirs))
-    {
-        let returned = given_back(&ours, listener, cx);
-        waiting.extend(
-            returned
-                .into_iter()
-                .map(|connection| (listener, connection)),
-        );
-        cx.placement.restore_way_back(id, ours, theirs);
-    }
     let holders = note.holders.iter();
     let member = Member {
         listener,
@@ -185,6 +178,33 @@ fn restore(
         rests: note.rests,
     };
     cx.members.all.insert(id, member);
+}
+
+/// What a member has given back is to be placed anew, too: its processes do not hold it any more.
+fn open_way_back(
+    note: &MemberNote,
+    left: &mut LeftOpen,
+    held: &mut Held,
+    waiting: &mut Vec<(ListenerId, Connection)>,
+    cx: &mut Context,
+) {
+    let id = MemberId(note.id);
+    let Some(listener) = cx.members.listener_of(id) else {
+        return;
+    };
+    if let Some((ours, theirs)) = note.way_back
+        && let (Some(ours), Some(theirs)) = (left.take(ours), left.take(theirs))
+    {
+        for connection in given_back(&ours, listener, cx) {
+            if let Some(inode) = inode(&connection.socket) {
+                for sockets in held.values_mut() {
+                    sockets.remove(&inode);
+                }
+            }
+            waiting.push((listener, connection));
+        }
+        cx.placement.restore_way_back(id, ours, theirs);
+    }
 }
 
 /// A member serves again, if a process has its channel still.

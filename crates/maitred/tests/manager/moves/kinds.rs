@@ -128,6 +128,12 @@ const SLOW_READERS: Kind = kept("slow readers", |client| {
     client.post("/", &[b'z'; 1_000_000])
 });
 
+/// Answered at any moment within a second.
+pub(super) const SOON: Kind = kept("soon answered", |client| {
+    client.send("/soon", b"")?;
+    client.receive(b"")
+});
+
 /// Those whose bodies come later than their heads.
 pub(super) const UPLOADS: [&str; 5] = [
     LARGE_BODIES.name,

@@ -19,6 +19,7 @@ const server = http.createServer((request, response) => {
                 await pause(150);
             }
         }
+        if (request.url === '/soon') await pause(Math.random() * 1000);
         if (request.url !== '/events') return response.end(Buffer.concat(got));
         response.writeHead(200, { 'Content-Type': 'text/event-stream' });
         for (let n = 0; !response.destroyed; n++) {

@@ -3,6 +3,7 @@
 
 use serde_json::json;
 
+use super::kinds::SOON;
 use super::lasting::Lasting;
 use super::load::{address, under_load};
 use super::{Server, asyncio, bun, deno, node, processes, uvicorn};
@@ -68,6 +69,24 @@ fn outlive_their_supervisor(server: &Server, level: &str) {
             lasting.close().unwrap();
         }
         assert_eq!(gone_within(PATIENCE, &first), []);
+    });
+}
+
+/// Workers that drain give connections back at any moment, so also while a supervisor takes over.
+#[test]
+fn what_is_given_back_during_an_update_is_not_lost() {
+    let _turn = beside_others();
+    let home = Home::new();
+    let fields = json!({ "instances": 4, "drain_timeout": "1h" });
+    node().write(&home, &fields);
+    home.does(&["start", "app.json"]);
+    home.is_up("app", 4);
+    under_load(&home, &[SOON; 150], |step| {
+        for number in 0..12 {
+            step.begins(format!("update {number}"));
+            home.does(&["reload", "app"]);
+            home.does(&["update", "app"]);
+        }
     });
 }
 
