@@ -76,6 +76,7 @@ unsafe fn take(slot: &'static Slot, fd: i32, address: *mut u8, len: *mut u32, fl
     } else {
         0
     };
+    let mut was_asked = false;
     loop {
         let mut bytes = [0; HANDOFF_LEN];
         let (received, beside) = kernel::receive(fd, &mut bytes, cloexec);
@@ -126,7 +127,9 @@ unsafe fn take(slot: &'static Slot, fd: i32, address: *mut u8, len: *mut u32, fl
                 return connection as isize;
             }
             (Some(Handoff::GiveBack(most)), Beside::Descriptor(back)) => {
-                give_back::begin(slot, back, most);
+                // Several in a row are heard in one turn of the program's loop, unless it has none.
+                let turn = !core::mem::replace(&mut was_asked, true) || blocks(fd);
+                give_back::begin(slot, back, most, turn);
             }
             (Some(Handoff::Park), Beside::Descriptor(back)) => park::begin(slot, back),
             // No descriptor was left, against all precaution. What accept says then:
@@ -211,8 +214,12 @@ fn at_limit(slot: &Slot, fd: i32) -> Option<i32> {
     }
     let was_full = slot.is_full.swap(false, Relaxed);
     // One that blocks would not understand it.
-    let blocks = || kernel::fcntl(fd, kernel::F_GETFL, 0) & kernel::O_NONBLOCK as isize == 0;
-    (was_full && !blocks()).then_some(EAGAIN)
+    (was_full && !blocks(fd)).then_some(EAGAIN)
+}
+
+/// Whether the program waits within `accept`.
+fn blocks(fd: i32) -> bool {
+    kernel::fcntl(fd, kernel::F_GETFL, 0) & kernel::O_NONBLOCK as isize == 0
 }
 
 /// The channel has come to its end. One whose other end is closed is readable for ever, and a

@@ -26,8 +26,9 @@ pub(crate) fn wants(followed: &Followed) -> bool {
         && followed.slot.kind() == Kind::Channel(followed.channel)
 }
 
-/// Gives back what is idle, over `back`, and what becomes so: `most` connections in all.
-pub(crate) fn begin(slot: &'static Slot, back: i32, most: u32) {
+/// Gives back what is idle, over `back`, and what becomes so: `most` connections in all. `turn`: the program's loop has
+/// turned since this was asked last.
+pub(crate) fn begin(slot: &'static Slot, back: i32, most: u32, turn: bool) {
     kernel::fcntl(back, kernel::F_SETFD, kernel::FD_CLOEXEC);
     end(slot);
     let Some(cookie) = kernel::socket_cookie(back) else {
@@ -48,7 +49,7 @@ pub(crate) fn begin(slot: &'static Slot, back: i32, most: u32) {
             slot.back_left.load(Relaxed) > 0
         });
     }
-    let busy = traffic::busy(slot).saturating_add(left);
+    let busy = traffic::busy(slot, turn).saturating_add(left);
     if slot.back.load(Relaxed) == back + 1 {
         say(back, Standing { busy });
     }

@@ -27,6 +27,11 @@ const FOLLOWED: u32 = 1;
 /// The connection is on its way to another worker.
 const MOVING: u32 = 2;
 
+/// An event loop waits for the input of what it has accepted at the latest in its third turn after that (asyncio). As many
+/// are left to it again. A program that never does so, with a thread for each connection, is asked seven times in vain: by the
+/// supervisor's pauses that takes 0.3 s.
+const TURNS: u8 = 6;
+
 /// One connection's place in the table.
 pub(crate) struct Entry {
     state: AtomicU32,
@@ -44,6 +49,8 @@ pub(crate) struct Followed {
     /// The client's `sockaddr`, and how many bytes of it count.
     peer: [u8; 28],
     peer_len: u8,
+    /// In how many turns of its loop the program did not wait for its input, though it was idle and to be given back.
+    unready: u8,
     /// Where it was accepted, and through which channel.
     pub(crate) slot: &'static Slot,
     pub(crate) channel: u64,
@@ -79,6 +86,13 @@ impl Followed {
 
     pub(crate) fn is_idle(&self) -> bool {
         self.connection.seen() == Seen::Idle
+    }
+
+    /// Whether the program may be about to wait for its input: another turn of its loop counts.
+    fn may_become_ready(&mut self, turn: bool) -> bool {
+        let may = self.unready < TURNS;
+        self.unready += u8::from(may && turn);
+        may
     }
 }
 
@@ -262,6 +276,7 @@ pub(crate) fn begin(fd: i32, slot: &'static Slot, channel: u64, peer: &[u8], pas
         passed,
         peer: [0; 28],
         peer_len: peer.len().min(28) as u8,
+        unready: 0,
         slot,
         channel,
     };
@@ -282,8 +297,9 @@ pub(crate) fn begin(fd: i32, slot: &'static Slot, channel: u64, peer: &[u8], pas
 
 /// On how many connections of this listener that the calling thread follows a request is in progress. While more are
 /// to be given back, one that is idle and still here has been accepted just now, and its program does not wait for input
-/// yet: it counts if its request is there or about to come.
-pub(crate) fn busy(slot: &Slot) -> u32 {
+/// yet: it counts if its request is there or about to come, and for some turns of the program's loop in any case, as it can
+/// be given back then. `turn`: this is another turn than when this was asked last.
+pub(crate) fn busy(slot: &Slot, turn: bool) -> u32 {
     let gives_all = slot.back_left.load(Relaxed) > 0;
     let highest = HIGHEST.load(Relaxed) as usize;
     let entries = TABLE.get(..=highest).unwrap_or(&TABLE);
@@ -292,9 +308,13 @@ pub(crate) fn busy(slot: &Slot) -> u32 {
             let is_its = core::ptr::eq(followed.slot, slot)
                 && slot.kind() == Kind::Channel(followed.channel);
             // One whose close was not seen is none.
-            let expects =
-                || gives_all && followed.is_idle() && stream::expects_request(fd, followed.passed);
-            is_its && (followed.is_busy() || expects()) && stream::is_with(fd, followed.peer())
+            let is_busy = is_its
+                && (followed.is_busy()
+                    || gives_all
+                        && followed.is_idle()
+                        && (followed.may_become_ready(turn)
+                            || stream::expects_request(fd, followed.passed)));
+            is_busy && stream::is_with(fd, followed.peer())
         });
         busy == Some(true)
     };

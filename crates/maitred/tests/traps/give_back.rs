@@ -7,10 +7,11 @@ use std::path::{Path, PathBuf};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustix::net::{AddressFamily, SocketFlags, SocketType};
+use rustix::process::Signal;
 use wire::{Handoff, Passed, RETURNED_LEN, Standing};
 
 use crate::harness::{beside_others, free_port, tool};
-use crate::scripted::{Channel, Scripted};
+use crate::scripted::{Channel, Scripted, connection};
 use crate::victims::{PATIENCE, Victim};
 
 /// Servers that answer with their process number: for `/slow` after a while, for `/large` with much
@@ -241,4 +242,92 @@ fn connections_move_between_workers_of_each_runtime() {
             "{program}"
         );
     }
+}
+
+/// It waits for the input of what it has accepted when its loop has turned `LATE` times: that number is filled in.
+const LATE: &str = "import os, selectors, socket
+loop = selectors.DefaultSelector()
+listener = socket.create_server(('127.0.0.1', int(os.environ['PORT'])))
+listener.setblocking(False)
+loop.register(listener, selectors.EVENT_READ)
+late = {}
+while True:
+    for key, _ in loop.select():
+        if key.fileobj is not listener:
+            loop.unregister(key.fileobj)
+            key.fileobj.close()
+            continue
+        try:
+            while True:
+                late[listener.accept()[0]] = LATE
+        except BlockingIOError:
+            pass
+    for connection in list(late):
+        late[connection] -= 1
+        if late[connection] == 0:
+            del late[connection]
+            loop.register(connection, selectors.EVENT_READ)
+    print('turned', flush=True)
+";
+
+/// A request and its response pass over a connection that no worker has yet.
+fn pass(client: &mut TcpStream, socket: &OwnedFd) -> Passed {
+    client.write_all(GET).unwrap();
+    let mut request = vec![0; GET.len()];
+    // The few bytes of it arrive together.
+    assert_eq!(rustix::io::read(socket, &mut request).unwrap(), GET.len());
+    let response = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi";
+    rustix::io::write(socket, response).unwrap();
+    assert_eq!(answer(client), "hi");
+    Passed {
+        read: GET.len() as u32,
+        written: response.len() as u32,
+    }
+}
+
+/// How often a worker says that a request is in progress, when it has a connection between two requests that its
+/// program does not wait for yet, and is asked again and again. Then the connection comes, or the word that nothing is
+/// in progress. `burst`: so many questions lie there each time.
+fn asked_in_vain(turns: usize, burst: usize) -> (usize, bool) {
+    let folder = tempfile::tempdir().unwrap();
+    let text = LATE.replace("LATE", &turns.to_string());
+    let path = script(folder.path(), &text);
+    let scripted = Scripted::honest();
+    let words = [path.to_str().unwrap()];
+    let mut worker = Worker::start(&scripted, &tool("python3"), &words, free_port());
+    let (mut client, socket, _) = connection();
+    let passed = pass(&mut client, &socket);
+    worker.take((socket, passed));
+    assert_eq!(worker.victim.line(), "turned");
+    for count in 0..100 {
+        worker.victim.signal(Signal::STOP);
+        let backs: Vec<_> = (0..burst).map(|_| worker.ask(u32::MAX)).collect();
+        worker.victim.signal(Signal::CONT);
+        for back in &backs {
+            let (message, socket) = next(back);
+            if socket.is_some() {
+                return (count, true);
+            }
+            if Standing::decode(&message).unwrap().busy == 0 {
+                return (count, false);
+            }
+        }
+        assert_eq!(worker.victim.line(), "turned");
+    }
+    panic!("a connection that the program never waits for is waited for forever");
+}
+
+/// What is accepted a moment before a worker drains moves as well, though the program's loop has to turn until then.
+#[test]
+fn one_that_is_not_waited_for_yet_is_given_back_some_turns_later() {
+    let _lock = beside_others();
+    for turns in 2..5 {
+        for burst in [1, 8] {
+            let (count, moved) = asked_in_vain(turns, burst);
+            assert!(moved && count <= turns, "{turns} turns, {burst}: {count}");
+        }
+    }
+    // As in a program that has a thread for each connection.
+    let (count, moved) = asked_in_vain(1000, 1);
+    assert!(!moved && count < 10, "{count}");
 }

@@ -64,6 +64,13 @@ class Server(uvicorn.Server):
         print("up", flush=True)
 
 
-# Clients of WebSockets are silent for longer than it waits for a pong.
-config = uvicorn.Config(app, port=int(os.environ["PORT"]), log_level="warning", ws_ping_interval=None)
+# Clients of WebSockets are silent for longer than it waits for a pong, and on a busy machine others for longer than
+# it keeps idle connections open.
+config = uvicorn.Config(
+    app,
+    port=int(os.environ["PORT"]),
+    log_level="warning",
+    ws_ping_interval=None,
+    timeout_keep_alive=3600,
+)
 Server(config).run()

@@ -8,7 +8,7 @@ const kept = [];
 const server = http.createServer((request, response) => {
     const got = [];
     request.on('data', (piece) => got.push(piece)).on('end', async () => {
-        // Piece by piece: a loop that stands still for five seconds closes idle connections after that.
+        // Piece by piece, so that the loop goes on.
         for (let n = 0; request.url === '/grow' && n < 45; n++) {
             kept.push(Buffer.alloc(10 << 20, 1));
             await pause(1);
@@ -33,4 +33,6 @@ new WebSocketServer({ server }).on('connection', (socket) => {
     socket.on('message', (data, binary) => socket.send(data, { binary }));
 });
 
+// On a busy machine clients are silent for longer than it keeps idle connections open.
+server.keepAliveTimeout = 3_600_000;
 server.listen(process.env.PORT, () => console.log('up'));
