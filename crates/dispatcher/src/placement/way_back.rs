@@ -152,9 +152,11 @@ impl WaysBack {
 
     fn note_standing(&mut self, id: MemberId, standing: Option<Standing>) {
         if let Some(Some(way)) = self.ways.get_mut(&id) {
+            let is_free = |standing: Option<Standing>| standing.is_some_and(|it| it.busy == 0);
+            // While it has something to do, it is asked again in pauses. So is one that is waited for though it has not,
+            // since it has connections of which nothing is known: that is no news the second time.
+            self.has_news |= is_free(standing) && !is_free(way.standing);
             way.standing = standing;
-            // While it has something to do, it is asked again in pauses.
-            self.has_news |= standing.is_some_and(|standing| standing.busy == 0);
         }
     }
 

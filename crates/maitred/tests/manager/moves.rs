@@ -6,6 +6,7 @@ mod load;
 mod survivors;
 mod websocket;
 
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
@@ -302,6 +303,56 @@ fn what_cannot_move_is_waited_for() {
     assert!(first.iter().all(Process::is_alive));
     drop(client);
     assert_eq!(gone_within(PATIENCE, &first), []);
+}
+
+/// Tells each client how often its listener was readable.
+const COUNTS: &str = "import os, selectors, socket
+loop = selectors.DefaultSelector()
+listener = socket.create_server(('127.0.0.1', int(os.environ['PORT'])))
+listener.setblocking(False)
+loop.register(listener, selectors.EVENT_READ)
+print('up', flush=True)
+turns = 0
+while True:
+    for key, _ in loop.select():
+        if key.fileobj is not listener:
+            if key.fileobj.recv(65536):
+                key.fileobj.send(b'%d\\r\\n' % turns)
+            else:
+                loop.unregister(key.fileobj)
+                key.fileobj.close()
+            continue
+        turns += 1
+        try:
+            while True:
+                loop.register(listener.accept()[0], selectors.EVENT_READ)
+        except BlockingIOError:
+            pass
+";
+
+/// A worker that drains is looked at in growing pauses, up to 0.3 s.
+#[test]
+fn who_is_waited_for_is_not_asked_all_the_time() {
+    let _turn = beside_others();
+    let home = Home::new();
+    home.file("app.py", COUNTS);
+    home.does(&["start", "app.py", "-i", "1", "--drain-timeout", "1h"]);
+    home.is_up("app", 1);
+    let mut client = Client::new(address(&home)).unwrap();
+    let mut turns = || {
+        client.write(b"how often?\r\n").unwrap();
+        client.line().unwrap().parse::<u32>().unwrap()
+    };
+    let before = turns();
+    home.does(&["reload", "app"]);
+    until_it_is("the worker is asked", || turns() > before);
+    let begin = Instant::now();
+    let asked = turns();
+    thread::sleep(Duration::from_secs(1));
+    let asked = turns() - asked;
+    // Two in each pause, one with a probe, and all the short pauses.
+    let most = 20 + 8 * u32::try_from(begin.elapsed().as_secs()).unwrap();
+    assert!(asked <= most, "{asked} times, {most} at most");
 }
 
 /// How many connections each worker has open, as the metrics tell.
