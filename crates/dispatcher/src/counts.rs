@@ -5,7 +5,7 @@
 //! rates: when thousands end in a second, hearing of each would cost more than asking in lots),
 //! and time ([`Ledger`]).
 
-use std::collections::VecDeque;
+use std::collections::{HashSet, VecDeque};
 use std::io;
 use std::os::fd::{BorrowedFd, OwnedFd};
 use std::sync::Arc;
@@ -79,6 +79,8 @@ pub(super) struct Counts {
     ended: VecDeque<MemberId>,
     /// Which ones have ended lately.
     lately: VecDeque<(Nanos, MemberId, Endpoint)>,
+    /// Members that had connections before the counts began: the kernel may not show all of them.
+    older: HashSet<MemberId>,
 }
 
 impl Counts {
@@ -101,6 +103,7 @@ impl Counts {
             batch: Vec::with_capacity(BATCH),
             ended: VecDeque::new(),
             lately: VecDeque::new(),
+            older: HashSet::new(),
         }
     }
 
@@ -158,6 +161,16 @@ impl Counts {
         }
     }
 
+    /// A member may have had connections before the counts began.
+    pub(super) fn restore_member(&mut self, member: MemberId) {
+        self.older.insert(member);
+    }
+
+    /// Whether a member may have connections that are not counted.
+    pub(super) fn may_lack_some(&self, member: MemberId) -> bool {
+        self.older.contains(&member)
+    }
+
     /// A member has had a connection before the counts began.
     pub(super) fn restore(&mut self, endpoint: Endpoint, member: MemberId) {
         self.ledger.open(self.now, endpoint, member, First::Later);
@@ -195,9 +208,17 @@ impl Counts {
         self.ledger.strike(endpoint);
     }
 
-    /// A member has given it back. `false` if it is none of that member's.
-    pub(super) fn given_back(&mut self, endpoint: Endpoint, member: MemberId) -> bool {
-        let is_its = self.ledger.holder(endpoint) == Some(member);
+    /// A member, whose listener has this port, has given it back. `false` if it is none of that member's.
+    pub(super) fn given_back(
+        &mut self,
+        endpoint: Endpoint,
+        member: MemberId,
+        port: Option<u16>,
+    ) -> bool {
+        let is_its = match self.ledger.holder(endpoint) {
+            Some(holder) => holder == member,
+            None => self.may_lack_some(member) && endpoint.is_at(port),
+        };
         if is_its {
             self.ledger.strike(endpoint);
         }
@@ -236,6 +257,7 @@ impl Counts {
 
     /// The member is no more.
     pub(super) fn forget(&mut self, member: MemberId) {
+        self.older.remove(&member);
         self.ledger.forget(member);
     }
 
@@ -321,5 +343,44 @@ impl Counts {
             .into_iter()
             .chain(self.deaf_until)
             .min()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a member gives back must be its own, or nobody's and at its listener, if it may have had it before.
+    #[test]
+    fn only_what_may_be_its_own_is_taken_from_a_member() {
+        let (member, other) = (MemberId(1), MemberId(2));
+        let endpoint = Endpoint::Tcp {
+            local: "127.0.0.1:80".parse().unwrap(),
+            peer: "127.0.0.1:5000".parse().unwrap(),
+        };
+        for holder in [None, Some(member), Some(other)] {
+            for is_older in [false, true] {
+                for port in [None, Some(80), Some(81)] {
+                    let epoll = epoll::create(epoll::CreateFlags::CLOEXEC).unwrap();
+                    let mut counts = Counts::new(Arc::new(epoll), 0, Need::Figures);
+                    if let Some(holder) = holder {
+                        counts.restore(endpoint, holder);
+                    }
+                    if is_older {
+                        counts.restore_member(member);
+                    }
+                    let expected = match holder {
+                        Some(holder) => holder == member,
+                        None => is_older && port == Some(80),
+                    };
+                    let taken = counts.given_back(endpoint, member, port);
+                    assert_eq!(taken, expected, "{holder:?}, {is_older}, {port:?}");
+                    let left = counts.of(other).count();
+                    assert_eq!(left, usize::from(holder == Some(other)));
+                    counts.forget(member);
+                    assert!(!counts.may_lack_some(member));
+                }
+            }
+        }
     }
 }

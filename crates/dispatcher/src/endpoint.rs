@@ -72,6 +72,11 @@ impl Endpoint {
         }
     }
 
+    /// Whether it is a TCP connection at this port of ours.
+    pub(super) fn is_at(self, port: Option<u16>) -> bool {
+        matches!(self, Self::Tcp { local, .. } if Some(local.port()) == port)
+    }
+
     /// The client's address, if it has one.
     pub(super) fn peer(self) -> Option<SocketAddr> {
         match self {

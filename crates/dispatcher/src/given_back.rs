@@ -11,9 +11,12 @@ const LAST_BATCHES: usize = 1024;
 
 /// A member has given connections back: others get them. Whether there may be more.
 pub(super) fn take(member: MemberId, cx: &mut Context) -> bool {
+    let listener = cx.members.listener_of(member);
+    let open = listener.and_then(|listener| cx.listeners.all.get(&listener));
     let returned = Returned {
         member,
-        listener: cx.members.listener_of(member),
+        listener,
+        port: open.and_then(|listener| listener.address.port()),
         ends_for_good: cx.draining.ends_for_good(member),
         number: cx.listeners.accepted,
     };

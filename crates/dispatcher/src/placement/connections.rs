@@ -289,13 +289,14 @@ impl Connections {
         opaque: bool,
         workers: &mut Workers,
     ) -> bool {
-        if workers.counts.of(member).next().is_none() {
+        let has_some = workers.counts.of(member).next().is_some();
+        if !has_some && !workers.counts.may_lack_some(member) {
             self.promised.forget(member);
             return false;
         }
         workers.counts.recheck(member);
         let channel = workers.channels.get_mut(&member);
-        let is_busy = self.ways_back.may_be_busy(member, channel.as_deref()) || opaque;
+        let is_busy = self.ways_back.may_be_busy(member, channel.as_deref()) || opaque && has_some;
         if !is_busy {
             self.promised.forget(member);
         } else if channel.is_some_and(|channel| channel.hears_requests()) {
@@ -389,7 +390,8 @@ impl Connections {
         let now = clock.now();
         let peer = peer.as_bytes();
         let endpoint = Endpoint::of(socket.as_fd(), peer);
-        let is_its = |endpoint| workers.counts.given_back(endpoint, returned.member);
+        let (member, port) = (returned.member, returned.port);
+        let is_its = |endpoint| workers.counts.given_back(endpoint, member, port);
         if !endpoint.is_some_and(is_its) {
             return Some(socket);
         }

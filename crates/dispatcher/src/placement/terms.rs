@@ -48,6 +48,8 @@ pub(crate) struct Returned {
     pub(crate) member: MemberId,
     /// The listener that it is behind, if that is still open.
     pub(crate) listener: Option<ListenerId>,
+    /// That listener's port.
+    pub(crate) port: Option<u16>,
     /// The app stops: what is idle is closed, and does not go to others.
     pub(crate) ends_for_good: bool,
     /// Tells these connections from others.

@@ -178,6 +178,7 @@ fn restore(
         rests: note.rests,
     };
     cx.members.all.insert(id, member);
+    cx.workers.counts.restore_member(id);
 }
 
 /// What a member has given back is to be placed anew, too: its processes do not hold it any more.

@@ -1,6 +1,9 @@
 //! Workers and their connections outlive a supervisor that is killed, or makes way for another version: under
 //! clients that never retry nobody is refused, cut or closed.
 
+use std::process::Command;
+
+use rustix::process::getuid;
 use serde_json::json;
 
 use super::kinds::SOON;
@@ -9,7 +12,7 @@ use super::load::{address, under_load};
 use super::{Server, asyncio, bun, deno, node, processes, uvicorn};
 use crate::brought_back::kill_supervisor;
 use crate::harness::{PATIENCE, beside_others, gone_within};
-use crate::home::Home;
+use crate::home::{Home, ended};
 
 /// How often each supervisor is killed, or makes way.
 fn times(variable: &str) -> usize {
@@ -88,6 +91,51 @@ fn what_is_given_back_during_an_update_is_not_lost() {
             home.does(&["update", "app"]);
         }
     });
+}
+
+/// Of workers that hide from their own user, or belong to another one in a container, the kernel does not tell which
+/// connections they have: those that they give back are taken all the same, and what is in progress is waited for.
+#[test]
+fn workers_that_hide_outlive_their_supervisor() {
+    let _turn = beside_others();
+    let home = Home::new();
+    let mut server = asyncio();
+    let hide = "import ctypes\nPR_SET_DUMPABLE = 4\nassert ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0) == 0\n";
+    server.text.insert_str(0, hide);
+    server.write(&home, &json!({ "instances": 2, "drain_timeout": "1h" }));
+    let start = home.command(&["start", "app.json"]);
+    let started = ended(match getuid().is_root() {
+        true => without_tracing(&start),
+        false => start,
+    });
+    assert_eq!(started.code, 0, "{started:?}");
+    home.is_up("app", 2);
+    under_load(&home, &server.kinds(), |step| {
+        for number in 0..4 {
+            step.begins(format!("supervisor {number}"));
+            match number % 2 {
+                0 => drop(home.does(&["update", "app"])),
+                _ => drop(kill_supervisor(&home, "app")),
+            }
+            step.begins(format!("reload {number}"));
+            home.does(&["reload", "app"]);
+        }
+    });
+}
+
+/// The same command, by a root that may not look into processes of others, as in a container.
+fn without_tracing(command: &Command) -> Command {
+    let mut without = Command::new("setpriv");
+    without.arg("--bounding-set=-sys_ptrace");
+    without.arg(command.get_program()).args(command.get_args());
+    without.current_dir(command.get_current_dir().unwrap());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => without.env(name, value),
+            None => without.env_remove(name),
+        };
+    }
+    without
 }
 
 /// Each server.
