@@ -168,7 +168,7 @@ impl Counts {
 
     /// Whether a member may have connections that are not counted.
     pub(super) fn may_lack_some(&self, member: MemberId) -> bool {
-        self.older.contains(&member)
+        self.older.contains(&member) || self.is_blind()
     }
 
     /// A member has had a connection before the counts began.
@@ -379,6 +379,9 @@ mod tests {
                     assert_eq!(left, usize::from(holder == Some(other)));
                     counts.forget(member);
                     assert!(!counts.may_lack_some(member));
+                    // The kernel tells of none.
+                    counts.proven[0] = Some(false);
+                    assert!(counts.may_lack_some(member));
                 }
             }
         }

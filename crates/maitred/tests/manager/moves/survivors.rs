@@ -11,7 +11,7 @@ use super::lasting::Lasting;
 use super::load::{address, under_load};
 use super::{Server, asyncio, bun, deno, node, processes, uvicorn};
 use crate::brought_back::kill_supervisor;
-use crate::harness::{PATIENCE, beside_others, gone_within};
+use crate::harness::{PATIENCE, beside_others, gone_within, tool};
 use crate::home::{Home, ended};
 
 /// How often each supervisor is killed, or makes way.
@@ -93,49 +93,92 @@ fn what_is_given_back_during_an_update_is_not_lost() {
     });
 }
 
-/// Of workers that hide from their own user, or belong to another one in a container, the kernel does not tell which
-/// connections they have: those that they give back are taken all the same, and what is in progress is waited for.
-#[test]
-fn workers_that_hide_outlive_their_supervisor() {
+/// What the kernel does not tell maitred in some containers.
+#[derive(Clone, Copy, Debug)]
+enum Hidden {
+    /// Which sockets a process of another user has, to a root without CAP_SYS_PTRACE.
+    Sockets,
+    /// Which connections are open, where a kernel or filter knows no `sock_diag`.
+    Connections,
+}
+
+/// Runs a program under a seccomp filter that refuses sockets of the family AF_NETLINK.
+const WITHOUT_NETLINK: &str = "
+import ctypes, os, platform, struct, sys
+SOCKET = {'x86_64': 41, 'aarch64': 198}[platform.machine()]
+LOAD, JUMP_IF, RETURN = 0x20, 0x15, 0x06
+AF_NETLINK, REFUSE, ALLOW = 16, 0x00050001, 0x7fff0000
+steps = [(LOAD, 0, 0, 0), (JUMP_IF, 0, 3, SOCKET), (LOAD, 0, 0, 16), (JUMP_IF, 0, 1, AF_NETLINK),
+         (RETURN, 0, 0, REFUSE), (RETURN, 0, 0, ALLOW)]
+code = ctypes.create_string_buffer(b''.join(struct.pack('HBBI', *step) for step in steps))
+program = struct.pack('HxxxxxxQ', len(steps), ctypes.addressof(code))
+PR_SET_SECCOMP, PR_SET_NO_NEW_PRIVS, FILTER = 22, 38, 2
+libc = ctypes.CDLL(None)
+assert libc.prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0
+assert libc.prctl(PR_SET_SECCOMP, FILTER, program) == 0
+os.execvp(sys.argv[1], sys.argv[1:])
+";
+
+/// The same command, where the kernel does not tell this.
+fn blind(command: Command, hidden: Hidden) -> Command {
+    let mut blind = match hidden {
+        Hidden::Sockets if getuid().is_root() => {
+            let mut setpriv = Command::new("setpriv");
+            setpriv.arg("--bounding-set=-sys_ptrace");
+            setpriv
+        }
+        // Processes of its own user that hide are as those of another one.
+        Hidden::Sockets => return command,
+        Hidden::Connections => {
+            let mut python = Command::new(tool("python3"));
+            python.args(["-c", WITHOUT_NETLINK]);
+            python
+        }
+    };
+    blind.arg(command.get_program()).args(command.get_args());
+    blind.current_dir(command.get_current_dir().unwrap());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => blind.env(name, value),
+            None => blind.env_remove(name),
+        };
+    }
+    blind
+}
+
+/// Where the kernel does not tell which connections workers have, they are asked: what they give back is taken all the
+/// same, and what is in progress is waited for.
+fn outlives_blindly(hidden: Hidden) {
     let _turn = beside_others();
     let home = Home::new();
     let mut server = asyncio();
     let hide = "import ctypes\nPR_SET_DUMPABLE = 4\nassert ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0) == 0\n";
     server.text.insert_str(0, hide);
     server.write(&home, &json!({ "instances": 2, "drain_timeout": "1h" }));
-    let start = home.command(&["start", "app.json"]);
-    let started = ended(match getuid().is_root() {
-        true => without_tracing(&start),
-        false => start,
-    });
+    let started = ended(blind(home.command(&["start", "app.json"]), hidden));
     assert_eq!(started.code, 0, "{started:?}");
     home.is_up("app", 2);
     under_load(&home, &server.kinds(), |step| {
-        for number in 0..4 {
-            step.begins(format!("supervisor {number}"));
+        for number in 0..5 {
+            step.begins(format!("{hidden:?}, reload {number}"));
+            home.does(&["reload", "app"]);
+            step.begins(format!("{hidden:?}, supervisor {number}"));
             match number % 2 {
                 0 => drop(home.does(&["update", "app"])),
                 _ => drop(kill_supervisor(&home, "app")),
             }
-            step.begins(format!("reload {number}"));
-            home.does(&["reload", "app"]);
         }
     });
 }
 
-/// The same command, by a root that may not look into processes of others, as in a container.
-fn without_tracing(command: &Command) -> Command {
-    let mut without = Command::new("setpriv");
-    without.arg("--bounding-set=-sys_ptrace");
-    without.arg(command.get_program()).args(command.get_args());
-    without.current_dir(command.get_current_dir().unwrap());
-    for (name, value) in command.get_envs() {
-        match value {
-            Some(value) => without.env(name, value),
-            None => without.env_remove(name),
-        };
-    }
-    without
+#[test]
+fn workers_whose_sockets_are_hidden_outlive_their_supervisor() {
+    outlives_blindly(Hidden::Sockets);
+}
+
+#[test]
+fn workers_whose_connections_nobody_counts_outlive_their_supervisor() {
+    outlives_blindly(Hidden::Connections);
 }
 
 /// Each server.
