@@ -350,7 +350,8 @@ impl Counts {
 mod tests {
     use super::*;
 
-    /// What a member gives back must be its own, or nobody's and at its listener, if it may have had it before.
+    /// A connection that another member holds is never taken. One that nobody is known to hold is taken from a member whose
+    /// connections are not all counted, if it came to the member's listener.
     #[test]
     fn only_what_may_be_its_own_is_taken_from_a_member() {
         let (member, other) = (MemberId(1), MemberId(2));

@@ -7,7 +7,7 @@ use crate::times::{MILLISECOND, SLICE, STREAM};
 /// connections in its own time slice, and waits during that of another one.
 const WINDOW: Nanos = 2 * SLICE;
 
-/// A member that takes so many in a window streams.
+/// From so many connections in a window on, a member takes a stream of them.
 const MANY: u32 = STREAM * (WINDOW / MILLISECOND) as u32;
 
 /// What a member took, window by window. One that finds many at once takes them all in one turn: only that it takes more

@@ -244,7 +244,7 @@ fn connections_move_between_workers_of_each_runtime() {
     }
 }
 
-/// It waits for the input of what it has accepted when its loop has turned `LATE` times: that number is filled in.
+/// A server whose loop turns `LATE` times before it waits for the input of what it has accepted: that number is filled in.
 const LATE: &str = "import os, selectors, socket
 loop = selectors.DefaultSelector()
 listener = socket.create_server(('127.0.0.1', int(os.environ['PORT'])))
@@ -287,7 +287,7 @@ fn pass(client: &mut TcpStream, socket: &OwnedFd) -> Passed {
 
 /// How often a worker says that a request is in progress, when it has a connection between two requests that its
 /// program does not wait for yet, and is asked again and again. Then the connection comes, or the word that nothing is
-/// in progress. `burst`: so many questions lie there each time.
+/// in progress. `burst` is how many questions lie in its channel each time.
 fn asked_in_vain(turns: usize, burst: usize) -> (usize, bool) {
     let folder = tempfile::tempdir().unwrap();
     let text = LATE.replace("LATE", &turns.to_string());
